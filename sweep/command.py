@@ -1,0 +1,72 @@
+"""What every command shares: a person's words in, errors explained, an exit code out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sweep.errors import GoldilocksError, Problems
+
+
+def run(command: Callable[[], int]) -> int:
+    """Runs a command; its errors are explained in words, and become exit codes."""
+    try:
+        return command()
+    except GoldilocksError as error:
+        explain(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader went away (`| head`); what was asked for is done or was interrupted in order
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def command_line() -> str:
+    """How this process was called, as a person would type it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.name.removesuffix(".__main__") if spec else "sweep"
+    return shlex.join(["python", "-m", module, *_typed_words()])
+
+
+def _typed_words() -> list[str]:
+    """The words without the `--config-dir` that was put in front of them for `./conf`."""
+    words = sys.argv[1:]
+    return words[2:] if words[:2] == ["--config-dir", str(Path.cwd() / "conf")] else words
+
+
+def explain(error: GoldilocksError) -> None:
+    """Prints an error to standard error: heading, and one entry for each problem."""
+    if isinstance(error, Problems):
+        print(f"{error.heading}:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+    else:
+        print(str(error), file=sys.stderr)
+
+
+def key_values(words: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
+    """`key=value` words of the commands that Hydra does not compose; a key may stand there more than once.
+
+    Raises:
+        ConfigurationError: with every word that is no such pair or whose key is unknown.
+    """
+    from sweep.errors import ConfigurationError
+    from sweep.suggest import did_you_mean
+
+    found: dict[str, list[str]] = {}
+    problems: list[str] = []
+    for word in words:
+        key, sign, value = word.partition("=")
+        key = key.lstrip("+")
+        if not sign or not value:
+            problems.append(f"{word}: write KEY=VALUE (known: {', '.join(known)})")
+        elif key not in known:
+            problems.append(f"{word}: there is no key '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})")
+        else:
+            found.setdefault(key, []).append(value)
+    if problems:
+        raise ConfigurationError(problems)
+    return found

@@ -1,0 +1,166 @@
+"""What a configuration must mean, beyond having the right types. Pure: reads no files but the task's folder name."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from sweep.config.schema import SweepKeys
+from sweep.config.targets import resolve_targets
+from sweep.config.units import byte_count, seconds
+from sweep.errors import ConfigurationError
+from sweep.paths import checked_name
+from sweep.suggest import did_you_mean
+from tasks.metrics import METRICS
+
+SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
+PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
+SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
+MARGINS = ("gain", "loss", "metric")
+
+
+def problems_in(keys: SweepKeys) -> list[str]:
+    """Everything that is wrong with a configuration of the right types; empty if it can be run."""
+    return [*_choices(keys), *_numbers(keys), *_spaces(keys), *_targets(keys), *_data(keys), *_texts(keys)]
+
+
+def _choices(keys: SweepKeys) -> Iterator[str]:
+    for key, value, known in (
+        ("task.metric", keys.task.metric, METRICS),
+        ("task.kind", keys.task.kind, ("builtin", "jsonl", "hub")),
+        ("model.source", keys.model.source, ("auto", "hub", "wheel", "made")),
+        ("quant.name", keys.quant.name, ("nf4", "int8", "none")),
+        ("method.name", keys.method.name, ("lora",)),
+        ("engine.name", keys.engine.name, ("trainer",)),
+        ("executor.name", keys.executor.name, ("local",)),
+        ("search.sampler", keys.search.sampler, SAMPLERS),
+        ("search.pruner", keys.search.pruner, PRUNERS),
+        ("train.schedule", keys.train.schedule, SCHEDULES),
+        ("certify.margin_of", keys.certify.margin_of, MARGINS),
+    ):
+        if value not in known:
+            yield f"{key}={value}: unknown{did_you_mean(value, known)} (known: {', '.join(known)})"
+
+
+def _numbers(keys: SweepKeys) -> Iterator[str]:
+    for key, value in (
+        ("lora.r", keys.lora.r),
+        ("lora.alpha_ratio", keys.lora.alpha_ratio),
+        ("train.learning_rate", keys.train.learning_rate),
+        ("train.steps", keys.train.steps),
+        ("train.batch_size", keys.train.batch_size),
+        ("train.gradient_accumulation", keys.train.gradient_accumulation),
+        ("train.max_grad_norm", keys.train.max_grad_norm),
+        ("evaluate.examples", keys.evaluate.examples),
+        ("search.trials", keys.search.trials),
+        ("search.reports", keys.search.reports),
+        ("search.report_examples", keys.search.report_examples),
+        ("search.max_failures", keys.search.max_failures),
+        ("search.grid_learning_rates", keys.search.grid_learning_rates),
+        ("certify.seeds", keys.certify.seeds),
+        ("certify.margin", keys.certify.margin),
+        ("executor.workers", keys.executor.workers),
+        ("task.max_length", keys.task.max_length),
+    ):
+        if not (math.isfinite(value) and value > 0):
+            yield f"{key}={value}: must be above zero"
+    for key, optional in (
+        ("executor.threads", keys.executor.threads),
+        ("evaluate.max_new_tokens", keys.evaluate.max_new_tokens),
+    ):
+        if optional is not None and optional < 1:
+            yield f"{key}={optional}: must be above zero, or null"
+    for key, value, low, high in (
+        ("lora.dropout", keys.lora.dropout, 0.0, 0.999),
+        ("train.warmup_fraction", keys.train.warmup_fraction, 0.0, 1.0),
+        ("task.tune_fraction", keys.task.tune_fraction, 0.05, 0.95),
+        ("certify.alpha", keys.certify.alpha, 1e-6, 0.5),
+    ):
+        if not low <= value <= high:
+            yield f"{key}={value}: must be from {low:g} to {high:g}"
+    for key, value in (
+        ("train.weight_decay", keys.train.weight_decay),
+        ("evaluate.general_paragraphs", keys.evaluate.general_paragraphs),
+    ):
+        if value < 0:
+            yield f"{key}={value}: must not be below zero"
+    if not 0 <= keys.seed < 2**32:
+        yield f"seed={keys.seed}: must be from 0 to {2**32 - 1}"
+    for key, text, read in (
+        ("budget.wall_clock", keys.budget.wall_clock, seconds),
+        ("budget.memory", keys.budget.memory, byte_count),
+    ):
+        if text is not None:
+            try:
+                read(text)
+            except ValueError as error:
+                yield f"{key}: {error}"
+
+
+def _spaces(keys: SweepKeys) -> Iterator[str]:
+    space = keys.search.space
+    for key, values in (
+        ("search.space.rank", space.rank),
+        ("search.space.alpha_ratio", space.alpha_ratio),
+        ("search.space.dropout", space.dropout),
+        ("search.space.targets", space.targets),
+        ("certify.ladder", keys.certify.ladder),
+    ):
+        if not values:
+            yield f"{key}: at least one value is needed"
+        elif len(set(values)) != len(values):
+            yield f"{key}={list(values)}: a value stands there twice"
+    yield from _ladder("search.space.rank", space.rank, even=True)
+    yield from _ladder("certify.ladder", keys.certify.ladder, even=False)
+    if any(not (math.isfinite(value) and value > 0) for value in space.alpha_ratio):
+        yield f"search.space.alpha_ratio={list(space.alpha_ratio)}: every value must be above zero"
+    if any(not 0 <= value < 1 for value in space.dropout):
+        yield f"search.space.dropout={list(space.dropout)}: every value must be from 0 to below 1"
+    low, high = space.learning_rate.low, space.learning_rate.high
+    if not (math.isfinite(high) and 0 < low <= high):
+        yield f"search.space.learning_rate: low={low:g} and high={high:g}: both must be above zero, low not above high"
+
+
+def _ladder(key: str, ranks: Sequence[int], *, even: bool) -> Iterator[str]:
+    if any(rank < 1 or rank & (rank - 1) for rank in ranks):
+        yield f"{key}={list(ranks)}: ranks are powers of two (1, 2, 4, 8, ...)"
+    elif any(later <= earlier for earlier, later in itertools.pairwise(ranks)):
+        yield f"{key}={list(ranks)}: write the ranks in ascending order"
+    elif even and len({later // earlier for earlier, later in itertools.pairwise(ranks)}) > 1:
+        yield f"{key}={list(ranks)}: each rank must be the same multiple of the one before, as in [2,4,8] or [4,16,64]"
+
+
+def _targets(keys: SweepKeys) -> Iterator[str]:
+    known = keys.model.linear_modules
+    entries = [("lora.targets", keys.lora.targets)] + [
+        ("search.space.targets", entry) for entry in keys.search.space.targets
+    ]
+    for key, value in entries:
+        if not isinstance(value, str | list):
+            yield f"{key}={value}: write a set's name ({', '.join(keys.model.target_sets)}) or module names"
+            continue
+        names = resolve_targets(value, keys.model.target_sets)
+        if not names:
+            yield f"{key}: at least one module is needed"
+        for name in names:
+            if known and name.rsplit(".", 1)[-1] not in known:
+                sets = list(keys.model.target_sets)
+                yield (
+                    f"{key}: {keys.model.name} has no linear module or set '{name}'{did_you_mean(name, [*known, *sets])} "
+                    f"(sets: {', '.join(sets)}; modules: {', '.join(known)})"
+                )
+
+
+def _data(keys: SweepKeys) -> Iterator[str]:
+    if keys.task.kind == "jsonl" and not keys.task.path:
+        yield "task.path: a value is needed; write task.path=FOLDER"
+    if keys.task.kind == "hub" and not keys.task.dataset:
+        yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
+
+
+def _texts(keys: SweepKeys) -> Iterator[str]:
+    try:
+        checked_name(keys.study.name)
+    except ConfigurationError as error:
+        yield f"study.name: {error}"

@@ -1,0 +1,84 @@
+"""Checks what a person wrote on the command line, all of it, before Hydra composes anything.
+
+Hydra stops at the first thing that it does not know; a person wants to hear all of them, each with the nearest name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from sweep.config.groups import groups
+from sweep.config.schema import SweepKeys
+from sweep.suggest import did_you_mean
+
+OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options")
+"""Keys below which a person may write names of their own."""
+
+
+def known_keys(schema: type = SweepKeys, prefix: str = "") -> Iterator[str]:
+    """Every key of the schema, sections included, as `search.space.rank`."""
+    hints = typing.get_type_hints(schema)
+    for entry in dataclasses.fields(schema):
+        key = f"{prefix}{entry.name}"
+        yield key
+        if dataclasses.is_dataclass(hints[entry.name]):
+            yield from known_keys(typing.cast(type, hints[entry.name]), f"{key}.")
+
+
+def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is wrong with the overrides, and those that are usable.
+
+    Returns:
+        problems, each saying what to write instead; and the overrides without a problem.
+    """
+    choices = groups()
+    keys = list(known_keys())
+    problems: list[str] = []
+    usable: list[str] = []
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            problems.append(
+                f"{text}: write KEY=VALUE; quote values that hold spaces, commas or brackets: 'KEY=\"a b\"'"
+            )
+            continue
+        name = override.key_or_group
+        if name.startswith("hydra") or override.is_delete():
+            found = None
+        elif name in choices:
+            found = _unknown_choices(name, override.value(), choices[name], text)
+        else:
+            found = _unknown_key(name, keys, list(choices), text)
+        if found is None:
+            usable.append(text)
+        else:
+            problems.append(found)
+    return problems, usable
+
+
+def _unknown_choices(group: str, value: object, known: Sequence[str], text: str) -> str | None:
+    values = [value] if isinstance(value, str) else getattr(value, "list", None) or []
+    for choice in values:
+        if str(choice) not in known:
+            return (
+                f"{text}: there is no {group} '{choice}'{did_you_mean(str(choice), known)} (known: {', '.join(known)})"
+            )
+    return None
+
+
+def _unknown_key(name: str, keys: Sequence[str], choices: Sequence[str], text: str) -> str | None:
+    if name in keys or any(name.startswith(f"{opened}.") for opened in OPEN_KEYS):
+        return None
+    if "@" in name and name.split("@")[0] in choices:
+        return None
+    near = did_you_mean(name, [*keys, *choices])
+    if not near and "." not in name:
+        near = did_you_mean(name, [key.rsplit(".", 1)[-1] for key in keys])
+    return f"{text}: there is no key '{name}'{near}" + ("" if near else " (python -m sweep --help lists all)")

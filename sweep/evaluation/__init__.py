@@ -1,0 +1,1 @@
+"""Per-example scores, task metrics, and what was forgotten."""

@@ -1,0 +1,126 @@
+"""What a model does on a set of examples: the loss of the expected completion, and its own answer, one by one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import TrialFailed
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.forward import CompletionLoss, completion_losses, greedy_answers
+from tasks.metrics import score_all, score_example
+
+OnProgress = Callable[[str, int, int], None]
+"""Told the phase (`score` or `answer`), how many examples are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleScore:
+    """One example's outcome.
+
+    Attributes:
+        key: the example's content identity.
+        nats: negative log-likelihood of the expected completion, summed over its tokens.
+        score: the task metric's value for this example, 0 to 1.
+    """
+
+    key: str
+    kind: str | None
+    prompt: str
+    expected: str
+    answer: str
+    nats: float
+    tokens: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome on all examples.
+
+    Attributes:
+        loss: nats a completion token, over all tokens of all examples.
+        metrics: the task metric under its name, and under `name/kind` for each kind of example.
+        phases: seconds in `score` and `answer`.
+    """
+
+    scores: tuple[ExampleScore, ...]
+    loss: float
+    metrics: dict[str, float]
+    phases: dict[str, float]
+
+
+def evaluate(
+    base: LoadedBase,
+    model: Any,
+    encoded: Sequence[Encoded],
+    metric: str,
+    max_new_tokens: int | None,
+    on_progress: OnProgress,
+) -> Evaluation:
+    """Scores the examples: loss of the expected completion, then a greedy answer and the task metric.
+
+    Raises:
+        TrialFailed: a loss is not a number.
+    """
+    total = len(encoded)
+    started = time.perf_counter()
+    losses = completion_losses(base, model, encoded, lambda done: on_progress("score", done, total))
+    loss = mean_loss(losses)
+    scored = time.perf_counter()
+    longest = max_new_tokens or max(len(item.completion) for item in encoded)
+    answers = greedy_answers(base, model, encoded, longest, on_progress=lambda done: on_progress("answer", done, total))
+    answered = time.perf_counter()
+    scores = tuple(
+        ExampleScore(
+            key=item.example.key,
+            kind=item.example.kind,
+            prompt=item.example.prompt,
+            expected=item.example.completion,
+            answer=answer,
+            nats=part.nats,
+            tokens=part.tokens,
+            score=score_example(metric, answer, item.example.completion, item.example.label),
+        )
+        for item, part, answer in zip(encoded, losses, answers, strict=True)
+    )
+    return Evaluation(
+        scores, loss, _metrics(metric, encoded, answers), {"score": scored - started, "answer": answered - scored}
+    )
+
+
+def mean_loss(losses: Sequence[CompletionLoss]) -> float:
+    """Nats a completion token, over all tokens of all examples.
+
+    Raises:
+        TrialFailed: the loss is not a number.
+    """
+    loss = sum(part.nats for part in losses) / sum(part.tokens for part in losses)
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise TrialFailed(f"diverged: the loss after training was {loss}")
+    return loss
+
+
+def write_scores(scores: Sequence[ExampleScore], file: Path) -> None:
+    """One JSON object a line."""
+    file.write_text("".join(f"{json.dumps(asdict(score), ensure_ascii=False)}\n" for score in scores), encoding="utf-8")
+
+
+def _metrics(metric: str, encoded: Sequence[Encoded], answers: Sequence[str]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    kinds = sorted({item.example.kind for item in encoded if item.example.kind})
+    for kind in (None, *kinds):
+        chosen = [index for index, item in enumerate(encoded) if kind is None or item.example.kind == kind]
+        examples = [encoded[index].example for index in chosen]
+        metrics[metric if kind is None else f"{metric}/{kind}"] = score_all(
+            metric,
+            [answers[index] for index in chosen],
+            [example.completion for example in examples],
+            [example.label for example in examples],
+        )
+    return metrics

@@ -1,0 +1,79 @@
+"""Every path the project writes to: all of them under one folder, `mlruns` where the person stands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.errors import ConfigurationError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files under `mlruns/`.
+
+    Attributes:
+        root: the absolute path of `mlruns`.
+    """
+
+    root: Path
+
+    @classmethod
+    def here(cls, folder: str | Path = "mlruns") -> Paths:
+        """The paths below `folder`, seen from where the person stands."""
+        return cls(Path(folder).expanduser().absolute())
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def optuna_database(self) -> Path:
+        return self.root / "optuna.db"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def lock(self, study: str) -> Path:
+        """The lock that says a sweep of this study is running."""
+        return self.root / "locks" / f"{checked_name(study)}.lock"
+
+    def trial(self, identity: str) -> Path:
+        """What one finished trial left: result.json, scores.jsonl and adapter/."""
+        return self.root / "trials" / identity[:2] / checked_name(identity)
+
+    def log(self, study: str) -> Path:
+        """What the workers printed, tracebacks included."""
+        return self.root / "logs" / f"{checked_name(study)}.log"
+
+    def report(self, study: str) -> Path:
+        return self.root / "reports" / checked_name(study)
+
+    def adapter(self, study: str) -> Path:
+        """The chosen adapter in PEFT's own format."""
+        return self.report(study) / "adapter"
+
+    def verdict(self, study: str) -> Path:
+        return self.report(study) / "verdict.json"
+
+
+def checked_name(name: str) -> str:
+    """The name, if it is safe as a file name.
+
+    Raises:
+        ConfigurationError: it could leave its folder or is no plain name.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise ConfigurationError(
+            f"'{name}' cannot be a study's name: use letters, digits, '.', '_' and '-', "
+            "starting with a letter or digit, at most 100 characters"
+        )
+    return name

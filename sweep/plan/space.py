@@ -1,0 +1,83 @@
+"""The search space in the numbers that Optuna handles, and back."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+
+from sweep.records import Arm, SearchSpace, StudyPlan
+
+Values = Mapping[str, int | float | str]
+"""One point of the space by parameter: log2_r, alpha_ratio, dropout, targets, learning_rate."""
+
+LOG2_RANK = "log2_r"
+ALPHA_RATIO = "alpha_ratio"
+DROPOUT = "dropout"
+TARGETS = "targets"
+LEARNING_RATE = "learning_rate"
+
+PRACTITIONERS_RANKS = (8, 16, 32)
+"""What people start with: r = 8, 16, 32 with alpha = 2r on the query and value projections."""
+
+
+def log2_ranks(space: SearchSpace) -> tuple[int, int, int]:
+    """Lowest, highest and step of log2(rank): keeps the order of ranks, which a categorical would lose."""
+    exponents = [rank.bit_length() - 1 for rank in space.ranks]
+    return exponents[0], exponents[-1], exponents[1] - exponents[0] if len(exponents) > 1 else 1
+
+
+def arm_of(values: Values, method: str) -> Arm:
+    """The arm that a point of the space stands for."""
+    return Arm(
+        rank=2 ** int(values[LOG2_RANK]),
+        alpha_ratio=float(values[ALPHA_RATIO]),
+        dropout=float(values[DROPOUT]),
+        targets=tuple(str(values[TARGETS]).split(",")),
+        learning_rate=float(values[LEARNING_RATE]),
+        method=method,
+    )
+
+
+def first_points(plan: StudyPlan) -> list[Values]:
+    """The arms to begin with: ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
+
+    Ranks outside the space are left out; where none is inside, its middle rank is taken. A recipe value that the space
+    does not have is replaced with the space's nearest, or first.
+    """
+    space, recipe = plan.space, plan.arm
+    ranks = [rank for rank in PRACTITIONERS_RANKS if rank in space.ranks] or [space.ranks[len(space.ranks) // 2]]
+    targets = ",".join(recipe.targets)
+    low, high = space.learning_rate
+    return [
+        {
+            LOG2_RANK: rank.bit_length() - 1,
+            ALPHA_RATIO: min(space.alpha_ratios, key=lambda ratio: abs(ratio - recipe.alpha_ratio)),
+            DROPOUT: min(space.dropouts, key=lambda dropout: abs(dropout - recipe.dropout)),
+            TARGETS: targets if targets in space.targets else space.targets[0],
+            LEARNING_RATE: min(max(recipe.learning_rate, low), high),
+        }
+        for rank in ranks
+    ]
+
+
+def grid_points(space: SearchSpace, rates: int, seed: int) -> list[Values]:
+    """Every point of the grid in an order drawn with `seed`; learning rates evenly spaced on the log scale."""
+    low, high = space.learning_rate
+    steps = [index / (rates - 1) for index in range(rates)] if rates > 1 and high > low else [0.5]
+    learning_rates = [math.exp(math.log(low) + step * (math.log(high) - math.log(low))) for step in steps]
+    axes = ([rank.bit_length() - 1 for rank in space.ranks], space.alpha_ratios, space.dropouts, space.targets)
+    points: list[Values] = [
+        {
+            LOG2_RANK: rank,
+            ALPHA_RATIO: ratio,
+            DROPOUT: dropout,
+            TARGETS: targets,
+            LEARNING_RATE: min(max(rate, low), high),
+        }
+        for rank, ratio, dropout, targets in itertools.product(*axes)
+        for rate in learning_rates
+    ]
+    random.Random(f"grid {seed}").shuffle(points)  # noqa: S311 (no secret)
+    return points

@@ -1,0 +1,54 @@
+"""What a study leaves under `mlruns/reports/STUDY`: verdict.json and the chosen adapter."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+from pathlib import Path
+
+from sweep.errors import EnvironmentLacks
+from sweep.paths import Paths
+from sweep.records import StudyRecord
+from sweep.trials import ADAPTER, TrialStore
+from sweep.verdict.undecided import undecided
+
+
+def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
+    """Writes verdict.json and the best arm's adapter; returns the files. A half-written file is never seen.
+
+    Raises:
+        EnvironmentLacks: the adapter's trial was deleted.
+    """
+    folder = paths.report(record.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    _replace(paths.verdict(record.name), json.dumps(undecided(record, created), indent=2) + "\n")
+    _copy_adapter(record, paths)
+    return [paths.verdict(record.name)]
+
+
+def _copy_adapter(record: StudyRecord, paths: Paths) -> None:
+    best = record.best()
+    if best is None:
+        return
+    source = TrialStore(paths).folder(best.result.spec.identity) / ADAPTER
+    target = paths.adapter(record.name)
+    if not source.is_dir():
+        if target.is_dir():
+            return
+        raise EnvironmentLacks(
+            f"the best trial's adapter is gone ({source}); it is also kept with the trial's MLflow run {best.run_id}"
+        )
+    fresh = target.with_name(f".adapter.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+
+
+def _replace(file: Path, text: str) -> None:
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)

@@ -1,0 +1,111 @@
+"""Progress while a study runs: a live display in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from statistics import mean
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from sweep.config.units import show_seconds
+from sweep.records import Status, TrialResult, TrialSpec
+from sweep.workers.messages import Progress as Message
+
+_PHASES = {"train": "training", "score": "scoring", "answer": "answering"}
+_EVERY_SECONDS = 20.0
+
+
+class LiveDisplay:
+    """Shows which trial of how many, its step and loss, and the time left. Use as a context manager."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._waiting: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._numbers: dict[str, int] = {}
+        self._began: dict[str, float] = {}
+        self._total = 0
+        self._ended = 0
+        self._took: list[float] = []
+        self._last_line = 0.0
+
+    def __enter__(self) -> LiveDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._out.print(text, style="yellow", markup=False)
+
+    def waiting(self, text: str) -> None:
+        self._waiting = self._bars.add_task(text, total=None, state="")
+        if not self._out.is_terminal:
+            self._out.print(text, markup=False)
+
+    def planned(self, trials: int, done: int) -> None:
+        self._total, self._ended = trials, done
+
+    def began(self, number: int, spec: TrialSpec) -> None:
+        self._end_waiting()
+        self._numbers[spec.identity] = number
+        self._began[spec.identity] = time.monotonic()
+        self._tasks[spec.identity] = self._bars.add_task(self._title(spec), total=None, state="starting")
+
+    def progressed(self, spec: TrialSpec, progress: Message) -> None:
+        state = f"{_PHASES.get(progress.phase, progress.phase)} {progress.done}/{progress.total}"
+        if progress.loss is not None:
+            state += f"  loss {progress.loss:.3f}"
+        state += self._time_left(spec, progress)
+        self._bars.update(self._tasks[spec.identity], total=progress.total, completed=progress.done, state=state)
+        if not self._out.is_terminal and time.monotonic() - self._last_line > _EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._out.print(f"  {self._title(spec)}  {state}", markup=False)
+
+    def ended(self, number: int, result: TrialResult) -> None:
+        spec = result.spec
+        self._bars.remove_task(self._tasks.pop(spec.identity))
+        took = time.monotonic() - self._began.pop(spec.identity)
+        if number > 0:
+            self._ended += 1
+            self._took.append(took)
+        self._out.print(f"{self._title(spec)}: {outcome(result)}", markup=False)
+        self._last_line = time.monotonic()
+
+    def _title(self, spec: TrialSpec) -> str:
+        number = self._numbers[spec.identity]
+        return f"trial {number} of {self._total}  {spec.name}" if number else "base model"
+
+    def _time_left(self, spec: TrialSpec, progress: Message) -> str:
+        if not self._took or not self._total:
+            return ""
+        each = mean(self._took)
+        spent = min(each, time.monotonic() - self._began[spec.identity])
+        left = max(0, self._total - self._ended - 1) * each + each - spent
+        return f"  about {show_seconds(left)} left"
+
+    def _end_waiting(self) -> None:
+        if self._waiting is not None:
+            self._bars.remove_task(self._waiting)
+            self._waiting = None
+
+
+def outcome(result: TrialResult) -> str:
+    """How a trial ended, in half a line."""
+    if result.measures is None:
+        return (
+            f"{result.status.value}: {result.reason}" if result.status is not Status.COMPLETE else result.status.value
+        )
+    name = next(iter(result.measures.metrics))
+    return f"loss {result.measures.loss:.4f}  {name} {result.measures.metrics[name]:.3f}  in {show_seconds(result.seconds)}"

@@ -1,0 +1,73 @@
+"""The one table at the end: every trial, the base as rank 0, and the Pareto front of loss against adapter size."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from sweep.config.targets import set_name
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Status, StudyRecord, TrialRecord
+from sweep.verdict.pareto import pareto_front
+
+PARETO = "◆"
+
+
+def trials_table(record: StudyRecord) -> Table:
+    """All complete trials by rank and loss, below them the others with their reasons."""
+    table = Table(title=f"{record.name}: {record.task} on {record.model}", title_justify="left", header_style="bold")
+    for name in ("rank", "alpha"):
+        table.add_column(name, justify="right")
+    table.add_column("targets", overflow="fold")
+    for name in ("dropout", "rate", "loss", record.metric, "peak memory", "adapter", "time"):
+        table.add_column(name, justify="right")
+    table.add_column(PARETO, justify="center")
+    if record.base is not None:
+        table.add_row(*_row(record, record.base), "")
+    complete = sorted(record.complete(), key=lambda trial: (trial.result.spec.rank, _loss(trial)))
+    front = pareto_front([(_loss(trial), _adapter_bytes(trial)) for trial in complete])
+    best = record.best()
+    for trial, on_front in zip(complete, front, strict=True):
+        style = "bold green" if best is not None and trial.number == best.number else None
+        table.add_row(*_row(record, trial), PARETO if on_front else "", style=style)
+    return table
+
+
+def others(record: StudyRecord) -> list[str]:
+    """A line for each trial that is not complete."""
+    return [
+        f"{trial.result.spec.name}: {trial.result.status.value}: {trial.result.reason}"
+        for trial in record.trials
+        if trial.result.status is not Status.COMPLETE
+    ]
+
+
+def _row(record: StudyRecord, trial: TrialRecord) -> list[str]:
+    measures, arm = trial.result.measures, trial.result.spec.arm
+    assert measures is not None
+    recipe = ["0", "-", "base model", "-", "-"]
+    if arm is not None:
+        recipe = [
+            str(arm.rank),
+            f"{arm.alpha:g}",
+            set_name(arm.targets, record.target_sets),
+            f"{arm.dropout:g}",
+            f"{arm.learning_rate:.1e}",
+        ]
+    return [
+        *recipe,
+        f"{measures.loss:.4f}",
+        f"{measures.metrics[record.metric]:.3f}",
+        show_bytes(measures.peak_bytes),
+        show_bytes(measures.adapter_bytes) if arm else "-",
+        show_seconds(trial.result.seconds),
+    ]
+
+
+def _loss(trial: TrialRecord) -> float:
+    assert trial.result.measures is not None
+    return trial.result.measures.loss
+
+
+def _adapter_bytes(trial: TrialRecord) -> float:
+    assert trial.result.measures is not None
+    return trial.result.measures.adapter_bytes

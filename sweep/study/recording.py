@@ -1,0 +1,57 @@
+"""What a sweep's MLflow runs say about the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from sweep.command import command_line
+from sweep.records import Status, StudyPlan, StudyRecord, loss_of
+from sweep.tracking import SweepRun
+
+_NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
+
+
+def sweep_run(plan: StudyPlan, identity: str, *, alone: bool = True) -> SweepRun:
+    """The parent run of this invocation."""
+    return SweepRun(
+        study=plan.name,
+        config_yaml=plan.config,
+        tags={"sweep.identity": identity, "sweep.engine": plan.foundation.engine},
+        params=dict(_flat(yaml.safe_load(plan.config))),
+        command=command_line(),
+        alone=alone,
+    )
+
+
+def summary(record: StudyRecord) -> Mapping[str, float]:
+    """The parent run's metrics."""
+    found = {f"trials/{status.value}": 0.0 for status in Status}
+    for trial in record.trials:
+        found[f"trials/{trial.result.status.value}"] += 1
+    found["trials/interrupted"] = float(record.interrupted)
+    best = record.best()
+    if best is not None and best.result.measures is not None:
+        found["best/loss"] = loss_of(best.result)
+        found["best/rank"] = float(best.result.spec.rank)
+        found[f"best/{record.metric}"] = best.result.measures.metrics[record.metric]
+    if record.base is not None and record.base.result.measures is not None:
+        found["base/loss"] = loss_of(record.base.result)
+        found[f"base/{record.metric}"] = record.base.result.measures.metrics[record.metric]
+    return found
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in section.items():
+        if not prefix and key in _NOT_A_RECIPE:
+            continue
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            pairs.append((f"{prefix}{key}", ",".join(str(entry) for entry in value)))
+        elif value is not None:
+            pairs.append((f"{prefix}{key}", str(value)))
+    return pairs

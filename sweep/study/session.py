@@ -1,0 +1,113 @@
+"""Trials through workers, recorded as they come: the loop that the whole study and a single trial share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
+from sweep.study.display import Display
+from sweep.study.stopping import StopRequest
+from sweep.tracking import Tracker
+from sweep.trials import TrialStore
+from sweep.workers.messages import Ended, Progress, Reported
+from sweep.workers.pool import Pool
+
+_TICK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Open:
+    """A trial that has begun.
+
+    Attributes:
+        number: for people: from 1, 0 for the base.
+        report: told a value for the pruner; answers whether to stop.
+        done: told the trial's record, once.
+    """
+
+    number: int
+    spec: TrialSpec
+    run_id: str
+    started: float
+    report: Callable[[int, float], bool]
+    done: Callable[[TrialRecord], None]
+
+
+@dataclass
+class Session:
+    """One invocation's workers, tracker and display; leaving the block ends what is still open as interrupted."""
+
+    pool: Pool
+    tracker: Tracker
+    parent: str
+    store: TrialStore
+    display: Display
+    stop: StopRequest
+    _open: dict[str, Open] = field(default_factory=dict)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for trial in list(self._open.values()):
+            seconds = time.time() - trial.started
+            result = TrialResult(
+                trial.spec, Status.INTERRUPTED, "the sweep ended", started=trial.started, seconds=seconds
+            )
+            self._finish(trial, result)
+
+    @property
+    def running(self) -> int:
+        """Trials that have begun and not ended."""
+        return len(self._open)
+
+    def begin(
+        self,
+        number: int,
+        spec: TrialSpec,
+        report: Callable[[int, float], bool],
+        done: Callable[[TrialRecord], None],
+    ) -> None:
+        """Gives a trial to a worker; one that was finished before is taken from the store instead."""
+        while spec.identity in self._open:  # the same arm drawn twice: the second one takes the first one's result
+            self.step()
+        trial = Open(number, spec, self.tracker.open_trial(self.parent, spec), time.time(), report, done)
+        self._open[spec.identity] = trial
+        self.display.began(number, spec)
+        known = self.store.find(spec.identity)
+        if known is not None:
+            self._finish(trial, known)
+        else:
+            self.pool.submit(spec)
+
+    def step(self) -> None:
+        """Waits a moment for what workers say, and acts on it.
+
+        Raises:
+            Interrupted: the sweep was asked to stop.
+        """
+        self.stop.check()
+        for event in self.pool.events(_TICK_SECONDS):
+            trial = self._open[event.spec.identity]
+            match event.message:
+                case Progress():
+                    self.display.progressed(trial.spec, event.message)
+                case Reported(step, loss):
+                    self.pool.decide(event.spec, prune=trial.report(step, loss))
+                case Ended(result):
+                    # a worker that dies between committing a trial and saying so has finished it all the same
+                    self._finish(trial, self.store.find(trial.spec.identity) or result)
+
+    def finish_all(self) -> None:
+        """Waits until no trial is open."""
+        while self._open:
+            self.step()
+
+    def _finish(self, trial: Open, result: TrialResult) -> None:
+        complete = result.status is Status.COMPLETE
+        self.tracker.close_trial(trial.run_id, result, self.store.folder(trial.spec.identity) if complete else None)
+        del self._open[trial.spec.identity]
+        trial.done(TrialRecord(trial.number, result, trial.run_id))
+        self.display.ended(trial.number, result)

@@ -1,0 +1,64 @@
+"""One trial on its own, recorded like those of a study."""
+
+from __future__ import annotations
+
+from sweep.errors import Interrupted, NoTrialSucceeded
+from sweep.paths import Paths
+from sweep.plan.identity import trial_identity
+from sweep.records import Stage, Status, StudyPlan, TrialRecord, TrialSpec, loss_of
+from sweep.study.checks import check_loaded, loading_notes
+from sweep.study.display import Display
+from sweep.study.recording import sweep_run
+from sweep.study.session import Session
+from sweep.study.stopping import StopRequest
+from sweep.tracking import open_tracker
+from sweep.trials import TrialStore
+from sweep.workers.pool import Pool
+
+
+def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequest) -> TrialRecord:
+    """Trains the plan's own arm with the plan's seed; the same question asked before is answered from the store.
+
+    Takes no lock, so that launchers may run several at once.
+
+    Raises:
+        ConfigurationError, DataError, EnvironmentLacks: the base cannot be loaded or does not fit the plan.
+        NoTrialSucceeded: the trial ended in another way than complete.
+        Interrupted: a person or the system asked to stop.
+    """
+    ended: list[TrialRecord] = []
+    with Pool(plan.foundation, paths, 1, plan.name) as pool:
+        display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
+        pool.start()
+        tracker = open_tracker(plan.tracking_uri, paths)
+        parent = tracker.open_sweep(sweep_run(plan, "single", alone=False))
+        status = Status.FAILED
+        try:
+            loaded = pool.load(stop.check)
+            check_loaded(plan, loaded, (), searched=False)
+            for note in loading_notes(plan, loaded):
+                display.note(note)
+            identity = trial_identity(
+                plan.foundation, loaded.base_hash, loaded.data_hash, plan.arm, plan.training, plan.seed
+            )
+            spec = TrialSpec(identity, plan.name, Stage.SINGLE, plan.arm, plan.training, plan.seed)
+            with Session(pool, tracker, parent, TrialStore(paths), display, stop) as session:
+                session.begin(1, spec, lambda step, loss: False, ended.append)
+                session.finish_all()
+            status = ended[0].result.status
+        except Interrupted:
+            status = Status.INTERRUPTED
+            raise
+        finally:
+            tracker.close_sweep(parent, status, _summary(ended), ())
+    result = ended[0].result
+    if result.status is not Status.COMPLETE:
+        raise NoTrialSucceeded(
+            f"{result.spec.name}: {result.status.value}: {result.reason}; what the worker printed is in {paths.log(plan.name)}"
+        )
+    return ended[0]
+
+
+def _summary(ended: list[TrialRecord]) -> dict[str, float]:
+    complete = [trial.result for trial in ended if trial.result.status is Status.COMPLETE]
+    return {"best/loss": loss_of(complete[0])} if complete else {}

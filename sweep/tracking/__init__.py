@@ -1,0 +1,33 @@
+"""Recording sweeps: one port, an MLflow store behind it, and an in-memory one for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweep.tracking.address import address_of
+from sweep.tracking.memory_tracker import MemoryTracker
+from sweep.tracking.port import SweepRun, Tracker
+
+if TYPE_CHECKING:
+    from sweep.paths import Paths
+
+__all__ = ["SweepRun", "Tracker", "open_tracker"]
+
+
+def open_tracker(uri: str | None, paths: Paths) -> Tracker:
+    """The tracker of a `tracking.uri`; opening a database that does not exist yet creates it, which takes seconds.
+
+    Args:
+        uri: None for the project's own database, `memory://` to record nothing, else an address MLflow takes.
+
+    Raises:
+        ConfigurationError: no store of that kind is supported.
+        EnvironmentLacks: the store cannot be reached, opened or created.
+    """
+    address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
+    if address.kind == "memory":
+        return MemoryTracker()
+    # MLflow takes about a second to import: only a process that records pays for it.
+    from sweep.tracking.mlflow_tracker import MlflowTracker
+
+    return MlflowTracker(address.uri, paths.artifacts)

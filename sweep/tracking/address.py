@@ -1,0 +1,97 @@
+"""What a `tracking.uri` may be, made absolute before any library sees it, and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sweep.errors import ConfigurationError
+
+MEMORY = "memory://"
+SERVERS = ("http", "https")
+DATABASES = ("postgresql", "mysql", "mssql")
+
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SUGGESTION = (
+    "write a database such as sqlite:///mlruns/mlflow.db, a server such as http://127.0.0.1:5000, "
+    "or memory:// to record nothing"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A store that this project can record in.
+
+    Attributes:
+        uri: the address as MLflow takes it, absolute, credentials included: never show it.
+        kind: the scheme without a driver: `memory`, `sqlite`, `http`, `https`, `postgresql`, `mysql` or `mssql`.
+        database: the file of a sqlite store, else None.
+    """
+
+    uri: str
+    kind: str
+    database: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address without account and query, fit for logs, links and error texts."""
+        if self.database is not None:
+            return self.uri
+        parts = urlsplit(self.uri)
+        # a name without a password may be a token, so both go
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Host and port to reach, or None for a local store."""
+        parts = urlsplit(self.uri)
+        return (parts.hostname, parts.port or _PORTS[self.kind]) if parts.hostname and self.kind in _PORTS else None
+
+    def without_secrets(self, text: str) -> str:
+        """The text with this address and its secrets masked wherever they stand in it."""
+        text = text.replace(self.uri, self.shown)
+        parts = urlsplit(self.uri)
+        account = parts.netloc.rpartition("@")[0]
+        for secret in (account, parts.query, parts.password, unquote(parts.password or "")):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+
+def address_of(uri: str) -> Address:
+    """The store that a `tracking.uri` names; a relative sqlite file is seen from where the person stands.
+
+    Raises:
+        ConfigurationError: no store of that kind is supported, or the address is incomplete.
+    """
+    uri = uri.strip()
+    if uri == MEMORY:
+        return Address(uri, "memory")
+    scheme, separator, rest = uri.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    if not separator or kind == "file":
+        raise ConfigurationError(f"tracking.uri: MLflow no longer keeps runs in plain folders ('{uri}'): {_SUGGESTION}")
+    if kind == "sqlite":
+        return _sqlite(uri, scheme, rest)
+    if kind not in (*SERVERS, *DATABASES):
+        raise ConfigurationError(f"tracking.uri: '{scheme}://' is not supported: {_SUGGESTION}")
+    address = Address(uri, kind)
+    try:
+        complete = address.endpoint is not None or kind in DATABASES
+    except ValueError:  # the port is no number
+        complete = False
+    if not complete:
+        raise ConfigurationError(f"tracking.uri: '{scheme}://...' needs a host, and a number as port: {_SUGGESTION}")
+    return address
+
+
+def _sqlite(uri: str, scheme: str, rest: str) -> Address:
+    name = rest.removeprefix("/")
+    if not rest.startswith("/") or name in ("", ":memory:"):
+        raise ConfigurationError(f"tracking.uri: '{uri}' names no file: {_SUGGESTION}")
+    path = Path(name).expanduser().absolute()
+    # SQLAlchemy 2.1 decodes such names and 2.0 does not, so the file would be another one for `mlflow ui`.
+    if re.search(r"\?|%[0-9A-Fa-f]{2}", str(path)):
+        raise ConfigurationError(f"tracking.uri: the path of '{uri}' may not contain '?' or '%': {_SUGGESTION}")
+    return Address(f"{scheme}:///{path}", "sqlite", path)

@@ -1,0 +1,108 @@
+"""A tracker that keeps everything in memory, for tests and for runs that are not to be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sweep.records import Status, TrialResult, TrialSpec
+from sweep.tracking import names
+from sweep.tracking.names import Point
+from sweep.tracking.port import SweepRun
+
+
+@dataclass(slots=True)
+class MemoryRun:
+    """One run, readable while it grows.
+
+    Attributes:
+        experiment: the experiment's name.
+        status: MLflow's word, `RUNNING` at first.
+        points: every value logged, in order; single values are at step 0.
+        artifacts: paths of the files kept, relative to the run, sorted; their contents are not kept.
+    """
+
+    id: str
+    experiment: str
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    status: str = "RUNNING"
+    points: list[Point] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Each metric's value at its last step."""
+        return names.latest(self.points)
+
+
+class MemoryTracker:
+    """The in-memory twin of `MlflowTracker`: same runs, names and final states.
+
+    Attributes:
+        runs: every run by id, in the order in which they were opened.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, MemoryRun] = {}
+        self._sweeps: dict[str, SweepRun] = {}
+
+    def open_sweep(self, sweep: SweepRun) -> str:
+        """See `Tracker.open_sweep`."""
+        if sweep.alone:
+            self._interrupt(names.STUDY, sweep.study)
+        run = self._open(sweep.study, sweep.study, names.sweep_tags(sweep.study, sweep.command, sweep.tags))
+        run.params = names.valid_params(sweep.params)
+        run.artifacts = [names.CONFIG_FILE]
+        self._sweeps[run.id] = sweep
+        return run.id
+
+    def open_trial(self, parent: str, spec: TrialSpec) -> str:
+        """See `Tracker.open_trial`."""
+        sweep = self._sweeps[parent]
+        run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec))
+        run.params = names.trial_params(sweep.params, spec)
+        return run.id
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+        """See `Tracker.close_trial`."""
+        run = self.runs[run_id]
+        run.points += [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
+        run.points += names.points_of(result)
+        if files is not None:
+            _keep(run, [files / name for name in names.TRIAL_FILES])
+        run.tags |= names.closing_tags(result)
+        run.status = names.RUN_STATUS[result.status]
+
+    def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
+        """See `Tracker.close_sweep`."""
+        self._interrupt(names.PARENT, run_id)
+        run = self.runs[run_id]
+        run.points += [Point(name, value, 0) for name, value in names.finite(summary).items()]
+        _keep(run, files)
+        run.tags[names.STATUS] = status.value
+        run.status = names.RUN_STATUS[status]
+
+    def link(self, run_id: str) -> str | None:
+        """None: no person can reach these runs."""
+        return None
+
+    def _open(self, experiment: str, name: str, tags: dict[str, str]) -> MemoryRun:
+        run = MemoryRun(f"memory-{len(self.runs)}", experiment, name, tags)
+        self.runs[run.id] = run
+        return run
+
+    def _interrupt(self, tag: str, value: str) -> None:
+        for run in self.runs.values():
+            if run.status == "RUNNING" and run.tags.get(tag) == value and names.STUDY in run.tags:
+                run.tags[names.STATUS] = Status.INTERRUPTED.value
+                run.status = names.RUN_STATUS[Status.INTERRUPTED]
+
+
+def _keep(run: MemoryRun, paths: Sequence[Path]) -> None:
+    for path in paths:
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        run.artifacts += [file.relative_to(path.parent).as_posix() for file in found if file.is_file()]
+    run.artifacts = sorted(set(run.artifacts))

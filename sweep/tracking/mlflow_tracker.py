@@ -1,0 +1,197 @@
+"""Recording in MLflow. Importing this module imports MLflow; `open_tracker` does so only when it is needed.
+
+Every call names its store: nothing here reads or sets MLflow's global tracking URI, active run or experiment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.request import getproxies, proxy_bypass
+
+# Read while MLflow is imported: it logs every migration of a new database, and sends usage data, unless told not to.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import sqlalchemy
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.records import Status, TrialResult, TrialSpec
+from sweep.tracking import names
+from sweep.tracking.address import SERVERS, Address, address_of
+from sweep.tracking.names import Point
+from sweep.tracking.port import SweepRun
+
+_PATIENCE = 10.0
+"""Seconds to wait for a store to answer when it is first opened."""
+
+
+class MlflowTracker:
+    """Records sweeps in an MLflow store: a sqlite file, a tracking server, or another database.
+
+    Args:
+        uri: the store's address, as in `tracking.uri`.
+        artifact_root: the folder for the artifacts of new experiments, one subfolder for each; None leaves the place to
+            the store. A tracking server always chooses by itself.
+
+    Raises:
+        ConfigurationError: MLflow has no store of that kind.
+        EnvironmentLacks: the store cannot be reached, opened or created.
+    """
+
+    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+        self._address = address_of(uri)
+        if self._address.kind == "memory":
+            raise ConfigurationError("tracking.uri: memory:// is not an MLflow store")
+        self._artifact_root = None if self._address.kind in SERVERS else artifact_root
+        self._sweeps: dict[str, tuple[str, SweepRun]] = {}
+        with self._explained(), ExitStack() as stack:
+            if database := self._address.database:
+                database.parent.mkdir(parents=True, exist_ok=True)
+                # Two studies that start together must not both create the schema.
+                stack.enter_context(FileLock(f"{database}.lock"))
+            _knock(self._address)
+            self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
+
+    def open_sweep(self, sweep: SweepRun) -> str:
+        """See `Tracker.open_sweep`."""
+        with self._explained():
+            experiment = self._experiment(sweep.study)
+            if sweep.alone:
+                self._interrupt(experiment, names.STUDY, sweep.study)
+            tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags)
+            run_id = self._open(experiment, sweep.study, tags, names.valid_params(sweep.params))
+            self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
+        self._sweeps[run_id] = (experiment, sweep)
+        return run_id
+
+    def open_trial(self, parent: str, spec: TrialSpec) -> str:
+        """See `Tracker.open_trial`."""
+        experiment, sweep = self._sweeps[parent]
+        with self._explained():
+            params = names.trial_params(sweep.params, spec)
+            return self._open(experiment, spec.name, names.trial_tags(parent, spec), params)
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+        """See `Tracker.close_trial`."""
+        points = [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
+        points += names.points_of(result)
+        # The trial's own end, so that logging a result again, after a crash between log and end, adds nothing.
+        when = result.started + result.seconds if result.started > 0 else time.time()
+        found = [] if files is None else [files / name for name in names.TRIAL_FILES]
+        self._close(run_id, result.status, points, when, names.closing_tags(result), found)
+
+    def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
+        """See `Tracker.close_sweep`."""
+        experiment, _ = self._sweeps[run_id]
+        with self._explained():
+            self._interrupt(experiment, names.PARENT, run_id)
+        points = [Point(name, value, 0) for name, value in names.finite(summary).items()]
+        self._close(run_id, status, points, time.time(), {names.STATUS: status.value}, files)
+
+    def link(self, run_id: str) -> str | None:
+        """See `Tracker.link`."""
+        with self._explained():
+            experiment = self._client.get_run(run_id).info.experiment_id
+        page = f"#/experiments/{experiment}/runs/{run_id}"
+        return f"{self._address.shown.rstrip('/')}/{page}" if self._address.kind in SERVERS else page
+
+    def _experiment(self, name: str) -> str:
+        """The id of the experiment, which is created or, where a person deleted it, restored."""
+        known = self._client.get_experiment_by_name(name)
+        if known is None:
+            location = None if self._artifact_root is None else (self._artifact_root / name).absolute().as_uri()
+            return str(self._client.create_experiment(name, artifact_location=location))
+        if known.lifecycle_stage == "deleted":
+            self._client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+
+    def _interrupt(self, experiment: str, tag: str, value: str) -> None:
+        """End the experiment's running runs whose `tag` has this value."""
+        for run in self._running(experiment):
+            if run.data.tags.get(tag) == value and names.STUDY in run.data.tags:
+                self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
+                self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])
+
+    def _running(self, experiment: str) -> list[Run]:
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([experiment], "attributes.status = 'RUNNING'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _open(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
+        run_id = str(self._client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+        entries = [Param(key, value) for key, value in params.items()]
+        self._client.log_batch(run_id, params=entries, synchronous=True)
+        return run_id
+
+    def _close(
+        self,
+        run_id: str,
+        status: Status,
+        points: Sequence[Point],
+        when: float,
+        tags: Mapping[str, str],
+        paths: Sequence[Path],
+    ) -> None:
+        """Log everything, then end the run: an ended run is a whole one."""
+        millis = round(when * 1000)
+        metrics = [Metric(point.metric, point.value, millis, point.step) for point in points]
+        entries = [RunTag(key, value) for key, value in tags.items()]
+        with self._explained():
+            for path in paths:
+                if path.exists():
+                    self._client.log_artifact(run_id, str(path))
+            # MLflow's client splits a batch where it is larger than the store takes.
+            self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
+            self._client.set_terminated(run_id, names.RUN_STATUS[status])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the store's libraries raise into words, without passwords."""
+        try:
+            yield
+        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+            cause = self._address.without_secrets(str(error).strip().partition("\n")[0][:500])
+            text = f"tracking.uri: cannot record in {self._address.shown}: {cause}\n{_remedy(self._address, error)}"
+            # The original would show the address, password included, in a traceback.
+            raise EnvironmentLacks(text) from None
+
+
+def _remedy(address: Address, error: Exception) -> str:
+    if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):
+        return "install the Python package that this database needs"
+    if address.database is not None:
+        return "check the disk and your rights to the file, or name another one: tracking.uri=sqlite:///PATH"
+    return "check that it runs and lets you in, or record in a file: tracking.uri=sqlite:///mlruns/mlflow.db"
+
+
+def _knock(address: Address) -> None:
+    """Fail at once where a store cannot answer; MLflow itself would try again for minutes.
+
+    Raises:
+        OSError, ImportError, sqlalchemy.exc.SQLAlchemyError: host, driver or account are missing, or the file cannot be
+            opened.
+    """
+    if address.endpoint is not None:
+        host, _ = address.endpoint
+        if address.kind not in getproxies() or proxy_bypass(host):
+            socket.create_connection(address.endpoint, timeout=_PATIENCE).close()
+    if address.kind not in SERVERS:
+        engine = sqlalchemy.create_engine(address.uri)
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()

@@ -1,0 +1,232 @@
+"""MLflow's words: what every tag, metric and param is called, and what a record says in them.
+
+Everything here is pure. Trackers ask this module and add no name of their own, so a run reads the same in every store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sweep.records import Status, TrialResult, TrialSpec
+
+STUDY = "sweep.study"
+STAGE = "sweep.stage"
+RANK = "sweep.rank"
+TRIAL = "sweep.trial"
+STATUS = "sweep.status"
+SEED = "sweep.seed"
+REASON = "sweep.reason"
+COMMAND = "sweep.command"
+PARENT = "mlflow.parentRunId"
+
+RUNNING = "running"
+"""The value of `sweep.status` until a run is closed."""
+
+RUN_STATUS: Mapping[Status, str] = {
+    Status.COMPLETE: "FINISHED",
+    Status.PRUNED: "KILLED",
+    Status.FAILED: "FAILED",
+    Status.INFEASIBLE: "FAILED",
+    Status.INTERRUPTED: "KILLED",
+}
+"""MLflow's own status of a run that ended so."""
+
+CONFIG_FILE = "config.yaml"
+TRIAL_FILES = ("adapter", "scores.jsonl", "result.json", CONFIG_FILE)
+"""What is kept of a trial's folder; anything else in it is the trial's own scratch."""
+
+TRAIN_LOSS = "train/loss"
+LEARNING_RATE = "train/learning_rate"
+REPORT_LOSS = "eval/report_loss"
+
+# MLflow 3 itself takes 8000; servers of MLflow 2 take 5000.
+LONGEST_TAG = 5000
+LONGEST_PARAM = 6000
+LONGEST_NAME = 250
+
+_MEASURED = {
+    "eval/loss": "loss",
+    "eval/perplexity": "perplexity",
+    "eval/examples": "examples",
+    "eval/tokens": "tokens",
+    "memory/peak_bytes": "peak_bytes",
+    "memory/peak_above_base_bytes": "peak_above_base_bytes",
+    "memory/base_bytes": "base_bytes",
+    "adapter/bytes": "adapter_bytes",
+    "adapter/trainable_parameters": "trainable_parameters",
+    "adapter/trainable_fraction": "trainable_fraction",
+    "time/train_seconds": "train_seconds",
+    "time/eval_seconds": "eval_seconds",
+    "throughput/tokens_per_second": "tokens_per_second",
+    "train/final_loss": "train_loss",
+    "forgetting/general_loss": "general_loss",
+    "forgetting/loss_delta": "forgetting_loss_delta",
+}
+
+# Colons are left out although MLflow takes them: a server on Windows does not.
+_REFUSED = re.compile(r"[^/\w.\- ]")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a metric at an optimizer step."""
+
+    metric: str
+    value: float
+    step: int
+
+
+def metrics_of(result: TrialResult) -> dict[str, float]:
+    """What was measured in a trial, by metric name; bytes, seconds and nats a token as in `Measures`.
+
+    Only what is really there: a measure that is None or not finite has no entry, and a trial that did not complete has
+    little more than its time.
+    """
+    found: dict[str, float | None] = {}
+    if result.seconds > 0:
+        found["time/total_seconds"] = result.seconds
+    if (measures := result.measures) is not None:
+        found |= {f"time/phase/{phase}": seconds for phase, seconds in measures.phases.items()}
+        found |= {f"eval/{metric}": value for metric, value in measures.metrics.items()}
+        # last, so that no task metric can pass for a measure of ours
+        found |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
+    return finite(found)
+
+
+def points_of(result: TrialResult) -> list[Point]:
+    """The trial's finite values by step: training loss, learning rate, and what was reported to the pruner."""
+    return [point for point in _points(result) if math.isfinite(point.value)]
+
+
+def _points(result: TrialResult) -> Iterator[Point]:
+    for entry in result.history:
+        yield Point(TRAIN_LOSS, float(entry.loss), entry.step)
+        yield Point(LEARNING_RATE, float(entry.learning_rate), entry.step)
+    for report in result.reports:
+        yield Point(REPORT_LOSS, float(report.loss), report.step)
+
+
+def finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    """The values that MLflow can hold, under names it accepts: no None, NaN or infinity."""
+    return {
+        valid_name(name): float(value) for name, value in values.items() if value is not None and math.isfinite(value)
+    }
+
+
+def params_of(spec: TrialSpec) -> dict[str, str]:
+    """The trial's own recipe under configuration keys; the unadapted base has no `lora.*` and no learning rate."""
+    training = spec.training
+    params = {
+        "seed": _text(spec.seed),
+        "method": spec.arm.method if spec.arm else "base",
+        "train.steps": _text(training.steps),
+        "train.batch_size": _text(training.batch_size),
+        "train.gradient_accumulation": _text(training.gradient_accumulation),
+        "train.schedule": training.schedule,
+        "train.warmup_fraction": _text(training.warmup_fraction),
+        "train.weight_decay": _text(training.weight_decay),
+        "train.max_grad_norm": _text(training.max_grad_norm),
+        "train.gradient_checkpointing": _text(training.gradient_checkpointing),
+    }
+    if arm := spec.arm:
+        params |= {
+            "lora.r": _text(arm.rank),
+            "lora.alpha_ratio": _text(arm.alpha_ratio),
+            "lora.alpha": _text(arm.alpha),
+            "lora.dropout": _text(arm.dropout),
+            "lora.targets": ",".join(arm.targets),
+            "train.learning_rate": _text(arm.learning_rate),
+        }
+    return params
+
+
+def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
+    """The whole resolved recipe of a trial.
+
+    Args:
+        shared: what all trials of the sweep have in common (model, task, quantization, ...), under configuration keys.
+            Where it names a key of the trial's own recipe, the trial's value counts.
+    """
+    # The configuration's own arm is a default, which says nothing of the unadapted base.
+    kept = {key: value for key, value in shared.items() if not key.startswith("lora.") and key != "train.learning_rate"}
+    return valid_params(kept | params_of(spec))
+
+
+def valid_params(params: Mapping[str, str]) -> dict[str, str]:
+    """The params under names and with values that MLflow accepts."""
+    return {valid_name(key): shortened(value, LONGEST_PARAM) for key, value in params.items()}
+
+
+def sweep_tags(study: str, command: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a parent run as it starts; the caller's own `tags` cannot replace those of the contract."""
+    return valid_tags({**tags, STUDY: study, STATUS: RUNNING, COMMAND: command})
+
+
+def trial_tags(parent: str, spec: TrialSpec) -> dict[str, str]:
+    """The tags of a child run as it starts."""
+    return valid_tags(
+        {
+            PARENT: parent,
+            STUDY: spec.study,
+            STAGE: spec.stage.value,
+            RANK: str(spec.rank),
+            TRIAL: spec.identity,
+            STATUS: RUNNING,
+            SEED: str(spec.seed),
+        }
+    )
+
+
+def closing_tags(result: TrialResult) -> dict[str, str]:
+    """The tags that say how a trial ended, why, and where its figures come from."""
+    tags = {STATUS: result.status.value}
+    if result.reason:
+        tags[REASON] = result.reason
+    if (origin := result.provenance) is not None:
+        tags |= {
+            "sweep.device": origin.device,
+            "sweep.base_source": origin.base_source,
+            "sweep.base_hash": origin.base_hash,
+            "sweep.data_hash": origin.data_hash,
+            "sweep.threads": str(origin.threads),
+        }
+        tags |= {f"sweep.version.{package}": version for package, version in origin.versions.items()}
+    return valid_tags(tags)
+
+
+def valid_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags under names and with values that MLflow accepts."""
+    return {valid_name(key): shortened(value, LONGEST_TAG) for key, value in tags.items()}
+
+
+def valid_name(name: str) -> str:
+    """The name itself where MLflow accepts it, else the nearest one with a hash, so that two names never become one."""
+    segments = (_REFUSED.sub("_", segment) for segment in name.split("/"))
+    valid = "/".join("_" if segment in ("", ".", "..") else segment for segment in segments)
+    if valid == name and len(name) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{valid[: LONGEST_NAME - len(mark) - 1]}-{mark}"
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text in at most `longest` characters that every database can store; a cut is shown by an ellipsis."""
+    storable = text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return storable if len(storable) <= longest else storable[: longest - 1] + "…"
+
+
+def latest(points: Iterable[Point]) -> dict[str, float]:
+    """The value of each metric at its last step, which is what MLflow shows as the metric's value."""
+    values: dict[str, Point] = {}
+    for point in points:
+        if point.metric not in values or point.step >= values[point.metric].step:
+            values[point.metric] = point
+    return {metric: point.value for metric, point in values.items()}
+
+
+def _text(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

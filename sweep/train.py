@@ -1,0 +1,54 @@
+"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's.
+
+A Hydra application that returns its objective (the loss on tune), so `-m lora.r=4,8` works with any sweeper or launcher.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sweep.command import run
+from sweep.config.app import run_app
+from sweep.records import StudyPlan
+
+
+def trial(plan: StudyPlan) -> float:
+    """Trains the arm that a configuration describes; returns its loss on tune."""
+    from sweep.data import load_splits
+    from sweep.paths import Paths
+
+    paths = Paths.here()
+    splits = load_splits(plan.foundation.task, paths)
+
+    from sweep.config.units import show_bytes
+    from sweep.report.closing import console, shown
+    from sweep.report.progress import LiveDisplay
+    from sweep.study.single import train_single
+    from sweep.study.stopping import StopRequest
+    from sweep.trials import ADAPTER, TrialStore
+
+    out = console()
+    with StopRequest().listening() as stop, LiveDisplay(out) as display:
+        for warning in splits.warnings:
+            display.note(warning)
+        display.planned(1, 0)
+        record = train_single(plan, paths, display, stop)
+    measures = record.result.measures
+    assert measures is not None
+    adapter = TrialStore(paths).folder(record.result.spec.identity) / ADAPTER
+    out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    return measures.loss
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+
+    def command() -> int:
+        run_app(trial)
+        return 0
+
+    return run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

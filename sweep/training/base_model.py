@@ -1,0 +1,123 @@
+"""A base model in memory, ready to carry adapters."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.records import BaseModel, Quantization
+from sweep.training.batches import Collator
+from sweep.training.memory import release, resident_bytes
+from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
+from sweep.training.sources import find_model, fingerprint
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """The frozen base and what belongs to it.
+
+    Attributes:
+        source: where the weights came from, see `sources.FoundModel`.
+        hash: sha256 of the files, in hex.
+        bytes: what holds the parameters, quantization constants included.
+        resident: bytes resident (CPU) or allocated (CUDA) with the base loaded.
+        linear_modules: full names of the modules that can carry an adapter.
+        context: the longest sequence that the model takes, in tokens.
+        parameters: how many parameters the model has (of 4-bit weights, the numbers they stand for).
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    collator: Collator
+    device: torch.device
+    source: str
+    hash: str
+    bytes: int
+    resident: int
+    linear_modules: tuple[str, ...]
+    context: int
+    parameters: int
+    load_seconds: float
+
+
+def pick_device() -> torch.device:
+    """CUDA if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_base(model: BaseModel, quant: Quantization, paths: Paths) -> LoadedBase:
+    """Loads tokenizer and base model, quantized, frozen, on the device.
+
+    Raises:
+        ConfigurationError: the folder or the id is no causal language model.
+        EnvironmentLacks: the model is not to be had.
+    """
+    started = time.perf_counter()
+    device = pick_device()
+    found = find_model(model, paths)
+    folder = str(found.folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+        base = AutoModelForCausalLM.from_pretrained(
+            folder,
+            quantization_config=quantization_config(quant, device),
+            dtype=compute_dtype(device),
+            device_map={"": device},
+            use_safetensors=True,
+            trust_remote_code=model.trust_remote_code,
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigurationError(
+            f"model={model.name} ({folder}) cannot be loaded as a causal language model: {error}"
+        ) from error
+    base.requires_grad_(False)
+    base.config.use_cache = False
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    release()
+    accepted = inspect.signature(base.forward).parameters
+    return LoadedBase(
+        model=base,
+        tokenizer=tokenizer,
+        collator=Collator(
+            tokenizer.pad_token_id,
+            keeps_logits="logits_to_keep" in accepted,
+            takes_positions="position_ids" in accepted,
+        ),
+        device=device,
+        source=found.source,
+        hash=fingerprint(found.folder, paths.models / "hashes.json"),
+        bytes=storage_bytes(base),
+        resident=resident_bytes(device),
+        linear_modules=_linear_modules(base),
+        context=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 20),
+        parameters=_parameters(base),
+        load_seconds=time.perf_counter() - started,
+    )
+
+
+def _linear_modules(model: nn.Module) -> tuple[str, ...]:
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    return tuple(
+        name
+        for name, module in model.named_modules()
+        if module is not head and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+    )
+
+
+def _parameters(model: nn.Module) -> int:
+    # a 4-bit weight is stored two numbers a byte; its quant_state remembers the real shape
+    total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        total += state.shape.numel() if state is not None else parameter.numel()
+    return total

@@ -1,0 +1,114 @@
+"""Forward passes without training: losses of given completions, and answers generated greedily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from sweep.training.base_model import LoadedBase
+from sweep.training.batches import IGNORED, by_length
+from sweep.training.encoding import Encoded
+from sweep.training.quantization import evaluating
+
+SCORE_TOKENS = 4096
+"""About so many tokens go through the model at once when scoring: enough to be efficient, little memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionLoss:
+    """The loss of one completion.
+
+    Attributes:
+        nats: sum of the negative log-likelihoods of its tokens.
+        tokens: how many tokens it has.
+    """
+
+    nats: float
+    tokens: int
+
+
+def completion_losses(
+    base: LoadedBase, model: Any, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+) -> list[CompletionLoss]:
+    """The loss of each example's completion given its prompt, in the order of `encoded`.
+
+    Args:
+        model: the base itself or the base with an adapter.
+        on_progress: told how many examples are done.
+    """
+    losses: dict[int, CompletionLoss] = {}
+    longest = max((len(item) for item in encoded), default=1)
+    with evaluating(model):
+        for indices in by_length(encoded, max(1, SCORE_TOKENS // longest)):
+            batch = base.collator([encoded[index] for index in indices])
+            labels = batch.pop("labels").to(base.device)
+            inputs = {
+                key: value.to(base.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
+            }
+            logits = model(**inputs).logits
+            # the logits of one column predict the label of the next
+            nats = functional.cross_entropy(
+                logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
+            )
+            for row, index in enumerate(indices):
+                losses[index] = CompletionLoss(
+                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion)
+                )
+            if on_progress:
+                on_progress(len(losses))
+    return [losses[index] for index in range(len(encoded))]
+
+
+def greedy_answers(
+    base: LoadedBase,
+    model: Any,
+    encoded: Sequence[Encoded],
+    max_new_tokens: int,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[str]:
+    """The model's own answers, decoded greedily with a key-value cache, in the order of `encoded`.
+
+    An answer ends at the end-of-turn token that completions end with, at the model's own end tokens, or after
+    `max_new_tokens` tokens.
+    """
+    answers: dict[int, str] = {}
+    stops = _stop_tokens(base, model, encoded)
+    by_prompt = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].prompt), index))
+    with evaluating(model):
+        for start in range(0, len(by_prompt), batch_size):
+            indices = by_prompt[start : start + batch_size]
+            inputs = {
+                key: value.to(base.device)
+                for key, value in base.collator.prompts([encoded[i] for i in indices]).items()
+            }
+            output = model.generate(
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                use_cache=True,
+                eos_token_id=stops,
+                pad_token_id=base.tokenizer.pad_token_id,
+            )
+            fresh = output[:, inputs["input_ids"].shape[1] :].tolist()
+            for index, ids in zip(indices, fresh, strict=True):
+                cut = next((place for place, token in enumerate(ids) if token in stops), len(ids))
+                answers[index] = str(base.tokenizer.decode(ids[:cut], skip_special_tokens=True)).strip()
+            if on_progress:
+                on_progress(len(answers))
+    return [answers[index] for index in range(len(encoded))]
+
+
+def _stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> list[int]:
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    stops = {own} if isinstance(own, int) else set(own or ())
+    stops.add(base.tokenizer.eos_token_id)
+    stops.update(item.completion[-1] for item in encoded[:1])
+    return sorted(token for token in stops if token is not None)

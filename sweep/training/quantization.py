@@ -1,0 +1,103 @@
+"""How the frozen base is stored: NF4, int8 or as it is, through bitsandbytes; and what guards its training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+from torch import nn
+from transformers import BitsAndBytesConfig
+
+from sweep.errors import TrialFailed
+from sweep.records import Quantization
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of the arithmetic: bf16 on CUDA where it is native, else fp32 (on a CPU bf16 is slower here)."""
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def quantization_config(quant: Quantization, device: torch.device) -> BitsAndBytesConfig | None:
+    """The bitsandbytes configuration, or None for `none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
+    if quant.name == "nf4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=quant.double_quant,
+            bnb_4bit_compute_dtype=compute_dtype(device),
+        )
+    if quant.name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return None
+
+
+def storage_bytes(model: nn.Module) -> int:
+    """Bytes that hold the model's parameters and buffers, quantization constants included; shared tensors count once."""
+    seen: dict[int, int] = {}
+
+    def count(tensor: Any) -> None:
+        if isinstance(tensor, torch.Tensor):
+            storage = tensor.untyped_storage()
+            seen[storage.data_ptr()] = storage.nbytes()
+
+    for tensor in (*model.parameters(), *model.buffers()):
+        count(tensor)
+        state = getattr(tensor, "quant_state", None)
+        for part in (state, getattr(state, "state2", None)):
+            for name in ("absmax", "code", "offset"):
+                count(getattr(part, name, None))
+        count(getattr(tensor, "SCB", None))
+    return sum(seen.values())
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over every parameter's stored bytes, in hex: equal before and after training if the base is frozen."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
+        digest.update(name.replace(".base_layer", "").encode())
+        digest.update(parameter.detach().contiguous().view(torch.uint8).cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def quantized_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The 4-bit and 8-bit linear modules by name."""
+    for name, module in model.named_modules():
+        if isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
+            yield name, module
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without the repacking trap: dropout off, gradients off, quantized modules left in training mode.
+
+    On CPUs with AVX512-BF16 a `Linear4bit` that runs once in evaluation mode repacks its weights for inference; after
+    that, training goes on *without gradients reaching the adapters*. A quantized linear module computes the same in
+    either mode, so it is kept in training mode, and afterwards no module may be found repacked.
+    """
+    was_training = model.training
+    model.eval()
+    for _, module in quantized_modules(model):
+        module.training = True
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+    check_trainable_format(model)
+
+
+def check_trainable_format(model: nn.Module) -> None:
+    """Makes sure that no 4-bit module is in the inference-only format.
+
+    Raises:
+        TrialFailed: one is; gradients would be lost silently.
+    """
+    for name, module in quantized_modules(model):
+        if getattr(getattr(module.weight, "quant_state", None), "packing_format_for_cpu", False):
+            raise TrialFailed(
+                f"the 4-bit weights of {name} were repacked for inference; training on them would lose all gradients"
+            )

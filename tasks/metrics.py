@@ -1,0 +1,161 @@
+"""Task metrics on generated text, each in [0, 1] and 1 for a perfect answer.
+
+| name | per example |
+| --- | --- |
+| `exact_match` | 1 if the normalised texts are equal |
+| `accuracy` | 1 if the normalised text is the label (the completion, where there is no label) |
+| `macro_f1` | as `accuracy`; over a split the mean of the classes' F1 |
+| `set_f1` | F1 of the sets of items separated by `;` |
+| `token_f1` | F1 of the bags of words (Rajpurkar et al. 2016, SQuAD, section 6.1), articles kept |
+| `rouge_l` | F-measure on the longest common subsequence of words (Lin 2004, ROUGE, section 3.1, beta = 1) |
+
+Over a split a metric is the mean of its per-example scores, except `macro_f1`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tasks.suggest import did_you_mean
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_WORD = re.compile(r"[^\W_]+")
+
+
+def normalise(text: str) -> str:
+    """`text` without differences of case, white space or a trailing period."""
+    folded = " ".join(_folded(text).split())
+    return folded.removesuffix(".").rstrip()
+
+
+def exact_match(predicted: str, expected: str, label: str | None = None) -> float:
+    """1.0 if both texts are equal after `normalise`, else 0.0. Signs and punctuation inside the text count."""
+    return float(normalise(predicted) == normalise(expected))
+
+
+def accuracy(predicted: str, expected: str, label: str | None = None) -> float:
+    """1.0 if the predicted text is the label, or the expected text where there is no label, else 0.0."""
+    return float(normalise(predicted) == _truth(expected, label))
+
+
+def set_f1(predicted: str, expected: str, label: str | None = None) -> float:
+    """F1 of the sets of `;`-separated items, in any order; two empty sets score 1.0."""
+    found, wanted = _items(predicted), _items(expected)
+    return _f1(len(found & wanted), len(found), len(wanted))
+
+
+def token_f1(predicted: str, expected: str, label: str | None = None) -> float:
+    """F1 of the bags of words: case and ASCII punctuation are ignored, as in SQuAD, and articles count as words."""
+    found, wanted = Counter(_tokens(predicted)), Counter(_tokens(expected))
+    return _f1((found & wanted).total(), found.total(), wanted.total())
+
+
+def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
+    """ROUGE-L: F = 2PR / (P + R) with P = LCS / words predicted and R = LCS / words expected.
+
+    Words are runs of letters and digits, not stemmed. Texts without any word score by `exact_match`.
+    """
+    found, wanted = _WORD.findall(_folded(predicted)), _WORD.findall(_folded(expected))
+    if not found and not wanted:
+        return exact_match(predicted, expected)
+    return _f1(_longest_common_subsequence(found, wanted), len(found), len(wanted))
+
+
+_PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
+    "exact_match": exact_match,
+    "accuracy": accuracy,
+    "macro_f1": accuracy,
+    "set_f1": set_f1,
+    "token_f1": token_f1,
+    "rouge_l": rouge_l,
+}
+
+METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)
+"""The names that `score_example` and `score_all` know."""
+
+
+def score_example(metric: str, predicted: str, expected: str, label: str | None = None) -> float:
+    """Score one generated text, in [0, 1].
+
+    For `macro_f1`, which has no value for a single example, this is whether the class is right.
+
+    Raises:
+        ValueError: `metric` is not one of `METRICS`.
+    """
+    if metric not in _PER_EXAMPLE:
+        raise ValueError(f"unknown metric {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}")
+    return _PER_EXAMPLE[metric](predicted, expected, label)
+
+
+def score_all(
+    metric: str, predicted: Sequence[str], expected: Sequence[str], labels: Sequence[str | None] | None = None
+) -> float:
+    """Score a whole split, in [0, 1]; the order of the examples does not matter.
+
+    Args:
+        metric: one of `METRICS`.
+        predicted: the generated texts.
+        expected: the completions, in the same order.
+        labels: the class names, in the same order; None where no example has one.
+
+    Raises:
+        ValueError: `metric` is unknown, the sequences differ in length, or there is nothing to score.
+    """
+    names = [None] * len(expected) if labels is None else labels
+    if not len(predicted) == len(expected) == len(names):
+        raise ValueError(f"{len(predicted)} predictions, {len(expected)} completions and {len(names)} labels to score")
+    if not expected:
+        raise ValueError(f"no examples to score {metric!r} on")
+    scores = [score_example(metric, *row) for row in zip(predicted, expected, names, strict=True)]
+    if metric == "macro_f1":
+        truths = [_truth(text, name) for text, name in zip(expected, names, strict=True)]
+        return _macro_f1([normalise(text) for text in predicted], truths)
+    return math.fsum(scores) / len(scores)
+
+
+def _macro_f1(predicted: Sequence[str], truths: Sequence[str]) -> float:
+    """Unweighted mean of the F1 of the classes in `truths`: scikit-learn's `f1_score(average="macro", labels=...)`.
+
+    A text that names no class is a miss for its true class and a false alarm for none.
+    """
+    hits = Counter(truth for text, truth in zip(predicted, truths, strict=True) if text == truth)
+    guessed, present = Counter(predicted), Counter(truths)
+    return math.fsum(_f1(hits[name], guessed[name], present[name]) for name in present) / len(present)
+
+
+def _f1(shared: int, found: int, wanted: int) -> float:
+    """F1 = 2PR / (P + R) = 2 shared / (found + wanted); nothing found where nothing is wanted is 1.0."""
+    return 2 * shared / (found + wanted) if found + wanted else 1.0
+
+
+def _truth(expected: str, label: str | None) -> str:
+    return normalise(expected if label is None else label)
+
+
+def _folded(text: str) -> str:
+    """Without case, and in one spelling of accents (Unicode 3.13, canonical caseless matching)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def _items(text: str) -> set[str]:
+    return {item for item in map(normalise, text.split(";")) if item}
+
+
+def _tokens(text: str) -> list[str]:
+    # A word that is nothing but punctuation stays as it is: "+" and "-" are different answers.
+    return [word.translate(_PUNCTUATION) or word for word in _folded(text).split()]
+
+
+def _longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
+    previous = [0] * (len(right) + 1)
+    for word in left:
+        current = [0]
+        for column, other in enumerate(right):
+            current.append(previous[column] + 1 if word == other else max(previous[column + 1], current[column]))
+        previous = current
+    return previous[-1]

@@ -1,0 +1,113 @@
+"""Whether to bid: four rules, and an offer that keeps them all or breaks exactly one."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.example import Example
+from tasks.pharma.tables import Medicine
+
+KIND = "bid"
+CODES = ("R1", "R2", "R3", "R4")
+INSTRUCTIONS = (
+    "Do we bid?",
+    "Bid or no bid?",
+    "Check the offer against the rules.",
+    "Decide on the bid.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rule with a number: `bound` is minimum or maximum, `values` are usual ones."""
+
+    topic: str
+    unit: str
+    bound: str
+    values: tuple[int, ...]
+
+    def line(self, broken: bool, rng: random.Random) -> str:
+        """Need and offer side by side, a quarter or more apart."""
+        value = rng.choice(self.values)
+        higher = (self.bound == "minimum") != broken
+        offered = round(value * rng.choice((1.3, 1.5, 2.0) if higher else (0.5, 0.6, 0.7)))
+        return f"{self.topic} {self.unit}: {self.bound} {value}, offered {offered}"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A rule with yes or no; `needed` is None where buyers differ."""
+
+    topic: str
+    needed: bool | None = None
+
+    def line(self, broken: bool, rng: random.Random) -> str:
+        """Need and offer side by side; what is not needed may be offered all the same."""
+        needed = broken or (rng.random() < 0.6 if self.needed is None else self.needed)
+        offered = not broken and (needed or rng.random() < 0.3)
+        return f"{self.topic}: needed {_yes_no(needed)}, offered {_yes_no(offered)}"
+
+
+COLD, NOT_COLD = Demand("cold chain", needed=True), Demand("cold chain", needed=False)
+TIMES = (
+    Limit("shelf life", "months", "minimum", (12, 18, 24, 30)),
+    Limit("delivery", "days", "maximum", (20, 30, 45, 60)),
+    Limit("offer validity", "days", "minimum", (60, 90, 120, 180)),
+)
+PAPERS = (Demand("WHO PQ"), Demand("GMP certificate"), Demand("CPP"), Demand("registration"))
+TERMS_OF_TRADE = (
+    Limit("price", "EUR", "maximum", (20, 40, 60, 80, 150)),
+    Limit("quantity", "packs", "minimum", (200, 400, 500, 800)),
+    Limit("advance payment", "percent", "maximum", (10, 20, 30, 40)),
+)
+
+
+def questions(medicines: Sequence[Medicine], count: int, rng: random.Random) -> list[Example]:
+    """`count` different questions: about a quarter `bid`, and each of the four codes equally often."""
+    each = (3 * count + 8) // 16
+    verdicts: list[str | None] = [code for code in CODES for _ in range(each)]
+    verdicts += [None] * (count - len(verdicts))
+    made: dict[str, Example] = {}
+    for verdict in verdicts:
+        size = len(made)
+        while len(made) == size:
+            example = _question(rng.choice(medicines), verdict, rng)
+            made.setdefault(example.prompt, example)
+    return list(made.values())
+
+
+def _question(medicine: Medicine, broken: str | None, rng: random.Random) -> Example:
+    rules: dict[str, Limit | Demand] = {
+        "R1": _storage_rule(medicine, broken == "R1", rng),
+        "R2": rng.choice(TIMES),
+        "R3": rng.choice(PAPERS),
+        "R4": rng.choice(TERMS_OF_TRADE),
+    }
+    lines = [rule.line(code == broken, rng) for code, rule in rules.items()]
+    rng.shuffle(lines)
+    prompt = "\n".join(
+        (
+            rng.choice(INSTRUCTIONS),
+            f"Rules: {'; '.join(f'{code} {rule.topic}' for code, rule in rules.items())}.",
+            f"Item: {medicine.inn}",
+            *lines,
+            "Answer:",
+        )
+    )
+    return Example(prompt, f"no bid: {broken}" if broken else "bid", kind=KIND)
+
+
+def _storage_rule(medicine: Medicine, broken: bool, rng: random.Random) -> Limit | Demand:
+    """The cold chain where the medicine needs one; otherwise its own limit in transport, or none asked for."""
+    if medicine.storage.startswith("refrigerate"):
+        return COLD
+    if broken or rng.random() < 0.5:
+        return Limit("transport temperature", "C", "maximum", tuple(map(int, re.findall(r"\d+", medicine.storage))))
+    return NOT_COLD
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,82 @@
+"""The hand-written tables that the questions are made of, as typed records."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+MEDICINES = _HERE / "medicines.csv"
+TERMS = _HERE / "terms.csv"
+DOCUMENTS = _HERE / "documents.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Medicine:
+    """One medicine in one strength."""
+
+    inn: str
+    drug_class: str
+    atc_code: str
+    route: str
+    form: str
+    strength: str
+    pack: str
+    indications: tuple[str, ...]
+    contraindications: tuple[str, ...]
+    storage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A definition or a situation, and the name it stands for."""
+
+    answer: str
+    text: str
+
+
+def medicines() -> tuple[Medicine, ...]:
+    """The medicines, in the order of their file."""
+    return tuple(
+        Medicine(
+            inn=row["inn"],
+            drug_class=row["drug_class"],
+            atc_code=row["atc_code"],
+            route=row["route"],
+            form=row["form"],
+            strength=row["strength"],
+            pack=row["pack"],
+            indications=_listed(row["indications"]),
+            contraindications=_listed(row["contraindications"]),
+            storage=row["storage"],
+        )
+        for row in _rows(MEDICINES)
+    )
+
+
+def terms() -> tuple[Text, ...]:
+    """Definitions of pharmaceutical terms."""
+    return tuple(Text(row["term"], row["definition"]) for row in _rows(TERMS))
+
+
+def documents() -> tuple[Text, ...]:
+    """Situations that call for one kind of document."""
+    return tuple(Text(row["document"], row["situation"]) for row in _rows(DOCUMENTS))
+
+
+def naming(inns: Iterable[str]) -> re.Pattern[str]:
+    """A pattern that finds any of the names as whole words, in any case."""
+    names = sorted(inns, key=lambda inn: (-len(inn), inn))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _listed(cell: str) -> tuple[str, ...]:
+    return tuple(item for item in (part.strip() for part in cell.split(";")) if item)

@@ -1,0 +1,92 @@
+"""From the delivered splits to the ones a study uses: validation is divided into tune and certify."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from itertools import combinations
+
+from tasks.example import DataProblems, Example, RawSplits, Splits
+
+# The plain hyphen stays: "-5" and "5" are different questions.
+_LOOSE = re.compile(r"[\s.,;:!?'\"()\[\]{}`…‘’“”«»–—]+")
+
+
+def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
+    """Divide the validation split into tune and certify, both in file order.
+
+    A row's side follows from its prompt alone: it stays where it is when other rows come or go, and rows that share
+    a prompt stay together, so the verdict is never computed on a prompt that the search has seen.
+
+    Args:
+        raw: the splits as loaded.
+        tune_fraction: expected share of validation rows that go to tune, between 0 and 1.
+
+    Raises:
+        ValueError: `tune_fraction` is not between 0 and 1.
+        DataProblems: one side would be empty.
+    """
+    if not 0 < tune_fraction < 1:
+        raise ValueError(f"tune_fraction must lie between 0 and 1, both left out; it is {tune_fraction}")
+    tune: list[Example] = []
+    certify: list[Example] = []
+    for example in raw.validation:
+        (tune if place(example.prompt, salt="tune") < tune_fraction else certify).append(example)
+    if not tune or not certify:
+        raise DataProblems([_one_sided(raw.validation, "certify" if tune else "tune", tune_fraction)])
+    parts = {"train": raw.train, "tune": tuple(tune), "certify": tuple(certify), "test": raw.test}
+    return Splits(**parts, warnings=raw.warnings + _near_duplicate_warnings(parts), data_hash=_content_hash(parts))
+
+
+def place(text: str, *, salt: str) -> float:
+    """A number in [0, 1) that depends on `text` and `salt` only; evenly spread, and unrelated between salts."""
+    digest = hashlib.sha256(json.dumps([salt, text]).encode()).digest()
+    # 53 bits are what a float holds exactly, so that the result never rounds up to 1.
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+
+
+def near_duplicates(a: Sequence[Example], b: Sequence[Example]) -> int:
+    """How many rows of `b` have a prompt that differs from one in `a` only in case, white space or punctuation.
+
+    Rows whose prompt is in `a` to the letter are not counted.
+    """
+    exact = {example.prompt for example in a}
+    loose = {_loosened(prompt) for prompt in exact}
+    return sum(example.prompt not in exact and _loosened(example.prompt) in loose for example in b)
+
+
+def _loosened(text: str) -> str:
+    # A text of punctuation only stays as it is, or all such texts would look alike.
+    return _LOOSE.sub(" ", text.casefold()).strip() or text
+
+
+def _near_duplicate_warnings(parts: dict[str, tuple[Example, ...]]) -> tuple[str, ...]:
+    counted = (
+        (first, second, near_duplicates(parts[first], parts[second])) for first, second in combinations(parts, 2)
+    )
+    return tuple(
+        f"{second}: {count} of {len(parts[second])} prompts differ from one in {first} only in case, white space or "
+        "punctuation; scores on them say little about unseen data"
+        for first, second, count in counted
+        if count
+    )
+
+
+def _content_hash(parts: dict[str, tuple[Example, ...]]) -> str:
+    digest = hashlib.sha256()
+    for name, examples in parts.items():
+        digest.update(json.dumps([name, len(examples)]).encode() + b"\n")
+        for row in examples:
+            digest.update(json.dumps([row.prompt, row.completion, row.label, row.kind]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _one_sided(validation: Sequence[Example], empty: str, tune_fraction: float) -> str:
+    prompts = len({example.prompt for example in validation})
+    return (
+        f"validation: the {empty} split would be empty: rows are divided by a hash of their prompt, and all "
+        f"{len(validation)} rows ({prompts} different prompts) fall on the other side at a tune fraction of "
+        f"{tune_fraction}; add validation rows with different prompts, or move the fraction towards 0.5"
+    )

@@ -1,0 +1,23 @@
+"""The paragraphs for measuring forgetting, and what importing `tasks` costs."""
+
+import subprocess
+import sys
+
+from tasks import general
+
+
+def test_paragraphs_are_different_and_of_the_stated_length() -> None:
+    paragraphs = general.load()
+    assert len(set(paragraphs)) == len(paragraphs) == 32
+    for paragraph in paragraphs:
+        assert 60 <= len(paragraph.split()) <= 100
+        assert paragraph == " ".join(paragraph.split())
+        assert paragraph.endswith(".")
+
+
+def test_importing_tasks_loads_nothing_heavy() -> None:
+    modules = "tasks, tasks.jsonl, tasks.hub, tasks.metrics, tasks.splits, tasks.general"
+    heavy = "{'datasets', 'torch', 'numpy', 'transformers', 'sweep'}"
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,571 @@
+"""What every tracker must do, run against MLflow's sqlite store and against the in-memory twin."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+from mlflow import MlflowClient
+
+from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.paths import Paths
+from sweep.records import Status, StepLoss, TrialResult, TrialSpec
+from sweep.tracking import SweepRun, Tracker, names, open_tracker
+from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
+from sweep.tracking.mlflow_tracker import MlflowTracker
+
+# MLflow's models ask SQLAlchemy 2.1 for a loader that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
+
+SWEEP = SweepRun(
+    study="pharma",
+    config_yaml="study:\n  name: pharma\n",
+    tags={"team": "Größe"},
+    params={"model": "smollm2-135m", "task": "pharma", "quant": "nf4", "lora.r": "64", "engine": "trainer"},
+    command="python -m sweep +study=pharma",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A run as it reads in the store."""
+
+    id: str
+    name: str
+    status: str
+    ended: bool
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    history: dict[str, list[tuple[int, float]]]
+    artifacts: set[str]
+
+
+class Store(Protocol):
+    """A tracker's store, read and disturbed without the tracker."""
+
+    tracker: Tracker
+
+    def reopen(self) -> Tracker:
+        """What the next process would open."""
+
+    def runs(self, experiment: str = "pharma") -> dict[str, Seen]: ...
+
+    def start_foreign(self, experiment: str, tags: dict[str, str]) -> str:
+        """A running run that no sweep started."""
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.tracker = MemoryTracker()
+
+    def reopen(self) -> Tracker:
+        return self.tracker
+
+    def runs(self, experiment: str = "pharma") -> dict[str, Seen]:
+        return {run.id: self._seen(run) for run in self.tracker.runs.values() if run.experiment == experiment}
+
+    def start_foreign(self, experiment: str, tags: dict[str, str]) -> str:
+        self.tracker.runs["foreign"] = MemoryRun("foreign", experiment, "foreign", tags)
+        return "foreign"
+
+    def _seen(self, run: MemoryRun) -> Seen:
+        history: dict[str, list[tuple[int, float]]] = {}
+        for point in run.points:
+            history.setdefault(point.metric, []).append((point.step, point.value))
+        return Seen(
+            run.id,
+            run.name,
+            run.status,
+            run.status != "RUNNING",
+            run.tags,
+            run.params,
+            run.metrics,
+            history,
+            set(run.artifacts),
+        )
+
+
+class MlflowStore:
+    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+        self.uri = uri
+        self.artifact_root = artifact_root
+        self.tracker: Tracker = MlflowTracker(uri, artifact_root)
+        self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def reopen(self) -> Tracker:
+        return MlflowTracker(self.uri, self.artifact_root)
+
+    def runs(self, experiment: str = "pharma") -> dict[str, Seen]:
+        known = self.client.get_experiment_by_name(experiment)
+        return {run.info.run_id: self._seen(run) for run in self.client.search_runs([known.experiment_id])}
+
+    def start_foreign(self, experiment: str, tags: dict[str, str]) -> str:
+        known = self.client.get_experiment_by_name(experiment)
+        return self.client.create_run(known.experiment_id, tags=tags).info.run_id
+
+    def _seen(self, run: Any) -> Seen:
+        run_id = run.info.run_id
+        return Seen(
+            run_id,
+            run.info.run_name,
+            run.info.status,
+            run.info.end_time is not None,
+            run.data.tags,
+            run.data.params,
+            run.data.metrics,
+            {
+                metric: [(entry.step, entry.value) for entry in self.client.get_metric_history(run_id, metric)]
+                for metric in run.data.metrics
+            },
+            set(self._files(run_id, None)),
+        )
+
+    def _files(self, run_id: str, folder: str | None) -> Iterator[str]:
+        for entry in self.client.list_artifacts(run_id, folder):
+            if entry.is_dir:
+                yield from self._files(run_id, entry.path)
+            else:
+                yield entry.path
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with MLflow's schema; creating one takes seconds."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    MlflowTracker(f"sqlite:///{path}", None)
+    return path
+
+
+@pytest.fixture
+def database(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def sqlite(database: Path, tmp_path: Path) -> MlflowStore:
+    return MlflowStore(f"sqlite:///{database}", tmp_path / "artifacts")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest) -> Store:
+    return MemoryStore() if request.param == "memory" else request.getfixturevalue("sqlite")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A trial's folder as a worker leaves it, its own scratch included."""
+    folder = tmp_path / "trial"
+    (folder / "adapter").mkdir(parents=True)
+    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "scores.jsonl", "result.json"):
+        (folder / name).write_text("{}")
+    (folder / "checkpoint.tmp").write_text("scratch")
+    return folder
+
+
+def ended(result: TrialResult, status: Status) -> TrialResult:
+    """The result of a trial that ended so."""
+    if status is Status.COMPLETE:
+        return result
+    return dataclasses.replace(result, status=status, reason=f"it ended {status}", measures=None)
+
+
+class TestTracker:
+    @pytest.mark.parametrize("status", list(Status))
+    def test_a_trial_and_its_sweep_end_as_their_status_says(
+        self, store: Store, complete: TrialResult, status: Status
+    ) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        running = store.runs()
+        assert [running[run].status for run in (parent, child)] == ["RUNNING", "RUNNING"]
+        assert [running[run].tags["sweep.status"] for run in (parent, child)] == ["running", "running"]
+
+        store.tracker.close_trial(child, ended(complete, status), None)
+        store.tracker.close_sweep(parent, status, {}, [])
+
+        expected = {"complete": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}.get(status, "KILLED")
+        runs = store.runs()
+        for run in (runs[parent], runs[child]):
+            assert (run.status, run.tags["sweep.status"], run.ended) == (expected, status.value, True)
+        assert runs[child].tags.get("sweep.reason") == (None if status is Status.COMPLETE else f"it ended {status}")
+
+    def test_a_parent_run_says_what_was_asked(self, store: Store) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        run = store.runs()[parent]
+        assert run.name == "pharma"
+        assert run.params == SWEEP.params
+        assert run.artifacts == {"config.yaml"}
+        assert run.tags["sweep.command"] == SWEEP.command
+        assert run.tags["team"] == "Größe"
+
+    def test_a_child_run_holds_the_whole_recipe(self, store: Store, spec: TrialSpec) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, spec)
+        run = store.runs()[child]
+        assert run.name == "r16-lr1e-03-s0"
+        assert run.params == {**SWEEP.params, **names.params_of(spec)}
+        assert run.params["lora.r"] == "16"
+        assert (
+            run.tags.items()
+            >= {
+                "mlflow.parentRunId": parent,
+                "sweep.study": "pharma",
+                "sweep.stage": "explore",
+                "sweep.rank": "16",
+                "sweep.trial": "0123abcd",
+                "sweep.seed": "0",
+            }.items()
+        )
+
+    def test_more_params_than_one_batch_holds(self, store: Store, spec: TrialSpec) -> None:
+        params = {f"extra.key{index}": "x" * 7000 for index in range(230)}
+        parent = store.tracker.open_sweep(dataclasses.replace(SWEEP, params=params))
+        child = store.tracker.open_trial(parent, spec)
+        runs = store.runs()
+        assert set(runs[parent].params) == set(params)
+        assert set(runs[child].params) == set(params) | set(names.params_of(spec))
+        assert len(runs[child].params["extra.key7"]) == 6000
+
+    def test_measures_and_steps_are_kept(self, store: Store, complete: TrialResult) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        store.tracker.close_trial(child, complete, None)
+        run = store.runs()[child]
+        assert run.metrics.items() >= names.metrics_of(complete).items()
+        assert run.history["train/loss"] == [(entry.step, entry.loss) for entry in complete.history]
+        assert run.history["train/learning_rate"] == [(entry.step, entry.learning_rate) for entry in complete.history]
+        assert run.history["eval/report_loss"] == [(20, 0.5), (40, 0.3)]
+        assert run.metrics["train/loss"] == complete.history[-1].loss
+        assert run.tags.items() >= {"sweep.device": "cpu", "sweep.data_hash": "datahash"}.items()
+        assert run.tags["sweep.version.torch"] == "2.13.0"
+
+    def test_more_metrics_than_one_batch_holds(self, store: Store, complete: TrialResult) -> None:
+        history = tuple(StepLoss(step, 1.0 + step, 1e-3) for step in range(1500))
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        store.tracker.close_trial(child, dataclasses.replace(complete, history=history), None)
+        run = store.runs()[child]
+        assert len(run.history["train/loss"]) == len(run.history["train/learning_rate"]) == 1500
+        assert run.metrics["train/loss"] == 1500.0
+
+    def test_values_that_are_no_numbers_are_left_out(self, store: Store, complete: TrialResult) -> None:
+        assert complete.measures
+        nan, inf = float("nan"), float("inf")
+        measures = dataclasses.replace(complete.measures, metrics={"macro_f1": nan, "accuracy": 0.5}, train_loss=inf)
+        history = (StepLoss(1, 2.0, 1e-3), StepLoss(2, nan, 1e-3), StepLoss(3, inf, 1e-3))
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        store.tracker.close_trial(child, dataclasses.replace(complete, measures=measures, history=history), None)
+        store.tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16, "verdict/margin": nan}, [])
+        runs = store.runs()
+        assert runs[child].history["train/loss"] == [(1, 2.0)]
+        assert runs[child].metrics["eval/accuracy"] == 0.5
+        assert not {"eval/macro_f1", "train/final_loss"} & set(runs[child].metrics)
+        assert runs[parent].metrics == {"verdict/rank": 16.0}
+
+    def test_the_kept_files_are_there_and_scratch_is_not(
+        self, store: Store, complete: TrialResult, files: Path, tmp_path: Path
+    ) -> None:
+        verdict = tmp_path / "verdict.json"
+        verdict.write_text("{}")
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        store.tracker.close_trial(child, complete, files)
+        store.tracker.close_sweep(parent, Status.COMPLETE, {}, [verdict, tmp_path / "table.txt"])
+        runs = store.runs()
+        assert runs[child].artifacts == {
+            "adapter/adapter_model.safetensors",
+            "adapter/adapter_config.json",
+            "scores.jsonl",
+            "result.json",
+        }
+        assert runs[parent].artifacts == {"config.yaml", "verdict.json"}
+
+    def test_long_and_odd_texts_fit(self, store: Store, complete: TrialResult) -> None:
+        assert complete.measures
+        measures = dataclasses.replace(complete.measures, metrics={"macro_f1/§ ünfall: ja?": 0.5, "macro_f1//..": 0.1})
+        reason = "größer als der Speicher \ud800\0 " + "x" * 20_000
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        result = dataclasses.replace(complete, status=Status.FAILED, reason=reason, measures=measures)
+        store.tracker.close_trial(child, result, None)
+        run = store.runs()[child]
+        assert run.tags["sweep.reason"].startswith("größer als der Speicher")
+        assert run.tags["sweep.reason"].endswith("x…")
+        assert sorted(value for name, value in run.metrics.items() if name.startswith("eval/macro_f1/")) == [0.1, 0.5]
+
+    def test_what_a_killed_invocation_left_is_ended_first(self, store: Store, spec: TrialSpec) -> None:
+        old_parent = store.tracker.open_sweep(SWEEP)
+        old_child = store.tracker.open_trial(old_parent, spec)
+        other = store.tracker.open_sweep(dataclasses.replace(SWEEP, study="other"))
+        foreign = store.start_foreign("pharma", {"owner": "someone", "mlflow.parentRunId": old_parent})
+
+        parent = store.reopen().open_sweep(SWEEP)
+
+        runs = store.runs()
+        for run in (runs[old_parent], runs[old_child]):
+            assert (run.status, run.tags["sweep.status"], run.ended) == ("KILLED", "interrupted", True)
+        assert runs[foreign].status == "RUNNING"
+        assert "sweep.status" not in runs[foreign].tags
+        assert runs[parent].status == "RUNNING"
+        assert store.runs("other")[other].status == "RUNNING"
+
+    def test_finished_runs_stay_as_they_are(self, store: Store, complete: TrialResult) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, complete.spec)
+        store.tracker.close_trial(child, complete, None)
+        store.tracker.close_sweep(parent, Status.COMPLETE, {}, [])
+        before = store.runs()
+        second = store.reopen().open_sweep(SWEEP)
+        after = store.runs()
+        assert {run: after[run] for run in before} == before
+        assert set(after) - set(before) == {second}
+
+    def test_closing_a_sweep_leaves_nothing_running(self, store: Store, spec: TrialSpec) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        child = store.tracker.open_trial(parent, spec)
+        store.tracker.close_sweep(parent, Status.INTERRUPTED, {"trials/complete": 0}, [])
+        runs = store.runs()
+        assert {run.status for run in runs.values()} == {"KILLED"}
+        assert runs[child].tags["sweep.status"] == "interrupted"
+
+
+class TestSqlite:
+    def test_artifacts_lie_under_the_root_in_a_folder_of_the_study(
+        self, sqlite: MlflowStore, complete: TrialResult, files: Path
+    ) -> None:
+        child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
+        sqlite.tracker.close_trial(child, complete, files)
+        assert sqlite.artifact_root
+        assert (sqlite.artifact_root / "pharma" / child / "artifacts/adapter/adapter_config.json").read_text() == "{}"
+
+    def test_the_configuration_is_kept_as_it_was(self, sqlite: MlflowStore) -> None:
+        parent = sqlite.tracker.open_sweep(dataclasses.replace(SWEEP, config_yaml="name: Größe\n"))
+        assert sqlite.artifact_root
+        text = (sqlite.artifact_root / "pharma" / parent / "artifacts/config.yaml").read_text(encoding="utf-8")
+        assert text == "name: Größe\n"
+
+    def test_a_deleted_experiment_is_restored(self, sqlite: MlflowStore) -> None:
+        first = sqlite.tracker.open_sweep(SWEEP)
+        sqlite.tracker.close_sweep(first, Status.COMPLETE, {}, [])
+        sqlite.client.delete_experiment(sqlite.client.get_experiment_by_name("pharma").experiment_id)
+        second = sqlite.reopen().open_sweep(SWEEP)
+        assert {first, second} <= set(sqlite.runs())
+
+    def test_logging_a_result_again_adds_nothing(self, sqlite: MlflowStore, complete: TrialResult) -> None:
+        child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
+        sqlite.tracker.close_trial(child, complete, None)
+        once = sqlite.runs()[child]
+        sqlite.tracker.close_trial(child, complete, None)
+        assert sqlite.runs()[child] == once
+
+    def test_the_link_names_experiment_and_run(self, sqlite: MlflowStore) -> None:
+        parent = sqlite.tracker.open_sweep(SWEEP)
+        experiment = sqlite.client.get_experiment_by_name("pharma").experiment_id
+        assert sqlite.tracker.link(parent) == f"#/experiments/{experiment}/runs/{parent}"
+
+    def test_odd_folders(self, migrated: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "with space #größe"
+        folder.mkdir()
+        shutil.copy(migrated, folder / "mlflow.db")
+        store = MlflowStore(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+        parent = store.tracker.open_sweep(SWEEP)
+        assert store.runs()[parent].artifacts == {"config.yaml"}
+        assert (folder / "artifacts/pharma" / parent).is_dir()
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == [folder.name]
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "mlflow.db").write_text("no database, however one looks at it" * 100)
+        with pytest.raises(EnvironmentLacks, match="not a database"):
+            MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", None)
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(EnvironmentLacks, match="cannot record in sqlite"):
+            MlflowTracker(f"sqlite:///{tmp_path}/file/mlflow.db", None)
+
+    def test_a_store_that_goes_away_is_explained(
+        self, sqlite: MlflowStore, spec: TrialSpec, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        parent = sqlite.tracker.open_sweep(SWEEP)
+        Path(sqlite.uri.removeprefix("sqlite:///")).write_bytes(b"gone" * 1000)
+        with pytest.raises(EnvironmentLacks, match="cannot record in sqlite"):
+            sqlite.tracker.open_trial(parent, spec)
+        assert capfd.readouterr().err == ""
+
+
+class TestServers:
+    def test_a_server_that_does_not_answer_fails_at_once(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            started = time.monotonic()
+            with pytest.raises(EnvironmentLacks, match=rf"http://127\.0\.0\.1:{port}: .*refused") as error:
+                MlflowTracker(f"http://ann:secret@127.0.0.1:{port}", None)
+            assert time.monotonic() - started < 5
+        assert "secret" not in str(error.value)
+
+    def test_a_missing_driver_is_named(self) -> None:
+        with pytest.raises(EnvironmentLacks, match=r"(?s)nosuchdriver.*Python package"):
+            MlflowTracker("mssql+nosuchdriver:///mlflow", None)
+
+    def test_memory_is_not_an_mlflow_store(self) -> None:
+        with pytest.raises(ConfigurationError):
+            MlflowTracker("memory://", None)
+
+
+def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
+    """In a process of its own: MLflow comes late, speaks to nobody, and leaves no folder where the person stands."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from sweep.paths import Paths\n"
+        "from sweep.tracking import SweepRun, open_tracker\n"
+        "assert 'mlflow' not in sys.modules\n"
+        "open_tracker('memory://', Paths.here())\n"
+        "assert 'mlflow' not in sys.modules\n"
+        "open_tracker(None, Paths(Path(sys.argv[1]))).open_sweep(SweepRun('pharma', ''))\n"
+        "import mlflow, os\n"
+        "assert mlflow.active_run() is None\n"
+        "assert 'MLFLOW_TRACKING_URI' not in os.environ\n"
+        "assert not mlflow.tracking.is_tracking_uri_set()\n"
+    )
+    standing = tmp_path / "standing"
+    standing.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=standing,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(standing.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_sweeps_may_create_the_database_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from sweep.paths import Paths\n"
+        "from sweep.tracking import SweepRun, open_tracker\n"
+        "open_tracker(None, Paths(Path(sys.argv[1]) / 'mlruns')).open_sweep(SweepRun(sys.argv[2], ''))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), study],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for study in ("pharma", "other")
+    ]
+    assert [(process.communicate(timeout=120)[0], process.returncode) for process in started] == [("", 0), ("", 0)]
+    store = MlflowStore(f"sqlite:///{tmp_path}/mlruns/mlflow.db", None)
+    assert len(store.runs("pharma")) == len(store.runs("other")) == 1
+
+
+@pytest.fixture
+def server(database: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a real MLflow server over the test's database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(tmp_path / "served")]
+    with (tmp_path / "server.log").open("w") as log:
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail((tmp_path / "server.log").read_text())
+                time.sleep(0.3)
+        yield url
+    finally:
+        # the server starts workers of its own
+        os.killpg(process.pid, 15)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait(20)
+
+
+def ask(url: str, query: dict[str, Any] | None = None) -> Any:
+    """What MLflow's REST API answers."""
+    client = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    target = url.partition(urlsplit(url).netloc)[2]
+    try:
+        body = json.dumps(query) if query else None
+        client.request("POST" if query else "GET", target, body, {"Content-Type": "application/json"})
+        return json.load(client.getresponse())
+    finally:
+        client.close()
+
+
+@pytest.mark.slow
+def test_mlflow_shows_what_was_recorded(server: str, sqlite: MlflowStore, complete: TrialResult, files: Path) -> None:
+    parent = sqlite.tracker.open_sweep(SWEEP)
+    child = sqlite.tracker.open_trial(parent, complete.spec)
+    sqlite.tracker.close_trial(child, complete, files)
+    sqlite.tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [])
+
+    experiment = sqlite.client.get_experiment_by_name("pharma").experiment_id
+    query = {"experiment_ids": [experiment], "filter": "tags.`sweep.rank` = '16'"}
+    found = ask(f"{server}/api/2.0/mlflow/runs/search", query)["runs"]
+    assert [run["info"]["run_id"] for run in found] == [child]
+    assert found[0]["info"]["status"] == "FINISHED"
+    assert found[0]["info"]["run_name"] == "r16-lr1e-03-s0"
+    metrics = {metric["key"]: metric["value"] for metric in found[0]["data"]["metrics"]}
+    assert metrics["eval/loss"] == 0.15
+    listed = ask(f"{server}/api/2.0/mlflow/artifacts/list?run_id={child}")["files"]
+    assert {entry["path"] for entry in listed} == {"adapter", "result.json", "scores.jsonl"}
+
+
+@pytest.mark.slow
+def test_a_server_is_a_store_like_any_other(server: str, complete: TrialResult, files: Path, tmp_path: Path) -> None:
+    tracker = open_tracker(server, Paths(tmp_path / "mlruns"))
+    stale = tracker.open_sweep(SWEEP)
+    parent = tracker.open_sweep(SWEEP)
+    child = tracker.open_trial(parent, complete.spec)
+    tracker.close_trial(child, complete, files)
+    tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [files / "result.json"])
+
+    runs = MlflowStore(server, None).runs()
+    assert runs[stale].tags["sweep.status"] == "interrupted"
+    assert runs[child].metrics.items() >= names.metrics_of(complete).items()
+    assert len(runs[child].history["train/loss"]) == 60
+    assert "adapter/adapter_config.json" in runs[child].artifacts
+    assert runs[parent].artifacts == {"config.yaml", "result.json"}
+    assert tracker.link(child) == f"{server}/#/experiments/1/runs/{child}"
+    assert not (tmp_path / "mlruns").exists()
