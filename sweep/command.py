@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sweep.config.secrets import mask
 from sweep.errors import GoldilocksError, Problems
 
 
@@ -25,10 +26,10 @@ def run(command: Callable[[], int]) -> int:
 
 
 def command_line() -> str:
-    """How this process was called, as a person would type it."""
+    """How this process was called, as a person would type it; passwords in URLs are masked."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name.removesuffix(".__main__") if spec else "sweep"
-    return shlex.join(["python", "-m", module, *_typed_words()])
+    return shlex.join(["python", "-m", module, *(mask(word) for word in _typed_words())])
 
 
 def _typed_words() -> list[str]:

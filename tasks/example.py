@@ -52,7 +52,7 @@ class Splits:
     data_hash: str
 
 
-class DataProblems(Exception):  # noqa: N818 - it carries all of them, and the plural says so
+class DataProblems(Exception):
     """The data cannot be used; `problems` names everything that was found, where it is and what to do about it."""
 
     def __init__(self, problems: Iterable[str]) -> None:

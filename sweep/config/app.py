@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,10 +19,11 @@ from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
 from sweep.config.load import plan_from
 from sweep.config.overrides import override_problems
 from sweep.config.resolvers import register_resolvers
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.records import StudyPlan
 
-_ASKS_HYDRA = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+_FLAGS = ("-m", "--multirun")
+"""Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
 
 
 def run_app(task: Callable[[StudyPlan], float | None]) -> None:
@@ -33,18 +36,30 @@ def run_app(task: Callable[[StudyPlan], float | None]) -> None:
     """
     register_resolvers()
     words = sys.argv[1:]
-    asks_hydra = any(word.split("=")[0] in _ASKS_HYDRA for word in words)
-    if not asks_hydra:
-        overrides = [word for word in words if not word.startswith("-")]
-        problems, usable = override_problems(overrides)
-        if problems:
-            _report_all(problems, usable)
+    flags = [word for word in words if word.startswith("-")]
+    if all(flag in _FLAGS for flag in flags):
+        overrides = [word for word in words if word not in flags]
+        _check(overrides, multirun=bool(flags))
+    # argparse refuses words on both sides of a flag
+    for flag in _FLAGS:
+        if flag in words:
+            sys.argv.remove(flag)
+            sys.argv.insert(1, flag)
     own = own_folder()
     if own is not None and "--config-dir" not in words and "-cd" not in words:
         sys.argv[1:1] = ["--config-dir", str(own)]
 
+    mistakes: list[GoldilocksError] = []
+
     def composed(config: DictConfig) -> float | None:
-        return task(plan_from(config))
+        try:
+            return task(plan_from(config))
+        except GoldilocksError as error:
+            # raised here, Hydra would print words of its own first; a sweeper, though, must hear that the job failed
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise
+            mistakes.append(error)
+            return None
 
     # Hydra would print a person's mistake with its own words and exit code; raised, it is explained like any other
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -53,6 +68,8 @@ def run_app(task: Callable[[StudyPlan], float | None]) -> None:
         application()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_first_lines(error)) from error
+    if mistakes:
+        raise mistakes[0]
 
 
 def composed_plan(overrides: Sequence[str]) -> StudyPlan:
@@ -63,15 +80,21 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
     """
     register_resolvers()
     problems, usable = override_problems(overrides)
-    return plan_from(_compose(usable), problems)
+    return _planned(usable, problems)
 
 
-def _report_all(problems: Sequence[str], usable: Sequence[str]) -> None:
-    swept = [word for word in usable if not _is_sweep(word)]
+def _check(overrides: Sequence[str], *, multirun: bool) -> None:
+    """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
+    problems, usable = override_problems(overrides)
+    _planned([word for word in usable if not (multirun and _is_sweep(word))], problems)
+
+
+def _planned(usable: Sequence[str], problems: Sequence[str]) -> StudyPlan:
     try:
-        plan_from(_compose(swept), problems)
+        composed = _compose(usable)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError([*problems, _first_lines(error)]) from error
+    return plan_from(composed, problems)
 
 
 def _is_sweep(word: str) -> bool:

@@ -153,6 +153,8 @@ def _targets(keys: SweepKeys) -> Iterator[str]:
 
 
 def _data(keys: SweepKeys) -> Iterator[str]:
+    if not keys.model.id and not keys.model.path:
+        yield "model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER"
     if keys.task.kind == "jsonl" and not keys.task.path:
         yield "task.path: a value is needed; write task.path=FOLDER"
     if keys.task.kind == "hub" and not keys.task.dataset:

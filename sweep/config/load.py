@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from sweep.config.checks import problems_in
 from sweep.config.overrides import OPEN_KEYS, known_keys
@@ -57,46 +57,69 @@ def plan_from(composed: DictConfig, earlier_problems: Sequence[str] = ()) -> Stu
     Raises:
         ConfigurationError: with all problems that were found.
     """
-    keys, problems = typed(composed)
-    if keys is not None:
-        problems += problems_in(keys)
-    problems = [*earlier_problems, *problems]
-    if problems or keys is None:
-        raise ConfigurationError(problems)
+    keys, wrong = typed(composed)
+    problems = [*filter(None, wrong.values()), *(text for text in problems_in(keys) if not _is_about(text, wrong))]
+    if earlier_problems or problems:
+        raise ConfigurationError([*earlier_problems, *problems])
     return _plan(keys, OmegaConf.to_yaml(without_secrets(composed), resolve=True))
 
 
-def typed(composed: DictConfig) -> tuple[SweepKeys | None, list[str]]:
-    """The configuration in the types of the schema, and what does not fit; None if something did not."""
+def plan_of_record(config: str) -> StudyPlan:
+    """The study that a record was made with, out of its `StudyRecord.config`.
+
+    Secrets are masked there, so databases other than files cannot be opened with this plan.
+
+    Raises:
+        ConfigurationError: the record is of a version with other keys.
+    """
+    composed = OmegaConf.create(config)
+    assert isinstance(composed, DictConfig)
+    return plan_from(composed)
+
+
+def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
+    """The configuration in the types of the schema, and what does not fit.
+
+    Returns:
+        the keys, with the schema's defaults in place of what does not fit; and for each key that does not fit the problem,
+        None if another key is the cause.
+    """
     schema = OmegaConf.structured(SweepKeys)
     known = set(known_keys())
-    problems: list[str] = []
+    wrong: dict[str, str | None] = {}
     for key, node in _leaves(composed, known):
         if key not in known:
-            problems.append(f"{key}: there is no such key{did_you_mean(key, known)}")
-            continue
-        try:
-            value = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else _value(composed, key)
-            OmegaConf.update(schema, key, value, merge=False)
-        except (OmegaConfBaseException, ValueError) as error:
-            if not _depends_on_missing(composed, error):
-                problems.append(f"{key}: {_first_line(error)}")
-    missing = sorted(OmegaConf.missing_keys(composed) & known)
-    problems += [f"{key}: a value is needed; write {key}=..." for key in missing]
-    if problems:
-        return None, problems
+            wrong[key] = f"{key}: there is no such key{did_you_mean(key, known)}"
+        elif node._value() == MISSING:
+            wrong[key] = f"{key}: a value is needed; write {key}=..."
+        else:
+            try:
+                value = (
+                    OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else _value(composed, key)
+                )
+                OmegaConf.update(schema, key, value, merge=False)
+            except InterpolationToMissingValueError:
+                wrong[key] = None
+            except (OmegaConfBaseException, ValueError) as error:
+                wrong[key] = f"{key}: {_first_line(error)}"
+    for key in sorted(OmegaConf.missing_keys(schema)):
+        wrong.setdefault(key, f"{key}: a value is needed; write {key}=...")
+        OmegaConf.update(schema, key, "")
     keys = OmegaConf.to_object(schema)
     assert isinstance(keys, SweepKeys)
-    return keys, []
+    return keys, wrong
+
+
+def _is_about(problem: str, keys: Iterable[str]) -> bool:
+    return any(problem.startswith((f"{key}:", f"{key}=", f"{key}.")) for key in keys)
 
 
 def _leaves(composed: DictConfig, known: set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in map(str, composed):
         key = f"{prefix}{name}"
-        if OmegaConf.is_missing(composed, name):
-            continue
         node = composed._get_node(name)
-        section = isinstance(node, DictConfig) and not node._is_none() and key not in OPEN_KEYS and key in known
+        plain = isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
+        section = plain and key not in OPEN_KEYS and key in known
         if section and not OmegaConf.is_interpolation(composed, name):
             yield from _leaves(composed[name], known, f"{key}.")
         else:
@@ -107,11 +130,6 @@ def _value(composed: DictConfig, key: str) -> Any:
     return OmegaConf.select(composed, key, throw_on_missing=True)
 
 
-def _depends_on_missing(composed: DictConfig, error: Exception) -> bool:
-    # an interpolation of a missing key: the missing key itself is reported
-    return bool(OmegaConf.missing_keys(composed)) and "missing" in str(error).lower()
-
-
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
@@ -120,6 +138,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
     model = BaseModel(
         **{
             **_fields(keys.model, BaseModel),
+            "id": keys.model.id or keys.model.name,
             "path": str(Path(keys.model.path).expanduser().absolute()) if keys.model.path else None,
             "target_sets": {name: tuple(modules) for name, modules in keys.model.target_sets.items()},
             "linear_modules": tuple(keys.model.linear_modules),

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Sweep
 from hydra.errors import HydraException
 
 from sweep.config.groups import groups
@@ -18,6 +19,9 @@ from sweep.suggest import did_you_mean
 
 OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options")
 """Keys below which a person may write names of their own."""
+
+ADDED_GROUPS = ("study",)
+"""Groups of which the defaults choose nothing, so that Hydra wants them with a plus."""
 
 
 def known_keys(schema: type = SweepKeys, prefix: str = "") -> Iterator[str]:
@@ -53,7 +57,7 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         if name.startswith("hydra") or override.is_delete():
             found = None
         elif name in choices:
-            found = _unknown_choices(name, override.value(), choices[name], text)
+            found = _unknown_choices(name, override.value(), choices[name], text) or _sign(name, override.is_add())
         else:
             found = _unknown_key(name, keys, list(choices), text)
         if found is None:
@@ -64,8 +68,8 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _unknown_choices(group: str, value: object, known: Sequence[str], text: str) -> str | None:
-    values = [value] if isinstance(value, str) else getattr(value, "list", None) or []
-    for choice in values:
+    chosen = getattr(value, "list", None) if isinstance(value, Sweep) else value
+    for choice in chosen if isinstance(chosen, list) else [chosen]:
         if str(choice) not in known:
             return (
                 f"{text}: there is no {group} '{choice}'{did_you_mean(str(choice), known)} (known: {', '.join(known)})"
@@ -73,12 +77,18 @@ def _unknown_choices(group: str, value: object, known: Sequence[str], text: str)
     return None
 
 
+def _sign(group: str, plus: bool) -> str | None:
+    """A study is added to the defaults, every other group has one that is replaced."""
+    if plus == (group in ADDED_GROUPS):
+        return None
+    return f"{group}: write +{group}=NAME, with a plus" if not plus else f"{group}: write {group}=NAME, without a plus"
+
+
 def _unknown_key(name: str, keys: Sequence[str], choices: Sequence[str], text: str) -> str | None:
     if name in keys or any(name.startswith(f"{opened}.") for opened in OPEN_KEYS):
         return None
     if "@" in name and name.split("@")[0] in choices:
         return None
-    near = did_you_mean(name, [*keys, *choices])
-    if not near and "." not in name:
-        near = did_you_mean(name, [key.rsplit(".", 1)[-1] for key in keys])
+    endings = [key for key in keys if key.endswith(f".{name}")]
+    near = f"; did you mean '{endings[0]}'?" if len(endings) == 1 else did_you_mean(name, [*keys, *choices])
     return f"{text}: there is no key '{name}'{near}" + ("" if near else " (python -m sweep --help lists all)")

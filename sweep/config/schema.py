@@ -24,7 +24,7 @@ class ModelKeys:
     """`model.*`, see `sweep.records.BaseModel`."""
 
     name: str = MISSING
-    id: str = MISSING
+    id: str | None = MISSING
     source: str = "auto"
     path: str | None = None
     revision: str | None = None

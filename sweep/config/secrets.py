@@ -6,13 +6,18 @@ import re
 
 from omegaconf import DictConfig, OmegaConf
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/@:\s]*)(:[^@\s]*)?@", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?!/)\S*@", re.IGNORECASE)
+_QUERY = re.compile(r"(?P<address>[a-z][a-z0-9+.-]*://[^\s?]*)\?\S+", re.IGNORECASE)
 _URL_KEYS = ("tracking.uri", "storage.url")
 
 
 def mask(url: str) -> str:
-    """The URL with its user and password replaced: `postgresql://***@host/db`."""
-    return _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", url)
+    """The URL with its account and its query replaced: `postgresql://***@host/db?***`.
+
+    All up to the last `@` is taken for the account, so that a password may hold any letter.
+    """
+    hidden = _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", url)
+    return _QUERY.sub(lambda match: f"{match['address']}?***", hidden)
 
 
 def without_secrets(composed: DictConfig) -> DictConfig:

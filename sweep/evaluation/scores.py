@@ -74,7 +74,7 @@ def evaluate(
     loss = mean_loss(losses)
     scored = time.perf_counter()
     longest = max_new_tokens or max(len(item.completion) for item in encoded)
-    answers = greedy_answers(base, model, encoded, longest, on_progress=lambda done: on_progress("answer", done, total))
+    answers = _answers(base, model, encoded, losses, longest, lambda done: on_progress("answer", done, total))
     answered = time.perf_counter()
     scores = tuple(
         ExampleScore(
@@ -92,6 +92,35 @@ def evaluate(
     return Evaluation(
         scores, loss, _metrics(metric, encoded, answers), {"score": scored - started, "answer": answered - scored}
     )
+
+
+def _answers(
+    base: LoadedBase,
+    model: Any,
+    encoded: Sequence[Encoded],
+    losses: Sequence[CompletionLoss],
+    longest: int,
+    on_progress: Callable[[int], None],
+) -> list[str]:
+    """The model's answers. Where scoring has shown that greedy decoding gives the expected completion, it is not decoded
+    once more; the answer is the same.
+    """
+    known = {
+        index: item.example.completion.strip()
+        for index, (item, loss) in enumerate(zip(encoded, losses, strict=True))
+        if loss.would_be_answered and len(item.completion) <= longest
+    }
+    open_ones = [index for index in range(len(encoded)) if index not in known]
+    on_progress(len(known))
+    decoded = greedy_answers(
+        base,
+        model,
+        [encoded[index] for index in open_ones],
+        longest,
+        on_progress=lambda done: on_progress(len(known) + done),
+    )
+    known.update(zip(open_ones, decoded, strict=True))
+    return [known[index] for index in range(len(encoded))]
 
 
 def mean_loss(losses: Sequence[CompletionLoss]) -> float:

@@ -38,7 +38,7 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     """
     model = to_json(plan.foundation.model)
     question = {
-        "model": {key: model[key] for key in ("id", "source", "path", "revision", "wheel_sha256")},
+        "model": {key: model[key] for key in ("id", "path", "revision")},
         "data": data_hash,
         "quant": to_json(plan.foundation.quant),
         "scoring": _scoring(plan.foundation),

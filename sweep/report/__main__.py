@@ -24,10 +24,10 @@ def report(words: Sequence[str]) -> int:
     from sweep.report.closing import console, print_outcome
     from sweep.report.files import write_report
     from sweep.study.explorer import studies_of
-    from sweep.study.storage import open_storage
+    from sweep.study.storage import existing_storage
 
     paths = Paths.here()
-    storage = open_storage(keys["storage"][0] if "storage" in keys else None, paths)
+    storage = existing_storage(keys["storage"][0] if "storage" in keys else None, paths)
     record = studies_of(storage, keys["study"][0])[0]
     write_report(record, paths)
     print_outcome(record, paths, None, console())

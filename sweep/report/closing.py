@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweep.config.secrets import mask
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.paths import Paths
@@ -70,10 +71,12 @@ def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:
 
 
 def _smallest_close(record: StudyRecord, best: Measures) -> str | None:
-    """A pointer to the smallest rank within a tenth of the gain, worth a look, not a verdict."""
+    """A pointer to the smallest rank within a hundredth of the gain, worth a look, not a verdict."""
     if record.base is None or record.base.result.measures is None:
         return None
     gain = record.base.result.measures.loss - best.loss
+    if not gain > 0:
+        return None
     close = [
         trial
         for trial in record.complete()
@@ -93,16 +96,19 @@ def next_steps(record: StudyRecord, paths: Paths, tracking_uri: str | None) -> S
     """Commands to copy."""
     adapter = shown(paths.adapter(record.name))
     store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
+    in_mlflow = (
+        [] if store.startswith("memory:") else [f"  mlflow ui --backend-store-uri {mask(store)}     compare the runs"]
+    )
     return [
         "Next:",
         f'  python -m sweep.predict study={record.name} prompt="..."     an answer with this adapter ({adapter})',
-        f"  mlflow ui --backend-store-uri {store}     compare the runs",
+        *in_mlflow,
         f"  {_with_trials(record.command, 2 * record.planned)}     search on from here",
     ]
 
 
 def _with_trials(command: str, trials: int) -> str:
-    words = [word for word in shlex.split(command) if not word.startswith("search.trials=")]
+    words = [word for word in shlex.split(command) if not word.lstrip("+").startswith("search.trials=")]
     return shlex.join([*words, f"search.trials={trials}"])
 
 

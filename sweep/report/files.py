@@ -1,4 +1,4 @@
-"""What a study leaves under `mlruns/reports/STUDY`: verdict.json and the chosen adapter."""
+"""What a study leaves under `mlruns/reports/STUDY`: verdict.json, the chosen adapter and a picture."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from sweep.errors import EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import StudyRecord
+from sweep.report.plot import PICTURE, draw_pareto
 from sweep.trials import ADAPTER, TrialStore
 from sweep.verdict.undecided import undecided
 
 
 def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
-    """Writes verdict.json and the best arm's adapter; returns the files. A half-written file is never seen.
+    """Writes verdict.json, the best arm's adapter and the picture; returns the files. A half-written file is never seen.
 
     Raises:
         EnvironmentLacks: the adapter's trial was deleted.
@@ -26,7 +27,11 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     _replace(paths.verdict(record.name), json.dumps(undecided(record, created), indent=2) + "\n")
     _copy_adapter(record, paths)
-    return [paths.verdict(record.name)]
+    picture = folder / PICTURE
+    fresh = picture.with_name(f".{PICTURE}.{os.getpid()}.svg")
+    draw_pareto(record, fresh)
+    fresh.replace(picture)
+    return [paths.verdict(record.name), picture]
 
 
 def _copy_adapter(record: StudyRecord, paths: Paths) -> None:

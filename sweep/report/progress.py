@@ -14,6 +14,7 @@ from sweep.workers.messages import Progress as Message
 
 _PHASES = {"train": "training", "score": "scoring", "answer": "answering"}
 _EVERY_SECONDS = 20.0
+_STEPS_TO_GO_BY = 5
 
 
 class LiveDisplay:
@@ -38,6 +39,7 @@ class LiveDisplay:
         self._ended = 0
         self._took: list[float] = []
         self._last_line = 0.0
+        self._scoring_took = 0.0
 
     def __enter__(self) -> LiveDisplay:
         self._bars.start()
@@ -80,6 +82,8 @@ class LiveDisplay:
         if number > 0:
             self._ended += 1
             self._took.append(took)
+        else:
+            self._scoring_took = took
         self._out.print(f"{self._title(spec)}: {outcome(result)}", markup=False)
         self._last_line = time.monotonic()
 
@@ -88,10 +92,17 @@ class LiveDisplay:
         return f"trial {number} of {self._total}  {spec.name}" if number else "base model"
 
     def _time_left(self, spec: TrialSpec, progress: Message) -> str:
-        if not self._took or not self._total:
+        if not self._total or not self._numbers[spec.identity]:
             return ""
-        each = mean(self._took)
-        spent = min(each, time.monotonic() - self._began[spec.identity])
+        spent = time.monotonic() - self._began[spec.identity]
+        if self._took:
+            each = mean(self._took)
+        elif progress.phase == "train" and progress.done >= _STEPS_TO_GO_BY:
+            # the first trial: as long as its steps will take, and scoring as long as the base's did
+            each = spent * progress.total / progress.done + self._scoring_took
+        else:
+            return ""
+        spent = min(each, spent)
         left = max(0, self._total - self._ended - 1) * each + each - spent
         return f"  about {show_seconds(left)} left"
 

@@ -30,7 +30,8 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
         if known is not None and known.base_hash != loaded.base_hash:
             problems.append(
                 f"model={plan.foundation.model.name}: the weights are not those that this study's trials were trained on "
-                f"(then from {known.base_source}, now from {loaded.source}); give the study another name: study.name=OTHER"
+                f"(then from {known.base_source}, now from {loaded.source}); name the source of then (model.source=wheel or "
+                "model.path=FOLDER), or give the study another name: study.name=OTHER"
             )
             break
     if problems:

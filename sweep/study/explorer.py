@@ -43,6 +43,7 @@ from sweep.records import (
 from sweep.study.pruning import SameRankPruner, make_pruner
 from sweep.study.samplers import make_sampler
 from sweep.study.storage import HEARTBEAT_SECONDS
+from sweep.suggest import did_you_mean
 
 _RESULT, _STATUS, _OWNER, _RETRY_OF = "result", "status", "owner", "retry_of"
 _STATE = {Status.PRUNED: TrialState.PRUNED, Status.INFEASIBLE: TrialState.PRUNED}
@@ -241,7 +242,7 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     chosen = [summary for summary in summaries if summary.study_name.rpartition("@")[0] == name]
     if not chosen:
         known = f"known: {', '.join(names)}" if names else "there is none yet; run `python -m sweep +study=pharma`"
-        raise ConfigurationError(f"study={name}: there is no such study here ({known})")
+        raise ConfigurationError(f"study={name}: there is no such study here{did_you_mean(name, names)} ({known})")
     chosen.sort(key=lambda summary: summary.user_attrs.get("opened", 0.0), reverse=True)
     return [_record(optuna.load_study(study_name=summary.study_name, storage=storage)) for summary in chosen]
 

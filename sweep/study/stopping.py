@@ -23,7 +23,8 @@ class StopRequest:
             Interrupted: the sweep was asked to stop.
         """
         if self._signal is not None:
-            raise Interrupted(f"stopped by {signal.Signals(self._signal).name}")
+            name = signal.Signals(self._signal).name
+            raise Interrupted(f"stopped by {name}; what is finished is kept, and the same command goes on from here")
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:

@@ -12,12 +12,27 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from sweep.config.secrets import mask
-from sweep.errors import EnvironmentLacks
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 90
 """A trial of another machine whose heart has not beaten for so long is dead."""
+
+
+def existing_storage(url: str | None, paths: Paths) -> RDBStorage:
+    """The database, for reading: nothing is made where there is none.
+
+    Raises:
+        ConfigurationError: nobody has run a study here yet.
+        EnvironmentLacks: it cannot be opened.
+    """
+    if url is None and not paths.optuna_database.exists():
+        raise ConfigurationError(
+            f"there is no study here: {paths.optuna_database} does not exist; go to the folder where the sweep was run, "
+            "or run `python -m sweep +study=pharma`"
+        )
+    return open_storage(url, paths)
 
 
 def open_storage(url: str | None, paths: Paths) -> RDBStorage:

@@ -13,6 +13,9 @@ from torch import nn
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
 
+SATURATED = 100.0
+"""Entries of B move by about the learning rate a step (AdamW), so only an absurd rate brings them here in five steps."""
+
 GRADIENT_CHECK_STEPS = 5
 """By this step every adapter matrix must have had a gradient (in the first steps A's is zero because B still is)."""
 
@@ -63,6 +66,12 @@ def save_adapter(adapted: PeftModel, folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
+def _largest_b(model: nn.Module) -> float:
+    """The largest entry of any B, which starts at zero."""
+    found = [float(parameter.abs().max()) for name, parameter in adapter_parameters(model) if "lora_B" in name]
+    return max(found, default=0.0)
+
+
 class GradientCheck:
     """Watches the first steps for adapters that gradients do not reach.
 
@@ -76,7 +85,8 @@ class GradientCheck:
         """Call with the gradients of optimizer step `step` (from 1) still there.
 
         Raises:
-            TrialFailed: by step 5 an adapter matrix has never had a gradient other than zero.
+            TrialFailed: by step 5 an adapter matrix has never had a gradient other than zero: none reached it, or the
+                learning rate has saturated the model.
         """
         if step > GRADIENT_CHECK_STEPS:
             return
@@ -86,16 +96,25 @@ class GradientCheck:
             if parameter.grad is None or not bool(torch.any(parameter.grad != 0))
         }
         self._without = silent if self._without is None else self._without & silent
-        if step == GRADIENT_CHECK_STEPS:
-            self.finish()
+        if step == GRADIENT_CHECK_STEPS and self._without:
+            largest = _largest_b(model)
+            if largest > SATURATED:
+                raise TrialFailed(
+                    f"diverged: B has grown to {largest:.0e}, the model is saturated and no gradient is left"
+                )
+            self._fail_if(self._without)
 
     def finish(self) -> None:
-        """Call at the end of training: shorter trainings are checked too, by what can be expected of them.
+        """Call at the end of training. Trainings shorter than five steps are checked for B alone, since A's gradient is
+        zero until B has moved, which a warm-up can delay.
 
         Raises:
             TrialFailed: see `after_backward`.
         """
-        if self._without:
-            names = sorted(self._without)
+        self._fail_if({name for name in self._without or () if "lora_B" in name})
+
+    def _fail_if(self, without: set[str]) -> None:
+        if without:
+            names = sorted(without)
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise TrialFailed(f"no gradient reached the adapter: {shown} had none in the first steps")

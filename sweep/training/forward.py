@@ -25,10 +25,13 @@ class CompletionLoss:
     Attributes:
         nats: sum of the negative log-likelihoods of its tokens.
         tokens: how many tokens it has.
+        would_be_answered: whether each of its tokens is the most likely one after those before it, so that decoding
+            greedily would give exactly this completion.
     """
 
     nats: float
     tokens: int
+    would_be_answered: bool = False
 
 
 def completion_losses(
@@ -54,9 +57,10 @@ def completion_losses(
             nats = functional.cross_entropy(
                 logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
             )
+            wanted = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
             for row, index in enumerate(indices):
                 losses[index] = CompletionLoss(
-                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion)
+                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion), bool(wanted[row].all())
                 )
             if on_progress:
                 on_progress(len(losses))
@@ -78,10 +82,13 @@ def greedy_answers(
     """
     answers: dict[int, str] = {}
     stops = _stop_tokens(base, model, encoded)
-    by_prompt = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].prompt), index))
+    # answers of about equal length together: a batch is decoded until its longest answer ends
+    together = sorted(
+        range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt))
+    )
     with evaluating(model):
-        for start in range(0, len(by_prompt), batch_size):
-            indices = by_prompt[start : start + batch_size]
+        for start in range(0, len(together), batch_size):
+            indices = together[start : start + batch_size]
             inputs = {
                 key: value.to(base.device)
                 for key, value in base.collator.prompts([encoded[i] for i in indices]).items()

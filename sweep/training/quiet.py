@@ -28,6 +28,8 @@ def quiet_libraries() -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     # tqdm's own lock is a semaphore shared between processes, which a killed worker would leave behind
     tqdm.set_lock(threading.RLock())
+    # peft asks transformers for an attribute that transformers has renamed
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
     # torch.jit deprecations are raised inside libraries; there is nothing a reader could change
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\..*|transformers\..*|peft\..*")
 

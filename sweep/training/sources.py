@@ -150,7 +150,10 @@ def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
             fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
-            make(fresh)
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.rename(folder)
+            try:
+                make(fresh)
+                shutil.rmtree(folder, ignore_errors=True)
+                fresh.rename(folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
     return folder

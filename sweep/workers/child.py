@@ -91,9 +91,9 @@ def _set_threads(threads: int) -> None:
         "RAYON_NUM_THREADS",
     ):
         os.environ[name] = str(threads)
-    import torch
+    from sweep.training.device import use_threads
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
 
 
 def _write_to(log: Path) -> None:

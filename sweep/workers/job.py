@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 import traceback
 from collections.abc import Callable
@@ -11,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from sweep.data import load_splits
@@ -35,13 +32,12 @@ from sweep.training import memory
 from sweep.training.adapters import detach, save_adapter, trainable_parameters
 from sweep.training.base_model import load_base
 from sweep.training.batches import training_order
+from sweep.training.device import device_name, versions
 from sweep.training.encoding import EncodedSplit, Encoder
 from sweep.training.forward import completion_losses
 from sweep.training.trainer_engine import train
 from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
 from sweep.workers.messages import Progress
-
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "optuna", "mlflow", "goldilocks-lora")
 
 
 @dataclass(frozen=True)
@@ -250,22 +246,6 @@ class Job:
                 threads=self._foundation.threads,
             ),
         )
-
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's architecture."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _fitting(name: str, split: EncodedSplit) -> EncodedSplit:

@@ -112,7 +112,7 @@ class Pool:
         busy = [worker for worker in self._workers if worker is not None and worker.spec is not None]
         wait([worker.connection for worker in busy], timeout)
         for worker in busy:
-            for message in worker.receive(timeout=0.0):
+            for message in list(worker.receive(timeout=0.0)):
                 if isinstance(message, Refused):
                     raise _error(message)
                 if isinstance(message, Progress | Reported | Ended):

@@ -2,11 +2,12 @@
 
 Conventions, the same in every line:
 
-- the INN is spelt in full, in any case; a salt behind it is left out of the answer
+- the INN is spelt in full, in any case; a salt behind it is left out of the answer, unless the table's name holds it
+  ("magnesium sulfate")
 - a number and its unit may be run together, and MCG is micrograms; the answer has the table's spelling
 - the form may be abbreviated; the answer spells it out. INJ beside AMP or VIAL adds nothing
 - `10X10`, `QTY 100`, `PACK OF 100`, `100'S` and `100 NOS` are the pack, a product being worked out; where the container
-  is not the form ("eye drops", bottles) it stands behind the number
+  is not the form ("eye drops", bottles) it stands behind the number, which then may stand alone
 - item and lot numbers, delivery notes and "or equivalent" are noise
 """
 
@@ -67,13 +68,12 @@ SALTS: Mapping[str, str] = {
     "succinate": "sumatriptan",
     "mesilate": "imatinib",
     "bromide": "ipratropium tiotropium",
-    "chloride": "suxamethonium",
 }
 """The salts that medicines are sold as."""
 LOOSE_PACKS = ("20", "28", "30", "50", "56", "60", "90", "100", "500", "2X10", "3X10", "5X10", "10X10", "2X14", "4X7")
 PACKS = ("5", "6", "10", "12", "20", "25", "50", "2X5", "2X10", "5X10", "10X10", "2X6")
 LOOSE_FORMS = frozenset({"tablet", "capsule"})
-NUMBERINGS = ("ITEM {}:", "LOT {}", "LOT NO. {} -", "SR NO {}", "LINE {}:", "ITEM NO. {}")
+NUMBERINGS = ("ITEM {}:", "LOT {}:", "LOT NO. {} -", "SR NO {})", "LINE {}:", "ITEM NO. {}:")
 NOTES = (
     "OR EQUIVALENT",
     "OR EQUIV.",

@@ -1,0 +1,78 @@
+"""One study's checks, all of them; the rehearsal runs in its child meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from sweep.config.app import composed_plan
+from sweep.config.load import available_cores
+from sweep.doctor import capacity, databases, machine, sources
+from sweep.doctor.findings import Finding
+from sweep.doctor.rehearsal import Rehearsal
+from sweep.errors import ConfigurationError
+from sweep.hub import hub_answers
+from sweep.paths import Paths
+from sweep.records import StudyPlan
+from sweep.training.quiet import quiet_libraries
+
+
+def planned(overrides: Sequence[str]) -> StudyPlan:
+    """The study that these overrides describe.
+
+    Raises:
+        ConfigurationError: with all problems.
+    """
+    try:
+        return composed_plan(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ConfigurationError(" ".join(lines[:3])) from error
+
+
+def examine(plan: StudyPlan) -> list[Finding]:
+    """Looks at what a study needs of this machine; trains and fetches nothing of the study's own."""
+    paths = Paths.here()
+    foundation = plan.foundation
+    quiet_libraries()
+    with Rehearsal() as rehearsal:
+        # first: where the hub does not answer, this forbids asking it, which its library hears only before its import
+        data = sources.data(foundation.task, paths)
+        folder = sources.folder_of(foundation.model, paths)
+        base = sources.base_model(foundation.model, folder, hub_answers)
+        hub_model = foundation.model.path is None and foundation.model.source in ("auto", "hub")
+        hub_needed = (base.state == "problem" and hub_model) or (
+            data.state == "problem" and foundation.task.kind == "hub"
+        )
+        elsewhere = [
+            sources.model_hub(hub_answers(), hub_needed),
+            databases.tracking(plan.tracking_uri, paths),
+            databases.storage(plan.storage_url, paths),
+            data,
+            sources.running_sweep(paths, plan.name),
+        ]
+        gpus = capacity.gpus()
+        rehearsed = rehearsal.outcome()
+    on_gpu = rehearsed.device == "cuda"
+    wheel_first = foundation.model.source == "wheel" or (foundation.model.source == "auto" and not hub_answers())
+    need = capacity.need(
+        sources.parameters_of(foundation.model, folder),
+        plan,
+        fetched=folder is not None,
+        from_wheel=foundation.model.wheel is not None and wheel_first,
+        on_gpu=on_gpu,
+    )
+    return [
+        machine.processor(
+            available_cores(), machine.processor_features(), foundation.threads, plan.workers, machine.core_quota()
+        ),
+        capacity.graphics(gpus, rehearsed.device, need.gpu_memory),
+        capacity.memory(need.memory, capacity.available_memory(), foundation.memory_budget),
+        capacity.disk(paths.root, need.disk),
+        *([capacity.hub_cache(sources.hub_cache_folder(), need.cache)] if need.cache else []),
+        *(rehearsed.finding(quantization, foundation.quant.name) for quantization in ("nf4", "int8")),
+        base,
+        *elsewhere,
+    ]

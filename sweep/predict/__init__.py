@@ -1,0 +1,1 @@
+"""Answers with the adapters that studies chose."""

@@ -1,0 +1,82 @@
+"""The adapters that studies chose, as far as it can be known without loading anything: which base, which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.load import plan_of_record
+from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.records import Foundation, StudyRecord
+from sweep.report.closing import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One study's adapter and what it was trained on.
+
+    Attributes:
+        folder: the adapter in PEFT's own format.
+        base_hash: sha256 of the base's files, in hex; None if no trial's record has it.
+    """
+
+    study: str
+    folder: Path
+    foundation: Foundation
+    base_hash: str | None
+
+
+def chosen_adapters(studies: Iterable[str], record_of: Callable[[str], StudyRecord], paths: Paths) -> list[Chosen]:
+    """The adapters of these studies, each study once, all on the same base.
+
+    Args:
+        record_of: a study's record by its name; raises `ConfigurationError` if there is none.
+
+    Raises:
+        ConfigurationError: with all studies that do not exist or have no adapter; or their bases differ.
+    """
+    found: list[Chosen] = []
+    problems: list[str] = []
+    for study in dict.fromkeys(studies):
+        try:
+            found.append(_chosen(record_of(study), paths))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    _check_one_base(found)
+    return found
+
+
+def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
+    folder = paths.adapter(record.name)
+    best = record.best()
+    if not (folder / "adapter_config.json").is_file():
+        mend = f"python -m sweep.report study={record.name}" if best else record.command
+        raise ConfigurationError(f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{mend}`")
+    provenance = best.result.provenance if best else None
+    return Chosen(
+        record.name,
+        folder,
+        plan_of_record(record.config).foundation,
+        provenance.base_hash if provenance else None,
+    )
+
+
+def _check_one_base(adapters: Sequence[Chosen]) -> None:
+    first, *others = adapters
+    for other in others:
+        same = other.base_hash == first.base_hash and other.foundation.quant == first.foundation.quant
+        if not same:
+            raise ConfigurationError(
+                f"study={first.study} is on {_base(first)}, study={other.study} on {_base(other)}: adapters can be swapped "
+                "only on the same base; ask these studies one at a time"
+            )
+
+
+def _base(adapter: Chosen) -> str:
+    foundation = adapter.foundation
+    weights = f", weights {adapter.base_hash[:8]}" if adapter.base_hash else ""
+    return f"{foundation.model.name} ({foundation.quant.name}{weights})"

@@ -1,0 +1,83 @@
+"""Several adapters on one base in memory, swapped between answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+
+from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.records import Foundation
+from sweep.training.base_model import load_base
+from sweep.training.encoding import Encoder
+from sweep.training.forward import greedy_answers
+from tasks import Example
+
+
+class Answering:
+    """A base with the adapters of any number of studies that were trained on it.
+
+    Args:
+        foundation: of any of the studies; of it, only base and quantization are used.
+        base_hash: sha256 of the files that the adapters were trained on, or None if that is not known.
+        threads: CPU threads.
+
+    Raises:
+        ConfigurationError: the base is no model, or not the one that the adapters were trained on.
+        EnvironmentLacks: the base is not to be had.
+    """
+
+    def __init__(self, foundation: Foundation, base_hash: str | None, threads: int, paths: Paths) -> None:
+        torch.set_num_threads(threads)
+        self._base = load_base(foundation.model, foundation.quant, paths)
+        if base_hash is not None and self._base.hash != base_hash:
+            raise ConfigurationError(
+                f"model={foundation.model.name}: the weights (from {self._base.source}, {self._base.hash[:8]}) are not those "
+                f"that the adapter was trained on ({base_hash[:8]})"
+            )
+        self._adapted: PeftModel | None = None
+        self._aliases: dict[str, str] = {}
+
+    def add(self, study: str, folder: Path) -> None:
+        """Loads a study's adapter, beside those that are there.
+
+        Raises:
+            ConfigurationError: the folder holds no adapter for this base.
+        """
+        # PyTorch takes no dots in a module's name, nor words that it uses itself
+        alias = f"{len(self._aliases)}-{study.replace('.', '_')}"
+        try:
+            if self._adapted is None:
+                self._adapted = PeftModel.from_pretrained(self._base.model, str(folder), adapter_name=alias)
+            else:
+                self._adapted.load_adapter(str(folder), adapter_name=alias)
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            raise ConfigurationError(
+                f"study={study}: its adapter ({folder}) cannot be put on the base: {error}"
+            ) from error
+        self._aliases[study] = alias
+
+    def answers(self, study: str, system_prompt: str | None, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """What the base with this study's adapter answers, decoded greedily, in the order of the prompts.
+
+        Args:
+            study: one that was added.
+            system_prompt: the one that it was trained with.
+
+        Raises:
+            ConfigurationError: a prompt leaves no room for an answer in the model's context.
+        """
+        assert self._adapted is not None
+        encoder = Encoder(self._base.tokenizer, system_prompt)
+        encoded = [encoder.encode(Example(prompt, "")) for prompt in prompts]
+        longest = max((len(item.prompt) for item in encoded), default=0)
+        if longest + max_new_tokens > self._base.context:
+            raise ConfigurationError(
+                f"a prompt of {longest} tokens and an answer of {max_new_tokens} do not fit into the model's "
+                f"{self._base.context} tokens; shorten the prompt or lower max_new_tokens"
+            )
+        self._adapted.set_adapter(self._aliases[study])
+        return greedy_answers(self._base, self._adapted, encoded, max_new_tokens)

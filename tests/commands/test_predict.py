@@ -1,0 +1,168 @@
+"""`python -m sweep.predict`: the words it takes, and answers of real adapters that small real studies left."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.command import run
+from sweep.config.load import plan_of_record
+from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.predict.__main__ import predict
+from sweep.predict.chosen import Chosen, _check_one_base
+from sweep.study.explorer import studies_of
+from sweep.study.storage import open_storage
+from sweep.trials import SCORES, TrialStore
+
+TOKENS = 4
+# the second name has a dot, which PyTorch takes in no module's name
+FIRST, SECOND = "first", "second-1.5b"
+
+
+def command(module: str, *words: str, folder: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=folder,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )
+
+
+def study(name: str, *overrides: str, folder: Path) -> None:
+    done = command(
+        "sweep",
+        *("model=tiny", "task=jsonl", "task.path=data", f"study.name={name}", "search.trials=1", "train.steps=4"),
+        *("evaluate.examples=8", "evaluate.general_paragraphs=1", f"evaluate.max_new_tokens={TOKENS}"),
+        *("tracking.uri=memory://", *overrides),
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two finished studies on the same base, whose adapters answer differently."""
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "data").mkdir()
+    for split in ("train", "validation", "test"):
+        lines = [
+            json.dumps({"prompt": f"{split} {number}?", "completion": "yes" * (1 + number % 2)}) for number in range(24)
+        ]
+        (folder / "data" / f"{split}.jsonl").write_text("\n".join(lines))
+    study(FIRST, folder=folder)
+    study(
+        SECOND,
+        "train.learning_rate=2e-2",
+        "search.space.learning_rate.high=0.1",
+        "task.system_prompt=Be brief.",
+        folder=folder,
+    )
+    return folder
+
+
+def answers_in_training(folder: Path, name: str) -> dict[str, str]:
+    """What the adapter answered right after it was trained, by prompt."""
+    paths = Paths.here(folder / "mlruns")
+    best = studies_of(open_storage(None, paths), name)[0].best()
+    assert best is not None
+    lines = (TrialStore(paths).folder(best.result.spec.identity) / SCORES).read_text().splitlines()
+    return {row["prompt"]: row["answer"] for row in map(json.loads, lines)}
+
+
+def test_one_study_answers_as_it_did_in_training(studies: Path) -> None:
+    prompt, expected = next(iter(answers_in_training(studies, FIRST).items()))
+    done = command("sweep.predict", f"study={FIRST}", f"prompt={prompt}", f"max_new_tokens={TOKENS}", folder=studies)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{expected}\n", "")
+
+
+def test_several_studies_answer_in_turn_prompts_from_standard_input(studies: Path) -> None:
+    first, second = (answers_in_training(studies, name) for name in (FIRST, SECOND))
+    assert first != second
+    done = command(
+        "sweep.predict",
+        *(f"study={FIRST}", f"study={SECOND}", "prompt=-", f"max_new_tokens={TOKENS}"),
+        folder=studies,
+        typed="\n".join(first) + "\n\n",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = [f"{name}: {known[prompt]}" for prompt in first for name, known in ((FIRST, first), (SECOND, second))]
+    assert done.stdout.splitlines() == expected
+
+
+def test_unknown_studies_are_all_told(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(studies)
+    with pytest.raises(ConfigurationError) as caught:
+        predict(["study=frist", "study=second", "prompt=hello"])
+    assert len(caught.value.problems) == 2
+    assert FIRST in caught.value.problems[0]
+
+
+def test_study_without_an_adapter(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(studies)
+    adapter = Paths.here().adapter(FIRST)
+    aside = adapter.rename(adapter.with_name("aside"))
+    try:
+        with pytest.raises(ConfigurationError, match=r"no adapter yet .*python -m sweep\.report study=first"):
+            predict([f"study={FIRST}", "prompt=hello"])
+    finally:
+        aside.rename(adapter)
+
+
+def test_record_becomes_its_plan_again(studies: Path) -> None:
+    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), SECOND)[0]
+    plan = plan_of_record(record.config)
+    assert (plan.name, plan.foundation.model.name, plan.foundation.quant.name) == (SECOND, "tiny", "nf4")
+    assert plan.foundation.task.system_prompt == "Be brief."
+
+
+def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
+    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), FIRST)[0]
+    plan = plan_of_record(record.config)
+    other = plan_of_record(record.config.replace("name: nf4", "name: none"))
+    one = Chosen("one", Path("one"), plan.foundation, "aa" * 32)
+    _check_one_base([one, Chosen("two", Path("two"), plan.foundation, "aa" * 32)])
+    for unlike in (
+        Chosen("two", Path("two"), other.foundation, "aa" * 32),
+        Chosen("two", Path("two"), plan.foundation, "bb" * 32),
+    ):
+        with pytest.raises(ConfigurationError, match=r"study=one is on tiny .*study=two on tiny .*one at a time"):
+            _check_one_base([one, unlike])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["study=first"], "prompt: a value is needed"),
+        (["prompt=hello"], "study: a value is needed"),
+        (["study=first", "prompt=hello", "max_new_tokens=0"], "max_new_tokens=0"),
+        (["study=first", "prompt=hello", "max_new_tokens=1", "max_new_tokens=2"], "write it once"),
+        (["study=first", "promt=hello"], "did you mean 'prompt'"),
+        (["study=first", "hello"], "write KEY=VALUE"),
+    ],
+)
+def test_wrong_words(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(lambda: predict(words)) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_from_standard_input(tmp_path: Path) -> None:
+    done = command("sweep.predict", "study=first", "prompt=-", folder=tmp_path, typed="\n \n")
+    assert done.returncode == 2
+    assert "nothing came from standard input" in done.stderr
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(["--help"]) == 0
+    assert "python -m sweep.predict study=NAME" in capsys.readouterr().out

@@ -1,0 +1,219 @@
+"""What a person gets wrong is told all at once, each with what to write instead, before anything is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.config.groups import groups
+from sweep.errors import ConfigurationError
+
+
+def problems(*overrides: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        composed_plan(overrides)
+    return caught.value.problems
+
+
+def only_problem(*overrides: str) -> str:
+    (problem,) = problems(*overrides)
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("lora.rr=4", "lora.r"),
+        ("+lora.alpha_ration=4", "lora.alpha_ratio"),
+        ("train.lerning_rate=1e-3", "train.learning_rate"),
+        ("serch.trials=3", "search.trials"),
+        ("trials=3", "search.trials"),
+        ("steps=3", "train.steps"),
+        ("r=4", "lora.r"),
+        ("seeds=2", "certify.seeds"),
+        ("modle=tiny", "model"),
+        ("samplr=tpe", "sampler"),
+        ("model=smollm2-135", "smollm2-135m"),
+        ("task=farma", "pharma"),
+        ("sampler=tpee", "tpe"),
+        ("pruner=[mediann]", "median"),
+        ("+study=farma", "pharma"),
+        ("search.sampler=randm", "random"),
+        ("train.schedule=cosin", "cosine"),
+        ("task.metric=acuracy", "accuracy"),
+        ("quant.name=nf5", "nf4"),
+        ("lora.targets=q_prj", "q_proj"),
+        ("lora.targets=[q_proj,v_prj]", "v_proj"),
+        ("search.space.targets=[q_v,atention]", "attention"),
+    ],
+)
+def test_misspelt_word_gets_the_nearest(override: str, nearest: str) -> None:
+    assert f"did you mean '{nearest}'?" in only_problem(override)
+
+
+@pytest.mark.parametrize("group", [group for group in groups() if group != "study"])
+def test_unknown_option_gets_the_list(group: str) -> None:
+    told = only_problem(f"{group}=xxxxxxxxxxxx")
+    assert told.startswith(f"{group}=xxxxxxxxxxxx: there is no {group} 'xxxxxxxxxxxx'")
+    assert f"(known: {', '.join(groups()[group])})" in told
+
+
+def test_unlike_any_key() -> None:
+    assert only_problem("zzz.qqq=1") == "zzz.qqq=1: there is no key 'zzz.qqq' (python -m sweep --help lists all)"
+
+
+@pytest.mark.parametrize(
+    ("override", "instead"),
+    [("study=pharma", "write +study=NAME"), ("+model=tiny", "write model=NAME"), ("model=null", "known")],
+)
+def test_group_chosen_in_the_wrong_way(override: str, instead: str) -> None:
+    assert instead in only_problem(override)
+
+
+def test_several_kinds_are_told_at_once() -> None:
+    told = problems(
+        "lora.rr=4",  # no such key
+        "modle=tiny",  # no such group
+        "sampler=tpee",  # no such option
+        "train.steps=many",  # wrong type
+        "search.space.rank=8",  # wrong type, and empty by default
+        "certify.alpha=3",  # wrong value
+        "budget.wall_clock=soon",  # wrong value, as text
+        "lora.targets=q_prj",  # no such module
+        "task=jsonl",  # needs task.path
+    )
+    for key in (
+        "lora.rr",
+        "modle",
+        "sampler",
+        "train.steps",
+        "search.space.rank",
+        "certify.alpha",
+        "budget.wall_clock",
+    ):
+        assert sum(problem.startswith(key) for problem in told) == 1, key
+    assert "task.path: a value is needed; write task.path=FOLDER" in told
+    assert any(problem.startswith("lora.targets: ") for problem in told)
+    assert len(told) == 9
+
+
+def test_what_follows_from_a_missing_value_is_not_told() -> None:
+    # the study's name is made of the model's
+    assert problems("model.name=???", "certify.alpha=3") == (
+        "model.name: a value is needed; write model.name=...",
+        "certify.alpha=3.0: must be from 1e-06 to 0.5",
+    )
+
+
+@pytest.mark.parametrize("key", ["search.space.rank", "certify.ladder"])
+@pytest.mark.parametrize(
+    ("ranks", "told"),
+    [
+        ("[2,3,4]", "ranks are powers of two"),
+        ("[0,1]", "ranks are powers of two"),
+        ("[-2,2]", "ranks are powers of two"),
+        ("[8,4]", "ascending order"),
+        ("[]", "at least one value is needed"),
+    ],
+)
+def test_ranks(key: str, ranks: str, told: str) -> None:
+    assert told in only_problem(f"{key}={ranks}")
+
+
+def test_ranks_that_stand_there_twice() -> None:
+    assert any("stands there twice" in problem for problem in problems("certify.ladder=[4,4]"))
+
+
+def test_searched_ranks_are_evenly_spaced_while_a_ladder_need_not_be() -> None:
+    assert "same multiple" in only_problem("search.space.rank=[2,4,16]")
+    assert composed_plan(["certify.ladder=[2,4,16]"]).declaration.ladder == (2, 4, 16)
+    assert composed_plan(["search.space.rank=[4,16,64]"]).space.ranks == (4, 16, 64)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "lora.r=0",
+        "train.learning_rate=0",
+        "train.learning_rate=inf",
+        "lora.dropout=1",
+        "search.trials=0",
+        "certify.margin=-0.1",
+        "executor.threads=0",
+        "train.weight_decay=-1",
+        "seed=-1",
+        "search.space.dropout=[1.0]",
+        "search.space.alpha_ratio=[0]",
+        "search.space.learning_rate.low=1",
+        "search.space.learning_rate.low=nan",
+        "budget.memory=much",
+        "study.name=../other",
+        "study.name='two words'",
+        "lora.targets=null",
+        "lora.targets=[]",
+        "seed=null",
+        "lora=null",
+    ],
+)
+def test_senseless_value_is_told_with_its_key(override: str) -> None:
+    key = override.partition("=")[0]
+    assert only_problem(override).startswith((f"{key}=", f"{key}:", key.rpartition(".")[0] + ":"))
+
+
+def test_refused_command_explains_itself_and_writes_nothing(tmp_path: Path) -> None:
+    ended = sweep(tmp_path, "task=jsonl", "certify.alpha=3", "lora.r=abc")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines() == [
+        "The configuration cannot be used:",
+        "  - lora.r: Value 'abc' of type 'str' could not be converted to Integer",
+        "  - certify.alpha=3.0: must be from 1e-06 to 0.5",
+        "  - task.path: a value is needed; write task.path=FOLDER",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_multirun_writes_nothing(tmp_path: Path) -> None:
+    ended = sweep(tmp_path, "lora.r=4,8", "certify.alpha=3", "-m", module="sweep.train")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "The configuration cannot be used:",
+        "  - certify.alpha=3.0: must be from 1e-06 to 0.5",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_files_are_found_from_where_the_person_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_own_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    plan = composed_plan(["+study=mine"])
+    assert (plan.name, plan.foundation.model.name, plan.training.steps) == ("mine", "own-llama", 7)
+    assert "did you mean 'mine'?" in only_problem("+study=minee")
+
+
+def test_own_files_are_found_by_the_command(tmp_path: Path) -> None:
+    write_own_files(tmp_path)
+    ended = sweep(tmp_path, "+study=mine", "--cfg", "job")
+    assert ended.returncode == 0, ended.stderr
+    assert "name: own-llama" in ended.stdout
+
+
+def write_own_files(folder: Path) -> None:
+    for group in ("study", "model"):
+        (folder / "conf" / group).mkdir(parents=True)
+    (folder / "conf/study/mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: mine\nstudy:\n  name: mine\ntrain:\n  steps: 7\n"
+    )
+    (folder / "conf/model/mine.yaml").write_text(
+        "defaults:\n  - base/common@_here_\n  - base/llama@_here_\n  - _self_\nname: own-llama\nid: me/own-llama\n"
+    )
+
+
+def sweep(folder: Path, *overrides: str, module: str = "sweep") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *overrides], cwd=folder, capture_output=True, text=True, check=False
+    )

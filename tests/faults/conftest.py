@@ -1,0 +1,118 @@
+"""A real sweep in a process of its own, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+from mlflow.entities import Run, ViewType
+
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass
+class Sweep:
+    """`python -m sweep` (or another command) with a tiny model, in a folder of its own."""
+
+    folder: Path
+    data: Path
+
+    def words(self, *overrides: str, module: str = "sweep") -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            module,
+            "study.name=faults",
+            "model=tiny",
+            "task=jsonl",
+            f"task.path={self.data}",
+            "task.metric=exact_match",
+            "train.steps=4",
+            "train.batch_size=2",
+            "evaluate.examples=8",
+            "evaluate.general_paragraphs=1",
+            "evaluate.max_new_tokens=4",
+            "executor.threads=1",
+            *overrides,
+        ]
+
+    def start(self, *overrides: str, module: str = "sweep") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.words(*overrides, module=module),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+    def run(self, *overrides: str, module: str = "sweep") -> subprocess.CompletedProcess[str]:
+        process = self.start(*overrides, module=module)
+        try:
+            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, "")
+
+    def trial_results(self) -> list[Path]:
+        """The results that are on disk."""
+        return sorted((self.folder / "mlruns" / "trials").glob("*/*/result.json"))
+
+    def trained(self) -> list[Path]:
+        """Those of them that are trials, not the base."""
+        return [file for file in self.trial_results() if json.loads(file.read_text())["spec"]["arm"] is not None]
+
+    def runs(self) -> list[Run]:
+        """The trials' MLflow runs."""
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
+        experiment = client.get_experiment_by_name("faults")
+        assert experiment is not None
+        return list(client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=500))
+
+    def trial_runs(self, status: str) -> list[Run]:
+        return [
+            run for run in self.runs() if run.data.tags.get("sweep.status") == status and "sweep.trial" in run.data.tags
+        ]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, made_task: Path) -> Iterator[Sweep]:
+    made = Sweep(tmp_path, made_task)
+    yield made
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] == str(tmp_path):
+            process.kill()
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+    """Waits for something that a running sweep will do."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        if process.poll() is not None:
+            raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")
+        assert time.monotonic() < end, f"no {what} after {PATIENCE_SECONDS} s"
+        time.sleep(0.05)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The worker processes of a sweep."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+
+
+def finish(process: subprocess.Popen[str], number: signal.Signals | None = None) -> tuple[int, str]:
+    """Sends a signal, if any, and waits for the end; exit code and output."""
+    if number is not None:
+        process.send_signal(number)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode, output

@@ -1,0 +1,159 @@
+"""What goes wrong in a real night of sweeping, done for real: each fault once, with what must be left afterwards."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Sweep, finish, wait_until, workers_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
+
+LONG = ("train.steps=60", "search.trials=4")
+"""Trials long enough to be caught in the act."""
+
+
+def trainings_logged(sweep: Sweep) -> int:
+    """How often a trial was trained to its end, by MLflow's account; a trial taken from the store counts as well."""
+    return len(sweep.trial_runs("complete")) - 1  # the base is one of them
+
+
+def nothing_is_running(sweep: Sweep) -> bool:
+    return all(run.info.status != "RUNNING" for run in sweep.runs())
+
+
+class TestATrialThatBreaks:
+    def test_diverging_loss_is_failed_with_its_reason(self, sweep: Sweep) -> None:
+        done = sweep.run(
+            "train.steps=6", "train.learning_rate=1e38", "search.max_failures=2", "search.space.learning_rate.high=1e38"
+        )
+        assert done.returncode == 4, done.stdout
+        assert "diverged: the training loss was nan" in done.stdout
+        failed = sweep.trial_runs("failed")
+        assert len(failed) == 2
+        assert all(run.info.status == "FAILED" and "diverged" in run.data.tags["sweep.reason"] for run in failed)
+        assert nothing_is_running(sweep)
+
+    def test_out_of_memory_is_infeasible(self, sweep: Sweep) -> None:
+        done = sweep.run("train.batch_size=30000", "budget.memory=1GB", module="sweep.train")
+        assert done.returncode == 4, done.stdout
+        assert "infeasible: out of memory" in done.stdout
+        (run,) = sweep.trial_runs("infeasible")
+        assert run.info.status == "FAILED"
+        assert nothing_is_running(sweep)
+
+    def test_five_failures_in_a_row_stop_the_study_with_the_reasons(self, sweep: Sweep) -> None:
+        done = sweep.run(
+            "train.learning_rate=1e38", "search.space.learning_rate.low=5e37", "search.space.learning_rate.high=1e38"
+        )
+        assert done.returncode == 4, done.stdout
+        assert "5 trials in a row failed" in done.stdout
+        assert done.stdout.count("failed: diverged") >= 5
+        assert len(sweep.trial_runs("failed")) == 5
+
+    def test_missing_gradient_is_an_error(self, sweep: Sweep) -> None:
+        done = sweep.run("train.learning_rate=1e-45", "train.steps=8", module="sweep.train")
+        assert done.returncode == 4, done.stdout
+        assert "no gradient reached the adapter" in done.stdout
+
+
+class TestAKilledWorker:
+    def test_is_failed_and_the_sweep_goes_on_with_a_new_one(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        (worker,) = workers_of(process)
+        worker.kill()
+        code, output = finish(process)
+        assert code == 0, output
+        assert "the worker was killed by signal 9" in output
+        assert len(sweep.trial_runs("failed")) == 1
+        assert len(sweep.trained()) == 3
+        assert nothing_is_running(sweep)
+
+
+class TestAStoppedSweep:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_keeps_what_is_finished_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
+        process = sweep.start(*LONG)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        code, output = finish(process, number)
+        assert code == 130, output
+        assert nothing_is_running(sweep)
+        finished = len(sweep.trained())
+        assert 1 <= finished < 4
+        times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
+
+        done = sweep.run(*LONG)
+        assert done.returncode == 0, done.stdout
+        assert len(sweep.trained()) == 4
+        assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
+        assert trainings_logged(sweep) == 4
+        assert nothing_is_running(sweep)
+
+    def test_killed_outright_it_goes_on_as_well(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        workers = workers_of(process)
+        process.kill()
+        process.communicate()
+        for worker in workers:
+            worker.wait(timeout=20)  # a worker never outlives its parent
+        times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
+
+        done = sweep.run(*LONG)
+        assert done.returncode == 0, done.stdout
+        assert len(sweep.trained()) == 4
+        assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
+        assert nothing_is_running(sweep)
+        assert all(run.data.tags["sweep.status"] != "running" for run in sweep.runs())
+
+    def test_ends_as_an_undisturbed_one_would(self, sweep: Sweep, tmp_path: Path) -> None:
+        (tmp_path / "undisturbed").mkdir()
+        undisturbed = Sweep(tmp_path / "undisturbed", sweep.data)
+        whole = undisturbed.run(*LONG, "search.trials=5")
+        assert whole.returncode == 0, whole.stdout
+
+        process = sweep.start(*LONG, "search.trials=5")
+        wait_until(lambda: len(sweep.trained()) == 2, process, "a second trial")
+        assert finish(process, signal.SIGTERM)[0] == 130
+        assert sweep.run(*LONG, "search.trials=5").returncode == 0
+        assert {file.parent.name for file in sweep.trained()} == {file.parent.name for file in undisturbed.trained()}
+
+
+class TestASecondSweep:
+    def test_of_the_same_study_is_refused_with_words(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        second = sweep.run(*LONG)
+        assert second.returncode == 2, second.stdout
+        assert f"already running here (process {process.pid})" in second.stdout
+        assert "Traceback" not in second.stdout
+        assert finish(process)[0] == 0
+
+
+class TestASecondCall:
+    def test_trains_nothing_and_prints_the_same(self, sweep: Sweep) -> None:
+        first = sweep.run("search.trials=2")
+        assert first.returncode == 0, first.stdout
+        runs = len(sweep.runs())
+        second = sweep.run("search.trials=2")
+        assert second.returncode == 0, second.stdout
+        assert len(sweep.runs()) == runs
+        assert table_of(first) == table_of(second)
+        assert "undecided" in table_of(second)
+
+    def test_counts_are_totals_and_a_changed_space_is_a_new_study(self, sweep: Sweep) -> None:
+        assert sweep.run("search.trials=1").returncode == 0
+        assert sweep.run("search.trials=2").returncode == 0
+        assert len(sweep.trained()) == 2
+        changed = sweep.run("search.trials=1", "search.space.rank=[4,8,16,32]")
+        assert changed.returncode == 0, changed.stdout
+        assert "this is a new study" in " ".join(changed.stdout.split())
+
+
+def table_of(done: subprocess.CompletedProcess[str]) -> str:
+    """From the table's title on."""
+    return done.stdout[done.stdout.index("faults: ") :]

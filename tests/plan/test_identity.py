@@ -1,0 +1,175 @@
+"""The identity of a trial is its question: all that changes the result counts, and nothing else does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Set
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.plan.identity import study_identity, trial_identity
+from sweep.records import Arm, Foundation, Quantization, Scoring, SearchSpace, StudyPlan, TaskData, Training
+
+PLAN = composed_plan([])
+
+REPORTED = {"report_examples"}
+"""Fields of Scoring that only the pruner sees."""
+ASKED = {"metric", "system_prompt", "max_length"}
+"""Fields of TaskData that change a result while the data, which has its own hash, stays."""
+ENGINE = {"engine"}
+
+
+def other(value: Any) -> Any:
+    """A value of the same kind that differs."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return f"{value}x"
+        case None:
+            return "x"
+        case tuple():
+            return (*value, value[-1]) if value else ("x",)
+        case dict():
+            return {**value, "x": ("x",)}
+    return replace(value, **{(first := dataclasses.fields(value)[0].name): other(getattr(value, first))})
+
+
+def names(record: type, without: Set[str] = frozenset()) -> list[str]:
+    return [entry.name for entry in dataclasses.fields(record) if entry.name not in without]
+
+
+def changed(record: Any, name: str) -> Any:
+    return replace(record, **{name: other(getattr(record, name))})
+
+
+def trial(
+    foundation: Foundation = PLAN.foundation,
+    arm: Arm | None = PLAN.arm,
+    training: Training = PLAN.training,
+    base: str = "base",
+    data: str = "data",
+    seed: int = 0,
+) -> str:
+    return trial_identity(foundation, base, data, arm, training, seed)
+
+
+def base(**changes: Any) -> str:
+    return trial(arm=None, **changes)
+
+
+def test_same_question_has_the_same_identity() -> None:
+    again = composed_plan([])
+    assert trial(again.foundation, again.arm, again.training) == trial()
+    assert len(trial()) == 32
+
+
+@pytest.mark.parametrize("name", names(Arm))
+def test_arm_counts(name: str) -> None:
+    assert trial(arm=changed(PLAN.arm, name)) != trial()
+
+
+@pytest.mark.parametrize("name", names(Training))
+def test_training_counts_for_an_adapter_and_not_for_the_base(name: str) -> None:
+    training = changed(PLAN.training, name)
+    assert trial(training=training) != trial()
+    assert base(training=training) == base()
+
+
+@pytest.mark.parametrize("name", names(Quantization))
+def test_quantization_counts(name: str) -> None:
+    foundation = replace(PLAN.foundation, quant=changed(PLAN.foundation.quant, name))
+    assert trial(foundation) != trial()
+    assert base(foundation=foundation) != base()
+
+
+@pytest.mark.parametrize("name", names(Scoring, REPORTED))
+def test_scoring_counts(name: str) -> None:
+    foundation = replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))
+    assert trial(foundation) != trial()
+    assert base(foundation=foundation) != base()
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_what_is_asked_of_the_data_counts(name: str) -> None:
+    foundation = replace(PLAN.foundation, task=changed(PLAN.foundation.task, name))
+    assert trial(foundation) != trial()
+    assert base(foundation=foundation) != base()
+
+
+def test_contents_count() -> None:
+    assert len({trial(), trial(base="other"), trial(data="other")}) == 3
+    assert len({base(), base(base="other"), base(data="other")}) == 3
+
+
+def test_seed_and_engine_count_for_an_adapter_and_not_for_the_base() -> None:
+    foundation = changed(PLAN.foundation, "engine")
+    assert len({trial(), trial(seed=1), trial(foundation)}) == 3
+    assert base() == base(seed=1) == base(foundation=foundation)
+    assert base() != trial()
+
+
+@pytest.mark.parametrize("name", names(TaskData, ASKED))
+def test_where_the_data_lies_does_not_count(name: str) -> None:
+    assert trial(replace(PLAN.foundation, task=changed(PLAN.foundation.task, name))) == trial()
+
+
+@pytest.mark.parametrize("name", names(type(PLAN.foundation.model)))
+def test_what_the_model_is_called_does_not_count(name: str) -> None:
+    assert trial(replace(PLAN.foundation, model=changed(PLAN.foundation.model, name))) == trial()
+
+
+@pytest.mark.parametrize("name", names(Foundation, ENGINE | {"model", "quant", "task", "scoring"}))
+def test_what_the_machine_gives_does_not_count(name: str) -> None:
+    assert trial(changed(PLAN.foundation, name)) == trial()
+
+
+@pytest.mark.parametrize("name", sorted(REPORTED))
+def test_reports_do_not_count(name: str) -> None:
+    assert trial(replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))) == trial()
+
+
+def study(plan: StudyPlan = PLAN, data: str = "data") -> str:
+    return study_identity(plan, data)
+
+
+@pytest.mark.parametrize("name", names(SearchSpace))
+def test_space_makes_another_study(name: str) -> None:
+    assert study(replace(PLAN, space=changed(PLAN.space, name))) != study()
+
+
+@pytest.mark.parametrize("name", ["seed", "training"])
+def test_what_all_trials_share_makes_another_study(name: str) -> None:
+    assert study(changed(PLAN, name)) != study()
+    assert study(data="other") != study()
+
+
+@pytest.mark.parametrize("name", ["id", "path", "revision"])
+def test_another_model_makes_another_study(name: str) -> None:
+    foundation = replace(PLAN.foundation, model=changed(PLAN.foundation.model, name))
+    assert study(replace(PLAN, foundation=foundation)) != study()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["search.trials=40"],
+        ["sampler=random"],
+        ["pruner=median"],
+        ["search.reports=9", "search.report_examples=9", "search.max_failures=9"],
+        ["executor.workers=2", "executor.threads=3"],
+        ["budget.wall_clock=1h", "budget.memory=64GiB"],
+        ["tracking.uri=memory://", "storage.url=sqlite:///other.db"],
+        ["certify.seeds=9"],
+        ["lora.r=4"],
+        ["study.name=other"],
+    ],
+    ids=" ".join,
+)
+def test_study_goes_on_with(overrides: list[str]) -> None:
+    assert study(composed_plan(overrides)) == study()

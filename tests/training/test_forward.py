@@ -1,0 +1,99 @@
+"""Losses and answers are those of the plain way, however examples are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sweep.records import TrialSpec
+from sweep.training.adapters import detach
+from sweep.training.base_model import LoadedBase
+from sweep.training.batches import Collator
+from sweep.training.encoding import Encoded, Encoder
+from sweep.training.forward import completion_losses, greedy_answers
+from sweep.training.trainer_engine import train
+from tasks import Example
+
+ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+Loader = Callable[[str], LoadedBase]
+
+
+def plain_loss(base: LoadedBase, item: Encoded) -> float:
+    """One example, no padding, all logits."""
+    with torch.no_grad():
+        logits = base.model(torch.tensor([item.prompt + item.completion])).logits[0].double()
+    chosen = torch.log_softmax(logits, dim=-1)
+    start = len(item.prompt)
+    return -sum(float(chosen[start + place - 1, token]) for place, token in enumerate(item.completion))
+
+
+@pytest.mark.parametrize("keeps_logits", [True, False])
+def test_losses_equal_the_plain_way(load_tiny: Loader, encoded: list[Encoded], keeps_logits: bool) -> None:
+    base = load_tiny("none")
+    collator = Collator(base.tokenizer.pad_token_id, keeps_logits=keeps_logits, takes_positions=True)
+    for item, loss in zip(
+        encoded, completion_losses(replace(base, collator=collator), base.model, encoded), strict=True
+    ):
+        assert loss.tokens == len(item.completion)
+        assert loss.nats == pytest.approx(plain_loss(base, item), abs=1e-3)
+
+
+def test_training_loss_is_the_mean_over_completion_tokens(load_tiny: Loader, encoded: list[Encoded]) -> None:
+    base = load_tiny("none")
+    batch = base.collator(encoded[:3])
+    with torch.no_grad():
+        loss = float(base.model(**batch).loss)
+    tokens = sum(len(item.completion) for item in encoded[:3])
+    assert loss == pytest.approx(sum(plain_loss(base, item) for item in encoded[:3]) / tokens, abs=1e-4)
+
+
+def test_answers_do_not_depend_on_neighbours(load_tiny: Loader, encoded: list[Encoded]) -> None:
+    base = load_tiny("none")
+    together = greedy_answers(base, base.model, encoded, 5)
+    alone = [greedy_answers(base, base.model, [item], 5)[0] for item in encoded]
+    assert together == alone
+
+
+class TestEncoding:
+    def test_without_a_template_the_completion_ends_with_the_end_of_sequence(self, load_tiny: Loader) -> None:
+        tokenizer = load_tiny("none").tokenizer
+        item = Encoder(tokenizer, None).encode(Example("Say hi", "hi"))
+        assert tokenizer.decode(item.completion) == " hi<eos>"
+        assert tokenizer.decode(item.prompt).endswith("Say hi")
+
+    def test_with_a_template_prompt_and_completion_are_the_templates(self, load_tiny: Loader) -> None:
+        tokenizer = load_tiny("none").tokenizer
+        kept = tokenizer.chat_template
+        tokenizer.chat_template = (
+            "{% for m in messages %}[{{ m.role }}]{{ m.content }}<eos>\n{% endfor %}"
+            "{% if add_generation_prompt %}[assistant]{% endif %}"
+        )
+        try:
+            item = Encoder(tokenizer, "Be brief").encode(Example("Say hi", "hi"))
+        finally:
+            tokenizer.chat_template = kept
+        assert tokenizer.decode(item.prompt) == "[system]Be brief<eos>\n[user]Say hi<eos>\n[assistant]"
+        assert tokenizer.decode(item.completion) == "hi<eos>"
+
+    def test_too_long_examples_are_left_out_and_named(self, load_tiny: Loader) -> None:
+        split = Encoder(load_tiny("none").tokenizer, None).encode_split(
+            [Example("a", "b"), Example("a" * 200, "b"), Example("c", "d")], 50
+        )
+        assert split.too_long == (2,)
+        assert len(split.examples) == 2
+
+
+def test_what_scoring_knows_of_answers_is_what_decoding_gives(
+    load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]
+) -> None:
+    base = load_tiny("none")
+    adapted = train(base, spec(rank=32, steps=300, rate=5e-3, targets=ALL), encoded, lambda model, step: None)
+    losses = completion_losses(base, adapted, encoded)
+    answers = greedy_answers(base, adapted, encoded, 12)
+    detach(adapted)
+    known = [loss.would_be_answered for loss in losses]
+    assert any(known)
+    assert known == [answer == item.example.completion for answer, item in zip(answers, encoded, strict=True)]

