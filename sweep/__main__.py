@@ -9,6 +9,7 @@ import sys
 
 from sweep.command import run
 from sweep.config.app import run_app
+from sweep.data import problems_of
 from sweep.records import StudyPlan
 
 
@@ -37,15 +38,5 @@ def study(plan: StudyPlan) -> float | None:
     return best.result.measures.loss if best and best.result.measures else None
 
 
-def main() -> int:
-    """The command; returns its exit code."""
-
-    def command() -> int:
-        run_app(study)
-        return 0
-
-    return run(command)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(lambda: run_app(study, problems_of)))

@@ -12,10 +12,10 @@ from sweep.config.secrets import mask
 from sweep.errors import GoldilocksError, Problems
 
 
-def run(command: Callable[[], int]) -> int:
-    """Runs a command; its errors are explained in words, and become exit codes."""
+def run(command: Callable[[], int | None]) -> int:
+    """Runs a command; its errors are explained in words, and become exit codes; None is 0."""
     try:
-        return command()
+        return command() or 0
     except GoldilocksError as error:
         explain(error)
         return error.exit_code

@@ -13,6 +13,15 @@ from tasks import DataProblems, RawSplits, Splits
 from tasks.splits import divide
 
 
+def problems_of(task: TaskData) -> tuple[str, ...]:
+    """What is wrong with the task's data; empty if it can be used."""
+    try:
+        load_splits(task, Paths.here())
+    except DataError as error:
+        return error.problems
+    return ()
+
+
 def load_splits(task: TaskData, paths: Paths) -> Splits:
     """The task's examples, checked, validation divided into tune and certify.
 

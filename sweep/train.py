@@ -9,6 +9,7 @@ import sys
 
 from sweep.command import run
 from sweep.config.app import run_app
+from sweep.data import problems_of
 from sweep.records import StudyPlan
 
 
@@ -40,15 +41,5 @@ def trial(plan: StudyPlan) -> float:
     return measures.loss
 
 
-def main() -> int:
-    """The command; returns its exit code."""
-
-    def command() -> int:
-        run_app(trial)
-        return 0
-
-    return run(command)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(lambda: run_app(trial, problems_of)))

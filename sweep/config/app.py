@@ -10,13 +10,14 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
-from sweep.config.load import plan_from
+from sweep.config.load import DataCheck, plan_from
 from sweep.config.overrides import override_problems
 from sweep.config.resolvers import register_resolvers
 from sweep.errors import ConfigurationError, GoldilocksError
@@ -26,20 +27,21 @@ _FLAGS = ("-m", "--multirun")
 """Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
 
 
-def run_app(task: Callable[[StudyPlan], float | None]) -> None:
+def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) -> None:
     """Composes the configuration from the command line and calls `task` with the study it describes.
 
-    What is wrong with the command line, and what is wrong with the configuration that it makes, is reported together.
+    What is wrong with the command line, with the configuration that it makes and with the data is reported together,
+    before anything is written.
 
     Raises:
-        ConfigurationError: with all problems.
+        ConfigurationError, DataError: with all problems.
     """
     register_resolvers()
     words = sys.argv[1:]
     flags = [word for word in words if word.startswith("-")]
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
-        _check(overrides, multirun=bool(flags))
+        _check(overrides, data_check, multirun=bool(flags))
     # argparse refuses words on both sides of a flag
     for flag in _FLAGS:
         if flag in words:
@@ -83,24 +85,27 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
     return _planned(usable, problems)
 
 
-def _check(overrides: Sequence[str], *, multirun: bool) -> None:
+def _check(overrides: Sequence[str], data_check: DataCheck, *, multirun: bool) -> None:
     """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
-    _planned([word for word in usable if not (multirun and _is_sweep(word))], problems)
+    _planned([_first_of_sweep(word) if multirun else word for word in usable], problems, data_check)
 
 
-def _planned(usable: Sequence[str], problems: Sequence[str]) -> StudyPlan:
+def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataCheck | None = None) -> StudyPlan:
     try:
         composed = _compose(usable)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError([*problems, _first_lines(error)]) from error
-    return plan_from(composed, problems)
+    return plan_from(composed, problems, data_check)
 
 
-def _is_sweep(word: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_override(word).is_sweep_override()
+def _first_of_sweep(word: str) -> str:
+    """`lora.r=4` of `lora.r=4,8`: enough to check what all jobs of a sweep share."""
+    override = OverridesParser.create().parse_override(word)
+    if not override.is_sweep_override():
+        return word
+    first = next(iter(override.sweep_string_iterator()))
+    return f"{override.get_key_element()}={first}"
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:

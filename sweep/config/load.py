@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sweep.config.schema import SweepKeys
 from sweep.config.secrets import without_secrets
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, DataError
 from sweep.records import (
     Arm,
     BaseModel,
@@ -47,20 +47,33 @@ _HUB = (
 """Arguments of `tasks.hub.load` that are keys of `task`, too."""
 
 
-def plan_from(composed: DictConfig, earlier_problems: Sequence[str] = ()) -> StudyPlan:
+DataCheck = Callable[[TaskData], Sequence[str]]
+"""Looks into a data set and says what is wrong with it."""
+
+
+def plan_from(
+    composed: DictConfig, earlier_problems: Sequence[str] = (), data_check: DataCheck | None = None
+) -> StudyPlan:
     """The study that a composed configuration describes.
 
     Args:
         composed: what Hydra made of YAML files and overrides.
         earlier_problems: problems found before, to be reported together with those found here.
+        data_check: looks into the data as well, so that a person hears of everything at once.
 
     Raises:
         ConfigurationError: with all problems that were found.
+        DataError: the configuration is right, the data is not.
     """
     keys, wrong = typed(composed)
     problems = [*filter(None, wrong.values()), *(text for text in problems_in(keys) if not _is_about(text, wrong))]
+    in_data: Sequence[str] = ()
+    if data_check and not any(text.startswith("task.") for text in (*problems, *earlier_problems)):
+        in_data = data_check(_task(keys))
     if earlier_problems or problems:
-        raise ConfigurationError([*earlier_problems, *problems])
+        raise ConfigurationError([*earlier_problems, *problems, *in_data])
+    if in_data:
+        raise DataError(in_data)
     return _plan(keys, OmegaConf.to_yaml(without_secrets(composed), resolve=True))
 
 

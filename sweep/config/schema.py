@@ -87,7 +87,7 @@ class LoraKeys:
 class TrainKeys:
     """`train.*`, see `sweep.records.Training`."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     steps: int = 100
     batch_size: int = 4
     gradient_accumulation: int = 1
@@ -111,7 +111,7 @@ class EvaluateKeys:
 class RateKeys:
     """`search.space.learning_rate.*`: the range, on a log scale."""
 
-    low: float = 5e-4
+    low: float = 1e-3
     high: float = 1e-2
 
 
@@ -130,7 +130,7 @@ class SpaceKeys:
 class SearchKeys:
     """`search.*`, see `sweep.records.Search`."""
 
-    trials: int = 10
+    trials: int = 8
     sampler: str = "tpe"
     sampler_options: dict[str, Any] = field(default_factory=dict)
     grid_learning_rates: int = 3

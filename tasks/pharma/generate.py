@@ -14,12 +14,12 @@ from tasks.pharma.questions import bid, document, indication, normalise, term
 from tasks.pharma.splits import SPLITS, Split, divide_medicines, divide_texts
 
 SEED = 20260
-ROWS: Mapping[Split, int] = {"train": 1900, "validation": 480, "test": 480}
+ROWS: Mapping[Split, int] = {"train": 4400, "validation": 980, "test": 980}
 KINDS = (normalise.KIND, indication.KIND, bid.KIND, document.KIND, term.KIND)
 SITUATIONS_HELD_OUT = 4
 DEFINITIONS_HELD_OUT = 2
-BIDS: Mapping[Split, int] = {"train": 390, "validation": 100, "test": 100}
-INDICATIONS: Mapping[Split, int] = {"train": 390, "validation": 99, "test": 99}
+BIDS: Mapping[Split, int] = {"train": 400, "validation": 80, "test": 80}
+INDICATIONS: Mapping[Split, int] = {"train": 400, "validation": 80, "test": 80}
 
 
 def examples() -> dict[Split, list[Example]]:
@@ -66,7 +66,7 @@ def summary(made: Mapping[Split, Sequence[Example]]) -> str:
     lines += ["", _line("answer", *SPLITS), _line(*["---"] * 4)]
     for kind, answers in (
         (indication.KIND, indication.LABELS),
-        (bid.KIND, ("bid", *(f"no bid: {code}" for code in bid.CODES))),
+        (bid.KIND, ("bid", *(f"no bid; {code}" for code in bid.CODES))),
     ):
         lines += _counts(answers, [[row.completion for row in made[split] if row.kind == kind] for split in SPLITS])
     return "\n".join(lines)

@@ -45,6 +45,7 @@ class TestATrialThatBreaks:
         assert run.info.status == "FAILED"
         assert nothing_is_running(sweep)
 
+    @pytest.mark.slow
     def test_five_failures_in_a_row_stop_the_study_with_the_reasons(self, sweep: Sweep) -> None:
         done = sweep.run(
             "train.learning_rate=1e38", "search.space.learning_rate.low=5e37", "search.space.learning_rate.high=1e38"
@@ -110,6 +111,7 @@ class TestAStoppedSweep:
         assert nothing_is_running(sweep)
         assert all(run.data.tags["sweep.status"] != "running" for run in sweep.runs())
 
+    @pytest.mark.slow
     def test_ends_as_an_undisturbed_one_would(self, sweep: Sweep, tmp_path: Path) -> None:
         (tmp_path / "undisturbed").mkdir()
         undisturbed = Sweep(tmp_path / "undisturbed", sweep.data)

@@ -13,10 +13,10 @@ from tasks.pharma.tables import Medicine
 KIND = "bid"
 CODES = ("R1", "R2", "R3", "R4")
 INSTRUCTIONS = (
-    "Do we bid?",
-    "Bid or no bid?",
-    "Check the offer against the rules.",
-    "Decide on the bid.",
+    "Bid only if no rule is broken; else name the rule.",
+    "Do we bid? If a rule is broken, name it.",
+    "Bid, or no bid and the broken rule?",
+    "Decide on the bid; a broken rule forbids it.",
 )
 
 
@@ -30,11 +30,12 @@ class Limit:
     values: tuple[int, ...]
 
     def line(self, broken: bool, rng: random.Random) -> str:
-        """Need and offer side by side, a quarter or more apart."""
+        """What is offered and how it stands to the bound, a quarter or more apart."""
         value = rng.choice(self.values)
         higher = (self.bound == "minimum") != broken
         offered = round(value * rng.choice((1.3, 1.5, 2.0) if higher else (0.5, 0.6, 0.7)))
-        return f"{self.topic} {self.unit}: {self.bound} {value}, offered {offered}"
+        stands = {"minimum": ("meets", "below"), "maximum": ("within", "above")}[self.bound][broken]
+        return f"{self.topic}: {offered} {self.unit}, {stands} the {self.bound} of {value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ class Demand:
     needed: bool | None = None
 
     def line(self, broken: bool, rng: random.Random) -> str:
-        """Need and offer side by side; what is not needed may be offered all the same."""
-        needed = broken or (rng.random() < 0.6 if self.needed is None else self.needed)
-        offered = not broken and (needed or rng.random() < 0.3)
-        return f"{self.topic}: needed {_yes_no(needed)}, offered {_yes_no(offered)}"
+        """Whether it is needed, and whether it is there."""
+        if broken:
+            return f"{self.topic}: needed, missing"
+        needed = rng.random() < 0.6 if self.needed is None else self.needed
+        return f"{self.topic}: needed, offered" if needed else f"{self.topic}: not needed"
 
 
 COLD, NOT_COLD = Demand("cold chain", needed=True), Demand("cold chain", needed=False)
@@ -86,18 +88,10 @@ def _question(medicine: Medicine, broken: str | None, rng: random.Random) -> Exa
         "R3": rng.choice(PAPERS),
         "R4": rng.choice(TERMS_OF_TRADE),
     }
-    lines = [rule.line(code == broken, rng) for code, rule in rules.items()]
+    lines = [f"{code} {rule.line(code == broken, rng)}" for code, rule in rules.items()]
     rng.shuffle(lines)
-    prompt = "\n".join(
-        (
-            rng.choice(INSTRUCTIONS),
-            f"Rules: {'; '.join(f'{code} {rule.topic}' for code, rule in rules.items())}.",
-            f"Item: {medicine.inn}",
-            *lines,
-            "Answer:",
-        )
-    )
-    return Example(prompt, f"no bid: {broken}" if broken else "bid", kind=KIND)
+    prompt = "\n".join((rng.choice(INSTRUCTIONS), f"Item: {medicine.inn}", *lines, "Answer:"))
+    return Example(prompt, f"no bid; {broken}" if broken else "bid", kind=KIND)
 
 
 def _storage_rule(medicine: Medicine, broken: bool, rng: random.Random) -> Limit | Demand:
@@ -107,7 +101,3 @@ def _storage_rule(medicine: Medicine, broken: bool, rng: random.Random) -> Limit
     if broken or rng.random() < 0.5:
         return Limit("transport temperature", "C", "maximum", tuple(map(int, re.findall(r"\d+", medicine.storage))))
     return NOT_COLD
-
-
-def _yes_no(value: bool) -> str:
-    return "yes" if value else "no"

@@ -11,6 +11,8 @@ from tasks.pharma.tables import Medicine, naming
 
 KIND = "indication"
 LABELS = ("indication", "contraindication", "not stated")
+DEALT = (*("indication", "contraindication") * 2, "not stated")
+"""The labels of five questions in a row."""
 INSTRUCTIONS = (
     "Indication, contraindication or not stated?",
     "What does the text say of the condition?",
@@ -19,22 +21,19 @@ INSTRUCTIONS = (
 )
 FOR_USE = (
     "{name} is indicated for {use}.",
+    "{name} is indicated in {use}.",
+    "An indication of {inner} is {use}.",
     "{name} is used for {use}.",
-    "{name} is prescribed for {use}.",
     "{name} is licensed for {use}.",
-    "{name} has approval for {use}.",
-    "Doctors choose {inner} for {use}.",
-    "The approved use of {inner} is {use}.",
-    "For {use}, {inner} may be ordered.",
+    "{name} is prescribed for {use}.",
 )
 AGAINST_USE = (
+    "{name} is contraindicated in {bar}.",
     "{name} is contraindicated in case of {bar}.",
+    "A contraindication of {inner} is {bar}.",
     "{name} must not be given in case of {bar}.",
-    "{name} is ruled out by {bar}.",
     "Avoid {inner} in case of {bar}.",
-    "A bar to {inner}: {bar}.",
-    "The reason to withhold {inner} is {bar}.",
-    "{bar} forbids {inner}.",
+    "Do not give {inner} in case of {bar}.",
 )
 BOTH = (
     "{name}, indicated for {use}, is contraindicated in case of {bar}.",
@@ -65,12 +64,12 @@ _SAME = {
 
 
 def questions(medicines: Sequence[Medicine], every_inn: Sequence[str], count: int, rng: random.Random) -> list[Example]:
-    """`count` different questions, each label equally often.
+    """`count` different questions: two in five an indication, two a contraindication, one not stated.
 
     Args:
         medicines: the split's own; what one text does not state comes from another of them.
         every_inn: the names of all splits; facts that mention one are left out.
-        count: a multiple of three.
+        count: a multiple of five.
         rng: the source of chance.
     """
     named = naming(every_inn)
@@ -80,7 +79,7 @@ def questions(medicines: Sequence[Medicine], every_inn: Sequence[str], count: in
     bars = sorted({bar for _, own in facts.values() for bar in own})
     made: dict[str, Example] = {}
     for number in range(count):
-        label = LABELS[number % len(LABELS)]
+        label = DEALT[number % len(DEALT)]
         size = len(made)
         while len(made) == size:
             medicine = rng.choice(usable)
@@ -109,16 +108,16 @@ def _question(
 
 
 def _text(medicine: Medicine, use: str, bar: str, label: str, rng: random.Random) -> str:
-    """One or two sentences: both facts in five of six, else the one that is asked for and the storage."""
+    """One or two sentences: in most the fact that is asked for alone, or with the storage; in some both facts."""
     inner = rng.choice((medicine.inn, "this medicine", "the product"))
     words = {"use": use, "bar": bar, "inner": inner, "name": _capital(inner)}
     draw = rng.random()
-    if draw < 0.35:
+    if draw < 0.15:
         return _capital(rng.choice(BOTH).format(**words))
     sentences = [rng.choice(FOR_USE), rng.choice(AGAINST_USE)]
-    if draw > 5 / 6:
+    if draw > 0.3:
         kept = {"indication": 0, "contraindication": 1}.get(label, rng.randrange(2))
-        sentences = [sentences[kept], f"{_capital(medicine.storage)}."]
+        sentences = [sentences[kept]] if draw > 0.5 else [sentences[kept], f"{_capital(medicine.storage)}."]
     rng.shuffle(sentences)
     return " ".join(_capital(sentence.format(**words)) for sentence in sentences)
 

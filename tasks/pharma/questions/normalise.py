@@ -6,8 +6,8 @@ Conventions, the same in every line:
   ("magnesium sulfate")
 - a number and its unit may be run together, and MCG is micrograms; the answer has the table's spelling
 - the form may be abbreviated; the answer spells it out. INJ beside AMP or VIAL adds nothing
-- `10X10`, `QTY 100`, `PACK OF 100`, `100'S` and `100 NOS` are the pack, a product being worked out; where the container
-  is not the form ("eye drops", bottles) it stands behind the number, which then may stand alone
+- `10X10`, `QTY 100`, `PACK OF 100`, `100'S` and `100 NOS` are the pack; a product stays one, as `10 x 10`; where the
+  container is not the form ("eye drops", bottles) it stands behind the number, which then may stand alone
 - item and lot numbers, delivery notes and "or equivalent" are noise
 """
 
@@ -100,32 +100,33 @@ def questions(medicines: Sequence[Medicine], count: int, rng: random.Random) -> 
 
 def _question(medicine: Medicine, salt: str | None, rng: random.Random) -> Example:
     container = _plural(medicine)
-    written, total = _pack(medicine, container, rng)
+    written, count = _pack(medicine, container, rng)
     name = f"{medicine.inn} {salt}" if salt and rng.random() < 0.6 else medicine.inn
     strength = medicine.strength.replace("micrograms", rng.choice(("MCG", "micrograms")))
     if rng.random() < 0.6 and "million" not in strength:
         strength = strength.replace(" ", "", 1)
     form = rng.choice(FORMS.get(medicine.form, (medicine.form,)))
+    name = rng.choice((name, name, name.capitalize(), name.upper())) if rng.random() < 0.8 else name.title()
     product = rng.choice(((name, strength, form), (name, form, strength), (form, name, strength)))
     parts = (written, *product) if rng.random() < 0.15 else (*product, written)
-    line = rng.choice(SEPARATORS).join(_cased(part, rng) for part in parts)
+    line = rng.choice(SEPARATORS).join(part if part == name else _cased(part, rng) for part in parts)
     if rng.random() < 0.5:
         line = f"{_cased(rng.choice(NUMBERINGS), rng).format(rng.randint(2, 60))} {line}"
     if rng.random() < 0.5:
         line = f"{line}, {_cased(rng.choice(NOTES), rng).format(rng.choice((14, 21, 30, 45, 60)))}"
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         line = rng.choice((line.upper(), line.lower()))
     prompt = f"{rng.choice(INSTRUCTIONS)}\nLine: {line}\nAnswer:"
-    return Example(prompt, f"{medicine.inn}; {medicine.strength}; {medicine.form}; {total} {container}", kind=KIND)
+    return Example(prompt, f"{medicine.inn}; {medicine.strength}; {medicine.form}; {count} {container}", kind=KIND)
 
 
-def _pack(medicine: Medicine, container: str, rng: random.Random) -> tuple[str, int]:
-    """A pack as the buyer writes it, and how many pieces that is: the table's own pack or another usual one."""
+def _pack(medicine: Medicine, container: str, rng: random.Random) -> tuple[str, str]:
+    """A pack as the buyer writes it, and as the answer has it: the table's own pack or another usual one."""
     own = medicine.pack.split()[0]
     usual = LOOSE_PACKS if medicine.form in LOOSE_FORMS else PACKS
     pack = own if int(own) > 1 and rng.random() < 0.3 else rng.choice(usual)
     outer, _, inner = pack.partition("X")
-    total = int(outer) * int(inner or 1)
+    count = f"{outer} x {inner}" if inner else outer
     if inner:
         written = rng.choice((pack, f"{outer} X {inner}", f"{pack}'S"))
     else:
@@ -133,7 +134,7 @@ def _pack(medicine: Medicine, container: str, rng: random.Random) -> tuple[str, 
     if container.rstrip("s") not in medicine.form:
         written = written.removesuffix("'S").removesuffix(" NOS")
         written = f"{written} {rng.choice(CONTAINERS.get(container, (container,)))}"
-    return written, total
+    return written, count
 
 
 def _plural(medicine: Medicine) -> str:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from tasks.example import Example
+from tasks.pharma.questions import choosing
 from tasks.pharma.tables import Text
 
 KIND = "term"
@@ -19,7 +20,4 @@ INSTRUCTIONS = (
 
 def questions(texts: Sequence[Text], rng: random.Random) -> list[Example]:
     """One question for each definition."""
-    return [
-        Example(f"{rng.choice(INSTRUCTIONS)}\nDefinition: {text.text}\nAnswer:", text.answer, kind=KIND)
-        for text in texts
-    ]
+    return choosing.questions(texts, KIND, "Definition", INSTRUCTIONS, rng)

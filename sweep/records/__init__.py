@@ -1,0 +1,41 @@
+"""The records that go from room to room: small, frozen, and free of any library's types.
+
+`StudyPlan` says what a study is, `TrialSpec` what one trial is, `TrialResult` what came of it.
+"""
+
+from sweep.records.as_json import arm_from_json, to_json, trial_result_from_json, trial_spec_from_json
+from sweep.records.loaded import Loaded
+from sweep.records.plan import Declaration, Search, SearchSpace, StudyPlan
+from sweep.records.recipe import Arm, BaseModel, Foundation, Quantization, Scoring, TaskData, Training
+from sweep.records.study import StudyRecord, TrialRecord
+from sweep.records.trial import Measures, Provenance, Report, Stage, Status, StepLoss, TrialResult, TrialSpec, loss_of
+
+__all__ = [
+    "Arm",
+    "BaseModel",
+    "Declaration",
+    "Foundation",
+    "Loaded",
+    "Measures",
+    "Provenance",
+    "Quantization",
+    "Report",
+    "Scoring",
+    "Search",
+    "SearchSpace",
+    "Stage",
+    "Status",
+    "StepLoss",
+    "StudyPlan",
+    "StudyRecord",
+    "TaskData",
+    "Training",
+    "TrialRecord",
+    "TrialResult",
+    "TrialSpec",
+    "arm_from_json",
+    "loss_of",
+    "to_json",
+    "trial_result_from_json",
+    "trial_spec_from_json",
+]

@@ -1,0 +1,163 @@
+"""One trial: what is asked, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sweep.records.recipe import Arm, Training
+
+
+class Status(StrEnum):
+    """How a trial can end; there is no other way out."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+    INTERRUPTED = "interrupted"
+
+
+class Stage(StrEnum):
+    """The part of a study that a trial belongs to."""
+
+    BASE = "base"
+    EXPLORE = "explore"
+    SINGLE = "single"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """One trial: one arm with one seed.
+
+    Attributes:
+        identity: hash of every field that changes the result (`sweep.plan.identity`); the same question has the same one.
+        arm: the recipe, or None for the unadapted base.
+        report_every: a value is reported to the pruner each so many steps; 0 for never.
+    """
+
+    identity: str
+    study: str
+    stage: Stage
+    arm: Arm | None
+    training: Training
+    seed: int
+    report_every: int = 0
+
+    @property
+    def rank(self) -> int:
+        """The arm's rank, 0 for the unadapted base."""
+        return self.arm.rank if self.arm else 0
+
+    @property
+    def name(self) -> str:
+        """The MLflow run name, for example `r16-lr1e-03-s0`; `base` for the unadapted base."""
+        return f"r{self.arm.rank}-lr{_short(self.arm.learning_rate)}-s{self.seed}" if self.arm else "base"
+
+
+def _short(rate: float) -> str:
+    """`1e-03` for round rates, `1.37e-03` where the digits matter."""
+    text = f"{rate:.2e}"
+    mantissa, exponent = text.split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepLoss:
+    """The training loss (nats a completion token) of one optimizer step, and the learning rate used."""
+
+    step: int
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A value reported to the pruner: the loss on a part of tune after so many steps."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What was measured in a complete trial. Bytes and seconds throughout; losses in nats a completion token.
+
+    Attributes:
+        loss: mean loss over the completion tokens of the scored tune examples.
+        metrics: the task metric by name, and by `name/kind` where examples have kinds.
+        peak_bytes: CPU: resident peak of the worker during the trial; CUDA: most memory allocated.
+        peak_above_base_bytes: the same, above what was resident with the base loaded.
+        base_bytes: bytes that hold the base's parameters, quantization constants included.
+        adapter_bytes: size of the adapter's weights on disk; 0 for the base.
+        train_loss: mean training loss over the last tenth of the steps; None for the base.
+        forgetting_loss_delta: loss on general prose minus the base's; None where it was not measured.
+        phases: seconds by part of the trial, for example `attach`, `train`, `score`, `generate`, `save`.
+    """
+
+    loss: float
+    metrics: Mapping[str, float]
+    examples: int
+    tokens: int
+    peak_bytes: int
+    peak_above_base_bytes: int
+    base_bytes: int
+    adapter_bytes: int
+    trainable_parameters: int
+    trainable_fraction: float
+    train_seconds: float
+    eval_seconds: float
+    tokens_per_second: float
+    train_loss: float | None = None
+    general_loss: float | None = None
+    forgetting_loss_delta: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): the perplexity of a completion token."""
+        return math.exp(min(self.loss, 700.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a figure comes from: versions, device, and the hashes of data and base."""
+
+    versions: Mapping[str, str]
+    device: str
+    base_source: str
+    base_hash: str
+    data_hash: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What came of a trial.
+
+    Attributes:
+        status: how it ended.
+        reason: why, for every status but complete; for example `diverged: the loss was nan at step 12`.
+        measures: what was measured; None unless complete.
+        history: training loss by step, as far as it came.
+        reports: values reported to the pruner.
+        started: seconds since the epoch, UTC.
+        seconds: wall-clock seconds of the whole trial.
+    """
+
+    spec: TrialSpec
+    status: Status
+    reason: str | None = None
+    measures: Measures | None = None
+    history: tuple[StepLoss, ...] = ()
+    reports: tuple[Report, ...] = ()
+    started: float = 0.0
+    seconds: float = 0.0
+    provenance: Provenance | None = None
+
+
+def loss_of(result: TrialResult) -> float:
+    """The loss of a complete trial; infinity for any other."""
+    return result.measures.loss if result.measures is not None else math.inf

@@ -1,0 +1,117 @@
+"""What a person does with `python -m sweep` and `sweep.train`, on a tiny model, each once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Sweep, sweep
+
+__all__ = ["sweep"]  # the fixture
+
+ONE_RANK = (
+    "search.space.rank=[8]",
+    "search.space.targets=[q_v]",
+    "search.space.alpha_ratio=[2.0]",
+    "search.space.dropout=[0.0]",
+)
+
+
+def threads_of(made: Sweep) -> set[int]:
+    return {json.loads(file.read_text())["provenance"]["threads"] for file in made.trial_results()}
+
+
+def test_two_workers_share_the_cores(sweep: Sweep) -> None:
+    done = sweep.run(
+        "executor.workers=2", "executor.threads=null", "search.trials=4", "search.space.rank=[2,4,8,16,32,64]"
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(sweep.trained()) == 4
+    cores = len(os.sched_getaffinity(0))
+    assert threads_of(sweep) == {max(1, cores // 2)}
+
+
+def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
+    done = sweep.run(
+        *ONE_RANK,
+        "pruner=percentile",
+        "search.pruner_options.percentile=0.1",
+        "search.pruner_options.n_startup_trials=1",
+        "train.steps=10",
+        "train.learning_rate=1e-2",
+        "search.space.learning_rate.low=1e-4",
+        "search.trials=4",
+        "sampler=random",
+    )
+    assert done.returncode == 0, done.stdout
+    pruned = sweep.trial_runs("pruned")
+    assert pruned, done.stdout
+    assert all(
+        run.info.status == "KILLED" and "trailed arms of rank 8" in run.data.tags["sweep.reason"] for run in pruned
+    )
+    assert all("eval/report_loss" in run.data.metrics for run in pruned)
+
+
+def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
+    done = sweep.run("budget.wall_clock=1s", "search.trials=50")
+    assert done.returncode == 0, done.stdout
+    assert "budget.wall_clock=1.0 s is spent" in done.stdout
+    assert 1 <= len(sweep.trained()) < 50
+
+
+def test_a_data_set_of_csv_files(sweep: Sweep, tmp_path: Path) -> None:
+    folder = tmp_path / "csv"
+    folder.mkdir()
+    for split in ("train", "validation", "test"):
+        rows = [json.loads(line) for line in (sweep.data / f"{split}.jsonl").read_text().splitlines()]
+        with (folder / f"{split}.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["text", "colour"])
+            writer.writerows([row["prompt"], row["completion"]] for row in rows)
+    done = sweep.run(
+        "task=hub",
+        f"task.dataset={folder}",
+        "task.template='Which colour? {text}'",
+        "task.completion_column=colour",
+        "task.path=null",
+        "search.trials=1",
+    )
+    assert done.returncode == 0, done.stdout
+    scores = next(iter(sweep.trained())).with_name("scores.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["prompt"].startswith("Which colour? ") for line in scores)
+
+
+def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twice(sweep: Sweep) -> None:
+    done = sweep.run("-m", "lora.r=4,8", module="sweep.train")
+    assert done.returncode == 0, done.stdout
+    assert len(sweep.trained()) == 2
+    times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
+    again = sweep.run("lora.r=4", module="sweep.train")
+    assert again.returncode == 0, again.stdout
+    assert {file: file.stat().st_mtime_ns for file in sweep.trained()} == times
+    assert len(sweep.trial_runs("complete")) == 3
+
+
+def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> None:
+    done = sweep.run("model.linear_modules=[]", "search.space.targets=[q_v,'k_porj']")
+    assert done.returncode == 2, done.stdout
+    assert "no linear module named 'k_porj'; did you mean 'k_proj'?" in done.stdout
+    assert sweep.trial_results() == []
+
+
+@pytest.mark.parametrize("quant", ["int8", "none"])
+def test_other_storages_of_the_base(sweep: Sweep, quant: str) -> None:
+    done = sweep.run(f"quant={quant}", module="sweep.train")
+    assert done.returncode == 0, done.stdout
+
+
+def test_too_long_examples_are_counted_and_named(sweep: Sweep) -> None:
+    with (sweep.data / "train.jsonl").open("a") as stream:
+        stream.write(json.dumps({"prompt": "x" * 400, "completion": "red"}) + "\n")
+    done = sweep.run("task.max_length=200", module="sweep.train")
+    assert done.returncode == 0, done.stdout
+    assert "train: 1 of 25 examples are longer than 200 tokens and are left out (numbers 25)" in done.stdout

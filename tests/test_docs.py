@@ -1,0 +1,98 @@
+"""What the documentation says can be done: commands compose, files load, names exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.config.groups import groups
+from sweep.config.overrides import known_keys
+from sweep.predict.__main__ import USAGE as PREDICT
+from sweep.report.__main__ import USAGE as REPORT
+from tasks.jsonl import load
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("tasks/*/*.md"))]
+EXAMPLES = ("mlruns/models/", "my_data", "FOLDER", "ORG/NAME")
+
+
+def blocks(language: str) -> Iterator[str]:
+    for page in PAGES:
+        yield from re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(module: str) -> list[str]:
+    """Whole-line commands of one module; those with a quoted line break are another test's affair."""
+    pattern = re.compile(rf"^(?:\.venv/bin/)?python -m {re.escape(module)} ([^\n#]*)$")
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    return sorted({match[1].strip() for line in lines if (match := pattern.match(line))})
+
+
+@pytest.mark.parametrize("words", [*commands("sweep"), *commands("sweep.train")])
+def test_commands_compose(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = [re.sub(r"(lora\.r=\d+),.*", r"\1", word) for word in shlex.split(words) if not word.startswith("-")]
+    assert composed_plan(overrides).name
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(commands("sweep")) >= 3
+    assert len(commands("sweep.train")) >= 2
+
+
+def test_the_study_of_ones_own_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (study,) = blocks("yaml")
+    folder = tmp_path / "conf" / "study"
+    folder.mkdir(parents=True)
+    (folder / "kitchen.yaml").write_text(study)
+    monkeypatch.chdir(tmp_path)
+    plan = composed_plan(["+study=kitchen"])
+    assert (plan.name, plan.search.trials, plan.foundation.task.metric) == ("kitchen", 20, "accuracy")
+
+
+def test_the_row_of_ones_own_data_loads(tmp_path: Path) -> None:
+    (row,) = blocks("json")
+    for split in ("train", "validation", "test"):
+        rows = [row.replace("sunday", f"{split} {number}") for number in range(8)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(rows))
+    assert load(tmp_path).train[0].label == "opening hours"
+
+
+def test_python_examples_are_python() -> None:
+    for block in blocks("python"):
+        compile(block, "README.md", "exec")
+
+
+def test_keys_and_names_in_the_text_exist() -> None:
+    keys, known = set(known_keys()), groups()
+    for page in (ROOT / "README.md", ROOT / "docs" / "studies.md"):
+        for key, value in re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)=([^`\s]*)`?", page.read_text()):
+            if key in known:
+                names = [name for name in value.split("|") if name and name not in EXAMPLES]
+                assert set(names) <= set(known[key]), f"{page.name}: {key}={value}"
+            else:
+                assert key in keys or f"{key}=" in PREDICT + REPORT, f"{page.name}: {key}"
+
+
+def test_every_ready_model_is_documented() -> None:
+    text = (ROOT / "docs" / "studies.md").read_text()
+    for model in groups()["model"]:
+        assert f"`{model}`" in text, model
+
+
+def test_links_between_pages_and_pictures_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_transcript_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    transcript = text.split("<!-- transcript -->")[1].split("```")[1]
+    assert "status: undecided" in transcript
+    assert "peak memory" in transcript
