@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from sweep.records import (
     TrialResult,
     TrialSpec,
 )
+
+# tests run side by side: each takes one core (set before torch is imported)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TRAINING = Training(steps=100, batch_size=4)
 TARGET_SETS: Mapping[str, tuple[str, ...]] = {"q_v": ("q_proj", "v_proj"), "output": ("o_proj",)}

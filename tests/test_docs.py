@@ -17,7 +17,12 @@ from sweep.report.__main__ import USAGE as REPORT
 from tasks.jsonl import load
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("tasks/*/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("tasks/*/*.md")),
+]
 EXAMPLES = ("mlruns/models/", "my_data", "FOLDER", "ORG/NAME")
 
 
