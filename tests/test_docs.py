@@ -46,7 +46,7 @@ def test_commands_compose(words: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(commands("sweep")) >= 3
+    assert len(commands("sweep")) >= 2
     assert len(commands("sweep.train")) >= 2
 
 

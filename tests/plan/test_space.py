@@ -80,7 +80,7 @@ def test_practitioners_defaults_come_first() -> None:
         (16, 32.0, ("q_proj", "v_proj")),
         (32, 64.0, ("q_proj", "v_proj")),
     ]
-    assert {(arm.dropout, arm.learning_rate, arm.method) for arm in firsts} == {(0.0, 2e-3, "lora")}
+    assert {(arm.dropout, arm.learning_rate, arm.method) for arm in firsts} == {(0.0, PLAN.arm.learning_rate, "lora")}
 
 
 def test_own_recipe_comes_first_where_the_space_has_it() -> None:
