@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from sweep.config.cores import available_cores
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
@@ -22,7 +23,15 @@ MARGINS = ("gain", "loss", "metric")
 
 def problems_in(keys: SweepKeys) -> list[str]:
     """Everything that is wrong with a configuration of the right types; empty if it can be run."""
-    return [*_choices(keys), *_numbers(keys), *_spaces(keys), *_targets(keys), *_data(keys), *_texts(keys)]
+    return [
+        *_choices(keys),
+        *_numbers(keys),
+        *_executor(keys),
+        *_spaces(keys),
+        *_targets(keys),
+        *_data(keys),
+        *_texts(keys),
+    ]
 
 
 def _choices(keys: SweepKeys) -> Iterator[str]:
@@ -96,6 +105,18 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
                 read(text)
             except ValueError as error:
                 yield f"{key}: {error}"
+
+
+def _executor(keys: SweepKeys) -> Iterator[str]:
+    """Threads of all workers together must not be more than the cores: they would spin against one another."""
+    cores, workers, threads = available_cores(), keys.executor.workers, keys.executor.threads
+    if workers > cores:
+        yield f"executor.workers={workers}: this machine has {cores} cores; a worker needs one of its own"
+    elif threads is not None and workers >= 1 and workers * threads > cores:
+        yield (
+            f"executor.threads={threads}: with executor.workers={workers} that is {workers * threads} threads on {cores} "
+            f"cores, which slow each other down; write {max(1, cores // workers)} at most, or null"
+        )
 
 
 def _spaces(keys: SweepKeys) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from sweep.config.checks import problems_in
+from sweep.config.cores import available_cores
 from sweep.config.overrides import OPEN_KEYS, known_keys
 from sweep.config.schema import SweepKeys
 from sweep.config.secrets import without_secrets
@@ -215,11 +215,3 @@ def _fields(keys: Any, record: type) -> dict[str, Any]:
     """The values of those keys that the record has, too."""
     wanted = {entry.name for entry in dataclasses.fields(record)}
     return {entry.name: getattr(keys, entry.name) for entry in dataclasses.fields(keys) if entry.name in wanted}
-
-
-def available_cores() -> int:
-    """The cores that this process may run on, which in a container are fewer than the machine's."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:
-        return os.cpu_count() or 1

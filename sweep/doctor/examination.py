@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.app import composed_plan
-from sweep.config.load import available_cores
+from sweep.config.cores import available_cores
 from sweep.doctor import capacity, databases, machine, sources
 from sweep.doctor.findings import Finding
 from sweep.doctor.rehearsal import Rehearsal

@@ -96,7 +96,7 @@ def _prompts(values: Sequence[str]) -> Iterator[str]:
 
 
 def _threads() -> int:
-    from sweep.config.load import available_cores
+    from sweep.config.cores import available_cores
 
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) > 0 else available_cores()

@@ -32,7 +32,7 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats a completion token; seed fixed"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats a completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
@@ -47,6 +47,11 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     for line in next_steps(record, paths, tracking_uri):
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _seeds(record: StudyRecord) -> str:
+    seeds = sorted({trial.result.spec.seed for trial in record.trials})
+    return f"seed {', '.join(str(seed) for seed in seeds)}"
 
 
 def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:

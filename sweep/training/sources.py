@@ -19,6 +19,9 @@ from sweep.records import BaseModel
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
+_SECOND_COPIES = ("consolidated*", "original/*", "onnx/*")
+"""The same weights once more, for other programs."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
@@ -130,7 +133,9 @@ def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
-        folder = snapshot_download(model.id, revision=model.revision, allow_patterns=list(_MODEL_FILES))
+        folder = snapshot_download(
+            model.id, revision=model.revision, allow_patterns=list(_MODEL_FILES), ignore_patterns=list(_SECOND_COPIES)
+        )
     except GatedRepoError:
         tried.append(f"hub: {model.id} is gated; ask for access on its page and run `hf auth login`")
     except RepositoryNotFoundError:

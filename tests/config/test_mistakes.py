@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweep.config.app import composed_plan
+from sweep.config.cores import available_cores
 from sweep.config.groups import groups
 from sweep.errors import ConfigurationError
 
@@ -217,3 +218,11 @@ def sweep(folder: Path, *overrides: str, module: str = "sweep") -> subprocess.Co
     return subprocess.run(
         [sys.executable, "-m", module, *overrides], cwd=folder, capture_output=True, text=True, check=False
     )
+
+
+def test_more_threads_than_cores_are_refused() -> None:
+    cores = available_cores()
+    with pytest.raises(ConfigurationError, match=rf"executor\.threads={cores + 1}: with executor\.workers=1 that is"):
+        composed_plan([f"executor.threads={cores + 1}"])
+    with pytest.raises(ConfigurationError, match=rf"executor\.workers={cores + 1}: this machine has {cores} cores"):
+        composed_plan([f"executor.workers={cores + 1}"])
