@@ -162,7 +162,7 @@ def test_another_model_makes_another_study(name: str) -> None:
         ["sampler=random"],
         ["pruner=median"],
         ["search.reports=9", "search.report_examples=9", "search.max_failures=9"],
-        ["executor.workers=2", "executor.threads=3"],
+        ["executor.workers=2", "executor.threads=1"],
         ["budget.wall_clock=1h", "budget.memory=64GiB"],
         ["tracking.uri=memory://", "storage.url=sqlite:///other.db"],
         ["certify.seeds=9"],
