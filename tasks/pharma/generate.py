@@ -14,7 +14,7 @@ from tasks.pharma.questions import bid, document, indication, normalise, term
 from tasks.pharma.splits import SPLITS, Split, divide_medicines, divide_texts
 
 SEED = 20260
-ROWS: Mapping[Split, int] = {"train": 4400, "validation": 980, "test": 980}
+ROWS: Mapping[Split, int] = {"train": 5000, "validation": 1100, "test": 1100}
 KINDS = (normalise.KIND, indication.KIND, bid.KIND, document.KIND, term.KIND)
 SITUATIONS_HELD_OUT = 4
 DEFINITIONS_HELD_OUT = 2

@@ -83,7 +83,7 @@ def test_rows_have_exactly_three_keys_and_are_ascii() -> None:
 
 
 def test_there_are_enough_rows_of_every_kind(rows: dict[str, tuple[Example, ...]]) -> None:
-    assert {split: len(rows[split]) for split in SPLITS} == {"train": 4400, "validation": 980, "test": 980}
+    assert {split: len(rows[split]) for split in SPLITS} == {"train": 5000, "validation": 1100, "test": 1100}
     for split in SPLITS:
         counts = Counter(row.kind for row in rows[split])
         assert set(counts) == KINDS

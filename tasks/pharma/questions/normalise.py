@@ -106,7 +106,7 @@ def _question(medicine: Medicine, salt: str | None, rng: random.Random) -> Examp
     if rng.random() < 0.6 and "million" not in strength:
         strength = strength.replace(" ", "", 1)
     form = rng.choice(FORMS.get(medicine.form, (medicine.form,)))
-    name = rng.choice((name, name, name.capitalize(), name.upper())) if rng.random() < 0.8 else name.title()
+    name = rng.choice((name, name, name.capitalize(), name.title()))
     product = rng.choice(((name, strength, form), (name, form, strength), (form, name, strength)))
     parts = (written, *product) if rng.random() < 0.15 else (*product, written)
     line = rng.choice(SEPARATORS).join(part if part == name else _cased(part, rng) for part in parts)
@@ -115,7 +115,7 @@ def _question(medicine: Medicine, salt: str | None, rng: random.Random) -> Examp
     if rng.random() < 0.5:
         line = f"{line}, {_cased(rng.choice(NOTES), rng).format(rng.choice((14, 21, 30, 45, 60)))}"
     if rng.random() < 0.2:
-        line = rng.choice((line.upper(), line.lower()))
+        line = rng.choice((line.upper(), line.lower(), line.lower()))
     prompt = f"{rng.choice(INSTRUCTIONS)}\nLine: {line}\nAnswer:"
     return Example(prompt, f"{medicine.inn}; {medicine.strength}; {medicine.form}; {count} {container}", kind=KIND)
 
