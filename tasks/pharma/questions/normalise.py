@@ -14,6 +14,7 @@ Conventions, the same in every line:
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 
 from tasks.example import Example
@@ -94,7 +95,8 @@ def questions(medicines: Sequence[Medicine], count: int, rng: random.Random) -> 
     while len(made) < count:
         for medicine in rng.sample(medicines, min(len(medicines), count - len(made))):
             example = _question(medicine, salts.get(medicine.inn), rng)
-            made.setdefault(example.prompt, example)
+            # lines that differ in case and punctuation only would be one question asked twice
+            made.setdefault(re.sub(r"\W+", " ", example.prompt.lower()), example)
     return list(made.values())
 
 
