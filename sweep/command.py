@@ -19,6 +19,9 @@ def run(command: Callable[[], int | None]) -> int:
     except GoldilocksError as error:
         explain(error)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # the reader went away (`| head`); what was asked for is done or was interrupted in order
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,7 +73,7 @@ def checked_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise ConfigurationError(
-            f"'{name}' cannot be a study's name: use letters, digits, '.', '_' and '-', "
+            f"'{name}' cannot be a name here: use letters, digits, '.', '_' and '-', "
             "starting with a letter or digit, at most 100 characters"
         )
     return name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -16,11 +17,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.command import explain
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
 from sweep.config.load import DataCheck, plan_from
-from sweep.config.overrides import override_problems
+from sweep.config.overrides import in_hydras_words, override_problems
 from sweep.config.resolvers import register_resolvers
-from sweep.errors import ConfigurationError, GoldilocksError
+from sweep.config.secrets import mask_file
+from sweep.errors import ConfigurationError, GoldilocksError, Interrupted
 from sweep.records import StudyPlan
 
 _FLAGS = ("-m", "--multirun")
@@ -37,11 +40,12 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
         ConfigurationError, DataError: with all problems.
     """
     register_resolvers()
-    words = sys.argv[1:]
+    words = sys.argv[1:] = in_hydras_words(sys.argv[1:])
     flags = [word for word in words if word.startswith("-")]
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
-        _check(overrides, data_check, multirun=bool(flags))
+        for words_of_a_job in _jobs(overrides) if flags else [overrides]:
+            _check(words_of_a_job, data_check)
     # argparse refuses words on both sides of a flag
     for flag in _FLAGS:
         if flag in words:
@@ -59,6 +63,10 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
         except GoldilocksError as error:
             # raised here, Hydra would print words of its own first; a sweeper, though, must hear that the job failed
             if HydraConfig.get().mode is RunMode.MULTIRUN:
+                if isinstance(error, Interrupted):
+                    # Hydra would go on with the next job
+                    explain(error)
+                    raise SystemExit(error.exit_code) from error
                 raise
             mistakes.append(error)
             return None
@@ -70,6 +78,10 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
         application()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_first_lines(error)) from error
+    finally:
+        # Hydra's sweeper keeps the configuration as it was given
+        for file in Path("mlruns/hydra/multirun").glob("*/*/multirun.yaml"):
+            mask_file(file)
     if mistakes:
         raise mistakes[0]
 
@@ -81,14 +93,14 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
         ConfigurationError: with all problems.
     """
     register_resolvers()
-    problems, usable = override_problems(overrides)
+    problems, usable = override_problems(in_hydras_words(overrides))
     return _planned(usable, problems)
 
 
-def _check(overrides: Sequence[str], data_check: DataCheck, *, multirun: bool) -> None:
+def _check(overrides: Sequence[str], data_check: DataCheck) -> None:
     """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
-    _planned([_first_of_sweep(word) if multirun else word for word in usable], problems, data_check)
+    _planned(usable, problems, data_check)
 
 
 def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataCheck | None = None) -> StudyPlan:
@@ -99,21 +111,35 @@ def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataChe
     return plan_from(composed, problems, data_check)
 
 
-def _first_of_sweep(word: str) -> str:
-    """`lora.r=4` of `lora.r=4,8`: enough to check what all jobs of a sweep share."""
-    override = OverridesParser.create().parse_override(word)
-    if not override.is_sweep_override():
-        return word
-    first = next(iter(override.sweep_string_iterator()))
-    return f"{override.get_key_element()}={first}"
+def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of enough jobs of a multirun to see every value: `lora.r=4` and `lora.r=8` of `lora.r=4,8`."""
+    values = [_values_of_sweep(word) for word in overrides]
+    for job in range(max(map(len, values), default=1)):
+        yield [choices[min(job, len(choices) - 1)] for choices in values]
+
+
+def _values_of_sweep(word: str) -> list[str]:
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if not override.is_sweep_override():
+            return [word]
+        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except HydraException:
+        return [word]
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
     own = own_folder()
     GlobalHydra.instance().clear()
-    search_path = [f"hydra.searchpath=[{own.as_uri()}]"] if own else []
+    search_path = [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"] if own else []
     with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
         return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides])
+
+
+def _quoted(text: str) -> str:
+    """As a quoted value of Hydra's override grammar: Hydra reads paths as they are, so they must not be encoded."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _first_lines(error: Exception) -> str:

@@ -67,6 +67,12 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     return problems, usable
 
 
+def in_hydras_words(overrides: Sequence[str]) -> list[str]:
+    """The overrides with `++` before keys of a person's own making, which Hydra would refuse to add without it."""
+    opened = tuple(f"{key}." for key in OPEN_KEYS)
+    return [f"++{word}" if word.startswith(opened) else word for word in overrides]
+
+
 def _unknown_choices(group: str, value: object, known: Sequence[str], text: str) -> str | None:
     chosen = getattr(value, "list", None) if isinstance(value, Sweep) else value
     for choice in chosen if isinstance(chosen, list) else [chosen]:

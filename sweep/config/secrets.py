@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,6 +19,14 @@ def mask(url: str) -> str:
     """
     hidden = _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", url)
     return _QUERY.sub(lambda match: f"{match['address']}?***", hidden)
+
+
+def mask_file(file: Path) -> None:
+    """Masks the URLs in a text file that a library wrote."""
+    text = file.read_text(encoding="utf-8")
+    masked = "".join(mask(line) for line in text.splitlines(keepends=True))
+    if masked != text:
+        file.write_text(masked, encoding="utf-8")
 
 
 def without_secrets(composed: DictConfig) -> DictConfig:

@@ -28,7 +28,9 @@ def report(words: Sequence[str]) -> int:
 
     paths = Paths.here()
     storage = existing_storage(keys["storage"][0] if "storage" in keys else None, paths)
-    record = studies_of(storage, keys["study"][0])[0]
+    records = studies_of(storage, keys["study"][0])
+    # the one opened last may have been stopped before anything in it was complete
+    record = next((found for found in records if found.best()), records[0])
     write_report(record, paths)
     print_outcome(record, paths, None, console())
     return 0

@@ -21,7 +21,7 @@ from sweep.study.recording import summary, sweep_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
 from sweep.study.storage import open_storage
-from sweep.tracking import open_tracker
+from sweep.tracking import check_address, open_tracker
 from sweep.trials import TrialStore
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -52,6 +52,7 @@ def explore(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, sto
         NoTrialSucceeded: too many trials in a row failed, or none is complete in the end.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
+    check_address(plan.tracking_uri)
     with study_lock(paths, plan.name):
         identity = study_identity(plan, splits.data_hash)
         storage = open_storage(plan.storage_url, paths)
@@ -93,7 +94,9 @@ class _Exploration:
                 check_loaded(self._plan, loaded, self._explorer.ended(), searched=True)
                 for note in loading_notes(self._plan, loaded):
                     self._display.note(note)
-                session = Session(pool, tracker, parent, TrialStore(self._paths), self._display, self._stop)
+                session = Session(
+                    pool, tracker, parent, TrialStore(self._paths), self._display, self._stop, self._explorer.beat
+                )
                 with session:
                     stopped_by_budget = self._trials(session, loaded)
                 record = _some_complete(self._explorer.record())
@@ -123,7 +126,6 @@ class _Exploration:
             if not session.running:
                 return False
             session.step()
-            explorer.beat()
 
     def _begin(self, session: Session, asked: Asked, loaded: Loaded) -> None:
         session.begin(

@@ -72,6 +72,7 @@ class Explorer:
         self._plan = plan
         self._storage = storage
         make_sampler(plan.search.sampler, plan.search.sampler_options, seed=0)
+        pruner = make_pruner(plan.search.pruner, plan.search.pruner_options, self.report_every, plan.training.steps)
         self._study = optuna.create_study(
             storage=storage,
             study_name=f"{plan.name}@{identity}",
@@ -84,9 +85,7 @@ class Explorer:
         self.reaped = self._reap()
         self._remember(identity, data_hash)
         self._enqueue_interrupted()
-        self._pruner = SameRankPruner(
-            make_pruner(plan.search.pruner, plan.search.pruner_options, self.report_every, plan.training.steps)
-        )
+        self._pruner = SameRankPruner(pruner)
         self._pruner.replay(trial.result for trial in self.ended())
 
     @property
@@ -113,6 +112,7 @@ class Explorer:
             self._study.enqueue_trial(dict(self._unvisited()[0]))
         trial = self._study.ask()
         trial.set_user_attr(_OWNER, self._hosted)
+        self._storage.record_heartbeat(trial._trial_id)
         return Asked(trial, arm_of(self._suggest(trial), self._plan.arm.method))
 
     def report(self, asked: Asked, step: int, loss: float) -> bool:

@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from sweep.records import Status, TrialResult
-from sweep.study.samplers import check_options
+from sweep.study.samplers import check_options, made
 
 _CLASSES: Mapping[str, str] = {
     "none": "NopPruner",
@@ -30,16 +30,18 @@ def make_pruner(name: str, options: Mapping[str, Any], first_report: int, last_s
     """Optuna's pruner; the resources of Hyperband are optimizer steps, from the first report to the last step.
 
     Raises:
-        ConfigurationError: an option is unknown to the pruner.
+        ConfigurationError: an option is unknown to the pruner, or has a value that it does not take.
     """
     kind = getattr(optuna.pruners, _CLASSES[name])
     check_options("search.pruner_options", name, kind, options)
-    defaults: dict[str, Any] = {}
-    if name == "hyperband":
-        defaults = {"min_resource": max(1, first_report), "max_resource": max(1, last_step), "reduction_factor": 2}
-    if name == "percentile":
-        defaults = {"percentile": 50.0}
-    return kind(**{**defaults, **options})  # type: ignore[no-any-return]
+    # few trials of one rank come before a decision, so Optuna's own defaults would hardly ever prune
+    defaults: dict[str, dict[str, Any]] = {
+        "median": {"n_startup_trials": 2},
+        "percentile": {"percentile": 50.0, "n_startup_trials": 2},
+        "wilcoxon": {"p_threshold": 0.1, "n_startup_steps": 2},
+        "hyperband": {"min_resource": max(1, first_report), "max_resource": max(1, last_step), "reduction_factor": 2},
+    }
+    return made("search.pruner_options", kind, {**defaults.get(name, {}), **options})  # type: ignore[no-any-return]
 
 
 class SameRankPruner:

@@ -22,8 +22,10 @@ _CLASSES: Mapping[str, str] = {
     # with enqueued trials and stops a study in ways that only its own loop understands
     "grid": "RandomSampler",
 }
-_QUIET: Mapping[str, Mapping[str, Any]] = {
-    "qmc": {"warn_independent_sampling": False, "warn_asynchronous_seeding": False}
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "tpe": {"n_startup_trials": 6, "multivariate": True},
+    "nsga2": {"population_size": 8},
+    "qmc": {"warn_independent_sampling": False, "warn_asynchronous_seeding": False},
 }
 
 
@@ -34,11 +36,23 @@ def make_sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSample
     interrupted goes on exactly as it would have, and none repeats its first draws.
 
     Raises:
-        ConfigurationError: an option is unknown to the sampler.
+        ConfigurationError: an option is unknown to the sampler, or has a value that it does not take.
     """
     kind = getattr(optuna.samplers, _CLASSES[name])
     check_options("search.sampler_options", name, kind, options)
-    return kind(**{**_QUIET.get(name, {}), **options, "seed": seed})  # type: ignore[no-any-return]
+    return made("search.sampler_options", kind, {**_DEFAULTS.get(name, {}), **options, "seed": seed})  # type: ignore[no-any-return]
+
+
+def made(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:
+    """An object of Optuna's.
+
+    Raises:
+        ConfigurationError: an argument has a value that it does not take.
+    """
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{key}: {error}") from error
 
 
 def check_options(key: str, name: str, kind: type, options: Mapping[str, Any]) -> None:

@@ -37,7 +37,11 @@ class Open:
 
 @dataclass
 class Session:
-    """One invocation's workers, tracker and display; leaving the block ends what is still open as interrupted."""
+    """One invocation's workers, tracker and display; leaving the block ends what is still open as interrupted.
+
+    Attributes:
+        beat: called every moment, to show others that the trials are alive.
+    """
 
     pool: Pool
     tracker: Tracker
@@ -45,6 +49,7 @@ class Session:
     store: TrialStore
     display: Display
     stop: StopRequest
+    beat: Callable[[], None] = lambda: None
     _open: dict[str, Open] = field(default_factory=dict)
 
     def __enter__(self) -> Session:
@@ -89,6 +94,7 @@ class Session:
             Interrupted: the sweep was asked to stop.
         """
         self.stop.check()
+        self.beat()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
             match event.message:

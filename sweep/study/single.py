@@ -11,7 +11,7 @@ from sweep.study.display import Display
 from sweep.study.recording import sweep_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.tracking import open_tracker
+from sweep.tracking import check_address, open_tracker
 from sweep.trials import TrialStore
 from sweep.workers.pool import Pool
 
@@ -26,6 +26,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         NoTrialSucceeded: the trial ended in another way than complete.
         Interrupted: a person or the system asked to stop.
     """
+    check_address(plan.tracking_uri)
     ended: list[TrialRecord] = []
     with Pool(plan.foundation, paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")

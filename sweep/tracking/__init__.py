@@ -11,7 +11,17 @@ from sweep.tracking.port import SweepRun, Tracker
 if TYPE_CHECKING:
     from sweep.paths import Paths
 
-__all__ = ["SweepRun", "Tracker", "open_tracker"]
+__all__ = ["SweepRun", "Tracker", "check_address", "open_tracker"]
+
+
+def check_address(uri: str | None) -> None:
+    """Whether trackers of this kind are supported, without reaching for the store.
+
+    Raises:
+        ConfigurationError: no store of that kind is supported.
+    """
+    if uri is not None:
+        address_of(uri)
 
 
 def open_tracker(uri: str | None, paths: Paths) -> Tracker:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.names import Point
+from sweep.tracking.owner import is_leftover, owner_tags
 from sweep.tracking.port import SweepRun
 
 
@@ -51,9 +52,10 @@ class MemoryTracker:
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
-        if sweep.alone:
-            self._interrupt(names.STUDY, sweep.study)
-        run = self._open(sweep.study, sweep.study, names.sweep_tags(sweep.study, sweep.command, sweep.tags))
+        self._interrupt(lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, alone=sweep.alone))
+        run = self._open(
+            sweep.study, sweep.study, names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags()
+        )
         run.params = names.valid_params(sweep.params)
         run.artifacts = [names.CONFIG_FILE]
         self._sweeps[run.id] = sweep
@@ -62,7 +64,7 @@ class MemoryTracker:
     def open_trial(self, parent: str, spec: TrialSpec) -> str:
         """See `Tracker.open_trial`."""
         sweep = self._sweeps[parent]
-        run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec))
+        run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec) | owner_tags())
         run.params = names.trial_params(sweep.params, spec)
         return run.id
 
@@ -78,7 +80,7 @@ class MemoryTracker:
 
     def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
         """See `Tracker.close_sweep`."""
-        self._interrupt(names.PARENT, run_id)
+        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id)
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.finite(summary).items()]
         _keep(run, files)
@@ -94,9 +96,9 @@ class MemoryTracker:
         self.runs[run.id] = run
         return run
 
-    def _interrupt(self, tag: str, value: str) -> None:
+    def _interrupt(self, chosen: Callable[[Mapping[str, str]], bool]) -> None:
         for run in self.runs.values():
-            if run.status == "RUNNING" and run.tags.get(tag) == value and names.STUDY in run.tags:
+            if run.status == "RUNNING" and names.STUDY in run.tags and chosen(run.tags):
                 run.tags[names.STATUS] = Status.INTERRUPTED.value
                 run.status = names.RUN_STATUS[Status.INTERRUPTED]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
@@ -28,6 +28,7 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
+from sweep.tracking.owner import is_leftover, owner_tags
 from sweep.tracking.port import SweepRun
 
 _PATIENCE = 10.0
@@ -65,9 +66,10 @@ class MlflowTracker:
         """See `Tracker.open_sweep`."""
         with self._explained():
             experiment = self._experiment(sweep.study)
-            if sweep.alone:
-                self._interrupt(experiment, names.STUDY, sweep.study)
-            tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags)
+            self._interrupt(
+                experiment, lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, alone=sweep.alone)
+            )
+            tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags()
             run_id = self._open(experiment, sweep.study, tags, names.valid_params(sweep.params))
             self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
         self._sweeps[run_id] = (experiment, sweep)
@@ -78,7 +80,7 @@ class MlflowTracker:
         experiment, sweep = self._sweeps[parent]
         with self._explained():
             params = names.trial_params(sweep.params, spec)
-            return self._open(experiment, spec.name, names.trial_tags(parent, spec), params)
+            return self._open(experiment, spec.name, names.trial_tags(parent, spec) | owner_tags(), params)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
         """See `Tracker.close_trial`."""
@@ -93,7 +95,7 @@ class MlflowTracker:
         """See `Tracker.close_sweep`."""
         experiment, _ = self._sweeps[run_id]
         with self._explained():
-            self._interrupt(experiment, names.PARENT, run_id)
+            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id)
         points = [Point(name, value, 0) for name, value in names.finite(summary).items()]
         self._close(run_id, status, points, time.time(), {names.STATUS: status.value}, files)
 
@@ -114,10 +116,10 @@ class MlflowTracker:
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
 
-    def _interrupt(self, experiment: str, tag: str, value: str) -> None:
-        """End the experiment's running runs whose `tag` has this value."""
+    def _interrupt(self, experiment: str, chosen: Callable[[Mapping[str, str]], bool]) -> None:
+        """End those of the experiment's running runs that were started here and whose tags are chosen."""
         for run in self._running(experiment):
-            if run.data.tags.get(tag) == value and names.STUDY in run.data.tags:
+            if names.STUDY in run.data.tags and chosen(run.data.tags):
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])
 

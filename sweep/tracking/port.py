@@ -40,8 +40,8 @@ class Tracker(Protocol):
     def open_sweep(self, sweep: SweepRun) -> str:
         """Start the parent run and return its id.
 
-        If the sweep is `alone`, runs of the same study that an earlier, killed invocation left running are ended first,
-        as interrupted. Runs that no sweep started are left alone.
+        Runs of the same study that an earlier, killed invocation left running are ended first, as interrupted; those of
+        another machine only if the sweep is `alone`. Runs that no sweep started are left alone.
         """
         ...
 

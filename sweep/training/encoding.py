@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from tasks import Example
 
 
@@ -80,7 +82,14 @@ class Encoder:
 
     def _render(self, example: Example) -> tuple[str, str]:
         turns = [*self._system, {"role": "user", "content": example.prompt}]
-        prompt = self._template(turns, generate=True)
+        try:
+            prompt = self._template(turns, generate=True)
+        except TemplateError:
+            if not self._system:
+                raise
+            # a template that knows no system role: its words go before the person's
+            turns = [{"role": "user", "content": f"{self._system[0]['content']}\n\n{example.prompt}"}]
+            prompt = self._template(turns, generate=True)
         whole = self._template([*turns, {"role": "assistant", "content": example.completion}], generate=False)
         if whole.startswith(prompt):
             return prompt, whole[len(prompt) :].rstrip()

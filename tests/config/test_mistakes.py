@@ -12,6 +12,9 @@ from sweep.config.app import composed_plan
 from sweep.config.cores import available_cores
 from sweep.config.groups import groups
 from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.records import BaseModel
+from sweep.training.sources import find_model
 
 
 def problems(*overrides: str) -> tuple[str, ...]:
@@ -226,3 +229,52 @@ def test_more_threads_than_cores_are_refused() -> None:
         composed_plan([f"executor.threads={cores + 1}"])
     with pytest.raises(ConfigurationError, match=rf"executor\.workers={cores + 1}: this machine has {cores} cores"):
         composed_plan([f"executor.workers={cores + 1}"])
+
+
+def test_every_value_of_a_multirun_is_checked_before_the_first_job(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "sweep.train", "model=tiny", "-m", "lora.r=4,-1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2
+    assert "lora.r=-1: must be above zero" in refused.stderr
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize("name", ["my project", "größe, 50+1 @home"])
+def test_ones_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tmp_path / name / "conf" / "study"
+    study.mkdir(parents=True)
+    (study / "kitchen.yaml").write_text("# @package _global_\nstudy:\n  name: kitchen\n")
+    monkeypatch.chdir(tmp_path / name)
+    assert composed_plan(["+study=kitchen"]).name == "kitchen"
+
+
+@pytest.mark.parametrize("module", ["sweep", "sweep.train"])
+def test_no_password_is_written_anywhere(module: str, tmp_path: Path, made_task: Path) -> None:
+    flags = ["-m", "lora.r=4,8"] if module == "sweep.train" else []
+    words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "tracking.uri=http://me:hushhush@127.0.0.1:9"]
+    failed = subprocess.run(
+        [sys.executable, "-m", module, *flags, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert failed.returncode == 3, failed.stdout + failed.stderr
+    assert "hushhush" not in failed.stdout + failed.stderr
+    written = [file for file in (tmp_path / "mlruns").rglob("*") if file.is_file()]
+    assert written
+    assert not [file for file in written if b"hushhush" in file.read_bytes()]
+
+
+def test_a_model_id_cannot_leave_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be a name here"):
+        find_model(BaseModel(name="tiny", id="../../elsewhere", source="made"), Paths(tmp_path / "mlruns"))
+
+
+def test_cores_respect_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr("sweep.config.cores._QUOTA", quota)
+    quota.write_text("100000 100000\n")
+    assert available_cores() == 1
+    quota.write_text("max 100000\n")
+    assert available_cores() >= 1

@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from sweep.config.app import composed_plan
-from sweep.config.checks import SAMPLERS
+from sweep.config.checks import PRUNERS, SAMPLERS
 from sweep.errors import ConfigurationError
 from sweep.plan.identity import study_identity
 from sweep.records import Arm, SearchSpace, Status, StudyPlan, TrialResult
@@ -219,7 +219,7 @@ def test_grid_ends_when_every_point_was_tried(new_storage: NewStorage) -> None:
 def test_misspelt_option_is_told_with_the_nearest(
     sampler: str, option: str, nearest: str, new_storage: NewStorage
 ) -> None:
-    plan = composed_plan([f"sampler={sampler}", f"+search.sampler_options.{option}=2"])
+    plan = composed_plan([f"sampler={sampler}", f"search.sampler_options.{option}=2"])
     with pytest.raises(ConfigurationError) as caught:
         explorer_of(plan, new_storage())
     assert str(caught.value).startswith(
@@ -234,3 +234,31 @@ def test_unknown_study_is_told_with_those_there_are(new_storage: NewStorage) -> 
     explorer_of(plan, storage)
     with pytest.raises(ConfigurationError, match=rf"known: {plan.name}\)"):
         studies_of(storage, "other")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_sampler_as_a_key_is_the_same_as_the_group(sampler: str) -> None:
+    assert composed_plan([f"search.sampler={sampler}"]).search == composed_plan([f"sampler={sampler}"]).search
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_pruner_as_a_key_is_the_same_as_the_group(pruner: str) -> None:
+    assert composed_plan([f"search.pruner={pruner}"]).search == composed_plan([f"pruner={pruner}"]).search
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["pruner=percentile", "search.pruner_options.percentile=150"],
+        ["pruner=median", "search.pruner_options.n_startup_trials=-1"],
+        ["sampler=tpe", "search.sampler_options.group=true", "search.sampler_options.multivariate=false"],
+    ],
+    ids=" ".join,
+)
+def test_option_values_that_optuna_refuses_are_told_before_the_study_is_made(
+    overrides: list[str], new_storage: NewStorage
+) -> None:
+    storage = new_storage()
+    with pytest.raises(ConfigurationError, match=r"search\.(sampler|pruner)_options: "):
+        Explorer(composed_plan(overrides), storage, "0" * 10, "data")
+    assert storage.get_all_studies() == []

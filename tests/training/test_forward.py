@@ -78,6 +78,19 @@ class TestEncoding:
         assert tokenizer.decode(item.prompt) == "[system]Be brief<eos>\n[user]Say hi<eos>\n[assistant]"
         assert tokenizer.decode(item.completion) == "hi<eos>"
 
+    def test_a_template_without_a_system_role_gets_its_words_before_the_persons(self, load_tiny: Loader) -> None:
+        tokenizer = load_tiny("none").tokenizer
+        kept = tokenizer.chat_template
+        tokenizer.chat_template = (
+            "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+            "[{{ m.role }}]{{ m.content }}<eos>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+        )
+        try:
+            item = Encoder(tokenizer, "Be brief").encode(Example("Say hi", "hi"))
+        finally:
+            tokenizer.chat_template = kept
+        assert tokenizer.decode(item.prompt) == "[user]Be brief\n\nSay hi<eos>[assistant]"
+
     def test_too_long_examples_are_left_out_and_named(self, load_tiny: Loader) -> None:
         split = Encoder(load_tiny("none").tokenizer, None).encode_split(
             [Example("a", "b"), Example("a" * 200, "b"), Example("c", "d")], 50

@@ -158,3 +158,16 @@ def test_concurrent_makers_make_one(paths: Paths) -> None:
     for maker in makers:
         maker.join()
     assert len(calls) == 1
+
+
+def test_a_download_that_lacks_a_shard_is_not_taken(paths: Paths, cached: Path, no_hub: None) -> None:
+    (cached / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-00002.safetensors"}}')
+    with pytest.raises(EnvironmentLacks, match="hub cache: there without all its safetensors"):
+        find_model(HUB_MODEL, paths)
+
+
+def test_fingerprint_follows_the_tokenizers_configuration(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path / "a")
+    before = fingerprint(tmp_path / "a", tmp_path / "hashes.json")
+    (tmp_path / "a" / "tokenizer_config.json").write_text("{}")
+    assert fingerprint(tmp_path / "a", tmp_path / "hashes.json") != before
