@@ -27,8 +27,10 @@ EXAMPLES = ("mlruns/models/", "my_data", "FOLDER", "ORG/NAME")
 
 
 def blocks(language: str) -> Iterator[str]:
+    """The fenced blocks of a language, of all pages."""
     for page in PAGES:
-        yield from re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        fenced = page.read_text().split("```")[1::2]
+        yield from (text.removeprefix(f"{language}\n") for text in fenced if text.startswith(f"{language}\n"))
 
 
 def commands(module: str) -> list[str]:

@@ -23,7 +23,7 @@ from sweep.config.load import DataCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
 from sweep.config.resolvers import register_resolvers
 from sweep.config.secrets import mask_file
-from sweep.errors import ConfigurationError, GoldilocksError, Interrupted
+from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.records import StudyPlan
 
 _FLAGS = ("-m", "--multirun")
@@ -61,13 +61,10 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
         try:
             return task(plan_from(config))
         except GoldilocksError as error:
-            # raised here, Hydra would print words of its own first; a sweeper, though, must hear that the job failed
+            # raised, Hydra would print the overrides first, passwords included, and go on with the next job
             if HydraConfig.get().mode is RunMode.MULTIRUN:
-                if isinstance(error, Interrupted):
-                    # Hydra would go on with the next job
-                    explain(error)
-                    raise SystemExit(error.exit_code) from error
-                raise
+                explain(error)
+                raise SystemExit(error.exit_code) from error
             mistakes.append(error)
             return None
 

@@ -27,6 +27,8 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     _replace(paths.verdict(record.name), json.dumps(undecided(record, created), indent=2) + "\n")
     _copy_adapter(record, paths)
+    if not record.complete():
+        return [paths.verdict(record.name)]
     picture = folder / PICTURE
     fresh = picture.with_name(f".{PICTURE}.{os.getpid()}.svg")
     draw_pareto(record, fresh)

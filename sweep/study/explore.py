@@ -99,7 +99,7 @@ class _Exploration:
                 )
                 with session:
                     stopped_by_budget = self._trials(session, loaded)
-                record = _some_complete(self._explorer.record())
+                record = self._explorer.record() if stopped_by_budget else _some_complete(self._explorer.record())
                 status = Status.COMPLETE
             except Interrupted:
                 status = Status.INTERRUPTED

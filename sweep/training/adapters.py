@@ -68,7 +68,7 @@ def save_adapter(adapted: PeftModel, folder: Path) -> int:
 
 def _largest_b(model: nn.Module) -> float:
     """The largest entry of any B, which starts at zero."""
-    found = [float(parameter.abs().max()) for name, parameter in adapter_parameters(model) if "lora_B" in name]
+    found = [float(parameter.detach().abs().max()) for name, parameter in adapter_parameters(model) if "lora_B" in name]
     return max(found, default=0.0)
 
 

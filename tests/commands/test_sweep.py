@@ -57,10 +57,17 @@ def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
 
 
 def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
-    done = sweep.run("budget.wall_clock=1s", "search.trials=50")
+    done = sweep.run("budget.wall_clock=25s", "search.trials=200")
     assert done.returncode == 0, done.stdout
-    assert "budget.wall_clock=1.0 s is spent" in done.stdout
-    assert 1 <= len(sweep.trained()) < 50
+    assert "budget.wall_clock=25 s is spent" in done.stdout
+    assert 1 <= len(sweep.trained()) < 200
+
+
+def test_a_budget_too_small_for_a_trial_is_no_failure(sweep: Sweep) -> None:
+    done = sweep.run("budget.wall_clock=1s")
+    assert done.returncode == 0, done.stdout
+    assert "are left for another call" in done.stdout
+    assert sweep.trained() == []
 
 
 def test_a_data_set_of_csv_files(sweep: Sweep, tmp_path: Path) -> None:
