@@ -38,6 +38,7 @@ def trial(plan: StudyPlan) -> float:
     assert measures is not None
     adapter = TrialStore(paths).folder(record.result.spec.identity) / ADAPTER
     out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    stop.check()  # asked in the last moment: a multirun must not go on with the next job
     return measures.loss
 
 

@@ -79,15 +79,9 @@ class Sweep:
         assert experiment is not None
         return list(client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=500))
 
-    def has_a_trial_run(self) -> bool:
-        """Whether a trial has begun, by MLflow's account."""
-        if not (self.folder / "mlruns" / "mlflow.db").exists():
-            return False
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
-        experiment = client.get_experiment_by_name("faults")
-        return experiment is not None and any(
-            "sweep.trial" in run.data.tags for run in client.search_runs([experiment.experiment_id])
-        )
+    def has_a_trial_at_work(self) -> bool:
+        """Whether a trial is being trained: its scratch folder is there."""
+        return any((self.folder / "mlruns" / "trials").glob("*/.*"))
 
     def trial_runs(self, status: str) -> list[Run]:
         return [
