@@ -26,7 +26,7 @@ from typing import Any
 from sweep.config.app import composed_plan
 from sweep.data import load_splits
 from sweep.paths import Paths
-from sweep.study import explore as explore_module
+from sweep.study import run as run_module
 from sweep.study.display import Silent
 from sweep.study.explorer import Explorer
 from sweep.study.stopping import StopRequest
@@ -64,9 +64,9 @@ def ours(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], P
     """Runs the sweep and returns its parts in seconds a trial, and the base model's folder."""
     os.chdir(folder)
     clock = Clock()
-    open_tracker = explore_module.open_tracker
+    open_tracker = run_module.open_tracker
     opened = clock.around("mlflow_once", open_tracker)
-    explore_module.open_tracker = lambda uri, paths: TimedTracker(opened(uri, paths), clock)  # type: ignore[assignment]
+    run_module.open_tracker = lambda uri, paths: TimedTracker(opened(uri, paths), clock)  # type: ignore[assignment]
     Explorer.ask = clock.around("optuna", Explorer.ask)  # type: ignore[method-assign]
     Explorer.tell = clock.around("optuna", Explorer.tell)  # type: ignore[method-assign]
     plan = composed_plan(
@@ -78,11 +78,14 @@ def ours(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], P
             f"train.steps={arguments.steps}",
             f"train.batch_size={arguments.batch}",
             "evaluate.examples=128",
+            "certify=none",
         ]
     )
     paths = Paths.here()
     started = time.perf_counter()
-    explored = explore_module.explore(plan, load_splits(plan.foundation.task, paths), paths, Silent(), StopRequest())
+    explored = run_module.run_study(
+        plan, load_splits(plan.foundation.task, paths), paths, Silent(), StopRequest(), lambda record: ()
+    )
     whole = time.perf_counter() - started
     trials = explored.record.complete()
     parts: dict[str, float] = defaultdict(float)

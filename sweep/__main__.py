@@ -6,11 +6,12 @@ Imports nothing heavy: `--help` answers at once, and a mistake in the configurat
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from sweep.command import run
 from sweep.config.app import run_app
 from sweep.data import problems_of
-from sweep.records import StudyPlan
+from sweep.records import StudyPlan, StudyRecord
 
 
 def study(plan: StudyPlan) -> float | None:
@@ -23,18 +24,24 @@ def study(plan: StudyPlan) -> float | None:
 
     from sweep.report.closing import console, print_outcome
     from sweep.report.files import write_report
+    from sweep.report.pages import write_page
     from sweep.report.progress import LiveDisplay
-    from sweep.study.explore import explore
+    from sweep.study.run import run_study
     from sweep.study.stopping import StopRequest
+    from sweep.verdict.conclude import conclude
+
+    def write(record: StudyRecord) -> list[Path]:
+        """Writes the report; names the small files, which are kept with the MLflow run, too."""
+        files = write_page(record, conclude(record), paths, tracking_uri=plan.tracking_uri)
+        return [file for file in (*files, *write_report(record, paths)) if file.suffix != ".html"]
 
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
         for warning in splits.warnings:
             display.note(warning)
-        explored = explore(plan, splits, paths, display, stop)
-    write_report(explored.record, paths)
-    print_outcome(explored.record, paths, plan.tracking_uri, out)
-    best = explored.record.best()
+        outcome = run_study(plan, splits, paths, display, stop, write)
+    print_outcome(outcome.record, paths, plan.tracking_uri, out)
+    best = outcome.record.best()
     return best.result.measures.loss if best and best.result.measures else None
 
 

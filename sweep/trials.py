@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.paths import Paths
@@ -20,6 +21,15 @@ RESULT = "result.json"
 SCORES = "scores.jsonl"
 CONFIG = "config.yaml"
 ADAPTER = "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFigures:
+    """One example's negative log-likelihood (nats, summed over its completion's tokens), tokens, and task metric."""
+
+    nats: float
+    tokens: int
+    score: float | None
 
 
 class TrialStore:
@@ -38,6 +48,11 @@ class TrialStore:
             return trial_result_from_json(json.loads((self.folder(identity) / RESULT).read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def scores(self, identity: str) -> list[ExampleFigures]:
+        """What each scored example of a finished trial came to, in the order of the data."""
+        lines = (self.folder(identity) / SCORES).read_text(encoding="utf-8").splitlines()
+        return [ExampleFigures(row["nats"], row["tokens"], row["score"]) for row in map(json.loads, lines)]
 
     @contextmanager
     def writing(self, identity: str) -> Iterator[Path]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sweep.records import (
     Arm,
+    Certification,
     Declaration,
     Measures,
     Provenance,
+    RateChoice,
     Report,
+    ScoredTrial,
+    Split,
     Stage,
     Status,
     StudyRecord,
@@ -117,3 +123,172 @@ def study_record(trials: Sequence[TrialResult], base_loss: float | None = 4.0) -
         config="seed: 0\n",
         command="python -m sweep +study=made search.trials=10 seed=1",
     )
+
+
+LADDER_LOSSES: Mapping[int, float] = {2: 0.45, 4: 0.36, 8: 0.30, 16: 0.30, 32: 0.30}
+"""Completion losses with which rank 8 is just right at the default margin: 1 % of a gain of 3.7 is 0.037 nats."""
+
+
+def certified_record(
+    losses: Mapping[int, float] = LADDER_LOSSES,
+    *,
+    base_loss: float | None = 4.0,
+    seeds: int = 3,
+    seed_noise: float = 0.003,
+    examples: int = 80,
+    example_noise: float = 0.02,
+    scores: Mapping[int, float] | None = None,
+    metric: str = "accuracy",
+    answers: bool = True,
+    margin: float = 0.01,
+    margin_of: str = "gain",
+    alpha: float = 0.05,
+    declared: Declaration | None = None,
+    looks: Sequence[int] = (),
+    at_edge: Sequence[int] = (),
+    tried: Mapping[int, Sequence[tuple[float, float]]] | None = None,
+    failures: Mapping[int, tuple[Status, str]] | None = None,
+    full_loss: float | None = None,
+    stopped: str | None = None,
+    final: Sequence[int] = (),
+) -> StudyRecord:
+    """A study that has been certified, made up. The same arguments give the same record.
+
+    Args:
+        losses: each rank's mean certify loss, met exactly: noise is centred over examples and seeds.
+        base_loss: the unadapted base's loss on every split; None if it was not scored.
+        seed_noise: sd of a trial's mean loss between seeds.
+        example_noise: sd of an example's loss a token between trials.
+        scores: each rank's mean task metric, met exactly, 0 for the base; by default falling with the loss.
+        answers: whether the certify trials have a task metric at all.
+        declared: what is declared in the study record, if not the same as in the certification.
+        looks: seeds at each look; by default one look at all seeds.
+        at_edge: ranks whose best rate lies at the highest that may be tried.
+        tried: the rates tried on tune and their losses; by default three, the middle one best by 0.1.
+        failures: ranks all of whose certify trials ended so, with the reason.
+        full_loss: the tune loss of a full fine-tuning trial in `explore`; None for no such trial.
+        final: the ranks scored on test, beside the base; none: the final stage has not been.
+    """
+    ladder = tuple(sorted(set(losses) | set(failures or {})))
+    mean_scores = {rank: max(0.0, 0.95 - 0.2 * loss) for rank, loss in {0: base_loss or 4.0, **losses}.items()}
+    mean_scores |= scores or {}
+    draw = np.random.default_rng(7)
+    tokens = draw.integers(2, 7, examples)
+    hardness = _centred(draw.normal(0.0, 0.05, examples), tokens)
+    rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in losses}
+    trials: list[ScoredTrial] = []
+    for rank in ladder:
+        recipe = arm(rank, learning_rate=rates[rank].learning_rate if rank in rates else 2e-3)
+        shifts = _centred(draw.normal(0.0, 1.0, seeds))
+        shifts *= seed_noise / shifts.std(ddof=1) if seeds > 1 else 0.0
+        for seed in range(seeds):
+            spec = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, seed)
+            if rank in (failures or {}):
+                ended = replace(result(recipe, None, *(failures or {})[rank]), spec=spec)
+                trials.append(ScoredTrial(TrialRecord(len(trials) + 1, ended, f"run-r{rank}-s{seed}")))
+                continue
+            per_token = (
+                losses[rank] + shifts[seed] + hardness + _centred(draw.normal(0, example_noise, examples), tokens)
+            )
+            answered = np.clip(mean_scores[rank] + _centred(draw.uniform(-0.01, 0.01, examples)), 0.0, 1.0)
+            trials.append(
+                _scored(len(trials) + 1, spec, per_token * tokens, tokens, answered if answers else None, metric)
+            )
+    base = None
+    if base_loss is not None:
+        spec = _spec(Stage.BASE, Split.CERTIFY, None, 0)
+        answered = np.full(examples, mean_scores[0])
+        base = _scored(-1, spec, (base_loss + hardness) * tokens, tokens, answered if answers else None, metric)
+    explored = [result(arm(rank), loss) for rank, loss in losses.items()]
+    if full_loss is not None:
+        explored.append(result(replace(arm(max(ladder)), method="full"), full_loss))
+    declaration = Declaration(ladder, seeds, margin, margin_of, alpha)
+    tested = [(0, base_loss)] * (base_loss is not None) + [(rank, losses[rank]) for rank in final]
+    record = study_record([_named_metric(trial, metric) for trial in explored], base_loss)
+    return replace(
+        record,
+        metric=metric,
+        base=replace(record.base, result=_named_metric(record.base.result, metric)) if record.base else None,
+        declaration=declared or declaration,
+        certification=Certification(
+            declared=declaration,
+            recipe=arm(max(losses, default=8)),
+            rates=tuple(rates.values()),
+            tuning=tuple(
+                TrialRecord(number, _tuning(choice.rank, rate, loss), f"run-rate-{number}")
+                for number, (choice, rate, loss) in enumerate(
+                    ((choice, rate, loss) for choice in rates.values() for rate, loss in choice.tried), start=1
+                )
+            ),
+            tokens=tuple(int(count) for count in tokens),
+            base=base,
+            trials=tuple(trials),
+            looks=tuple(looks) or (seeds,),
+            stopped=stopped,
+            final=tuple(
+                TrialRecord(number, _on_test(rank, loss, mean_scores[rank], metric), f"run-test-{rank}")
+                for number, (rank, loss) in enumerate(tested if final else [], start=1)
+            ),
+        ),
+    )
+
+
+def _centred(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return values - np.average(values, weights=weights)
+
+
+def _spec(stage: Stage, split: Split, recipe: Arm | None, seed: int) -> TrialSpec:
+    identity = f"{stage.value}-{split.value}-r{recipe.rank if recipe else 0}-s{seed}"
+    return TrialSpec(identity, "made", stage, recipe, TRAINING, seed, split=split)
+
+
+def _scored(
+    number: int,
+    spec: TrialSpec,
+    nats: np.ndarray,
+    tokens: np.ndarray,
+    answered: np.ndarray | None,
+    metric: str,
+) -> ScoredTrial:
+    ended = replace(result(spec.arm, float(nats.sum() / tokens.sum())), spec=spec)
+    assert ended.measures is not None
+    metrics = {} if answered is None else {metric: float(answered.mean())}
+    ended = replace(
+        ended, measures=replace(ended.measures, metrics=metrics, examples=len(nats), tokens=int(tokens.sum()))
+    )
+    name = f"run-r{spec.rank}-s{spec.seed}"
+    scores = () if answered is None else tuple(float(value) for value in answered)
+    return ScoredTrial(TrialRecord(number, ended, name), tuple(float(value) for value in nats), scores)
+
+
+def _rate_choice(rank: int, at_edge: bool, tried: Sequence[tuple[float, float]] | None) -> RateChoice:
+    """The best of the rates; one at the edge is the highest."""
+    pairs = tuple(
+        sorted(
+            tried or ([(1e-3, 0.5), (2e-3, 0.4), (4e-3, 0.3)] if at_edge else [(1e-3, 0.4), (2e-3, 0.3), (4e-3, 0.4)])
+        )
+    )
+    return RateChoice(rank, min(pairs, key=lambda pair: pair[1])[0], pairs, at_edge)
+
+
+def _tuning(rank: int, rate: float, loss: float) -> TrialResult:
+    recipe = arm(rank, learning_rate=rate)
+    ended = replace(result(recipe, loss), spec=replace(_spec(Stage.RATES, Split.TUNE, recipe, 0), answers=False))
+    assert ended.measures is not None
+    return replace(ended, measures=replace(ended.measures, metrics={}))
+
+
+def _on_test(rank: int, loss: float | None, score: float, metric: str) -> TrialResult:
+    recipe = arm(rank) if rank else None
+    spec = _spec(Stage.FINAL if rank else Stage.BASE, Split.TEST, recipe, 0)
+    ended = replace(
+        result(recipe, loss), spec=replace(spec, adapter_of=f"certify-certify-r{rank}-s0" if rank else None)
+    )
+    assert ended.measures is not None
+    return replace(ended, measures=replace(ended.measures, metrics={metric: score}))
+
+
+def _named_metric(ended: TrialResult, metric: str) -> TrialResult:
+    if ended.measures is None or metric == "accuracy":
+        return ended
+    return replace(ended, measures=replace(ended.measures, metrics={metric: ended.measures.metrics["accuracy"]}))

@@ -198,6 +198,8 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         storage_url=keys.storage.url,
         wall_clock=seconds(keys.budget.wall_clock) if keys.budget.wall_clock is not None else None,
         workers=keys.executor.workers,
+        certify=keys.certify.enabled,
+        rate_trials=keys.certify.rate_trials,
         config=config,
     )
 

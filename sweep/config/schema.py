@@ -71,6 +71,7 @@ class QuantKeys:
 
     name: str = MISSING
     double_quant: bool = True
+    cache: str = "auto"
 
 
 @dataclass
@@ -103,6 +104,8 @@ class EvaluateKeys:
     """`evaluate.*`, see `sweep.records.Scoring`."""
 
     examples: int = 128
+    certify_examples: int = 200
+    test_examples: int = 200
     max_new_tokens: int | None = None
     general_paragraphs: int = 8
 
@@ -146,11 +149,13 @@ class SearchKeys:
 class CertifyKeys:
     """`certify.*`: what the verdict is about."""
 
+    enabled: bool = True
     ladder: list[int] = field(default_factory=list)
-    seeds: int = 3
+    seeds: int = 5
     margin: float = 0.01
     margin_of: str = "gain"
     alpha: float = 0.05
+    rate_trials: int = 6
 
 
 @dataclass

@@ -26,17 +26,18 @@ class ExampleScore:
     Attributes:
         key: the example's content identity.
         nats: negative log-likelihood of the expected completion, summed over its tokens.
-        score: the task metric's value for this example, 0 to 1.
+        answer: what the model wrote, or None where it was not asked.
+        score: the task metric's value for this example, 0 to 1; None without an answer.
     """
 
     key: str
     kind: str | None
     prompt: str
     expected: str
-    answer: str
+    answer: str | None
     nats: float
     tokens: int
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Evaluation:
 
     Attributes:
         loss: nats a completion token, over all tokens of all examples.
-        metrics: the task metric under its name, and under `name/kind` for each kind of example.
+        metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         phases: seconds in `score` and `answer`.
     """
 
@@ -59,11 +60,14 @@ def evaluate(
     base: LoadedBase,
     model: Any,
     encoded: Sequence[Encoded],
-    metric: str,
+    metric: str | None,
     max_new_tokens: int | None,
     on_progress: OnProgress,
 ) -> Evaluation:
     """Scores the examples: loss of the expected completion, then a greedy answer and the task metric.
+
+    Args:
+        metric: the task metric, or None to measure losses only.
 
     Raises:
         TrialFailed: a loss is not a number.
@@ -73,24 +77,33 @@ def evaluate(
     losses = completion_losses(base, model, encoded, lambda done: on_progress("score", done, total))
     loss = mean_loss(losses)
     scored = time.perf_counter()
+    if metric is None:
+        silent = tuple(_example_score(item, part, None, None) for item, part in zip(encoded, losses, strict=True))
+        return Evaluation(silent, loss, {}, {"score": scored - started})
     longest = max_new_tokens or max(len(item.completion) for item in encoded)
     answers = _answers(base, model, encoded, losses, longest, lambda done: on_progress("answer", done, total))
     answered = time.perf_counter()
     scores = tuple(
-        ExampleScore(
-            key=item.example.key,
-            kind=item.example.kind,
-            prompt=item.example.prompt,
-            expected=item.example.completion,
-            answer=answer,
-            nats=part.nats,
-            tokens=part.tokens,
-            score=score_example(metric, answer, item.example.completion, item.example.label),
-        )
-        for item, part, answer in zip(encoded, losses, answers, strict=True)
+        _example_score(item, part, answer, metric) for item, part, answer in zip(encoded, losses, answers, strict=True)
     )
     return Evaluation(
         scores, loss, _metrics(metric, encoded, answers), {"score": scored - started, "answer": answered - scored}
+    )
+
+
+def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metric: str | None) -> ExampleScore:
+    example = item.example
+    return ExampleScore(
+        key=example.key,
+        kind=example.kind,
+        prompt=example.prompt,
+        expected=example.completion,
+        answer=answer,
+        nats=part.nats,
+        tokens=part.tokens,
+        score=None
+        if answer is None or metric is None
+        else score_example(metric, answer, example.completion, example.label),
     )
 
 

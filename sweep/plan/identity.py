@@ -6,14 +6,23 @@ import hashlib
 import json
 from typing import Any
 
-from sweep.records import Arm, Foundation, StudyPlan, Training, to_json
+from sweep.records import Arm, Foundation, Split, StudyPlan, Training, examples_of, to_json
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 """Raised whenever the code changes what a trial's result would be."""
 
 
 def trial_identity(
-    foundation: Foundation, base_hash: str, data_hash: str, arm: Arm | None, training: Training, seed: int
+    foundation: Foundation,
+    base_hash: str,
+    data_hash: str,
+    arm: Arm | None,
+    training: Training,
+    seed: int,
+    *,
+    split: Split = Split.TUNE,
+    answers: bool = True,
+    adapter_of: str | None = None,
 ) -> str:
     """The trial's identity, 32 hex digits.
 
@@ -23,10 +32,12 @@ def trial_identity(
     question: dict[str, Any] = {
         "base": base_hash,
         "data": data_hash,
-        "quant": to_json(foundation.quant),
-        "scoring": _scoring(foundation),
+        "quant": _quantization(foundation),
+        "scoring": _scoring(foundation, split, answers),
     }
-    if arm is not None:
+    if adapter_of is not None:
+        question["adapter_of"] = adapter_of
+    elif arm is not None:
         question |= {"engine": foundation.engine, "arm": to_json(arm), "training": to_json(training), "seed": seed}
     return _hash(question)[:32]
 
@@ -40,8 +51,8 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     question = {
         "model": {key: model[key] for key in ("id", "path", "revision")},
         "data": data_hash,
-        "quant": to_json(plan.foundation.quant),
-        "scoring": _scoring(plan.foundation),
+        "quant": _quantization(plan.foundation),
+        "scoring": _scoring(plan.foundation, Split.TUNE, answers=True),
         "engine": plan.foundation.engine,
         "method": plan.arm.method,
         "training": to_json(plan.training),
@@ -51,16 +62,32 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     return _hash(question)[:10]
 
 
-def _scoring(foundation: Foundation) -> dict[str, Any]:
-    task, scoring = foundation.task, foundation.scoring
-    return {
-        "metric": task.metric,
+def certification_identity(foundation: Foundation, recipe: Arm) -> str:
+    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate, and how it is scored."""
+    arm = to_json(recipe)
+    question = {
+        "recipe": {key: value for key, value in arm.items() if key not in ("rank", "learning_rate")},
+        "scoring": _scoring(foundation, Split.CERTIFY, answers=True),
+    }
+    return _hash(question)[:10]
+
+
+def _quantization(foundation: Foundation) -> dict[str, Any]:
+    return {"name": foundation.quant.name, "double_quant": foundation.quant.double_quant}
+
+
+def _scoring(foundation: Foundation, split: Split, answers: bool) -> dict[str, Any]:
+    task = foundation.task
+    scoring = {
+        "split": split.value,
+        "examples": examples_of(foundation.scoring, split),
         "system_prompt": task.system_prompt,
         "max_length": task.max_length,
-        "examples": scoring.examples,
-        "max_new_tokens": scoring.max_new_tokens,
-        "general_paragraphs": scoring.general_paragraphs,
+        "general_paragraphs": foundation.scoring.general_paragraphs,
     }
+    if answers:
+        scoring |= {"metric": task.metric, "max_new_tokens": foundation.scoring.max_new_tokens}
+    return scoring
 
 
 def _hash(question: dict[str, Any]) -> str:

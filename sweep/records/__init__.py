@@ -4,25 +4,42 @@
 """
 
 from sweep.records.as_json import arm_from_json, to_json, trial_result_from_json, trial_spec_from_json
+from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
 from sweep.records.loaded import Loaded
 from sweep.records.plan import Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import Arm, BaseModel, Foundation, Quantization, Scoring, TaskData, Training
-from sweep.records.study import StudyRecord, TrialRecord
-from sweep.records.trial import Measures, Provenance, Report, Stage, Status, StepLoss, TrialResult, TrialSpec, loss_of
+from sweep.records.study import StudyRecord
+from sweep.records.trial import (
+    Measures,
+    Provenance,
+    Report,
+    Split,
+    Stage,
+    Status,
+    StepLoss,
+    TrialResult,
+    TrialSpec,
+    examples_of,
+    loss_of,
+)
 
 __all__ = [
     "Arm",
     "BaseModel",
+    "Certification",
     "Declaration",
     "Foundation",
     "Loaded",
     "Measures",
     "Provenance",
     "Quantization",
+    "RateChoice",
     "Report",
+    "ScoredTrial",
     "Scoring",
     "Search",
     "SearchSpace",
+    "Split",
     "Stage",
     "Status",
     "StepLoss",
@@ -34,6 +51,7 @@ __all__ = [
     "TrialResult",
     "TrialSpec",
     "arm_from_json",
+    "examples_of",
     "loss_of",
     "to_json",
     "trial_result_from_json",

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sweep.records.recipe import Arm, Training
-from sweep.records.trial import Measures, Provenance, Report, Stage, Status, StepLoss, TrialResult, TrialSpec
+from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
 
 def to_json(record: Any) -> dict[str, Any]:
@@ -38,6 +38,7 @@ def trial_spec_from_json(data: Mapping[str, Any]) -> TrialSpec:
         **{
             **data,
             "stage": Stage(data["stage"]),
+            "split": Split(data.get("split", Split.TUNE)),
             "arm": arm_from_json(data["arm"]) if data["arm"] else None,
             "training": Training(**data["training"]),
         }

@@ -69,6 +69,8 @@ class StudyPlan:
         storage_url: Optuna's, or None for the database under `mlruns/`.
         wall_clock: seconds, or None for no limit.
         workers: child processes that train at the same time.
+        certify: whether a verdict is wanted; without one the study ends with what was explored.
+        rate_trials: trials that tune the learning rates of the ladder's ranks.
         config: the resolved configuration as YAML, secrets masked.
     """
 
@@ -85,3 +87,5 @@ class StudyPlan:
     wall_clock: float | None
     workers: int
     config: str
+    certify: bool = True
+    rate_trials: int = 6

@@ -43,10 +43,13 @@ class Quantization:
     Attributes:
         name: `nf4`, `int8` or `none`.
         double_quant: whether the quantization constants of NF4 are quantized too (QLoRA, Dettmers et al. 2023, sec. 3).
+        cache: whether a dequantized copy of 4-bit weights is kept to save time: `auto` (on a CPU with memory to spare),
+            `always` or `never`. Changes no result.
     """
 
     name: str = "nf4"
     double_quant: bool = True
+    cache: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,16 @@ class Scoring:
 
     Attributes:
         examples: at most so many tune examples are scored at the end of a trial.
+        certify_examples: at most so many certify examples are scored, for the verdict.
+        test_examples: at most so many test examples are scored, once at the end.
         report_examples: so many of them for a report to the pruner.
         max_new_tokens: tokens an answer may have, or None for as many as the longest expected completion has.
         general_paragraphs: paragraphs of general prose for measuring forgetting; 0 for none.
     """
 
     examples: int = 128
+    certify_examples: int = 200
+    test_examples: int = 200
     report_examples: int = 32
     max_new_tokens: int | None = None
     general_paragraphs: int = 8

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sweep.records.certification import Certification, TrialRecord
 from sweep.records.plan import Declaration
-from sweep.records.trial import Status, TrialResult, loss_of
-
-
-@dataclass(frozen=True, slots=True)
-class TrialRecord:
-    """A trial as the study remembers it.
-
-    Attributes:
-        number: Optuna's number of the trial; -1 for the unadapted base.
-        run_id: the trial's MLflow run.
-    """
-
-    number: int
-    result: TrialResult
-    run_id: str | None = None
+from sweep.records.trial import Status, loss_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +21,11 @@ class StudyRecord:
         interrupted: how many were interrupted.
         planned: trials in all, as last asked for.
         config: the resolved configuration as YAML.
+        certification: what the certify and final stages have left, None before they have begun.
+        run_page: address of a trial's MLflow run with `{run}` for its id; begins with `#` where it follows the address of
+            `mlflow ui`. None if not known.
+        importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
+            trials to tell.
     """
 
     name: str
@@ -50,6 +42,9 @@ class StudyRecord:
     target_sets: Mapping[str, tuple[str, ...]]
     config: str
     command: str
+    certification: Certification | None = None
+    run_page: str | None = None
+    importances: Mapping[str, float] = field(default_factory=dict)
 
     def complete(self) -> list[TrialRecord]:
         """The complete trials."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sweep.records.recipe import Arm, Training
+from sweep.records.recipe import Arm, Scoring, Training
 
 
 class Status(StrEnum):
@@ -25,7 +25,29 @@ class Stage(StrEnum):
 
     BASE = "base"
     EXPLORE = "explore"
+    RATES = "rates"
+    CERTIFY = "certify"
+    FINAL = "final"
     SINGLE = "single"
+
+
+class Split(StrEnum):
+    """The data that a trial is scored on; training data aside, a trial sees no other."""
+
+    TUNE = "tune"
+    CERTIFY = "certify"
+    TEST = "test"
+
+
+MAY_SEE: Mapping[Stage, tuple[Split, ...]] = {
+    Stage.BASE: (Split.TUNE, Split.CERTIFY, Split.TEST),  # the base is given, nothing of it is chosen by its scores
+    Stage.EXPLORE: (Split.TUNE,),
+    Stage.RATES: (Split.TUNE,),
+    Stage.SINGLE: (Split.TUNE,),
+    Stage.CERTIFY: (Split.CERTIFY,),
+    Stage.FINAL: (Split.TEST,),
+}
+"""What each stage may be scored on. Whatever chooses sees tune only; the verdict sees certify only; test comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +58,12 @@ class TrialSpec:
         identity: hash of every field that changes the result (`sweep.plan.identity`); the same question has the same one.
         arm: the recipe, or None for the unadapted base.
         report_every: a value is reported to the pruner each so many steps; 0 for never.
+        split: what the trial is scored on.
+        answers: whether the model also writes answers, for the task metric; without them only losses are measured.
+        adapter_of: identity of a finished trial whose adapter is scored instead of training one, or None.
+
+    Raises:
+        ValueError: the stage may not see that split.
     """
 
     identity: str
@@ -45,6 +73,13 @@ class TrialSpec:
     training: Training
     seed: int
     report_every: int = 0
+    split: Split = Split.TUNE
+    answers: bool = True
+    adapter_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in MAY_SEE[self.stage]:
+            raise ValueError(f"the {self.stage.value} stage may not be scored on {self.split.value}")
 
     @property
     def rank(self) -> int:
@@ -53,8 +88,11 @@ class TrialSpec:
 
     @property
     def name(self) -> str:
-        """The MLflow run name, for example `r16-lr1e-03-s0`; `base` for the unadapted base."""
-        return f"r{self.arm.rank}-lr{_short(self.arm.learning_rate)}-s{self.seed}" if self.arm else "base"
+        """The MLflow run name, for example `r16-lr1e-03-s0`; what is scored on test says so."""
+        if self.arm is None:
+            return "base" if self.split is Split.TUNE else f"base-{self.split.value}"
+        name = f"r{self.arm.rank}-lr{_short(self.arm.learning_rate)}-s{self.seed}"
+        return f"{name}-{self.split.value}" if self.split is Split.TEST else name
 
 
 def _short(rate: float) -> str:
@@ -86,15 +124,17 @@ class Measures:
     """What was measured in a complete trial. Bytes and seconds throughout; losses in nats a completion token.
 
     Attributes:
-        loss: mean loss over the completion tokens of the scored tune examples.
-        metrics: the task metric by name, and by `name/kind` where examples have kinds.
-        peak_bytes: CPU: resident peak of the worker during the trial; CUDA: most memory allocated.
+        loss: mean loss over the completion tokens of the scored examples.
+        metrics: the task metric by name, and by `name/kind` where examples have kinds; empty where no answers were asked for.
+        peak_bytes: CPU: resident peak of the worker; CUDA: most memory allocated. See `peak_of`.
         peak_above_base_bytes: the same, above what was resident with the base loaded.
         base_bytes: bytes that hold the base's parameters, quantization constants included.
         adapter_bytes: size of the adapter's weights on disk; 0 for the base.
         train_loss: mean training loss over the last tenth of the steps; None for the base.
         forgetting_loss_delta: loss on general prose minus the base's; None where it was not measured.
-        phases: seconds by part of the trial, for example `attach`, `train`, `score`, `generate`, `save`.
+        phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
+        peak_of: what the peak was measured over: `training`; `probe`, a training step on the longest batch without the
+            dequantized copy that speeds up the rest; or `evaluation` where nothing was trained.
     """
 
     loss: float
@@ -114,6 +154,7 @@ class Measures:
     general_loss: float | None = None
     forgetting_loss_delta: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
+    peak_of: str = "training"
 
     @property
     def perplexity(self) -> float:
@@ -161,3 +202,12 @@ class TrialResult:
 def loss_of(result: TrialResult) -> float:
     """The loss of a complete trial; infinity for any other."""
     return result.measures.loss if result.measures is not None else math.inf
+
+
+def examples_of(scoring: Scoring, split: Split) -> int:
+    """At most so many examples of the split are scored."""
+    return {
+        Split.TUNE: scoring.examples,
+        Split.CERTIFY: scoring.certify_examples,
+        Split.TEST: scoring.test_examples,
+    }[split]

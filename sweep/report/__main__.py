@@ -1,4 +1,4 @@
-"""`python -m sweep.report study=NAME`: the table and verdict.json again, from the records alone."""
+"""`python -m sweep.report study=NAME [compare=OTHER]`: the report again, from the records alone."""
 
 from __future__ import annotations
 
@@ -8,29 +8,49 @@ from collections.abc import Sequence
 from sweep.command import key_values, run
 from sweep.errors import ConfigurationError
 
-USAGE = "python -m sweep.report study=NAME [storage=URL]"
+USAGE = "python -m sweep.report study=NAME [compare=OTHER] [storage=URL]"
+ABOUT = """Rebuilds the table, verdict.json and the page (index.html) of a study from its records; trains and loads nothing.
+With compare=OTHER it writes one page with both studies instead: mlruns/reports/NAME/compare-OTHER.html."""
 
 
 def report(words: Sequence[str]) -> int:
     """Rebuilds a study's report; returns the exit code."""
     if any(word in ("-h", "--help") for word in words):
-        print(f"{USAGE}\n\nRebuilds the table and verdict.json of a study from its records; trains and loads nothing.")
+        print(f"{USAGE}\n\n{ABOUT}")
         return 0
-    keys = key_values(words, ("study", "storage"))
+    keys = key_values(words, ("study", "compare", "storage"))
     if len(keys.get("study", [])) != 1:
         raise ConfigurationError(f"study: name one study: {USAGE}")
+    if len(keys.get("compare", [])) > 1 or keys.get("compare") == keys["study"]:
+        raise ConfigurationError(f"compare: name one other study: {USAGE}")
 
     from sweep.paths import Paths
-    from sweep.report.closing import console, print_outcome
-    from sweep.report.files import write_report
+    from sweep.records import StudyRecord
     from sweep.study.explorer import studies_of
     from sweep.study.storage import existing_storage
 
     paths = Paths.here()
     storage = existing_storage(keys["storage"][0] if "storage" in keys else None, paths)
-    records = studies_of(storage, keys["study"][0])
-    # the one opened last may have been stopped before anything in it was complete
-    record = next((found for found in records if found.best()), records[0])
+
+    def found(name: str) -> StudyRecord:
+        records = studies_of(storage, name)
+        # the one opened last may have been stopped before anything in it was complete
+        return next((record for record in records if record.best()), records[0])
+
+    record = found(keys["study"][0])
+    if "compare" in keys:
+        from sweep.report.pages import write_comparison
+        from sweep.report.steps import shown
+
+        print(shown(write_comparison(record, found(keys["compare"][0]), paths)))
+        return 0
+
+    from sweep.report.closing import console, print_outcome
+    from sweep.report.files import write_report
+    from sweep.report.pages import write_page
+    from sweep.verdict.conclude import conclude
+
+    write_page(record, conclude(record), paths)
     write_report(record, paths)
     print_outcome(record, paths, None, console())
     return 0

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
-from sweep.config.secrets import mask
 from sweep.config.targets import set_name
-from sweep.config.units import show_bytes
+from sweep.config.units import show_bytes, show_seconds
 from sweep.paths import Paths
 from sweep.records import Measures, StudyRecord, TrialRecord
-from sweep.report.table import PARETO, others, trials_table
-from sweep.verdict.undecided import REASONS
+from sweep.report.ladder_table import ladder_table, legend, scored_on_test
+from sweep.report.steps import shown as shown
+from sweep.report.steps import steps
+from sweep.report.table import PARETO, others, show_metric, trials_table
+from sweep.verdict.chosen import chosen
+from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import ladder_rows
+from sweep.verdict.verdict_json import reasons_unjudged
 
 WIDTH = 132
 """Columns where the output is no terminal: a log, a file, a pipe."""
+
+PAGE = "index.html"
 
 
 def console(*, error: bool = False) -> Console:
@@ -28,7 +33,7 @@ def console(*, error: bool = False) -> Console:
 
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
-    """Table, words, next steps; the same for the same record, whoever asks."""
+    """Tables, words, next steps; the same for the same record, whoever asks."""
     out.print()
     out.print(trials_table(record))
     out.print(
@@ -41,12 +46,55 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     best = record.best()
     if best is None:
         return
+    conclusion = conclude(record)
+    if conclusion is not None:
+        _print_ladder(record, conclusion, out)
     out.print()
-    for line in words(record, best):
+    for line in words(record, best) if conclusion is None else answer(record, conclusion):
         out.print(line, markup=False)
     out.print()
-    for line in next_steps(record, paths, tracking_uri):
+    for line in next_steps(record, paths, tracking_uri, conclusion):
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> None:
+    out.print()
+    out.print(ladder_table(record, conclusion))
+    out.print(legend(record, conclusion), markup=False)
+    tested = scored_on_test(record, conclusion)
+    if tested is not None:
+        out.print()
+        out.print(tested)
+
+
+def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
+    """The verdict in words: the answer, what it costs, why it is not final, and what else is worth knowing."""
+    costs = _costs(record, conclusion)
+    note = conclusion.metric_note
+    return [
+        f"status: {conclusion.status}. {conclusion.headline}",
+        *([costs] if costs else []),
+        *(f"  - {reason}" for reason in conclusion.reasons),
+        *(f"Note: {finding.text}" for finding in conclusion.findings),
+        *([f"Note: {note}."] if note else []),
+    ]
+
+
+def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
+    """What the adapter that is handed out costs beside that of the largest rank."""
+    rows = ladder_rows(record, conclusion)
+    handed_out = chosen(record, conclusion)
+    own = next((row for row in rows if handed_out is not None and row.rank == handed_out.result.spec.rank), None)
+    if own is None:
+        return None
+    largest = rows[-1]
+    which = "Its adapter" if conclusion.rank is not None else f"Best so far is rank {own.rank}; its adapter"
+    if own.rank == largest.rank:
+        return f"{which} is {show_bytes(own.adapter_bytes)}, training took {show_seconds(own.train_seconds)}."
+    return (
+        f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "
+        f"training took {show_seconds(own.train_seconds)} against {show_seconds(largest.train_seconds)}."
+    )
 
 
 def _seeds(record: StudyRecord) -> str:
@@ -60,12 +108,13 @@ def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:
     assert arm is not None
     assert measures is not None
     base = record.base.result.measures if record.base else None
-    gain = f", the base model {base.loss:.4f} and {base.metrics[record.metric]:.3f}" if base else ""
+    gain = f", the base model {base.loss:.4f} and {show_metric(base, record.metric)}" if base else ""
+    first, *more = reasons_unjudged(record)
     lines = [
-        "status: undecided. No rank is certified yet: every arm was trained with one seed.",
-        *(f"  - {reason}" for reason in REASONS[1:]),
+        f"status: undecided. No rank is certified yet: {first.partition(':')[0]}.",
+        *(f"  - {reason}" for reason in more),
         f"Best so far: rank {arm.rank} on {set_name(arm.targets, record.target_sets)}, learning rate {arm.learning_rate:.1e}: "
-        f"loss {measures.loss:.4f}, {record.metric} {measures.metrics[record.metric]:.3f}{gain}.",
+        f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "
         f"{100 * measures.trainable_fraction:.2f} % of the model.",
     ]
@@ -97,29 +146,11 @@ def _smallest_close(record: StudyRecord, best: Measures) -> str | None:
     )
 
 
-def next_steps(record: StudyRecord, paths: Paths, tracking_uri: str | None) -> Sequence[str]:
-    """Commands to copy."""
-    adapter = shown(paths.adapter(record.name))
-    store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
-    in_mlflow = (
-        [] if store.startswith("memory:") else [f"  mlflow ui --backend-store-uri {mask(store)}     compare the runs"]
-    )
-    return [
-        "Next:",
-        f'  python -m sweep.predict study={record.name} prompt="..."     an answer with this adapter ({adapter})',
-        *in_mlflow,
-        f"  {_with_trials(record.command, 2 * record.planned)}     search on from here",
-    ]
-
-
-def _with_trials(command: str, trials: int) -> str:
-    words = [word for word in shlex.split(command) if not word.lstrip("+").startswith("search.trials=")]
-    return shlex.join([*words, f"search.trials={trials}"])
-
-
-def shown(path: Path) -> str:
-    """The path as seen from where the person stands, if it is below."""
-    try:
-        return os.fspath(path.relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)
+def next_steps(
+    record: StudyRecord, paths: Paths, tracking_uri: str | None, conclusion: Conclusion | None = None
+) -> Sequence[str]:
+    """Commands to copy, and where the report is."""
+    page = paths.report(record.name) / PAGE
+    lines = [f"  {step.command}     {step.purpose}" for step in steps(record, conclusion, paths, tracking_uri)]
+    report = [f"  {shown(page)}     the report, for a browser"] if page.is_file() else []
+    return ["Next:", *lines[:1], *report, *lines[1:]]

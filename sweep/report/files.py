@@ -13,11 +13,14 @@ from sweep.paths import Paths
 from sweep.records import StudyRecord
 from sweep.report.plot import PICTURE, draw_pareto
 from sweep.trials import ADAPTER, TrialStore
-from sweep.verdict.undecided import undecided
+from sweep.verdict.chosen import chosen
+from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.verdict_json import verdict_json
 
 
 def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
-    """Writes verdict.json, the best arm's adapter and the picture; returns the files. A half-written file is never seen.
+    """Writes verdict.json, the chosen adapter and the picture; returns the files. A half-written file is never seen.
 
     Raises:
         EnvironmentLacks: the adapter's trial was deleted.
@@ -25,8 +28,10 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     folder = paths.report(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    _replace(paths.verdict(record.name), json.dumps(undecided(record, created), indent=2) + "\n")
-    _copy_adapter(record, paths)
+    conclusion = conclude(record)
+    contents = verdict_json(record, conclusion, created)
+    _replace(paths.verdict(record.name), json.dumps(contents, indent=2, allow_nan=False) + "\n")
+    _copy_adapter(record, conclusion, paths)
     if not record.complete():
         return [paths.verdict(record.name)]
     picture = folder / PICTURE
@@ -36,17 +41,17 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     return [paths.verdict(record.name), picture]
 
 
-def _copy_adapter(record: StudyRecord, paths: Paths) -> None:
-    best = record.best()
-    if best is None:
+def _copy_adapter(record: StudyRecord, conclusion: Conclusion | None, paths: Paths) -> None:
+    trial = chosen(record, conclusion)
+    if trial is None:
         return
-    source = TrialStore(paths).folder(best.result.spec.identity) / ADAPTER
+    source = TrialStore(paths).folder(trial.result.spec.identity) / ADAPTER
     target = paths.adapter(record.name)
     if not source.is_dir():
         if target.is_dir():
             return
         raise EnvironmentLacks(
-            f"the best trial's adapter is gone ({source}); it is also kept with the trial's MLflow run {best.run_id}"
+            f"the chosen trial's adapter is gone ({source}); it is also kept with the trial's MLflow run {trial.run_id}"
         )
     fresh = target.with_name(f".adapter.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)

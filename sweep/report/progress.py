@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sweep.config.units import show_seconds
-from sweep.records import Status, TrialResult, TrialSpec
+from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
 from sweep.workers.messages import Progress as Message
 
 _PHASES = {"train": "training", "score": "scoring", "answer": "answering"}
+_STAGES = {Stage.EXPLORE: "trial", Stage.SINGLE: "trial", Stage.RATES: "rate trial", Stage.CERTIFY: "certify"}
 _EVERY_SECONDS = 20.0
 _STEPS_TO_GO_BY = 5
 
@@ -89,7 +90,11 @@ class LiveDisplay:
 
     def _title(self, spec: TrialSpec) -> str:
         number = self._numbers[spec.identity]
-        return f"trial {number} of {self._total}  {spec.name}" if number else "base model"
+        if spec.arm is None:
+            return "base model" if spec.split is Split.TUNE else f"base model on {spec.split.value}"
+        if spec.stage is Stage.FINAL:
+            return f"on test  {spec.name}"
+        return f"{_STAGES[spec.stage]} {number} of {self._total}  {spec.name}"
 
     def _time_left(self, spec: TrialSpec, progress: Message) -> str:
         if not self._total or not self._numbers[spec.identity]:
@@ -118,5 +123,5 @@ def outcome(result: TrialResult) -> str:
         return (
             f"{result.status.value}: {result.reason}" if result.status is not Status.COMPLETE else result.status.value
         )
-    name = next(iter(result.measures.metrics))
-    return f"loss {result.measures.loss:.4f}  {name} {result.measures.metrics[name]:.3f}  in {show_seconds(result.seconds)}"
+    metric = "".join(f"  {name} {value:.3f}" for name, value in list(result.measures.metrics.items())[:1])
+    return f"loss {result.measures.loss:.4f}{metric}  in {show_seconds(result.seconds)}"

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Status, StudyRecord, TrialRecord
+from sweep.records import Measures, Status, StudyRecord, TrialRecord
 from sweep.verdict.pareto import pareto_front
 
 PARETO = "◆"
@@ -18,7 +18,7 @@ def trials_table(record: StudyRecord) -> Table:
     for name in ("rank", "alpha"):
         table.add_column(name, justify="right")
     table.add_column("targets", overflow="fold")
-    for name in ("dropout", "rate", "loss", record.metric, "peak memory", "adapter", "time"):
+    for name in ("drop\nout", "rate", "loss", record.metric, "peak\nmemory", "adapter", "time"):
         table.add_column(name, justify="right")
     table.add_column(PARETO, justify="center")
     if record.base is not None:
@@ -56,11 +56,16 @@ def _row(record: StudyRecord, trial: TrialRecord) -> list[str]:
     return [
         *recipe,
         f"{measures.loss:.4f}",
-        f"{measures.metrics[record.metric]:.3f}",
+        show_metric(measures, record.metric),
         show_bytes(measures.peak_bytes),
         show_bytes(measures.adapter_bytes) if arm else "-",
         show_seconds(trial.result.seconds),
     ]
+
+
+def show_metric(measures: Measures, metric: str) -> str:
+    """The task metric, or `-` where no answers were asked for."""
+    return f"{measures.metrics[metric]:.3f}" if metric in measures.metrics else "-"
 
 
 def _loss(trial: TrialRecord) -> float:

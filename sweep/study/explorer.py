@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import psutil
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.command import command_line
 from sweep.errors import ConfigurationError, StudyBusy
+from sweep.owner import is_gone, this_process
 from sweep.plan.space import (
     ALPHA_RATIO,
     DROPOUT,
@@ -40,6 +38,9 @@ from sweep.records import (
     to_json,
     trial_result_from_json,
 )
+from sweep.study.certified import CertifiedTrials, certification_of
+from sweep.study.histories import thinned
+from sweep.study.importances import importances_of
 from sweep.study.pruning import SameRankPruner, make_pruner
 from sweep.study.samplers import make_sampler
 from sweep.study.storage import HEARTBEAT_SECONDS
@@ -80,7 +81,7 @@ class Explorer:
             load_if_exists=True,
             pruner=optuna.pruners.NopPruner(),
         )
-        self._hosted = f"{socket.gethostname()}:{os.getpid()}"
+        self._hosted = this_process()
         self._last_beat = 0.0
         self.reaped = self._reap()
         self._remember(identity, data_hash)
@@ -123,7 +124,7 @@ class Explorer:
     def tell(self, asked: Asked, result: TrialResult, run_id: str | None) -> None:
         """Tells how the trial ended; from here on it counts (unless it was interrupted)."""
         trial = asked.trial
-        trial.set_user_attr(_RESULT, {**to_json(result), "history": [], "run_id": run_id})
+        trial.set_user_attr(_RESULT, {**to_json(result), "history": thinned(result.history), "run_id": run_id})
         trial.set_user_attr(_STATUS, result.status.value)
         if result.status is Status.COMPLETE:
             self._study.tell(trial, loss_of(result))
@@ -149,9 +150,21 @@ class Explorer:
         """Keeps the unadapted base's result with the study."""
         self._study.set_user_attr("base", {**to_json(record.result), "history": [], "run_id": record.run_id})
 
+    def remember_run_page(self, page: str | None) -> None:
+        """Keeps where the trials' MLflow runs are, see `StudyRecord.run_page`."""
+        self._study.set_user_attr("run_page", page)
+
     def record(self) -> StudyRecord:
         """All that is known of the study."""
         return _record(self._study)
+
+    def certified(self, key: str) -> CertifiedTrials:
+        """The certification under this identity, begun or not."""
+        return CertifiedTrials(self._study, key)
+
+    def is_current(self, key: str) -> bool:
+        """Whether the certification under this identity is the study's."""
+        return bool(self._study.user_attrs.get("certify") == key)
 
     def _seed(self) -> int:
         return (self._plan.seed * 1_000_003 + len(self.ended())) % 2**32
@@ -175,9 +188,8 @@ class Explorer:
         """
         reaped = 0
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            host, _, process = str(trial.user_attrs.get(_OWNER, ":")).rpartition(":")
-            here = host == socket.gethostname()
-            if not host or (here and not psutil.pid_exists(int(process))) or self._hosted == f"{host}:{process}":
+            owner = str(trial.user_attrs.get(_OWNER, ""))
+            if not owner or owner == self._hosted or is_gone(owner):
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 reaped += 1
         alive = len(self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
@@ -266,6 +278,9 @@ def _record(study: optuna.Study) -> StudyRecord:
         target_sets={name: tuple(modules) for name, modules in attributes["target_sets"].items()},
         config=attributes["config"],
         command=attributes["command"],
+        certification=certification_of(study),
+        run_page=attributes.get("run_page"),
+        importances=importances_of(study),
     )
 
 

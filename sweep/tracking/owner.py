@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 
-import psutil
+from sweep.owner import is_gone, is_here, this_process
 
 OWNER = "sweep.owner"
 
 
 def owner_tags() -> dict[str, str]:
     """The tag that says which process of which machine runs this."""
-    return {OWNER: f"{socket.gethostname()}:{os.getpid()}"}
+    return {OWNER: this_process()}
 
 
 def is_leftover(tags: Mapping[str, str], *, alone: bool) -> bool:
@@ -23,8 +21,7 @@ def is_leftover(tags: Mapping[str, str], *, alone: bool) -> bool:
         tags: the run's tags.
         alone: whether nobody else sweeps this study: then only another live process of this machine keeps its runs.
     """
-    host, _, process = tags.get(OWNER, "").rpartition(":")
-    here = host == socket.gethostname() and process.isdigit()
+    owner = tags.get(OWNER, "")
     if alone:
-        return not (here and int(process) != os.getpid() and psutil.pid_exists(int(process)))
-    return here and not psutil.pid_exists(int(process))
+        return not is_here(owner) or owner == this_process() or is_gone(owner)
+    return is_gone(owner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,12 @@ GRADIENT_CHECK_STEPS = 5
 """By this step every adapter matrix must have had a gradient (in the first steps A's is zero because B still is)."""
 
 
-def attach(model: nn.Module, arm: Arm) -> PeftModel:
-    """Puts a fresh LoRA adapter on the base. Call `torch.manual_seed` before: A is drawn at random, B is zero.
+def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
+    """Puts a fresh LoRA adapter on the base: A as PEFT draws it (Kaiming-uniform, U(-1/sqrt(in), 1/sqrt(in))), B zero.
+
+    A's rows are drawn one after the other from a stream of the module's own, so that for one seed the A of a small rank
+    is the top of the A of a larger one. Each has PEFT's distribution; only the difference between ranks, which is what a
+    verdict is about, is less noisy (common random numbers).
 
     Raises:
         ConfigurationError: a target module does not exist.
@@ -35,9 +41,21 @@ def attach(model: nn.Module, arm: Arm) -> PeftModel:
         task_type=TaskType.CAUSAL_LM,
     )
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ConfigurationError(f"lora.targets={','.join(arm.targets)}: {error}") from error
+    _draw_nested(adapted, seed)
+    return adapted
+
+
+def _draw_nested(adapted: PeftModel, seed: int) -> None:
+    for name, parameter in adapter_parameters(adapted):
+        if "lora_A" in name:
+            stream = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big") >> 1
+            bound = 1 / math.sqrt(parameter.shape[1])
+            drawn = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(stream))
+            with torch.no_grad():
+                parameter.copy_((2 * drawn - 1) * bound)
 
 
 def detach(adapted: PeftModel) -> nn.Module:
@@ -60,10 +78,25 @@ def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, parameter
 
 
-def save_adapter(adapted: PeftModel, folder: Path) -> int:
-    """Writes the adapter in PEFT's own format (safetensors); returns the bytes of its weights on disk."""
+def save_adapter(adapted: PeftModel, folder: Path) -> None:
+    """Writes the adapter in PEFT's own format (safetensors)."""
     adapted.save_pretrained(str(folder), safe_serialization=True)
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
+    """Puts a saved adapter on the base, as `attach` does a fresh one.
+
+    Raises:
+        TrialFailed: the folder holds no adapter in safetensors.
+    """
+    if not list(folder.glob("*.safetensors")):
+        raise TrialFailed(f"the adapter to be scored is gone: {folder}")
+    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+
+
+def weight_bytes(trial: Path) -> int:
+    """Bytes on disk of the adapter weights in a trial's folder."""
+    return sum(file.stat().st_size for file in trial.glob("adapter/*.safetensors"))
 
 
 def _largest_b(model: nn.Module) -> float:
@@ -98,7 +131,7 @@ class GradientCheck:
         self._without = silent if self._without is None else self._without & silent
         if step == GRADIENT_CHECK_STEPS and self._without:
             largest = _largest_b(model)
-            if largest > SATURATED:
+            if not largest <= SATURATED:  # NaN is neither
                 raise TrialFailed(
                     f"diverged: B has grown to {largest:.0e}, the model is saturated and no gradient is left"
                 )

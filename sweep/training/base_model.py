@@ -15,6 +15,7 @@ from sweep.errors import ConfigurationError
 from sweep.paths import Paths
 from sweep.records import BaseModel, Quantization
 from sweep.training.batches import Collator
+from sweep.training.dequantized import DequantizedCopies
 from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
 from sweep.training.sources import find_model, fingerprint
@@ -27,14 +28,16 @@ class LoadedBase:
     Attributes:
         source: where the weights came from, see `sources.FoundModel`.
         hash: sha256 of the files, in hex.
-        bytes: what holds the parameters, quantization constants included.
-        resident: bytes resident (CPU) or allocated (CUDA) with the base loaded.
+        copies: the dequantized copies of its 4-bit weights, if any are kept.
+        bytes: what holds the parameters, quantization constants included; copies do not count.
+        resident: bytes resident (CPU) or allocated (CUDA) with the base loaded; copies do not count.
         linear_modules: full names of the modules that can carry an adapter.
         context: the longest sequence that the model takes, in tokens.
         parameters: how many parameters the model has (of 4-bit weights, the numbers they stand for).
     """
 
     model: nn.Module
+    copies: DequantizedCopies
     tokenizer: Any
     collator: Collator
     device: torch.device
@@ -53,8 +56,11 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_base(model: BaseModel, quant: Quantization, paths: Paths) -> LoadedBase:
+def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget: int | None = None) -> LoadedBase:
     """Loads tokenizer and base model, quantized, frozen, on the device.
+
+    Args:
+        memory_budget: bytes the process may use, or None; with a budget no dequantized copies are kept unless asked for.
 
     Raises:
         ConfigurationError: the folder or the id is no causal language model.
@@ -84,9 +90,11 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths) -> LoadedBase
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     release()
+    resident = resident_bytes(device)
     accepted = inspect.signature(base.forward).parameters
     return LoadedBase(
         model=base,
+        copies=DequantizedCopies(base, quant, device, memory_budget),
         tokenizer=tokenizer,
         collator=Collator(
             tokenizer.pad_token_id,
@@ -97,7 +105,7 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths) -> LoadedBase
         source=found.source,
         hash=fingerprint(found.folder, paths.models / "hashes.json"),
         bytes=storage_bytes(base),
-        resident=resident_bytes(device),
+        resident=resident,
         linear_modules=_linear_modules(base),
         context=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 20),
         parameters=_parameters(base),

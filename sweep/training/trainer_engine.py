@@ -36,7 +36,7 @@ def train(base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_ste
         raise ValueError("the unadapted base is not trained")
     check_trainable_format(base.model)
     set_seed(spec.seed)
-    adapted = attach(base.model, spec.arm)
+    adapted = attach(base.model, spec.arm, spec.seed)
     recipe = spec.training
     per_step = recipe.batch_size * recipe.gradient_accumulation
     order = training_order(len(examples), recipe.steps * per_step, spec.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,27 @@ from sweep.records import (
     Measures,
     Provenance,
     Report,
+    Scoring,
+    Split,
     Status,
     StepLoss,
     TrialResult,
     TrialSpec,
+    examples_of,
     to_json,
 )
 from sweep.training import memory
-from sweep.training.adapters import detach, save_adapter, trainable_parameters
+from sweep.training.adapters import detach, load_adapter, save_adapter, trainable_parameters, weight_bytes
 from sweep.training.base_model import load_base
 from sweep.training.batches import training_order
 from sweep.training.device import device_name, versions
-from sweep.training.encoding import EncodedSplit, Encoder
+from sweep.training.encoding import Encoded, EncodedSplit, Encoder
 from sweep.training.forward import completion_losses
+from sweep.training.probe import longest_batch, training_peak
 from sweep.training.trainer_engine import train
 from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
 from sweep.workers.messages import Progress
+from tasks import Splits
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class _Course:
     history: list[StepLoss] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     report_seconds: float = 0.0
+    probed_peak: int | None = None
 
 
 class Job:
@@ -73,12 +79,13 @@ class Job:
         self._foundation = foundation
         self._store = TrialStore(paths)
         splits = load_splits(foundation.task, paths)
-        self._base = load_base(foundation.model, foundation.quant, paths)
+        self._base = load_base(foundation.model, foundation.quant, paths, foundation.memory_budget)
         encoder = Encoder(self._base.tokenizer, foundation.task.system_prompt)
         longest = min(foundation.task.max_length, self._base.context)
         self._train = _fitting("train", encoder.encode_split(splits.train, longest))
         tune = _fitting("tune", encoder.encode_split(splits.tune, longest))
         self._tune = tune.examples[: foundation.scoring.examples]
+        self._held_out = HeldOut(splits, encoder, longest, foundation.scoring)
         self._prose = GeneralProse(encoder, foundation.scoring.general_paragraphs, longest)
         self._base_general_loss: float | None = None
         self.loaded = Loaded(
@@ -136,31 +143,42 @@ class Job:
         peak.start()
         model, train_seconds, adapter_bytes, parameters = base.model, 0.0, 0, 0
         phases: dict[str, float] = {}
-        if spec.arm is not None:
+        most, peak_of = 0, "evaluation"
+        if spec.adapter_of is not None:
+            model = load_adapter(base.model, self._store.folder(spec.adapter_of) / ADAPTER)
+        elif spec.arm is not None:
             clock = time.perf_counter()
             model = train(base, spec, self._train.examples, self._on_step(spec, course, listener))
             train_seconds = time.perf_counter() - clock - course.report_seconds
             phases["train"] = train_seconds
             if course.report_seconds:
                 phases["report"] = course.report_seconds
-            parameters = trainable_parameters(model)
+            most, peak_of = peak.peak(), "training"
+            if course.probed_peak is not None:
+                most, peak_of = course.probed_peak, "probe"
             clock = time.perf_counter()
-            adapter_bytes = save_adapter(model, scratch / ADAPTER)
+            save_adapter(model, scratch / ADAPTER)
             phases["save"] = time.perf_counter() - clock
+        adapted = model is not base.model
+        if adapted:
+            parameters = trainable_parameters(model)
+            adapter_bytes = weight_bytes(self._store.folder(spec.adapter_of) if spec.adapter_of else scratch)
+        scored = self._tune if spec.split is Split.TUNE else self._held_out.examples(spec.split)
         outcome = evaluate(
             base,
             model,
-            self._tune,
-            self._foundation.task.metric,
+            scored,
+            self._foundation.task.metric if spec.answers else None,
             self._foundation.scoring.max_new_tokens,
             lambda phase, done, total: listener.progress(Progress(phase, done, total)),
         )
         phases.update(outcome.phases)
         clock = time.perf_counter()
-        general = self._prose.loss(base, model) if spec.arm is not None else general_before
+        general = self._prose.loss(base, model) if adapted else general_before
         phases["general"] = time.perf_counter() - clock
-        most = peak.peak()
-        if spec.arm is not None:
+        if peak_of == "evaluation":
+            most = peak.peak() - base.copies.bytes
+        if adapted:
             detach(model)
         write_scores(outcome.scores, scratch / SCORES)
         (scratch / CONFIG).write_text(yaml.safe_dump({"trial": to_json(spec), "foundation": to_json(self._foundation)}))
@@ -181,15 +199,20 @@ class Job:
             train_loss=_last_tenth(course.history),
             general_loss=general,
             forgetting_loss_delta=None
-            if general is None or general_before is None or spec.arm is None
+            if general is None or general_before is None or not adapted
             else general - general_before,
             phases=phases,
+            peak_of=peak_of,
         )
 
     def _on_step(self, spec: TrialSpec, course: _Course, listener: Listener) -> Callable[[Any, StepLoss], None]:
         def on_step(model: Any, step: StepLoss) -> None:
             course.history.append(step)
             listener.progress(Progress("train", step.step, spec.training.steps, step.loss))
+            if step.step == 1 and self._base.copies.bytes:
+                clock = time.perf_counter()
+                course.probed_peak = training_peak(self._base, model, self._longest_batch(spec))
+                course.report_seconds += time.perf_counter() - clock
             if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
                 clock = time.perf_counter()
                 some = self._tune[: self._foundation.scoring.report_examples]
@@ -209,14 +232,20 @@ class Job:
             self._base_general_loss = self._prose.loss(self._base, self._base.model)
         return self._base_general_loss
 
-    def _trained_tokens(self, spec: TrialSpec) -> int:
-        if spec.arm is None:
-            return 0
+    def _ordered(self, spec: TrialSpec) -> list[Encoded]:
+        """The training examples in the order in which the trial uses them."""
+        if spec.arm is None or spec.adapter_of is not None:
+            return []
         recipe = spec.training
         needed = recipe.steps * recipe.batch_size * recipe.gradient_accumulation
-        return sum(
-            len(self._train.examples[index]) for index in training_order(len(self._train.examples), needed, spec.seed)
-        )
+        examples = self._train.examples
+        return [examples[index] for index in training_order(len(examples), needed, spec.seed)]
+
+    def _longest_batch(self, spec: TrialSpec) -> Sequence[Encoded]:
+        return longest_batch(self._ordered(spec), spec.training.batch_size)
+
+    def _trained_tokens(self, spec: TrialSpec) -> int:
+        return sum(len(item) for item in self._ordered(spec))
 
     def _result(
         self,
@@ -246,6 +275,29 @@ class Job:
                 threads=self._foundation.threads,
             ),
         )
+
+
+class HeldOut:
+    """The examples of certify and test, read when a trial that may see them asks for them, and not before."""
+
+    def __init__(self, splits: Splits, encoder: Encoder, longest: int, scoring: Scoring) -> None:
+        self._splits = splits
+        self._encoder = encoder
+        self._longest = longest
+        self._scoring = scoring
+        self._encoded: dict[Split, Sequence[Encoded]] = {}
+
+    def examples(self, split: Split) -> Sequence[Encoded]:
+        """The split's examples that are scored, encoded.
+
+        Raises:
+            DataError: every example is too long.
+        """
+        if split not in self._encoded:
+            raw = self._splits.certify if split is Split.CERTIFY else self._splits.test
+            fitting = _fitting(split.value, self._encoder.encode_split(raw, self._longest))
+            self._encoded[split] = fitting.examples[: examples_of(self._scoring, split)]
+        return self._encoded[split]
 
 
 def _fitting(name: str, split: EncodedSplit) -> EncodedSplit:

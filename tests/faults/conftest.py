@@ -43,6 +43,7 @@ class Sweep:
             "evaluate.general_paragraphs=1",
             "evaluate.max_new_tokens=4",
             "executor.threads=1",
+            "certify.enabled=false",
             *overrides,
         ]
 

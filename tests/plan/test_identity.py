@@ -11,12 +11,12 @@ import pytest
 
 from sweep.config.app import composed_plan
 from sweep.plan.identity import study_identity, trial_identity
-from sweep.records import Arm, Foundation, Quantization, Scoring, SearchSpace, StudyPlan, TaskData, Training
+from sweep.records import Arm, Foundation, Quantization, Scoring, SearchSpace, Split, StudyPlan, TaskData, Training
 
 PLAN = composed_plan([])
 
-REPORTED = {"report_examples"}
-"""Fields of Scoring that only the pruner sees."""
+UNSEEN = {"report_examples", "certify_examples", "test_examples"}
+"""Fields of Scoring that a trial scored on tune does not see."""
 ASKED = {"metric", "system_prompt", "max_length"}
 """Fields of TaskData that change a result while the data, which has its own hash, stays."""
 ENGINE = {"engine"}
@@ -81,18 +81,36 @@ def test_training_counts_for_an_adapter_and_not_for_the_base(name: str) -> None:
     assert base(training=training) == base()
 
 
-@pytest.mark.parametrize("name", names(Quantization))
+@pytest.mark.parametrize("name", names(Quantization, {"cache"}))
 def test_quantization_counts(name: str) -> None:
     foundation = replace(PLAN.foundation, quant=changed(PLAN.foundation.quant, name))
     assert trial(foundation) != trial()
     assert base(foundation=foundation) != base()
 
 
-@pytest.mark.parametrize("name", names(Scoring, REPORTED))
+@pytest.mark.parametrize("name", names(Scoring, UNSEEN))
 def test_scoring_counts(name: str) -> None:
     foundation = replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))
     assert trial(foundation) != trial()
     assert base(foundation=foundation) != base()
+
+
+def test_what_a_trial_is_scored_on_counts() -> None:
+    def on(split: Split, scoring: Scoring = PLAN.foundation.scoring, **asked: object) -> str:
+        foundation = replace(PLAN.foundation, scoring=scoring)
+        return trial_identity(foundation, "base", "data", PLAN.arm, PLAN.training, 0, split=split, **asked)
+
+    assert len({on(split) for split in Split}) == len(Split)
+    for split, name in ((Split.CERTIFY, "certify_examples"), (Split.TEST, "test_examples")):
+        assert on(split, changed(PLAN.foundation.scoring, name)) != on(split)
+        assert on(Split.TUNE, changed(PLAN.foundation.scoring, name)) == on(Split.TUNE)
+    assert on(Split.TUNE, answers=False) != on(Split.TUNE)
+    assert on(Split.TEST, adapter_of="one") != on(Split.TEST, adapter_of="other")
+
+
+def test_a_dequantized_copy_does_not_count() -> None:
+    quant = replace(PLAN.foundation.quant, cache="never")
+    assert trial(replace(PLAN.foundation, quant=quant)) == trial()
 
 
 @pytest.mark.parametrize("name", sorted(ASKED))
@@ -129,7 +147,7 @@ def test_what_the_machine_gives_does_not_count(name: str) -> None:
     assert trial(changed(PLAN.foundation, name)) == trial()
 
 
-@pytest.mark.parametrize("name", sorted(REPORTED))
+@pytest.mark.parametrize("name", sorted(UNSEEN))
 def test_reports_do_not_count(name: str) -> None:
     assert trial(replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))) == trial()
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from sweep.config.overrides import override_problems
 from sweep.paths import Paths
-from sweep.records import Status, StudyRecord
+from sweep.records import Declaration, Status, StudyRecord
 from sweep.report.closing import WIDTH, next_steps, print_outcome, words
-from tests.conftest import arm, result, study_record
+from tests.conftest import arm, certified_record, result, study_record
 
 RECORD = study_record(
     [
@@ -149,3 +149,100 @@ def test_paths_are_told_from_where_the_person_stands(tmp_path: Path, monkeypatch
     _, predict, compare, _ = next_steps(RECORD, Paths.here(), None)
     assert "(mlruns/reports/made/adapter)" in predict
     assert "sqlite:///mlruns/mlflow.db" in compare
+
+
+# a study with a verdict
+
+
+WIDE = 100
+
+
+def told(record: StudyRecord, paths: Paths = PATHS) -> str:
+    out = Console(file=io.StringIO(), width=WIDE, highlight=False)
+    print_outcome(record, paths, None, out)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_answer_stands_below_the_ladder_and_says_what_it_costs() -> None:
+    text = told(certified_record(final=(8, 32)))
+    heads = [
+        "made: boxes on tiny",
+        "ranks, on certify",
+        "on test, scored once",
+        "status: certified. Rank 8 is enough.",
+        "Next:",
+    ]
+    assert [text.index(head) for head in heads] == sorted(text.index(head) for head in heads)
+    assert "Its adapter is 800 kB against 3.2 MB at rank 32, training took 20 s against 20 s." in unwrapped(text)
+    assert "search on from here" not in text
+    assert "settles what is open" not in text
+
+
+@pytest.mark.parametrize("kind", ["certified", "undecided", "provisional"])
+def test_all_but_commands_is_readable_at_100_columns(kind: str) -> None:
+    record = {
+        "certified": certified_record(final=(8, 32), failures={64: (Status.INFEASIBLE, "out of memory")}),
+        "undecided": certified_record(seed_noise=0.02, final=(8, 32)),
+        "provisional": certified_record(at_edge=(4, 8)),
+    }[kind]
+    above, _, _ = told(record).partition("Next:")
+    assert f"status: {kind}." in above
+    assert max(len(line) for line in above.splitlines()) <= WIDE
+    assert "…" not in above
+
+
+def test_reasons_findings_and_the_settling_command_are_told() -> None:
+    text = unwrapped(told(certified_record(at_edge=(4,), failures={64: (Status.INFEASIBLE, "out of memory")})))
+    assert "status: provisional. Rank 8 is enough, provisionally." in text
+    assert "- rank 4 does best at the highest learning rate that may be tried (4.0e-03)" in text
+    assert "Note: The verdict is about ranks 2 to 32 only. Rank 64 does not fit: infeasible: out of memory." in text
+    assert (
+        "python -m sweep +study=made search.trials=10 seed=1 search.space.learning_rate.high=0.004 settles what is open (about"
+        in text
+    )
+
+
+def test_undecided_study_says_which_adapter_it_hands_out_and_how_many_seeds_it_lacks() -> None:
+    text = unwrapped(told(certified_record(seed_noise=0.02)))
+    assert "status: undecided. No rank is certified yet." in text
+    assert "Best so far is rank 8; its adapter is 800 kB" in text
+    assert "certify.seeds=" in text
+
+
+def test_command_that_trains_nothing_says_so() -> None:
+    changed = certified_record(declared=Declaration((2, 4, 8, 16, 32), 3, 0.05, "gain", 0.05))
+    assert "settles what is open (nothing is trained)" in unwrapped(told(changed))
+
+
+def test_note_says_why_there_is_no_test_on_the_metric() -> None:
+    text = unwrapped(told(certified_record(answers=False)))
+    assert "Note: there is no accuracy for each example, so no test was made on it." in text
+
+
+def test_largest_rank_is_not_held_against_itself() -> None:
+    text = unwrapped(told(certified_record({2: 0.6, 4: 0.45, 8: 0.3})))
+    assert "Its adapter is 800 kB, training took 20 s." in text
+
+
+def test_report_is_named_once_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = Paths.here()
+    assert "index.html" not in told(certified_record(), paths)
+    paths.report("made").mkdir(parents=True)
+    (paths.report("made") / "index.html").touch()
+    assert "  mlruns/reports/made/index.html     the report, for a browser\n" in told(certified_record(), paths)
+
+
+def test_rates_that_were_tuned_are_no_reason_any_more() -> None:
+    record = certified_record(stopped="budget.wall_clock=25 min is spent")
+    assert record.certification is not None
+    early = replace(record, certification=replace(record.certification, trials=(), looks=()))
+    text = unwrapped(told(early))
+    assert "status: undecided. No rank is certified yet: every arm was trained with one seed." in text
+    assert "the learning rate was not tuned" not in text
+    assert "- no more seeds were added: budget.wall_clock=25 min is spent" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import RenderableType
@@ -13,7 +14,19 @@ from sweep.report.table import PARETO, others, trials_table
 from tests.conftest import arm, result, study_record
 
 Printed = Callable[[RenderableType], list[str]]
-COLUMNS = ["rank", "alpha", "targets", "dropout", "rate", "loss", "accuracy", "peak memory", "adapter", "time", PARETO]
+COLUMNS = [
+    "rank",
+    "alpha",
+    "targets",
+    "drop\nout",
+    "rate",
+    "loss",
+    "accuracy",
+    "peak\nmemory",
+    "adapter",
+    "time",
+    PARETO,
+]
 
 RECORD = study_record(
     [
@@ -54,13 +67,13 @@ def test_rows_stand_by_rank_and_loss_with_the_base_as_rank_0() -> None:
 def test_recipes_are_told_by_set_name_where_there_is_one() -> None:
     assert cells(RECORD, "targets") == ["base model", "k_proj,q_proj", "q_v", "output", "q_v"]
     assert cells(RECORD, "alpha") == ["-", "16", "16", "16", "64"]
-    assert cells(RECORD, "dropout") == ["-", "0.1", "0", "0", "0"]
+    assert cells(RECORD, "drop\nout") == ["-", "0.1", "0", "0", "0"]
     assert cells(RECORD, "rate") == ["-", "2.0e-03", "1.0e-03", "2.0e-03", "2.0e-03"]
 
 
 def test_measures_have_units() -> None:
     assert cells(RECORD, "accuracy") == ["0.500"] * 5
-    assert cells(RECORD, "peak memory") == ["900 MB"] * 5
+    assert cells(RECORD, "peak\nmemory") == ["900 MB"] * 5
     assert cells(RECORD, "adapter") == ["-", "800 kB", "800 kB", "1.6 MB", "3.2 MB"]
     assert cells(RECORD, "time") == ["23 s"] * 5
 
@@ -95,9 +108,16 @@ def test_nothing_is_cut_off_at_the_width_of_a_log(printed: Printed) -> None:
     text = "\n".join(lines)
     assert "…" not in text
     for column in COLUMNS:
-        assert column in text
+        assert all(word in text for word in column.split())
         for cell in cells(RECORD, column):
             assert cell in text
+
+
+def test_trial_without_answers_has_no_metric() -> None:
+    silent = result(arm(8), 0.3)
+    assert silent.measures is not None
+    silent = replace(silent, measures=replace(silent.measures, metrics={}))
+    assert cells(study_record([silent], base_loss=None), "accuracy") == ["-"]
 
 
 @pytest.mark.parametrize("turned", [1, 3])

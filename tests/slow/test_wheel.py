@@ -44,6 +44,8 @@ def test_configuration_data_and_tasks_are_in_the_wheel(installed: Path) -> None:
         "sweep/conf/study/pharma.yaml",
         "tasks/pharma/data/train.jsonl",
         "sweep/py.typed",
+        "sweep/verdict/verdict.schema.json",
+        "sweep/report/page/template/page.html.j2",
     ):
         assert (installed / name).is_file(), name
 
@@ -54,10 +56,12 @@ def test_a_study_of_ones_own_runs_in_an_empty_folder(installed: Path, tmp_path: 
     (study / "mine.yaml").write_text(
         "# @package _global_\ndefaults:\n  - override /task: jsonl\n  - override /model: tiny\n"
         f"study:\n  name: mine\ntask:\n  path: {made_task}\nsearch:\n  trials: 1\ntrain:\n  steps: 3\n"
+        "certify:\n  ladder: [2, 4]\n  seeds: 2\n  rate_trials: 1\n"
     )
     source = run(installed, tmp_path, "sweep", "+study=mine", "evaluate.examples=4")
     assert source.returncode == 0, source.stdout + source.stderr
     assert (tmp_path / "mlruns" / "reports" / "mine" / "verdict.json").is_file()
+    assert (tmp_path / "mlruns" / "reports" / "mine" / "index.html").is_file()
     located = subprocess.run(
         [sys.executable, "-c", "import sweep; print(sweep.__file__)"],
         cwd=tmp_path,

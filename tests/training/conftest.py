@@ -23,7 +23,10 @@ def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loade
 
     @cache
     def load(quant: str) -> LoadedBase:
-        return load_base(TINY, Quantization(quant, double_quant=quant == "nf4"), Paths(Path(folder)))
+        """`nf4`, `int8` or `none`; `nf4 copied` keeps dequantized copies."""
+        name, _, copied = quant.partition(" ")
+        quantization = Quantization(name, double_quant=name == "nf4", cache="always" if copied else "never")
+        return load_base(TINY, quantization, Paths(Path(folder)))
 
     return load
 

@@ -48,7 +48,7 @@ def test_double_quantization_saves_constants(load_tiny: Loader) -> None:
     assert all(state.nested and state.absmax.dtype == torch.uint8 for state in states)
 
 
-@pytest.mark.parametrize("quant", ["nf4", "int8", "none"])
+@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "int8", "none"])
 def test_training_changes_the_adapter_and_never_the_base(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec], quant: str
 ) -> None:
@@ -63,7 +63,7 @@ def test_training_changes_the_adapter_and_never_the_base(
     assert not any("lora" in name for name, _ in base.model.named_modules())
 
 
-@pytest.mark.parametrize("quant", ["nf4", "int8"])
+@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "int8"])
 def test_train_evaluate_train_evaluate_still_learns(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec], quant: str
 ) -> None:

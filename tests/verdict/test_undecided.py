@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.records import Status
-from sweep.verdict.undecided import undecided
+from sweep.records import Status, StudyRecord
+from sweep.verdict.conclude import conclude
+from sweep.verdict.verdict_json import verdict_json
 from tests.conftest import arm, result, study_record
 
 FIELDS = [
@@ -62,6 +64,14 @@ RECORD = study_record(
         result(arm(2), None, Status.FAILED, "diverged"),
     ]
 )
+
+
+def undecided(record: StudyRecord, created: str) -> dict[str, Any]:
+    conclusion = conclude(record)
+    assert conclusion is None
+    return verdict_json(record, conclusion, created)
+
+
 VERDICT = undecided(RECORD, CREATED)
 
 
@@ -104,6 +114,7 @@ def test_of_equal_losses_the_smaller_rank_is_the_adapter() -> None:
         "lora_dropout": 0.0,
         "target_modules": ["q_proj", "v_proj"],
         "learning_rate": 2e-3,
+        "seed": 0,
     }
     assert VERDICT["forgetting"] == {"loss_delta": 0.25, "general_loss": 3.1}
 

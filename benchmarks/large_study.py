@@ -1,0 +1,200 @@
+"""How long the report of a large study takes, from the records alone.
+
+    python benchmarks/large_study.py [--trials 1000] [--folder DIR]
+
+Makes a study of so many trials (made-up losses, a real Optuna database, scores on disk) in DIR, or in a temporary folder, then
+runs `python -m sweep.report study=large` in it twice, as a person would, and compares what it wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+
+from sweep.config.app import composed_plan
+from sweep.paths import Paths
+from sweep.plan.identity import certification_identity, study_identity, trial_identity
+from sweep.plan.space import arm_of
+from sweep.records import (
+    Arm,
+    Measures,
+    Provenance,
+    Split,
+    Stage,
+    Status,
+    StepLoss,
+    StudyPlan,
+    TrialRecord,
+    TrialResult,
+    TrialSpec,
+    loss_of,
+    to_json,
+)
+from sweep.study.explorer import Explorer
+from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.storage import open_storage
+from sweep.trials import TrialStore
+
+EXAMPLES = 150
+AS_IN_A_SWEEP = 40
+
+
+class MadeUp:
+    """Results whose losses follow the law of `sweep.plan.rates`, with noise."""
+
+    def __init__(self, plan: StudyPlan, store: TrialStore) -> None:
+        self._plan, self._store = plan, store
+        self._chance = random.Random(0)  # noqa: S311 (no secret)
+
+    def result(self, stage: Stage, arm: Arm | None, seed: int, split: Split = Split.TUNE) -> TrialResult:
+        """What a trial came to; its scores and an adapter are on disk."""
+        plan, chance = self._plan, self._chance
+        identity = trial_identity(plan.foundation, "base", "data", arm, plan.training, seed, split=split)
+        spec = TrialSpec(identity, plan.name, stage, arm, plan.training, seed, split=split)
+        loss = 2.8 if arm is None else 0.15 + 0.3 / arm.rank + chance.gauss(0, 0.004)
+        tokens = [3 + number % 5 for number in range(EXAMPLES)]
+        nats = [count * max(0.0, loss + chance.gauss(0, 0.05)) for count in tokens]
+        measures = Measures(
+            loss=sum(nats) / sum(tokens),
+            metrics={plan.foundation.task.metric: max(0.0, 0.9 - loss / 3)},
+            examples=EXAMPLES,
+            tokens=sum(tokens),
+            peak_bytes=800_000_000,
+            peak_above_base_bytes=100_000_000,
+            base_bytes=90_000_000,
+            adapter_bytes=230_000 * arm.rank if arm else 0,
+            trainable_parameters=57_600 * arm.rank if arm else 0,
+            trainable_fraction=0.0004 * arm.rank if arm else 0.0,
+            train_seconds=100.0 if arm else 0.0,
+            eval_seconds=20.0,
+            tokens_per_second=340.0,
+        )
+        steps = range(1, plan.training.steps + 1) if arm else ()
+        history = tuple(StepLoss(step, loss + 3 / step, arm.learning_rate) for step in steps) if arm else ()
+        made = TrialResult(
+            spec,
+            Status.COMPLETE,
+            measures=measures,
+            history=history,
+            started=1.7e9 + chance.random(),
+            seconds=125.0,
+            provenance=Provenance({"torch": "made up"}, "cpu", "made up", "base", "data", 2),
+        )
+        if split is not Split.TUNE or stage is Stage.EXPLORE:
+            rows = (
+                {"key": f"k{n}", "kind": None, "prompt": f"prompt {n}", "expected": "yes", "answer": "no"}
+                | {"nats": nats[n], "tokens": tokens[n], "score": float(n % 2)}
+                for n in range(EXAMPLES)
+            )
+            with self._store.writing(identity) as scratch:
+                (scratch / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+                (scratch / "adapter").mkdir()
+                (scratch / "adapter" / "adapter_config.json").write_text("{}")
+                self._store.commit(made)
+        return made
+
+
+def make(trials: int) -> None:
+    """A whole study under ./mlruns: explored, certified, scored on test."""
+    plan = replace(composed_plan(["study.name=large", f"search.trials={trials}", "sampler=random"]), rate_trials=6)
+    paths = Paths.here()
+    made = MadeUp(plan, TrialStore(paths))
+    store = TrialStore(paths)
+    explorer = Explorer(plan, open_storage(None, paths), study_identity(plan, "data"), "data")
+    explorer.remember_base(TrialRecord(-1, made.result(Stage.BASE, None, 0), "run-base"))
+    _explored(plan, explorer, made)
+    best = explorer.record().best()
+    assert best is not None
+    recipe = best.result.spec.arm
+    assert recipe is not None
+    certified = explorer.certified(certification_identity(plan.foundation, recipe))
+    certified.begin(plan.declaration, recipe)
+
+    def add(result: TrialResult) -> None:
+        scores = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
+        figures = ([s.nats for s in scores], [s.tokens for s in scores], [s.score or 0.0 for s in scores])
+        certified.add(TrialRecord(1, result, f"run-{result.spec.identity[:6]}"), *figures)
+
+    while True:
+        match next_step(plan, explorer.record()):
+            case ScoreBase():
+                add(made.result(Stage.BASE, None, plan.seed, Split.CERTIFY))
+            case TuneRates(pairs):
+                for rank, rate in pairs:
+                    add(made.result(Stage.RATES, replace(recipe, rank=rank, learning_rate=rate), plan.seed))
+            case FixRates(choices):
+                certified.set_rates(choices)
+            case TrainLadder(runs):
+                for arm, seed in runs:
+                    add(made.result(Stage.CERTIFY, arm, seed, Split.CERTIFY))
+            case TakeLook(seeds):
+                certified.add_look(seeds)
+            case Finish(reason):
+                certified.stop(reason)
+                return
+
+
+def _explored(plan: StudyPlan, explorer: Explorer, made: MadeUp) -> None:
+    """A few trials are asked for and told as in a sweep; the others are copies of how those lie in the database."""
+    while explorer.remaining() > max(0, plan.search.trials - AS_IN_A_SWEEP):
+        asked = explorer.ask()
+        explorer.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.trial.number}")
+    study = optuna.load_study(
+        study_name=f"{plan.name}@{study_identity(plan, 'data')}", storage=open_storage(None, Paths.here())
+    )
+    patterns = study.get_trials()
+    copies = []
+    for number in range(len(patterns), plan.search.trials):
+        pattern = patterns[number % len(patterns)]
+        recipe = arm_of(pattern.params, plan.arm.method)
+        result = made.result(Stage.EXPLORE, recipe, plan.seed + number)
+        stored = {**pattern.user_attrs["result"], **to_json(result), "run_id": f"run-{number}"}
+        stored["history"] = pattern.user_attrs["result"]["history"]
+        copies.append(
+            optuna.trial.create_trial(
+                params=pattern.params,
+                distributions=pattern.distributions,
+                value=loss_of(result),
+                user_attrs={**pattern.user_attrs, "result": stored},
+            )
+        )
+    study.add_trials(copies)
+
+
+def main() -> None:
+    """Makes the study, times the report, and prints what it took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="goldilocks-large-") as scratch:
+        folder = arguments.folder or Path(scratch)
+        os.chdir(folder)
+        started = time.perf_counter()
+        make(arguments.trials)
+        print(f"made a study of {arguments.trials} trials in {time.perf_counter() - started:.1f} s")
+        verdicts = []
+        for _ in range(2):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "sweep.report", "study=large"], check=True, stdout=subprocess.DEVNULL)
+            print(f"python -m sweep.report study=large: {time.perf_counter() - started:.1f} s")
+            verdict = json.loads(Path("mlruns/reports/large/verdict.json").read_text())
+            verdicts.append({**verdict, "created": None})
+        page = Path("mlruns/reports/large/index.html").stat().st_size
+        print(
+            f"verdicts are {'the same' if verdicts[0] == verdicts[1] else 'DIFFERENT'}; the page has {page / 1e6:.2f} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()

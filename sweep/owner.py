@@ -1,0 +1,24 @@
+"""Which process something belongs to, written so that what a killed process left can be told from what a live one has."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+
+
+def this_process() -> str:
+    """This process, as `HOST:PID`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether `HOST:PID` names a process of this machine."""
+    host, _, process = owner.rpartition(":")
+    return host == socket.gethostname() and process.isdigit()
+
+
+def is_gone(owner: str) -> bool:
+    """Whether `HOST:PID` names a process of this machine that has ended; of other machines nothing is known."""
+    return is_here(owner) and not psutil.pid_exists(int(owner.rpartition(":")[2]))

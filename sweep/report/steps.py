@@ -1,0 +1,54 @@
+"""What to do next, as commands to copy: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.secrets import mask
+from sweep.config.units import show_seconds
+from sweep.paths import Paths
+from sweep.records import StudyRecord
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.settle import with_values
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command to copy, and what it is for."""
+
+    command: str
+    purpose: str = ""
+
+
+def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, tracking_uri: str | None) -> Iterator[Step]:
+    """Ask the adapter, look at the runs, settle what is open or search on; nothing where no trial is complete."""
+    if not record.complete():
+        return
+    adapter = shown(paths.adapter(record.name))
+    yield Step(f'python -m sweep.predict study={record.name} prompt="..."', f"an answer with this adapter ({adapter})")
+    runs = open_runs(paths, tracking_uri)
+    if runs is not None:
+        yield Step(runs, "compare the runs")
+    if conclusion is None:
+        yield Step(with_values(record.command, {"search.trials": str(2 * record.planned)}), "search on from here")
+    elif conclusion.settle is not None:
+        command, seconds = conclusion.settle
+        takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
+        yield Step(command, f"settles what is open ({takes})")
+
+
+def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
+    """The command that opens MLflow's pages; None where the runs are in memory."""
+    store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
+    return None if store.startswith("memory:") else f"mlflow ui --backend-store-uri {mask(store)}"
+
+
+def shown(path: Path) -> str:
+    """The path as seen from where the person stands, if it is below."""
+    try:
+        return os.fspath(path.relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)

@@ -1,0 +1,156 @@
+"""The certify stage: each rank's rate is tuned on tune, then ladder times seeds are trained and scored on certify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from statistics import median
+
+from sweep.records import Arm, Certification, ScoredTrial, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
+from sweep.study.certified import CertifiedTrials
+from sweep.study.explorer import Explorer
+from sweep.study.invocation import Invocation
+from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.verdict.chosen import chosen
+from sweep.verdict.conclude import conclude
+
+
+def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> bool:
+    """Goes from step to step until the bracket is closed, the seeds are used up or the budget is spent.
+
+    Answers whether it came to its end within the budget.
+
+    Raises:
+        NoTrialSucceeded: too many trials in a row failed, or the base could not be scored.
+        Interrupted: a person or the system asked to stop; all that is finished is kept.
+    """
+    while True:
+        record = explorer.record()
+        step = next_step(call.plan, record)
+        match step:
+            case ScoreBase():
+                call.score_base(Split.CERTIFY, lambda trial: _remember(call, certified, trial))
+            case FixRates(choices):
+                certified.set_rates(choices)
+                rates = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
+                call.display.note(f"learning rates to be judged with: {rates}")
+            case TakeLook(seeds):
+                certified.add_look(seeds)
+            case TuneRates(pairs):
+                recipe = _certification(record).recipe
+                arms = [replace(recipe, rank=rank, learning_rate=rate) for rank, rate in pairs]
+                specs = [call.spec(Stage.RATES, arm, call.plan.seed, answers=False) for arm in arms]
+                done = len(_certification(record).tuning)
+                call.display.planned(max(call.plan.rate_trials, done + len(specs)), done)
+                if not _run(call, certified, specs, done, record):
+                    return False
+            case TrainLadder(runs):
+                specs = list(_ladder_specs(call, runs))
+                done = len(_certification(record).trials)
+                call.display.planned(done + len(specs), done)
+                if not _run(call, certified, specs, done, record):
+                    return False
+            case Finish(reason):
+                certified.stop(reason)
+                return True
+
+
+def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> None:
+    """The final stage: base, chosen and largest rank on test, once; nothing is chosen by it."""
+    for spec in unscored_on_test(call, explorer.record()):
+        if spec.arm is None:
+            call.score_base(Split.TEST, lambda trial: _remember(call, certified, trial))
+        else:
+            call.run([spec], lambda trial: _remember(call, certified, trial), 1, 0.0)
+
+
+def unscored_on_test(call: Invocation, record: StudyRecord) -> list[TrialSpec]:
+    """What is still to be scored on test."""
+    adapters = adapters_for_test(record)
+    if not adapters:
+        return []
+    specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)]
+    for trial in adapters:
+        spec = trial.trial.result.spec
+        specs.append(call.spec(Stage.FINAL, spec.arm, spec.seed, split=Split.TEST, adapter_of=spec.identity))
+    there = {trial.result.spec.identity for trial in _certification(record).final}
+    return [spec for spec in specs if spec.identity not in there]
+
+
+def test_is_scored(record: StudyRecord) -> bool:
+    """Whether base, chosen and largest rank have been scored on test."""
+    certification = record.certification
+    if certification is None:
+        return False
+    scored = {trial.result.spec.adapter_of for trial in certification.final}
+    return all(adapter.trial.result.spec.identity in scored for adapter in adapters_for_test(record)) and (
+        None in scored or not adapters_for_test(record)
+    )
+
+
+def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
+    """The adapter that is handed out, and the best of the ladder's largest rank (once, if they are the same)."""
+    certification = record.certification
+    conclusion = conclude(record)
+    if certification is None or conclusion is None:
+        return []
+    handed_out = chosen(record, conclusion)
+    ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials if _complete(scored)})
+    if handed_out is None or not ranks:
+        return []
+    largest = min(certification.complete(ranks[-1]), key=lambda scored: sum(scored.nats))
+    own = [
+        scored
+        for scored in certification.trials
+        if scored.trial.result.spec.identity == handed_out.result.spec.identity
+    ]
+    return own if largest in own else [*own, largest]
+
+
+def _run(call: Invocation, certified: CertifiedTrials, specs: list[TrialSpec], done: int, record: StudyRecord) -> bool:
+    expected = expected_seconds(record)
+
+    def finished(trial: TrialRecord) -> None:
+        _remember(call, certified, trial)
+        call.count(trial)
+
+    if call.run(specs, finished, done + 1, expected):
+        return True
+    reason = call.budget_spent(expected)
+    certified.stop(reason)
+    call.display.note(f"{reason}; the same command goes on from here")
+    return False
+
+
+def expected_seconds(record: StudyRecord) -> float:
+    """Seconds of a trial of the ladder, going by the median of those so far, or of the explored ones."""
+    certification = record.certification
+    ladder = [scored.trial for scored in certification.trials if _complete(scored)] if certification else []
+    took = [trial.result.seconds for trial in ladder or record.complete()]
+    return median(took) if took else 0.0
+
+
+def _ladder_specs(call: Invocation, runs: tuple[tuple[Arm, int], ...]) -> Iterator[TrialSpec]:
+    for arm, seed in runs:
+        yield call.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
+
+
+def _remember(call: Invocation, certified: CertifiedTrials, record: TrialRecord) -> None:
+    if record.result.status is Status.INTERRUPTED:
+        return
+    scores = call.session.store.scores(record.result.spec.identity) if record.result.measures is not None else []
+    certified.add(
+        record,
+        [score.nats for score in scores],
+        [score.tokens for score in scores],
+        [score.score for score in scores if score.score is not None],
+    )
+
+
+def _certification(record: StudyRecord) -> Certification:
+    assert record.certification is not None
+    return record.certification
+
+
+def _complete(scored: ScoredTrial) -> bool:
+    return scored.trial.result.status is Status.COMPLETE

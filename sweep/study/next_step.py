@@ -1,0 +1,187 @@
+"""What the certify stage does next, given what is there: a pure function of the record, so that any call goes on from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sweep.plan.rates import RateModel, RatePoint, at_edge, next_rates, tidy
+from sweep.records import (
+    Arm,
+    Certification,
+    RateChoice,
+    Status,
+    StudyPlan,
+    StudyRecord,
+    TrialRecord,
+    loss_of,
+)
+from sweep.verdict import Verdict, active_ranks
+from sweep.verdict.conclude import conclude
+
+LOOKS = (3, 5, 8, 12, 18, 27, 40)
+"""Numbers of seeds at which the verdict is computed, fixed in advance; `certify.seeds` is the last one of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBase:
+    """Score the unadapted base on certify."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRates:
+    """Train these (rank, rate) on tune."""
+
+    pairs: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FixRates:
+    """Fix the rates that ranks are judged with; those fixed before stay."""
+
+    choices: tuple[RateChoice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainLadder:
+    """Train these arms with these seeds and score them on certify."""
+
+    runs: tuple[tuple[Arm, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLook:
+    """Compute the verdict with so many seeds, and remember that it was."""
+
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left to do.
+
+    Attributes:
+        reason: why the bracket stays open, in words; None if it is closed.
+    """
+
+    reason: str | None
+
+
+Step = ScoreBase | TuneRates | FixRates | TrainLadder | TakeLook | Finish
+
+
+def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
+    """The next step of a certification that has begun."""
+    certification = record.certification
+    assert certification is not None
+    if certification.base is None:
+        return ScoreBase()
+    untuned = [rank for rank in plan.declaration.ladder if certification.rate_of(rank) is None]
+    if untuned:
+        return _tuning(plan, record, certification, untuned)
+    return _ladder(plan, record, certification)
+
+
+def planned_looks(seeds: int) -> tuple[int, ...]:
+    """The looks of a study with at most so many seeds a rank."""
+    return (*(look for look in LOOKS if look < seeds), seeds)
+
+
+def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
+    """What is known on tune of the recipe's rates: its trials in `explore`, and those that tuned rates."""
+    tuning = record.certification.tuning if record.certification else ()
+    for trial in (*record.trials, *tuning):
+        arm = trial.result.spec.arm
+        if arm is not None and same_recipe(arm, recipe) and trial.result.status in (Status.COMPLETE, Status.FAILED):
+            yield RatePoint(arm.rank, arm.learning_rate, loss_of(trial.result) if _finite(trial) else math.inf)
+
+
+def same_recipe(arm: Arm, recipe: Arm) -> bool:
+    """Whether two arms differ in rank and learning rate only."""
+    return replace(arm, rank=recipe.rank, learning_rate=recipe.learning_rate) == recipe
+
+
+def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:
+    """Rates are tuned for the whole ladder first; a ladder that was widened later gets a trial for each rank more."""
+    lowest, highest = plan.space.learning_rate
+    usual = plan.arm.learning_rate
+    points = list(rate_points(record, certification.recipe))
+    wanted = plan.rate_trials
+    if certification.rates:
+        wanted = len(certification.tuning) + sum(not _tried(certification, rank) for rank in untuned)
+    left = wanted - len(certification.tuning)
+    if left > 0:
+        ranks = untuned if certification.rates else plan.declaration.ladder
+        return TuneRates(tuple(next_rates(points, ranks, usual, lowest, highest, min(left, plan.workers))))
+    model = RateModel(points, usual, lowest, highest)
+    choices = []
+    for rank in untuned:
+        best = model.best(rank)
+        tried = sorted((point.rate, point.loss) for point in points if point.rank == rank and math.isfinite(point.loss))
+        choices.append(RateChoice(rank, tidy(best.rate), tuple(tried), at_edge(model, best)))
+    return FixRates((*certification.rates, *choices))
+
+
+def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step:
+    ladder = [rank for rank in plan.declaration.ladder if not _broken(certification, rank)]
+    looks = sorted({*certification.looks, *planned_looks(plan.declaration.seeds)})
+    looks = [look for look in looks if look in certification.looks or look > max(certification.looks, default=0)]
+    earlier: tuple[int, ...] = ()
+    for look in looks:
+        needed = set(ladder)
+        if earlier:
+            verdict = _verdict(record, certification, earlier)
+            needed &= set(active_ranks(verdict)) if verdict is not None else set()
+            if not needed:
+                return Finish(None)
+        missing = tuple(_missing(plan, certification, sorted(needed), look))
+        if missing:
+            return TrainLadder(missing)
+        if look not in certification.looks:
+            return TakeLook(look)
+        earlier = (*earlier, look)
+    verdict = _verdict(record, certification, earlier)
+    if verdict is None or not active_ranks(verdict):
+        return Finish(None)
+    return Finish(f"certify.seeds={plan.declaration.seeds}: every rank that is open has its seeds")
+
+
+def _verdict(record: StudyRecord, certification: Certification, looks: tuple[int, ...]) -> Verdict | None:
+    conclusion = conclude(replace(record, certification=replace(certification, looks=looks)))
+    return conclusion.verdict if conclusion is not None else None
+
+
+def _missing(
+    plan: StudyPlan, certification: Certification, ranks: Sequence[int], look: int
+) -> Iterator[tuple[Arm, int]]:
+    """Seed by seed, so that an interrupted stage has whole seeds of all ranks. None of the seeds was used in tuning."""
+    there = {
+        (scored.trial.result.spec.rank, scored.trial.result.spec.seed)
+        for scored in certification.trials
+        if scored.trial.result.status is not Status.INTERRUPTED
+    }
+    for number in range(1, look + 1):
+        for rank in ranks:
+            if (rank, plan.seed + number) not in there:
+                choice = certification.rate_of(rank)
+                assert choice is not None
+                arm = replace(certification.recipe, rank=rank, learning_rate=choice.learning_rate)
+                yield arm, plan.seed + number
+
+
+def _broken(certification: Certification, rank: int) -> bool:
+    """Whether a certify trial of the rank ended without a result."""
+    return any(
+        scored.trial.result.spec.rank == rank
+        and scored.trial.result.status not in (Status.COMPLETE, Status.INTERRUPTED)
+        for scored in certification.trials
+    )
+
+
+def _tried(certification: Certification, rank: int) -> bool:
+    return any(trial.result.spec.rank == rank for trial in certification.tuning)
+
+
+def _finite(trial: TrialRecord) -> bool:
+    return trial.result.status is Status.COMPLETE and math.isfinite(loss_of(trial.result))

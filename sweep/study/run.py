@@ -1,0 +1,169 @@
+"""A whole study, stage after stage: explore, certify, final; or what is left of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.storages import RDBStorage
+
+from sweep.errors import Interrupted, NoTrialSucceeded
+from sweep.paths import Paths
+from sweep.plan.identity import certification_identity, study_identity
+from sweep.records import Status, StudyPlan, StudyRecord
+from sweep.study.certify import certify, score_test, test_is_scored
+from sweep.study.checks import check_loaded, loading_notes
+from sweep.study.display import Display
+from sweep.study.explore import explore
+from sweep.study.explorer import Explorer
+from sweep.study.invocation import Invocation
+from sweep.study.lock import study_lock
+from sweep.study.next_step import Finish, next_step
+from sweep.study.recording import summary, sweep_run
+from sweep.study.session import Session
+from sweep.study.stopping import StopRequest
+from sweep.study.storage import open_storage
+from sweep.tracking import check_address, open_tracker
+from sweep.trials import TrialStore
+from sweep.workers.pool import Pool
+from tasks import Splits
+
+Report = Callable[[StudyRecord], Sequence[Path]]
+"""Writes the report of a record, and names the files that belong to the parent run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call leaves.
+
+    Attributes:
+        trained: how many trials this call ran.
+        parent: the MLflow run of this call, or None if there was nothing to do.
+    """
+
+    record: StudyRecord
+    trained: int
+    parent: str | None
+
+
+def run_study(
+    plan: StudyPlan, splits: Splits, paths: Paths, display: Display, stop: StopRequest, report: Report
+) -> Outcome:
+    """Runs the study to its end, or goes on where an earlier call ended.
+
+    Raises:
+        StudyBusy: another sweep of this study is running.
+        ConfigurationError, DataError, EnvironmentLacks: the base cannot be loaded or does not fit the plan.
+        NoTrialSucceeded: too many trials in a row failed, or none is complete in the end.
+        Interrupted: a person or the system asked to stop; all that is finished is kept.
+    """
+    check_address(plan.tracking_uri)
+    with study_lock(paths, plan.name):
+        identity = study_identity(plan, splits.data_hash)
+        storage = open_storage(plan.storage_url, paths)
+        _tell_if_new(plan, identity, storage, display)
+        explorer = Explorer(plan, storage, identity, splits.data_hash)
+        if explorer.reaped:
+            display.note(f"{explorer.reaped} trial(s) that an earlier, killed call left are asked for again")
+        if _is_done(plan, explorer):
+            record = _some_complete(explorer.record())
+            report(record)
+            return Outcome(record, 0, parent=None)
+        return _run(plan, paths, display, stop, explorer, identity, report)
+
+
+def _run(
+    plan: StudyPlan,
+    paths: Paths,
+    display: Display,
+    stop: StopRequest,
+    explorer: Explorer,
+    identity: str,
+    report: Report,
+) -> Outcome:
+    files: Sequence[Path] = ()
+    started = time.monotonic()
+    with Pool(plan.foundation, paths, plan.workers, plan.name) as pool:
+        display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
+        pool.start()
+        tracker = open_tracker(plan.tracking_uri, paths)
+        parent = tracker.open_sweep(sweep_run(plan, identity))
+        explorer.remember_run_page((tracker.link(parent) or "").replace(parent, "{run}") or None)
+        status = Status.FAILED
+        try:
+            loaded = pool.load(stop.check)
+            check_loaded(plan, loaded, explorer.ended(), searched=True)
+            for note in loading_notes(plan, loaded):
+                display.note(note)
+            with Session(pool, tracker, parent, TrialStore(paths), display, stop, explorer.beat) as session:
+                call = Invocation(plan, paths, display, session, loaded, started)
+                within_budget = _stages(call, explorer)
+            record = explorer.record()
+            if within_budget:
+                _some_complete(record)
+            files = report(record)
+            status = Status.COMPLETE
+        except Interrupted:
+            status = Status.INTERRUPTED
+            raise
+        finally:
+            tracker.close_sweep(parent, status, summary(explorer.record()), files)
+    return Outcome(record, call.trained, parent)
+
+
+def _stages(call: Invocation, explorer: Explorer) -> bool:
+    """Explore, certify, final; answers whether explore came to its end."""
+    if not explore(call, explorer):
+        return False
+    if not call.plan.certify:
+        return True
+    best = _some_complete(explorer.record()).best()
+    assert best is not None
+    recipe = best.result.spec.arm
+    assert recipe is not None
+    certified = explorer.certified(certification_identity(call.plan.foundation, recipe))
+    certified.begin(call.plan.declaration, recipe)
+    if certify(call, explorer, certified):
+        score_test(call, explorer, certified)
+    return True
+
+
+def _is_done(plan: StudyPlan, explorer: Explorer) -> bool:
+    record = explorer.record()
+    if record.base is None or explorer.remaining() > 0:
+        return False
+    best = record.best()
+    if not plan.certify or best is None:
+        return True
+    arm = best.result.spec.arm
+    assert arm is not None
+    if not explorer.is_current(certification_identity(plan.foundation, arm)):
+        return False
+    return isinstance(next_step(plan, record), Finish) and test_is_scored(record)
+
+
+def _tell_if_new(plan: StudyPlan, identity: str, storage: RDBStorage, display: Display) -> None:
+    earlier = [name for name in _identities(storage, plan.name) if name != identity]
+    if earlier and identity not in _identities(storage, plan.name):
+        display.note(
+            f"study '{plan.name}' was run before with another search space, data or recipe; results are not mixed: this "
+            f"is a new study ({plan.name}@{identity}), the earlier one is kept ({plan.name}@{earlier[0]})"
+        )
+
+
+def _identities(storage: RDBStorage, name: str) -> list[str]:
+    summaries = [summary.study_name.rpartition("@") for summary in storage.get_all_studies()]
+    return [identity for study, _, identity in summaries if study == name]
+
+
+def _some_complete(record: StudyRecord) -> StudyRecord:
+    if not record.complete():
+        reasons = [
+            f"  {trial.result.spec.name}: {trial.result.status.value}: {trial.result.reason}" for trial in record.trials
+        ]
+        raise NoTrialSucceeded(
+            "\n".join(["no trial is complete:", *reasons[-10:], "raise search.trials to try more arms"])
+        )
+    return record

@@ -1,0 +1,80 @@
+"""What a difference in loss is worth in points of the task metric, in this study.
+
+The relation near the best arms is what counts: over the whole gain, most of the metric's rise is the model learning the
+format. So the slope of metric on loss is taken over the trials in the best quarter of the gain, as the median of the slopes
+of all pairs of trials scored on the same split (Theil 1950, Sen 1968), which a few wild trials do not move. Pairs whose losses are closer
+than half the margin tell more of noise than of the relation and are left out. Where too few pairs are left, or the metric
+does not rise as the loss falls, the gain's own share is taken: a hundredth of the gain in loss for a hundredth of the gain
+in the metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from statistics import median
+
+from sweep.records import Measures, StudyRecord, TrialRecord
+
+_NEAR_BEST = 0.25
+_LEAST_PAIRS = 6
+
+Point = tuple[float, float]
+
+
+def points_of_loss(record: StudyRecord, nats: float) -> float | None:
+    """About how many points of the task metric (0 to 1) so many nats a token are worth; None if that is unknown."""
+    if not nats > 0:
+        return None
+    slope = _slope(record, nats / 2) or _slope_of_gain(record)
+    return None if slope is None else min(1.0, nats * slope)
+
+
+def loss_of_points(record: StudyRecord, points: float) -> float | None:
+    """About how many nats a token so many points of the task metric are worth; None if that is unknown."""
+    slope = _slope(record, 0.0) or _slope_of_gain(record)
+    return None if slope is None or not points > 0 else points / slope
+
+
+def _slope(record: StudyRecord, least: float) -> float | None:
+    """Points lost for each nat more, near the best; None if it cannot be told or is not above zero."""
+    certification = record.certification
+    on_certify = [scored.trial for scored in certification.trials] if certification else []
+    on_tune = [trial for trial in record.trials if trial.result.spec.arm and trial.result.spec.arm.method != "full"]
+    bases = (certification.base.trial if certification and certification.base else None, record.base)
+    slopes: list[float] = []
+    for trials, base in zip((on_certify, on_tune), bases, strict=True):
+        near = _near_best(_points(trials, record.metric), base.result.measures if base else None)
+        slopes += [
+            (second[1] - first[1]) / (first[0] - second[0])
+            for first, second in combinations(near, 2)
+            if abs(first[0] - second[0]) > least
+        ]
+    slope = median(slopes) if len(slopes) >= _LEAST_PAIRS else 0.0
+    return slope if slope > 0 else None
+
+
+def _slope_of_gain(record: StudyRecord) -> float | None:
+    """Points won for each nat won by the best arm over the base; None unless it won both."""
+    certification = record.certification
+    if certification is None or certification.base is None:
+        return None
+    base = _points([certification.base.trial], record.metric)
+    trials = _points((scored.trial for scored in certification.trials), record.metric)
+    if not base or not trials:
+        return None
+    best = min(trials)
+    loss, metric = base[0][0] - best[0], best[1] - base[0][1]
+    return metric / loss if loss > 0 and metric > 0 else None
+
+
+def _near_best(points: list[Point], base: Measures | None) -> list[Point]:
+    if not points or base is None:
+        return points
+    best = min(loss for loss, _ in points)
+    return [point for point in points if point[0] <= best + _NEAR_BEST * max(0.0, base.loss - best)]
+
+
+def _points(trials: Iterable[TrialRecord], metric: str) -> list[Point]:
+    measured = (trial.result.measures for trial in trials)
+    return [(found.loss, found.metrics[metric]) for found in measured if found is not None and metric in found.metrics]

@@ -1,0 +1,41 @@
+"""Ranks and numbers as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+
+def named(ranks: Sequence[int]) -> str:
+    """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` where none between is missing."""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    if len(ranks) > 2 and len({later / rank for rank, later in pairwise(ranks)}) == 1:
+        return f"ranks {ranks[0]} to {ranks[-1]}"
+    return f"ranks {', '.join(str(rank) for rank in ranks[:-1])} and {ranks[-1]}"
+
+
+def percent(share: float) -> str:
+    """`99 %`, `0.5 %`"""
+    return f"{100 * share:.4g} %"
+
+
+def confidence(alpha: float) -> str:
+    """`95 %` for an alpha of 0.05."""
+    return percent(1 - alpha)
+
+
+def points(share: float) -> str:
+    """`1.1 points` for 0.011 of a metric between 0 and 1."""
+    text = f"{100 * share:.2g}"
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def nats(loss: float) -> str:
+    """`0.027 nats a token`"""
+    return f"{figure(loss)} nats a token"
+
+
+def figure(value: float) -> str:
+    """Two significant digits."""
+    return f"{value:.2g}"

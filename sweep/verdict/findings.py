@@ -1,0 +1,143 @@
+"""What a person should know beside the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import ndtri
+
+from sweep.records import Certification, StudyRecord, loss_of
+from sweep.verdict import words
+from sweep.verdict.compared import Compared
+from sweep.verdict.conclusion import Finding
+from sweep.verdict.moments import Array
+from sweep.verdict.record import MarginOf, Rung, State, Verdict
+
+FULL = "full"
+"""The method of a trial that trains all weights."""
+
+
+def findings(
+    record: StudyRecord,
+    given: Compared,
+    verdict: Verdict | None,
+    metric_verdict: Verdict | None,
+    margin_in_loss: float | None,
+) -> tuple[Finding, ...]:
+    """All findings, the most far-reaching first."""
+    certification = record.certification
+    assert certification is not None
+    found: list[Finding | None] = [base_as_good(record, given, certification)]
+    if verdict is not None:
+        found += [still_improving(verdict), _overfitting(verdict)]
+        if margin_in_loss is not None:
+            found.append(_far_from_full(record, certification, verdict.ranks[-1], margin_in_loss))
+    if verdict is not None and metric_verdict is not None:
+        found.append(_metric_disagrees(record.metric, verdict, metric_verdict))
+    if given.left_out:
+        found.append(Finding("not_every_rank", words.not_every_rank(given.ranks, given.left_out)))
+    if margin_changed(record, certification):
+        found.append(Finding("margin_changed", words.changed(certification.declared, record.declaration)))
+    return tuple(finding for finding in found if finding is not None)
+
+
+def margin_changed(record: StudyRecord, certification: Certification) -> bool:
+    """Whether margin or alpha are others than were declared first."""
+    first, later = certification.declared, record.declaration
+    return (first.margin, first.margin_of, first.alpha) != (later.margin, later.margin_of, later.alpha)
+
+
+def base_as_good(record: StudyRecord, given: Compared, certification: Certification) -> Finding | None:
+    """Whether the base is not shown to be worse than the best adapter, by more than the margin where it is no share of that."""
+    declared = certification.declared
+    by_metric = declared.margin_of == MarginOf.METRIC
+    base, tables = (given.base_costs, given.costs) if by_metric else (given.base, given.losses)
+    if base is None or not tables:
+        return None
+    weights = np.ones_like(given.tokens) if by_metric else given.tokens
+    means = [round(float(np.average(table.mean(axis=0), weights=weights)), 12) for table in tables]
+    place = int(np.argmin(means))
+    allowed = {MarginOf.GAIN: 0.0, MarginOf.LOSS: declared.margin * means[place], MarginOf.METRIC: declared.margin}
+    if _at_least(base, tables[place], weights, declared.alpha) > allowed[MarginOf(declared.margin_of)]:
+        return None
+    what = f"1 - {record.metric}" if by_metric else "loss"
+    its = float(np.average(base, weights=weights))
+    return Finding("base_as_good", words.base_as_good(its, means[place], given.ranks[place], what))
+
+
+def _at_least(base: Array, table: Array, weights: Array, alpha: float) -> float:
+    """A lower confidence bound of how much better the table's mean is than the base's; the gain itself with one seed.
+
+    Seeds and examples both count; what they share is counted twice, so the bound is a little too low.
+    """
+    share = weights / weights.sum()
+    by_example, by_seed = base - table.mean(axis=0), table @ share
+    gain = float(by_example @ share)
+    variance = float((((by_example - gain) * share) ** 2).sum())
+    if len(by_seed) > 1:
+        variance += float(by_seed.var(ddof=1)) / len(by_seed)
+    return gain + float(ndtri(alpha)) * math.sqrt(variance)
+
+
+def still_improving(verdict: Verdict) -> Finding | None:
+    """Whether the largest rank is better than the next by more than the margin."""
+    if len(verdict.ranks) < 2:
+        return None
+    below, top = verdict.ladder[-2:]
+    better = below.mean - top.mean
+    only_top = verdict.rank == top.rank and below.state is State.INFERIOR
+    if not (better > verdict.margin_in_loss or only_top):
+        return None
+    return Finding("still_improving", words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss))
+
+
+def _overfitting(verdict: Verdict) -> Finding | None:
+    best = min(verdict.ladder, key=lambda rung: rung.mean)
+    worse = list(_worse_at_the_top(verdict, best))
+    if not worse:
+        return None
+    least = min(rung.diff_to_best for rung in worse)
+    ranks = sorted(rung.rank for rung in worse)
+    return Finding("overfitting", words.overfitting(ranks, best.rank, least, verdict.margin_in_loss))
+
+
+def _worse_at_the_top(verdict: Verdict, best: Rung) -> Iterator[Rung]:
+    for rung in reversed(verdict.ladder):
+        beyond = rung.state is State.INFERIOR or (rung.diff_to_best > verdict.margin_in_loss and rung.lower_bound > 0)
+        if rung.rank <= best.rank or not beyond:
+            return
+        yield rung
+
+
+def _far_from_full(record: StudyRecord, certification: Certification, top: int, margin: float) -> Finding | None:
+    """Full fine-tuning is in `explore` alone, so both are compared on tune."""
+    complete = [trial for trial in record.complete() if trial.result.spec.arm is not None]
+    full = [loss_of(t.result) for t in complete if t.result.spec.arm and t.result.spec.arm.method == FULL]
+    adapters = [
+        loss_of(t.result)
+        for t in (*complete, *certification.tuning)
+        if t.result.spec.rank == top and t.result.spec.arm and t.result.spec.arm.method != FULL
+    ]
+    if not full or not adapters or min(adapters) - min(full) <= margin:
+        return None
+    return Finding("far_from_full", words.far_from_full(min(full), top, min(adapters), margin))
+
+
+def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Finding | None:
+    pairs = list(zip(on_loss.ladder, on_metric.ladder, strict=True))
+    only_loss = [loss.rank for loss, task in pairs if loss.state is State.CERTIFIED and _worse(task, on_metric)]
+    only_metric = [loss.rank for loss, task in pairs if loss.state is State.INFERIOR and _as_good(task, on_metric)]
+    if not only_loss and not only_metric:
+        return None
+    return Finding("metric_disagrees", words.metric_disagrees(metric, only_loss, only_metric))
+
+
+def _worse(rung: Rung, verdict: Verdict) -> bool:
+    """Whether the rank's own bound says so; one that the sequence of tests did not reach has its bound at the margin."""
+    return rung.lower_bound >= verdict.margin_in_loss
+
+
+def _as_good(rung: Rung, verdict: Verdict) -> bool:
+    return rung.upper_bound <= verdict.margin_in_loss

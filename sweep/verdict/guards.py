@@ -1,0 +1,108 @@
+"""What keeps a certified rank from being final: rates that were not tuned to an end, and a declaration that was changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sweep.records import Certification, RateChoice
+from sweep.verdict.record import MarginOf, Verdict
+
+_SAME_RATE = 0.4
+"""Rates so many doublings apart count as one: the loss at one tells what the other is worth (`sweep.plan.rates.NEAR`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A rank whose best rate is at the edge of what may be tried.
+
+    Attributes:
+        side: `highest` or `lowest`.
+    """
+
+    rank: int
+    learning_rate: float
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A rank with which the answer would be another one, had it been judged with a neighbouring rate.
+
+    Attributes:
+        neighbour: that rate.
+        better: how much lower the loss on tune was with it, nats a token.
+        enters: True if a smaller rank would then keep the margin, False if the chosen one would then miss it.
+    """
+
+    rank: int
+    learning_rate: float
+    neighbour: float
+    better: float
+    enters: bool
+
+
+def edges(certification: Certification, verdict: Verdict) -> list[Edge]:
+    """The ranks that the answer rests on and whose rate is at an edge.
+
+    The answer rests on the bracket, on the rank just below it, which was found too small, and on the larger ranks, which the
+    chosen one was held against: with a better rate each of them could come out otherwise.
+    """
+    below = [rank for rank in verdict.ranks if rank < verdict.bracket[0]]
+    resting = [rank for rank in verdict.ranks if rank >= verdict.bracket[0]]
+    found = []
+    for rank in (*below[-1:], *resting):
+        choice = certification.rate_of(rank)
+        if choice is not None and choice.at_edge:
+            found.append(Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate)))
+    return found
+
+
+def flips(certification: Certification, verdict: Verdict) -> list[Flip]:
+    """The ranks with which the answer flips one step of the rate away.
+
+    Only rates that were tried can tell, and a rank can only be told about where the rate that it is judged with was tried,
+    too. A margin in points of the task metric cannot be held against losses on tune.
+    """
+    if verdict.rank is None or verdict.margin_of is MarginOf.METRIC:
+        return []
+    rungs = {rung.rank: rung for rung in verdict.ladder}
+    chosen = rungs[verdict.rank].mean
+    found = []
+    for rank, rung in rungs.items():
+        choice = certification.rate_of(rank)
+        step = _better_neighbour(choice) if choice is not None and rank != verdict.rank else None
+        if step is None or choice is None:
+            continue
+        neighbour, better = step
+        enters = rank < verdict.rank and rung.diff_to_best - better <= verdict.margin_in_loss
+        leaves = rank > verdict.rank and chosen - (rung.mean - better) > verdict.margin_in_loss
+        if enters or leaves:
+            found.append(Flip(rank, choice.learning_rate, neighbour, better, enters))
+    return found
+
+
+def _side(choice: RateChoice, usual: float) -> str:
+    rates = [rate for rate, _ in choice.tried]
+    if rates and choice.learning_rate >= max(rates) > min(rates):
+        return "highest"
+    if rates and choice.learning_rate <= min(rates) < max(rates):
+        return "lowest"
+    return "highest" if choice.learning_rate >= usual else "lowest"
+
+
+def _better_neighbour(choice: RateChoice) -> tuple[float, float] | None:
+    """The next rate below or above that came to a lower loss on tune than the chosen one, and by how much."""
+
+    def apart(rate: float) -> float:
+        return math.log2(rate / choice.learning_rate)
+
+    own = [(rate, loss) for rate, loss in choice.tried if abs(apart(rate)) <= _SAME_RATE]
+    if not own:
+        return None
+    nearest = min(own, key=lambda pair: abs(apart(pair[0])))[1]
+    lower = [pair for pair in choice.tried if apart(pair[0]) < -_SAME_RATE]
+    higher = [pair for pair in choice.tried if apart(pair[0]) > _SAME_RATE]
+    neighbours = [*([max(lower)] if lower else []), *([min(higher)] if higher else [])]
+    best = min(neighbours, key=lambda pair: pair[1], default=None)
+    return (best[0], nearest - best[1]) if best is not None and best[1] < nearest else None

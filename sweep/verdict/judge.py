@@ -1,0 +1,145 @@
+"""The verdict on a ladder of ranks: the smallest one that is shown to be as good as the best, up to the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sweep.verdict.projection import seeds_needed
+from sweep.verdict.reasons import why_open
+from sweep.verdict.record import State, Verdict
+from sweep.verdict.replay import Standing, lacking, replay
+from sweep.verdict.spending import levels
+from sweep.verdict.table import LossTable, loss_table
+
+
+def judge(
+    losses: ArrayLike,
+    ranks: Sequence[int],
+    *,
+    margin: float,
+    margin_of: str = "gain",
+    alpha: float = 0.05,
+    base: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Verdict:
+    """The verdict on one set of trials that was planned in advance. For seeds that are added later see `judge_looks`.
+
+    Args:
+        losses: (ranks, seeds, examples), loss of each example's completion in nats a token; for `margin_of="metric"` its
+            cost, 1 - score. Seeds and examples are the same ones at every rank.
+        ranks: the ladder, ascending.
+        margin: how much worse than the best rank a rank may be and still count as good: a share of the gain or of the loss,
+            or points of the metric.
+        margin_of: `gain` (the loss of the unadapted base minus that of the best rank), `loss` or `metric`.
+        alpha: one-sided error probability of each of the verdict's statements.
+        base: (examples,), losses of the unadapted base; needed for `gain`.
+        weights: (examples,), tokens of each completion, for a mean over tokens; equal if not given.
+
+    Raises:
+        ValueError: if arguments have wrong shapes or values; one line for every mistake.
+    """
+    table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
+    if len(set(table.seeds)) > 1:
+        counts = ", ".join(map(str, table.seeds))
+        raise ValueError(f"losses: every rank needs the same number of seeds, but they have {counts}")
+    seeds = table.seeds[0]
+    looks = (seeds,) if seeds >= 2 else ()
+    standing = replay(table, looks, tuple(table.alpha for _ in looks))
+    return _verdict(table, standing, table.alpha, lambda _: table.alpha, ())
+
+
+def judge_looks(
+    losses: Sequence[ArrayLike],
+    ranks: Sequence[int],
+    looks: Sequence[int],
+    *,
+    margin: float,
+    margin_of: str = "gain",
+    alpha: float = 0.05,
+    base: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Verdict:
+    """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
+
+    Args:
+        losses: one (seeds, examples) table a rank, in the order of the seeds. Ranks shown inferior at a look need no more.
+        looks: numbers of seeds at which the data were, or will be, looked at, ascending, from 2. They may be extended at any
+            time; looks already taken must stay. A look for which a needed rank has too few seeds is not taken, nor any
+            later one.
+
+    Each look repeats `judge` on the first so many seeds at the level that `spending.levels` gives. What was certified or
+    inferior at a look stays so.
+    """
+    table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
+    plan = _checked_looks(looks)
+    allowed = levels(table.alpha, plan)
+    standing = replay(table, plan, allowed)
+    taken = standing.taken
+    missing: tuple[str, ...] = ()
+    few = lacking(table, standing, plan[taken]) if taken < len(plan) else ()
+    if few and not standing.closed:
+        at = ", ".join(map(str, few))
+        missing = (f"the look at {plan[taken]} seeds was not taken: too few seeds at rank {at}",)
+
+    def later(seeds: int) -> float:
+        return levels(table.alpha, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
+
+    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing)
+
+
+def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
+    plan = tuple(looks)
+    whole = all(isinstance(look, int | np.integer) and not isinstance(look, bool) for look in plan)
+    if not plan or not whole or plan[0] < 2 or any(later <= look for look, later in pairwise(plan)):
+        raise ValueError(f"looks: must be ascending whole numbers of seeds, at least 2, not {list(looks)}")
+    return tuple(int(look) for look in plan)
+
+
+def _verdict(
+    table: LossTable, standing: Standing, level: float, later: Callable[[int], float], missing: tuple[str, ...]
+) -> Verdict:
+    """The record of a standing.
+
+    Args:
+        level: of the last look.
+        later: the level of a further look at so many seeds.
+        missing: sentences on looks that were not taken.
+    """
+    smallest = int(np.argmax(~standing.inferior))
+    certified = np.flatnonzero(standing.certified)
+    needed, reasons = None, missing
+    if not standing.closed:
+        if standing.last is not None and standing.margin_in_loss >= 0:
+            needed = seeds_needed(standing.last, standing.certified[None], later)
+        reasons = (*why_open(table, standing, level, needed), *missing)
+    states = tuple(
+        State.CERTIFIED if good else State.INFERIOR if bad else State.UNDECIDED
+        for good, bad in zip(standing.certified, standing.inferior, strict=True)
+    )
+    return Verdict(
+        status=State.CERTIFIED if certified.size else State.UNDECIDED,
+        rank=table.ranks[certified[0]] if certified.size else None,
+        bracket=(table.ranks[smallest], table.ranks[certified[0] if certified.size else -1]),
+        margin=table.margin.size,
+        margin_of=table.margin.of,
+        alpha=table.alpha,
+        level=level,
+        margin_in_loss=standing.margin_in_loss,
+        ranks=table.ranks,
+        state=states,
+        mean=_floats(standing.mean),
+        diff_to_best=_floats(standing.mean - standing.mean.min()),
+        upper_bound=_floats(standing.upper),
+        lower_bound=_floats(standing.lower),
+        seeds=standing.seeds,
+        seeds_needed=needed,
+        reasons=reasons,
+    )
+
+
+def _floats(values: np.typing.NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

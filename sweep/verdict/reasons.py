@@ -1,0 +1,89 @@
+"""Why a verdict is open, in sentences for a person."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sweep.verdict.bounds import Side
+from sweep.verdict.projection import MOST, is_closed
+from sweep.verdict.record import MarginOf
+from sweep.verdict.replay import Standing
+from sweep.verdict.sequence import Mask, look
+from sweep.verdict.table import LossTable
+
+ENDLESS = 1e9  # seeds
+
+
+def why_open(table: LossTable, standing: Standing, level: float, needed: int | None) -> tuple[str, ...]:
+    """Sentences, the most basic obstacle first.
+
+    Args:
+        level: of the last look.
+        needed: the number of seeds that would probably close the bracket.
+    """
+    if len(table.ranks) < 2:
+        return (f"rank {table.ranks[0]} is the only one: there is no other rank to hold it against",)
+    sentences = []
+    if table.examples < 2:
+        sentences.append("one example: how much the differences depend on the choice of examples cannot be told")
+    if min(table.seeds) < 2:
+        sentences.append("fewer than two seeds: a difference between ranks can be the luck of a seed")
+    if table.margin.size == 0:
+        sentences.append("a margin of zero is kept only by a rank that is shown to be better than every other")
+    if standing.margin_in_loss < 0:
+        what = (
+            "the unadapted base is as good as the best rank"
+            if table.margin.of is MarginOf.GAIN
+            else "losses are negative"
+        )
+        sentences.append(f"{what}: there is nothing that the margin could be a share of")
+    if standing.last is None or standing.margin_in_loss < 0:
+        return tuple(sentences)
+    return (*sentences, *_blocking(table, standing), *_outlook(table, standing, level, needed))
+
+
+def _blocking(table: LossTable, standing: Standing) -> list[str]:
+    """The rank at which the sequence of tests stopped, and the ranks it did not reach."""
+    states = standing.certified | standing.inferior
+    blocking = _largest_open(standing.certified, standing.inferior)
+    best = table.ranks[int(np.argmin(standing.mean))]
+    bound, margin = standing.upper[blocking], standing.margin_in_loss
+    rank = table.ranks[blocking]
+    sentences = [
+        f"rank {rank} may be worse than the best by {bound:.3g} (upper bound), the margin is {margin:.3g}"
+        + ("" if rank == best else f"; by the means alone it is {standing.mean[blocking] - standing.mean.min():.3g}")
+    ]
+    unreached = [str(table.ranks[place]) for place in range(blocking) if not states[place]]
+    if unreached:
+        sentences.append(f"smaller ranks ({', '.join(unreached)}) can be certified only after rank {rank}")
+    return sentences
+
+
+def _outlook(table: LossTable, standing: Standing, level: float, needed: int | None) -> list[str]:
+    if needed is not None:
+        more = needed - max(seeds for seeds, gone in zip(standing.seeds, standing.inferior, strict=True) if not gone)
+        return [f"{more} more seed{'s' if more > 1 else ''} a rank, {needed} in all, would probably decide it"]
+    assert standing.last is not None
+    given = standing.last
+    endless = look(given, level, standing.certified[None], seeds=ENDLESS)
+    close = f"the difference sits so close to the margin that {MOST} seeds would probably not decide it"
+    if is_closed(endless)[0]:
+        return [close]
+    ranks = len(table.ranks)
+    blocking = _largest_open(endless.certified[0], endless.inferior[0])
+    entries = [place * ranks + blocking for place in range(ranks) if given.active[0, place] and place != blocking]
+    left = given.each.half_width(Side.UPPER, level, ENDLESS)[0]
+    worst = max(entries, key=lambda entry: float(given.each.value[0, entry] + left[entry]))
+    if given.each.examples[0, worst] == 0:
+        return [close]
+    return [
+        f"more seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
+        f"{abs(float(given.each.value[0, worst])):.2g} from the margin, and the choice of {table.examples} examples alone "
+        f"leaves an error of {left[worst]:.2g}; more examples are needed"
+    ]
+
+
+def _largest_open(certified: Mask, inferior: Mask) -> int:
+    """The largest rank that is neither certified nor inferior, or the largest that is not certified."""
+    open_ranks = np.flatnonzero(~(certified | inferior))
+    return int(open_ranks[-1]) if open_ranks.size else int(np.flatnonzero(~certified)[-1])

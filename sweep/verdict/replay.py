@@ -1,0 +1,126 @@
+"""Looks one after the other: what is shown at a look stays so, and ranks shown inferior leave the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.verdict.contrasts import Margin
+from sweep.verdict.moments import Array, Moments, moments
+from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
+from sweep.verdict.table import LossTable
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look of a batch of studies: what it was made from, and what it shows."""
+
+    seeds: int
+    moments: Moments
+    contrasts: Contrasts
+    look: Look
+
+
+def steps(
+    losses: Array, base: Array, weights: Array, margin: Margin, looks: Sequence[int], levels: Sequence[float]
+) -> Iterator[Step]:
+    """The looks of a batch of studies, in order, each at its level.
+
+    Args:
+        losses: (studies, ranks, seeds, examples), at least 2 of each but of studies. Seeds of a rank after the look that
+            shows it inferior are not used.
+        base: (studies, examples) or (examples,).
+        looks: numbers of seeds, ascending, at least 2.
+    """
+    certified = inferior = np.zeros(losses.shape[:2], bool)
+    for seeds, level in zip(looks, levels, strict=True):
+        of = moments(losses[:, :, :seeds], base, weights)
+        given = contrasts(of, margin, ~inferior)
+        found = look(given, level, certified)
+        certified, inferior = found.certified, found.inferior
+        yield Step(seeds, of, given, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one study stands after its looks. All arrays (ranks,).
+
+    Attributes:
+        taken: how many looks were taken.
+        upper, lower: bounds of the difference to the best rank; those of a rank shown inferior are of the look that showed
+            it. They are on the side of the margin that the states say.
+        mean: over the seeds that a rank was last judged with.
+        margin_in_loss: the margin in the unit of the losses at the last look.
+        last: the contrasts of the last look, None if there was none.
+    """
+
+    taken: int
+    certified: Mask
+    inferior: Mask
+    upper: Array
+    lower: Array
+    mean: Array
+    seeds: tuple[int, ...]
+    margin_in_loss: float
+    last: Contrasts | None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the smallest rank not shown inferior is certified."""
+        return bool(self.certified[np.argmax(~self.inferior)])
+
+
+def replay(table: LossTable, looks: Sequence[int], levels: Sequence[float]) -> Standing:
+    """Takes the looks in order, until the bracket is closed or a rank not yet shown inferior has too few seeds.
+
+    Where none can be taken (too few seeds, one example, one rank) nothing is shown and bounds are infinite.
+    """
+    standing = _before(table)
+    if len(table.ranks) < 2 or table.examples < 2:
+        return standing
+    batch = steps(table.stacked(max(table.seeds)), table.base, table.weights, table.margin, looks, levels)
+    while not standing.closed and standing.taken < len(looks) and not lacking(table, standing, looks[standing.taken]):
+        standing = _after(standing, table, next(batch))
+    return standing
+
+
+def lacking(table: LossTable, standing: Standing, seeds: int) -> tuple[int, ...]:
+    """The ranks not shown inferior that have fewer seeds than this."""
+    rows = zip(table.ranks, table.seeds, standing.inferior, strict=True)
+    return tuple(rank for rank, there, inferior in rows if there < seeds and not inferior)
+
+
+def _before(table: LossTable) -> Standing:
+    mean = np.array([(rows @ table.weights).mean() for rows in table.losses]) / table.weights.sum()
+    nothing = np.zeros(len(table.ranks), bool)
+    infinite = np.full(len(table.ranks), np.inf)
+    return Standing(0, nothing, nothing, infinite, -infinite, mean, table.seeds, _margin_in_loss(table, mean), None)
+
+
+def _after(before: Standing, table: LossTable, step: Step) -> Standing:
+    active = step.contrasts.active[0]
+    certified, inferior = step.look.certified[0], step.look.inferior[0]
+    mean = np.where(active, step.moments.mean[0, :-1], before.mean)
+    margin = _margin_in_loss(table, mean)
+    upper, lower = margin + step.look.upper[0], margin + step.look.lower[0]
+    below, above = np.nextafter(margin, -np.inf), np.nextafter(margin, np.inf)
+    upper = np.where(certified, np.minimum(upper, below), np.maximum(upper, margin))
+    lower = np.where(inferior, np.maximum(lower, above), np.minimum(lower, margin))
+    return Standing(
+        taken=before.taken + 1,
+        certified=certified,
+        inferior=inferior,
+        upper=np.where(active, upper, before.upper),
+        lower=np.where(active, lower, before.lower),
+        mean=mean,
+        seeds=tuple(step.seeds if stays else used for stays, used in zip(active, before.seeds, strict=True)),
+        margin_in_loss=margin,
+        last=step.contrasts,
+    )
+
+
+def _margin_in_loss(table: LossTable, mean: Array) -> float:
+    base = table.base @ table.weights / table.weights.sum()
+    return float(table.margin.in_loss(mean.min(), base))

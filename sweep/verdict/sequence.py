@@ -1,0 +1,129 @@
+"""One look at a batch of studies: which ranks are certified, which are inferior.
+
+Certified. A rank is held against every other rank, each at the full level: all must pass (intersection-union test, Berger
+1982), so nothing is paid for choosing the worst. Ranks are tested from the largest downward until one fails (fixed sequence,
+Hsu and Berger 1999), so nothing is paid for testing several ranks either: the first rank that is not good is certified with
+probability at most the level, and none below it is reached without that.
+
+The gate. A ladder may end above the best rank: its largest ranks overfit and are not good. Ranks at the top that are shown
+inferior are passed over, until the first certified rank; a rank that is neither stops the sequence. Passing a rank over
+errs only together with a second error (see docs/verdict.md).
+
+Inferior. Downward from the largest rank, each against every smaller one, at the level divided by their number (Bonferroni).
+Upward from the smallest, each against a mean of larger ranks: the best rank is at least as good as that, and one contrast
+needs no correction. Of the larger ranks that were not shown inferior downward it is the larger half, since those next to a
+rank that is too small may be too small themselves. The first rank that is not shown inferior stops its sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.verdict.bounds import Estimates, Side, estimates
+from sweep.verdict.contrasts import Margin, against_each, against_larger_half
+from sweep.verdict.moments import Array, Moments
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrasts:
+    """What a look at a batch of studies is made from.
+
+    Attributes:
+        of: means and covariances.
+        each: rank against rank, (studies, ranks * ranks); entry j * ranks + r is rank r held against rank j.
+        active: (studies, ranks), ranks not shown inferior at an earlier look: only these are compared.
+        counts: (ranks, ranks), [j, r]: whether r against j can fail (r against itself cannot where the margin is zero).
+    """
+
+    of: Moments
+    margin: Margin
+    each: Estimates
+    active: Mask
+    counts: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look shows. All arrays (studies, ranks); bounds are of the contrast: rank minus best minus margin.
+
+    Attributes:
+        certified: reached from the largest rank downward and below the margin against every active rank.
+        inferior: shown inferior, upward or downward.
+        upper: upper bound of the worst contrast.
+        lower: lower bound of a contrast; minus infinity if there is none.
+    """
+
+    certified: Mask
+    inferior: Mask
+    upper: Array
+    lower: Array
+
+
+def contrasts(of: Moments, margin: Margin, active: Mask) -> Contrasts:
+    """The contrasts that a look needs.
+
+    Args:
+        active: (studies, ranks), ranks that were not shown inferior at an earlier look; the others are no reference.
+    """
+    ranks = active.shape[1]
+    coefficients, constant = margin.contrasts(against_each(ranks))
+    each = estimates(of, coefficients.reshape(ranks * ranks, ranks + 1), constant)
+    counts = np.ones((ranks, ranks), bool) if margin.size > 0 else ~np.eye(ranks, dtype=bool)
+    return Contrasts(of, margin, each, active, counts)
+
+
+def look(
+    given: Contrasts, level: float | Array, certified: Mask, seeds: float | Array | None = None, luck: float = 0.0
+) -> Look:
+    """Applies the sequences at one level.
+
+    Args:
+        level: one-sided level of this look; one number, or (studies, 1).
+        certified: (studies, ranks), ranks certified at an earlier look: they stay so, and count as passed.
+        seeds: as if there were so many seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds to
+            come are added to the half-widths.
+        luck: see `seeds`.
+    """
+    ranks = given.active.shape[1]
+    reference = given.active[:, :, None]  # [j, r]: rank j takes part
+
+    within = (given.each.value + _widths(given.each, Side.UPPER, level, seeds, luck)).reshape(-1, ranks, ranks)
+    upper = np.where(reference & given.counts, within, -np.inf).max(axis=1)
+
+    smaller = np.triu(np.ones((ranks, ranks), bool), 1)  # [j, r]: j is smaller than r
+    below = np.full(within.shape, -np.inf)
+    for rank in range(1, ranks):
+        pairs = given.each.take(np.arange(rank) * ranks + rank)
+        shared = np.asarray(level) / np.maximum(given.active[:, :rank].sum(axis=1, keepdims=True), 1)
+        below[:, :rank, rank] = pairs.value - _widths(pairs, Side.LOWER, shared, seeds, luck)
+    below = np.where(reference & smaller, below, -np.inf).max(axis=1)
+    gone = ~given.active
+    downward = _from_the_top(gone | (below > 0) & ~certified)
+
+    references = given.active & ~downward
+    larger = estimates(given.of, *given.margin.contrasts(against_larger_half(references)))
+    has_larger = (references[:, :, None] & smaller.T).any(axis=1)
+    above = np.where(has_larger, larger.value - _widths(larger, Side.LOWER, level, seeds, luck), -np.inf)
+    upward = np.logical_and.accumulate(gone | (above > 0) & ~certified, axis=1)
+
+    good = given.active & (certified | (upper < 0))
+    lower = np.where(upward | has_larger & ~downward, above, below)
+    return Look(_from_the_top(good | downward) & good, upward | downward, upper, lower)
+
+
+def _widths(of: Estimates, side: Side, level: float | Array, seeds: float | Array | None, luck: float) -> Array:
+    width = of.half_width(side, level, seeds)
+    if seeds is None or luck == 0:
+        return width
+    to_come: Array = np.sqrt(of.paired * np.maximum(np.asarray(seeds) - of.seeds, 0)) / np.asarray(seeds)
+    return width + luck * to_come
+
+
+def _from_the_top(passes: Mask) -> Mask:
+    """Whether a rank and all larger ones pass."""
+    return np.logical_and.accumulate(passes[:, ::-1], axis=1)[:, ::-1]

@@ -1,0 +1,92 @@
+"""What to type to settle what is open, and about how long it takes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from statistics import median
+
+from sweep.records import Certification, StudyRecord
+from sweep.verdict.compared import Compared
+from sweep.verdict.conclusion import Finding
+from sweep.verdict.findings import margin_changed
+from sweep.verdict.guards import Edge
+from sweep.verdict.record import Verdict, active_ranks
+
+
+def with_values(command: str, values: Mapping[str, str]) -> str:
+    """The command with these keys set, whatever they were set to before."""
+    words = [word for word in shlex.split(command) if word.lstrip("+").partition("=")[0] not in values]
+    return shlex.join([*words, *(f"{key}={value}" for key, value in values.items())])
+
+
+def settle(
+    record: StudyRecord,
+    given: Compared,
+    verdict: Verdict | None,
+    edges: list[Edge],
+    findings: tuple[Finding, ...],
+) -> tuple[str, float] | None:
+    """The command and its seconds, as the trials so far took; None where nothing is open or no command would help.
+
+    First the study is brought to its end, then the guards are met, then seeds are added, then the ladder is widened.
+    """
+    certification = record.certification
+    assert certification is not None
+    kinds = {finding.kind for finding in findings}
+    each = _seconds_each(certification)
+    if "base_as_good" in kinds:
+        return None
+    unfinished = _unfinished(record, given, verdict)
+    if unfinished:
+        return record.command, unfinished * each
+    if margin_changed(record, certification):
+        first = certification.declared
+        values = {"margin": f"{first.margin:g}", "margin_of": first.margin_of, "alpha": f"{first.alpha:g}"}
+        return with_values(record.command, {f"certify.{key}": value for key, value in values.items()}), 0.0
+    if verdict is None:
+        return None
+    if edges and verdict.rank is not None:
+        return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
+    if verdict.seeds_needed is not None:
+        more = verdict.seeds_needed - max(verdict.seeds)
+        seconds = more * len(active_ranks(verdict)) * each
+        return with_values(record.command, {"certify.seeds": str(verdict.seeds_needed)}), seconds
+    if edges:
+        return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
+    if "still_improving" in kinds:
+        ladder = [*record.declaration.ladder, 2 * max(record.declaration.ladder)]
+        seconds = (1 + max(verdict.seeds)) * each
+        return with_values(record.command, {"certify.ladder": f"[{','.join(map(str, ladder))}]"}), seconds
+    return None
+
+
+def _unfinished(record: StudyRecord, given: Compared, verdict: Verdict | None) -> int:
+    """How many trials the study's own command would still train, at most."""
+    certification = record.certification
+    assert certification is not None
+    goal = record.declaration.seeds
+    ranks = active_ranks(verdict) if verdict is not None else given.ranks if not given.looks else ()
+    return sum(max(0, goal - len(certification.complete(rank))) for rank in (*ranks, *given.pending))
+
+
+def _widened(edges: list[Edge]) -> dict[str, str]:
+    """A range of rates that reaches as far as was tried, so that rates beyond it may be tried."""
+    low = [edge.learning_rate for edge in edges if edge.side == "lowest"]
+    high = [edge.learning_rate for edge in edges if edge.side == "highest"]
+    return {
+        **({"search.space.learning_rate.low": f"{min(low):.2g}"} if low else {}),
+        **({"search.space.learning_rate.high": f"{max(high):.2g}"} if high else {}),
+    }
+
+
+def _seconds_each(certification: Certification) -> float:
+    """What a trial of the ladder takes."""
+    took = [scored.trial.result.seconds for scored in certification.trials if scored.trial.result.measures is not None]
+    return median(took) if took else 0.0
+
+
+def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:
+    """Another range of rates is another search: nearly all is trained again."""
+    trials = (*record.trials, *certification.tuning, *(scored.trial for scored in certification.trials))
+    return sum(trial.result.seconds for trial in trials)

@@ -1,0 +1,173 @@
+"""The contents of verdict.json, schema 1: a study's answer for programs. `verdict.schema.json` beside this file is its schema."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from sweep.records import Status, StudyRecord, TrialRecord
+from sweep.verdict import words
+from sweep.verdict.chosen import chosen
+from sweep.verdict.compared import compared
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import LadderRow, ladder_rows, on_test
+
+SCHEMA = 1
+_COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
+
+
+def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: str) -> dict[str, Any]:
+    """verdict.json as plain JSON types, without infinities; the same record gives the same but for `created`.
+
+    Args:
+        conclusion: None for a study that was explored and not certified: every rank is undecided then.
+        created: the time of writing, ISO 8601, UTC.
+    """
+    rows = ladder_rows(record, conclusion)
+    declared = record.certification.declared if record.certification else record.declaration
+    shipped = chosen(record, conclusion)
+    provenance = shipped.result.provenance if shipped else None
+    verdict = conclusion.verdict if conclusion else None
+    found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "study": record.name,
+        "model": record.model,
+        "task": record.task,
+        "created": created,
+        "status": conclusion.status if conclusion else "undecided",
+        "rank": conclusion.rank if conclusion else None,
+        "bracket": _bracket(conclusion, rows),
+        "margin": declared.margin,
+        "margin_of": declared.margin_of,
+        "margin_in_loss": conclusion.margin_in_loss if conclusion else None,
+        "margin_in_metric": conclusion.margin_in_metric if conclusion else None,
+        "alpha": declared.alpha,
+        "primary_metric": record.metric,
+        "headline": conclusion.headline if conclusion else None,
+        "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
+        "findings": [asdict(finding) for finding in conclusion.findings] if conclusion else [],
+        "ladder": [_rung(row, record, conclusion) for row in rows],
+        "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
+        "base": _base(record),
+        "test": {name: _scores(trial) for name, trial in on_test(record, conclusion).items()},
+        "forgetting": _forgetting(shipped),
+        "trials": _counts(record),
+        "adapter_config": _adapter(shipped),
+        "looks": list(record.certification.looks) if record.certification else [],
+        "seeds_needed": verdict.seeds_needed if verdict else None,
+        "settle": {"command": conclusion.settle[0], "seconds": conclusion.settle[1]}
+        if conclusion and conclusion.settle
+        else None,
+        "versions": dict(provenance.versions) if provenance else {},
+        "device": provenance.device if provenance else None,
+        "data_hash": record.data_hash,
+        "config_hash": record.identity,
+    }
+    plain = _without_infinities(found)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def verdict_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of verdict.json."""
+    text = files("sweep.verdict").joinpath("verdict.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
+    """Why nothing is said of a study without a complete trial on certify."""
+    certification = record.certification
+    yield words.ONE_SEED
+    if certification is None or not certification.rates:
+        yield words.NOT_TUNED
+    yield words.NOT_CERTIFIED
+    if certification is not None:
+        for left in compared(certification, record.declaration, record.metric).left_out:
+            yield words.left(left)
+        if certification.stopped:
+            yield words.stopped(certification.stopped)
+
+
+def _bracket(conclusion: Conclusion | None, rows: list[LadderRow]) -> list[int]:
+    """Where nothing is excluded yet, the whole ladder."""
+    if conclusion and conclusion.bracket:
+        return list(conclusion.bracket)
+    return [rows[0].rank, rows[-1].rank] if rows else []
+
+
+def _rung(row: LadderRow, record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Any]:
+    on_metric = conclusion.metric_verdict if conclusion else None
+    states = dict(zip(on_metric.ranks, on_metric.state, strict=True)) if on_metric else {}
+    return {
+        **asdict(row),
+        "state": row.state.value,
+        "metric_state": states[row.rank].value if row.rank in states else None,
+        "metrics": dict(row.metrics),
+    }
+
+
+def _base(record: StudyRecord) -> dict[str, Any]:
+    """The unadapted base on the split that the ladder was scored on."""
+    certification = record.certification
+    scored = certification.base.trial if certification and certification.base else record.base
+    return _scores(scored) if scored else {}
+
+
+def _scores(trial: TrialRecord) -> dict[str, Any]:
+    measures = trial.result.measures
+    if measures is None:
+        return {}
+    return {
+        "rank": trial.result.spec.rank,
+        "split": trial.result.spec.split.value,
+        "loss": measures.loss,
+        "examples": measures.examples,
+        "metrics": dict(measures.metrics),
+    }
+
+
+def _forgetting(trial: TrialRecord | None) -> Mapping[str, float]:
+    measures = trial.result.measures if trial else None
+    if measures is None or measures.forgetting_loss_delta is None or measures.general_loss is None:
+        return {}
+    return {"loss_delta": measures.forgetting_loss_delta, "general_loss": measures.general_loss}
+
+
+def _counts(record: StudyRecord) -> dict[str, int]:
+    """How the trials of all stages that train ended."""
+    certification = record.certification
+    later = (*certification.tuning, *(scored.trial for scored in certification.trials)) if certification else ()
+    ended = Counter(trial.result.status for trial in (*record.trials, *later))
+    interrupted = record.interrupted + sum(trial.result.status is Status.INTERRUPTED for trial in later)
+    return {**{status.value: ended[status] for status in _COUNTED}, "interrupted": interrupted}
+
+
+def _adapter(trial: TrialRecord | None) -> dict[str, Any]:
+    arm = trial.result.spec.arm if trial else None
+    if trial is None or arm is None:
+        return {}
+    return {
+        "r": arm.rank,
+        "lora_alpha": arm.alpha,
+        "lora_dropout": arm.dropout,
+        "target_modules": list(arm.targets),
+        "learning_rate": arm.learning_rate,
+        "seed": trial.result.spec.seed,
+    }
+
+
+def _without_infinities(value: Any) -> Any:
+    """JSON has neither infinities nor NaN: None stands for what is not known."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_infinities(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_infinities(inner) for inner in value]
+    return value

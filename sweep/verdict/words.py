@@ -1,0 +1,263 @@
+"""The words of the verdict: every sentence that a study's answer is told in, in terminal, report and verdict.json alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.records import Declaration
+from sweep.verdict.compared import LeftOut
+from sweep.verdict.figures import confidence, figure, named, nats, percent, points
+from sweep.verdict.guards import Edge, Flip
+from sweep.verdict.record import MarginOf, State, Verdict
+
+ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"
+NOT_TUNED = "the learning rate was not tuned for each rank on its own, so a rank can look worse than it is"
+NOT_CERTIFIED = "no rank was held against the margin on the certify split"
+
+
+def headline(
+    status: str, verdict: Verdict | None, metric: str, margins: tuple[float | None, float | None], base_as_good: bool
+) -> str:
+    """The answer in two to four sentences.
+
+    Args:
+        margins: the margin in nats a token and in points of the metric, None where unknown.
+    """
+    sentences = ["The base model is as good without an adapter: no fine-tuning is needed here."] if base_as_good else []
+    if verdict is None:
+        if not base_as_good:
+            sentences.append("No rank is certified yet.")
+        return " ".join(sentences)
+    if status == "undecided" or verdict.rank is None:
+        sentences += _what_is_known(verdict)
+    else:
+        sentences += _what_is_certified(verdict, status, metric)
+    return " ".join([*sentences, *_exchange(verdict, metric, *margins)])
+
+
+def _what_is_certified(verdict: Verdict, status: str, metric: str) -> list[str]:
+    assert verdict.rank is not None
+    low, high = verdict.bracket
+    bracket = f"; bracket {low}..{high}" if low != high else ""
+    others = f"{named(verdict.ranks)} ({confidence(verdict.alpha)} confidence{bracket})"
+    kept = {
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains, as good as any of {others}.",
+        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of any of {others}.",
+        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of any of {others}.",
+    }[verdict.margin_of]
+    enough = "is enough" if status == "certified" else "is enough, provisionally"
+    return [f"Rank {verdict.rank} {enough}.", kept, *_below(verdict)]
+
+
+def _below(verdict: Verdict) -> list[str]:
+    """What is known of the ranks below the chosen one."""
+    if verdict.rank == verdict.ranks[0]:
+        return ["It is the smallest of the ladder: smaller ranks were not tried."]
+    small = _in_state(verdict, State.INFERIOR, below=verdict.rank)
+    still_open = _in_state(verdict, State.UNDECIDED, below=verdict.rank)
+    return [
+        *([f"{_upper(named(small))} {_are(small)} too small."] if small else []),
+        *([f"Whether {named(still_open)} would do is open."] if still_open else []),
+    ]
+
+
+def _what_is_known(verdict: Verdict) -> list[str]:
+    excluded = _in_state(verdict, State.INFERIOR)
+    certified = _in_state(verdict, State.CERTIFIED)
+    low, high = verdict.bracket
+    sentences = ["No rank is certified yet."]
+    if excluded:
+        too_bad = "too small" if max(excluded) < low else "not as good as the best"
+        sentences.append(
+            f"{_upper(named(excluded))} {_are(excluded)} {too_bad} ({confidence(verdict.alpha)} confidence)."
+        )
+    if certified:
+        sentences.append(f"So far {named(certified)} would do.")
+    if len(verdict.ranks) > 1:
+        sentences.append(
+            f"The smallest rank that is enough lies in {low}..{high}." if low != high else f"Rank {low} is left."
+        )
+    if verdict.seeds_needed is not None:
+        sentences.append(
+            f"With {verdict.seeds_needed} seeds a rank it would probably be decided; there are {max(verdict.seeds)}."
+        )
+    return sentences
+
+
+def _exchange(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:
+    worth = f"about {points(in_metric)} of {metric}" if in_metric is not None else ""
+    if verdict.margin_of is MarginOf.METRIC:
+        return [f"Here {points(verdict.margin)} of {metric} are about {nats(in_loss)}."] if in_loss is not None else []
+    if in_loss is None or not in_loss > 0:
+        return []
+    of = "the gain" if verdict.margin_of is MarginOf.GAIN else "the loss"
+    return [f"Here {percent(verdict.margin)} of {of} is {nats(in_loss)}{', ' if worth else ''}{worth}."]
+
+
+# reasons: why a verdict is not final, or not there
+
+
+def edge(found: Edge) -> str:
+    """A rank's best rate is at an edge."""
+    beyond = ("higher", "high") if found.side == "highest" else ("lower", "low")
+    return (
+        f"rank {found.rank} does best at the {found.side} learning rate that may be tried ({found.learning_rate:.1e}): with a "
+        f"{beyond[0]} one it may do better; widen search.space.learning_rate.{beyond[1]}"
+    )
+
+
+def flip(found: Flip) -> str:
+    """The answer is another one with a neighbouring rate."""
+    tried = f"on tune its loss at learning rate {found.neighbour:.1e} was {figure(found.better)} below that at {found.learning_rate:.1e}"
+    if found.enters:
+        return f"rank {found.rank} may be enough: {tried}, with which it was judged"
+    return (
+        f"rank {found.rank} may be better than it was judged to be: {tried}; the chosen rank would then miss the margin"
+    )
+
+
+def changed(first: Declaration, later: Declaration) -> str:
+    """What was declared is not what is declared by now."""
+    return (
+        f"{_declared(first)} was declared before the first trial, {_declared(later)} after results were there: the verdict "
+        "is held to what was declared first"
+    )
+
+
+def _declared(declaration: Declaration) -> str:
+    return f"margin {declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
+
+
+def pending(ranks: Sequence[int]) -> str:
+    """Ranks of the ladder that are not trained yet."""
+    return f"{named(ranks)} {_are(ranks)} not trained to the end yet"
+
+
+def no_look(seeds: int) -> str:
+    """Nothing was computed yet."""
+    return f"the verdict is computed at the first planned number of seeds; there are {seeds} so far"
+
+
+def one_seed() -> str:
+    """No variance can be told."""
+    return "one seed a rank: a difference between ranks can be chance; set certify.seeds to 3 or more"
+
+
+def no_other(ranks: Sequence[int]) -> str:
+    """There is nothing to hold a rank against."""
+    return f"{named(ranks)} is the only one that could be compared" if ranks else "no rank could be compared"
+
+
+def no_base() -> str:
+    """A share of the gain needs the base."""
+    return "the unadapted base was not scored on certify, so it is not known what fine-tuning gains"
+
+
+def no_gain(base: float, best: float, rank: int) -> str:
+    """A share of nothing is no margin."""
+    return (
+        f"fine-tuning gains nothing here: the base's loss is {base:.4f}, that of the best rank ({rank}) {best:.4f}; there is "
+        "nothing that a margin could be a share of"
+    )
+
+
+def no_metric_test(metric: str, answers: bool) -> str:
+    """Why the test was not made on the task metric."""
+    if not answers:
+        return f"there is no {metric} for each example, so no test was made on it"
+    return f"{metric} is no mean of the examples' scores, so no test was made on it"
+
+
+def no_exchange(metric: str) -> str:
+    """Why the test was not made on the task metric, for want of a margin."""
+    return f"how much of {metric} the margin is worth cannot be told from these trials, so no test was made on it"
+
+
+def stopped(reason: str) -> str:
+    """Why no more seeds were added."""
+    return f"no more seeds were added: {reason}"
+
+
+# findings: what else is worth knowing
+
+
+def still_improving(top: int, below: int, better: float, margin: float) -> str:
+    """The largest rank is better than the next."""
+    return (
+        f"The loss is still falling at the top of the ladder: rank {top} is {figure(better)} below rank {below}, and the margin "
+        f"is {figure(margin)}. A larger rank may be better still."
+    )
+
+
+def far_from_full(full: float, rank: int, loss: float, margin: float) -> str:
+    """Full fine-tuning is better than any adapter."""
+    return (
+        f"Full fine-tuning does better than any rank: its loss on tune is {full:.4f}, that of rank {rank} {loss:.4f}, more "
+        f"than the margin of {figure(margin)} apart. The verdict is about ranks only."
+    )
+
+
+def base_as_good(base: float, best: float, rank: int, what: str) -> str:
+    """The base needs no adapter."""
+    return (
+        f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} at rank {rank} on "
+        "certify."
+    )
+
+
+def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:
+    """The largest ranks are worse."""
+    return (
+        f"{_upper(named(top))} {_are(top)} worse than rank {best} by {figure(worse)} or more, beyond the margin of "
+        f"{figure(margin)}: overfitting, or a learning rate that is too high for {'them' if len(top) > 1 else 'it'}."
+    )
+
+
+def metric_disagrees(metric: str, only_loss: Sequence[int], only_metric: Sequence[int]) -> str:
+    """Loss and task metric contradict each other."""
+    return " ".join(
+        [
+            *(
+                [
+                    f"Loss and {metric} disagree: {named(only_loss)} {_keep(only_loss)} the margin in loss but not in {metric}."
+                ]
+                if only_loss
+                else []
+            ),
+            *(
+                [
+                    f"Loss and {metric} disagree: {named(only_metric)} {_keep(only_metric)} the margin in {metric} but not in loss."
+                ]
+                if only_metric
+                else []
+            ),
+        ]
+    )
+
+
+def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
+    """Some ranks of the ladder are missing."""
+    about = f"The verdict is about {named(compared)} only." if compared else "No rank could be compared."
+    return " ".join([about, *(f"{_upper(left(one))}." for one in left_out)])
+
+
+def left(one: LeftOut) -> str:
+    """Why a rank could not be compared."""
+    what = "does not fit" if one.status == "infeasible" else "could not be compared"
+    return f"rank {one.rank} {what}: {one.status}: {one.reason}"
+
+
+def _in_state(verdict: Verdict, state: State, below: int | None = None) -> list[int]:
+    return [rung.rank for rung in verdict.ladder if rung.state is state and (below is None or rung.rank < below)]
+
+
+def _are(ranks: Sequence[int]) -> str:
+    return "is" if len(ranks) == 1 else "are"
+
+
+def _keep(ranks: Sequence[int]) -> str:
+    return "keeps" if len(ranks) == 1 else "keep"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

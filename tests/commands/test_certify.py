@@ -1,0 +1,134 @@
+"""The certify and final stages as a person meets them: run, run again, more seeds, a wider ladder, stopped in between."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from tests.faults.conftest import Sweep, finish, sweep, wait_until
+
+__all__ = ["sweep"]  # the fixture
+
+SMALL = (
+    "certify.enabled=true",
+    "search.trials=1",
+    "search.space.rank=[2]",
+    "search.space.targets=[q_v]",
+    "certify.rate_trials=1",
+    "evaluate.certify_examples=8",
+    "evaluate.test_examples=6",
+)
+
+
+def by_stage(made: Sweep) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in made.trial_results():
+        spec = json.loads(file.read_text())["spec"]
+        found.setdefault(f"{spec['stage']} on {spec['split']}", []).append(spec)
+    return found
+
+
+def seeds_by_rank(made: Sweep) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for spec in by_stage(made).get("certify on certify", []):
+        found.setdefault(spec["arm"]["rank"], set()).add(spec["seed"])
+    return found
+
+
+def verdict(made: Sweep) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((made.folder / "mlruns/reports/faults/verdict.json").read_text())
+    return loaded
+
+
+def outcome(text: str) -> str:
+    """What stands from the table on."""
+    return text[text.index("faults: made on tiny") :]
+
+
+def parent_runs(made: Sweep) -> list[Run]:
+    return [run for run in made.runs() if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
+    first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    assert first.returncode == 0, first.stdout
+    assert seeds_by_rank(sweep) == {2: {1, 2}, 4: {1, 2}}, "seed 0 tuned the rates and does not judge"
+    stages = by_stage(sweep)
+    assert {name: len(specs) for name, specs in stages.items()} == {
+        "base on tune": 1,
+        "explore on tune": 1,
+        "base on certify": 1,
+        "rates on tune": 1,
+        "certify on certify": 4,
+        "base on test": 1,
+        "final on test": len(stages["final on test"]),
+    }
+    assert 1 <= len(stages["final on test"]) <= 2
+    found = verdict(sweep)
+    assert [rung["rank"] for rung in found["ladder"]] == [2, 4]
+    assert set(found["test"]) == {"base", "goldilocks", "largest"}
+    assert (sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors").exists()
+
+    times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
+    again = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    assert again.returncode == 0, again.stdout
+    assert outcome(again.stdout) == outcome(first.stdout)
+    assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "a second call trains nothing"
+    later = verdict(sweep)
+    assert {**later, "created": None} == {**found, "created": None}
+
+    wider = sweep.run(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
+    assert wider.returncode == 0, wider.stdout
+    assert set(seeds_by_rank(sweep)) == {2, 4, 8}
+    assert seeds_by_rank(sweep)[8] >= {1, 2}
+    assert all(file in sweep.trial_results() for file in times)
+    assert {file: file.stat().st_mtime_ns for file in times} == times, "what was there is not trained again"
+    assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [2, 4, 8]
+
+    for run in parent_runs(sweep):
+        client = mlflow.MlflowClient(f"sqlite:///{sweep.folder}/mlruns/mlflow.db")
+        names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id)}
+        assert {"verdict.json", "config.yaml"} <= names
+
+
+def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
+    words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "train.steps=12")
+    process = sweep.start(*words)
+    wait_until(lambda: bool(seeds_by_rank(sweep)), process, "a certify trial")
+    code, text = finish(process, signal.SIGTERM)
+    assert code == 130, text
+    there = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
+    done = sweep.run(*words)
+    assert done.returncode == 0, done.stdout
+    assert seeds_by_rank(sweep) == {2: {1, 2}, 4: {1, 2}}
+    assert {file: file.stat().st_mtime_ns for file in there} == there
+
+
+def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
+    done = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=200", "budget.wall_clock=25s", "train.steps=20")
+    assert done.returncode == 0, done.stdout
+    assert "budget.wall_clock=25 s is spent" in done.stdout
+    assert "status: undecided" in done.stdout
+
+
+def test_one_seed_is_an_honest_undecided(sweep: Sweep) -> None:
+    done = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=1")
+    assert done.returncode == 0, done.stdout
+    assert verdict(sweep)["status"] == "undecided"
+    assert verdict(sweep)["reasons"]
+
+
+@pytest.mark.parametrize(
+    "word", ["certify.seeds=0", "certify.ladder=[4,2]", "certify.rate_trials=0", "certify.margin=-1"]
+)
+def test_mistakes_are_told_before_anything_is_trained(sweep: Sweep, word: str) -> None:
+    done = sweep.run(*SMALL, word)
+    assert done.returncode == 2, done.stdout
+    assert word.partition("=")[0] in done.stdout
+    assert sweep.trial_results() == []

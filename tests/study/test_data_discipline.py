@@ -1,0 +1,103 @@
+"""Whatever chooses sees tune only; the verdict sees certify only; test comes last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.data import load_splits
+from sweep.paths import Paths
+from sweep.records import Split, Stage, Status, StudyPlan, TrialSpec
+from sweep.workers import job as job_module
+from sweep.workers.job import Job, Listener
+from tests.conftest import TRAINING, arm
+
+LISTENER = Listener(lambda progress: None, lambda step, loss: False)
+ALLOWED = {
+    Stage.BASE: set(Split),
+    Stage.EXPLORE: {Split.TUNE},
+    Stage.RATES: {Split.TUNE},
+    Stage.SINGLE: {Split.TUNE},
+    Stage.CERTIFY: {Split.CERTIFY},
+    Stage.FINAL: {Split.TEST},
+}
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("split", Split)
+def test_a_stage_cannot_be_scored_on_what_it_may_not_see(stage: Stage, split: Split) -> None:
+    if split in ALLOWED[stage]:
+        assert TrialSpec("identity", "study", stage, arm(), TRAINING, 0, split=split).split is split
+    else:
+        with pytest.raises(ValueError, match=f"{stage.value} stage may not be scored on {split.value}"):
+            TrialSpec("identity", "study", stage, arm(), TRAINING, 0, split=split)
+
+
+class Guarded:
+    """Splits whose held-out examples tell when they are read."""
+
+    def __init__(self, splits: Any) -> None:
+        self._splits = splits
+        self.read: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("certify", "test"):
+            self.read.append(name)
+        return getattr(self._splits, name)
+
+
+@pytest.fixture
+def plan(made_task: Path) -> StudyPlan:
+    words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "task.metric=accuracy", "train.steps=3"]
+    return composed_plan([*words, "train.batch_size=2", "evaluate.examples=4", "evaluate.general_paragraphs=1"])
+
+
+@pytest.fixture
+def guarded(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guarded:
+    made = Guarded(load_splits(plan.foundation.task, Paths(tmp_path)))
+    monkeypatch.setattr(job_module, "load_splits", lambda task, paths: made)
+    return made
+
+
+def test_no_path_of_explore_reads_certify_or_test(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
+    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    recipe = replace(plan.arm, learning_rate=1e-3)
+    for number, (stage, recipe_or_none) in enumerate(
+        [(Stage.BASE, None), (Stage.EXPLORE, recipe), (Stage.RATES, recipe), (Stage.SINGLE, recipe)]
+    ):
+        spec = TrialSpec(f"identity{number}", "study", stage, recipe_or_none, plan.training, 0, report_every=1)
+        assert job.run(spec, LISTENER).status is Status.COMPLETE
+    assert guarded.read == []
+    certify = TrialSpec("identity9", "study", Stage.CERTIFY, recipe, plan.training, 1, split=Split.CERTIFY)
+    assert job.run(certify, LISTENER).status is Status.COMPLETE
+    assert guarded.read == ["certify"]
+
+
+def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
+    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    store = job_module.TrialStore(Paths(tmp_path / "mlruns"))
+    for number, split in enumerate(Split):
+        spec = TrialSpec(f"identity{number}", "study", Stage.BASE, None, plan.training, 0, split=split)
+        assert job.run(spec, LISTENER).status is Status.COMPLETE
+        text = (store.folder(spec.identity) / "scores.jsonl").read_text()
+        prompts = {example.prompt for example in getattr(guarded, split.value)}
+        assert len(store.scores(spec.identity)) > 0
+        assert sum(prompt in text for prompt in prompts) == len(store.scores(spec.identity))
+
+
+def test_a_kept_adapter_scores_as_when_it_was_trained(plan: StudyPlan, tmp_path: Path) -> None:
+    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    store = job_module.TrialStore(Paths(tmp_path / "mlruns"))
+    trained = TrialSpec("trained0", "study", Stage.EXPLORE, plan.arm, plan.training, 0)
+    assert job.run(trained, LISTENER).status is Status.COMPLETE
+    fresh = replace(trained, identity="again000", stage=Stage.FINAL, split=Split.TEST, adapter_of="trained0")
+    result = job.run(fresh, LISTENER)
+    assert result.status is Status.COMPLETE
+    assert result.measures is not None
+    assert result.measures.train_seconds == 0
+    assert result.measures.adapter_bytes > 0
+    assert len(store.scores("again000")) == result.measures.examples

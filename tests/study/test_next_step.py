@@ -1,0 +1,123 @@
+"""The certify stage goes on from whatever record it finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.records import Certification, Declaration, Status, StudyPlan, StudyRecord
+from sweep.study.next_step import (
+    Finish,
+    FixRates,
+    ScoreBase,
+    TakeLook,
+    TrainLadder,
+    TuneRates,
+    next_step,
+    planned_looks,
+)
+from tests.conftest import arm, certified_record, result, study_record
+
+CLEAR = {2: 0.9, 4: 0.3, 8: 0.3}
+"""Rank 2 is clearly worse, 4 as good as 8 (base 4.0, margin 1 % of the gain)."""
+
+
+def plan_for(record: StudyRecord, seeds: int = 3, ladder: tuple[int, ...] = (2, 4, 8)) -> StudyPlan:
+    """A plan whose judging seeds are those of the made-up records: 0, 1, ..."""
+    plan = composed_plan(["task=pharma"])
+    declaration = replace(record.declaration, seeds=seeds, ladder=ladder)
+    return replace(plan, seed=-1, declaration=declaration, arm=arm(), rate_trials=2, workers=1)
+
+
+def begun(record: StudyRecord, **changes: object) -> StudyRecord:
+    assert record.certification is not None
+    return replace(record, certification=replace(record.certification, **changes))
+
+
+def empty() -> StudyRecord:
+    record = study_record([result(arm(rank), 0.3) for rank in (4, 8)])
+    declared = Declaration((2, 4, 8), 3, 0.01, "gain", 0.05)
+    return replace(record, declaration=declared, certification=Certification(declared, arm()))
+
+
+def test_the_base_comes_first_then_rates() -> None:
+    record = empty()
+    assert next_step(plan_for(record), record) == ScoreBase()
+    scored = begun(record, base=certified_record(CLEAR).certification.base)  # type: ignore[union-attr]
+    step = next_step(plan_for(record), scored)
+    assert isinstance(step, TuneRates)
+    assert step.pairs[0][0] in (2, 4, 8)
+
+
+def test_rates_are_fixed_once_there_are_enough_trials() -> None:
+    whole = certified_record(CLEAR).certification
+    assert whole is not None
+    record = begun(empty(), base=whole.base, tuning=whole.tuning[:2])
+    step = next_step(plan_for(record), record)
+    assert isinstance(step, FixRates)
+    assert [choice.rank for choice in step.choices] == [2, 4, 8]
+
+
+def test_seeds_are_trained_rank_by_rank_and_none_that_is_there() -> None:
+    whole = certified_record(CLEAR)
+    assert whole.certification is not None
+    record = begun(whole, trials=whole.certification.trials[:4], looks=())
+    step = next_step(plan_for(record), record)
+    assert isinstance(step, TrainLadder)
+    there = {
+        (scored.trial.result.spec.rank, scored.trial.result.spec.seed) for scored in whole.certification.trials[:4]
+    }
+    asked = [(recipe.rank, seed) for recipe, seed in step.runs]
+    assert set(asked) | there == {(rank, seed) for rank in (2, 4, 8) for seed in range(3)}
+    assert not set(asked) & there
+    assert [seed for _, seed in asked] == sorted(seed for _, seed in asked), "whole seeds first"
+
+
+def test_a_look_is_taken_when_its_seeds_are_there_and_a_closed_bracket_ends_it() -> None:
+    record = certified_record(CLEAR)
+    assert next_step(plan_for(record), begun(record, looks=())) == TakeLook(3)
+    assert next_step(plan_for(record, seeds=8), record) == Finish(None)
+
+
+def test_seeds_are_added_only_where_they_can_still_change_the_answer() -> None:
+    record = certified_record({2: 0.9, 4: 0.325, 8: 0.3}, seed_noise=0.02)
+    step = next_step(plan_for(record, seeds=5), record)
+    assert isinstance(step, TrainLadder)
+    assert {recipe.rank for recipe, _ in step.runs} == {4, 8}, "rank 2 is excluded and gets no more seeds"
+    assert {seed for _, seed in step.runs} == {3, 4}
+
+
+def test_used_up_seeds_are_said() -> None:
+    record = certified_record({2: 0.9, 4: 0.325, 8: 0.3}, seed_noise=0.02)
+    step = next_step(plan_for(record, seeds=3), record)
+    assert isinstance(step, Finish)
+    assert step.reason is not None
+    assert "certify.seeds=3" in step.reason
+
+
+def test_a_longer_ladder_later_tunes_and_trains_what_is_missing() -> None:
+    record = certified_record(CLEAR)
+    plan = plan_for(record, ladder=(2, 4, 8, 16))
+    step = next_step(plan, record)
+    assert isinstance(step, TuneRates)
+    assert {rank for rank, _ in step.pairs} == {16}
+    choice = replace(record.certification.rates[-1], rank=16)  # type: ignore[union-attr]
+    step = next_step(plan, begun(record, rates=(*record.certification.rates, choice)))  # type: ignore[union-attr]
+    assert isinstance(step, TrainLadder)
+    assert {recipe.rank for recipe, _ in step.runs} == {16}
+
+
+def test_a_rank_that_failed_is_not_trained_again() -> None:
+    record = certified_record({4: 0.3, 8: 0.3}, failures={2: (Status.INFEASIBLE, "out of memory")})
+    choice = replace(record.certification.rates[-1], rank=2)  # type: ignore[union-attr]
+    record = begun(record, rates=(choice, *record.certification.rates))  # type: ignore[union-attr]
+    assert isinstance(next_step(plan_for(record), record), Finish)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "looks"), [(1, (1,)), (2, (2,)), (3, (3,)), (4, (3, 4)), (8, (3, 5, 8)), (30, (3, 5, 8, 12, 18, 27, 30))]
+)
+def test_looks_are_fixed_in_advance(seeds: int, looks: tuple[int, ...]) -> None:
+    assert planned_looks(seeds) == looks

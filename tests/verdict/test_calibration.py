@@ -1,0 +1,87 @@
+"""How often the shipped statistics are wrong, on a small scale; benchmarks/verdict_calibration is the large one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sweep.verdict.contrasts import Margin
+from sweep.verdict.moments import moments
+from sweep.verdict.record import MarginOf
+from sweep.verdict.replay import steps
+from sweep.verdict.sequence import Mask
+from sweep.verdict.spending import levels
+from tests.verdict.studies import Array
+
+STUDIES = 2000
+ALPHA = 0.05
+BEST, BASE, SHARE = 0.2, 4.7, 0.1
+MARGIN = SHARE * (BASE - BEST)
+
+
+def drawn(truth: tuple[float, ...], noise: tuple[float, ...], seeds: int, draw: int) -> tuple[Array, Array]:
+    """Studies whose ranks are `truth` margins above the best, and the base."""
+    random = np.random.default_rng(draw)
+    expected = BEST + MARGIN * np.array(truth)
+    seed = 0.025 * np.array(noise)[:, None] * random.standard_normal((STUDIES, len(truth), seeds))
+    shared = 0.3 * random.standard_normal((STUDIES, 1, 1, 32))
+    own = 0.05 * random.standard_normal((STUDIES, len(truth), 1, 32))
+    both = 0.03 * random.standard_normal((STUDIES, len(truth), seeds, 32))
+    losses = (expected[:, None] + seed)[..., None] + shared + own + both
+    return losses, BASE + shared[:, 0, 0] + 0.3 * random.standard_normal((STUDIES, 32))
+
+
+def outcome(losses: Array, base: Array, looks: tuple[int, ...], at: tuple[float, ...]) -> tuple[Mask, Mask]:
+    *_, last = steps(losses, base, np.ones(32), Margin(SHARE, MarginOf.GAIN), looks, at)
+    return last.look.certified, last.look.inferior
+
+
+@pytest.mark.parametrize("noise", [(1.0, 1.0, 1.0), (4.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+@pytest.mark.parametrize("looks", [(2,), (3,), (5,), (3, 5, 8)])
+def test_a_rank_at_the_margin_is_seldom_certified(noise: tuple[float, ...], looks: tuple[int, ...]) -> None:
+    losses, base = drawn((1.0, 0.3, 0.0), noise, looks[-1], draw=int(10 * sum(noise)) + sum(looks))
+    at = (ALPHA,) if len(looks) == 1 else levels(ALPHA, looks)
+    certified, _ = outcome(losses, base, looks, at)
+    allowed = ALPHA + 2.5 * np.sqrt(ALPHA * (1 - ALPHA) / STUDIES)
+    assert certified[:, 0].mean() <= allowed
+    # the same data at four times the level: the check above can fail
+    bold, _ = outcome(losses, base, looks, tuple(4 * level for level in at))
+    assert bold[:, 0].mean() > allowed
+
+
+def test_overfitting_tops_and_good_ranks() -> None:
+    losses, base = drawn((1.0, 0.0, 0.3, 3.0), (1.0,) * 4, 5, draw=1)
+    certified, inferior = outcome(losses, base, (5,), (ALPHA,))
+    assert certified[:, 1].mean() > 0.95
+    assert inferior[:, 3].mean() > 0.95
+    assert certified[:, 0].mean() <= 0.063
+
+
+def test_a_rank_just_within_the_margin_is_seldom_called_inferior() -> None:
+    losses, base = drawn((0.9999, 0.0, 0.0), (1.0,) * 3, 3, draw=2)
+    _, inferior = outcome(losses, base, (3,), (ALPHA,))
+    assert inferior[:, 0].mean() <= 0.063
+
+
+def test_noise_of_seed_times_example_counts_once() -> None:
+    random = np.random.default_rng(3)
+    seeds, examples = 4, 24
+    losses = random.standard_normal((STUDIES, 2, seeds, examples))
+    of = moments(losses, np.zeros(examples), random.uniform(0.5, 2, examples))
+    from_seeds = of.seed_covariance[:, 0, 0] / seeds
+    assert from_seeds.mean() == pytest.approx(of.mean[:, 0].var(), rel=0.1)
+    assert of.example_covariance[:, 0, 0].mean() == pytest.approx(0, abs=0.03 * of.mean[:, 0].var())
+
+
+def test_variance_of_a_mean_is_estimated_without_bias() -> None:
+    random = np.random.default_rng(4)
+    seeds, examples = 3, 16
+    weights = random.uniform(0.5, 2, examples)
+    losses = (
+        random.standard_normal((STUDIES, 2, seeds, 1))
+        + 2 * random.standard_normal((STUDIES, 2, 1, examples))
+        + 3 * random.standard_normal((STUDIES, 2, seeds, examples))
+    )
+    of = moments(losses, np.zeros(examples), weights)
+    estimated = of.seed_covariance[:, 0, 0].mean() / seeds + of.example_covariance[:, 0, 0].mean()
+    assert estimated == pytest.approx(of.mean[:, 0].var(), rel=0.12)

@@ -1,0 +1,104 @@
+"""What a person should know beside the verdict: each finding where it holds, and not where it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.records import StudyRecord
+from sweep.verdict.conclude import conclude
+from tests.conftest import certified_record
+
+
+def texts(record: StudyRecord) -> dict[str, str]:
+    conclusion = conclude(record)
+    assert conclusion is not None
+    return {finding.kind: finding.text for finding in conclusion.findings}
+
+
+def test_a_plain_study_has_none() -> None:
+    assert texts(certified_record()) == {}
+
+
+@pytest.mark.parametrize(
+    ("losses", "improving"),
+    [
+        ({2: 0.6, 4: 0.45, 8: 0.30}, True),
+        ({2: 0.45, 4: 0.32, 8: 0.30}, False),
+        ({2: 0.30, 4: 0.45, 8: 0.60}, False),
+    ],
+)
+def test_still_improving_where_the_largest_rank_beats_the_next_by_more_than_the_margin(
+    losses: dict[int, float], improving: bool
+) -> None:
+    found = texts(certified_record(losses))
+    assert ("still_improving" in found) == improving
+    if improving:
+        assert (
+            "rank 8 is 0.15 below rank 4, and the margin is 0.037. A larger rank may be better still."
+            in found["still_improving"]
+        )
+
+
+@pytest.mark.parametrize(("full", "far"), [(0.20, True), (0.28, False), (0.40, False), (None, False)])
+def test_far_from_full_where_full_fine_tuning_beats_the_largest_rank_by_more_than_the_margin(
+    full: float | None, far: bool
+) -> None:
+    found = texts(certified_record(full_loss=full))
+    assert ("far_from_full" in found) == far
+    if far:
+        assert (
+            "its loss on tune is 0.2000, that of rank 32 0.3000, more than the margin of 0.037"
+            in found["far_from_full"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("base", "margin_of", "margin", "good"),
+    [
+        (0.25, "gain", 0.01, True),
+        (0.301, "gain", 0.01, True),
+        (0.40, "gain", 0.01, False),
+        (0.31, "loss", 0.1, True),
+        (0.40, "loss", 0.1, False),
+    ],
+)
+def test_base_as_good_where_it_is_not_shown_to_be_worse(base: float, margin_of: str, margin: float, good: bool) -> None:
+    found = texts(certified_record(base_loss=base, margin_of=margin_of, margin=margin))
+    assert ("base_as_good" in found) == good
+
+
+def test_base_as_good_is_told_in_the_metric_where_the_margin_is() -> None:
+    scores = {0: 0.89, 2: 0.86, 4: 0.878, 8: 0.89, 16: 0.89, 32: 0.89}
+    found = texts(certified_record(margin_of="metric", margin=0.02, scores=scores))
+    assert "1 - accuracy 0.1100 against 0.1100 at rank 8" in found["base_as_good"]
+    assert "base_as_good" not in texts(certified_record(margin_of="metric", margin=0.02))
+
+
+@pytest.mark.parametrize(
+    ("losses", "worse"),
+    [
+        ({2: 0.3, 4: 0.3, 8: 0.4, 16: 0.5}, "Ranks 8 and 16 are worse than rank 2 by 0.1 or more"),
+        ({2: 0.4, 4: 0.3, 8: 0.4}, "Rank 8 is worse than rank 4 by 0.1 or more"),
+        ({2: 0.5, 4: 0.4, 8: 0.3}, None),
+        ({2: 0.3, 4: 0.3, 8: 0.32}, None),
+    ],
+)
+def test_overfitting_where_the_largest_ranks_are_worse_beyond_the_margin(
+    losses: dict[int, float], worse: str | None
+) -> None:
+    found = texts(certified_record(losses))
+    assert ("overfitting" in found) == (worse is not None)
+    if worse is not None:
+        assert worse in found["overfitting"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ({8: 0.80}, "Loss and accuracy disagree: rank 8 keeps the margin in loss but not in accuracy."),
+        ({2: 0.89, 4: 0.89}, "Loss and accuracy disagree: ranks 2 and 4 keep the margin in accuracy but not in loss."),
+        ({}, None),
+    ],
+)
+def test_metric_disagrees_where_it_contradicts_the_loss(scores: dict[int, float], text: str | None) -> None:
+    assert texts(certified_record(scores=scores)).get("metric_disagrees") == text
