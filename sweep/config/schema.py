@@ -152,7 +152,7 @@ class CertifyKeys:
     enabled: bool = True
     ladder: list[int] = field(default_factory=list)
     seeds: int = 5
-    margin: float = 0.01
+    margin: float = 0.02
     margin_of: str = "gain"
     alpha: float = 0.05
     rate_trials: int = 6

@@ -18,7 +18,8 @@ estimated degrees of freedom, which is too short where few seeds happen to agree
 
 Losses of examples are skewed: a few are hard. Where examples carry much of the noise, the Student bound on the side of the
 long tail is too short. Johnson's correction (1978) of the mean for its estimated skewness is added on that side, and not
-taken off the other.
+taken off the other. It is taken `TAIL` times: the skewness seen in a sample from a long tail is too small, since the longest
+part of the tail is seldom in it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from sweep.verdict.moments import Array, Moments
 
 UNPAIRED = 0.8
 PAIRED = 0.4
+TAIL = 2.0
 
 
 class Side(IntEnum):
@@ -99,7 +101,7 @@ class Estimates:
         of_examples = stdtrit(self.example_df, 1 - level) ** 2
         symmetric = np.sqrt(stdtrit(seed_df, 1 - level) ** 2 * seed_part + of_examples * self.examples)
         variance = seed_part + self.examples
-        tail = np.maximum(side * self.skew, 0) * (1 + 2 * of_examples) / 6
+        tail = TAIL * np.maximum(side * self.skew, 0) * (1 + 2 * of_examples) / 6
         joined: Array = symmetric + np.divide(tail, variance, out=np.zeros_like(symmetric), where=variance > 0)
         return joined
 
