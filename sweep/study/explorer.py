@@ -167,7 +167,8 @@ class Explorer:
         return bool(self._study.user_attrs.get("certify") == key)
 
     def _seed(self) -> int:
-        return (self._plan.seed * 1_000_003 + len(self.ended())) % 2**32
+        running = len(self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        return (self._plan.seed * 1_000_003 + len(self.ended()) + running) % 2**32
 
     def _suggest(self, trial: optuna.Trial) -> Values:
         space = self._plan.space
