@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from statistics import median
 
@@ -21,7 +21,7 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
     Answers whether it came to its end within the budget.
 
     Raises:
-        NoTrialSucceeded: too many trials in a row failed, or the base could not be scored.
+        NoTrialSucceeded: the base could not be scored.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
     while True:
@@ -32,23 +32,23 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
                 call.score_base(Split.CERTIFY, lambda trial: _remember(call, certified, trial))
             case FixRates(choices):
                 certified.set_rates(choices)
-                rates = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
-                call.display.note(f"learning rates to be judged with: {rates}")
+                judged = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
+                call.display.note(f"learning rates to be judged with: {judged}")
             case TakeLook(seeds):
                 certified.add_look(seeds)
             case TuneRates(pairs):
                 recipe = _certification(record).recipe
                 arms = [replace(recipe, rank=rank, learning_rate=rate) for rank, rate in pairs]
-                specs = [call.spec(Stage.RATES, arm, call.plan.seed, answers=False) for arm in arms]
                 done = len(_certification(record).tuning)
-                call.display.planned(max(call.plan.rate_trials, done + len(specs)), done)
-                if not _run(call, certified, specs, done, record):
+                call.display.planned(max(call.plan.rate_trials, done + len(arms)), done)
+                rates = (call.spec(Stage.RATES, arm, call.plan.seed, answers=False) for arm in arms)
+                if not _run(call, certified, rates, done, record, set()):
                     return False
             case TrainLadder(runs):
-                specs = list(_ladder_specs(call, runs))
                 done = len(_certification(record).trials)
-                call.display.planned(done + len(specs), done)
-                if not _run(call, certified, specs, done, record):
+                call.display.planned(done + len(runs), done)
+                broken: set[int] = set()
+                if not _run(call, certified, ladder_specs(call, runs, broken), done, record, broken):
                     return False
             case Finish(reason):
                 certified.stop(reason)
@@ -57,11 +57,11 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
 
 def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> None:
     """The final stage: base, chosen and largest rank on test, once; nothing is chosen by it."""
-    for spec in unscored_on_test(call, explorer.record()):
-        if spec.arm is None:
-            call.score_base(Split.TEST, lambda trial: _remember(call, certified, trial))
-        else:
-            call.run([spec], lambda trial: _remember(call, certified, trial), 1, 0.0)
+    specs = unscored_on_test(call, explorer.record())
+    if any(spec.arm is None for spec in specs):
+        call.score_base(Split.TEST, lambda trial: _remember(call, certified, trial))
+    adapters = [spec for spec in specs if spec.arm is not None]
+    call.run(adapters, lambda trial: _remember(call, certified, trial), 1, 0.0)
 
 
 def unscored_on_test(call: Invocation, record: StudyRecord) -> list[TrialSpec]:
@@ -107,12 +107,26 @@ def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
     return own if largest in own else [*own, largest]
 
 
-def _run(call: Invocation, certified: CertifiedTrials, specs: list[TrialSpec], done: int, record: StudyRecord) -> bool:
+def _run(
+    call: Invocation,
+    certified: CertifiedTrials,
+    specs: Iterable[TrialSpec],
+    done: int,
+    record: StudyRecord,
+    broken: set[int],
+) -> bool:
+    """Runs trials and remembers them; ranks of which one ends without a result are added to `broken`.
+
+    Answers whether all fitted into the budget.
+    """
     expected = expected_seconds(record)
 
     def finished(trial: TrialRecord) -> None:
         _remember(call, certified, trial)
-        call.count(trial)
+        status = trial.result.status
+        call.trained += status is not Status.INTERRUPTED
+        if status not in (Status.COMPLETE, Status.INTERRUPTED):
+            broken.add(trial.result.spec.rank)
 
     if call.run(specs, finished, done + 1, expected):
         return True
@@ -130,9 +144,11 @@ def expected_seconds(record: StudyRecord) -> float:
     return median(took) if took else 0.0
 
 
-def _ladder_specs(call: Invocation, runs: tuple[tuple[Arm, int], ...]) -> Iterator[TrialSpec]:
+def ladder_specs(call: Invocation, runs: Iterable[tuple[Arm, int]], broken: Set[int]) -> Iterator[TrialSpec]:
+    """The ladder's trials; of a rank that has broken by the time its turn comes, none."""
     for arm, seed in runs:
-        yield call.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
+        if arm.rank not in broken:
+            yield call.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
 
 
 def _remember(call: Invocation, certified: CertifiedTrials, record: TrialRecord) -> None:
