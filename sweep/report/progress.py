@@ -108,7 +108,8 @@ class LiveDisplay:
         else:
             return ""
         spent = min(each, spent)
-        left = max(0, self._total - self._ended - 1) * each + each - spent
+        waiting = max(0, self._total - self._ended - len(self._tasks))
+        left = waiting * each / max(1, len(self._tasks)) + each - spent
         return f"  about {show_seconds(left)} left"
 
     def _end_waiting(self) -> None:
