@@ -37,7 +37,13 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     elif conclusion.settle is not None:
         command, seconds = conclusion.settle
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
-        yield Step(command, f"settles what is open ({takes})")
+        verdict = conclusion.verdict
+        unsure = verdict is not None and verdict.seeds_needed is None and _with_more_seeds(command, record.command)
+        yield Step(command, f"{'narrows' if unsure else 'settles'} what is open ({takes})")
+
+
+def _with_more_seeds(command: str, before: str) -> bool:
+    return command != before and command.rsplit(" ", 1)[-1].startswith("certify.seeds=")
 
 
 def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:

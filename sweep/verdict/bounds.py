@@ -102,7 +102,9 @@ class Estimates:
         symmetric = np.sqrt(stdtrit(seed_df, 1 - level) ** 2 * seed_part + of_examples * self.examples)
         variance = seed_part + self.examples
         tail = TAIL * np.maximum(side * self.skew, 0) * (1 + 2 * of_examples) / 6
-        joined: Array = symmetric + np.divide(tail, variance, out=np.zeros_like(symmetric), where=variance > 0)
+        correction = np.divide(tail, variance, out=np.zeros_like(symmetric), where=variance > 0)
+        # a variance that is estimated near zero says nothing of the shape: there the width is doubled at most
+        joined: Array = symmetric + np.minimum(correction, symmetric)
         return joined
 
 

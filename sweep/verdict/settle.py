@@ -29,7 +29,8 @@ def settle(
 ) -> tuple[str, float] | None:
     """The command and its seconds, as the trials so far took; None where nothing is open or no command would help.
 
-    First the study is brought to its end, then the guards are met, then seeds are added, then the ladder is widened.
+    First the study is brought to its end, then the guards are met, then seeds are added, then the ladder is widened. Where no
+    number of seeds is likely to close the bracket and nothing is certified, a few more may still certify a rank.
     """
     certification = record.certification
     assert certification is not None
@@ -58,6 +59,10 @@ def settle(
         ladder = [*record.declaration.ladder, 2 * max(record.declaration.ladder)]
         seconds = (1 + max(verdict.seeds)) * each
         return with_values(record.command, {"certify.ladder": f"[{','.join(map(str, ladder))}]"}), seconds
+    if verdict.rank is None and active_ranks(verdict):
+        more = max(2, max(verdict.seeds) // 2)
+        seconds = more * len(active_ranks(verdict)) * each
+        return with_values(record.command, {"certify.seeds": str(max(verdict.seeds) + more)}), seconds
     return None
 
 

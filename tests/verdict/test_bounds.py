@@ -48,3 +48,9 @@ def test_a_long_tail_widens_its_own_side_only() -> None:
 
 def test_no_variance_is_no_width() -> None:
     assert width(estimated()) == 0
+
+
+def test_a_variance_near_zero_does_not_blow_up_the_correction_for_skewness() -> None:
+    tiny = estimated(paired=1e-32, unpaired=1e-32, examples=1e-32, skew=1e-6)
+    plain = estimated(paired=1e-32, unpaired=1e-32, examples=1e-32)
+    assert width(tiny) <= 2 * width(plain)
