@@ -57,6 +57,10 @@ class Paths:
     def report(self, study: str) -> Path:
         return self.root / "reports" / checked_name(study)
 
+    def page(self, study: str) -> Path:
+        """The report for a browser."""
+        return self.report(study) / "index.html"
+
     def adapter(self, study: str) -> Path:
         """The chosen adapter in PEFT's own format."""
         return self.report(study) / "adapter"

@@ -23,8 +23,6 @@ from sweep.verdict.verdict_json import reasons_unjudged
 WIDTH = 132
 """Columns where the output is no terminal: a log, a file, a pipe."""
 
-PAGE = "index.html"
-
 
 def console(*, error: bool = False) -> Console:
     """A console that is wide enough for the table where the width is not known."""
@@ -150,7 +148,7 @@ def next_steps(
     record: StudyRecord, paths: Paths, tracking_uri: str | None, conclusion: Conclusion | None = None
 ) -> Sequence[str]:
     """Commands to copy, and where the report is."""
-    page = paths.report(record.name) / PAGE
+    page = paths.page(record.name)
     lines = [f"  {step.command}     {step.purpose}" for step in steps(record, conclusion, paths, tracking_uri)]
     report = [f"  {shown(page)}     the report, for a browser"] if page.is_file() else []
     return ["Next:", *lines[:1], *report, *lines[1:]]

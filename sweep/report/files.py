@@ -12,6 +12,7 @@ from sweep.errors import EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import StudyRecord
 from sweep.report.plot import PICTURE, draw_pareto
+from sweep.report.replacing import replace_text
 from sweep.trials import ADAPTER, TrialStore
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
@@ -30,7 +31,7 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     conclusion = conclude(record)
     contents = verdict_json(record, conclusion, created)
-    _replace(paths.verdict(record.name), json.dumps(contents, indent=2, allow_nan=False) + "\n")
+    replace_text(paths.verdict(record.name), json.dumps(contents, indent=2, allow_nan=False) + "\n")
     _copy_adapter(record, conclusion, paths)
     if not record.complete():
         return [paths.verdict(record.name)]
@@ -58,9 +59,3 @@ def _copy_adapter(record: StudyRecord, conclusion: Conclusion | None, paths: Pat
     shutil.copytree(source, fresh)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-
-
-def _replace(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)

@@ -10,12 +10,12 @@ from sweep.paths import Paths, checked_name
 from sweep.records import StudyRecord
 from sweep.report.ladder_picture import LADDER_PICTURE, draw_ladder
 from sweep.report.page import Beside, answer_of, contrasts, render, render_comparison
+from sweep.report.replacing import replace_text
 from sweep.report.steps import open_runs, steps
 from sweep.trials import SCORES, TrialStore
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 
-PAGE = "index.html"
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Where `mlflow ui` is found unless it is told otherwise."""
 
@@ -40,8 +40,8 @@ def write_page(
         open_runs=open_runs(paths, tracking_uri),
     )
     answer = answer_of(record, conclusion, tuple(steps(record, conclusion, paths, tracking_uri)))
-    page, picture = folder / PAGE, folder / LADDER_PICTURE
-    _replace(page, render(record, conclusion, answer, beside))
+    page, picture = paths.page(record.name), folder / LADDER_PICTURE
+    replace_text(page, render(record, conclusion, answer, beside))
     fresh = picture.with_name(f".{LADDER_PICTURE}.{os.getpid()}.svg")
     if not draw_ladder(record, conclusion, fresh):
         picture.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def write_comparison(first: StudyRecord, second: StudyRecord, paths: Paths) -> P
     folder = paths.report(first.name)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"compare-{checked_name(second.name)}.html"
-    _replace(page, render_comparison((first, conclude(first)), (second, conclude(second)), _now()))
+    replace_text(page, render_comparison((first, conclude(first)), (second, conclude(second)), _now()))
     return page
 
 
@@ -76,9 +76,3 @@ def _links(record: StudyRecord) -> dict[str, str]:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _replace(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)

@@ -65,27 +65,27 @@ def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials)
 
 
 def unscored_on_test(call: Invocation, record: StudyRecord) -> list[TrialSpec]:
-    """What is still to be scored on test."""
-    adapters = adapters_for_test(record)
-    if not adapters:
-        return []
-    specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)]
-    for trial in adapters:
+    """What is still to be scored on test: the base (first), and adapters."""
+    specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)] if _base_unscored(record) else []
+    for trial in _adapters_unscored(record):
         spec = trial.trial.result.spec
         specs.append(call.spec(Stage.FINAL, spec.arm, spec.seed, split=Split.TEST, adapter_of=spec.identity))
-    there = {trial.result.spec.identity for trial in _certification(record).final}
-    return [spec for spec in specs if spec.identity not in there]
+    return specs
 
 
 def test_is_scored(record: StudyRecord) -> bool:
-    """Whether base, chosen and largest rank have been scored on test."""
-    certification = record.certification
-    if certification is None:
-        return False
-    scored = {trial.result.spec.adapter_of for trial in certification.final}
-    return all(adapter.trial.result.spec.identity in scored for adapter in adapters_for_test(record)) and (
-        None in scored or not adapters_for_test(record)
-    )
+    """Whether base, chosen and largest rank have been scored on test, as far as there are any."""
+    return not _base_unscored(record) and not _adapters_unscored(record)
+
+
+def _base_unscored(record: StudyRecord) -> bool:
+    scored = any(trial.result.spec.arm is None for trial in _certification(record).final)
+    return not scored and bool(adapters_for_test(record))
+
+
+def _adapters_unscored(record: StudyRecord) -> list[ScoredTrial]:
+    scored = {trial.result.spec.adapter_of for trial in _certification(record).final}
+    return [trial for trial in adapters_for_test(record) if trial.trial.result.spec.identity not in scored]
 
 
 def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:

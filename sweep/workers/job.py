@@ -65,6 +65,7 @@ class _Course:
     history: list[StepLoss] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     report_seconds: float = 0.0
+    probe_seconds: float = 0.0
     probed_peak: int | None = None
 
 
@@ -149,10 +150,12 @@ class Job:
         elif spec.arm is not None:
             clock = time.perf_counter()
             model = train(base, spec, self._train.examples, self._on_step(spec, course, listener))
-            train_seconds = time.perf_counter() - clock - course.report_seconds
+            train_seconds = time.perf_counter() - clock - course.report_seconds - course.probe_seconds
             phases["train"] = train_seconds
             if course.report_seconds:
                 phases["report"] = course.report_seconds
+            if course.probe_seconds:
+                phases["probe"] = course.probe_seconds
             most, peak_of = peak.peak(), "training"
             if course.probed_peak is not None:
                 most, peak_of = course.probed_peak, "probe"
@@ -212,7 +215,7 @@ class Job:
             if step.step == 1 and self._base.copies.bytes:
                 clock = time.perf_counter()
                 course.probed_peak = training_peak(self._base, model, self._longest_batch(spec))
-                course.report_seconds += time.perf_counter() - clock
+                course.probe_seconds = time.perf_counter() - clock
             if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
                 clock = time.perf_counter()
                 some = self._tune[: self._foundation.scoring.report_examples]
