@@ -32,8 +32,9 @@ def study(plan: StudyPlan) -> float | None:
 
     def write(record: StudyRecord) -> list[Path]:
         """Writes the report; names the small files, which are kept with the MLflow run, too."""
-        files = write_page(record, conclude(record), paths, tracking_uri=plan.tracking_uri)
-        return [file for file in (*files, *write_report(record, paths)) if file.suffix != ".html"]
+        conclusion = conclude(record)
+        files = write_page(record, conclusion, paths, tracking_uri=plan.tracking_uri)
+        return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
 
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:

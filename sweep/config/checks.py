@@ -71,6 +71,7 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
         ("search.max_failures", keys.search.max_failures),
         ("search.grid_learning_rates", keys.search.grid_learning_rates),
         ("certify.seeds", keys.certify.seeds),
+        ("certify.first_look", keys.certify.first_look),
         ("certify.margin", keys.certify.margin),
         ("certify.rate_trials", keys.certify.rate_trials),
         ("executor.workers", keys.executor.workers),

@@ -200,6 +200,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         workers=keys.executor.workers,
         certify=keys.certify.enabled,
         rate_trials=keys.certify.rate_trials,
+        first_look=keys.certify.first_look,
         config=config,
     )
 

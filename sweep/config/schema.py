@@ -152,6 +152,7 @@ class CertifyKeys:
     enabled: bool = True
     ladder: list[int] = field(default_factory=list)
     seeds: int = 5
+    first_look: int = 3
     margin: float = 0.02
     margin_of: str = "gain"
     alpha: float = 0.05

@@ -91,6 +91,10 @@ class Certification:
         ]
         return sorted(found, key=lambda scored: scored.trial.result.spec.seed)
 
+    def trained(self) -> tuple[TrialRecord, ...]:
+        """The trials that trained an adapter: those that tuned rates, then ladder times seeds, every status."""
+        return (*self.tuning, *(scored.trial for scored in self.trials))
+
     def rate_of(self, rank: int) -> RateChoice | None:
         """The tuned rate of a rank."""
         return next((choice for choice in self.rates if choice.rank == rank), None)

@@ -71,6 +71,7 @@ class StudyPlan:
         workers: child processes that train at the same time.
         certify: whether a verdict is wanted; without one the study ends with what was explored.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
+        first_look: so many seeds a rank gets before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
     """
 
@@ -89,3 +90,4 @@ class StudyPlan:
     config: str
     certify: bool = True
     rate_trials: int = 6
+    first_look: int = 3

@@ -50,8 +50,9 @@ def report(words: Sequence[str]) -> int:
     from sweep.report.pages import write_page
     from sweep.verdict.conclude import conclude
 
-    write_page(record, conclude(record), paths)
-    write_report(record, paths)
+    conclusion = conclude(record)
+    write_page(record, conclusion, paths)
+    write_report(record, conclusion, paths)
     print_outcome(record, paths, None, console())
     return 0
 

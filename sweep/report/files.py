@@ -15,12 +15,11 @@ from sweep.report.plot import PICTURE, draw_pareto
 from sweep.report.replacing import replace_text
 from sweep.trials import ADAPTER, TrialStore
 from sweep.verdict.chosen import chosen
-from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import verdict_json
 
 
-def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
+def write_report(record: StudyRecord, conclusion: Conclusion | None, paths: Paths) -> list[Path]:
     """Writes verdict.json, the chosen adapter and the picture; returns the files. A half-written file is never seen.
 
     Raises:
@@ -29,7 +28,6 @@ def write_report(record: StudyRecord, paths: Paths) -> list[Path]:
     folder = paths.report(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    conclusion = conclude(record)
     contents = verdict_json(record, conclusion, created)
     replace_text(paths.verdict(record.name), json.dumps(contents, indent=2, allow_nan=False) + "\n")
     _copy_adapter(record, conclusion, paths)

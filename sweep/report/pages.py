@@ -65,11 +65,7 @@ def _links(record: StudyRecord) -> dict[str, str]:
         return {}
     page = f"{MLFLOW_UI}/{record.run_page}" if record.run_page.startswith("#") else record.run_page
     certification = record.certification
-    later = (
-        [*certification.tuning, *(scored.trial for scored in certification.trials), *certification.final]
-        if certification
-        else []
-    )
+    later = [*certification.trained(), *certification.final] if certification else []
     runs = [trial.run_id for trial in (*record.trials, *later, record.base) if trial is not None]
     return {run: page.replace("{run}", run) for run in runs if run}
 

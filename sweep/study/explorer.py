@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,7 @@ class Explorer:
         self._enqueue_interrupted()
         self._pruner = SameRankPruner(pruner)
         self._pruner.replay(trial.result for trial in self.ended())
+        self._importances: tuple[int, Mapping[str, float]] = (-1, {})
 
     @property
     def report_every(self) -> int:
@@ -156,7 +157,11 @@ class Explorer:
 
     def record(self) -> StudyRecord:
         """All that is known of the study."""
-        return _record(self._study)
+        # a second or more with many trials, and asked for at every step of the certify stage, which adds none
+        ended = len(self.ended())
+        if self._importances[0] != ended:
+            self._importances = (ended, importances_of(self._study))
+        return _record(self._study, self._importances[1])
 
     def certified(self, key: str) -> CertifiedTrials:
         """The certification under this identity, begun or not."""
@@ -219,6 +224,7 @@ class Explorer:
             "target_sets": {name: list(modules) for name, modules in plan.foundation.model.target_sets.items()},
             "declaration": to_json(plan.declaration),
             "planned": plan.search.trials,
+            "workers": plan.workers,
             "config": plan.config,
             "command": command_line(),
             "opened": time.time(),
@@ -257,10 +263,11 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
         known = f"known: {', '.join(names)}" if names else "there is none yet; run `python -m sweep +study=pharma`"
         raise ConfigurationError(f"study={name}: there is no such study here{did_you_mean(name, names)} ({known})")
     chosen.sort(key=lambda summary: summary.user_attrs.get("opened", 0.0), reverse=True)
-    return [_record(optuna.load_study(study_name=summary.study_name, storage=storage)) for summary in chosen]
+    studies = [optuna.load_study(study_name=summary.study_name, storage=storage) for summary in chosen]
+    return [_record(study, importances_of(study)) for study in studies]
 
 
-def _record(study: optuna.Study) -> StudyRecord:
+def _record(study: optuna.Study, importances: Mapping[str, float]) -> StudyRecord:
     attributes: dict[str, Any] = study.user_attrs
     declaration = dict(attributes["declaration"])
     trials = study.get_trials(deepcopy=False)
@@ -281,7 +288,8 @@ def _record(study: optuna.Study) -> StudyRecord:
         command=attributes["command"],
         certification=certification_of(study),
         run_page=attributes.get("run_page"),
-        importances=importances_of(study),
+        importances=importances,
+        workers=attributes.get("workers", 1),
     )
 
 

@@ -83,9 +83,9 @@ def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
     return _ladder(plan, record, certification)
 
 
-def planned_looks(seeds: int) -> tuple[int, ...]:
-    """The looks of a study with at most so many seeds a rank."""
-    return (*(look for look in LOOKS if look < seeds), seeds)
+def planned_looks(seeds: int, first: int = LOOKS[0]) -> tuple[int, ...]:
+    """The looks of a study with at most so many seeds a rank, none of them before the first `first` seeds."""
+    return tuple(sorted({min(first, seeds), *(look for look in LOOKS if first < look < seeds), seeds}))
 
 
 def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
@@ -125,7 +125,7 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
 
 def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step:
     ladder = [rank for rank in plan.declaration.ladder if not _broken(certification, rank)]
-    looks = sorted({*certification.looks, *planned_looks(plan.declaration.seeds)})
+    looks = sorted({*certification.looks, *planned_looks(plan.declaration.seeds, plan.first_look)})
     looks = [look for look in looks if look in certification.looks or look > max(certification.looks, default=0)]
     earlier: tuple[int, ...] = ()
     for look in looks:

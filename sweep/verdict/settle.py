@@ -35,7 +35,7 @@ def settle(
     certification = record.certification
     assert certification is not None
     kinds = {finding.kind for finding in findings}
-    each = _seconds_each(certification)
+    each = _seconds_each(record, certification)
     if "base_as_good" in kinds:
         return None
     unfinished = _unfinished(record, given, verdict)
@@ -85,13 +85,13 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
     }
 
 
-def _seconds_each(certification: Certification) -> float:
-    """What a trial of the ladder takes."""
+def _seconds_each(record: StudyRecord, certification: Certification) -> float:
+    """What a trial of the ladder adds to the study's time; those of all workers run at the same time."""
     took = [scored.trial.result.seconds for scored in certification.trials if scored.trial.result.measures is not None]
-    return median(took) if took else 0.0
+    return median(took) / record.workers if took else 0.0
 
 
 def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:
     """Another range of rates is another search: nearly all is trained again."""
-    trials = (*record.trials, *certification.tuning, *(scored.trial for scored in certification.trials))
-    return sum(trial.result.seconds for trial in trials)
+    trials = (*record.trials, *certification.trained())
+    return sum(trial.result.seconds for trial in trials) / record.workers

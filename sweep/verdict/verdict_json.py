@@ -142,7 +142,7 @@ def _forgetting(trial: TrialRecord | None) -> Mapping[str, float]:
 def _counts(record: StudyRecord) -> dict[str, int]:
     """How the trials of all stages that train ended."""
     certification = record.certification
-    later = (*certification.tuning, *(scored.trial for scored in certification.trials)) if certification else ()
+    later = certification.trained() if certification else ()
     ended = Counter(trial.result.status for trial in (*record.trials, *later))
     interrupted = record.interrupted + sum(trial.result.status is Status.INTERRUPTED for trial in later)
     return {**{status.value: ended[status] for status in _COUNTED}, "interrupted": interrupted}

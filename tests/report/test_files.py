@@ -34,7 +34,7 @@ def keep_adapter(record: StudyRecord, paths: Paths, text: str) -> None:
 def test_certified_rank_is_handed_out_with_its_verdict(paths: Paths) -> None:
     record = certified_record()
     keep_adapter(record, paths, "rank 8")
-    write_report(record, paths)
+    write_report(record, conclude(record), paths)
     assert (paths.adapter("made") / "adapter_config.json").read_text() == "rank 8"
     verdict = json.loads(paths.verdict("made").read_text())
     assert (verdict["status"], verdict["rank"], verdict["adapter_config"]["r"]) == ("certified", 8, 8)
@@ -44,18 +44,22 @@ def test_adapter_of_an_earlier_call_is_replaced(paths: Paths) -> None:
     explored, certified = study_record([result(arm(32), 0.3)]), certified_record()
     keep_adapter(explored, paths, "rank 32")
     keep_adapter(certified, paths, "rank 8")
-    write_report(explored, paths)
-    write_report(certified, paths)
+    write_report(explored, conclude(explored), paths)
+    write_report(certified, conclude(certified), paths)
     assert (paths.adapter("made") / "adapter_config.json").read_text() == "rank 8"
     assert sorted(file.name for file in paths.report("made").iterdir() if file.name.startswith(".")) == []
 
 
 def test_adapter_that_is_gone_is_missed(paths: Paths) -> None:
     with pytest.raises(EnvironmentLacks, match="the chosen trial's adapter is gone"):
-        write_report(certified_record(), paths)
+        write_report(certified_record(), conclude(certified_record()), paths)
 
 
 def test_study_without_a_complete_trial_leaves_a_verdict_only(paths: Paths) -> None:
-    written = write_report(study_record([result(arm(8), None, Status.FAILED, "diverged")], base_loss=None), paths)
+    written = write_report(
+        study_record([result(arm(8), None, Status.FAILED, "diverged")], base_loss=None),
+        conclude(study_record([result(arm(8), None, Status.FAILED, "diverged")], base_loss=None)),
+        paths,
+    )
     assert written == [paths.verdict("made")]
     assert not paths.adapter("made").exists()

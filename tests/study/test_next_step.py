@@ -121,3 +121,20 @@ def test_a_rank_that_failed_is_not_trained_again() -> None:
 )
 def test_looks_are_fixed_in_advance(seeds: int, looks: tuple[int, ...]) -> None:
     assert planned_looks(seeds) == looks
+
+
+@pytest.mark.parametrize(
+    ("seeds", "first", "looks"), [(8, 5, (5, 8)), (8, 8, (8,)), (3, 5, (3,)), (8, 4, (4, 5, 8)), (8, 6, (6, 8))]
+)
+def test_no_look_is_taken_before_the_first_one(seeds: int, first: int, looks: tuple[int, ...]) -> None:
+    assert planned_looks(seeds, first) == looks
+
+
+def test_a_later_first_look_trains_all_its_seeds_before_any_verdict() -> None:
+    record = certified_record({2: 0.9, 4: 0.3, 8: 0.3})
+    record = begun(record, looks=())
+    plan = replace(plan_for(record), first_look=5)
+    plan = replace(plan, declaration=replace(plan.declaration, seeds=5))
+    step = next_step(plan, record)
+    assert isinstance(step, TrainLadder)
+    assert {recipe.rank for recipe, _ in step.runs} == {2, 4, 8}

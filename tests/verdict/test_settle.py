@@ -40,6 +40,15 @@ def test_seeds_are_added_for_the_ranks_that_are_open() -> None:
     assert settled(record) == ([f"certify.seeds={needed}"], pytest.approx((needed - 3) * 4 * 23.0))  # rank 2 is out
 
 
+def test_workers_share_the_time_of_the_trials() -> None:
+    record = replace(certified_record(seed_noise=0.02), workers=2)
+    one = settled(replace(record, workers=1))
+    two = settled(record)
+    assert one is not None
+    assert two is not None
+    assert two == (one[0], pytest.approx(one[1] / 2))
+
+
 def test_study_that_was_stopped_goes_on_with_its_own_command() -> None:
     more = Declaration((2, 4, 8, 16, 32), 5, 0.01, "gain", 0.05)
     stopped = certified_record(seed_noise=0.02, stopped="budget.wall_clock=25 min is spent", declared=more)

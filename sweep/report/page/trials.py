@@ -69,7 +69,7 @@ def all_trials(record: StudyRecord) -> list[TrialRecord]:
     later: Iterable[TrialRecord] = ()
     if certification is not None:
         base = [certification.base.trial] if certification.base else []
-        later = (*certification.tuning, *base, *(scored.trial for scored in certification.trials), *certification.final)
+        later = (*base, *certification.trained(), *certification.final)
     return [*([record.base] if record.base else []), *record.trials, *later]
 
 
