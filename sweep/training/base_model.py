@@ -16,6 +16,7 @@ from sweep.paths import Paths
 from sweep.records import BaseModel, Quantization
 from sweep.training.batches import Collator
 from sweep.training.dequantized import DequantizedCopies
+from sweep.training.frozen_linear import speed_up
 from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
 from sweep.training.sources import find_model, fingerprint
@@ -86,6 +87,7 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget
             f"model={model.name} ({folder}) cannot be loaded as a causal language model: {error}"
         ) from error
     base.requires_grad_(False)
+    speed_up(base)
     base.config.use_cache = False
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -16,9 +16,9 @@ import psutil
 import torch
 from bitsandbytes import functional as bnb_functional
 from torch import nn
-from torch.nn import functional
 
 from sweep.records import Quantization
+from sweep.training.frozen_linear import frozen_linear
 from sweep.training.quantization import compute_dtype
 
 SHARE_OF_FREE_MEMORY = 0.25
@@ -69,4 +69,4 @@ def _wanted(quant: Quantization, device: torch.device, needed: int, memory_budge
 
 
 def _linear(module: bnb.nn.Linear4bit, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    return functional.linear(inputs.to(weight.dtype), weight, module.bias).to(inputs.dtype)
+    return frozen_linear(inputs.to(weight.dtype), weight, module.bias).to(inputs.dtype)
