@@ -14,7 +14,7 @@ class Finding:
 
     Attributes:
         kind: one of `still_improving`, `far_from_full`, `base_as_good`, `overfitting`, `metric_disagrees`,
-            `not_every_rank`, `margin_changed`.
+            `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`.
         text: one or two sentences, with the figures.
     """
 

@@ -3,9 +3,10 @@
 The relation near the best arms is what counts: over the whole gain, most of the metric's rise is the model learning the
 format. So the slope of metric on loss is taken over the trials in the best quarter of the gain, as the median of the slopes
 of all pairs of trials scored on the same split (Theil 1950, Sen 1968), which a few wild trials do not move. Pairs whose losses are closer
-than half the margin tell more of noise than of the relation and are left out. Where too few pairs are left, or the metric
-does not rise as the loss falls, the gain's own share is taken: a hundredth of the gain in loss for a hundredth of the gain
-in the metric.
+than half the margin tell more of noise than of the relation and are left out. Where too few pairs are left, because all
+trials are that close, least squares through the certify trials tell, if their slope is two standard errors from zero. Where
+that is not so either, the gain's own share is taken: a hundredth of the gain in loss for a hundredth of the gain in the
+metric, which is too little wherever most of the gain is the model learning the format.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import Iterable
 from itertools import combinations
 from statistics import median
 
+from scipy.stats import linregress
+
 from sweep.records import Measures, StudyRecord, TrialRecord
 
 _NEAR_BEST = 0.25
 _LEAST_PAIRS = 6
+_LEAST_POINTS = 6
 
 Point = tuple[float, float]
 
@@ -26,13 +30,13 @@ def points_of_loss(record: StudyRecord, nats: float) -> float | None:
     """About how many points of the task metric (0 to 1) so many nats a token are worth; None if that is unknown."""
     if not nats > 0:
         return None
-    slope = _slope(record, nats / 2) or _slope_of_gain(record)
+    slope = _slope(record, nats / 2) or _fitted(record) or _slope_of_gain(record)
     return None if slope is None else min(1.0, nats * slope)
 
 
 def loss_of_points(record: StudyRecord, points: float) -> float | None:
     """About how many nats a token so many points of the task metric are worth; None if that is unknown."""
-    slope = _slope(record, 0.0) or _slope_of_gain(record)
+    slope = _slope(record, 0.0) or _fitted(record) or _slope_of_gain(record)
     return None if slope is None or not points > 0 else points / slope
 
 
@@ -52,6 +56,16 @@ def _slope(record: StudyRecord, least: float) -> float | None:
         ]
     slope = median(slopes) if len(slopes) >= _LEAST_PAIRS else 0.0
     return slope if slope > 0 else None
+
+
+def _fitted(record: StudyRecord) -> float | None:
+    """Points lost for each nat more by least squares over the ladder's trials; None if it cannot be told from zero."""
+    certification = record.certification
+    points = _points((scored.trial for scored in certification.trials), record.metric) if certification else []
+    if len(points) < _LEAST_POINTS or len({loss for loss, _ in points}) == 1:
+        return None
+    fit = linregress(*zip(*points, strict=True))
+    return -float(fit.slope) if fit.slope < 0 and abs(fit.slope) >= 2 * fit.stderr else None
 
 
 def _slope_of_gain(record: StudyRecord) -> float | None:

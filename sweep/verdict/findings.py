@@ -8,12 +8,21 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.records import Certification, StudyRecord, loss_of
+from sweep.records import Certification, Declaration, StudyRecord, loss_of
 from sweep.verdict import words
 from sweep.verdict.compared import Compared
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.moments import Array
 from sweep.verdict.record import MarginOf, Rung, State, Verdict
+
+WIDE = 0.05
+"""A margin worth more points of the task metric than this is said to be wide."""
+
+USUAL = 0.02
+"""The points of the task metric for which a narrower margin is proposed."""
+
+LEAST = 0.01
+"""Points of the task metric that a rank must be behind for that to be worth a word."""
 
 FULL = "full"
 """The method of a trial that trains all weights."""
@@ -24,9 +33,14 @@ def findings(
     given: Compared,
     verdict: Verdict | None,
     metric_verdict: Verdict | None,
-    margin_in_loss: float | None,
+    margins: tuple[float | None, float | None],
 ) -> tuple[Finding, ...]:
-    """All findings, the most far-reaching first."""
+    """All findings, the most far-reaching first.
+
+    Args:
+        margins: the margin in nats a token and in points of the metric, None where unknown.
+    """
+    margin_in_loss, margin_in_metric = margins
     certification = record.certification
     assert certification is not None
     found: list[Finding | None] = [base_as_good(record, given, certification)]
@@ -36,6 +50,12 @@ def findings(
             found.append(_far_from_full(record, certification, verdict.ranks[-1], margin_in_loss))
     if verdict is not None and metric_verdict is not None:
         found.append(_metric_disagrees(record.metric, verdict, metric_verdict))
+    if verdict is not None and verdict.rank is not None:
+        found.append(_metric_behind(record.metric, given, verdict.rank, certification.declared))
+    if metric_verdict is not None and margin_in_metric is not None and margin_in_metric > WIDE:
+        found.append(
+            Finding("wide_margin", words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL))
+        )
     if given.left_out:
         found.append(Finding("not_every_rank", words.not_every_rank(given.ranks, given.left_out)))
     if margin_changed(record, certification):
@@ -132,6 +152,24 @@ def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Find
     if not only_loss and not only_metric:
         return None
     return Finding("metric_disagrees", words.metric_disagrees(metric, only_loss, only_metric))
+
+
+def _metric_behind(metric: str, given: Compared, rank: int, declared: Declaration) -> Finding | None:
+    """Whether the chosen rank is measurably worse on the task metric than the rank that is best on it."""
+    if given.costs is None:
+        return None
+    shape = tuple(np.min([table.shape for table in given.costs], axis=0))
+    tables = [table[: shape[0]] for table in given.costs]
+    means = [float(table.mean()) for table in tables]
+    own, best = given.ranks.index(rank), int(np.argmin(means))
+    if shape[0] < 2 or means[own] - means[best] < LEAST:
+        return None
+    # the best is the best of several, which the level is divided by
+    level = declared.alpha / (len(tables) - 1)
+    if _at_least(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
+        return None
+    text = words.metric_behind(metric, (rank, 1 - means[own]), (given.ranks[best], 1 - means[best]))
+    return Finding("metric_behind", text)
 
 
 def _worse(rung: Rung, verdict: Verdict) -> bool:

@@ -86,12 +86,12 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
 
 
 def _seconds_each(record: StudyRecord, certification: Certification) -> float:
-    """What a trial of the ladder adds to the study's time; those of all workers run at the same time."""
+    """What a trial of the ladder adds to the study's time; some run at the same time."""
     took = [scored.trial.result.seconds for scored in certification.trials if scored.trial.result.measures is not None]
-    return median(took) / record.workers if took else 0.0
+    return median(took) / record.parallel if took else 0.0
 
 
 def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:
     """Another range of rates is another search: nearly all is trained again."""
     trials = (*record.trials, *certification.trained())
-    return sum(trial.result.seconds for trial in trials) / record.workers
+    return sum(trial.result.seconds for trial in trials) / record.parallel

@@ -235,6 +235,28 @@ def metric_disagrees(metric: str, only_loss: Sequence[int], only_metric: Sequenc
     )
 
 
+def metric_behind(metric: str, own: tuple[int, float], best: tuple[int, float]) -> str:
+    """The chosen rank is measurably worse on the task metric, if not by more than the margin."""
+    return (
+        f"Rank {own[0]} is measurably behind in {metric}: {own[1]:.3f} against {best[1]:.3f} at rank {best[0]}, mean over seeds "
+        f"on certify. Take rank {best[0]} if that matters more than size."
+    )
+
+
+def wide_margin(metric: str, declared: Declaration, worth: float, wanted: float) -> str:
+    """The margin is worth much of the task metric."""
+    narrower = declared.margin * wanted / worth
+    return (
+        f"The margin is wide for this task: {percent(declared.margin)} of {_of(declared.margin_of)} is worth about {points(worth)} of "
+        f"{metric} here. One worth {points(wanted)} is certify.margin={narrower:.2g}, or declare certify.margin_of=metric "
+        f"certify.margin={wanted:g}, in a study of another name (trained trials are used again)."
+    )
+
+
+def _of(margin_of: str) -> str:
+    return "the gain" if margin_of == MarginOf.GAIN else "the loss"
+
+
 def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
     """Some ranks of the ladder are missing."""
     about = f"The verdict is about {named(compared)} only." if compared else "No rank could be compared."

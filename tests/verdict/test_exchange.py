@@ -39,6 +39,15 @@ def test_share_of_the_gain_is_taken_where_ranks_do_not_differ() -> None:
     assert points_of_loss(record, 0.037) == pytest.approx(0.0074, rel=1e-3)
 
 
+@pytest.mark.parametrize("slope", [0.8, 2.0])
+def test_least_squares_tell_where_all_trials_are_close_to_one_another(slope: float) -> None:
+    """Most of the gain is the format: its share would say a fifth of a point where ten are at stake."""
+    losses = {2: 0.29, 4: 0.28, 8: 0.27, 16: 0.26}
+    worth = {rank: 0.8 - slope * (loss - 0.26) for rank, loss in losses.items()}
+    record = certified_record(losses, base_loss=6.4, scores={0: 0.0, **worth}, seed_noise=1e-6)
+    assert points_of_loss(record, 0.12) == pytest.approx(0.12 * slope, rel=1e-2)
+
+
 def test_unknown_where_the_metric_does_not_rise() -> None:
     record = certified_record(
         dict.fromkeys(LOSSES, 0.3), scores={0: 0.9, **dict.fromkeys(LOSSES, 0.9)}, seed_noise=1e-6

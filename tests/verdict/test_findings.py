@@ -92,6 +92,25 @@ def test_overfitting_where_the_largest_ranks_are_worse_beyond_the_margin(
         assert worse in found["overfitting"]
 
 
+def test_wide_margin_where_it_is_worth_many_points() -> None:
+    losses = {2: 0.29, 4: 0.28, 8: 0.27, 16: 0.26}
+    worth = {0: 0.0, **{rank: 0.8 - 2 * (loss - 0.26) for rank, loss in losses.items()}}
+    found = texts(certified_record(losses, base_loss=6.4, scores=worth, seed_noise=1e-6, margin=0.02))
+    assert "2 % of the gain is worth about 25 points of accuracy here" in found["wide_margin"]
+    assert "One worth 2 points is certify.margin=0.0016" in found["wide_margin"]
+    declared = certified_record(losses, base_loss=6.4, scores=worth, margin=0.25, margin_of="metric")
+    assert "wide_margin" not in texts(declared)  # whoever declares points knows what they are worth
+
+
+def test_metric_behind_where_the_chosen_rank_is_shown_to_be() -> None:
+    losses = dict.fromkeys((2, 4, 8, 16), 0.30)
+    worth = {0: 0.0, 2: 0.70, 4: 0.90, 8: 0.90, 16: 0.90}
+    found = texts(certified_record(losses, base_loss=6.4, scores=worth, seed_noise=1e-4, margin=0.02, examples=400))
+    assert found["metric_behind"].startswith("Rank 2 is measurably behind in accuracy: 0.700 against 0.900")
+    near = {**worth, 2: 0.895}
+    assert "metric_behind" not in texts(certified_record(losses, base_loss=6.4, scores=near, margin=0.02))
+
+
 @pytest.mark.parametrize(
     ("scores", "text"),
     [

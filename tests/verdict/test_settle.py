@@ -40,9 +40,9 @@ def test_seeds_are_added_for_the_ranks_that_are_open() -> None:
     assert settled(record) == ([f"certify.seeds={needed}"], pytest.approx((needed - 3) * 4 * 23.0))  # rank 2 is out
 
 
-def test_workers_share_the_time_of_the_trials() -> None:
-    record = replace(certified_record(seed_noise=0.02), workers=2)
-    one = settled(replace(record, workers=1))
+def test_trials_side_by_side_share_the_time() -> None:
+    record = replace(certified_record(seed_noise=0.02), parallel=2)
+    one = settled(replace(record, parallel=1))
     two = settled(record)
     assert one is not None
     assert two is not None
