@@ -42,7 +42,7 @@ def _choices(keys: SweepKeys) -> Iterator[str]:
         ("quant.name", keys.quant.name, ("nf4", "int8", "none")),
         ("quant.cache", keys.quant.cache, ("auto", "always", "never")),
         ("method.name", keys.method.name, ("lora",)),
-        ("engine.name", keys.engine.name, ("trainer",)),
+        ("engine.name", keys.engine.name, ("packed", "trainer")),
         ("executor.name", keys.executor.name, ("local",)),
         ("search.sampler", keys.search.sampler, SAMPLERS),
         ("search.pruner", keys.search.pruner, PRUNERS),
@@ -75,6 +75,7 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
         ("certify.margin", keys.certify.margin),
         ("certify.rate_trials", keys.certify.rate_trials),
         ("executor.workers", keys.executor.workers),
+        ("engine.slots", keys.engine.slots),
         ("task.max_length", keys.task.max_length),
     ):
         if not (math.isfinite(value) and value > 0):

@@ -60,9 +60,17 @@ class TaskKeys:
 
 @dataclass
 class NamedKeys:
-    """A group with nothing but a name: `method`, `engine`."""
+    """A group with nothing but a name: `method`."""
 
     name: str = MISSING
+
+
+@dataclass
+class EngineKeys:
+    """`engine.*`: what trains, and how many trials a worker trains side by side."""
+
+    name: str = MISSING
+    slots: int = 1
 
 
 @dataclass
@@ -205,7 +213,7 @@ class SweepKeys:
     seed: int = 0
     search: SearchKeys = field(default_factory=SearchKeys)
     certify: CertifyKeys = field(default_factory=CertifyKeys)
-    engine: NamedKeys = field(default_factory=NamedKeys)
+    engine: EngineKeys = field(default_factory=EngineKeys)
     executor: ExecutorKeys = field(default_factory=ExecutorKeys)
     tracking: TrackingKeys = field(default_factory=TrackingKeys)
     storage: StorageKeys = field(default_factory=StorageKeys)

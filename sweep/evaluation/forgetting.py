@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sweep.evaluation.scores import mean_loss
-from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoder
-from sweep.training.forward import completion_losses
+from sweep.training.engine import Adapted
 from tasks import general
 
 
@@ -18,6 +15,6 @@ class GeneralProse:
         encoded = [encoder.prose(text) for text in general.load()[:paragraphs]]
         self._paragraphs = [item for item in encoded if len(item) <= longest]
 
-    def loss(self, base: LoadedBase, model: Any) -> float | None:
+    def loss(self, adapted: Adapted) -> float | None:
         """Nats a token on the prose; None if there is none."""
-        return mean_loss(completion_losses(base, model, self._paragraphs)) if self._paragraphs else None
+        return mean_loss(adapted.losses(self._paragraphs)) if self._paragraphs else None

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sweep.errors import TrialFailed
-from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.forward import CompletionLoss, completion_losses, greedy_answers
+from sweep.training.engine import Adapted
+from sweep.training.forward import CompletionLoss
 from tasks.metrics import score_all, score_example
 
 OnProgress = Callable[[str, int, int], None]
@@ -57,8 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    base: LoadedBase,
-    model: Any,
+    adapted: Adapted,
     encoded: Sequence[Encoded],
     metric: str | None,
     max_new_tokens: int | None,
@@ -74,14 +72,14 @@ def evaluate(
     """
     total = len(encoded)
     started = time.perf_counter()
-    losses = completion_losses(base, model, encoded, lambda done: on_progress("score", done, total))
+    losses = adapted.losses(encoded, lambda done: on_progress("score", done, total))
     loss = mean_loss(losses)
     scored = time.perf_counter()
     if metric is None:
         silent = tuple(_example_score(item, part, None, None) for item, part in zip(encoded, losses, strict=True))
         return Evaluation(silent, loss, {}, {"score": scored - started})
     longest = max_new_tokens or max(len(item.completion) for item in encoded)
-    answers = _answers(base, model, encoded, losses, longest, lambda done: on_progress("answer", done, total))
+    answers = _answers(adapted, encoded, losses, longest, lambda done: on_progress("answer", done, total))
     answered = time.perf_counter()
     scores = tuple(
         _example_score(item, part, answer, metric) for item, part, answer in zip(encoded, losses, answers, strict=True)
@@ -108,8 +106,7 @@ def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metr
 
 
 def _answers(
-    base: LoadedBase,
-    model: Any,
+    adapted: Adapted,
     encoded: Sequence[Encoded],
     losses: Sequence[CompletionLoss],
     longest: int,
@@ -125,9 +122,7 @@ def _answers(
     }
     open_ones = [index for index in range(len(encoded)) if index not in known]
     on_progress(len(known))
-    decoded = greedy_answers(
-        base,
-        model,
+    decoded = adapted.answers(
         [encoded[index] for index in open_ones],
         longest,
         on_progress=lambda done: on_progress(len(known) + done),

@@ -19,6 +19,7 @@ class Loaded:
         context: the longest sequence the model takes, in tokens.
         too_long: for each split, numbers (from 1) of the examples left out because they are too long.
         examples: for each split, how many are left.
+        note: what a person should know of it, for example that another engine trains than was asked for; or None.
     """
 
     source: str
@@ -33,3 +34,4 @@ class Loaded:
     data_hash: str
     too_long: Mapping[str, tuple[int, ...]]
     examples: Mapping[str, int]
+    note: str | None = None

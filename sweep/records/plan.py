@@ -71,6 +71,7 @@ class StudyPlan:
         workers: child processes that train at the same time.
         certify: whether a verdict is wanted; without one the study ends with what was explored.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
+        slots: trials that a worker trains side by side.
         first_look: so many seeds a rank gets before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
     """
@@ -91,3 +92,9 @@ class StudyPlan:
     certify: bool = True
     rate_trials: int = 6
     first_look: int = 3
+    slots: int = 1
+
+    @property
+    def parallel(self) -> int:
+        """How many trials are in training at the same time."""
+        return self.workers * self.slots

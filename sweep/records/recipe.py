@@ -154,7 +154,7 @@ class Foundation:
     """What a worker holds warm between trials: base model, quantization and data.
 
     Attributes:
-        engine: `trainer`.
+        engine: `packed` or `trainer`.
         threads: how many CPU threads the worker may use.
         memory_budget: bytes that a worker may use at most, or None for all there is.
     """

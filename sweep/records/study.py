@@ -24,7 +24,7 @@ class StudyRecord:
         certification: what the certify and final stages have left, None before they have begun.
         run_page: address of a trial's MLflow run with `{run}` for its id; begins with `#` where it follows the address of
             `mlflow ui`. None if not known.
-        workers: how many trials ran at the same time, as last asked for.
+        parallel: how many trials ran at the same time, as last asked for.
         importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
             trials to tell.
     """
@@ -45,7 +45,7 @@ class StudyRecord:
     command: str
     certification: Certification | None = None
     run_page: str | None = None
-    workers: int = 1
+    parallel: int = 1
     importances: Mapping[str, float] = field(default_factory=dict)
 
     def complete(self) -> list[TrialRecord]:

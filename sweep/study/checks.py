@@ -39,7 +39,9 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
 
 
 def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
-    """What a person should know about the loaded data: examples left out because they are too long."""
+    """What a person should know: another engine trains, or examples are left out because they are too long."""
+    if loaded.note:
+        yield loaded.note
     longest = min(plan.foundation.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
         if numbers:

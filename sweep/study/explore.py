@@ -24,7 +24,7 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
     already = len(explorer.ended())
     call.display.planned(already + explorer.remaining(), already)
     while True:
-        while session.pool.has_room() and session.running < call.plan.workers and explorer.remaining() > 0:
+        while session.pool.has_room() and explorer.remaining() > 0:
             expected = _expected(explorer)
             if not call.affordable(expected):
                 session.finish_all()

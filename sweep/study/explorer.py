@@ -224,7 +224,7 @@ class Explorer:
             "target_sets": {name: list(modules) for name, modules in plan.foundation.model.target_sets.items()},
             "declaration": to_json(plan.declaration),
             "planned": plan.search.trials,
-            "workers": plan.workers,
+            "parallel": plan.parallel,
             "config": plan.config,
             "command": command_line(),
             "opened": time.time(),
@@ -289,7 +289,7 @@ def _record(study: optuna.Study, importances: Mapping[str, float]) -> StudyRecor
         certification=certification_of(study),
         run_page=attributes.get("run_page"),
         importances=importances,
-        workers=attributes.get("workers", 1),
+        parallel=attributes.get("parallel", 1),
     )
 
 

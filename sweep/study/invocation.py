@@ -79,7 +79,7 @@ class Invocation:
     def run(self, specs: Iterable[TrialSpec], done: Callable[[TrialRecord], None], first: int, expected: float) -> bool:
         """Runs trials that nothing is asked of but their results; answers whether all fitted into the budget."""
         for number, spec in enumerate(specs, first):
-            while not (self.session.pool.has_room() and self.session.running < self.plan.workers):
+            while not self.session.pool.has_room():
                 self.session.step()
             if not self.affordable(expected):
                 self.session.finish_all()

@@ -85,7 +85,7 @@ def _run(
 ) -> Outcome:
     files: Sequence[Path] = ()
     started = time.monotonic()
-    with Pool(plan.foundation, paths, plan.workers, plan.name) as pool:
+    with Pool(plan.foundation, paths, plan.workers, plan.name, plan.slots) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths)

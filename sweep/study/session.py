@@ -100,7 +100,7 @@ class Session:
             match event.message:
                 case Progress():
                     self.display.progressed(trial.spec, event.message)
-                case Reported(step, loss):
+                case Reported(_, step, loss):
                     self.pool.decide(event.spec, prune=trial.report(step, loss))
                 case Ended(result):
                     # a worker that dies between committing a trial and saying so has finished it all the same

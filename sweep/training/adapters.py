@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
@@ -14,12 +13,6 @@ from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
-
-SATURATED = 100.0
-"""Entries of B move by about the learning rate a step (AdamW), so only an absurd rate brings them here in five steps."""
-
-GRADIENT_CHECK_STEPS = 5
-"""By this step every adapter matrix must have had a gradient (in the first steps A's is zero because B still is)."""
 
 
 def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
@@ -43,19 +36,31 @@ def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
     try:
         adapted = get_peft_model(model, config)
     except ValueError as error:
+        if hasattr(model, "peft_config"):
+            del model.peft_config
         raise ConfigurationError(f"lora.targets={','.join(arm.targets)}: {error}") from error
     _draw_nested(adapted, seed)
     return adapted
 
 
+def first_weights(seed: int, module: str, shape: tuple[int, int]) -> torch.Tensor:
+    """The A that a module's adapter begins with, of shape (rank, inputs).
+
+    Args:
+        module: the linear module's full name in the base.
+    """
+    name = f"base_model.model.{module}.lora_A.default.weight"
+    stream = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big") >> 1
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(stream))
+    return (2 * drawn - 1) / math.sqrt(shape[1])
+
+
 def _draw_nested(adapted: PeftModel, seed: int) -> None:
     for name, parameter in adapter_parameters(adapted):
         if "lora_A" in name:
-            stream = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big") >> 1
-            bound = 1 / math.sqrt(parameter.shape[1])
-            drawn = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(stream))
+            module = name.removeprefix("base_model.model.").partition(".lora_A.")[0]
             with torch.no_grad():
-                parameter.copy_((2 * drawn - 1) * bound)
+                parameter.copy_(first_weights(seed, module, (parameter.shape[0], parameter.shape[1])))
 
 
 def detach(adapted: PeftModel) -> nn.Module:
@@ -97,57 +102,3 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
 def weight_bytes(trial: Path) -> int:
     """Bytes on disk of the adapter weights in a trial's folder."""
     return sum(file.stat().st_size for file in trial.glob("adapter/*.safetensors"))
-
-
-def _largest_b(model: nn.Module) -> float:
-    """The largest entry of any B, which starts at zero."""
-    found = [float(parameter.detach().abs().max()) for name, parameter in adapter_parameters(model) if "lora_B" in name]
-    return max(found, default=0.0)
-
-
-class GradientCheck:
-    """Watches the first steps for adapters that gradients do not reach.
-
-    A lost gradient trains nothing and is otherwise silent, so it ends the trial.
-    """
-
-    def __init__(self) -> None:
-        self._without: set[str] | None = None
-
-    def after_backward(self, model: Any, step: int) -> None:
-        """Call with the gradients of optimizer step `step` (from 1) still there.
-
-        Raises:
-            TrialFailed: by step 5 an adapter matrix has never had a gradient other than zero: none reached it, or the
-                learning rate has saturated the model.
-        """
-        if step > GRADIENT_CHECK_STEPS:
-            return
-        silent = {
-            name
-            for name, parameter in adapter_parameters(model)
-            if parameter.grad is None or not bool(torch.any(parameter.grad != 0))
-        }
-        self._without = silent if self._without is None else self._without & silent
-        if step == GRADIENT_CHECK_STEPS and self._without:
-            largest = _largest_b(model)
-            if not largest <= SATURATED:  # NaN is neither
-                raise TrialFailed(
-                    f"diverged: B has grown to {largest:.0e}, the model is saturated and no gradient is left"
-                )
-            self._fail_if(self._without)
-
-    def finish(self) -> None:
-        """Call at the end of training. Trainings shorter than five steps are checked for B alone, since A's gradient is
-        zero until B has moved, which a warm-up can delay.
-
-        Raises:
-            TrialFailed: see `after_backward`.
-        """
-        self._fail_if({name for name in self._without or () if "lora_B" in name})
-
-    def _fail_if(self, without: set[str]) -> None:
-        if without:
-            names = sorted(without)
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise TrialFailed(f"no gradient reached the adapter: {shown} had none in the first steps")

@@ -29,7 +29,7 @@ def frozen_linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     """`torch.nn.functional.linear` for a weight and a bias that get no gradient."""
     suited = inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32 and inputs.numel() > 0
     if suited and onednn_is_faster():
-        product: torch.Tensor = _Product.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
+        product: torch.Tensor = _Product.apply(inputs, weight, bias)
         return product
     return functional.linear(inputs, weight, bias)
 
@@ -38,7 +38,7 @@ def speed_up(model: nn.Module) -> None:
     """Makes the model's frozen, unquantized linear modules use `frozen_linear`."""
     for module in model.modules():
         if type(module) is nn.Linear and not module.weight.requires_grad:
-            module.forward = partial(_forward, module)
+            module.__dict__["forward"] = partial(_forward, module)
 
 
 def _forward(module: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:

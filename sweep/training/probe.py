@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from sweep.training.adapters import adapter_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted
 from sweep.training.memory import PeakMemory
 
 
-def training_peak(base: LoadedBase, adapted: Any, batch: Sequence[Encoded]) -> int:
+def training_peak(base: LoadedBase, adapted: Adapted, batch: Sequence[Encoded]) -> int:
     """The peak of memory in bytes, resident (CPU) or allocated (CUDA), of a training step on `batch`.
 
-    Runs forward and backward with the dequantized copies set aside and takes what they hold off the figure, so it is the
-    peak of a job that has none. Call once the optimizer has its state, with no gradients there; weights, gradients and the
-    streams of random numbers are afterwards as they were.
+    Runs forward and backward with the dequantized copies set aside, and takes what they and the trial's neighbours hold off
+    the figure, so it is the peak of a job that is alone and has no copies. Call once the optimizer has its state, with no
+    gradients there; weights, gradients and the streams of random numbers are afterwards as they were.
     """
     peak = PeakMemory(base.device)
     devices = [base.device] if base.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), base.copies.set_aside():
         peak.start()
-        inputs = {
-            key: value.to(base.device) if isinstance(value, torch.Tensor) else value
-            for key, value in base.collator(batch).items()
-        }
         with torch.enable_grad():
-            adapted(**inputs).loss.backward()
+            adapted.training_pass(batch)
         most = peak.peak()
-    for _, parameter in adapter_parameters(adapted):
-        parameter.grad = None
-    return most - base.copies.bytes
+    return most - base.copies.bytes - adapted.neighbour_bytes
 
 
 def longest_batch(ordered: Sequence[Encoded], size: int) -> Sequence[Encoded]:

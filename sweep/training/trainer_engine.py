@@ -4,26 +4,74 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from sweep.errors import TrialEnded, TrialFailed
+from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import StepLoss, TrialSpec
-from sweep.training.adapters import GradientCheck, attach, detach
+from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_order
 from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted, OnStep, Trained
+from sweep.training.gradient_check import GradientCheck
+from sweep.training.peft_adapted import PeftAdapted
 from sweep.training.quantization import check_trainable_format, compute_dtype
 
-OnStep = Callable[[Any, StepLoss], None]
-"""Called after each optimizer step with the adapted model; may raise `TrialEnded` to end the training."""
+
+class TrainerEngine:
+    """See `sweep.training.engine.Engine`. One trial at a time, any model that PEFT can adapt."""
+
+    shares_memory = False
+
+    def __init__(self, base: LoadedBase) -> None:
+        self._base = base
+        self._begun: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
+
+    def bare(self) -> Adapted:
+        """The base without an adapter."""
+        return PeftAdapted(self._base, self._base.model)
+
+    def load(self, folder: Path) -> Adapted:
+        """The base with a saved adapter."""
+        return PeftAdapted(self._base, load_adapter(self._base.model, folder))
+
+    def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
+        """Takes a trial on."""
+        self._begun.append((spec, examples, on_step))
+
+    def advance(self) -> list[Trained]:
+        """Trains the trial that was taken on first, to its end."""
+        if not self._begun:
+            return []
+        spec, examples, on_step = self._begun.pop(0)
+        elsewhere = 0.0
+
+        def after_step(model: Any, step: StepLoss) -> None:
+            nonlocal elsewhere
+            clock = time.perf_counter()
+            on_step(PeftAdapted(self._base, model), step)
+            elsewhere += time.perf_counter() - clock
+
+        adapted, error, clock = None, None, time.perf_counter()
+        try:
+            adapted = PeftAdapted(self._base, train(self._base, spec, examples, after_step))
+        except ConfigurationError:
+            raise
+        except Exception as broke:
+            error = broke
+        return [Trained(spec, adapted, error, time.perf_counter() - clock - elsewhere)]
 
 
-def train(base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> Any:
+def train(
+    base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: Callable[[Any, StepLoss], None]
+) -> Any:
     """Trains one adapter and returns the base with the adapter on.
 
     Everything random depends on `spec.seed` only: the adapter's first weights, the order of the data, dropout.
@@ -44,7 +92,7 @@ def train(base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_ste
     try:
         _fit(base, adapted, spec, [examples[index] for index in order], watch)
         watch.check.finish()
-    except TrialEnded:
+    except Exception:
         detach(adapted)
         raise
     return adapted
@@ -114,12 +162,12 @@ class _CheckedTrainer(Trainer):
 class _Watch(TrainerCallback):
     """Checks gradients, and passes each step's loss on."""
 
-    def __init__(self, on_step: OnStep) -> None:
+    def __init__(self, on_step: Callable[[Any, StepLoss], None]) -> None:
         self.check = GradientCheck()
         self._on_step = on_step
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        self.check.after_backward(model, state.global_step + 1)
+        self.check.after_backward(adapter_parameters(model), state.global_step + 1)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:

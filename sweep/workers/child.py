@@ -8,13 +8,23 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweep.errors import GoldilocksError, Problems
 from sweep.paths import Paths
 from sweep.records import Foundation
-from sweep.workers.messages import Decision, Ended, Progress, Ready, Refused, Reported, Run
+from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
+
+if TYPE_CHECKING:
+    from sweep.workers.job import Job
+
+
+_COMPILED_SHAPES = "32"
+"""About as many as one step has products of different shapes."""
 
 
 def main(connection: Connection, foundation: Foundation, root: str, log: str, parent: int) -> None:
@@ -50,30 +60,66 @@ def main(connection: Connection, foundation: Foundation, root: str, log: str, pa
     _serve(connection, job)
 
 
-def _serve(connection: Connection, job: object) -> None:
-    from sweep.workers.job import Job, Listener
+class _Inbox:
+    """What the parent has said, in order; a decision may arrive after trials that were sent later."""
 
-    assert isinstance(job, Job)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._orders: deque[Run] = deque()
 
-    def report(step: int, loss: float) -> bool:
-        connection.send(Reported(step, loss))
-        answer = connection.recv()
-        return isinstance(answer, Decision) and answer.prune
+    def orders(self, *, wait: bool) -> Iterator[Run]:
+        """The trials to take on; with `wait` at least one.
 
-    def progress(message: Progress) -> None:
-        connection.send(message)
+        Raises:
+            EOFError: the parent has hung up.
+        """
+        while self._connection.poll() or (wait and not self._orders):
+            self._take(self._connection.recv())
+        while self._orders:
+            yield self._orders.popleft()
+
+    def decision(self) -> bool:
+        """Waits for the answer to the only question that is open."""
+        while True:
+            message = self._connection.recv()
+            if isinstance(message, Decision):
+                return message.prune
+            self._take(message)
+
+    def _take(self, message: object) -> None:
+        if not isinstance(message, Run):
+            raise EOFError  # noqa: TRY004 (whatever it is, it is the last word)
+        self._orders.append(message)
+
+
+def _serve(connection: Connection, job: Job) -> None:
+    from sweep.training.engine import PackBroke
+    from sweep.workers.job import Listener
+
+    inbox = _Inbox(connection)
+
+    def listener(identity: str) -> Listener:
+        def report(step: int, loss: float) -> bool:
+            connection.send(Reported(identity, step, loss))
+            return inbox.decision()
+
+        return Listener(connection.send, report)
 
     while True:
         try:
-            order = connection.recv()
+            for order in inbox.orders(wait=job.idle):
+                job.begin(order.spec, listener(order.spec.identity))
+            for result in job.advance():
+                connection.send(Ended(result))
         except EOFError:
             return
-        if not isinstance(order, Run):
-            return
-        try:
-            connection.send(Ended(job.run(order.spec, Listener(progress, report))))
         except GoldilocksError as error:
             connection.send(_refusal(error))
+            return
+        except PackBroke as error:
+            traceback.print_exception(error)
+            connection.send(Broke(str(error)))
+            return
 
 
 def _refusal(error: GoldilocksError) -> Refused:
@@ -91,6 +137,10 @@ def _set_threads(threads: int) -> None:
         "RAYON_NUM_THREADS",
     ):
         os.environ[name] = str(threads)
+    # oneDNN and its wrapper keep what they compiled for each of 1,024 shapes; no two steps have the same number of tokens,
+    # so that is hundreds of megabytes which are never used again
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, _COMPILED_SHAPES)
     from sweep.training.device import use_threads
 
     use_threads(threads)

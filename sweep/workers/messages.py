@@ -18,6 +18,7 @@ class Run:
 class Decision:
     """Parent: the answer to a `Reported`."""
 
+    identity: str
     prune: bool
 
 
@@ -45,10 +46,12 @@ class Progress:
     """Worker: how far the trial is.
 
     Attributes:
+        identity: the trial's.
         phase: `train`, `score` or `answer`.
         loss: the training loss of the step, in `train`.
     """
 
+    identity: str
     phase: str
     done: int
     total: int
@@ -59,6 +62,7 @@ class Progress:
 class Reported:
     """Worker: a value for the pruner; the worker waits for a `Decision`."""
 
+    identity: str
     step: int
     loss: float
 
@@ -70,4 +74,11 @@ class Ended:
     result: TrialResult
 
 
-FromWorker = Ready | Refused | Progress | Reported | Ended
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """Worker: something broke while several trials were in training; none of them has ended, and this worker is done for."""
+
+    reason: str
+
+
+FromWorker = Ready | Refused | Progress | Reported | Ended | Broke

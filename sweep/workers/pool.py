@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,7 +19,7 @@ from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.paths import Paths
 from sweep.records import Foundation, Loaded, Status, StepLoss, TrialResult, TrialSpec
 from sweep.workers import child
-from sweep.workers.messages import Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
+from sweep.workers.messages import Broke, Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
 
 _LAST_WORDS_SECONDS = 5.0
 
@@ -34,11 +35,17 @@ class Event:
 class Pool:
     """A fixed number of workers; each is replaced after a failure of whatever kind.
 
-    Use as a context manager: leaving it ends all workers at once.
+    Where several trials of one worker are in training when it breaks, none of them is to blame: they are trained anew, half
+    as many at a time. Use as a context manager: leaving it ends all workers at once.
+
+    Args:
+        slots: how many trials a worker trains side by side.
     """
 
-    def __init__(self, foundation: Foundation, paths: Paths, workers: int, study: str) -> None:
+    def __init__(self, foundation: Foundation, paths: Paths, workers: int, study: str, slots: int = 1) -> None:
         self._foundation = foundation
+        self._slots = slots
+        self._waiting: deque[TrialSpec] = deque()
         self._paths = paths
         self._log = paths.log(study)
         self._workers: list[_Worker | None] = [None] * workers
@@ -86,21 +93,21 @@ class Pool:
 
     def has_room(self) -> bool:
         """Whether a trial can be submitted."""
-        return any(worker is None or worker.spec is None for worker in self._workers)
+        return not self._waiting and min(self._loads()) < self._slots
 
     def running(self) -> list[TrialSpec]:
         """The trials that have not ended."""
-        return [worker.spec for worker in self._workers if worker is not None and worker.spec is not None]
+        in_work = [spec for worker in self._workers if worker is not None for spec in worker.specs.values()]
+        return [*in_work, *self._waiting]
 
     def submit(self, spec: TrialSpec) -> None:
-        """Gives a trial to a worker that has none; starts one where none is left."""
-        for place, worker in enumerate(self._workers):
-            if worker is None:
-                worker = self._workers[place] = self._start()
-            if worker.spec is None:
-                worker.run(spec)
-                return
-        raise RuntimeError("every worker has a trial")
+        """Gives a trial to the worker that has fewest; starts one where none is left."""
+        loads = self._loads()
+        place = loads.index(min(loads))
+        if loads[place] >= self._slots:
+            raise RuntimeError("every worker has all the trials it can take")
+        worker = self._workers[place] = self._workers[place] or self._start()
+        worker.run(spec)
 
     def events(self, timeout: float) -> Iterator[Event]:
         """What happened, waiting at most so many seconds for it.
@@ -109,39 +116,61 @@ class Pool:
             ConfigurationError, DataError, EnvironmentLacks: a worker could not load its foundation, or a trial asks for
                 something that the model does not have.
         """
-        busy = [worker for worker in self._workers if worker is not None and worker.spec is not None]
+        busy = [worker for worker in self._workers if worker is not None and worker.specs]
         wait([worker.connection for worker in busy], timeout)
         for worker in busy:
             for message in list(worker.receive(timeout=0.0)):
                 if isinstance(message, Refused):
                     raise _error(message)
+                if isinstance(message, Broke):
+                    self._take_back(worker)
+                    break
                 if isinstance(message, Progress | Reported | Ended):
                     yield from self._pass_on(worker, message)
-            if worker.spec is not None and worker.is_dead():
-                yield from self._pass_on(worker, Ended(worker.obituary()))
+            if worker.specs and worker.is_dead():  # one that broke has none any more
+                if len(worker.specs) > 1:
+                    self._take_back(worker)
+                else:
+                    yield from self._pass_on(worker, Ended(worker.obituary()))
+        while self._waiting and min(self._loads()) < self._slots:
+            self.submit(self._waiting.popleft())
 
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
         """Answers a `Reported`."""
         for worker in self._workers:
-            if worker is not None and worker.spec is spec:
-                worker.send(Decision(prune))
+            if worker is not None and spec.identity in worker.specs:
+                worker.send(Decision(spec.identity, prune))
 
     def _pass_on(self, worker: _Worker, message: Progress | Reported | Ended) -> Iterator[Event]:
-        spec = worker.spec
-        assert spec is not None
         if isinstance(message, Ended):
-            worker.spec = None
-            if message.result.status in (Status.FAILED, Status.INFEASIBLE):
-                worker.end()
-                self._workers[self._workers.index(worker)] = None
+            spec = worker.specs.pop(message.result.spec.identity)
+            # with neighbours still in training the worker is well: what broke would have broken them too
+            if message.result.status in (Status.FAILED, Status.INFEASIBLE) and not worker.specs:
+                self._replace(worker)
+        else:
+            spec = worker.specs[message.identity]
         yield Event(spec, message)
+
+    def _take_back(self, worker: _Worker) -> None:
+        """The trials of a worker that broke wait for another, and from now on packs are half as large as its was."""
+        self._slots = max(1, min(self._slots, len(worker.specs) // 2))
+        self._waiting.extend(worker.specs.values())
+        worker.specs.clear()
+        self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.end()
+        self._workers[self._workers.index(worker)] = None
+
+    def _loads(self) -> list[int]:
+        return [0 if worker is None else len(worker.specs) for worker in self._workers]
 
     def _start(self) -> _Worker:
         return _Worker(self._foundation, self._paths, self._log)
 
 
 class _Worker:
-    """One child process and the trial it has."""
+    """One child process and the trials it has, by identity."""
 
     def __init__(self, foundation: Foundation, paths: Paths, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
@@ -157,15 +186,15 @@ class _Worker:
         self._process.start()
         theirs.close()
         self.loaded: Loaded | None = None
-        self.spec: TrialSpec | None = None
-        self._started = time.time()
-        self._history: list[StepLoss] = []
+        self.specs: dict[str, TrialSpec] = {}
+        self._started: dict[str, float] = {}
+        self._history: dict[str, list[StepLoss]] = {}
         self._hung_up = False
 
     def run(self, spec: TrialSpec) -> None:
-        self.spec = spec
-        self._started = time.time()
-        self._history = []
+        self.specs[spec.identity] = spec
+        self._started[spec.identity] = time.time()
+        self._history[spec.identity] = []
         self.send(Run(spec))
 
     def send(self, message: Any) -> None:
@@ -186,7 +215,7 @@ class _Worker:
             if isinstance(message, Ready):
                 self.loaded = message.loaded
             elif isinstance(message, Progress) and message.loss is not None:
-                self._history.append(StepLoss(message.done, message.loss, 0.0))
+                self._history[message.identity].append(StepLoss(message.done, message.loss, 0.0))
             yield message
 
     def is_dead(self) -> bool:
@@ -203,22 +232,22 @@ class _Worker:
         return f"exit code {code}"
 
     def obituary(self) -> TrialResult:
-        """The result of a trial whose worker died: infeasible if the kernel killed it for memory, else failed."""
-        assert self.spec is not None
+        """The result of the only trial of a worker that died: infeasible if the kernel killed it for memory, else failed."""
+        (spec,) = self.specs.values()
         out_of_memory = self._process.exitcode == -signal.SIGKILL and _kernel_kills() > self._kills_before
         return TrialResult(
-            spec=self.spec,
+            spec=spec,
             status=Status.INFEASIBLE if out_of_memory else Status.FAILED,
             reason="out of memory: the system killed the worker" if out_of_memory else f"the worker was {self.cause()}",
-            history=tuple(self._history),
-            started=self._started,
-            seconds=time.time() - self._started,
+            history=tuple(self._history[spec.identity]),
+            started=self._started[spec.identity],
+            seconds=time.time() - self._started[spec.identity],
         )
 
     def end(self) -> None:
         """Ends the process: an idle one is let go, one at work is told to stop, one that does not listen is killed."""
         self.connection.close()
-        if self.spec is not None and self._process.is_alive():
+        if self.specs and self._process.is_alive():
             self._process.terminate()
         self._process.join(_LAST_WORDS_SECONDS)
         if self._process.is_alive():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +68,9 @@ class Sweep:
         return subprocess.CompletedProcess(process.args, process.returncode, output, "")
 
     def trial_results(self) -> list[Path]:
-        """The results that are on disk."""
-        return sorted((self.folder / "mlruns" / "trials").glob("*/*/result.json"))
+        """The results that are on disk; one that is being written is in a folder with a dot."""
+        found = (self.folder / "mlruns" / "trials").glob("*/*/result.json")
+        return sorted(file for file in found if not file.parent.name.startswith("."))
 
     def trained(self) -> list[Path]:
         """Those of them that are trials, not the base."""
@@ -77,12 +80,24 @@ class Sweep:
         """The trials' MLflow runs."""
         client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
         experiment = client.get_experiment_by_name("faults")
-        assert experiment is not None
+        if experiment is None:
+            return []
         return list(client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=500))
 
+    def open_trials(self) -> int:
+        """How many trials have begun and not ended, the base left out: read without MLflow, which may be making its tables."""
+        query = (
+            "select count(*) from runs join tags using (run_uuid) where status = 'RUNNING' and key = ? and value <> '0'"
+        )
+        try:
+            with closing(sqlite3.connect(f"file:{self.folder}/mlruns/mlflow.db?mode=ro", uri=True)) as database:
+                return int(database.execute(query, ("sweep.rank",)).fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
     def has_a_trial_at_work(self) -> bool:
-        """Whether a trial is being trained: its scratch folder is there."""
-        return any((self.folder / "mlruns" / "trials").glob("*/.*"))
+        """Whether a trial has begun and not ended."""
+        return self.open_trials() > 0
 
     def trial_runs(self, status: str) -> list[Run]:
         return [

@@ -62,8 +62,8 @@ class TestATrialThatBreaks:
 
 
 class TestAKilledWorker:
-    def test_is_failed_and_the_sweep_goes_on_with_a_new_one(self, sweep: Sweep) -> None:
-        process = sweep.start(*LONG)
+    def test_its_only_trial_is_failed_and_the_sweep_goes_on_with_a_new_one(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG, "engine.slots=1")
         wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
         (worker,) = workers_of(process)
         worker.kill()
@@ -72,6 +72,17 @@ class TestAKilledWorker:
         assert "the worker was killed by signal 9" in output
         assert len(sweep.trial_runs("failed")) == 1
         assert len(sweep.trained()) == 3
+        assert nothing_is_running(sweep)
+
+    def test_trials_side_by_side_are_trained_anew_and_none_has_failed(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG, "engine.slots=2")
+        wait_until(lambda: sweep.open_trials() == 2, process, "two trials side by side")
+        (worker,) = workers_of(process)
+        worker.kill()
+        code, output = finish(process)
+        assert code == 0, output
+        assert len(sweep.trained()) == 4
+        assert not sweep.trial_runs("failed")
         assert nothing_is_running(sweep)
 
 

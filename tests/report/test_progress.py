@@ -57,7 +57,7 @@ def test_every_trial_ends_with_a_line(display: LiveDisplay, out: Console) -> Non
 def test_step_and_loss_are_told_now_and_then_and_not_each_time(display: LiveDisplay, out: Console) -> None:
     display.planned(3, 0)
     ended = named("a", arm(8), 0.5)
-    run(display, 1, ended, *(Progress("train", step, 100, 2.0 / step) for step in range(1, 101)))
+    run(display, 1, ended, *(Progress("identity", "train", step, 100, 2.0 / step) for step in range(1, 101)))
     assert lines(out)[0] == "  trial 1 of 3  r8-lr2e-03-s0  training 1/100  loss 2.000"
     assert len(lines(out)) == 2
 
@@ -71,7 +71,7 @@ def test_time_left_is_told_in_a_terminal_once_a_trial_has_ended(ended_before: in
             run(display, 1, named("a", arm(8), 0.5))
         trial = named("b", arm(16), 0.4)
         display.began(ended_before + 1, trial.spec)
-        display.progressed(trial.spec, Progress("train", 1, 100, 1.5))
+        display.progressed(trial.spec, Progress("identity", "train", 1, 100, 1.5))
     shown = "\n".join(lines(terminal))
     assert "training 1/100  loss 1.500" in shown
     assert ("left" in shown) == bool(ended_before)

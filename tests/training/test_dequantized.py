@@ -14,6 +14,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.dequantized import DequantizedCopies
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses, greedy_answers
+from sweep.training.peft_adapted import PeftAdapted
 from sweep.training.probe import longest_batch, training_peak
 from sweep.training.quantization import quantized_modules, storage_bytes
 from sweep.training.trainer_engine import train
@@ -89,7 +90,7 @@ def test_the_probe_leaves_the_training_as_it_was(
 
     def probe(model: Any, step: Any) -> None:
         if step.step == 1:
-            peaks.append(training_peak(base, model, longest_batch(encoded, 2)))
+            peaks.append(training_peak(base, PeftAdapted(base, model), longest_batch(encoded, 2)))
 
     plain, _ = trained(base, asked, encoded)
     probed, _ = trained(base, asked, encoded, probe)

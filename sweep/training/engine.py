@@ -1,0 +1,104 @@
+"""What an engine is: it trains the adapters of one or several trials on one base, and hands them over to be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sweep.records import StepLoss, TrialSpec
+from sweep.training.encoding import Encoded
+from sweep.training.forward import CompletionLoss
+
+
+class Adapted(Protocol):
+    """The base with one adapter on, or bare."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained; 0 for the bare base."""
+
+    @property
+    def neighbour_bytes(self) -> int:
+        """Memory that other trials of the same process hold at this moment."""
+
+    def losses(
+        self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+    ) -> list[CompletionLoss]:
+        """The loss of each example's completion given its prompt.
+
+        Args:
+            on_progress: told how many examples are done.
+        """
+
+    def answers(
+        self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
+    ) -> list[str]:
+        """The model's own answers, decoded greedily."""
+
+    def training_pass(self, batch: Sequence[Encoded]) -> None:
+        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
+
+    def save(self, folder: Path) -> None:
+        """Writes the adapter in PEFT's own format (safetensors)."""
+
+    def release(self) -> None:
+        """Takes the adapter off; the base is as it was."""
+
+
+OnStep = Callable[[Adapted, StepLoss], None]
+"""Called after each optimizer step; may raise `TrialEnded` to end the trial's training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trial whose training is over.
+
+    Attributes:
+        adapted: the trained adapter on its base; None if the training broke off.
+        error: why it broke off.
+        seconds: what its training took; trials that were trained side by side share the time of their steps. What
+            `on_step` took is not in it.
+    """
+
+    spec: TrialSpec
+    adapted: Adapted | None
+    error: Exception | None
+    seconds: float
+
+
+class Engine(Protocol):
+    """Trains trials. Whatever the engine, a trial's losses and adapter are the same up to rounding."""
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether several trials are in memory at the same time, so that a peak is not one trial's own."""
+
+    def bare(self) -> Adapted:
+        """The base without an adapter."""
+
+    def load(self, folder: Path) -> Adapted:
+        """The base with a saved adapter.
+
+        Raises:
+            TrialFailed: the folder holds no adapter in safetensors.
+        """
+
+    def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
+        """Takes a trial on.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+        """
+
+    def advance(self) -> list[Trained]:
+        """Trains a bit further; returns the trials whose training is over.
+
+        Raises:
+            PackBroke: several trials were in training, and it cannot be said which of them broke the engine.
+        """
+
+
+class PackBroke(Exception):
+    """Several trials were in training when something broke, memory ran out for example; none of them is to blame yet."""

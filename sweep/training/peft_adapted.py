@@ -1,0 +1,65 @@
+"""The base with a PEFT adapter on, or bare, as what is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sweep.training.adapters import adapter_parameters, detach, save_adapter, trainable_parameters
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.forward import CompletionLoss, completion_losses, greedy_answers
+
+
+class PeftAdapted:
+    """See `sweep.training.engine.Adapted`.
+
+    Args:
+        model: the base itself, or a PEFT model around it.
+    """
+
+    neighbour_bytes = 0
+
+    def __init__(self, base: LoadedBase, model: Any) -> None:
+        self.model = model
+        self._base = base
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained; 0 for the bare base."""
+        return trainable_parameters(self.model)
+
+    def losses(
+        self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+    ) -> list[CompletionLoss]:
+        """The loss of each example's completion given its prompt."""
+        return completion_losses(self._base, self.model, encoded, on_progress)
+
+    def answers(
+        self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
+    ) -> list[str]:
+        """The model's own answers, decoded greedily."""
+        return greedy_answers(self._base, self.model, encoded, max_new_tokens, on_progress=on_progress)
+
+    def training_pass(self, batch: Sequence[Encoded]) -> None:
+        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
+        device = self._base.device
+        inputs = {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value
+            for key, value in self._base.collator(batch).items()
+        }
+        self.model(**inputs).loss.backward()
+        for _, parameter in adapter_parameters(self.model):
+            parameter.grad = None
+
+    def save(self, folder: Path) -> None:
+        """Writes the adapter in PEFT's own format (safetensors)."""
+        save_adapter(self.model, folder)
+
+    def release(self) -> None:
+        """Takes the adapter off; the base is as it was."""
+        if self.model is not self._base.model:
+            detach(self.model)

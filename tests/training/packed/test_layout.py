@@ -1,0 +1,109 @@
+"""The row of tokens: what is shared, what each sequence sees, what is predicted; and that sharing changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sweep.records import TrialSpec
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.packed.layout import lay_out, shared_prompt
+from sweep.training.packed.pack import Pack, Taking
+from tasks import Example
+
+Tokens = tuple[int, ...]
+token = st.integers(3, 60)
+
+
+def item(prompt: Tokens, completion: Tokens) -> Encoded:
+    return Encoded(Example("prompt", "completion"), prompt, completion)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Encoded]:
+    """Examples that may begin alike."""
+    instruction = draw(st.lists(token, max_size=6))
+    rows = draw(
+        st.lists(
+            st.tuples(st.lists(token, min_size=1, max_size=5), st.lists(token, min_size=1, max_size=4)),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    return [item((*instruction, *prompt), tuple(completion)) for prompt, completion in rows]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([(1, 2, 3), (1, 2, 4)], 2),
+        ([(1, 2, 3), (1, 2, 3)], 2),  # each keeps a token of its own to predict from
+        ([(1, 2), (1, 2, 3)], 1),
+        ([(1, 2), (3, 4)], 0),
+        ([(1,), (1, 2)], 0),
+        ([(1, 2, 3)], 0),
+    ],
+)
+def test_what_is_shared(prompts: list[Tokens], shared: int) -> None:
+    assert shared_prompt([item(prompt, (9,)) for prompt in prompts]) == shared
+
+
+def test_a_row_by_hand() -> None:
+    layout = lay_out([[item((1, 2, 3), (7, 8)), item((1, 2, 4, 5), (9,))], [item((6,), (7,))]])
+    assert layout.ids.tolist() == [1, 2, 3, 7, 4, 5, 6]
+    assert layout.positions.tolist() == [0, 1, 2, 3, 2, 3, 0]
+    assert layout.slot_tokens == (6, 1)
+    assert layout.slot_examples == (2, 1)
+    assert layout.kept.tolist() == [2, 3, 5, 6]
+    assert layout.labels.tolist() == [7, 8, 9, 7]
+    assert layout.completions == (2, 1, 1)
+
+
+def test_a_pass_needs_an_example() -> None:
+    with pytest.raises(ValueError, match="needs an example"):
+        lay_out([[], []])
+
+
+@given(st.lists(batches(), min_size=1, max_size=3))
+def test_every_sequence_sees_its_own_past_and_nothing_else(slots: list[list[Encoded]]) -> None:
+    layout = lay_out(slots)
+    flat = layout.queries.reshape(-1)[layout.places]
+    assert flat.tolist() == list(range(len(layout.ids)))
+    width = layout.queries.shape[1]
+    for place, own in enumerate(layout.places.tolist()):
+        sequence, query = divmod(own, width)
+        seen = layout.keys[sequence][layout.mask[sequence, 0, query]].tolist()
+        # the positions before it and its own, once each, in the same slot
+        assert layout.positions[seen].tolist() == list(range(int(layout.positions[place]) + 1))
+        assert seen[-1] == place
+    assert sum(layout.slot_tokens) == len(layout.ids)
+    expected = [token for slot in slots for example in slot for token in example.completion]
+    assert layout.labels.tolist() == expected
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=batches())
+def test_sharing_the_instruction_changes_no_gradient(
+    load_tiny: Callable[[str], LoadedBase], spec: Callable[..., TrialSpec], batch: list[Encoded]
+) -> None:
+    base = load_tiny("none")
+    pack = Pack(base)
+    slot = pack.add(spec(4, targets=("q_proj", "v_proj", "down_proj")), batch)
+    with torch.no_grad():
+        slot.adapter.vectors[1].normal_(generator=torch.Generator().manual_seed(0), std=0.1)
+    tokens = sum(len(example.completion) for example in batch)
+
+    def gradients(passes: list[list[Encoded]]) -> list[torch.Tensor]:
+        slot.adapter.zero_gradients()
+        for part in passes:
+            pack.accumulate([Taking(slot.adapter, part, tokens)])
+        return [vector.grad.clone() for vector in slot.adapter.vectors if vector.grad is not None]
+
+    together, alone = gradients([batch]), gradients([[example] for example in batch])
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,167 @@
+"""What every engine does, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from sweep.errors import ConfigurationError, TrialFailed, TrialPruned
+from sweep.records import StepLoss, TrialSpec
+from sweep.training.adapters import detach
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted, Engine, Trained
+from sweep.training.engines import open_engine
+from sweep.training.forward import completion_losses
+from sweep.training.quantization import weights_hash
+
+Loader = Callable[[str], LoadedBase]
+Maker = Callable[..., TrialSpec]
+
+
+@pytest.fixture(params=["packed", "trainer"])
+def engine(request: pytest.FixtureRequest, load_tiny: Loader, encoded: list[Encoded]) -> Engine:
+    found, note = open_engine(request.param, load_tiny("none"), encoded[:3])
+    assert note is None
+    return found
+
+
+def to_the_end(engine: Engine) -> list[Trained]:
+    over: list[Trained] = []
+    while more := engine.advance():
+        over += more
+    return over
+
+
+def trained(engine: Engine, spec: TrialSpec, encoded: list[Encoded], on_step: Any = None) -> Trained:
+    engine.begin(spec, encoded, on_step or (lambda adapted, step: None))
+    while True:
+        for over in engine.advance():
+            return over
+
+
+def test_a_trained_adapter_is_scored_saved_and_loaded(
+    engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
+) -> None:
+    before = weights_hash(load_tiny("none").model)
+    over = trained(engine, spec(8, steps=20), encoded)
+    assert over.error is None
+    assert over.adapted is not None
+    assert over.seconds > 0
+    assert over.adapted.parameters > 0
+    losses = [loss.nats for loss in over.adapted.losses(encoded)]
+    answers = over.adapted.answers(encoded, 4)
+    over.adapted.save(tmp_path / "adapter")
+    over.adapted.release()
+    bare = [loss.nats for loss in engine.bare().losses(encoded)]
+    assert sum(losses) < sum(bare)
+    assert engine.bare().parameters == 0
+    again = engine.load(tmp_path / "adapter")
+    assert [loss.nats for loss in again.losses(encoded)] == pytest.approx(losses, abs=1e-5)
+    assert again.answers(encoded, 4) == answers
+    again.release()
+    assert weights_hash(load_tiny("none").model) == before
+
+
+def test_what_it_saves_is_plain_peft(
+    engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
+) -> None:
+    over = trained(engine, spec(4, steps=8, dropout=0.1, targets=("down_proj", "q_proj")), encoded)
+    assert over.adapted is not None
+    losses = [loss.nats for loss in over.adapted.losses(encoded)]
+    over.adapted.save(tmp_path / "adapter")
+    over.adapted.release()
+    base = load_tiny("none")
+    plain = PeftModel.from_pretrained(base.model, str(tmp_path / "adapter"))
+    assert plain.peft_config["default"].target_modules == {"down_proj", "q_proj"}
+    assert plain.peft_config["default"].base_model_name_or_path == base.model.name_or_path
+    assert [loss.nats for loss in completion_losses(base, plain, encoded)] == pytest.approx(losses, abs=1e-5)
+    detach(plain)
+
+
+def test_a_step_may_end_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    def prune(adapted: Adapted, step: StepLoss) -> None:
+        adapted.losses(encoded[:2])
+        if step.step == 3:
+            raise TrialPruned("trailed")
+
+    over = trained(engine, spec(4), encoded, prune)
+    assert isinstance(over.error, TrialPruned)
+    assert over.adapted is None
+
+
+def test_a_loss_that_is_no_number_ends_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    over = trained(engine, spec(4, steps=30, rate=1e30), encoded)
+    assert isinstance(over.error, TrialFailed)
+    assert "diverged" in str(over.error)
+
+
+def test_what_breaks_in_between_is_the_trial_s_error(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    def explode(adapted: Adapted, step: StepLoss) -> None:
+        raise RuntimeError("out of memory")
+
+    assert isinstance(trained(engine, spec(4), encoded, explode).error, RuntimeError)
+
+
+def test_unknown_target_is_the_user_s_mistake(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        trained(engine, spec(4, targets=("nowhere",)), encoded)
+
+
+def test_a_missing_adapter_is_said_to_be_gone(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(TrialFailed, match="gone"):
+        engine.load(tmp_path)
+
+
+def test_a_pass_on_a_batch_leaves_no_trace(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    def histories(on_step: Any) -> list[float]:
+        losses: list[float] = []
+
+        def after(adapted: Adapted, step: StepLoss) -> None:
+            losses.append(step.loss)
+            on_step(adapted)
+
+        over = trained(engine, spec(4, dropout=0.2), encoded, after)
+        assert over.adapted is not None
+        over.adapted.release()
+        return losses
+
+    def probe(adapted: Adapted) -> None:
+        with torch.random.fork_rng():
+            adapted.training_pass(encoded[:3])
+
+    assert histories(probe) == histories(lambda adapted: None)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_engines_agree(load_tiny: Loader, encoded: list[Encoded], spec: Maker, checkpointing: bool) -> None:
+    one = spec(8, steps=12, targets=("q_proj", "up_proj"))
+    one = replace(one, training=replace(one.training, gradient_checkpointing=checkpointing))
+    losses = []
+    for name in ("packed", "trainer"):
+        own: list[float] = []
+        engine, _ = open_engine(name, load_tiny("none"), encoded[:2])
+        over = trained(engine, one, encoded, lambda _, step, own=own: own.append(step.loss))
+        assert over.adapted is not None
+        over.adapted.release()
+        losses.append(own)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_model_that_cannot_be_packed_is_trained_by_the_reference(
+    load_tiny: Loader, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweep.training.packed import engine as packed
+
+    base = load_tiny("none")
+    monkeypatch.setattr(packed, "use_packed_attention", None, raising=False)
+    monkeypatch.setattr(packed.PackedEngine, "_check", lambda *_: (_ for _ in ()).throw(ValueError("it is odd")))
+    found, note = open_engine("packed", base, encoded[:2])
+    assert type(found).__name__ == "TrainerEngine"
+    assert note == "engine=packed cannot train this model (it is odd); engine=trainer does"

@@ -1,0 +1,142 @@
+"""One worker's work with either engine: trials side by side end each in its own way, and are on disk when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.errors import ConfigurationError
+from sweep.paths import Paths
+from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.training.engine import PackBroke
+from sweep.trials import TrialStore
+from sweep.workers.job import Job, Listener
+from sweep.workers.messages import Progress
+from tests.conftest import arm
+
+
+@pytest.fixture(params=["packed", "trainer"])
+def plan(request: pytest.FixtureRequest, made_task: Path) -> StudyPlan:
+    return composed_plan(
+        [
+            "model=tiny",
+            "task=jsonl",
+            f"task.path={made_task}",
+            "task.metric=exact_match",
+            "train.steps=6",
+            "train.batch_size=2",
+            "evaluate.examples=8",
+            "evaluate.general_paragraphs=1",
+            "evaluate.max_new_tokens=4",
+            "executor.threads=1",
+            f"engine={request.param}",
+        ]
+    )
+
+
+@pytest.fixture
+def job(plan: StudyPlan, tmp_path: Path) -> Job:
+    return Job(plan.foundation, Paths(tmp_path / "mlruns"))
+
+
+@pytest.fixture
+def spec(plan: StudyPlan) -> Callable[..., TrialSpec]:
+    def make(identity: str, rank: int = 4, rate: float = 2e-3, **changes: object) -> TrialSpec:
+        made = TrialSpec(identity * 32, "made", Stage.EXPLORE, arm(rank, learning_rate=rate), plan.training, 0)
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def quiet(prune: bool = False) -> Listener:
+    return Listener(lambda message: None, lambda step, loss: prune)
+
+
+def to_the_end(job: Job) -> dict[str, TrialResult]:
+    ended: dict[str, TrialResult] = {}
+    while not job.idle:
+        ended |= {result.spec.identity[0]: result for result in job.advance()}
+    return ended
+
+
+def test_each_ends_in_its_own_way(job: Job, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
+    store = TrialStore(Paths(tmp_path / "mlruns"))
+    heard: list[Progress] = []
+    job.begin(spec("a"), Listener(heard.append, lambda step, loss: False))
+    job.begin(spec("b", rate=1e30), quiet())
+    job.begin(spec("c", report_every=2), quiet(prune=True))
+    job.begin(spec("d", arm=None, stage=Stage.BASE), quiet())
+    ended = to_the_end(job)
+    assert {name: result.status for name, result in ended.items()} == {
+        "a": Status.COMPLETE,
+        "b": Status.FAILED,
+        "c": Status.PRUNED,
+        "d": Status.COMPLETE,
+    }
+    assert "diverged" in str(ended["b"].reason)
+    assert [step.step for step in ended["a"].history] == [1, 2, 3, 4, 5, 6]
+    assert store.find("a" * 32) == ended["a"]
+    assert store.find("b" * 32) is None
+    assert {message.identity[0] for message in heard} == {"a"}
+    assert ended["a"].measures is not None
+    assert ended["d"].measures is not None
+    assert ended["a"].measures.loss < ended["d"].measures.loss
+    assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
+
+
+def test_a_finished_adapter_is_scored_again(job: Job, spec: Callable[..., TrialSpec]) -> None:
+    job.begin(spec("a"), quiet())
+    trained = to_the_end(job)["a"]
+    job.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), quiet())
+    job.begin(spec("g", stage=Stage.FINAL, split=Split.TEST, adapter_of="9" * 32), quiet())
+    ended = to_the_end(job)
+    assert ended["f"].status is Status.COMPLETE
+    assert ended["f"].measures is not None
+    assert trained.measures is not None
+    assert ended["f"].measures.adapter_bytes == trained.measures.adapter_bytes
+    assert ended["f"].measures.trainable_parameters == trained.measures.trainable_parameters
+    assert ended["g"].status is Status.FAILED
+    assert "gone" in str(ended["g"].reason)
+
+
+def test_unknown_target_is_the_user_s_mistake(job: Job, spec: Callable[..., TrialSpec]) -> None:
+    def run() -> None:
+        job.begin(spec("a", arm=replace(arm(), targets=("nowhere",))), quiet())
+        to_the_end(job)
+
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        run()
+
+
+def test_what_breaks_a_pass_is_nobody_s_fault_yet(
+    job: Job, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plan.foundation.engine == "trainer":
+        pytest.skip("one trial at a time")
+
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    job.begin(spec("a"), quiet())
+    monkeypatch.setattr("sweep.training.packed.pack.Pack.accumulate", out_of_memory)
+    job.begin(spec("b"), quiet())
+    with pytest.raises(PackBroke, match="allocate"):
+        job.advance()
+
+
+def test_what_breaks_a_pass_alone_is_its_own(
+    job: Job, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    where = "packed.pack.Pack.accumulate" if plan.foundation.engine == "packed" else "trainer_engine.train"
+    monkeypatch.setattr(f"sweep.training.{where}", out_of_memory)
+    job.begin(spec("a"), quiet())
+    ended = to_the_end(job)
+    assert ended["a"].status is Status.INFEASIBLE
+    assert "out of memory" in str(ended["a"].reason)
