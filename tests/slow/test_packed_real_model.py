@@ -1,0 +1,79 @@
+"""The packed engine on SmolLM2-135M in NF4: what a trial comes to does not depend on its neighbours, nor on the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.data import load_splits
+from sweep.paths import Paths
+from sweep.records import Stage, StepLoss, Training, TrialSpec
+from sweep.training.adapters import adapter_parameters, detach
+from sweep.training.base_model import LoadedBase, load_base
+from sweep.training.encoding import Encoded, Encoder
+from sweep.training.packed.pack import Pack, Slot
+from sweep.training.trainer_engine import train
+from tests.conftest import arm
+
+pytestmark = pytest.mark.slow
+
+STEPS = 30
+ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedBase, list[Encoded]]:
+    paths = Paths(tmp_path_factory.mktemp("mlruns"))
+    foundation = composed_plan(["task=pharma"]).foundation
+    base = load_base(foundation.model, foundation.quant, paths)
+    encoder = Encoder(base.tokenizer, foundation.task.system_prompt)
+    return base, [encoder.encode(example) for example in load_splits(foundation.task, paths).train[:60]]
+
+
+def specs() -> list[TrialSpec]:
+    """Ranks 1 to 64 with other targets, ratios, dropout, rates, schedules, clipping and batch sizes."""
+    plain = Training(STEPS, 2)
+    return [
+        TrialSpec("a", "s", Stage.SINGLE, arm(8), replace(plain, weight_decay=0.05), 1),
+        TrialSpec("b", "s", Stage.SINGLE, arm(1, 4.0, 0.1, learning_rate=1e-2), replace(plain, schedule="cosine"), 2),
+        TrialSpec("c", "s", Stage.SINGLE, arm(64, 1.0, 0.0, ALL, 1e-3), replace(plain, max_grad_norm=0.1), 3),
+        TrialSpec("d", "s", Stage.SINGLE, arm(16, targets=("down_proj", "o_proj")), replace(plain, batch_size=3), 1),
+    ]
+
+
+def losses_of(pack: Pack, asked: list[TrialSpec], examples: list[Encoded]) -> tuple[list[Slot], dict[str, list[float]]]:
+    slots = [pack.add(spec, examples) for spec in asked]
+    losses: dict[str, list[float]] = {spec.identity: [] for spec in asked}
+
+    def then(slot: Slot, step: StepLoss) -> None:
+        losses[slot.spec.identity].append(step.loss)
+
+    while any(slot.open for slot in slots):
+        pack.step(then)
+    for slot in slots:
+        assert slot.ended is None
+        pack.remove(slot)
+    return slots, losses
+
+
+def test_packed_alone_and_trainer_agree_at_every_step(loaded: tuple[LoadedBase, list[Encoded]]) -> None:
+    base, examples = loaded
+    pack = Pack(base)
+    slots, together = losses_of(pack, specs(), examples)
+    for number in (1, 2):
+        (alone,), own = losses_of(pack, [specs()[number]], examples)
+        name = specs()[number].identity
+        assert len(own[name]) == STEPS
+        assert together[name] == pytest.approx(own[name], abs=1e-4)
+        for one, other in zip(slots[number].adapter.vectors, alone.adapter.vectors, strict=True):
+            assert float((one - other).detach().abs().max()) < 1e-3
+    history: list[float] = []
+    adapted = train(base, specs()[0], examples, lambda model, step: history.append(step.loss))
+    theirs = {name.replace(".default", ""): weight.detach().clone() for name, weight in adapter_parameters(adapted)}
+    detach(adapted)
+    assert together["a"] == pytest.approx(history, abs=1e-4)
+    assert history[-1] < history[0] / 2
+    for name, matrix in slots[0].adapter.matrices():
+        assert float((matrix - theirs[name]).detach().abs().max()) < 1e-3, name
