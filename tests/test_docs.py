@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.verdict_calibration import document
 from sweep.config.app import composed_plan
 from sweep.config.groups import groups
 from sweep.config.overrides import known_keys
@@ -104,3 +106,10 @@ def test_the_transcript_is_there() -> None:
     assert re.search(r"^status: (certified|provisional|undecided)\.", transcript, re.MULTILINE)
     assert "ranks, on certify" in transcript
     assert "peak" in transcript
+
+
+def test_calibration_figures_are_those_of_the_last_run() -> None:
+    results = json.loads(document.RESULTS.read_text())
+    page = document.PAGE.read_text()
+    assert page.count("<!-- calibration: ") == len(document.blocks(results))
+    assert document.written(page, document.blocks(results)) == page, "python -m benchmarks.verdict_calibration.document"

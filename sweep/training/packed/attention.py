@@ -25,6 +25,9 @@ NAME = "goldilocks_packed"
 _SHORT = 512
 """Keys of the longest sequence up to which a CPU attends by plain products; their scores are all in memory at once."""
 
+_UNKNOWN = ("softcap", "s_aux", "position_bias")
+"""What some models ask of their attention and is not done here."""
+
 _laid_out: list[Layout] = []
 """The layout of the pass that is going on, last. No context variable: CUDA's backward pass runs in threads of its own."""
 
@@ -72,17 +75,22 @@ def _attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
         )
     layout = _laid_out[-1]
+    odd = [name for name in _UNKNOWN if named.get(name) is not None]
+    if odd:
+        raise ValueError(f"its attention takes {', '.join(odd)}")
+    window = named.get("sliding_window")
+    mask = layout.mask if window is None else layout.within(int(window))
     heads, size = query.shape[1], value.shape[-1]
     queries = _by_sequence(query, layout.queries)
     keys, values = _by_sequence(key, layout.keys), _by_sequence(value, layout.keys)
     if query.device.type == "cpu" and not dropout and keys.shape[2] <= _SHORT:
-        attended = _attend_short(queries, keys, values, layout.mask, scaling or query.shape[-1] ** -0.5)
+        attended = _attend_short(queries, keys, values, mask, scaling or query.shape[-1] ** -0.5)
     else:
         attended = functional.scaled_dot_product_attention(
             queries,
             repeat_kv(keys, heads // key.shape[1]),
             repeat_kv(values, heads // value.shape[1]),
-            attn_mask=layout.mask,
+            attn_mask=mask,
             dropout_p=dropout,
             scale=scaling,
         )

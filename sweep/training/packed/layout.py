@@ -45,6 +45,11 @@ class Layout:
     labels: torch.Tensor
     completions: tuple[int, ...]
 
+    def within(self, window: int) -> torch.Tensor:
+        """The mask of a model whose tokens see only the last `window` positions, their own included."""
+        behind = self.positions[self.queries][:, None, :, None] - self.positions[self.keys][:, None, None, :]
+        return self.mask & (behind < window)
+
     def to(self, device: torch.device) -> Layout:
         """The same on a device."""
         if device.type == "cpu":

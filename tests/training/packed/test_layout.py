@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from sweep.records import TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
+from sweep.training.engines import open_engine
+from sweep.training.forward import completion_losses
 from sweep.training.packed.layout import lay_out, shared_prompt
 from sweep.training.packed.pack import Pack, Taking
 from tasks import Example
@@ -107,3 +110,38 @@ def test_sharing_the_instruction_changes_no_gradient(
     together, alone = gradients([batch]), gradients([[example] for example in batch])
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["MistralForCausalLM", "Qwen2ForCausalLM", "Gemma2ForCausalLM", "GPTNeoXForCausalLM"])
+def test_other_models_are_packed_rightly_or_not_at_all(kind: str, load_tiny: Callable[[str], LoadedBase]) -> None:
+    """Built here with few, small layers; windows are shorter than the examples."""
+    import transformers
+
+    tiny = load_tiny("none")
+    model_class = getattr(transformers, kind)
+    config = model_class.config_class(
+        vocab_size=100,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=64,
+        sliding_window=4,
+    )
+    torch.manual_seed(0)
+    model = model_class(config).requires_grad_(False).eval()
+    names = tuple(
+        name for name, module in model.named_modules() if type(module) is torch.nn.Linear and "head" not in name
+    )
+    base = replace(tiny, model=model, linear_modules=names)
+    rows = [item((5, 6, 7, 8, 9, number), (11, 12, number)) for number in range(20, 24)]
+    engine, note = open_engine("packed", base, rows)
+    if kind == "Gemma2ForCausalLM":
+        assert note is not None
+        assert "softcap" in note
+        return
+    assert note is None
+    packed = [loss.nats for loss in engine.bare().losses(rows)]
+    assert packed == pytest.approx([loss.nats for loss in completion_losses(base, model, rows)], abs=1e-4)

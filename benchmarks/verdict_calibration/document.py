@@ -1,0 +1,110 @@
+"""Writes the figures of results.json into docs/verdict.md, between the marks that stand there.
+
+    python -m benchmarks.verdict_calibration.document
+
+A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; what stands between is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.verdict_calibration import tables
+
+RESULTS = Path(__file__).parent / "results" / "results.json"
+PAGE = Path(__file__).parents[2] / "docs" / "verdict.md"
+SHOWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.3, 3.0)
+
+Row = Mapping[str, Any]
+
+
+def rows_of(results: Mapping[str, Any]) -> list[Row]:
+    """A row for each setting and number of seeds, as `tables` takes them."""
+    kinds = [", ".join(map(str, look)) for look in results["looks"]]
+    return [
+        {key: value[place] if isinstance(value, list) else value for key, value in line.items()}
+        | {"seeds": kind, "studies": results["studies"]}
+        for line in results["calibration"]
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def blocks(results: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each block by name."""
+    rows = rows_of(results)
+    promised = [row for row in rows if not row["stress"]]
+    worst = max(promised, key=lambda row: float(row["false_certified"]))
+    return {
+        "run": (
+            f"{results['studies']:,} simulated studies in each of {len(results['calibration'])} settings, judged by the shipped "
+            f"code ({results['seconds']} s on one core)."
+        ),
+        "worst": tables.worst_by_group(promised, "false_certified"),
+        "largest": (
+            f"The largest rate of all {len(promised)} is {tables.percent(worst['false_certified'])} ({worst['world']}, "
+            f"{worst['seeds']} seeds)."
+        ),
+        "inferior": (
+            f"Good ranks called inferior: at most {_most(promised, 'false_inferior_up')} going up, "
+            f"{_most(promised, 'false_inferior_down')} going down. The bracket held the smallest good rank in at least "
+            f"{tables.percent(min(row['covered'] for row in promised))} of the studies of every setting that is promised (90 % is "
+            "what is promised)."
+        ),
+        "stress": _stress(rows),
+        "power": _power(results["power"]),
+        "reach": tables.reach(results["reach"]),
+    }
+
+
+def _most(rows: Sequence[Row], rate: str) -> str:
+    return tables.percent(max(row[rate] for row in rows))
+
+
+def _stress(rows: Sequence[Row]) -> str:
+    worlds = dict.fromkeys(row["world"] for row in rows if row["stress"])
+    return tables.table(
+        ["outside what is promised", "wrongly certified, worst number of seeds"],
+        [[world, _most([row for row in rows if row["world"] == world], "false_certified")] for world in worlds],
+    )
+
+
+def _power(rows: Sequence[Row]) -> str:
+    kinds = list(dict.fromkeys(row["seeds"] for row in rows))
+    found = {(row["difference"], row["seeds"]): row for row in rows}
+    body = [
+        [difference, *(f"{_two(found, difference, kind)}" for kind in kinds)]
+        for difference in SHOWN
+        if (difference, kinds[0]) in found
+    ]
+    return tables.table(["difference, in margins", *(f"{kind} seeds" for kind in kinds)], body)
+
+
+def _two(found: Mapping[tuple[float, str], Row], difference: float, kind: str) -> str:
+    row = found[difference, kind]
+    return f"{row['certified']:.2f} / {row['inferior']:.2f}"
+
+
+def written(page: str, texts: Mapping[str, str]) -> str:
+    """The page with its blocks replaced.
+
+    Raises:
+        KeyError: the page has a block that there is no text for.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        return f"<!-- calibration: {found[1]} -->\n{texts[found[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- calibration: (\w+) -->\n.*?<!-- end -->", block, page, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Rewrites the page."""
+    PAGE.write_text(written(PAGE.read_text(), blocks(json.loads(RESULTS.read_text()))))
+
+
+if __name__ == "__main__":
+    main()
