@@ -81,7 +81,7 @@ def greedy_answers(
     `max_new_tokens` tokens.
     """
     answers: dict[int, str] = {}
-    stops = _stop_tokens(base, model, encoded)
+    stops = stop_tokens(base, model, encoded)
     # answers of about equal length together: a batch is decoded until its longest answer ends
     together = sorted(
         range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt))
@@ -107,13 +107,19 @@ def greedy_answers(
             fresh = output[:, inputs["input_ids"].shape[1] :].tolist()
             for index, ids in zip(indices, fresh, strict=True):
                 cut = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-                answers[index] = str(base.tokenizer.decode(ids[:cut], skip_special_tokens=True)).strip()
+                answers[index] = as_text(base, ids[:cut])
             if on_progress:
                 on_progress(len(answers))
     return [answers[index] for index in range(len(encoded))]
 
 
-def _stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> list[int]:
+def as_text(base: LoadedBase, ids: Sequence[int]) -> str:
+    """An answer's tokens as text."""
+    return str(base.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+def stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> list[int]:
+    """The tokens that end an answer."""
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     stops = {own} if isinstance(own, int) else set(own or ())
     stops.add(base.tokenizer.eos_token_id)

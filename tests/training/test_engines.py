@@ -18,7 +18,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, Engine, Trained
 from sweep.training.engines import open_engine
-from sweep.training.forward import completion_losses
+from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.quantization import weights_hash
 
 Loader = Callable[[str], LoadedBase]
@@ -75,6 +75,7 @@ def test_what_it_saves_is_plain_peft(
     over = trained(engine, spec(4, steps=8, dropout=0.1, targets=("down_proj", "q_proj")), encoded)
     assert over.adapted is not None
     losses = [loss.nats for loss in over.adapted.losses(encoded)]
+    answers = over.adapted.answers(encoded, 12)
     over.adapted.save(tmp_path / "adapter")
     over.adapted.release()
     base = load_tiny("none")
@@ -82,6 +83,7 @@ def test_what_it_saves_is_plain_peft(
     assert plain.peft_config["default"].target_modules == {"down_proj", "q_proj"}
     assert plain.peft_config["default"].base_model_name_or_path == base.model.name_or_path
     assert [loss.nats for loss in completion_losses(base, plain, encoded)] == pytest.approx(losses, abs=1e-5)
+    assert greedy_answers(base, plain, encoded, 12) == answers
     detach(plain)
 
 

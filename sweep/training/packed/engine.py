@@ -12,11 +12,11 @@ from sweep.records import StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
-from sweep.training.forward import CompletionLoss, completion_losses, greedy_answers
+from sweep.training.forward import CompletionLoss, completion_losses
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
+from sweep.training.packed.answering import packed_answers
 from sweep.training.packed.pack import Pack, Slot, Taking
 from sweep.training.packed.scoring import packed_losses
-from sweep.training.packed.slots import Share
 
 SAME = 1e-3
 """Nats by which a completion's loss may differ between a packed pass and a plain one in fp32; in bf16 a hundred times this."""
@@ -138,8 +138,7 @@ class SlotAdapted:
         self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
     ) -> list[str]:
         """The model's own answers, decoded greedily."""
-        with self._pack.adapters.worn([Share(self.adapter, 1)]):
-            return greedy_answers(self._base, self._base.model, encoded, max_new_tokens, on_progress=on_progress)
+        return packed_answers(self._base, self._pack, self.adapter, encoded, max_new_tokens, on_progress)
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
         """Forward and backward on a batch, as a training step does it; leaves no gradient."""

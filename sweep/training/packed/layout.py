@@ -25,7 +25,8 @@ class Layout:
         slot_tokens: how many tokens each slot has, in order; their sum is `tokens`.
         slot_examples: how many examples each slot has, in order.
         queries: tokens by sequence, shape (sequences, longest query); short ones are filled up with a token of their own.
-        keys: the tokens that a sequence attends to, shape (sequences, longest key), filled up likewise.
+        keys: the tokens that a sequence attends to, in order, shape (sequences, longest key), filled up likewise. With a cache
+            they are places in it.
         mask: which key each query sees, bool, shape (sequences, 1, longest query, longest key).
         places: where each token is in `queries`, flattened, shape (tokens,).
         kept: the tokens whose logits predict a completion's token, shape (predictions,), example by example.
@@ -47,8 +48,9 @@ class Layout:
 
     def within(self, window: int) -> torch.Tensor:
         """The mask of a model whose tokens see only the last `window` positions, their own included."""
-        behind = self.positions[self.queries][:, None, :, None] - self.positions[self.keys][:, None, None, :]
-        return self.mask & (behind < window)
+        # a sequence's keys are in order, so that each one's column is its position
+        column = torch.arange(self.keys.shape[1], device=self.keys.device)
+        return self.mask & (self.positions[self.queries][:, None, :, None] - column < window)
 
     def to(self, device: torch.device) -> Layout:
         """The same on a device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
-from transformers import get_scheduler
+from transformers import Cache, get_scheduler
 
 from sweep.errors import TrialEnded, TrialFailed
 from sweep.records import StepLoss, TrialSpec
@@ -94,6 +95,8 @@ class Pack:
         self.shapes = linear_shapes(base)
         self.adapters = SlotAdapters(base.model, tuple(self.shapes))
         self.slots: list[Slot] = []
+        # renamed in transformers 5.23
+        self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
 
     def add(self, spec: TrialSpec, examples: Sequence[Encoded]) -> Slot:
         """Gives a trial a slot; it takes part from the next step on.
@@ -136,8 +139,11 @@ class Pack:
                 slot.ended = ended
 
     @contextmanager
-    def passing(self, layout: Layout, shares: Sequence[Share]) -> Iterator[torch.Tensor]:
+    def passing(self, layout: Layout, shares: Sequence[Share], cache: Cache | None = None) -> Iterator[torch.Tensor]:
         """A pass over the base, within which its backward pass must take place too.
+
+        Args:
+            cache: keys and values of earlier rows, to which those of this one are added; `layout.keys` are places in it.
 
         Yields the logits of each prediction, shape (predictions, vocabulary), in fp32. The output head sees no other token.
         """
@@ -146,7 +152,8 @@ class Pack:
                 input_ids=layout.ids[None],
                 position_ids=layout.positions[None],
                 logits_to_keep=layout.kept,
-                use_cache=False,
+                use_cache=cache is not None,
+                **({self._cache_name: cache} if cache is not None else {}),
             )
             yield output.logits[0].float()
 
