@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
-KINDS = ("2", "3", "5", "8", "3, 5, 8", "5, 8")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -17,13 +16,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def worst_by_group(rows: Sequence[Row], rate: str) -> str:
     """The largest rate of any world of a group, by seeds."""
-    groups = dict.fromkeys(row["group"] for row in rows)
+    groups, kinds = (list(dict.fromkeys(row[key] for row in rows)) for key in ("group", "seeds"))
     body = []
     for group in groups:
         mine = [row for row in rows if row["group"] == group]
-        worst = [max(row[rate] for row in mine if row["seeds"] == kind) for kind in KINDS]
+        worst = [max(row[rate] for row in mine if row["seeds"] == kind) for kind in kinds]
         body.append([group, len({row["world"] for row in mine}), *(percent(value) for value in worst)])
-    return table(["group", "settings", *(f"{kind} seeds" for kind in KINDS)], body)
+    return table(["group", "settings", *(f"{kind} seeds" for kind in kinds)], body)
 
 
 def summary(rows: Sequence[Row], alpha: float) -> list[Row]:
@@ -36,10 +35,11 @@ def summary(rows: Sequence[Row], alpha: float) -> list[Row]:
 def reach(rows: Sequence[Row]) -> str:
     """What is found with how many seeds, by the margin in standard deviations of a seed."""
     body = []
+    kinds = list(dict.fromkeys(row["seeds"] for row in rows))
     for ratio in dict.fromkeys(row["margin_in_sd"] for row in rows):
         mine = {row["seeds"]: row for row in rows if row["margin_in_sd"] == ratio}
-        body.append([ratio, *(f"{share(mine[kind]['certifies'])} / {share(mine[kind]['excludes'])}" for kind in KINDS)])
-    return table(["margin / seed sd", *(f"{kind} seeds" for kind in KINDS)], body)
+        body.append([ratio, *(f"{share(mine[kind]['certifies'])} / {share(mine[kind]['excludes'])}" for kind in kinds)])
+    return table(["margin / seed sd", *(f"{kind} seeds" for kind in kinds)], body)
 
 
 def plain(rows: Sequence[Row]) -> str:
