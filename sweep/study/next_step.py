@@ -113,7 +113,8 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     left = wanted - len(certification.tuning)
     if left > 0:
         ranks = untuned if certification.rates else plan.declaration.ladder
-        at_once = min(left, plan.parallel, max(1, plan.rate_trials // 2))  # the second half learns from the first
+        # the second half learns from the first, as long as no worker is without work for it
+        at_once = min(left, plan.parallel, max(plan.workers, plan.rate_trials // 2))
         return TuneRates(tuple(next_rates(points, ranks, usual, lowest, highest, at_once)))
     model = RateModel(points, usual, lowest, highest)
     choices = []
