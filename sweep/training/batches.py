@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sweep.records import Training
 from sweep.training.encoding import Encoded
 
 IGNORED = -100
@@ -27,6 +28,12 @@ def training_order(examples: int, needed: int, seed: int) -> list[int]:
         generator.shuffle(epoch)
         order.extend(epoch)
     return order[:needed]
+
+
+def training_examples(examples: Sequence[Encoded], training: Training, seed: int) -> list[Encoded]:
+    """The examples in the order of training, one entry for each time an example is used."""
+    needed = training.steps * training.batch_size * training.gradient_accumulation
+    return [examples[index] for index in training_order(len(examples), needed, seed)]
 
 
 def by_length(encoded: Sequence[Encoded], size: int) -> Iterator[list[int]]:

@@ -17,7 +17,7 @@ from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import training_order
+from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, Trained
 from sweep.training.gradient_check import GradientCheck
@@ -85,12 +85,9 @@ def train(
     check_trainable_format(base.model)
     set_seed(spec.seed)
     adapted = attach(base.model, spec.arm, spec.seed)
-    recipe = spec.training
-    per_step = recipe.batch_size * recipe.gradient_accumulation
-    order = training_order(len(examples), recipe.steps * per_step, spec.seed)
     watch = _Watch(on_step)
     try:
-        _fit(base, adapted, spec, [examples[index] for index in order], watch)
+        _fit(base, adapted, spec, training_examples(examples, spec.training, spec.seed), watch)
         watch.check.finish()
     except Exception:
         detach(adapted)

@@ -34,7 +34,7 @@ from sweep.records import (
 from sweep.training import memory
 from sweep.training.adapters import weight_bytes
 from sweep.training.base_model import load_base
-from sweep.training.batches import training_order
+from sweep.training.batches import training_examples
 from sweep.training.device import device_name, versions
 from sweep.training.encoding import Encoded, EncodedSplit, Encoder
 from sweep.training.engine import Adapted, OnStep, Trained
@@ -293,10 +293,7 @@ class Job:
         """The training examples in the order in which the trial uses them."""
         if spec.arm is None or spec.adapter_of is not None:
             return []
-        recipe = spec.training
-        needed = recipe.steps * recipe.batch_size * recipe.gradient_accumulation
-        examples = self._train.examples
-        return [examples[index] for index in training_order(len(examples), needed, spec.seed)]
+        return training_examples(self._train.examples, spec.training, spec.seed)
 
     def _longest_batch(self, spec: TrialSpec) -> Sequence[Encoded]:
         return longest_batch(self._ordered(spec), spec.training.batch_size)

@@ -18,7 +18,7 @@ from transformers import Cache, get_scheduler
 from sweep.errors import TrialEnded, TrialFailed
 from sweep.records import StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import training_order
+from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.packed.adapter import SlotAdapter
@@ -114,9 +114,7 @@ class Pack:
         schedule = get_scheduler(
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps
         )
-        needed = recipe.steps * recipe.batch_size * recipe.gradient_accumulation
-        ordered = [examples[index] for index in training_order(len(examples), needed, spec.seed)]
-        slot = Slot(spec, adapter, ordered, optimizer, schedule)
+        slot = Slot(spec, adapter, training_examples(examples, recipe, spec.seed), optimizer, schedule)
         self.slots.append(slot)
         return slot
 
