@@ -78,6 +78,9 @@ _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
 METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)
 """The names that `score_example` and `score_all` know."""
 
+LABEL_METRICS = ("accuracy", "macro_f1")
+"""Metrics whose answers are names of classes."""
+
 
 def score_example(metric: str, predicted: str, expected: str, label: str | None = None) -> float:
     """Score one generated text, in [0, 1].

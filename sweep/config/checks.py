@@ -18,6 +18,7 @@ from tasks.metrics import METRICS
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
+ANSWERS = ("auto", "generate", "likelihood", "none")
 MARGINS = ("gain", "loss", "metric")
 
 
@@ -46,6 +47,7 @@ def _choices(keys: SweepKeys) -> Iterator[str]:
         ("executor.name", keys.executor.name, ("local",)),
         ("search.sampler", keys.search.sampler, SAMPLERS),
         ("search.pruner", keys.search.pruner, PRUNERS),
+        ("evaluate.answers", keys.evaluate.answers, ANSWERS),
         ("train.schedule", keys.train.schedule, SCHEDULES),
         ("certify.margin_of", keys.certify.margin_of, MARGINS),
     ):
@@ -184,6 +186,8 @@ def _data(keys: SweepKeys) -> Iterator[str]:
         yield "model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER"
     if keys.task.kind == "jsonl" and not keys.task.path:
         yield "task.path: a value is needed; write task.path=FOLDER"
+    if keys.evaluate.answers == "none" and keys.certify.enabled and keys.certify.margin_of == "metric":
+        yield "evaluate.answers=none: a margin in points of the task metric (certify.margin_of=metric) needs answers"
     if keys.task.kind == "hub" and not keys.task.dataset:
         yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
 

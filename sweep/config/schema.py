@@ -116,6 +116,7 @@ class EvaluateKeys:
     test_examples: int = 200
     max_new_tokens: int | None = None
     general_paragraphs: int = 8
+    answers: str = "auto"
 
 
 @dataclass

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sweep.evaluation.scores import mean_loss
+from collections.abc import Sequence
+
+from sweep.errors import TrialFailed
+from sweep.evaluation.scores import loss_or_failure
 from sweep.training.encoding import Encoder
-from sweep.training.engine import Adapted
+from sweep.training.engine import Adapted, Engine
 from tasks import general
 
 
@@ -15,6 +18,8 @@ class GeneralProse:
         encoded = [encoder.prose(text) for text in general.load()[:paragraphs]]
         self._paragraphs = [item for item in encoded if len(item) <= longest]
 
-    def loss(self, adapted: Adapted) -> float | None:
-        """Nats a token on the prose; None if there is none."""
-        return mean_loss(adapted.losses(self._paragraphs)) if self._paragraphs else None
+    def losses(self, engine: Engine, adapted: Sequence[Adapted]) -> list[float | TrialFailed | None]:
+        """Nats a token on the prose under each adapter; None if there is no prose, `TrialFailed` if it is not a number."""
+        if not self._paragraphs:
+            return [None] * len(adapted)
+        return [loss_or_failure(scores.losses) for scores in engine.score(adapted, self._paragraphs, None)]

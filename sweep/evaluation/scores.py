@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sweep.errors import TrialFailed
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted
-from sweep.training.forward import CompletionLoss
+from sweep.training.engine import Adapted, Engine
+from sweep.training.scored import AnswerRule, CompletionLoss, Scores
 from tasks.metrics import score_all, score_example
 
 OnProgress = Callable[[str, int, int], None]
@@ -56,40 +56,41 @@ class Evaluation:
 
 
 def evaluate(
-    adapted: Adapted,
+    engine: Engine,
+    adapted: Sequence[Adapted],
     encoded: Sequence[Encoded],
-    metric: str | None,
-    max_new_tokens: int | None,
+    metric: str,
+    rule: AnswerRule | None,
     on_progress: OnProgress,
-) -> Evaluation:
-    """Scores the examples: loss of the expected completion, then a greedy answer and the task metric.
+) -> list[Evaluation | TrialFailed]:
+    """Scores the examples under each adapter: loss of the expected completion, then an answer and the task metric.
 
     Args:
-        metric: the task metric, or None to measure losses only.
+        rule: how answers come about, or None to measure losses only.
 
-    Raises:
-        TrialFailed: a loss is not a number.
+    Returns, in the order of `adapted`, what each came to; a `TrialFailed` where a loss is not a number.
     """
     total = len(encoded)
-    started = time.perf_counter()
-    losses = adapted.losses(encoded, lambda done: on_progress("score", done, total))
-    loss = mean_loss(losses)
-    scored = time.perf_counter()
-    if metric is None:
-        silent = tuple(_example_score(item, part, None, None) for item, part in zip(encoded, losses, strict=True))
-        return Evaluation(silent, loss, {}, {"score": scored - started})
-    longest = max_new_tokens or max(len(item.completion) for item in encoded)
-    answers = _answers(adapted, encoded, losses, longest, lambda done: on_progress("answer", done, total))
-    answered = time.perf_counter()
-    scores = tuple(
-        _example_score(item, part, answer, metric) for item, part, answer in zip(encoded, losses, answers, strict=True)
-    )
+    found = engine.score(adapted, encoded, rule, lambda phase, done: on_progress(phase, done, total))
+    return [_evaluation(encoded, scores, metric) for scores in found]
+
+
+def _evaluation(encoded: Sequence[Encoded], scores: Scores, metric: str) -> Evaluation | TrialFailed:
+    loss = loss_or_failure(scores.losses)
+    if isinstance(loss, TrialFailed):
+        return loss
+    answers = scores.answers
+    told = [None] * len(encoded) if answers is None else answers
+    rows = zip(encoded, scores.losses, told, strict=True)
     return Evaluation(
-        scores, loss, _metrics(metric, encoded, answers), {"score": scored - started, "answer": answered - scored}
+        tuple(_example_score(item, part, answer, metric) for item, part, answer in rows),
+        loss,
+        {} if answers is None else _metrics(metric, encoded, answers),
+        scores.seconds,
     )
 
 
-def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metric: str | None) -> ExampleScore:
+def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metric: str) -> ExampleScore:
     example = item.example
     return ExampleScore(
         key=example.key,
@@ -99,36 +100,8 @@ def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metr
         answer=answer,
         nats=part.nats,
         tokens=part.tokens,
-        score=None
-        if answer is None or metric is None
-        else score_example(metric, answer, example.completion, example.label),
+        score=None if answer is None else score_example(metric, answer, example.completion, example.label),
     )
-
-
-def _answers(
-    adapted: Adapted,
-    encoded: Sequence[Encoded],
-    losses: Sequence[CompletionLoss],
-    longest: int,
-    on_progress: Callable[[int], None],
-) -> list[str]:
-    """The model's answers. Where scoring has shown that greedy decoding gives the expected completion, it is not decoded
-    once more; the answer is the same.
-    """
-    known = {
-        index: item.example.completion.strip()
-        for index, (item, loss) in enumerate(zip(encoded, losses, strict=True))
-        if loss.would_be_answered and len(item.completion) <= longest
-    }
-    open_ones = [index for index in range(len(encoded)) if index not in known]
-    on_progress(len(known))
-    decoded = adapted.answers(
-        [encoded[index] for index in open_ones],
-        longest,
-        on_progress=lambda done: on_progress(len(known) + done),
-    )
-    known.update(zip(open_ones, decoded, strict=True))
-    return [known[index] for index in range(len(encoded))]
 
 
 def mean_loss(losses: Sequence[CompletionLoss]) -> float:
@@ -137,10 +110,16 @@ def mean_loss(losses: Sequence[CompletionLoss]) -> float:
     Raises:
         TrialFailed: the loss is not a number.
     """
-    loss = sum(part.nats for part in losses) / sum(part.tokens for part in losses)
-    if loss != loss or loss in (float("inf"), float("-inf")):
-        raise TrialFailed(f"diverged: the loss after training was {loss}")
+    loss = loss_or_failure(losses)
+    if isinstance(loss, TrialFailed):
+        raise loss
     return loss
+
+
+def loss_or_failure(losses: Sequence[CompletionLoss]) -> float | TrialFailed:
+    """As `mean_loss`, with the failure returned: among adapters that are scored together it is one's own."""
+    loss = sum(part.nats for part in losses) / sum(part.tokens for part in losses)
+    return loss if math.isfinite(loss) else TrialFailed(f"diverged: the loss after training was {loss}")
 
 
 def write_scores(scores: Sequence[ExampleScore], file: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from sweep.records import Arm, Foundation, Split, StudyPlan, Training, examples_of, to_json
+from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
 """Raised whenever the code changes what a trial's result would be."""
@@ -87,6 +88,10 @@ def _scoring(foundation: Foundation, split: Split, answers: bool) -> dict[str, A
     }
     if answers:
         scoring |= {"metric": task.metric, "max_new_tokens": foundation.scoring.max_new_tokens}
+        # that answers are decoded goes without saying
+        decoded = ("generate",) if task.metric in LABEL_METRICS else ("generate", "auto")
+        if foundation.scoring.answers not in decoded:
+            scoring["answers"] = foundation.scoring.answers
     return scoring
 
 

@@ -88,6 +88,7 @@ class Scoring:
         report_examples: so many of them for a report to the pruner.
         max_new_tokens: tokens an answer may have, or None for as many as the longest expected completion has.
         general_paragraphs: paragraphs of general prose for measuring forgetting; 0 for none.
+        answers: `auto` (the likeliest label for tasks of few labels, else decoded), `generate`, `likelihood` or `none`.
     """
 
     examples: int = 128
@@ -96,6 +97,7 @@ class Scoring:
     report_examples: int = 32
     max_new_tokens: int | None = None
     general_paragraphs: int = 8
+    answers: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

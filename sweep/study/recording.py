@@ -33,13 +33,13 @@ def summary(record: StudyRecord) -> Mapping[str, float]:
         found[f"trials/{trial.result.status.value}"] += 1
     found["trials/interrupted"] = float(record.interrupted)
     best = record.best()
-    if best is not None and best.result.measures is not None:
-        found["best/loss"] = loss_of(best.result)
+    if best is not None:
         found["best/rank"] = float(best.result.spec.rank)
-        found[f"best/{record.metric}"] = best.result.measures.metrics[record.metric]
-    if record.base is not None and record.base.result.measures is not None:
-        found["base/loss"] = loss_of(record.base.result)
-        found[f"base/{record.metric}"] = record.base.result.measures.metrics[record.metric]
+    for name, one in (("best", best), ("base", record.base)):
+        if one is not None and one.result.measures is not None:
+            found[f"{name}/loss"] = loss_of(one.result)
+            if record.metric in one.result.measures.metrics:
+                found[f"{name}/{record.metric}"] = one.result.measures.metrics[record.metric]
     return found
 
 

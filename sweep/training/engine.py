@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sweep.records import StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
-from sweep.training.forward import CompletionLoss
+from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 
 class Adapted(Protocol):
@@ -31,11 +31,6 @@ class Adapted(Protocol):
         Args:
             on_progress: told how many examples are done.
         """
-
-    def answers(
-        self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
-    ) -> list[str]:
-        """The model's own answers, decoded greedily."""
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
         """Forward and backward on a batch, as a training step does it; leaves no gradient."""
@@ -83,6 +78,20 @@ class Engine(Protocol):
 
         Raises:
             TrialFailed: the folder holds no adapter in safetensors.
+        """
+
+    def score(
+        self,
+        adapted: Sequence[Adapted],
+        encoded: Sequence[Encoded],
+        rule: AnswerRule | None,
+        on_progress: OnScored | None = None,
+    ) -> list[Scores]:
+        """Losses and, by a rule, answers of several adapters, in shared passes where the engine can.
+
+        Args:
+            adapted: this engine's own, at least one.
+            rule: how answers come about, or None to ask for none.
         """
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:

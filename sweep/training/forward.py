@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,25 +13,10 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import IGNORED, by_length
 from sweep.training.encoding import Encoded
 from sweep.training.quantization import evaluating
+from sweep.training.scored import AnswerRule, CompletionLoss, is_most_likely, most_likely
 
 SCORE_TOKENS = 4096
 """About so many tokens go through the model at once when scoring: enough to be efficient, little memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionLoss:
-    """The loss of one completion.
-
-    Attributes:
-        nats: sum of the negative log-likelihoods of its tokens.
-        tokens: how many tokens it has.
-        would_be_answered: whether each of its tokens is the most likely one after those before it, so that decoding
-            greedily would give exactly this completion.
-    """
-
-    nats: float
-    tokens: int
-    would_be_answered: bool = False
 
 
 def completion_losses(
@@ -125,3 +110,56 @@ def stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> lis
     stops.add(base.tokenizer.eos_token_id)
     stops.update(item.completion[-1] for item in encoded[:1])
     return sorted(token for token in stops if token is not None)
+
+
+def plain_answers(
+    base: LoadedBase,
+    model: Any,
+    encoded: Sequence[Encoded],
+    losses: Sequence[CompletionLoss],
+    rule: AnswerRule,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[str]:
+    """The model's answers, decoded or chosen from labels; `losses` spare those that are known from them.
+
+    Args:
+        losses: see `completion_losses`, of the same examples.
+    """
+    known = {
+        index: item.example.completion.strip()
+        for index, (item, loss) in enumerate(zip(encoded, losses, strict=True))
+        if is_known(item, loss, rule)
+    }
+    asked = [index for index in range(len(encoded)) if index not in known]
+    if on_progress:
+        on_progress(len(known))
+    examples = [encoded[index] for index in asked]
+
+    def done(count: int) -> None:
+        if on_progress:
+            on_progress(len(known) + count)
+
+    if rule.labels:
+        answers = _likeliest_labels(base, model, examples, rule)
+        done(len(examples))
+    else:
+        answers = greedy_answers(base, model, examples, rule.max_new_tokens, on_progress=done)
+    known.update(zip(asked, answers, strict=True))
+    return [known[index] for index in range(len(encoded))]
+
+
+def is_known(item: Encoded, loss: CompletionLoss, rule: AnswerRule) -> bool:
+    """Whether scoring has shown that the answer is the expected completion."""
+    if rule.labels:
+        return is_most_likely(item, loss, rule.labels)
+    return loss.would_be_answered and len(item.completion) <= rule.max_new_tokens
+
+
+def _likeliest_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded], rule: AnswerRule) -> list[str]:
+    every = [replace(item, completion=label.ids) for item in encoded for label in rule.labels]
+    losses = completion_losses(base, model, every)
+    count = len(rule.labels)
+    return [
+        most_likely(rule.labels, [loss.nats for loss in losses[start : start + count]])
+        for start in range(0, len(losses), count)
+    ]

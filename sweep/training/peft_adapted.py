@@ -11,7 +11,8 @@ import torch
 from sweep.training.adapters import adapter_parameters, detach, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.forward import CompletionLoss, completion_losses, greedy_answers
+from sweep.training.forward import completion_losses, plain_answers
+from sweep.training.scored import AnswerRule, CompletionLoss
 
 
 class PeftAdapted:
@@ -39,10 +40,14 @@ class PeftAdapted:
         return completion_losses(self._base, self.model, encoded, on_progress)
 
     def answers(
-        self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
+        self,
+        encoded: Sequence[Encoded],
+        losses: Sequence[CompletionLoss],
+        rule: AnswerRule,
+        on_progress: Callable[[int], None] | None = None,
     ) -> list[str]:
-        """The model's own answers, decoded greedily."""
-        return greedy_answers(self._base, self.model, encoded, max_new_tokens, on_progress=on_progress)
+        """The model's answers; see `sweep.training.forward.plain_answers`."""
+        return plain_answers(self._base, self.model, encoded, losses, rule, on_progress)
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
         """Forward and backward on a batch, as a training step does it; leaves no gradient."""

@@ -23,6 +23,7 @@ from sweep.training.engine import Adapted, OnStep, Trained
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.peft_adapted import PeftAdapted
 from sweep.training.quantization import check_trainable_format, compute_dtype
+from sweep.training.scored import AnswerRule, OnScored, Scores
 
 
 class TrainerEngine:
@@ -41,6 +42,16 @@ class TrainerEngine:
     def load(self, folder: Path) -> Adapted:
         """The base with a saved adapter."""
         return PeftAdapted(self._base, load_adapter(self._base.model, folder))
+
+    def score(
+        self,
+        adapted: Sequence[Adapted],
+        encoded: Sequence[Encoded],
+        rule: AnswerRule | None,
+        on_progress: OnScored | None = None,
+    ) -> list[Scores]:
+        """Losses and answers, one adapter after the other."""
+        return [_scored(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdapted)]
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
         """Takes a trial on."""
@@ -67,6 +78,20 @@ class TrainerEngine:
         except Exception as broke:
             error = broke
         return [Trained(spec, adapted, error, time.perf_counter() - clock - elsewhere)]
+
+
+def _scored(
+    adapted: PeftAdapted, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnScored | None
+) -> Scores:
+    told = on_progress or (lambda phase, done: None)
+    clock = time.perf_counter()
+    losses = adapted.losses(encoded, lambda done: told("score", done))
+    scored = time.perf_counter()
+    if rule is None:
+        return Scores(tuple(losses), None, {"score": scored - clock})
+    answers = adapted.answers(encoded, losses, rule, lambda done: told("answer", done))
+    seconds = {"score": scored - clock, "answer": time.perf_counter() - scored}
+    return Scores(tuple(losses), tuple(answers), seconds)
 
 
 def train(

@@ -94,7 +94,7 @@ class _Inbox:
 
 def _serve(connection: Connection, job: Job) -> None:
     from sweep.training.engine import PackBroke
-    from sweep.workers.job import Listener
+    from sweep.workers.course import Listener
 
     inbox = _Inbox(connection)
 

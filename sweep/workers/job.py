@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from sweep.data import load_splits
-from sweep.errors import ConfigurationError, DataError, TrialEnded, TrialInfeasible, TrialPruned
+from sweep.errors import ConfigurationError, TrialEnded, TrialFailed, TrialInfeasible, TrialPruned
+from sweep.evaluation.answers import Answers
 from sweep.evaluation.forgetting import GeneralProse
-from sweep.evaluation.scores import evaluate, mean_loss, write_scores
+from sweep.evaluation.scores import Evaluation, evaluate, mean_loss, write_scores
 from sweep.paths import Paths
 from sweep.records import (
     Foundation,
@@ -22,13 +22,11 @@ from sweep.records import (
     Measures,
     Provenance,
     Report,
-    Scoring,
     Split,
     Status,
     StepLoss,
     TrialResult,
     TrialSpec,
-    examples_of,
     to_json,
 )
 from sweep.training import memory
@@ -36,53 +34,33 @@ from sweep.training.adapters import weight_bytes
 from sweep.training.base_model import load_base
 from sweep.training.batches import training_examples
 from sweep.training.device import device_name, versions
-from sweep.training.encoding import Encoded, EncodedSplit, Encoder
+from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Adapted, OnStep, Trained
 from sweep.training.engines import open_engine
 from sweep.training.probe import longest_batch, training_peak
 from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
+from sweep.workers.course import Course, Listener
+from sweep.workers.held_out import HeldOut, fitting
 from sweep.workers.messages import Progress
-from tasks import Splits
 
 _SAMPLE = 3
 """So many training examples are passed through packed and plain, to see whether a model can be packed."""
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Whom a trial tells how far it is.
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """What scoring a trial's adapter came to.
 
     Attributes:
-        progress: told often.
-        report: told a value for the pruner; answers whether to stop.
+        peak: peak memory in bytes.
+        peak_of: what it was measured over: `training`, a `probe` of it, or `evaluation`.
+        general: loss on general prose.
     """
 
-    progress: Callable[[Progress], None]
-    report: Callable[[int, float], bool]
-
-
-@dataclass
-class _Course:
-    """What has happened in a trial so far, kept for its record however it ends."""
-
-    spec: TrialSpec
-    listener: Listener
-    peak: memory.PeakMemory
-    started: float = field(default_factory=time.time)
-    clock: float = field(default_factory=time.perf_counter)
-    history: list[StepLoss] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
-    phases: dict[str, float] = field(default_factory=dict)
-    probed_peak: int | None = None
-
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Adds the seconds within to a phase."""
-        clock = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - clock
+    outcome: Evaluation
+    peak: int
+    peak_of: str
+    general: float | None
 
 
 class Job:
@@ -99,14 +77,15 @@ class Job:
         self._base = load_base(foundation.model, foundation.quant, paths, foundation.memory_budget)
         encoder = Encoder(self._base.tokenizer, foundation.task.system_prompt)
         longest = min(foundation.task.max_length, self._base.context)
-        self._train = _fitting("train", encoder.encode_split(splits.train, longest))
-        tune = _fitting("tune", encoder.encode_split(splits.tune, longest))
+        self._train = fitting("train", encoder.encode_split(splits.train, longest))
+        tune = fitting("tune", encoder.encode_split(splits.tune, longest))
         self._tune = tune.examples[: foundation.scoring.examples]
         self._held_out = HeldOut(splits, encoder, longest, foundation.scoring)
+        self._answers = Answers(foundation.task.metric, foundation.scoring, self._train.examples)
         self._prose = GeneralProse(encoder, foundation.scoring.general_paragraphs, longest)
         self._base_general_loss: float | None = None
         self._engine, note = open_engine(foundation.engine, self._base, self._train.examples[:_SAMPLE])
-        self._courses: dict[str, _Course] = {}
+        self._courses: dict[str, Course] = {}
         self._untrained: list[TrialSpec] = []
         self.loaded = Loaded(
             source=self._base.source,
@@ -138,7 +117,7 @@ class Job:
             ConfigurationError: a target module does not exist.
         """
         self._general_loss_of_base()
-        course = self._courses[spec.identity] = _Course(spec, listener, memory.PeakMemory(self._base.device))
+        course = self._courses[spec.identity] = Course(spec, listener, memory.PeakMemory(self._base.device))
         if not self._engine.shares_memory:
             course.peak.start()
         if spec.arm is None or spec.adapter_of is not None:
@@ -155,8 +134,8 @@ class Job:
         """
         untrained, self._untrained = self._untrained, []
         # one after the other: an engine may have room for one adapter on the base
-        scored = [self._conclude(self._untouched(spec)) for spec in untrained]
-        return [*scored, *(self._conclude(trained) for trained in self._engine.advance())]
+        scored = [result for spec in untrained for result in self._conclude([self._untouched(spec)])]
+        return scored + self._conclude(self._engine.advance())
 
     def _untouched(self, spec: TrialSpec) -> Trained:
         """A trial in which nothing is trained, as if it had been."""
@@ -174,16 +153,21 @@ class Job:
             for result in self.advance():
                 return result
 
-    def _conclude(self, trained: Trained) -> TrialResult:
+    def _conclude(self, trained: Sequence[Trained]) -> list[TrialResult]:
+        """Scores what was trained, in shared passes, and puts it into the store."""
+        evaluated = self._evaluated([each for each in trained if each.error is None])
+        return [self._ended(each, each.error or evaluated[each.spec.identity]) for each in trained]
+
+    def _ended(self, trained: Trained, evaluated: _Evaluated | Exception) -> TrialResult:
         course = self._courses[trained.spec.identity]
         course.phases["train"] = trained.seconds
         try:
-            if trained.error is not None:
-                raise trained.error
+            if isinstance(evaluated, Exception):
+                raise evaluated
             assert trained.adapted is not None
             with self._store.writing(trained.spec.identity) as scratch:
-                measures = self._measured(trained.adapted, scratch, course)
-                result = self._result(course, Status.COMPLETE, None, measures)
+                measures = self._measured(trained.adapted, evaluated, scratch, course)
+                result = course.result(Status.COMPLETE, None, measures, self._provenance())
                 self._store.commit(result)
                 return result
         except TrialPruned as error:
@@ -201,41 +185,82 @@ class Job:
             else:
                 status, reason = Status.FAILED, f"{type(error).__name__}: {_first_line(error)}"
         finally:
+            if trained.adapted is not None:
+                trained.adapted.release()
             del self._courses[trained.spec.identity]
-        return self._result(course, status, reason, None)
+        return course.result(status, reason, None, self._provenance())
 
-    def _measured(self, adapted: Adapted, scratch: Path, course: _Course) -> Measures:
-        base, spec = self._base, course.spec
-        trains = spec.arm is not None and spec.adapter_of is None
-        most, peak_of = 0, "evaluation"
-        if trains:
-            if course.probed_peak is not None:
-                most, peak_of = course.probed_peak, "probe"
-            else:
-                most, peak_of = course.peak.peak(), "training"
+    def _evaluated(self, trained: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
+        """By identity what scoring came to, or what broke it; trials that are asked the same are scored together."""
+        found: dict[str, _Evaluated | Exception] = {}
+        alike: dict[tuple[Split, bool], list[Trained]] = {}
+        for each in trained:
+            alike.setdefault((each.spec.split, each.spec.answers), []).append(each)
+        for together in alike.values():
+            found |= self._scored(together)
+        return found
+
+    def _scored(self, together: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
+        try:
+            return self._score(together)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            if len(together) == 1:
+                return {together[0].spec.identity: error}
+            # memory may do for one at a time, and what is one trial's own fault is not another's
+            traceback.print_exception(error)
+            return {key: value for each in together for key, value in self._scored([each]).items()}
+
+    def _score(self, together: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
+        spec = together[0].spec
+        courses = [self._courses[each.spec.identity] for each in together]
+        adapted = [each.adapted for each in together if each.adapted is not None]
+        trained_peaks = [self._trained_peak(course) for course in courses]
+        scored = self._tune if spec.split is Split.TUNE else self._held_out.examples(spec.split)
+
+        def tell(phase: str, done: int, total: int) -> None:
+            for course in courses:
+                course.tell(phase, done, total)
+
+        rule = self._answers.rule(scored) if spec.answers else None
+        outcomes = evaluate(self._engine, adapted, scored, self._foundation.task.metric, rule, tell)
+        clock = time.perf_counter()
+        prose = self._prose.losses(self._engine, adapted)
+        general_seconds = (time.perf_counter() - clock) / len(together)
+        found: dict[str, _Evaluated | Exception] = {}
+        for course, outcome, general, peak in zip(courses, outcomes, prose, trained_peaks, strict=True):
+            if isinstance(outcome, TrialFailed):
+                found[course.spec.identity] = outcome
+                continue
+            if isinstance(general, TrialFailed):
+                found[course.spec.identity] = general
+                continue
+            course.phases.update(outcome.phases)
+            course.add("general", general_seconds)
+            most, peak_of = peak or (course.peak.peak() - self._base.copies.bytes, "evaluation")
+            found[course.spec.identity] = _Evaluated(outcome, most, peak_of, general)
+        return found
+
+    def _trained_peak(self, course: Course) -> tuple[int, str] | None:
+        """Peak memory of training and what it was measured over; where nothing is trained the measuring begins."""
+        if not course.trains:
+            course.peak.start()
+            return None
+        if course.probed_peak is not None:
+            return course.probed_peak, "probe"
+        return course.peak.peak(), "training"
+
+    def _measured(self, adapted: Adapted, evaluated: _Evaluated, scratch: Path, course: Course) -> Measures:
+        base, spec, outcome = self._base, course.spec, evaluated.outcome
+        if course.trains:
             with course.timed("save"):
                 adapted.save(scratch / ADAPTER)
-        else:
-            course.peak.start()
         parameters = adapted.parameters
         adapter_bytes = 0
         if spec.arm is not None:
             adapter_bytes = weight_bytes(self._store.folder(spec.adapter_of) if spec.adapter_of else scratch)
-        scored = self._tune if spec.split is Split.TUNE else self._held_out.examples(spec.split)
-        outcome = evaluate(
-            adapted,
-            scored,
-            self._foundation.task.metric if spec.answers else None,
-            self._foundation.scoring.max_new_tokens,
-            lambda phase, done, total: course.listener.progress(Progress(spec.identity, phase, done, total)),
-        )
-        course.phases.update(outcome.phases)
-        general_before = self._general_loss_of_base()
-        with course.timed("general"):
-            general = self._prose.loss(adapted) if spec.arm is not None else general_before
-        if peak_of == "evaluation":
-            most = course.peak.peak() - base.copies.bytes
-        adapted.release()
+        general, general_before = evaluated.general, self._general_loss_of_base()
         write_scores(outcome.scores, scratch / SCORES)
         (scratch / CONFIG).write_text(yaml.safe_dump({"trial": to_json(spec), "foundation": to_json(self._foundation)}))
         phases = {phase: seconds for phase, seconds in course.phases.items() if seconds or phase != "train"}
@@ -244,8 +269,8 @@ class Job:
             metrics=outcome.metrics,
             examples=len(outcome.scores),
             tokens=sum(score.tokens for score in outcome.scores),
-            peak_bytes=most,
-            peak_above_base_bytes=max(0, most - base.resident),
+            peak_bytes=evaluated.peak,
+            peak_above_base_bytes=max(0, evaluated.peak - base.resident),
             base_bytes=base.bytes,
             adapter_bytes=adapter_bytes,
             trainable_parameters=parameters,
@@ -259,10 +284,10 @@ class Job:
             if general is None or general_before is None or spec.arm is None
             else general - general_before,
             phases=phases,
-            peak_of=peak_of,
+            peak_of=evaluated.peak_of,
         )
 
-    def _on_step(self, course: _Course) -> OnStep:
+    def _on_step(self, course: Course) -> OnStep:
         spec = course.spec
 
         def on_step(adapted: Adapted, step: StepLoss) -> None:
@@ -286,7 +311,10 @@ class Job:
 
     def _general_loss_of_base(self) -> float | None:
         if self._base_general_loss is None:
-            self._base_general_loss = self._prose.loss(self._engine.bare())
+            (loss,) = self._prose.losses(self._engine, [self._engine.bare()])
+            if isinstance(loss, TrialFailed):
+                raise loss
+            self._base_general_loss = loss
         return self._base_general_loss
 
     def _ordered(self, spec: TrialSpec) -> list[Encoded]:
@@ -301,56 +329,15 @@ class Job:
     def _trained_tokens(self, spec: TrialSpec) -> int:
         return sum(len(item) for item in self._ordered(spec))
 
-    def _result(self, course: _Course, status: Status, reason: str | None, measures: Measures | None) -> TrialResult:
-        return TrialResult(
-            spec=course.spec,
-            status=status,
-            reason=reason,
-            measures=measures,
-            history=tuple(course.history),
-            reports=tuple(course.reports),
-            started=course.started,
-            seconds=time.perf_counter() - course.clock,
-            provenance=Provenance(
-                versions=versions(),
-                device=self.loaded.device,
-                base_source=self.loaded.source,
-                base_hash=self.loaded.base_hash,
-                data_hash=self.loaded.data_hash,
-                threads=self._foundation.threads,
-            ),
+    def _provenance(self) -> Provenance:
+        return Provenance(
+            versions=versions(),
+            device=self.loaded.device,
+            base_source=self.loaded.source,
+            base_hash=self.loaded.base_hash,
+            data_hash=self.loaded.data_hash,
+            threads=self._foundation.threads,
         )
-
-
-class HeldOut:
-    """The examples of certify and test, read when a trial that may see them asks for them, and not before."""
-
-    def __init__(self, splits: Splits, encoder: Encoder, longest: int, scoring: Scoring) -> None:
-        self._splits = splits
-        self._encoder = encoder
-        self._longest = longest
-        self._scoring = scoring
-        self._encoded: dict[Split, Sequence[Encoded]] = {}
-
-    def examples(self, split: Split) -> Sequence[Encoded]:
-        """The split's examples that are scored, encoded.
-
-        Raises:
-            DataError: every example is too long.
-        """
-        if split not in self._encoded:
-            raw = self._splits.certify if split is Split.CERTIFY else self._splits.test
-            fitting = _fitting(split.value, self._encoder.encode_split(raw, self._longest))
-            self._encoded[split] = fitting.examples[: examples_of(self._scoring, split)]
-        return self._encoded[split]
-
-
-def _fitting(name: str, split: EncodedSplit) -> EncodedSplit:
-    if not split.examples:
-        raise DataError(
-            f"{name}: every example is longer than task.max_length (or than the model's context); raise task.max_length"
-        )
-    return split
 
 
 def _first_line(error: BaseException) -> str:

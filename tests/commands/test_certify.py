@@ -132,3 +132,13 @@ def test_mistakes_are_told_before_anything_is_trained(sweep: Sweep, word: str) -
     assert done.returncode == 2, done.stdout
     assert word.partition("=")[0] in done.stdout
     assert sweep.trial_results() == []
+
+
+def test_a_study_that_asks_for_no_answers_has_losses_and_no_metric(sweep: Sweep) -> None:
+    made = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.answers=none")
+    assert made.returncode == 0, made.stdout
+    assert "no test was made on it" in made.stdout
+    found = verdict(sweep)
+    assert all(rung["metrics"] == {} for rung in found["ladder"])
+    assert all(score["loss"] > 0 for score in found["test"].values())
+    assert not [name for run in sweep.runs() for name in run.data.metrics if "exact_match" in name]

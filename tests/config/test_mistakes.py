@@ -278,3 +278,8 @@ def test_cores_respect_the_quota_of_a_container(tmp_path: Path, monkeypatch: pyt
     assert available_cores() == 1
     quota.write_text("max 100000\n")
     assert available_cores() >= 1
+
+
+def test_a_margin_in_points_needs_answers() -> None:
+    assert "certify.margin_of=metric" in only_problem("evaluate.answers=none", "certify.margin_of=metric")
+    assert "known: auto, generate, likelihood, none" in only_problem("evaluate.answers=nothing")

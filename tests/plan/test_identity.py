@@ -108,6 +108,21 @@ def test_what_a_trial_is_scored_on_counts() -> None:
     assert on(Split.TEST, adapter_of="one") != on(Split.TEST, adapter_of="other")
 
 
+@pytest.mark.parametrize(
+    ("metric", "answers", "same"),
+    [("set_f1", "generate", True), ("accuracy", "generate", False), ("set_f1", "likelihood", False)],
+)
+def test_how_answers_come_about_counts_where_it_changes_them(metric: str, answers: str, same: bool) -> None:
+    def by(way: str) -> str:
+        task, scoring = (
+            replace(PLAN.foundation.task, metric=metric),
+            replace(PLAN.foundation.scoring, answers=way),
+        )
+        return trial(replace(PLAN.foundation, task=task, scoring=scoring))
+
+    assert (by(answers) == by("auto")) is same
+
+
 def test_a_dequantized_copy_does_not_count() -> None:
     quant = replace(PLAN.foundation.quant, cache="never")
     assert trial(replace(PLAN.foundation, quant=quant)) == trial()

@@ -13,7 +13,8 @@ from sweep.data import load_splits
 from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StudyPlan, TrialSpec
 from sweep.workers import job as job_module
-from sweep.workers.job import Job, Listener
+from sweep.workers.course import Listener
+from sweep.workers.job import Job
 from tests.conftest import TRAINING, arm
 
 LISTENER = Listener(lambda progress: None, lambda step, loss: False)

@@ -14,7 +14,8 @@ from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
 from sweep.training.engine import PackBroke
 from sweep.trials import TrialStore
-from sweep.workers.job import Job, Listener
+from sweep.workers.course import Listener
+from sweep.workers.job import Job
 from sweep.workers.messages import Progress
 from tests.conftest import arm
 

@@ -12,11 +12,11 @@ from sweep.records import StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
-from sweep.training.forward import CompletionLoss, completion_losses
+from sweep.training.forward import completion_losses
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
-from sweep.training.packed.answering import packed_answers
 from sweep.training.packed.pack import Pack, Slot, Taking
-from sweep.training.packed.scoring import packed_losses
+from sweep.training.packed.scoring import packed_losses, packed_scores
+from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 SAME = 1e-3
 """Nats by which a completion's loss may differ between a packed pass and a plain one in fp32; in bf16 a hundred times this."""
@@ -56,6 +56,17 @@ class PackedEngine:
     def load(self, folder: Path) -> Adapted:
         """The base with a saved adapter."""
         return SlotAdapted(self._base, self._pack, load_slot_adapter(folder, self._pack.shapes, self._base.device))
+
+    def score(
+        self,
+        adapted: Sequence[Adapted],
+        encoded: Sequence[Encoded],
+        rule: AnswerRule | None,
+        on_progress: OnScored | None = None,
+    ) -> list[Scores]:
+        """Losses and answers of several adapters in shared passes."""
+        adapters = [each.adapter for each in adapted if isinstance(each, SlotAdapted)]
+        return packed_scores(self._base, self._pack, adapters, encoded, rule, on_progress)
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
         """Takes a trial on."""
@@ -133,12 +144,6 @@ class SlotAdapted:
         """The loss of each example's completion given its prompt."""
         (losses,) = packed_losses(self._base, self._pack, [self.adapter], encoded, on_progress)
         return losses
-
-    def answers(
-        self, encoded: Sequence[Encoded], max_new_tokens: int, on_progress: Callable[[int], None] | None = None
-    ) -> list[str]:
-        """The model's own answers, decoded greedily."""
-        return packed_answers(self._base, self._pack, self.adapter, encoded, max_new_tokens, on_progress)
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
         """Forward and backward on a batch, as a training step does it; leaves no gradient."""

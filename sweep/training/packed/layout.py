@@ -8,7 +8,7 @@ if it had gone through the model alone, and gradients of the shared part add up 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -32,6 +32,8 @@ class Layout:
         kept: the tokens whose logits predict a completion's token, shape (predictions,), example by example.
         labels: the tokens to be predicted, shape (predictions,).
         completions: how many predictions each example has, in order.
+        sequences: each example's row in `queries` and `keys`.
+        columns: the position of each key, shape as `keys`; None where a sequence's keys are its positions from 0 on.
     """
 
     ids: torch.Tensor
@@ -45,12 +47,14 @@ class Layout:
     kept: torch.Tensor
     labels: torch.Tensor
     completions: tuple[int, ...]
+    sequences: tuple[int, ...]
+    columns: torch.Tensor | None = None
 
     def within(self, window: int) -> torch.Tensor:
         """The mask of a model whose tokens see only the last `window` positions, their own included."""
-        # a sequence's keys are in order, so that each one's column is its position
-        column = torch.arange(self.keys.shape[1], device=self.keys.device)
-        return self.mask & (self.positions[self.queries][:, None, :, None] - column < window)
+        columns = torch.arange(self.keys.shape[1], device=self.keys.device) if self.columns is None else self.columns
+        columns = columns.expand(self.keys.shape)[:, None, None, :]
+        return self.mask & (self.positions[self.queries][:, None, :, None] - columns < window)
 
     def to(self, device: torch.device) -> Layout:
         """The same on a device."""
@@ -58,9 +62,7 @@ class Layout:
             return self
         tensors = ("ids", "positions", "queries", "keys", "mask", "places", "kept", "labels")
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        return Layout(
-            slot_tokens=self.slot_tokens, slot_examples=self.slot_examples, completions=self.completions, **moved
-        )
+        return replace(self, **moved)
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class _Row:
     kept: list[int]
     labels: list[int]
     completions: list[int]
+    sequences: list[int]
 
     def add(self, tokens: Sequence[int], first_position: int, shared: range) -> int:
         """Adds a sequence that sees `shared` and, causally, itself; returns its first token's index."""
@@ -106,7 +109,7 @@ def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
     """
     if not any(batches):
         raise ValueError("a pass needs an example")
-    row = _Row([], [], [], [], [], [], [])
+    row = _Row([], [], [], [], [], [], [], [])
     slot_tokens = []
     for batch in batches:
         begun = len(row.ids)
@@ -114,6 +117,7 @@ def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
         start = row.add(batch[0].prompt[:prefix], 0, range(0)) if prefix else begun
         for item in batch:
             own = (*item.prompt[prefix:], *item.completion[:-1])
+            row.sequences.append(len(row.queries))
             first = row.add(own, prefix, range(start, start + prefix))
             asked = first + len(item.prompt) - prefix - 1
             row.kept.extend(range(asked, asked + len(item.completion)))
@@ -150,4 +154,5 @@ def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, .
         kept=torch.tensor(row.kept),
         labels=torch.tensor(row.labels),
         completions=tuple(row.completions),
+        sequences=tuple(row.sequences),
     )

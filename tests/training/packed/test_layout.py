@@ -17,6 +17,8 @@ from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.packed.layout import lay_out, shared_prompt
 from sweep.training.packed.pack import Pack, Taking
+from sweep.training.scored import AnswerRule, Label
+from sweep.training.trainer_engine import TrainerEngine
 from tasks import Example
 
 Tokens = tuple[int, ...]
@@ -143,6 +145,12 @@ def test_other_models_are_packed_rightly_or_not_at_all(kind: str, load_tiny: Cal
         assert "softcap" in note
         return
     assert note is None
-    assert engine.bare().answers(rows, 10) == greedy_answers(base, model, rows, 10)
+    (scores,) = engine.score([engine.bare()], rows, AnswerRule(10))
+    assert list(scores.answers or ()) == greedy_answers(base, model, rows, 10)
+    labels = tuple(Label(str(ids), ids) for ids in ((11, 12, 13), (11, 14), (15, 12, 13, 16), (9,)))
+    chosen, plainly = (
+        found.score([found.bare()], rows, AnswerRule(4, labels))[0].answers for found in (engine, TrainerEngine(base))
+    )
+    assert chosen == plainly
     packed = [loss.nats for loss in engine.bare().losses(rows)]
     assert packed == pytest.approx([loss.nats for loss in completion_losses(base, model, rows)], abs=1e-4)

@@ -1,0 +1,164 @@
+"""Losses and answers of several adapters at once: each as it would come out alone, by plain passes, whichever engine scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.records import TrialSpec
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted, Engine
+from sweep.training.engines import open_engine
+from sweep.training.forward import completion_losses
+from sweep.training.packed import scoring as packed_scoring
+from sweep.training.packed.engine import PackedEngine, SlotAdapted
+from sweep.training.scored import AnswerRule, CompletionLoss, Label, is_most_likely, most_likely
+
+Loader = Callable[[str], LoadedBase]
+Maker = Callable[..., TrialSpec]
+
+
+def labels_of(encoded: list[Encoded]) -> tuple[Label, ...]:
+    return tuple(Label(item.example.completion, item.completion) for item in encoded)
+
+
+def like_family(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Labels that begin alike, one of them a single token, one the beginning of another."""
+    first, second = labels[0].ids, labels[1].ids
+    made = [first, (*first[:-1], *second), first[:1], (*first[:-1], second[0]), second, (*second, *first)]
+    return tuple(Label(f"label {number}", ids) for number, ids in enumerate(dict.fromkeys(made)))
+
+
+def by_plain_passes(base: LoadedBase, encoded: list[Encoded], labels: tuple[Label, ...]) -> list[str]:
+    """The likeliest label by one plain pass for each pair of prompt and label."""
+    answers = []
+    for item in encoded:
+        losses = completion_losses(base, base.model, [replace(item, completion=label.ids) for label in labels])
+        answers.append(min(zip(losses, labels, strict=True), key=lambda pair: pair[0].nats)[1].text)
+    return answers
+
+
+@pytest.fixture(params=["packed", "trainer"])
+def engine(request: pytest.FixtureRequest, load_tiny: Loader, encoded: list[Encoded]) -> Engine:
+    found, _ = open_engine(request.param, load_tiny("none"), encoded[:3])
+    return found
+
+
+@pytest.fixture
+def packed(load_tiny: Loader, encoded: list[Encoded]) -> PackedEngine:
+    return PackedEngine(load_tiny("none"), encoded[:3])
+
+
+@pytest.fixture
+def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[Adapted]:
+    """The bare base and three adapters, two of which know some of the answers."""
+    for rank, steps in ((2, 25), (8, 25), (4, 5)):
+        packed.begin(spec(rank, seed=rank, steps=steps, targets=("q_proj", "down_proj")), encoded, lambda *_: None)
+    over = []
+    while more := packed.advance():
+        over += more
+    while len(over) < 3:
+        over += packed.advance()
+    return [packed.bare(), *(each.adapted for each in over if each.adapted is not None)]
+
+
+@pytest.mark.parametrize("make", [tuple, like_family])
+def test_the_answer_is_the_likeliest_label(
+    engine: Engine,
+    load_tiny: Loader,
+    encoded: list[Encoded],
+    make: Callable[[tuple[Label, ...]], tuple[Label, ...]],
+) -> None:
+    labels = make(labels_of(encoded))
+    (scores,) = engine.score([engine.bare()], encoded, AnswerRule(4, labels))
+    assert list(scores.answers or ()) == by_plain_passes(load_tiny("none"), encoded, labels)
+    assert set(scores.seconds) == {"score", "answer"}
+
+
+def test_labels_of_one_token_each(engine: Engine, load_tiny: Loader, encoded: list[Encoded]) -> None:
+    labels = tuple(Label(f"label {token}", (token,)) for token in range(5, 40))
+    (scores,) = engine.score([engine.bare()], encoded, AnswerRule(4, labels))
+    assert list(scores.answers or ()) == by_plain_passes(load_tiny("none"), encoded, labels)
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6))
+def test_more_than_half_of_all_probability_is_most(encoded: list[Encoded], weights: list[float]) -> None:
+    labels = labels_of(encoded)[: len(weights)]
+    nats = [-math.log(weight / math.fsum(weights)) for weight in weights]
+    for item, label, own in zip(encoded, labels, nats, strict=False):
+        if is_most_likely(item, CompletionLoss(own, 3), labels):
+            assert most_likely(labels, nats) == label.text
+        # an expected completion that is no label is no answer, however likely it is
+        others = tuple(other for other in labels if other != label)
+        assert not is_most_likely(item, CompletionLoss(own, 3), others)
+    assert is_most_likely(encoded[0], CompletionLoss(0.5, 3), labels)
+
+
+@pytest.mark.parametrize("by", ["decoding", "labels", "losses alone"])
+@pytest.mark.parametrize("tokens", [40, 200, 4096])
+def test_together_is_as_alone(
+    packed: PackedEngine,
+    adapters: list[Adapted],
+    encoded: list[Encoded],
+    by: str,
+    tokens: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = {
+        "decoding": AnswerRule(5),
+        "labels": AnswerRule(5, labels_of(encoded)),
+        "losses alone": None,
+    }[by]
+    alone = [packed.score([adapter], encoded, rule)[0] for adapter in adapters]
+    monkeypatch.setattr(packed_scoring, "SCORE_TOKENS", tokens)
+    monkeypatch.setattr(packed_scoring, "CACHED_TOKENS", 2 * tokens)
+    told: list[tuple[str, int]] = []
+    together = packed.score(adapters, encoded, rule, lambda phase, done: told.append((phase, done)))
+    for one, other in zip(together, alone, strict=True):
+        assert one.answers == other.answers
+        assert [loss.nats for loss in one.losses] == pytest.approx([loss.nats for loss in other.losses], abs=1e-4)
+    assert ("score", len(encoded)) in told
+    assert (("answer", len(encoded)) in told) == (rule is not None)
+    assert len({scores.losses[0].nats for scores in together}) == len(adapters), "each has losses of its own"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 12])
+def test_an_answer_goes_on_from_what_agrees(
+    load_tiny: Loader, packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded], most: int
+) -> None:
+    """Whatever the expected completions are, the answers are the same; only what scoring has read of them is reused."""
+    unrelated = [replace(item, completion=(7, *item.completion)) for item in encoded]
+    # the first words of what is answered, then another: agreement that ends in the middle
+    (decoded,) = packed.score([adapters[1]], unrelated, AnswerRule(most))
+    tokenizer = load_tiny("none").tokenizer
+    partly = [
+        replace(
+            item, completion=(*tokenizer(f" {answer}", add_special_tokens=False)["input_ids"][:1], *item.completion)
+        )
+        for item, answer in zip(encoded, decoded.answers or (), strict=True)
+    ]
+    for expected in (encoded, partly):
+        (scores,) = packed.score([adapters[1]], expected, AnswerRule(most))
+        asked = [len(item.completion) <= most for item in expected]
+        pairs = zip(scores.answers or (), decoded.answers or (), strict=True)
+        assert [one == other for one, other in pairs].count(True) == len(asked)
+
+
+def test_nan_of_one_adapter_is_its_own(packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded]) -> None:
+    ill = adapters[1]
+    assert isinstance(ill, SlotAdapted)
+    assert ill.adapter is not None
+    alone = packed.score([adapters[2]], encoded, AnswerRule(4))[0]
+    with torch.no_grad():
+        ill.adapter.vectors[1].fill_(float("nan"))
+    broken, well = packed.score([ill, adapters[2]], encoded, AnswerRule(4))
+    assert all(loss.nats != loss.nats for loss in broken.losses)
+    assert well.answers == alone.answers
+    assert [loss.nats for loss in well.losses] == pytest.approx([loss.nats for loss in alone.losses], abs=1e-4)
