@@ -1,10 +1,10 @@
-"""Which label is likeliest: all labels of all prompts in one row, as a tree, so that tokens which labels begin with in common go
-through once, on top of the prompts' keys and values.
+"""Which label is likeliest: the labels that it can still be go through as a tree after each prompt's keys and values, so that
+tokens which labels begin with in common are computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -29,11 +29,15 @@ class Prompted:
         slot: whose adapter is asked.
         places: where the cache has the prompt, in order.
         first: log-probability of each label's first token, shape (labels,).
+        expected: number of the label whose likelihood is known, or None.
+        nats: its negative log-likelihood.
     """
 
     slot: int
     places: torch.Tensor
     first: torch.Tensor
+    expected: int | None
+    nats: float
 
 
 class LabelTree:
@@ -45,18 +49,22 @@ class LabelTree:
         sees: which node attends to which (itself and those it follows), bool, shape (nodes, nodes).
         edges: (node, the token after it) of each prediction, shape (edges, 2).
         of_label: which predictions make up each label beside its first token, 0 or 1, shape (labels, edges).
+        on_path: which nodes a label goes through, 0 or 1, shape (labels, nodes).
+        first: each label's first token, shape (labels,).
     """
 
     def __init__(self, labels: Sequence[Label], device: torch.device) -> None:
         nodes: dict[tuple[int, ...], int] = {}
         edges: dict[tuple[int, int], int] = {}
-        chains = []
+        paths: list[list[int]] = []
+        chains: list[list[int]] = []
         for label in labels:
-            chain = []
+            paths.append([])
+            chains.append([])
             for length in range(1, len(label.ids)):
                 node = nodes.setdefault(label.ids[:length], len(nodes))
-                chain.append(edges.setdefault((node, label.ids[length]), len(edges)))
-            chains.append(chain)
+                paths[-1].append(node)
+                chains[-1].append(edges.setdefault((node, label.ids[length]), len(edges)))
         self.ids = torch.tensor([beginning[-1] for beginning in nodes], dtype=torch.long, device=device)
         self.depth = torch.tensor([len(beginning) - 1 for beginning in nodes], dtype=torch.long, device=device)
         self.sees = torch.zeros((len(nodes), len(nodes)), dtype=torch.bool, device=device)
@@ -64,68 +72,121 @@ class LabelTree:
             for length in range(1, len(beginning) + 1):
                 self.sees[node, nodes[beginning[:length]]] = True
         self.edges = torch.tensor(list(edges), dtype=torch.long, device=device).view(-1, 2)
-        self.of_label = torch.zeros((len(labels), len(edges)), device=device)
-        for row, chain in enumerate(chains):
-            self.of_label[row, chain] = 1.0
+        self.of_label = _indicator(chains, len(edges), device)
+        self.on_path = _indicator(paths, len(nodes), device)
         self.first = torch.tensor([label.ids[0] for label in labels], device=device)
 
-    def __len__(self) -> int:
-        return len(self.ids)
 
-
-def label_nats(
+def likeliest_labels(
     pack: Pack, adapters: Sequence[SlotAdapter | None], cache: Cache, prompted: Sequence[Prompted], tree: LabelTree
-) -> list[list[float]]:
-    """The negative log-likelihood of each label after each prompt. The cache is left as it was.
+) -> list[int]:
+    """The number of the likeliest label after each prompt; of equal ones the first. The cache is left as it was.
+
+    A label is no likelier than its first token, so only labels whose first token is likelier than the whole expected completion
+    are looked into.
 
     Args:
         adapters: by slot.
         prompted: ordered by slot.
     """
-    if not len(tree):
-        return [(-each.first).tolist() for each in prompted]
-    found: list[list[float]] = []
-    cached, at_once = cache.get_seq_length(), max(1, _LOGITS // len(tree))
-    for start in range(0, len(prompted), at_once):
-        some = prompted[start : start + at_once]
-        layout = _layout(some, tree, cached)
-        counts = [(slot, len(list(own))) for slot, own in groupby(each.slot for each in some)]
-        shares = [Share(adapters[slot], count * len(tree)) for slot, count in counts]
-        with pack.passing(layout, shares, cache) as logits:
+    if not prompted:
+        return []
+    cached = cache.get_seq_length()
+    first = torch.stack([each.first for each in prompted])
+    known = torch.full_like(first, torch.inf)
+    for row, each in enumerate(prompted):
+        if each.expected is not None:
+            known[row, each.expected] = each.nats
+    in_question = (-first < known.min(dim=1, keepdim=True).values) & known.isinf()
+    needed = in_question.to(tree.on_path.dtype) @ tree.on_path > 0
+    rest = torch.zeros_like(first)
+    for rows in _at_once(needed.sum(dim=1).tolist()):
+        packed_row = _Row([prompted[index].places for index in rows], needed[rows], tree, cached)
+        counts = [
+            (slot, int(packed_row.counts[list(own)].sum()))
+            for slot, own in groupby(range(len(rows)), key=lambda place: prompted[rows[place]].slot)
+        ]
+        layout = packed_row.layout([count for _, count in counts])
+        with pack.passing(layout, [Share(adapters[slot], count) for slot, count in counts], cache) as logits:
             likely = logits - logits.logsumexp(dim=-1, keepdim=True)
-            each_edge = likely.view(len(some), len(tree), -1)[:, tree.edges[:, 0], tree.edges[:, 1]]
+            each_edge = likely[packed_row.index[:, tree.edges[:, 0]], tree.edges[:, 1]]
         cache.crop(cached)
-        found += (-torch.stack([each.first for each in some]) - each_edge @ tree.of_label.t()).tolist()
+        rest[rows] = each_edge @ tree.of_label.t()
+    # a label that was not looked into is less likely than the expected one, whatever stands in `rest`
+    nats = torch.where(in_question, -first - rest, known)
+    return nats.argmin(dim=1).tolist()
+
+
+def _indicator(members: Sequence[Sequence[int]], size: int, device: torch.device) -> torch.Tensor:
+    found = torch.zeros((len(members), size), device=device)
+    for row, own in enumerate(members):
+        found[row, list(own)] = 1.0
     return found
 
 
-def _layout(prompted: Sequence[Prompted], tree: LabelTree, cached: int) -> Layout:
-    """The row of the tree after each prompt."""
-    device, nodes = tree.ids.device, len(tree)
-    lengths = torch.tensor([len(each.places) for each in prompted], device=device)
-    longest = int(lengths.max())
-    # what a short prompt lacks stands for a place of its own, unseen
-    prompts = torch.stack(
-        [torch.cat([own.places, own.places[:1].expand(longest - len(own.places))]) for own in prompted]
-    )
-    row = torch.arange(len(prompted) * nodes, device=device)
-    column = torch.arange(longest, device=device)
-    positions = lengths[:, None] + tree.depth
-    sees_prompt = (column < lengths[:, None])[:, None, :].expand(-1, nodes, -1)
-    mask = torch.cat([sees_prompt, tree.sees.expand(len(prompted), -1, -1)], dim=2)
-    counts = [len(list(own)) for _, own in groupby(each.slot for each in prompted)]
-    return Layout(
-        ids=tree.ids.repeat(len(prompted)),
-        positions=positions.reshape(-1),
-        slot_tokens=tuple(count * nodes for count in counts),
-        slot_examples=tuple(counts),
-        queries=row.view(len(prompted), nodes),
-        keys=torch.cat([prompts, cached + row.view(len(prompted), nodes)], dim=1),
-        mask=mask[:, None],
-        places=row,
-        kept=row,
-        labels=tree.ids.repeat(len(prompted)),
-        completions=(nodes,) * len(prompted),
-        sequences=tuple(range(len(prompted))),
-        columns=torch.cat([column.expand(len(prompted), -1), positions], dim=1),
-    )
+def _at_once(nodes: Sequence[int]) -> Iterator[list[int]]:
+    """Which prompts go through together; those without a node need not."""
+    rows: list[int] = []
+    used = 0
+    for row, own in enumerate(nodes):
+        if own == 0:
+            continue
+        if rows and used + own > _LOGITS:
+            yield rows
+            rows, used = [], 0
+        rows.append(row)
+        used += own
+    if rows:
+        yield rows
+
+
+class _Row:
+    """The row of each prompt's part of the tree, prompt after prompt.
+
+    Attributes:
+        counts: how many nodes each prompt has, shape (prompts,).
+        index: where in the row a prompt's node is, shape (prompts, nodes); 0 for one that is not in it.
+
+    Args:
+        places: where the cache has each prompt.
+        needed: which nodes each needs, at least one, shape (prompts, nodes).
+        cached: how many places the cache has.
+    """
+
+    def __init__(self, places: Sequence[torch.Tensor], needed: torch.Tensor, tree: LabelTree, cached: int) -> None:
+        self._tree, self._needed, self._cached = tree, needed, cached
+        self._lengths = torch.tensor([len(own) for own in places], device=needed.device)
+        # what a short prompt lacks stands for a place of its own, unseen
+        longest = int(self._lengths.max())
+        self._prompts = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
+        self.counts = needed.sum(dim=1)
+        self.index = torch.where(needed, needed.flatten().cumsum(0).view_as(needed) - 1, 0)
+
+    def layout(self, slot_tokens: Sequence[int]) -> Layout:
+        """The row as a pass takes it."""
+        tree, device = self._tree, self._needed.device
+        prompt, node = self._needed.nonzero(as_tuple=True)
+        begun = self.counts.cumsum(0) - self.counts
+        place = torch.arange(int(self.counts.max()), device=device)
+        # filled up with a node of the prompt's own
+        queries = begun[:, None] + torch.minimum(place, self.counts[:, None] - 1)
+        nodes = node[queries]
+        column = torch.arange(self._prompts.shape[1], device=device)
+        sees_prompt = (column < self._lengths[:, None])[:, None, :].expand(-1, len(place), -1)
+        sees_nodes = tree.sees[nodes[:, :, None], nodes[:, None, :]] & (place < self.counts[:, None])[:, None, :]
+        row = torch.arange(len(node), device=device)
+        return Layout(
+            ids=tree.ids[node],
+            positions=self._lengths[prompt] + tree.depth[node],
+            slot_tokens=tuple(slot_tokens),
+            slot_examples=(),
+            queries=queries,
+            keys=torch.cat([self._prompts, self._cached + queries], dim=1),
+            mask=torch.cat([sees_prompt, sees_nodes], dim=2)[:, None],
+            places=prompt * len(place) + row - begun[prompt],
+            kept=row,
+            labels=tree.ids[node],
+            completions=(),
+            sequences=(),
+            columns=torch.cat([column.expand(len(self.counts), -1), self._lengths[:, None] + tree.depth[nodes]], dim=1),
+        )

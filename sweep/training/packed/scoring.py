@@ -18,12 +18,12 @@ from sweep.training.encoding import Encoded
 from sweep.training.forward import SCORE_TOKENS, as_text, is_known, stop_tokens
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import Begun, decoded, row_cache
-from sweep.training.packed.label_likelihood import LabelTree, Prompted, label_nats
+from sweep.training.packed.label_likelihood import LabelTree, Prompted, likeliest_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
 from sweep.training.packed.slots import Share
 from sweep.training.quantization import evaluating
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores, most_likely
+from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 CACHED_TOKENS = 8192
 """About so many tokens' keys and values are kept at once: enough sequences to decode together, little memory."""
@@ -158,12 +158,21 @@ class _Scoring:
 
     def _choose(self, open_ones: Sequence[_Read], cache: Cache, tree: LabelTree) -> None:
         assert self.rule is not None
+        labels = self.rule.labels
+        numbers = {label.ids: number for number, label in enumerate(labels)}
         prompted = [
-            Prompted(one.slot, one.places[: len(self.encoded[one.index].prompt)], one.first) for one in open_ones
+            Prompted(
+                one.slot,
+                one.places[: len(self.encoded[one.index].prompt)],
+                one.first,
+                numbers.get(self.encoded[one.index].completion),
+                self.losses[one.slot][one.index].nats,
+            )
+            for one in open_ones
         ]
-        nats = label_nats(self.pack, self.adapters, cache, prompted, tree)
-        for one, own in zip(open_ones, nats, strict=True):
-            self.answers[one.slot][one.index] = most_likely(self.rule.labels, own)
+        found = likeliest_labels(self.pack, self.adapters, cache, prompted, tree)
+        for one, number in zip(open_ones, found, strict=True):
+            self.answers[one.slot][one.index] = labels[number].text
 
     def _decode(self, open_ones: Sequence[_Read], cache: Cache) -> None:
         assert self.rule is not None
