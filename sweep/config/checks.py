@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from sweep.config.arms import arm_problems
 from sweep.config.cores import available_cores
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
@@ -29,6 +30,7 @@ def problems_in(keys: SweepKeys) -> list[str]:
         *_numbers(keys),
         *_executor(keys),
         *_spaces(keys),
+        *arm_problems(keys),
         *_targets(keys),
         *_data(keys),
         *_texts(keys),

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from sweep.config.arms import first_arms
 from sweep.config.checks import problems_in
 from sweep.config.cores import available_cores
 from sweep.config.overrides import OPEN_KEYS, known_keys
@@ -192,7 +193,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
             ),
             learning_rate=(keys.search.space.learning_rate.low, keys.search.space.learning_rate.high),
         ),
-        search=Search(**_fields(keys.search, Search)),
+        search=Search(**{**_fields(keys.search, Search), "arms": first_arms(keys)}),
         declaration=Declaration(**{**_fields(keys.certify, Declaration), "ladder": tuple(keys.certify.ladder)}),
         tracking_uri=keys.tracking.uri,
         storage_url=keys.storage.url,

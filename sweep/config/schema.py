@@ -151,6 +151,7 @@ class SearchKeys:
     reports: int = 4
     report_examples: int = 32
     max_failures: int = 5
+    arms: list[Any] = field(default_factory=list)
     space: SpaceKeys = field(default_factory=SpaceKeys)
 
 

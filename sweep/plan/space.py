@@ -40,12 +40,25 @@ def arm_of(values: Values, method: str) -> Arm:
     )
 
 
-def first_points(plan: StudyPlan) -> list[Values]:
-    """The arms to begin with: ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
+def point_of(arm: Arm) -> Values:
+    """The point of the space that stands for an arm: `arm_of` the other way round."""
+    return {
+        LOG2_RANK: arm.rank.bit_length() - 1,
+        ALPHA_RATIO: arm.alpha_ratio,
+        DROPOUT: arm.dropout,
+        TARGETS: ",".join(arm.targets),
+        LEARNING_RATE: arm.learning_rate,
+    }
 
-    Ranks outside the space are left out; where none is inside, its middle rank is taken. A recipe value that the space
+
+def first_points(plan: StudyPlan) -> list[Values]:
+    """The arms to begin with: `search.arms`, or ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
+
+    Of the latter, ranks outside the space are left out; where none is inside, its middle rank is taken. A recipe value that the space
     does not have is replaced with the space's nearest, or first.
     """
+    if plan.search.arms:
+        return [point_of(arm) for arm in plan.search.arms]
     space, recipe = plan.space, plan.arm
     ranks = [rank for rank in PRACTITIONERS_RANKS if rank in space.ranks] or [space.ranks[len(space.ranks) // 2]]
     targets = ",".join(recipe.targets)

@@ -36,6 +36,7 @@ class Search:
         pruner: `none`, `median`, `percentile`, `hyperband` or `wilcoxon`.
         reports: how often a trial reports to the pruner before its end.
         max_failures: so many failures in a row stop the study.
+        arms: what to try first, in this order; empty for the practitioners' defaults.
     """
 
     trials: int
@@ -46,6 +47,7 @@ class Search:
     grid_learning_rates: int = 3
     reports: int = 4
     max_failures: int = 5
+    arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

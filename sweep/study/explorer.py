@@ -107,7 +107,7 @@ class Explorer:
         return max(0, left)
 
     def ask(self) -> Asked:
-        """The next trial: interrupted ones and the practitioners' defaults first, then the sampler's."""
+        """The next trial: interrupted ones and the first arms before the sampler's."""
         self._study.sampler = make_sampler(self._plan.search.sampler, self._plan.search.sampler_options, self._seed())
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if self._plan.search.sampler == "grid" and not waiting:
@@ -210,9 +210,10 @@ class Explorer:
         return reaped + alive - len(left)
 
     def _remember(self, identity: str, data_hash: str) -> None:
-        if "name" not in self._study.user_attrs:
+        # a study that goes on takes arms that a person has added since; its defaults it has had
+        if "name" not in self._study.user_attrs or self._plan.search.arms:
             for point in first_points(self._plan):
-                self._study.enqueue_trial(dict(point))
+                self._study.enqueue_trial(dict(point), skip_if_exists=True)
         plan = self._plan
         for key, value in {
             "name": plan.name,

@@ -283,3 +283,36 @@ def test_cores_respect_the_quota_of_a_container(tmp_path: Path, monkeypatch: pyt
 def test_a_margin_in_points_needs_answers() -> None:
     assert "certify.margin_of=metric" in only_problem("evaluate.answers=none", "certify.margin_of=metric")
     assert "known: auto, generate, likelihood, none" in only_problem("evaluate.answers=nothing")
+
+
+def test_every_mistake_in_arms_is_told_at_once() -> None:
+    told = problems(
+        "search.arms=[{r: 7, rr: 3, learning_rate: 1}, 5, {r: 8}, {r: 8}, {targets: o_proj, dropout: much}, {targets: 3}]",
+        "lora.alpha_ratio=3",
+        "certify.alpha=3",
+    )
+    fields = "(fields: r, alpha_ratio, dropout, targets, learning_rate)"
+    ratio = (
+        "alpha_ratio=3.0 (from lora.alpha_ratio) is not in search.space.alpha_ratio=[1.0, 2.0, 4.0]; add it there, or"
+    )
+    assert "certify.alpha=3.0: must be from 1e-06 to 0.5" in told
+    assert f"search.arms: arm 1 has a field 'rr' that there is not; did you mean 'r'? {fields}" in told
+    assert f"search.arms: arm 3: {ratio} change the arm" in told
+    for text in (
+        "arm 1: r=7 is not in search.space.rank=[2, 4, 8, 16, 32]; add it there, or change the arm",
+        "arm 1: learning_rate=1 is outside search.space.learning_rate, 0.001 to 0.01; widen that range, or change the arm",
+        f"arm 2 is '5'; write {{r: 8, learning_rate: 1e-3}} {fields}",
+        "arm 5: dropout=much: write a number",
+        "arm 5: targets=o_proj is not in search.space.targets=['q_v', 'attention', 'all_linear']; add it there, or change the arm",
+        "arm 6: targets=3: write a set's name (q_v, attention, mlp, all_linear) or module names",
+    ):
+        assert f"search.arms: {text}" in told
+
+
+def test_the_same_arm_twice_is_told() -> None:
+    arms = "search.arms=[{r: 8}, {r: 4}, {r: 8, targets: 'v_proj,q_proj'}]"
+    assert only_problem(arms) == "search.arms: arm 3 is the same as arm 1; write it once"
+
+
+def test_arms_are_not_blamed_for_a_wrong_space() -> None:
+    assert problems("search.space.rank=8", "search.arms=[{r: 8}]") == problems("search.space.rank=8")

@@ -193,6 +193,7 @@ def test_another_model_makes_another_study(name: str) -> None:
     [
         ["search.trials=40"],
         ["sampler=random"],
+        ["search.arms=[{r: 4}]"],
         ["pruner=median"],
         ["search.reports=9", "search.report_examples=9", "search.max_failures=9"],
         ["executor.workers=2", "executor.threads=1"],

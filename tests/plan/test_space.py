@@ -149,3 +149,20 @@ def test_another_seed_gives_another_order_of_the_same_grid() -> None:
     first, second = grid_points(PLAN.space, 3, 0), grid_points(PLAN.space, 3, 1)
     assert first != second
     assert sorted(map(repr, first)) == sorted(map(repr, second))
+
+
+def test_own_arms_come_instead_of_the_defaults() -> None:
+    plan = composed_plan(
+        [
+            "search.arms=[{r: 2, alpha_ratio: 4, dropout: 0.05, targets: attention, learning_rate: 2e-3}, {r: 32}]",
+            "lora.dropout=0.1",
+        ]
+    )
+    attention = ("k_proj", "o_proj", "q_proj", "v_proj")
+    assert plan.search.arms == (
+        Arm(2, 4.0, 0.05, attention, 2e-3),
+        replace(plan.arm, rank=32),  # what is left out is the plan's own recipe
+    )
+    points = first_points(plan)
+    assert [arm_of(values, "lora") for values in points] == list(plan.search.arms)
+    assert all(is_inside(values, plan.space) for values in points)

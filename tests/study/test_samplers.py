@@ -93,6 +93,27 @@ def test_defaults_first_then_arms_of_the_space(sampler: str, new_storage: NewSto
     assert [trial.run_id for trial in explorer.ended()] == [f"run-{number}" for number in range(TRIALS)]
 
 
+ARMS = ["search.arms=[{r: 4, dropout: 0.05}, {r: 32, alpha_ratio: 1.0, targets: attention, learning_rate: 2e-3}]"]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_own_arms_first_in_their_order_then_others(sampler: str, new_storage: NewStorage) -> None:
+    plan = plan_with(sampler, *ARMS)
+    arms = go_on(explorer_of(plan, new_storage()))
+    assert tuple(arms[:2]) == plan.search.arms
+    assert len(set(arms)) == TRIALS
+
+
+def test_arms_added_later_are_tried_next_and_once(new_storage: NewStorage) -> None:
+    storage = new_storage()
+    before = go_on(explorer_of(plan_with("random", trials=4), storage))
+    plan = plan_with("random", *ARMS)
+    after = go_on(explorer_of(plan, storage), trials=2)
+    assert tuple(after) == plan.search.arms
+    rest = go_on(explorer_of(plan, storage))
+    assert len({*before, *after, *rest}) == TRIALS
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
 @pytest.mark.parametrize("stopped_after", [2, 5])
 def test_study_stopped_between_trials_goes_on_as_if_it_had_not_been(
