@@ -156,7 +156,7 @@ def _explored(plan: StudyPlan, explorer: Explorer, made: MadeUp) -> None:
     copies = []
     for number in range(len(patterns), plan.search.trials):
         pattern = patterns[number % len(patterns)]
-        recipe = arm_of(pattern.params, plan.arm.method)
+        recipe = arm_of(pattern.params, plan.arm)
         result = made.result(Stage.EXPLORE, recipe, plan.seed + number)
         stored = {**pattern.user_attrs["result"], **to_json(result), "run_id": f"run-{number}"}
         stored["history"] = pattern.user_attrs["result"]["history"]

@@ -13,6 +13,7 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.errors import ConfigurationError
 from sweep.paths import checked_name
+from sweep.records import METHODS, TWO_RATES
 from sweep.suggest import did_you_mean
 from tasks.metrics import METRICS
 
@@ -27,6 +28,7 @@ def problems_in(keys: SweepKeys) -> list[str]:
     """Everything that is wrong with a configuration of the right types; empty if it can be run."""
     return [
         *_choices(keys),
+        *_method(keys),
         *_numbers(keys),
         *_executor(keys),
         *_spaces(keys),
@@ -44,7 +46,7 @@ def _choices(keys: SweepKeys) -> Iterator[str]:
         ("model.source", keys.model.source, ("auto", "hub", "wheel", "made")),
         ("quant.name", keys.quant.name, ("nf4", "int8", "none")),
         ("quant.cache", keys.quant.cache, ("auto", "always", "never")),
-        ("method.name", keys.method.name, ("lora",)),
+        ("method.name", keys.method.name, METHODS),
         ("engine.name", keys.engine.name, ("packed", "trainer")),
         ("executor.name", keys.executor.name, ("local",)),
         ("search.sampler", keys.search.sampler, SAMPLERS),
@@ -55,6 +57,19 @@ def _choices(keys: SweepKeys) -> Iterator[str]:
     ):
         if value not in known:
             yield f"{key}={value}: unknown{did_you_mean(value, known)} (known: {', '.join(known)})"
+
+
+def _method(keys: SweepKeys) -> Iterator[str]:
+    """A key of a method belongs to that method alone."""
+    name, ratio = keys.method.name, keys.method.loraplus_lr_ratio
+    if name in TWO_RATES:
+        if ratio is None:
+            yield f"method.loraplus_lr_ratio: a value is needed with method={name}; write method.loraplus_lr_ratio=16"
+        elif not (math.isfinite(ratio) and ratio > 1):
+            yield f"method.loraplus_lr_ratio={ratio}: must be above one: B learns so many times as fast as A"
+    elif name in METHODS and ratio is not None:
+        other = "rslora_plus" if name == "rslora" else "lora_plus"
+        yield f"method.loraplus_lr_ratio={ratio}: method={name} has one learning rate; write method={other}, or leave it out"
 
 
 def _numbers(keys: SweepKeys) -> Iterator[str]:

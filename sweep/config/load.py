@@ -165,6 +165,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         targets=resolve_targets(keys.lora.targets, model.target_sets),
         learning_rate=keys.train.learning_rate,
         method=keys.method.name,
+        loraplus_lr_ratio=1.0 if keys.method.loraplus_lr_ratio is None else keys.method.loraplus_lr_ratio,
     )
     cores = available_cores()
     training = dict(_fields(keys.train, Training).items())

@@ -59,10 +59,11 @@ class TaskKeys:
 
 
 @dataclass
-class NamedKeys:
-    """A group with nothing but a name: `method`."""
+class MethodKeys:
+    """`method.*`, see `sweep.records.Arm`; null for methods without such a key."""
 
     name: str = MISSING
+    loraplus_lr_ratio: float | None = None
 
 
 @dataclass
@@ -207,7 +208,7 @@ class SweepKeys:
     study: StudyKeys = field(default_factory=StudyKeys)
     model: ModelKeys = field(default_factory=ModelKeys)
     task: TaskKeys = field(default_factory=TaskKeys)
-    method: NamedKeys = field(default_factory=NamedKeys)
+    method: MethodKeys = field(default_factory=MethodKeys)
     quant: QuantKeys = field(default_factory=QuantKeys)
     lora: LoraKeys = field(default_factory=LoraKeys)
     train: TrainKeys = field(default_factory=TrainKeys)

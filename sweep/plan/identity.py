@@ -39,7 +39,7 @@ def trial_identity(
     if adapter_of is not None:
         question["adapter_of"] = adapter_of
     elif arm is not None:
-        question |= {"engine": foundation.engine, "arm": to_json(arm), "training": to_json(training), "seed": seed}
+        question |= {"engine": foundation.engine, "arm": _arm(arm), "training": to_json(training), "seed": seed}
     return _hash(question)[:32]
 
 
@@ -60,17 +60,26 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
         "seed": plan.seed,
         "space": to_json(plan.space),
     }
+    if "loraplus_lr_ratio" in (arm := _arm(plan.arm)):
+        question["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
     return _hash(question)[:10]
 
 
 def certification_identity(foundation: Foundation, recipe: Arm) -> str:
     """The identity of a study's certification, 10 hex digits: the recipe without rank and rate, and how it is scored."""
-    arm = to_json(recipe)
     question = {
-        "recipe": {key: value for key, value in arm.items() if key not in ("rank", "learning_rate")},
+        "recipe": {key: value for key, value in _arm(recipe).items() if key not in ("rank", "learning_rate")},
         "scoring": _scoring(foundation, Split.CERTIFY, answers=True),
     }
     return _hash(question)[:10]
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    """The arm's fields; LoRA+'s ratio only where there is one, so that trials from before it are found again."""
+    fields = to_json(arm)
+    if arm.loraplus_lr_ratio == 1:
+        del fields["loraplus_lr_ratio"]
+    return fields
 
 
 def _quantization(foundation: Foundation) -> dict[str, Any]:

@@ -26,7 +26,14 @@ _CURVATURE = (0.15, 0.08)
 """Mean and deviation of the prior, a doubling squared; the losses in tests/plan/test_rates.py give 0.08 to 0.3."""
 
 _SLOPE = (0.6, 0.25)
-"""Mean and deviation of the prior; the losses in tests/plan/test_rates.py give about 0.7, alpha / rank being constant."""
+"""Mean and deviation of the prior; the losses in tests/plan/test_rates.py give about 0.7, the update's scale being constant."""
+
+_BY_SCALE = 0.75
+"""The best rate falls about as this power of the update's scale.
+
+Adam's steps do not depend on the size of gradients. So as long as A stays near its first values, scale k s and rate / k train the
+same function as scale s: a power of 1. Once A and B have both moved far, the update grows as scale times rate squared: 1/2.
+"""
 
 _INTERCEPT_DEVIATION = 1.5
 """In doublings, around the recipe's own rate at rank 8."""
@@ -63,18 +70,23 @@ class RateModel:
         points: trials of one recipe (targets, dropout, alpha / rank) on tune, of any rank.
         usual: the rate that one would give rank 8 without any trial.
         lowest, highest: the range of the search; `WIDENING` beyond it may be tried.
+        growth: the power of the rank that the update's scale grows with: 0 in LoRA, 1/2 in rsLoRA, whose best rates therefore
+            fall faster. LoRA+ changes how high the rates are, which `usual` says, and not how they fall.
     """
 
-    def __init__(self, points: Sequence[RatePoint], usual: float, lowest: float, highest: float) -> None:
+    def __init__(
+        self, points: Sequence[RatePoint], usual: float, lowest: float, highest: float, growth: float = 0.0
+    ) -> None:
         self.lowest, self.highest = lowest / WIDENING, highest * WIDENING
         curvature = np.linspace(0.02, 0.45, 24)
-        slope = np.linspace(0.0, 1.3, 27)
+        steeper = _BY_SCALE * growth
+        slope = np.linspace(0.0, 1.3, 27) + steeper
         at_eight = np.linspace(-4.5, 4.5, 73) + math.log2(usual)
         self._curvature, self._at_eight, self._slope = np.meshgrid(curvature, at_eight, slope, indexing="ij")
         logarithm = (
             -0.5 * ((self._curvature - _CURVATURE[0]) / _CURVATURE[1]) ** 2
             - 0.5 * ((self._at_eight - math.log2(usual)) / _INTERCEPT_DEVIATION) ** 2
-            - 0.5 * ((self._slope - _SLOPE[0]) / _SLOPE[1]) ** 2
+            - 0.5 * ((self._slope - _SLOPE[0] - steeper) / _SLOPE[1]) ** 2
         )
         for rank in sorted({point.rank for point in points}):
             logarithm = logarithm + self._evidence([point for point in points if point.rank == rank])
@@ -111,7 +123,13 @@ class RateModel:
 
 
 def next_rates(
-    points: Sequence[RatePoint], ladder: Sequence[int], usual: float, lowest: float, highest: float, count: int
+    points: Sequence[RatePoint],
+    ladder: Sequence[int],
+    usual: float,
+    lowest: float,
+    highest: float,
+    count: int,
+    growth: float = 0.0,
 ) -> list[tuple[int, float]]:
     """The next `count` trials that teach most: (rank, rate).
 
@@ -123,7 +141,7 @@ def next_rates(
     known = list(points)
     proposals: list[tuple[int, float]] = []
     for _ in range(count):
-        model = RateModel(known, usual, lowest, highest)
+        model = RateModel(known, usual, lowest, highest, growth)
         bests = {rank: model.best(rank) for rank in ladder}
         unseen = [rank for rank in ladder if not _seen(known, bests[rank])]
         rank = max(unseen or ladder, key=lambda rank: (round(bests[rank].deviation, 9), -rank))

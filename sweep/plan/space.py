@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sweep.records import Arm, SearchSpace, StudyPlan
 
@@ -28,15 +29,15 @@ def log2_ranks(space: SearchSpace) -> tuple[int, int, int]:
     return exponents[0], exponents[-1], exponents[1] - exponents[0] if len(exponents) > 1 else 1
 
 
-def arm_of(values: Values, method: str) -> Arm:
-    """The arm that a point of the space stands for."""
-    return Arm(
+def arm_of(values: Values, recipe: Arm) -> Arm:
+    """The arm that a point of the space stands for; what is not searched is the recipe's."""
+    return replace(
+        recipe,
         rank=2 ** int(values[LOG2_RANK]),
         alpha_ratio=float(values[ALPHA_RATIO]),
         dropout=float(values[DROPOUT]),
         targets=tuple(str(values[TARGETS]).split(",")),
         learning_rate=float(values[LEARNING_RATE]),
-        method=method,
     )
 
 

@@ -7,7 +7,17 @@ from sweep.records.as_json import arm_from_json, to_json, trial_result_from_json
 from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
 from sweep.records.loaded import Loaded
 from sweep.records.plan import Declaration, Search, SearchSpace, StudyPlan
-from sweep.records.recipe import Arm, BaseModel, Foundation, Quantization, Scoring, TaskData, Training
+from sweep.records.recipe import (
+    METHODS,
+    TWO_RATES,
+    Arm,
+    BaseModel,
+    Foundation,
+    Quantization,
+    Scoring,
+    TaskData,
+    Training,
+)
 from sweep.records.study import StudyRecord
 from sweep.records.trial import (
     Measures,
@@ -24,6 +34,8 @@ from sweep.records.trial import (
 )
 
 __all__ = [
+    "METHODS",
+    "TWO_RATES",
     "Arm",
     "BaseModel",
     "Certification",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,17 +126,28 @@ class Training:
     gradient_checkpointing: bool = False
 
 
+RANK_STABILIZED = ("rslora", "rslora_plus")
+"""Methods that scale the update by alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, arXiv:2312.03732)."""
+
+TWO_RATES = ("lora_plus", "rslora_plus")
+"""Methods in which B learns faster than A (LoRA+: Hayou et al. 2024, arXiv:2402.12354)."""
+
+METHODS = ("lora", "rslora", "lora_plus", "rslora_plus")
+"""What an adapter can be trained with; `rslora_plus` is rsLoRA and LoRA+ at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One full training recipe, seed left out.
 
     Attributes:
         rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021).
-        alpha_ratio: alpha divided by rank; the update is scaled by alpha / rank, so this is the scale itself.
+        alpha_ratio: alpha divided by rank, which is LoRA's `scale` itself.
         dropout: dropout on the adapter's input.
         targets: name suffixes of the modules that get an adapter, sorted.
-        learning_rate: the peak learning rate.
-        method: `lora`.
+        learning_rate: the peak learning rate; of A, where B has another one.
+        method: one of `METHODS`.
+        loraplus_lr_ratio: learning rate of B divided by that of A; 1 but in LoRA+.
     """
 
     rank: int
@@ -144,11 +156,27 @@ class Arm:
     targets: tuple[str, ...]
     learning_rate: float
     method: str = "lora"
+    loraplus_lr_ratio: float = 1.0
 
     @property
     def alpha(self) -> float:
         """LoRA's alpha: `alpha_ratio * rank`."""
         return self.alpha_ratio * self.rank
+
+    @property
+    def use_rslora(self) -> bool:
+        """PEFT's word for rsLoRA."""
+        return self.method in RANK_STABILIZED
+
+    @property
+    def scale(self) -> float:
+        """What the update BA is multiplied by: alpha / rank, in rsLoRA alpha / sqrt(rank)."""
+        return self.alpha / math.sqrt(self.rank) if self.use_rslora else self.alpha_ratio
+
+    @property
+    def scale_growth(self) -> float:
+        """The power of the rank that `scale` grows with while `alpha_ratio` stays."""
+        return 0.5 if self.use_rslora else 0.0
 
 
 @dataclass(frozen=True, slots=True)

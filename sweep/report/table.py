@@ -7,6 +7,7 @@ from rich.table import Table
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Measures, Status, StudyRecord, TrialRecord
+from sweep.report.recipe import method_of
 from sweep.verdict.pareto import pareto_front
 
 PARETO = "◆"
@@ -14,7 +15,9 @@ PARETO = "◆"
 
 def trials_table(record: StudyRecord) -> Table:
     """All complete trials by rank and loss, below them the others with their reasons."""
-    table = Table(title=f"{record.name}: {record.task} on {record.model}", title_justify="left", header_style="bold")
+    method = method_of(record)
+    title = f"{record.name}: {record.task} on {record.model}" + (f", {method}" if method else "")
+    table = Table(title=title, title_justify="left", header_style="bold")
     for name in ("rank", "alpha"):
         table.add_column(name, justify="right")
     table.add_column("targets", overflow="fold")

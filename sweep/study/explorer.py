@@ -115,7 +115,7 @@ class Explorer:
         trial = self._study.ask()
         trial.set_user_attr(_OWNER, self._hosted)
         self._storage.record_heartbeat(trial._trial_id)
-        return Asked(trial, arm_of(self._suggest(trial), self._plan.arm.method))
+        return Asked(trial, arm_of(self._suggest(trial), self._plan.arm))
 
     def report(self, asked: Asked, step: int, loss: float) -> bool:
         """Passes a report on; answers whether the trial should stop."""

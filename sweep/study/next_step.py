@@ -106,6 +106,7 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     """Rates are tuned for the whole ladder first; a ladder that was widened later gets a trial for each rank more."""
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
+    growth = certification.recipe.scale_growth
     points = list(rate_points(record, certification.recipe))
     wanted = plan.rate_trials
     if certification.rates:
@@ -115,8 +116,8 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
         ranks = untuned if certification.rates else plan.declaration.ladder
         # the second half learns from the first, as long as no worker is without work for it
         at_once = min(left, plan.parallel, max(plan.workers, plan.rate_trials // 2))
-        return TuneRates(tuple(next_rates(points, ranks, usual, lowest, highest, at_once)))
-    model = RateModel(points, usual, lowest, highest)
+        return TuneRates(tuple(next_rates(points, ranks, usual, lowest, highest, at_once, growth)))
+    model = RateModel(points, usual, lowest, highest, growth)
     choices = []
     for rank in untuned:
         best = model.best(rank)

@@ -43,6 +43,8 @@ TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"
 REPORT_LOSS = "eval/report_loss"
 
+_LORAPLUS_RATIO = "method.loraplus_lr_ratio"
+
 # MLflow 3 itself takes 8000; servers of MLflow 2 take 5000.
 LONGEST_TAG = 5000
 LONGEST_PARAM = 6000
@@ -141,6 +143,8 @@ def params_of(spec: TrialSpec) -> dict[str, str]:
             "lora.targets": ",".join(arm.targets),
             "train.learning_rate": _text(arm.learning_rate),
         }
+        if arm.loraplus_lr_ratio != 1:
+            params[_LORAPLUS_RATIO] = _text(arm.loraplus_lr_ratio)
     return params
 
 
@@ -152,7 +156,8 @@ def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
             Where it names a key of the trial's own recipe, the trial's value counts.
     """
     # The configuration's own arm is a default, which says nothing of the unadapted base.
-    kept = {key: value for key, value in shared.items() if not key.startswith("lora.") and key != "train.learning_rate"}
+    own = ("train.learning_rate", _LORAPLUS_RATIO)
+    kept = {key: value for key, value in shared.items() if not key.startswith("lora.") and key not in own}
     return valid_params(kept | params_of(spec))
 
 

@@ -29,6 +29,7 @@ def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
         r=arm.rank,
         lora_alpha=arm.alpha,
         lora_dropout=arm.dropout,
+        use_rslora=arm.use_rslora,
         target_modules=list(arm.targets),
         bias="none",
         task_type=TaskType.CAUSAL_LM,

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.records import StepLoss, TrialSpec
+from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
@@ -153,9 +154,28 @@ def _fit(base: LoadedBase, adapted: Any, spec: TrialSpec, ordered: Sequence[Enco
             data_collator=base.collator,
             callbacks=[watch],
         )
+        if arm.loraplus_lr_ratio != 1:
+            trainer.optimizer = _loraplus(adapted, arm, trainer.args)
         trainer.remove_callback(PrinterCallback)
         set_seed(spec.seed)
         trainer.train()
+
+
+def _loraplus(adapted: Any, arm: Arm, arguments: TrainingArguments) -> torch.optim.Optimizer:
+    """LoRA+'s optimizer as PEFT makes it, with the class and settings of Trainer's own.
+
+    A's are PEFT's first group, so the rate that Trainer records is theirs. Weight decay has another name there; under its usual
+    name PEFT drops it.
+    """
+    kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    optimizer: torch.optim.Optimizer = create_loraplus_optimizer(
+        adapted,
+        kind,
+        loraplus_lr_ratio=arm.loraplus_lr_ratio,
+        loraplus_weight_decay=arguments.weight_decay,
+        **settings,
+    )
+    return optimizer
 
 
 class _Ordered(Dataset[Encoded]):

@@ -157,6 +157,8 @@ def _adapter(trial: TrialRecord | None) -> dict[str, Any]:
         "lora_alpha": arm.alpha,
         "lora_dropout": arm.dropout,
         "target_modules": list(arm.targets),
+        "use_rslora": arm.use_rslora,
+        "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
         "seed": trial.result.spec.seed,
     }

@@ -103,6 +103,21 @@ def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twi
     assert len(sweep.trial_runs("complete")) == 3
 
 
+@pytest.mark.parametrize("engine", ["packed", "trainer"])
+def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) -> None:
+    words = ["method=rslora_plus", "method.loraplus_lr_ratio=4", "lora.r=4", f"engine={engine}"]
+    done = sweep.run(*words, module="sweep.train")
+    assert done.returncode == 0, done.stdout
+    (result,) = sweep.trained()
+    arm = json.loads(result.read_text())["spec"]["arm"]
+    assert (arm["method"], arm["loraplus_lr_ratio"]) == ("rslora_plus", 4.0)
+    adapter = json.loads((result.parent / "adapter" / "adapter_config.json").read_text())
+    assert (adapter["r"], adapter["lora_alpha"], adapter["use_rslora"]) == (4, 8.0, True)
+    (run,) = sweep.trial_runs("complete")
+    assert run.data.params["method"] == "rslora_plus"
+    assert run.data.params["method.loraplus_lr_ratio"] == "4.0"
+
+
 def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> None:
     done = sweep.run("model.linear_modules=[]", "search.space.targets=[q_v,'k_porj']")
     assert done.returncode == 2, done.stdout

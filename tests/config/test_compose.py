@@ -109,6 +109,29 @@ def test_any_model_needs_its_name_on_the_hub_or_a_folder() -> None:
     assert composed_plan(["model=hub", "model.path=/models/Some_Model"]).foundation.model.name == "some_model"
 
 
+@pytest.mark.parametrize(
+    ("words", "method", "ratio", "scale"),
+    [
+        ([], "lora", 1.0, 2.0),
+        (["method=rslora"], "rslora", 1.0, 8.0),
+        (["method=lora_plus"], "lora_plus", 16.0, 2.0),
+        (["method=lora_plus", "method.loraplus_lr_ratio=8"], "lora_plus", 8.0, 2.0),
+        (["method=rslora_plus"], "rslora_plus", 16.0, 8.0),
+    ],
+)
+def test_method_is_the_arm_s(words: list[str], method: str, ratio: float, scale: float) -> None:
+    plan = composed_plan(["lora.r=16", "lora.alpha_ratio=2", *words])
+    assert (plan.arm.method, plan.arm.loraplus_lr_ratio, plan.arm.scale) == (method, ratio, scale)
+    assert plan.arm.alpha == 32
+    assert yaml.safe_load(plan.config)["method"]["name"] == method
+
+
+def test_a_record_from_before_there_were_other_methods_is_read() -> None:
+    config = yaml.safe_load(composed_plan([]).config)
+    config["method"] = {"name": "lora"}
+    assert plan_of_record(yaml.safe_dump(config)).arm == composed_plan([]).arm
+
+
 def test_schema_and_defaults_have_the_same_keys() -> None:
     assert keys_of(composed()) == set(known_keys())
 

@@ -46,6 +46,10 @@ def only_problem(*overrides: str) -> str:
         ("sampler=tpee", "tpe"),
         ("pruner=[mediann]", "median"),
         ("+study=farma", "pharma"),
+        ("method=rslorra", "rslora"),
+        ("method=loraplus", "lora_plus"),
+        ("method.name=rs_lora", "rslora"),
+        ("loraplus_lr_ratio=16", "method.loraplus_lr_ratio"),
         ("search.sampler=randm", "random"),
         ("train.schedule=cosin", "cosine"),
         ("task.metric=acuracy", "accuracy"),
@@ -166,6 +170,28 @@ def test_searched_ranks_are_evenly_spaced_while_a_ladder_need_not_be() -> None:
 def test_senseless_value_is_told_with_its_key(override: str) -> None:
     key = override.partition("=")[0]
     assert only_problem(override).startswith((f"{key}=", f"{key}:", key.rpartition(".")[0] + ":"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["method.loraplus_lr_ratio=16"], "method=lora has one learning rate; write method=lora_plus"),
+        (
+            ["method=rslora", "method.loraplus_lr_ratio=16"],
+            "method=rslora has one learning rate; write method=rslora_plus",
+        ),
+        (["method=lora_plus", "method.loraplus_lr_ratio=1"], "must be above one"),
+        (["method=rslora_plus", "method.loraplus_lr_ratio=-2"], "must be above one"),
+        (["method=lora_plus", "method.loraplus_lr_ratio=inf"], "must be above one"),
+        (["method=lora_plus", "method.loraplus_lr_ratio=null"], "a value is needed with method=lora_plus"),
+        (["method.name=lora_plus"], "a value is needed with method=lora_plus"),
+        (["method=lora_plus", "method.loraplus_lr_ratio=much"], "could not be converted to Float"),
+    ],
+)
+def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], told: str) -> None:
+    problem = only_problem(*overrides)
+    assert problem.startswith("method.loraplus_lr_ratio")
+    assert told in problem
 
 
 def test_refused_command_explains_itself_and_writes_nothing(tmp_path: Path) -> None:

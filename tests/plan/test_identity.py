@@ -10,8 +10,21 @@ from typing import Any
 import pytest
 
 from sweep.config.app import composed_plan
-from sweep.plan.identity import study_identity, trial_identity
-from sweep.records import Arm, Foundation, Quantization, Scoring, SearchSpace, Split, StudyPlan, TaskData, Training
+from sweep.plan.identity import certification_identity, study_identity, trial_identity
+from sweep.records import (
+    Arm,
+    BaseModel,
+    Foundation,
+    Quantization,
+    Scoring,
+    SearchSpace,
+    Split,
+    StudyPlan,
+    TaskData,
+    Training,
+    arm_from_json,
+    to_json,
+)
 
 PLAN = composed_plan([])
 
@@ -67,6 +80,26 @@ def test_same_question_has_the_same_identity() -> None:
     again = composed_plan([])
     assert trial(again.foundation, again.arm, again.training) == trial()
     assert len(trial()) == 32
+
+
+def test_trials_of_earlier_versions_are_found_again() -> None:
+    """Plain LoRA keeps the identities that it had when there was no other method."""
+    foundation = Foundation(
+        BaseModel("tiny", "tiny", "made"),
+        Quantization(),
+        TaskData("boxes", "jsonl", "accuracy"),
+        Scoring(answers="generate"),
+        "packed",
+        1,
+    )
+    arm, training = Arm(8, 2.0, 0.05, ("q_proj", "v_proj"), 1e-3), Training(100, 4)
+    space = SearchSpace((2, 4, 8), (1.0, 2.0), (0.0,), ("q_proj,v_proj",), (1e-3, 1e-2))
+    plan = replace(PLAN, foundation=foundation, training=training, arm=arm, seed=0, space=space)
+    recorded = {name: value for name, value in to_json(arm).items() if name != "loraplus_lr_ratio"}
+    assert arm_from_json(recorded) == arm
+    assert trial_identity(foundation, "base", "data", arm, training, 3) == "4f401d2502ee4a5a4c492717d420b23f"
+    assert certification_identity(foundation, arm) == "b40e35da41"
+    assert study_identity(plan, "data") == "16a2899bfd"
 
 
 @pytest.mark.parametrize("name", names(Arm))
@@ -180,6 +213,14 @@ def test_space_makes_another_study(name: str) -> None:
 def test_what_all_trials_share_makes_another_study(name: str) -> None:
     assert study(changed(PLAN, name)) != study()
     assert study(data="other") != study()
+
+
+def test_another_method_makes_another_study_and_certification() -> None:
+    words = [[], ["method=rslora"], ["method=lora_plus"], ["method=rslora_plus"]]
+    plans = [composed_plan(each) for each in [*words, ["method=lora_plus", "method.loraplus_lr_ratio=8"]]]
+    assert len({study(plan) for plan in plans}) == len(plans)
+    assert len({trial(arm=plan.arm) for plan in plans}) == len(plans)
+    assert len({certification_identity(plan.foundation, plan.arm) for plan in plans}) == len(plans)
 
 
 @pytest.mark.parametrize("name", ["id", "path", "revision"])

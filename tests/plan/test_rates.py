@@ -32,6 +32,19 @@ def test_measured_losses_give_falling_rates() -> None:
     assert 1.5e-3 < fitted.best(32).rate < 3e-3
 
 
+def test_rates_fall_faster_where_the_scale_grows_with_rank() -> None:
+    """Before any trial; trials move either law as they move the other."""
+    plain, stabilized = model([]), RateModel([], 3e-3, 1e-3, 1e-2, growth=0.5)
+    assert stabilized.best(8).rate == pytest.approx(plain.best(8).rate)
+    fall = math.log2(stabilized.best(4).rate / stabilized.best(8).rate)
+    assert fall - math.log2(plain.best(4).rate / plain.best(8).rate) == pytest.approx(0.375, abs=0.01)
+    calm = [RatePoint(rank, 3e-3 * (8 / rank) ** 0.6, 0.2) for rank in (2, 8, 32)]
+    high = [RatePoint(rank, 6e-3 * (8 / rank) ** 0.6, 0.3) for rank in (2, 8, 32)]
+    low = [RatePoint(rank, 1.5e-3 * (8 / rank) ** 0.6, 0.3) for rank in (2, 8, 32)]
+    taught = RateModel([*calm, *high, *low], 3e-3, 1e-3, 1e-2, growth=0.5)
+    assert taught.best(32).rate == pytest.approx(3e-3 * 4**-0.6, rel=0.3)
+
+
 def test_without_trials_the_usual_rate_is_rank_eights() -> None:
     assert model([]).best(8).rate == pytest.approx(3e-3, rel=0.05)
     assert model([]).best(2).rate > model([]).best(32).rate

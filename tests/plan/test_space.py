@@ -74,7 +74,7 @@ def is_inside(values: Values, space: SearchSpace) -> bool:
 
 
 def test_practitioners_defaults_come_first() -> None:
-    firsts = [arm_of(values, "lora") for values in first_points(PLAN)]
+    firsts = [arm_of(values, PLAN.arm) for values in first_points(PLAN)]
     assert [(arm.rank, arm.alpha, arm.targets) for arm in firsts] == [
         (8, 16.0, ("q_proj", "v_proj")),
         (16, 32.0, ("q_proj", "v_proj")),
@@ -85,10 +85,17 @@ def test_practitioners_defaults_come_first() -> None:
 
 def test_own_recipe_comes_first_where_the_space_has_it() -> None:
     plan = composed_plan(
-        ["lora.alpha_ratio=4", "lora.dropout=0.1", "lora.targets=attention", "train.learning_rate=1e-3"]
+        [
+            "lora.alpha_ratio=4",
+            "lora.dropout=0.1",
+            "lora.targets=attention",
+            "train.learning_rate=1e-3",
+            "method=rslora_plus",
+            "method.loraplus_lr_ratio=8",
+        ]
     )
     for values in first_points(plan):
-        arm = arm_of(values, "lora")
+        arm = arm_of(values, plan.arm)
         assert replace(arm, rank=plan.arm.rank) == plan.arm
 
 
@@ -116,7 +123,7 @@ def test_arm_and_point_are_the_same_thing(space: SearchSpace, arm: Arm) -> None:
         TARGETS: ",".join(arm.targets),
         LEARNING_RATE: arm.learning_rate,
     }
-    assert arm_of(values, arm.method) == arm
+    assert arm_of(values, replace(PLAN.arm, method=arm.method, loraplus_lr_ratio=arm.loraplus_lr_ratio)) == arm
 
 
 @given(spaces, st.integers(1, 4), st.integers(0, 2**32 - 1))
@@ -164,5 +171,5 @@ def test_own_arms_come_instead_of_the_defaults() -> None:
         replace(plan.arm, rank=32),  # what is left out is the plan's own recipe
     )
     points = first_points(plan)
-    assert [arm_of(values, "lora") for values in points] == list(plan.search.arms)
+    assert [arm_of(values, plan.arm) for values in points] == list(plan.search.arms)
     assert all(is_inside(values, plan.space) for values in points)

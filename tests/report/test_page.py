@@ -331,6 +331,15 @@ def test_a_thinned_point_is_a_mean() -> None:
     assert thinned([]) == []
 
 
+def test_another_method_than_lora_is_part_of_the_recipe() -> None:
+    record = certified_record()
+    assert record.certification is not None
+    recipe = replace(record.certification.recipe, method="lora_plus", loraplus_lr_ratio=16.0)
+    found = shown(replace(record, certification=replace(record.certification, recipe=recipe)))
+    assert "alpha 2 × rank, LoRA+ (B 16 times as fast as A)" in found.text
+    assert "LoRA+" not in shown(record).text
+
+
 def test_rates_of_other_recipes_are_not_on_the_map() -> None:
     record = certified_record()
     other = replace(record.trials[0], result=result(arm(2, dropout=0.1, learning_rate=9e-3), 0.01))

@@ -64,6 +64,21 @@ def test_rows_stand_by_rank_and_loss_with_the_base_as_rank_0() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ({}, "made: boxes on tiny"),
+        ({"method": "rslora"}, "made: boxes on tiny, rsLoRA"),
+        (
+            {"method": "rslora_plus", "loraplus_lr_ratio": 16.0},
+            "made: boxes on tiny, rsLoRA and LoRA+ (B 16 times as fast as A)",
+        ),
+    ],
+)
+def test_another_method_than_lora_is_told(method: dict[str, object], told: str) -> None:
+    assert trials_table(study_record([result(replace(arm(8), **method), 0.3)])).title == told
+
+
 def test_recipes_are_told_by_set_name_where_there_is_one() -> None:
     assert cells(RECORD, "targets") == ["base model", "k_proj,q_proj", "q_v", "output", "q_v"]
     assert cells(RECORD, "alpha") == ["-", "16", "16", "16", "64"]

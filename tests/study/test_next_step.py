@@ -60,6 +60,21 @@ def test_rates_are_fixed_once_there_are_enough_trials() -> None:
     assert [choice.rank for choice in step.choices] == [2, 4, 8]
 
 
+def test_between_ranks_rates_fall_faster_in_rslora() -> None:
+    """Before any trial of the recipe; its scale grows with rank."""
+
+    def fall(method: str) -> float:
+        recipe = replace(arm(), method=method)
+        record = begun(replace(empty(), trials=()), base=certified_record(CLEAR).certification.base, recipe=recipe)  # type: ignore[union-attr]
+        step = next_step(replace(plan_for(record), arm=recipe, rate_trials=0), record)
+        assert isinstance(step, FixRates)
+        lowest, _, highest = (choice.learning_rate for choice in step.choices)
+        return lowest / highest
+
+    assert fall("rslora") == pytest.approx(fall("lora") * 2**0.75, rel=0.1)
+    assert fall("lora_plus") == fall("lora")
+
+
 def test_seeds_are_trained_rank_by_rank_and_none_that_is_there() -> None:
     whole = certified_record(CLEAR)
     assert whole.certification is not None

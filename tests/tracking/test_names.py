@@ -158,6 +158,16 @@ def test_params_are_the_whole_recipe_under_configuration_keys() -> None:
     }
 
 
+def test_the_ratio_of_rates_is_a_param_of_lora_plus_alone() -> None:
+    ratio = "method.loraplus_lr_ratio"
+    plus = dataclasses.replace(SPEC, arm=dataclasses.replace(ARM, method="lora_plus", loraplus_lr_ratio=8.0))
+    shared = {"method.name": "lora_plus", ratio: "16"}
+    assert names.trial_params(shared, plus)[ratio] == "8.0"
+    assert names.trial_params(shared, plus)["method"] == "lora_plus"
+    assert ratio not in names.trial_params(shared, BASE)
+    assert ratio not in names.params_of(SPEC)
+
+
 def test_the_configured_arm_never_speaks_for_the_trial() -> None:
     shared = {"model": "tiny", "quant": "nf4", "lora.r": "64", "lora.alpha_ratio": "1.0", "train.learning_rate": "9"}
     assert names.trial_params(shared, SPEC)["lora.r"] == "8"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 
 from sweep.errors import ConfigurationError, TrialFailed, TrialPruned
 from sweep.records import StepLoss, TrialSpec
@@ -24,6 +25,11 @@ from sweep.training.scored import AnswerRule
 
 Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
+
+
+RSLORA = {"method": "rslora"}
+LORA_PLUS = {"method": "lora_plus", "loraplus_lr_ratio": 16.0}
+BOTH = {"method": "rslora_plus", "loraplus_lr_ratio": 4.0}
 
 
 @pytest.fixture(params=["packed", "trainer"])
@@ -76,10 +82,16 @@ def test_a_trained_adapter_is_scored_saved_and_loaded(
     assert weights_hash(load_tiny("none").model) == before
 
 
+@pytest.mark.parametrize("method", [{}, RSLORA, BOTH])
 def test_what_it_saves_is_plain_peft(
-    engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
+    engine: Engine,
+    load_tiny: Loader,
+    encoded: list[Encoded],
+    spec: Maker,
+    tmp_path: Path,
+    method: dict[str, object],
 ) -> None:
-    over = trained(engine, spec(4, steps=8, dropout=0.1, targets=("down_proj", "q_proj")), encoded)
+    over = trained(engine, spec(4, steps=8, dropout=0.1, targets=("down_proj", "q_proj"), **method), encoded)
     assert over.adapted is not None
     losses = [loss.nats for loss in over.adapted.losses(encoded)]
     answers = answered(engine, over.adapted, encoded, 12)
@@ -89,9 +101,52 @@ def test_what_it_saves_is_plain_peft(
     plain = PeftModel.from_pretrained(base.model, str(tmp_path / "adapter"))
     assert plain.peft_config["default"].target_modules == {"down_proj", "q_proj"}
     assert plain.peft_config["default"].base_model_name_or_path == base.model.name_or_path
+    assert plain.peft_config["default"].use_rslora == bool(method)
     assert [loss.nats for loss in completion_losses(base, plain, encoded)] == pytest.approx(losses, abs=1e-5)
     assert greedy_answers(base, plain, encoded, 12) == answers
     detach(plain)
+    again = engine.load(tmp_path / "adapter")
+    assert [loss.nats for loss in again.losses(encoded)] == pytest.approx(losses, abs=1e-5)
+    again.release()
+
+
+def test_rslora_scales_by_the_root_of_the_rank(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    """At rank 4 with alpha 4 it is LoRA with alpha 8."""
+    histories: list[list[float]] = []
+    for one in (spec(4, alpha_ratio=1.0, **RSLORA), spec(4, alpha_ratio=2.0)):
+        own: list[float] = []
+        over = trained(engine, one, encoded, lambda _, step, own=own: own.append(step.loss))
+        assert over.adapted is not None
+        over.adapted.release()
+        histories.append(own)
+    assert histories[0] == pytest.approx(histories[1], abs=1e-5)
+
+
+def test_b_learns_faster_than_a_in_lora_plus(
+    engine: Engine, encoded: list[Encoded], spec: Maker, tmp_path: Path
+) -> None:
+    """AdamW's first step is the rate itself, whatever the gradient; A moves from the second step on, B being zero before."""
+    one = spec(4, rate=1e-4, steps=2, **LORA_PLUS)
+    one = replace(one, training=replace(one.training, schedule="constant", warmup_fraction=0.0))
+    saved: list[dict[str, torch.Tensor]] = []
+    rates: list[float] = []
+
+    def after(adapted: Adapted, step: StepLoss) -> None:
+        rates.append(step.learning_rate)
+        adapted.save(tmp_path / str(step.step))
+        saved.append(load_file(tmp_path / str(step.step) / "adapter_model.safetensors"))
+
+    over = trained(engine, one, encoded, after)
+    assert over.adapted is not None
+    over.adapted.release()
+    first, second = saved
+    moved = {name: second[name] - first[name] for name in first}
+    assert max(float(weight.abs().max()) for name, weight in first.items() if "lora_B" in name) == pytest.approx(16e-4)
+    # the second step is A's first with a gradient, its moments being corrected for two: sqrt(1.999) / 1.9 of the rate
+    assert max(float(step.abs().max()) for name, step in moved.items() if "lora_A" in name) == pytest.approx(
+        0.744e-4, rel=0.01
+    )
+    assert rates == [1e-4, 1e-4]
 
 
 def test_a_step_may_end_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
@@ -148,19 +203,32 @@ def test_a_pass_on_a_batch_leaves_no_trace(engine: Engine, encoded: list[Encoded
     assert histories(probe) == histories(lambda adapted: None)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_engines_agree(load_tiny: Loader, encoded: list[Encoded], spec: Maker, checkpointing: bool) -> None:
-    one = spec(8, steps=12, targets=("q_proj", "up_proj"))
-    one = replace(one, training=replace(one.training, gradient_checkpointing=checkpointing))
-    losses = []
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [
+        ({}, {}),
+        ({}, {"gradient_checkpointing": True}),
+        (RSLORA, {"weight_decay": 0.1}),
+        (LORA_PLUS, {"weight_decay": 2.0}),
+        (BOTH, {"schedule": "polynomial", "max_grad_norm": 0.1}),
+    ],
+)
+def test_engines_agree(
+    load_tiny: Loader, encoded: list[Encoded], spec: Maker, method: dict[str, object], recipe: dict[str, object]
+) -> None:
+    one = spec(8, steps=12, targets=("q_proj", "up_proj"), **({"rate": 2e-3, **method} if method else {}))
+    one = replace(one, training=replace(one.training, **recipe))
+    losses, rates = [], []
     for name in ("packed", "trainer"):
-        own: list[float] = []
+        own: list[StepLoss] = []
         engine, _ = open_engine(name, load_tiny("none"), encoded[:2])
-        over = trained(engine, one, encoded, lambda _, step, own=own: own.append(step.loss))
+        over = trained(engine, one, encoded, lambda _, step, own=own: own.append(step))
         assert over.adapted is not None
         over.adapted.release()
-        losses.append(own)
+        losses.append([step.loss for step in own])
+        rates.append([step.learning_rate for step in own])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert rates[0] == pytest.approx(rates[1], rel=1e-6)
 
 
 def test_a_model_that_cannot_be_packed_is_trained_by_the_reference(

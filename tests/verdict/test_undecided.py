@@ -113,6 +113,8 @@ def test_of_equal_losses_the_smaller_rank_is_the_adapter() -> None:
         "lora_alpha": 32.0,
         "lora_dropout": 0.0,
         "target_modules": ["q_proj", "v_proj"],
+        "use_rslora": False,
+        "loraplus_lr_ratio": 1.0,
         "learning_rate": 2e-3,
         "seed": 0,
     }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import StudyRecord
 from sweep.report.page.answer import Answer, answer_of
@@ -16,6 +15,7 @@ from sweep.report.page.escape import in_figure
 from sweep.report.page.finals import TestScore, test_scores
 from sweep.report.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
 from sweep.report.page.trials import all_trials
+from sweep.report.recipe import recipe_words
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import LadderRow, ladder_rows
 
@@ -188,7 +188,7 @@ def _recipe(side: Side) -> str:
     if side.record.certification is None:
         return "–"
     recipe = side.record.certification.recipe
-    return f"{set_name(recipe.targets, side.record.target_sets)}, alpha {recipe.alpha_ratio:g} × rank, dropout {recipe.dropout:g}"
+    return f"{recipe_words(recipe, side.record.target_sets)}, dropout {recipe.dropout:g}"
 
 
 def _declared(side: Side) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Measures, StudyRecord, TrialRecord
 from sweep.report.page import trials as table
@@ -21,6 +20,7 @@ from sweep.report.page.ladder import ladder_chart, scale_of
 from sweep.report.page.pareto import COSTS, MOST_POINTS, pareto_charts
 from sweep.report.page.provenance import provenance
 from sweep.report.page.rates import rates_chart
+from sweep.report.recipe import recipe_words
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import LadderRow, ladder_rows
 from sweep.verdict.record import MarginOf
@@ -154,5 +154,4 @@ def _margin(record: StudyRecord) -> tuple[str, str, str]:
 def _recipe(record: StudyRecord) -> str:
     if record.certification is None:
         return ""
-    recipe = record.certification.recipe
-    return f"{set_name(recipe.targets, record.target_sets)}, alpha {recipe.alpha_ratio:g} × rank"
+    return recipe_words(record.certification.recipe, record.target_sets)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sweep.config.units import show_seconds
 from sweep.records import Provenance, StudyRecord, TrialRecord
+from sweep.report.recipe import method_of
 
 
 def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str) -> list[tuple[str, str]]:
@@ -20,6 +21,7 @@ def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str)
         ("model", record.model),
         ("base from", _different(f"{source.base_source}, sha256 {source.base_hash}" for source in sources)),
         ("task", record.task),
+        ("method", method_of(record)),
         ("data sha256", record.data_hash),
         ("device", _different(_device(source) for source in sources)),
         ("versions", _different(_versions(source) for source in sources)),

@@ -49,7 +49,7 @@ def columns(metric: str) -> tuple[Column, ...]:
         Column("stage", numeric=False),
         Column("trial", numeric=False),
         Column("rank"),
-        Column("alpha", about="LoRA's alpha; the update is scaled by alpha / rank"),
+        Column("alpha", about="LoRA's alpha; the update is scaled by alpha / rank, in rsLoRA by alpha / √rank"),
         Column("targets", numeric=False, about="the modules that get an adapter"),
         Column("dropout"),
         Column("rate", about="peak learning rate"),

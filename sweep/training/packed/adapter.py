@@ -24,7 +24,7 @@ class SlotAdapter:
         down: A by module name, shape (rank, inputs).
         up: B by module name, shape (outputs, rank).
         vectors: all A's, then all B's, as two vectors that share their memory and their gradients' with `down` and `up`.
-        scale: what the update is multiplied by, alpha / rank.
+        scale: what the update is multiplied by, see `Arm.scale`.
 
     Args:
         shapes: (inputs, outputs) of each linear module of the base by full name.
@@ -35,7 +35,7 @@ class SlotAdapter:
 
     def __init__(self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device) -> None:
         self.arm = arm
-        self.scale = arm.alpha_ratio
+        self.scale = arm.scale
         targets = matching(arm, tuple(shapes))
         a_shapes = {name: (arm.rank, shapes[name][0]) for name in targets}
         b_shapes = {name: (shapes[name][1], arm.rank) for name in targets}
@@ -84,6 +84,7 @@ class SlotAdapter:
             r=self.arm.rank,
             lora_alpha=self.arm.alpha,
             lora_dropout=self.arm.dropout,
+            use_rslora=self.arm.use_rslora,
             target_modules=list(self.arm.targets),
             bias="none",
             task_type=TaskType.CAUSAL_LM,
@@ -111,6 +112,7 @@ def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: 
         dropout=config.lora_dropout,
         targets=tuple(sorted(config.target_modules or ())),
         learning_rate=0.0,
+        method="rslora" if config.use_rslora else "lora",
     )
     adapter, saved = SlotAdapter(arm, shapes, device), load_file(weights)
     own = dict(adapter.matrices())

@@ -110,7 +110,7 @@ class Pack:
         check_trainable_format(self._base.model)
         adapter = SlotAdapter(arm, self.shapes, self._base.device)
         adapter.draw(spec.seed)
-        optimizer = AdamW(adapter.vectors, lr=arm.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        optimizer = _adamw(adapter, recipe.weight_decay)
         schedule = get_scheduler(
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps
         )
@@ -208,6 +208,19 @@ class Pack:
         if slot.step == slot.spec.training.steps:
             slot.check.finish()
         return StepLoss(slot.step, loss, rate)
+
+
+def _adamw(adapter: SlotAdapter, weight_decay: float) -> AdamW:
+    """AdamW of A and B together; in LoRA+ of each on its own, A's first, with one schedule for both."""
+    arm = adapter.arm
+    if arm.loraplus_lr_ratio == 1:
+        return AdamW(adapter.vectors, lr=arm.learning_rate, weight_decay=weight_decay, fused=True)
+    all_a, all_b = adapter.vectors
+    groups: list[dict[str, Any]] = [
+        {"params": [all_a]},
+        {"params": [all_b], "lr": arm.learning_rate * arm.loraplus_lr_ratio},
+    ]
+    return AdamW(groups, lr=arm.learning_rate, weight_decay=weight_decay, fused=True)
 
 
 def linear_shapes(base: LoadedBase) -> dict[str, tuple[int, int]]:

@@ -26,6 +26,13 @@ Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
 
 LOSS = 1e-4
+LORA_PLUS = {"method": "lora_plus", "loraplus_lr_ratio": 16.0}
+METHODS: list[dict[str, object]] = [
+    {},
+    {"method": "rslora"},
+    LORA_PLUS,
+    {"method": "rslora_plus", "loraplus_lr_ratio": 4.0},
+]
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -50,18 +57,22 @@ def furthest(one: Slot, other: Slot) -> float:
 
 
 def mixed(spec: Maker, steps: int) -> list[TrialSpec]:
-    """Ranks 1 to 64, and everything else different too."""
+    """Ranks 1 to 64, and everything else different too, methods included."""
     specs = [
         spec(1, seed=3, steps=steps, rate=2e-2, alpha_ratio=4.0, dropout=0.1),
         spec(64, seed=1, steps=steps, rate=1e-3, targets=ALL),
         spec(8, seed=1, steps=steps, rate=5e-3, dropout=0.3, targets=("down_proj", "o_proj")),
         spec(16, seed=2, steps=steps - 5, rate=1e-2, alpha_ratio=1.0),
+        spec(32, seed=4, steps=steps, rate=1e-3, alpha_ratio=1.0, method="rslora"),
+        spec(4, seed=4, steps=steps, rate=1e-3, targets=("v_proj", "up_proj"), **LORA_PLUS),
     ]
     recipes = [
         {"schedule": "cosine"},
         {"max_grad_norm": 0.05},
         {"batch_size": 3, "weight_decay": 0.1},
         {"schedule": "constant_with_warmup", "gradient_accumulation": 2},
+        {"batch_size": 4},
+        {"weight_decay": 0.1, "schedule": "polynomial"},
     ]
     return [
         replace(each, training=replace(each.training, **recipe)) for each, recipe in zip(specs, recipes, strict=True)
@@ -91,11 +102,25 @@ def test_packed_is_as_alone(packs: Callable[[str], Pack], encoded: list[Encoded]
         assert furthest(slot, alone) < 1e-3
 
 
-@pytest.mark.parametrize("recipe", [{}, {"gradient_accumulation": 2}, {"schedule": "cosine", "max_grad_norm": 0.1}])
+@pytest.mark.parametrize(
+    ("recipe", "method"),
+    [
+        ({}, {}),
+        ({"gradient_accumulation": 2}, {}),
+        ({"schedule": "cosine", "max_grad_norm": 0.1}, {}),
+        ({}, {"method": "rslora", "rate": 3e-3}),
+        ({"gradient_accumulation": 2}, {**LORA_PLUS, "rate": 1e-3}),
+    ],
+)
 def test_packed_is_as_the_trainer(
-    load_tiny: Loader, packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, recipe: dict[str, object]
+    load_tiny: Loader,
+    packs: Callable[[str], Pack],
+    encoded: list[Encoded],
+    spec: Maker,
+    recipe: dict[str, object],
+    method: dict[str, object],
 ) -> None:
-    one = spec(8, steps=30, targets=ALL)
+    one = spec(8, steps=30, targets=ALL, **method)
     one = replace(one, training=replace(one.training, weight_decay=0.05, **recipe))
     neighbours = [spec(2, seed=5, steps=30), spec(32, seed=6, steps=30)]
     (slot, losses), *_ = trained(packs("none"), [one, *neighbours], encoded)
@@ -114,8 +139,10 @@ def test_any_pack_is_as_alone(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, data: st.DataObject
 ) -> None:
     drawn = st.builds(
-        lambda rank, seed, rate, ratio, dropout, targets, size: replace(
-            one := spec(rank, seed=seed, steps=4, rate=rate, alpha_ratio=ratio, dropout=dropout, targets=targets),
+        lambda rank, seed, rate, ratio, dropout, targets, size, method: replace(
+            one := spec(
+                rank, seed=seed, steps=4, rate=rate, alpha_ratio=ratio, dropout=dropout, targets=targets, **method
+            ),
             training=replace(one.training, batch_size=size),
         ),
         st.sampled_from([1, 2, 4, 16, 64]),
@@ -125,6 +152,7 @@ def test_any_pack_is_as_alone(
         st.sampled_from([0.0, 0.2]),
         st.sampled_from([("q_proj",), ("q_proj", "v_proj"), ALL, ("gate_proj",)]),
         st.integers(1, 4),
+        st.sampled_from(METHODS),
     )
     specs = data.draw(st.lists(drawn, min_size=2, max_size=5))
     together = trained(packs("none"), specs, encoded)
@@ -190,11 +218,17 @@ def test_a_slot_may_come_while_others_train(packs: Callable[[str], Pack], encode
         assert losses[seed] == pytest.approx(alone, abs=LOSS)
 
 
+@pytest.mark.parametrize("method", METHODS)
 def test_plain_peft_loads_the_adapter(
-    load_tiny: Loader, packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, tmp_path: Path
+    load_tiny: Loader,
+    packs: Callable[[str], Pack],
+    encoded: list[Encoded],
+    spec: Maker,
+    tmp_path: Path,
+    method: dict[str, object],
 ) -> None:
     base, pack = load_tiny("none"), packs("none")
-    one = spec(8, steps=10, targets=ALL, alpha_ratio=4.0)
+    one = spec(8, steps=10, rate=3e-3, targets=ALL, alpha_ratio=4.0, **method)
     (slot, _), (other, _) = trained(pack, [one, spec(4, seed=2, steps=10)], encoded)
     slot.adapter.save(tmp_path / "adapter", "tiny")
     ours, _ = packed_losses(base, pack, [slot.adapter, other.adapter], encoded)
