@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from sweep.config.arms import arm_problems
-from sweep.config.cores import available_cores
+from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
@@ -93,7 +93,6 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
         ("certify.first_look", keys.certify.first_look),
         ("certify.margin", keys.certify.margin),
         ("certify.rate_trials", keys.certify.rate_trials),
-        ("executor.workers", keys.executor.workers),
         ("engine.slots", keys.engine.slots),
         ("task.max_length", keys.task.max_length),
     ):
@@ -134,10 +133,14 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
 
 def _executor(keys: SweepKeys) -> Iterator[str]:
     """Threads of all workers together must not be more than the cores: they would spin against one another."""
-    cores, workers, threads = available_cores(), keys.executor.workers, keys.executor.threads
+    cores, asked, threads = available_cores(), keys.executor.workers, keys.executor.threads
+    if asked != AUTO and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+        yield f"executor.workers={asked}: must be a whole number above zero, or {AUTO}"
+        return
+    workers = chosen_workers(asked, threads, cores)
     if workers > cores:
         yield f"executor.workers={workers}: this machine has {cores} cores; a worker needs one of its own"
-    elif threads is not None and workers >= 1 and workers * threads > cores:
+    elif threads is not None and workers * threads > cores:
         yield (
             f"executor.threads={threads}: with executor.workers={workers} that is {workers * threads} threads on {cores} "
             f"cores, which slow each other down; write {max(1, cores // workers)} at most, or null"

@@ -12,7 +12,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from sweep.config.arms import first_arms
 from sweep.config.checks import problems_in
-from sweep.config.cores import available_cores
+from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.overrides import OPEN_KEYS, known_keys
 from sweep.config.schema import SweepKeys
 from sweep.config.secrets import without_secrets
@@ -168,6 +168,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         loraplus_lr_ratio=1.0 if keys.method.loraplus_lr_ratio is None else keys.method.loraplus_lr_ratio,
     )
     cores = available_cores()
+    workers = chosen_workers(keys.executor.workers, keys.executor.threads, cores)
     training = dict(_fields(keys.train, Training).items())
     return StudyPlan(
         name=keys.study.name,
@@ -177,7 +178,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
             task=_task(keys),
             scoring=Scoring(report_examples=keys.search.report_examples, **_fields(keys.evaluate, Scoring)),
             engine=keys.engine.name,
-            threads=keys.executor.threads or max(1, cores // keys.executor.workers),
+            threads=keys.executor.threads or max(1, cores // workers),
             memory_budget=byte_count(keys.budget.memory) if keys.budget.memory is not None else None,
         ),
         training=Training(**training),
@@ -199,7 +200,8 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         tracking_uri=keys.tracking.uri,
         storage_url=keys.storage.url,
         wall_clock=seconds(keys.budget.wall_clock) if keys.budget.wall_clock is not None else None,
-        workers=keys.executor.workers,
+        workers=workers,
+        threads_alone=keys.executor.threads or cores,
         certify=keys.certify.enabled,
         rate_trials=keys.certify.rate_trials,
         first_look=keys.certify.first_look,

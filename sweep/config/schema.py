@@ -175,7 +175,7 @@ class ExecutorKeys:
     """`executor.*`"""
 
     name: str = MISSING
-    workers: int = 1
+    workers: Any = "auto"
     threads: int | None = None
 
 

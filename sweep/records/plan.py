@@ -71,6 +71,7 @@ class StudyPlan:
         storage_url: Optuna's, or None for the database under `mlruns/`.
         wall_clock: seconds, or None for no limit.
         workers: child processes that train at the same time.
+        threads_alone: of a worker that has the machine to itself, as a single trial has.
         certify: whether a verdict is wanted; without one the study ends with what was explored.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
         slots: trials that a worker trains side by side.
@@ -91,6 +92,7 @@ class StudyPlan:
     wall_clock: float | None
     workers: int
     config: str
+    threads_alone: int
     certify: bool = True
     rate_trials: int = 6
     first_look: int = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sweep.errors import Interrupted, NoTrialSucceeded
 from sweep.paths import Paths
 from sweep.plan.identity import trial_identity
@@ -28,7 +30,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     """
     check_address(plan.tracking_uri)
     ended: list[TrialRecord] = []
-    with Pool(plan.foundation, paths, 1, plan.name) as pool:
+    with Pool(replace(plan.foundation, threads=plan.threads_alone), paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths)

@@ -241,7 +241,7 @@ class TestMemory:
         assert capacity.available_memory(tmp_path) > 2**20
 
     def test_smollm2_needs_about_two_gigabytes(self, plan: StudyPlan) -> None:
-        need = capacity.need(135_000_000, plan, fetched=False, from_wheel=True, on_gpu=False)
+        need = capacity.need(135_000_000, replace(plan, workers=1), fetched=False, from_wheel=True, on_gpu=False)
         assert need.memory == pytest.approx(2 * GB, rel=0.1)
         assert need.disk == pytest.approx(1.5 * GB, rel=0.1)
 

@@ -253,6 +253,8 @@ def test_more_threads_than_cores_are_refused() -> None:
     cores = available_cores()
     with pytest.raises(ConfigurationError, match=rf"executor\.threads={cores + 1}: with executor\.workers=1 that is"):
         composed_plan([f"executor.threads={cores + 1}"])
+    with pytest.raises(ConfigurationError, match=r"executor\.workers=many: must be a whole number above zero, or auto"):
+        composed_plan(["executor.workers=many"])
     with pytest.raises(ConfigurationError, match=rf"executor\.workers={cores + 1}: this machine has {cores} cores"):
         composed_plan([f"executor.workers={cores + 1}"])
 

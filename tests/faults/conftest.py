@@ -44,6 +44,7 @@ class Sweep:
             "evaluate.examples=8",
             "evaluate.general_paragraphs=1",
             "evaluate.max_new_tokens=4",
+            "executor.workers=1",
             "executor.threads=1",
             "certify.enabled=false",
             *overrides,

@@ -33,6 +33,7 @@ def plan(request: pytest.FixtureRequest, made_task: Path) -> StudyPlan:
             "evaluate.examples=8",
             "evaluate.general_paragraphs=1",
             "evaluate.max_new_tokens=4",
+            "executor.workers=1",
             "executor.threads=1",
             f"engine={request.param}",
         ]

@@ -1,0 +1,45 @@
+"""How many workers `executor.workers=auto` comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.config import cores
+from sweep.config.app import composed_plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "there", "gpu", "expected"),
+    [
+        ("auto", None, 1, False, 1),
+        ("auto", None, 2, False, 2),
+        ("auto", None, 64, False, 2),
+        ("auto", 2, 2, False, 1),
+        ("auto", 2, 4, False, 2),
+        ("auto", 8, 4, False, 1),
+        ("auto", None, 64, True, 1),
+        (3, None, 4, True, 3),
+    ],
+)
+def test_auto_divides_the_cores(
+    monkeypatch: pytest.MonkeyPatch, asked: int | str, threads: int | None, there: int, gpu: bool, expected: int
+) -> None:
+    monkeypatch.setattr(cores.shutil, "which", lambda name: f"/usr/bin/{name}" if gpu else None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert cores.chosen_workers(asked, threads, there) == expected
+
+
+def test_a_gpu_that_is_hidden_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert cores.chosen_workers("auto", None, 2) == 2
+
+
+def test_a_single_trial_has_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.config.load.available_cores", lambda: 4)
+    monkeypatch.setattr("sweep.config.checks.available_cores", lambda: 4)
+    monkeypatch.setattr(cores.shutil, "which", lambda name: None)
+    plan = composed_plan(["model=tiny"])
+    assert (plan.workers, plan.foundation.threads, plan.threads_alone) == (2, 2, 4)
+    told = composed_plan(["model=tiny", "executor.threads=1"])
+    assert (told.foundation.threads, told.threads_alone) == (1, 1)
