@@ -29,7 +29,7 @@ from sweep.study.ledger import OWNER, RESULT, STATUS, Ledger, record_to_json
 from sweep.study.opening import opened_study
 from sweep.study.pruning import SameRankPruner, make_pruner
 from sweep.study.reading import record_of
-from sweep.study.samplers import make_sampler
+from sweep.study.samplers import make_sampler, shared_space
 from sweep.study.sampling import Sampling
 from sweep.study.storage import HEARTBEAT_SECONDS
 
@@ -77,6 +77,7 @@ class Explorer:
         self._pruner = SameRankPruner(pruner)
         self._pruner.replay(trial.result for trial in self._ledger.ended)
         self._importances: tuple[int, Mapping[str, float]] = (-1, {})
+        self._shared_space = shared_space()
         self._last_beat = 0.0
 
     @property
@@ -97,7 +98,8 @@ class Explorer:
         """The next trial: interrupted ones and the first arms before the sampler's."""
         if self._plan.search.sampler == "grid" and not self._sampling.waiting:
             self._sampling.enqueue(self._grid.unvisited()[0])
-        sampler = make_sampler(self._plan.search.sampler, self._plan.search.sampler_options, self._seed())
+        search = self._plan.search
+        sampler = make_sampler(search.sampler, search.sampler_options, self._seed(), self._shared_space)
         trial = self._sampling.ask(sampler, self._suggest, {OWNER: this_process()})
         self._ledger.begin(trial.number)
         self._grid.visit(trial.params)
