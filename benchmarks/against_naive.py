@@ -35,7 +35,7 @@ from sweep.config.app import composed_plan
 from sweep.config.cores import available_cores
 from sweep.paths import Paths
 from sweep.records import StudyPlan, StudyRecord, loss_of
-from sweep.study.explorer import studies_of
+from sweep.study.reading import studies_of
 from sweep.study.storage import existing_storage
 from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model

@@ -41,6 +41,9 @@ def blocks(results: Results) -> dict[str, str]:
         texts |= {"layouts": _layouts(naive), "losses": _losses(naive)}
     if verdicts:
         texts["verdict"] = _verdict(verdicts)
+    orchestrated = [found for found in results if found["kind"] == "orchestration"]
+    if orchestrated:
+        texts["orchestration"] = _orchestration(orchestrated)
     return texts
 
 
@@ -163,6 +166,24 @@ def _verdict(results: Results) -> str:
     ]
     counted = "The grid was not run: it is counted as its trials times the measured seconds of a trial."
     return f"{table([*head, 'verdict', 'measured on'], rows)}\n\n{counted}"
+
+
+def _orchestration(results: Results) -> str:
+    runs = [(found, run) for found in results for run in found["runs"]]
+    names = list(dict.fromkeys(part for _, run in runs for part in run["whole"]["parts_ms"]))
+    rows = [
+        [
+            f"{run['trials']:,}",
+            f"{run['whole']['ms']:.1f} ms",
+            f"{run['last']['ms']:.1f} ms",
+            f"{run['whole']['cpu_ms']:.1f} ms",
+            *(f"{run['whole']['parts_ms'].get(part, 0.0):.1f}" for part in names),
+            _where(found),
+        ]
+        for found, run in runs
+    ]
+    head = ["trials", "a trial, beside its training", "of the last tenth", "CPU time of it", *names, "measured on"]
+    return table(head, rows)
 
 
 def _answer(verdict: Mapping[str, Any]) -> str:

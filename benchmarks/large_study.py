@@ -148,7 +148,7 @@ def _explored(plan: StudyPlan, explorer: Explorer, made: MadeUp) -> None:
     """A few trials are asked for and told as in a sweep; the others are copies of how those lie in the database."""
     while explorer.remaining() > max(0, plan.search.trials - AS_IN_A_SWEEP):
         asked = explorer.ask()
-        explorer.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.trial.number}")
+        explorer.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.number}")
     study = optuna.load_study(
         study_name=f"{plan.name}@{study_identity(plan, 'data')}", storage=open_storage(None, Paths.here())
     )

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from sweep.paths import Paths
 from sweep.records import Certification, StudyRecord
-from sweep.study.explorer import studies_of
+from sweep.study.reading import studies_of
 from sweep.study.storage import existing_storage
 
 

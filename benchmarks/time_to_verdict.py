@@ -22,7 +22,7 @@ from benchmarks.peer import run_peer, said
 from sweep.config.app import composed_plan
 from sweep.paths import Paths
 from sweep.records import StudyRecord, TrialResult
-from sweep.study.explorer import studies_of
+from sweep.study.reading import studies_of
 from sweep.study.storage import existing_storage
 from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model

@@ -41,7 +41,7 @@ def predict(words: Sequence[str]) -> int:
     from sweep.paths import Paths
     from sweep.predict.chosen import chosen_adapters
     from sweep.records import StudyRecord
-    from sweep.study.explorer import studies_of
+    from sweep.study.reading import studies_of
     from sweep.study.storage import existing_storage
 
     paths = Paths.here()

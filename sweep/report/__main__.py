@@ -26,7 +26,7 @@ def report(words: Sequence[str]) -> int:
 
     from sweep.paths import Paths
     from sweep.records import StudyRecord
-    from sweep.study.explorer import studies_of
+    from sweep.study.reading import studies_of
     from sweep.study.storage import existing_storage
 
     paths = Paths.here()

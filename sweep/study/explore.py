@@ -21,11 +21,11 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
     session = call.session
     if explorer.record().base is None:
         call.score_base(Split.TUNE, explorer.remember_base)
-    already = len(explorer.ended())
+    already = explorer.count()
     call.display.planned(already + explorer.remaining(), already)
     while True:
         while session.pool.has_room() and explorer.remaining() > 0:
-            expected = _expected(explorer)
+            expected = _expected(call, explorer)
             if not call.affordable(expected):
                 session.finish_all()
                 call.display.note(
@@ -44,14 +44,16 @@ def _begin(call: Invocation, explorer: Explorer, asked: Asked) -> None:
         call.count(record)
 
     call.session.begin(
-        len(explorer.ended()) + call.session.running + 1,
+        explorer.count() + call.session.running + 1,
         call.spec(Stage.EXPLORE, asked.arm, call.plan.seed, report_every=explorer.report_every),
         lambda step, loss: explorer.report(asked, step, loss),
         done,
     )
 
 
-def _expected(explorer: Explorer) -> float:
-    """Seconds that one more trial will take, going by the median so far."""
+def _expected(call: Invocation, explorer: Explorer) -> float:
+    """Seconds that one more trial will take, going by the median so far; 0 where there is no limit to hold it against."""
+    if call.plan.wall_clock is None:
+        return 0.0
     took = [trial.result.seconds for trial in explorer.ended() if trial.result.status is Status.COMPLETE]
     return median(took) if took else 0.0

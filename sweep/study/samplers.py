@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
 
 from sweep.errors import ConfigurationError
 from sweep.suggest import did_you_mean
@@ -29,18 +32,50 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def make_sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
+class SharedSpaceTPE(TPESampler):
+    """Optuna's TPE, told which space all trials share by what outlives the sampler.
+
+    A sampler made anew would hold every trial's distributions against one another for each proposal: three quarters of the
+    time of one with 5,000 trials. Its proposals are the same.
+    """
+
+    shared: IntersectionSearchSpace | None = None
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn together."""
+        if self.shared is None:
+            return super().infer_relative_search_space(study, trial)
+        return {name: found for name, found in self.shared.calculate(study).items() if not found.single()}
+
+
+def make_sampler(
+    name: str, options: Mapping[str, Any], seed: int, shared: IntersectionSearchSpace | None = None
+) -> BaseSampler:
     """The sampler, seeded.
 
     A fresh one is made for every trial, seeded with the study's seed and the number of trials so far; so a study that was
     interrupted goes on exactly as it would have, and none repeats its first draws.
+
+    Args:
+        shared: where samplers of one study after the other learn what its trials have in common: `shared_space()`. The same
+            for all of them, for one study.
 
     Raises:
         ConfigurationError: an option is unknown to the sampler, or has a value that it does not take.
     """
     kind = getattr(optuna.samplers, _CLASSES[name])
     check_options("search.sampler_options", name, kind, options)
-    return made("search.sampler_options", kind, {**_DEFAULTS.get(name, {}), **options, "seed": seed})  # type: ignore[no-any-return]
+    arguments = {**_DEFAULTS.get(name, {}), **options}
+    together = kind is TPESampler and arguments.get("multivariate") and not arguments.get("group")
+    sampler = made("search.sampler_options", SharedSpaceTPE if together else kind, {**arguments, "seed": seed})
+    if isinstance(sampler, SharedSpaceTPE):
+        sampler.shared = shared
+    return sampler  # type: ignore[no-any-return]
+
+
+def shared_space() -> IntersectionSearchSpace:
+    """For the samplers of one study, see `make_sampler`."""
+    return IntersectionSearchSpace(include_pruned=True)
 
 
 def made(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:

@@ -78,14 +78,14 @@ class Session:
         """Gives a trial to a worker; one that was finished before is taken from the store instead."""
         while spec.identity in self._open:  # the same arm drawn twice: the second one takes the first one's result
             self.step()
-        trial = Open(number, spec, self.tracker.open_trial(self.parent, spec), time.time(), report, done)
+        started, known = time.time(), self.store.find(spec.identity)
+        if known is None:
+            self.pool.submit(spec)  # first: the worker need not wait for the tracker
+        trial = Open(number, spec, self.tracker.open_trial(self.parent, spec), started, report, done)
         self._open[spec.identity] = trial
         self.display.began(number, spec)
-        known = self.store.find(spec.identity)
         if known is not None:
             self._finish(trial, known)
-        else:
-            self.pool.submit(spec)
 
     def step(self) -> None:
         """Waits a moment for what workers say, and acts on it.

@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from sweep.config.secrets import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
+from sweep.sqlite_files import write_ahead
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 90
@@ -53,6 +54,8 @@ def open_storage(url: str | None, paths: Paths) -> RDBStorage:
     try:
         # two processes that make the tables at once crash one another
         with FileLock(paths.root / "optuna.db.lock"):
+            if url is None:
+                write_ahead(paths.optuna_database)
             return RDBStorage(
                 address,
                 heartbeat_interval=HEARTBEAT_SECONDS,

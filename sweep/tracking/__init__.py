@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweep.sqlite_files import write_ahead
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun, Tracker
@@ -37,6 +38,9 @@ def open_tracker(uri: str | None, paths: Paths) -> Tracker:
     address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
     if address.kind == "memory":
         return MemoryTracker()
+    if uri is None:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        write_ahead(paths.mlflow_database)
     # MLflow takes about a second to import: only a process that records pays for it.
     from sweep.tracking.mlflow_tracker import MlflowTracker
 

@@ -20,8 +20,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import sqlalchemy
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec
@@ -54,6 +56,7 @@ class MlflowTracker:
             raise ConfigurationError("tracking.uri: memory:// is not an MLflow store")
         self._artifact_root = None if self._address.kind in SERVERS else artifact_root
         self._sweeps: dict[str, tuple[str, SweepRun]] = {}
+        self._artifacts: dict[str, ArtifactRepository] = {}
         with self._explained(), ExitStack() as stack:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -134,10 +137,16 @@ class MlflowTracker:
                 return found
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
-        run_id = str(self._client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+        info = self._client.create_run(experiment, run_name=name, tags=dict(tags)).info
+        run_id = str(info.run_id)
+        # the client would read the whole run to find out where its files go
+        self._artifacts[run_id] = self._artifacts_of(info)
         entries = [Param(key, value) for key, value in params.items()]
         self._client.log_batch(run_id, params=entries, synchronous=True)
         return run_id
+
+    def _artifacts_of(self, info: RunInfo) -> ArtifactRepository:
+        return get_artifact_repository(info.artifact_uri, tracking_uri=self._address.uri)
 
     def _close(
         self,
@@ -153,9 +162,12 @@ class MlflowTracker:
         metrics = [Metric(point.metric, point.value, millis, point.step) for point in points]
         entries = [RunTag(key, value) for key, value in tags.items()]
         with self._explained():
+            artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
             for path in paths:
-                if path.exists():
-                    self._client.log_artifact(run_id, str(path))
+                if path.is_dir():
+                    artifacts.log_artifacts(str(path), path.name)
+                elif path.exists():
+                    artifacts.log_artifact(str(path))
             # MLflow's client splits a batch where it is larger than the store takes.
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])

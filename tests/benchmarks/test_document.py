@@ -52,8 +52,28 @@ VERDICT = {
 }
 
 
+ORCHESTRATION = {
+    "kind": "orchestration",
+    "machine": MACHINE,
+    "runs": [
+        {
+            "trials": 1000,
+            "whole": {"ms": 30.04, "cpu_ms": 25.0, "parts_ms": {"MLflow": 20.0, "sampler": 4.0}},
+            "last": {"ms": 31.0, "cpu_ms": 26.0, "parts_ms": {"MLflow": 20.0, "sampler": 5.0}, "trials": 100},
+        }
+    ],
+}
+
+
+def test_overhead_is_shown_with_its_parts() -> None:
+    shown = blocks([ORCHESTRATION])["orchestration"]
+    assert "| trials | a trial, beside its training | of the last tenth | CPU time of it | MLflow | sampler |" in shown
+    assert "| 1,000 | 30.0 ms | 31.0 ms | 25.0 ms | 20.0 | 4.0 | a processor, 2 cores, float32, 2026-01-02 |" in shown
+
+
 def test_a_block_for_each_kind_of_result() -> None:
     assert blocks([]) == {}
+    assert set(blocks([ORCHESTRATION])) == {"orchestration"}
     assert set(blocks([naive()])) == {"speed", "parts", "arithmetic", "layouts", "losses"}
     assert set(blocks([VERDICT])) == {"verdict"}
 

@@ -14,7 +14,7 @@ from sweep.errors import ConfigurationError
 from sweep.paths import Paths
 from sweep.predict.__main__ import predict
 from sweep.predict.chosen import Chosen, _check_one_base
-from sweep.study.explorer import studies_of
+from sweep.study.reading import studies_of
 from sweep.study.storage import open_storage
 from sweep.trials import SCORES, TrialStore
 

@@ -16,7 +16,8 @@ from sweep.config.checks import PRUNERS, SAMPLERS
 from sweep.errors import ConfigurationError
 from sweep.plan.identity import study_identity
 from sweep.records import Arm, SearchSpace, Status, StudyPlan, TrialResult
-from sweep.study.explorer import Asked, Explorer, studies_of
+from sweep.study.explorer import Asked, Explorer
+from sweep.study.reading import studies_of
 from tests.conftest import result
 
 TRIALS = 8
@@ -51,7 +52,7 @@ def go_on(explorer: Explorer, trials: int = TRIALS) -> list[Arm]:
     arms: list[Arm] = []
     while explorer.remaining() and len(arms) < trials:
         asked = explorer.ask()
-        explorer.tell(asked, outcome(asked.arm), f"run-{asked.trial.number}")
+        explorer.tell(asked, outcome(asked.arm), f"run-{asked.number}")
         arms.append(asked.arm)
     return arms
 
@@ -71,11 +72,13 @@ def is_inside(arm: Arm, space: SearchSpace) -> bool:
     )
 
 
-def abandon(asked: Asked) -> None:
+def abandon(asked: Asked, storage: RDBStorage) -> None:
     """As if the process that asked had been killed."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    asked.trial.set_user_attr("owner", f"{socket.gethostname()}:{gone.pid}")
+    (study,) = storage.get_all_studies()
+    number = storage.get_trial_id_from_study_id_trial_number(study._study_id, asked.number)
+    storage.set_trial_user_attr(number, "owner", f"{socket.gethostname()}:{gone.pid}")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -136,7 +139,7 @@ def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
     storage = new_storage()
     killed = explorer_of(plan, storage)
     first = go_on(killed, stopped_after)
-    abandon(killed.ask())
+    abandon(killed.ask(), storage)
     resumed = explorer_of(plan, storage)
     assert resumed.reaped == 1
     assert [*first, *go_on(resumed)] == whole
@@ -147,7 +150,7 @@ def test_trial_of_a_dead_process_is_asked_for_again_once_with_the_same_values(ne
     killed = explorer_of(plan, storage)
     go_on(killed, 4)
     asked = killed.ask()
-    abandon(asked)
+    abandon(asked, storage)
     resumed = explorer_of(plan, storage)
     assert (resumed.reaped, resumed.record().interrupted, resumed.remaining()) == (1, 1, TRIALS - 4)
     assert explorer_of(plan, storage).reaped == 0

@@ -1,0 +1,138 @@
+"""A worker that answers at once: the other end of the pipe for what measures everything but training.
+
+It says what a worker says (progress of every step, reports, how the trial ended) and leaves what a worker leaves (the trial's
+folder with scores, configuration and a small adapter); only the figures are made up, from the arm and the seed alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from sweep.paths import Paths
+from sweep.records import (
+    Arm,
+    Foundation,
+    Loaded,
+    Measures,
+    Provenance,
+    Report,
+    Status,
+    StepLoss,
+    TrialResult,
+    TrialSpec,
+    to_json,
+)
+from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
+from sweep.workers.messages import Decision, Ended, Progress, Ready, Reported, Run
+
+EXAMPLES = 32
+BASE_BYTES = 100_000_000
+_ADAPTER_BYTES = 8_192
+_VERSIONS = dict.fromkeys(("torch", "transformers", "peft", "bitsandbytes", "datasets"), "made up")
+_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def main(connection: Connection, foundation: Foundation, root: str, log: str, parent: int) -> None:
+    """Serves trials until the parent hangs up; called as `sweep.workers.child.main` is."""
+    store = TrialStore(Paths(Path(root)))
+    connection.send(Ready(_loaded()))
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            return
+        if isinstance(message, Run):
+            connection.send(Ended(_answer(connection, store, foundation, message.spec)))
+
+
+def loss_of(arm: Arm | None, seed: int) -> float:
+    """Invented: a valley around rank 16 with its own learning rate, and noise between seeds."""
+    if arm is None:
+        return 2.8
+    noise = random.Random(f"{arm} {seed}").gauss(0, 0.004)  # noqa: S311 (no secret)
+    return 0.2 + abs(math.log2(arm.rank) - 4) / 50 + abs(math.log10(arm.learning_rate / 3e-3)) / 5 + noise
+
+
+def _loaded() -> Loaded:
+    return Loaded(
+        source="made",
+        base_hash="b" * 64,
+        base_bytes=BASE_BYTES,
+        resident_bytes=2 * BASE_BYTES,
+        linear_modules=tuple(f"model.layers.0.{name}" for name in _MODULES),
+        context=2048,
+        parameters=1_000_000,
+        load_seconds=0.0,
+        device="none",
+        data_hash="d" * 64,
+        too_long={},
+        examples={},
+    )
+
+
+def _answer(connection: Connection, store: TrialStore, foundation: Foundation, spec: TrialSpec) -> TrialResult:
+    loss = loss_of(spec.arm, spec.seed)
+    history: list[StepLoss] = []
+    reports: list[Report] = []
+    for step in range(1, spec.training.steps + 1) if spec.arm is not None else ():
+        history.append(StepLoss(step, loss + 2.0 / step, 1e-3))
+        connection.send(Progress(spec.identity, "train", step, spec.training.steps, history[-1].loss))
+        if spec.report_every and step % spec.report_every == 0 and step < spec.training.steps:
+            reports.append(Report(step, history[-1].loss))
+            connection.send(Reported(spec.identity, step, history[-1].loss))
+            decision = connection.recv()
+            if isinstance(decision, Decision) and decision.prune:
+                return TrialResult(
+                    spec, Status.PRUNED, "trailed", history=tuple(history), reports=tuple(reports), started=1.7e9
+                )
+    result = TrialResult(
+        spec,
+        Status.COMPLETE,
+        measures=_measures(foundation, spec, loss),
+        history=tuple(history),
+        reports=tuple(reports),
+        started=1.7e9,
+        seconds=1.0,
+        provenance=Provenance(_VERSIONS, "none", "made", "b" * 64, "d" * 64, foundation.threads),
+    )
+    with store.writing(spec.identity) as scratch:
+        rows = (
+            {"key": f"k{number}", "kind": None, "prompt": f"prompt {number}", "expected": "yes", "answer": "no"}
+            | {"nats": 4 * loss, "tokens": 4, "score": 0.5}
+            for number in range(EXAMPLES)
+        )
+        (scratch / SCORES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (scratch / CONFIG).write_text(json.dumps({"trial": to_json(spec), "foundation": to_json(foundation)}))
+        if spec.arm is not None and spec.adapter_of is None:
+            (scratch / ADAPTER).mkdir()
+            (scratch / ADAPTER / "adapter_config.json").write_text(json.dumps(to_json(spec.arm)))
+            (scratch / ADAPTER / "adapter_model.safetensors").write_bytes(bytes(_ADAPTER_BYTES))
+        store.commit(result)
+    return result
+
+
+def _measures(foundation: Foundation, spec: TrialSpec, loss: float) -> Measures:
+    parameters = spec.rank * 1_000
+    return Measures(
+        loss=loss,
+        metrics={foundation.task.metric: max(0.0, 0.9 - loss / 3)},
+        examples=EXAMPLES,
+        tokens=4 * EXAMPLES,
+        peak_bytes=3 * BASE_BYTES,
+        peak_above_base_bytes=BASE_BYTES,
+        base_bytes=BASE_BYTES,
+        adapter_bytes=_ADAPTER_BYTES if spec.arm else 0,
+        trainable_parameters=parameters,
+        trainable_fraction=parameters / (1_000_000 + parameters),
+        train_seconds=1.0,
+        eval_seconds=0.5,
+        tokens_per_second=100.0,
+        train_loss=loss,
+        general_loss=3.0,
+        forgetting_loss_delta=0.01,
+        phases={"train": 1.0, "score": 0.5},
+    )

@@ -1,0 +1,93 @@
+"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted is enqueued."""
+
+from __future__ import annotations
+
+import time
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from sweep.command import command_line
+from sweep.errors import StudyBusy
+from sweep.owner import is_gone, this_process
+from sweep.plan.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
+from sweep.records import StudyPlan, to_json
+from sweep.study.ledger import OWNER, RETRY_OF, was_interrupted
+
+
+def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -> tuple[optuna.Study, int]:
+    """The study under this identity, and how many trials of it a killed call had left running.
+
+    Raises:
+        StudyBusy: trials of it are alive on another machine.
+    """
+    study = optuna.create_study(
+        storage=storage,
+        study_name=f"{plan.name}@{identity}",
+        direction="minimize",
+        load_if_exists=True,
+        pruner=optuna.pruners.NopPruner(),
+    )
+    reaped = _reap(study, plan)
+    _remember(study, plan, identity, data_hash)
+    _enqueue_interrupted(study)
+    return study, reaped
+
+
+def _reap(study: optuna.Study, plan: StudyPlan) -> int:
+    """Ends trials whose process is gone; returns how many.
+
+    Raises:
+        StudyBusy: some are alive elsewhere.
+    """
+    reaped, hosted = 0, this_process()
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        owner = str(trial.user_attrs.get(OWNER, ""))
+        if not owner or owner == hosted or is_gone(owner):
+            study.tell(trial.number, state=TrialState.FAIL)
+            reaped += 1
+    alive = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    optuna.storages.fail_stale_trials(study)
+    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if left:
+        owners = sorted({str(trial.user_attrs.get(OWNER, "unknown")) for trial in left})
+        raise StudyBusy(
+            f"trials of study '{plan.name}' are running elsewhere ({', '.join(owners)}); wait for them, or give "
+            "this study another name: study.name=OTHER"
+        )
+    return reaped + alive - len(left)
+
+
+def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: str) -> None:
+    """What the study is about, and the arms to begin with."""
+    # a study that goes on takes arms that a person has added since; its defaults it has had
+    if "name" not in study.user_attrs or plan.search.arms:
+        for point in first_points(plan):
+            study.enqueue_trial(dict(point), skip_if_exists=True)
+    for key, value in {
+        "name": plan.name,
+        "identity": identity,
+        "data_hash": data_hash,
+        "model": plan.foundation.model.name,
+        "task": plan.foundation.task.name,
+        "metric": plan.foundation.task.metric,
+        "target_sets": {name: list(modules) for name, modules in plan.foundation.model.target_sets.items()},
+        "declaration": to_json(plan.declaration),
+        "planned": plan.search.trials,
+        "parallel": plan.parallel,
+        "config": plan.config,
+        "command": command_line(),
+        "opened": time.time(),
+    }.items():
+        study.set_user_attr(key, value)
+
+
+def _enqueue_interrupted(study: optuna.Study) -> None:
+    """Interrupted trials are asked for again, each once, with the same values."""
+    trials = study.get_trials(deepcopy=False)
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    for trial in trials:
+        whole = len(trial.params) == len((LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE))
+        if was_interrupted(trial) and whole and trial.number not in retried:
+            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number})
