@@ -203,7 +203,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         certify=keys.certify.enabled,
         rate_trials=keys.certify.rate_trials,
         first_look=keys.certify.first_look,
-        slots=keys.engine.slots,
+        slots=None if keys.engine.slots == "auto" else keys.engine.slots,
         config=config,
     )
 
