@@ -37,6 +37,7 @@ from sweep.paths import Paths
 from sweep.records import StudyPlan, StudyRecord, loss_of
 from sweep.study.reading import studies_of
 from sweep.study.storage import existing_storage
+from sweep.training.packed.room import BEST
 from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model
 
@@ -278,7 +279,7 @@ def parsed() -> argparse.Namespace:
     cores = available_cores()
     on_gpu = chosen_device(found.device) == "cuda"
     layouts = found.layouts or [(1, cores) if on_gpu else (cores, 1)]
-    slots = found.slots or [composed_plan([]).slots]
+    slots = found.slots or [BEST["cuda" if on_gpu else "cpu"]]
     found.tried = [Layout(workers, threads, count) for workers, threads in layouts for count in slots]
     return found
 

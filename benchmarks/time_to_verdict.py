@@ -119,7 +119,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             "trainings": len(trained(record)),
             "seeds": seeds_of(record),
             "workers": plan.workers,
-            "slots": plan.slots,
+            "slots": record.parallel // plan.workers,
         },
         "peer_trials": arguments.peer_trials,
         "grid": counted,

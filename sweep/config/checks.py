@@ -31,6 +31,7 @@ def problems_in(keys: SweepKeys) -> list[str]:
         *_method(keys),
         *_numbers(keys),
         *_executor(keys),
+        *_engine(keys),
         *_spaces(keys),
         *arm_problems(keys),
         *_targets(keys),
@@ -93,7 +94,6 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
         ("certify.first_look", keys.certify.first_look),
         ("certify.margin", keys.certify.margin),
         ("certify.rate_trials", keys.certify.rate_trials),
-        ("engine.slots", keys.engine.slots),
         ("task.max_length", keys.task.max_length),
     ):
         if not (math.isfinite(value) and value > 0):
@@ -145,6 +145,14 @@ def _executor(keys: SweepKeys) -> Iterator[str]:
             f"executor.threads={threads}: with executor.workers={workers} that is {workers * threads} threads on {cores} "
             f"cores, which slow each other down; write {max(1, cores // workers)} at most, or null"
         )
+
+
+def _engine(keys: SweepKeys) -> Iterator[str]:
+    slots = keys.engine.slots
+    if slots != AUTO and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
+        yield f"engine.slots={slots}: write a number above zero, or auto: as many as are fastest and fit into memory"
+    elif keys.engine.name == "trainer" and slots != 1:
+        yield f"engine.slots={slots}: engine=trainer trains one trial at a time; leave engine.slots out, or write engine=packed"
 
 
 def _spaces(keys: SweepKeys) -> Iterator[str]:

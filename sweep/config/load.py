@@ -12,7 +12,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from sweep.config.arms import first_arms
 from sweep.config.checks import problems_in
-from sweep.config.cores import available_cores, chosen_workers
+from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.overrides import OPEN_KEYS, known_keys
 from sweep.config.schema import SweepKeys
 from sweep.config.secrets import without_secrets
@@ -205,7 +205,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         certify=keys.certify.enabled,
         rate_trials=keys.certify.rate_trials,
         first_look=keys.certify.first_look,
-        slots=keys.engine.slots,
+        slots=None if keys.engine.slots == AUTO else keys.engine.slots,
         config=config,
     )
 

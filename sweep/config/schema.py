@@ -68,10 +68,10 @@ class MethodKeys:
 
 @dataclass
 class EngineKeys:
-    """`engine.*`: what trains, and how many trials a worker trains side by side."""
+    """`engine.*`: what trains, and how many trials a worker trains side by side (a number, or `auto`)."""
 
     name: str = MISSING
-    slots: int = 1
+    slots: Any = 1
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -10,11 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from sweep.config.units import show_bytes
 from sweep.doctor.findings import Finding
-from sweep.doctor.machine import CGROUP
 from sweep.records import StudyPlan
 
 _STORED_BYTES = {"nf4": 1.0, "int8": 1.5, "none": 4.0}
@@ -106,17 +102,6 @@ def graphics(found: Sequence[Gpu], device: str | None, need: int | None) -> Find
         mend = "free GPU memory, or choose a smaller model or executor.workers=1"
         return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)}", mend)
     return Finding("GPU", "ok", words)
-
-
-def available_memory(cgroup: Path = CGROUP) -> int:
-    """Bytes of memory that can be had without swapping, a container's limit included."""
-    free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
-        pages = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-        # cached files count as used, but are given back when memory is wanted
-        free = min(free, limit - used + int(pages["inactive_file"]))
-    return max(0, free)
 
 
 def memory(need: int | None, available: int, budget: int | None = None) -> Finding:

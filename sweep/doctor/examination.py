@@ -13,6 +13,7 @@ from sweep.doctor import capacity, databases, machine, sources
 from sweep.doctor.findings import Finding
 from sweep.doctor.rehearsal import Rehearsal
 from sweep.errors import ConfigurationError
+from sweep.free_memory import available_memory
 from sweep.hub import hub_answers
 from sweep.paths import Paths
 from sweep.records import StudyPlan
@@ -69,7 +70,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
             available_cores(), machine.processor_features(), foundation.threads, plan.workers, machine.core_quota()
         ),
         capacity.graphics(gpus, rehearsed.device, need.gpu_memory),
-        capacity.memory(need.memory, capacity.available_memory(), foundation.memory_budget),
+        capacity.memory(need.memory, available_memory(), foundation.memory_budget),
         capacity.disk(paths.root, need.disk),
         *([capacity.hub_cache(sources.hub_cache_folder(), need.cache)] if need.cache else []),
         *(rehearsed.finding(quantization, foundation.quant.name) for quantization in ("nf4", "int8")),

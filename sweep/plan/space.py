@@ -52,6 +52,18 @@ def point_of(arm: Arm) -> Values:
     }
 
 
+def largest_arm(plan: StudyPlan) -> Arm:
+    """The arm that takes most memory of those that the study may train."""
+    targets = {name for entry in plan.space.targets for name in entry.split(",")} | set(plan.arm.targets)
+    ranks = (plan.arm.rank, *plan.space.ranks, *(plan.declaration.ladder if plan.certify else ()))
+    return replace(
+        plan.arm,
+        rank=max(ranks),
+        targets=tuple(sorted(targets)),
+        dropout=max(plan.arm.dropout, *plan.space.dropouts),
+    )
+
+
 def first_points(plan: StudyPlan) -> list[Values]:
     """The arms to begin with: `search.arms`, or ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
 

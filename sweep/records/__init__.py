@@ -5,8 +5,8 @@
 
 from sweep.records.as_json import arm_from_json, to_json, trial_result_from_json, trial_spec_from_json
 from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
-from sweep.records.loaded import Loaded
-from sweep.records.plan import Declaration, Search, SearchSpace, StudyPlan
+from sweep.records.loaded import Loaded, Room
+from sweep.records.plan import Declaration, Packing, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     METHODS,
     TWO_RATES,
@@ -43,10 +43,12 @@ __all__ = [
     "Foundation",
     "Loaded",
     "Measures",
+    "Packing",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
+    "Room",
     "ScoredTrial",
     "Scoring",
     "Search",

@@ -7,6 +7,25 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many trials a worker trains side by side, and why not more.
+
+    Attributes:
+        slots: so many.
+        aimed: so many if memory allowed it.
+        predicted: peak bytes of the worker with `slots`, or None where it was not predicted.
+        predicted_aimed: likewise with `aimed`.
+        limit: bytes that it may use, or None.
+    """
+
+    slots: int
+    aimed: int
+    predicted: int | None = None
+    predicted_aimed: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What a worker says of its foundation once it is loaded.
 
@@ -19,6 +38,7 @@ class Loaded:
         context: the longest sequence the model takes, in tokens.
         too_long: for each split, numbers (from 1) of the examples left out because they are too long.
         examples: for each split, how many are left.
+        room: how many trials it trains side by side; None where it was not asked.
         note: what a person should know of it, for example that another engine trains than was asked for; or None.
     """
 
@@ -35,3 +55,4 @@ class Loaded:
     too_long: Mapping[str, tuple[int, ...]]
     examples: Mapping[str, int]
     note: str | None = None
+    room: Room | None = None

@@ -62,6 +62,23 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Packing:
+    """What a worker must know to say how many trials it can train side by side.
+
+    Attributes:
+        slots: so many are asked for; None: as many as are fastest.
+        largest: the arm that takes most memory of those that may come.
+        workers: how many share the machine.
+    """
+
+    slots: int | None
+    largest: Arm
+    training: Training
+    seed: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPlan:
     """A whole study, resolved and checked.
 
@@ -74,7 +91,7 @@ class StudyPlan:
         threads_alone: of a worker that has the machine to itself, as a single trial has.
         certify: whether a verdict is wanted; without one the study ends with what was explored.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
-        slots: trials that a worker trains side by side.
+        slots: trials that a worker trains side by side; None until a worker has said how many are best.
         first_look: so many seeds a rank gets before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
     """
@@ -96,9 +113,9 @@ class StudyPlan:
     certify: bool = True
     rate_trials: int = 6
     first_look: int = 3
-    slots: int = 1
+    slots: int | None = 1
 
     @property
     def parallel(self) -> int:
         """How many trials are in training at the same time."""
-        return self.workers * self.slots
+        return self.workers * (self.slots or 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sweep.config.modules import check_targets
+from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
-from sweep.records import Loaded, StudyPlan, TrialRecord
+from sweep.records import Loaded, Room, StudyPlan, TrialRecord
 
 _SHOWN = 8
 
@@ -39,9 +40,12 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
 
 
 def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
-    """What a person should know: another engine trains, or examples are left out because they are too long."""
+    """What a person should know: another engine trains, memory allows fewer trials side by side, or examples are left out
+    because they are too long.
+    """
     if loaded.note:
         yield loaded.note
+    yield from _room_note(plan, loaded.room)
     longest = min(plan.foundation.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
         if numbers:
@@ -50,3 +54,20 @@ def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
                 f"{split}: {len(numbers)} of {len(numbers) + loaded.examples[split]} examples are longer than {longest} "
                 f"tokens and are left out (numbers {shown}); raise task.max_length to keep them"
             )
+
+
+def _room_note(plan: StudyPlan, room: Room | None) -> Iterator[str]:
+    if room is None or room.predicted is None or room.predicted_aimed is None or room.limit is None:
+        return
+    there = "the free memory leaves a worker" if plan.foundation.memory_budget is None else "budget.memory allows"
+    asked = "auto" if plan.slots is None else str(plan.slots)
+    if room.slots < room.aimed:
+        yield (
+            f"engine.slots={asked}: {room.aimed} trials side by side would take about {show_bytes(room.predicted_aimed)}, "
+            f"{there} {show_bytes(room.limit)}; {room.slots} at a time it is (about {show_bytes(room.predicted)})"
+        )
+    if room.predicted > room.limit:
+        yield (
+            f"a trial with the largest arm would take about {show_bytes(room.predicted)}, {there} {show_bytes(room.limit)}; "
+            "trials are tried, and recorded as infeasible if memory runs out"
+        )

@@ -149,6 +149,10 @@ class Explorer:
         """Keeps where the trials' MLflow runs are, see `StudyRecord.run_page`."""
         self._study.set_user_attr("run_page", page)
 
+    def remember_parallel(self, trials: int) -> None:
+        """Keeps how many trials run at the same time, see `StudyRecord.parallel`."""
+        self._study.set_user_attr("parallel", trials)
+
     def record(self) -> StudyRecord:
         """All that is known of the study."""
         # a second or more with many trials, and asked for at every step of the certify stage, which adds none

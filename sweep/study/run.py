@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optuna.storages import RDBStorage
@@ -12,7 +12,8 @@ from optuna.storages import RDBStorage
 from sweep.errors import Interrupted, NoTrialSucceeded
 from sweep.paths import Paths
 from sweep.plan.identity import certification_identity, study_identity
-from sweep.records import Status, StudyPlan, StudyRecord
+from sweep.plan.space import largest_arm
+from sweep.records import Packing, Status, StudyPlan, StudyRecord
 from sweep.study.certify import certify, score_test, test_is_scored
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
@@ -85,7 +86,8 @@ def _run(
 ) -> Outcome:
     files: Sequence[Path] = ()
     started = time.monotonic()
-    with Pool(plan.foundation, paths, plan.workers, plan.name, plan.slots) as pool:
+    packing = Packing(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers)
+    with Pool(plan.foundation, paths, plan.workers, plan.name, packing) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths)
@@ -97,6 +99,9 @@ def _run(
             check_loaded(plan, loaded, explorer.ended(), searched=True)
             for note in loading_notes(plan, loaded):
                 display.note(note)
+            if loaded.room is not None:
+                plan = replace(plan, slots=loaded.room.slots)
+                explorer.remember_parallel(plan.parallel)
             with Session(pool, tracker, parent, TrialStore(paths), display, stop, explorer.beat) as session:
                 call = Invocation(plan, paths, display, session, loaded, started)
                 within_budget = _stages(call, explorer)

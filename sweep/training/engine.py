@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sweep.records import StepLoss, TrialSpec
+from sweep.records import Packing, Room, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
@@ -46,6 +46,10 @@ OnStep = Callable[[Adapted, StepLoss], None]
 """Called after each optimizer step; may raise `TrialEnded` to end the trial's training."""
 
 
+Scored = tuple[Sequence[Encoded], AnswerRule | None]
+"""Examples that a trial is scored on, and how they are answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A trial whose training is over.
@@ -69,6 +73,15 @@ class Engine(Protocol):
     @property
     def shares_memory(self) -> bool:
         """Whether several trials are in memory at the same time, so that a peak is not one trial's own."""
+
+    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+        """How many trials can be trained side by side.
+
+        Args:
+            budget: bytes that the process may use, or None for what is free.
+            train: the examples that trials are trained on.
+            scored: what they are scored on.
+        """
 
     def bare(self) -> Adapted:
         """The base without an adapter."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from sweep.free_memory import available_memory
+
 _PROC = Path("/proc/self")
 
 
@@ -48,6 +50,14 @@ def resident_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
+
+
+def free_bytes(device: torch.device) -> int:
+    """What can still be had, on the machine or on the CUDA device."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return available_memory()
 
 
 def release() -> None:

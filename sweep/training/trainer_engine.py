@@ -15,12 +15,12 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.records import Arm, StepLoss, TrialSpec
+from sweep.records import Arm, Packing, Room, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, Trained
+from sweep.training.engine import Adapted, OnStep, Scored, Trained
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.peft_adapted import PeftAdapted
 from sweep.training.quantization import check_trainable_format, compute_dtype
@@ -35,6 +35,10 @@ class TrainerEngine:
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
         self._begun: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
+
+    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+        """One trial at a time."""
+        return Room(1, 1)
 
     def bare(self) -> Adapted:
         """The base without an adapter."""

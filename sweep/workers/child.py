@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import GoldilocksError, Problems
 from sweep.paths import Paths
-from sweep.records import Foundation
+from sweep.records import Foundation, Packing
 from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
 
 if TYPE_CHECKING:
@@ -27,20 +28,23 @@ _COMPILED_SHAPES = "32"
 """About as many as one step has products of different shapes."""
 
 
-def main(connection: Connection, foundation: Foundation, root: str, log: str, parent: int) -> None:
+def main(
+    connection: Connection, foundation: Foundation, root: str, log: str, parent: int, packing: Packing | None
+) -> None:
     """Serves trials until the parent hangs up.
 
     Args:
         root: the folder `mlruns`.
         log: the file that takes everything printed here.
         parent: the process id of the parent.
+        packing: see `Job`.
     """
     _write_to(Path(log))
     _follow(parent)
     # Ctrl-C reaches every process of the terminal; the parent alone decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    _set_threads(foundation.threads)
+    set_threads(foundation.threads)
     from sweep.training.quiet import quiet_libraries, quiet_progress
 
     quiet_libraries()
@@ -48,7 +52,8 @@ def main(connection: Connection, foundation: Foundation, root: str, log: str, pa
         from sweep.workers.job import Job
 
         quiet_progress()
-        job = Job(foundation, Paths(Path(root)))
+        gc.freeze()  # libraries stay; to look through them would take every collection a quarter of a second
+        job = Job(foundation, Paths(Path(root)), packing)
     except GoldilocksError as error:
         connection.send(_refusal(error))
         return
@@ -127,7 +132,7 @@ def _refusal(error: GoldilocksError) -> Refused:
     return Refused(type(error).__name__, problems)
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
     """Before torch is imported: two processes with all threads each spin against one another."""
     for name in (
         "OMP_NUM_THREADS",

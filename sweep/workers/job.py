@@ -20,8 +20,10 @@ from sweep.records import (
     Foundation,
     Loaded,
     Measures,
+    Packing,
     Provenance,
     Report,
+    Room,
     Split,
     Status,
     StepLoss,
@@ -66,11 +68,14 @@ class _Evaluated:
 class Job:
     """A base model and a task's data, loaded; runs trials on them, side by side where the engine can.
 
+    Args:
+        packing: asks how many trials can be trained side by side, see `Loaded.room`; None asks nothing.
+
     Raises:
         ConfigurationError, DataError, EnvironmentLacks: the foundation cannot be loaded.
     """
 
-    def __init__(self, foundation: Foundation, paths: Paths) -> None:
+    def __init__(self, foundation: Foundation, paths: Paths, packing: Packing | None = None) -> None:
         self._foundation = foundation
         self._store = TrialStore(paths)
         splits = load_splits(foundation.task, paths)
@@ -101,9 +106,14 @@ class Job:
             too_long={"train": self._train.too_long, "tune": tune.too_long},
             examples={"train": len(self._train.examples), "tune": len(self._tune)},
             note=note,
+            room=None if packing is None else self._room(packing),
         )
         if foundation.memory_budget is not None:
             memory.limit_memory(foundation.memory_budget, self._base.device)
+
+    def _room(self, packing: Packing) -> Room:
+        scored = [(self._tune, self._answers.rule(self._tune)), (self._prose.paragraphs, None)]
+        return self._engine.room(packing, self._foundation.memory_budget, self._train.examples, scored)
 
     @property
     def idle(self) -> bool:

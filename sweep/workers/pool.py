@@ -17,7 +17,7 @@ from typing import Any
 from sweep import errors
 from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.paths import Paths
-from sweep.records import Foundation, Loaded, Status, StepLoss, TrialResult, TrialSpec
+from sweep.records import Foundation, Loaded, Packing, Status, StepLoss, TrialResult, TrialSpec
 from sweep.workers import child
 from sweep.workers.messages import Broke, Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
 
@@ -39,12 +39,15 @@ class Pool:
     as many at a time. Use as a context manager: leaving it ends all workers at once.
 
     Args:
-        slots: how many trials a worker trains side by side.
+        packing: what is asked of the first worker: how many trials can it train side by side? None: one.
     """
 
-    def __init__(self, foundation: Foundation, paths: Paths, workers: int, study: str, slots: int = 1) -> None:
+    def __init__(
+        self, foundation: Foundation, paths: Paths, workers: int, study: str, packing: Packing | None = None
+    ) -> None:
         self._foundation = foundation
-        self._slots = slots
+        self._packing = packing
+        self._slots = 1
         self._waiting: deque[TrialSpec] = deque()
         self._paths = paths
         self._log = paths.log(study)
@@ -89,6 +92,9 @@ class Pool:
                 raise EnvironmentLacks(
                     f"the worker ended while it loaded the base model ({worker.cause()}); its words are in {self._log}"
                 )
+        if self._packing is not None and worker.loaded.room is not None:
+            self._slots = worker.loaded.room.slots
+            self._packing = None  # what the first has measured holds for all
         return worker.loaded
 
     def has_room(self) -> bool:
@@ -166,20 +172,20 @@ class Pool:
         return [0 if worker is None else len(worker.specs) for worker in self._workers]
 
     def _start(self) -> _Worker:
-        return _Worker(self._foundation, self._paths, self._log)
+        return _Worker(self._foundation, self._paths, self._log, self._packing)
 
 
 class _Worker:
     """One child process and the trials it has, by identity."""
 
-    def __init__(self, foundation: Foundation, paths: Paths, log: Path) -> None:
+    def __init__(self, foundation: Foundation, paths: Paths, log: Path, packing: Packing | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self._kills_before = _kernel_kills()
         self._process: BaseProcess = context.Process(
             target=child.main,
-            args=(theirs, foundation, str(paths.root), str(log), os.getpid()),
+            args=(theirs, foundation, str(paths.root), str(log), os.getpid(), packing),
             name="goldilocks-worker",
             daemon=True,
         )

@@ -19,6 +19,7 @@ from sweep.doctor import capacity, databases, machine, sources
 from sweep.doctor.__main__ import doctor as examine_all
 from sweep.doctor.findings import Finding, conclusion, exit_code, misconfigured
 from sweep.doctor.rehearsal import Rehearsed, ended, rehearsed
+from sweep.free_memory import available_memory
 from sweep.paths import Paths
 from sweep.records import BaseModel, StudyPlan, TaskData
 
@@ -234,11 +235,11 @@ class TestMemory:
             ("memory.stat", "anon 1\ninactive_file 200"),
         ):
             (tmp_path / name).write_text(text)
-        assert capacity.available_memory(tmp_path) == 700
+        assert available_memory(tmp_path) == 700
 
     def test_no_limit(self, tmp_path: Path) -> None:
         (tmp_path / "memory.max").write_text("max")
-        assert capacity.available_memory(tmp_path) > 2**20
+        assert available_memory(tmp_path) > 2**20
 
     def test_smollm2_needs_about_two_gigabytes(self, plan: StudyPlan) -> None:
         need = capacity.need(135_000_000, replace(plan, workers=1), fetched=False, from_wheel=True, on_gpu=False)

@@ -344,3 +344,18 @@ def test_the_same_arm_twice_is_told() -> None:
 
 def test_arms_are_not_blamed_for_a_wrong_space() -> None:
     assert problems("search.space.rank=8", "search.arms=[{r: 8}]") == problems("search.space.rank=8")
+
+
+@pytest.mark.parametrize("slots", ["0", "-1", "many", "1.5", "true"])
+def test_slots_are_a_number_or_auto(slots: str) -> None:
+    told = only_problem(f"engine.slots={slots}")
+    assert told.startswith("engine.slots=")
+    assert "above zero, or auto" in told
+
+
+def test_the_trainer_has_one_slot_and_that_is_told_with_all_else() -> None:
+    told = problems("engine=trainer", "engine.slots=4", "lora.r=0")
+    assert sorted(text.partition("=")[0] for text in told) == ["engine.slots", "lora.r"]
+    assert "write engine=packed" in next(text for text in told if text.startswith("engine.slots=4"))
+    assert composed_plan(["engine=trainer"]).slots == 1
+    assert (composed_plan([]).slots, composed_plan(["engine.slots=4"]).slots) == (None, 4)

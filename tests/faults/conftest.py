@@ -77,6 +77,10 @@ class Sweep:
         """Those of them that are trials, not the base."""
         return [file for file in self.trial_results() if json.loads(file.read_text())["spec"]["arm"] is not None]
 
+    def losses(self) -> dict[str, float]:
+        """The loss of each of them by identity."""
+        return {file.parent.name: json.loads(file.read_text())["measures"]["loss"] for file in self.trained()}
+
     def runs(self) -> list[Run]:
         """The trials' MLflow runs."""
         client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")

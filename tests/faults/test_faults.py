@@ -61,6 +61,20 @@ class TestATrialThatBreaks:
         assert "no gradient reached the adapter" in done.stdout
 
 
+class TestTooLittleMemory:
+    def test_fewer_trials_side_by_side_and_the_same_results(self, sweep: Sweep, tmp_path: Path) -> None:
+        words = ("search.trials=3", "train.batch_size=3000", "train.steps=2", "quant=none")
+        done = sweep.run(*words, "engine.slots=8", "budget.memory=2GB")
+        assert done.returncode == 0, done.stdout
+        assert "engine.slots=8: 8 trials side by side would take about" in done.stdout
+        assert "budget.memory allows 2.0 GB" in done.stdout
+        assert not sweep.trial_runs("infeasible")
+        (tmp_path / "roomy").mkdir()
+        roomy = Sweep(tmp_path / "roomy", sweep.data)
+        assert roomy.run(*words, "engine.slots=1").returncode == 0
+        assert sweep.losses() == pytest.approx(roomy.losses(), rel=1e-4)
+
+
 class TestAKilledWorker:
     def test_its_only_trial_is_failed_and_the_sweep_goes_on_with_a_new_one(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=1")

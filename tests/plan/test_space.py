@@ -20,6 +20,7 @@ from sweep.plan.space import (
     arm_of,
     first_points,
     grid_points,
+    largest_arm,
     log2_ranks,
 )
 from sweep.records import Arm, SearchSpace
@@ -173,3 +174,11 @@ def test_own_arms_come_instead_of_the_defaults() -> None:
     points = first_points(plan)
     assert [arm_of(values, plan.arm) for values in points] == list(plan.search.arms)
     assert all(is_inside(values, plan.space) for values in points)
+
+
+def test_the_largest_arm_takes_no_less_than_any_other() -> None:
+    largest = largest_arm(PLAN)
+    assert largest.rank == max(PLAN.arm.rank, *PLAN.space.ranks, *PLAN.declaration.ladder)
+    assert all(set(entry.split(",")) <= set(largest.targets) for entry in PLAN.space.targets)
+    assert set(PLAN.arm.targets) <= set(largest.targets)
+    assert largest.dropout == max(PLAN.arm.dropout, *PLAN.space.dropouts)

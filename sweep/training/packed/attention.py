@@ -22,7 +22,7 @@ from sweep.training.packed.layout import Layout
 NAME = "goldilocks_packed"
 """The implementation's name in transformers' registry."""
 
-_SHORT = 512
+SHORT = 512
 """Keys of the longest sequence up to which a CPU attends by plain products; their scores are all in memory at once."""
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
@@ -83,7 +83,7 @@ def _attention(
     heads, size = query.shape[1], value.shape[-1]
     queries = _by_sequence(query, layout.queries)
     keys, values = _by_sequence(key, layout.keys), _by_sequence(value, layout.keys)
-    if query.device.type == "cpu" and not dropout and keys.shape[2] <= _SHORT:
+    if query.device.type == "cpu" and not dropout and keys.shape[2] <= SHORT:
         attended = _attend_short(queries, keys, values, mask, scaling or query.shape[-1] ** -0.5)
     else:
         attended = functional.scaled_dot_product_attention(

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.records import StepLoss, TrialSpec
+from sweep.records import Packing, Room, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
+from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
 from sweep.training.forward import completion_losses
+from sweep.training.memory import release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.pack import Pack, Slot, Taking
+from sweep.training.packed.room import room_for
 from sweep.training.packed.scoring import packed_losses, packed_scores
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
@@ -45,17 +47,21 @@ class PackedEngine:
 
     def __init__(self, base: LoadedBase, sample: Sequence[Encoded]) -> None:
         self._base = base
-        self._pack = Pack(base)
+        self.pack = Pack(base)
         self._trials: list[_Trial] = []
         self._check(sample)
 
+    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+        """How many trials can be trained side by side, by the memory that they are predicted to take."""
+        return room_for(self._base, self.pack, packing, budget, train, scored)
+
     def bare(self) -> Adapted:
         """The base without an adapter."""
-        return SlotAdapted(self._base, self._pack, None)
+        return SlotAdapted(self._base, self.pack, None)
 
     def load(self, folder: Path) -> Adapted:
         """The base with a saved adapter."""
-        return SlotAdapted(self._base, self._pack, load_slot_adapter(folder, self._pack.shapes, self._base.device))
+        return SlotAdapted(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
 
     def score(
         self,
@@ -65,12 +71,13 @@ class PackedEngine:
         on_progress: OnScored | None = None,
     ) -> list[Scores]:
         """Losses and answers of several adapters in shared passes."""
+        release()  # what training has freed lies in pieces, too small for what scoring needs
         adapters = [each.adapter for each in adapted if isinstance(each, SlotAdapted)]
-        return packed_scores(self._base, self._pack, adapters, encoded, rule, on_progress)
+        return packed_scores(self._base, self.pack, adapters, encoded, rule, on_progress)
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
         """Takes a trial on."""
-        self._trials.append(_Trial(self._pack.add(spec, examples), on_step))
+        self._trials.append(_Trial(self.pack.add(spec, examples), on_step))
 
     def advance(self) -> list[Trained]:
         """One step of every trial."""
@@ -81,13 +88,13 @@ class PackedEngine:
             nonlocal elsewhere
             clock = time.perf_counter()
             try:
-                going[id(slot)].on_step(SlotAdapted(self._base, self._pack, slot.adapter), step)
+                going[id(slot)].on_step(SlotAdapted(self._base, self.pack, slot.adapter), step)
             finally:
                 elsewhere += time.perf_counter() - clock
 
         clock = time.perf_counter()
         try:
-            self._pack.step(after_step)
+            self.pack.step(after_step)
         except ConfigurationError:
             raise
         except Exception as error:
@@ -100,8 +107,8 @@ class PackedEngine:
 
     def _end(self, trial: _Trial, error: Exception | None) -> Trained:
         self._trials.remove(trial)
-        self._pack.remove(trial.slot)
-        adapted = SlotAdapted(self._base, self._pack, trial.slot.adapter) if error is None else None
+        self.pack.remove(trial.slot)
+        adapted = SlotAdapted(self._base, self.pack, trial.slot.adapter) if error is None else None
         return Trained(trial.slot.spec, adapted, error, trial.seconds)
 
     def _check(self, sample: Sequence[Encoded]) -> None:

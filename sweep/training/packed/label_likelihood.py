@@ -17,7 +17,7 @@ from sweep.training.packed.pack import Pack
 from sweep.training.packed.slots import Share
 from sweep.training.scored import Label
 
-_LOGITS = 1024
+LOGITS = 1024
 """About so many tokens' logits are in memory at once."""
 
 
@@ -107,14 +107,22 @@ def likeliest_labels(
             for slot, own in groupby(range(len(rows)), key=lambda place: prompted[rows[place]].slot)
         ]
         layout = packed_row.layout([count for _, count in counts])
-        with pack.passing(layout, [Share(adapters[slot], count) for slot, count in counts], cache) as logits:
-            likely = logits - logits.logsumexp(dim=-1, keepdim=True)
-            each_edge = likely[packed_row.index[:, tree.edges[:, 0]], tree.edges[:, 1]]
+        shares = [Share(adapters[slot], count) for slot, count in counts]
+        rest[rows] = _each_edge(pack, layout, shares, cache, packed_row, tree) @ tree.of_label.t()
         cache.crop(cached)
-        rest[rows] = each_edge @ tree.of_label.t()
     # a label that was not looked into is less likely than the expected one, whatever stands in `rest`
     nats = torch.where(in_question, -first - rest, known)
     return nats.argmin(dim=1).tolist()
+
+
+def _each_edge(
+    pack: Pack, layout: Layout, shares: Sequence[Share], cache: Cache, row: _Row, tree: LabelTree
+) -> torch.Tensor:
+    """The log-probability of each of the tree's predictions after each prompt, shape (prompts, edges)."""
+    with pack.passing(layout, shares, cache) as logits:
+        # of the logits, which are large, no normalized copy is made
+        chosen = logits[row.index[:, tree.edges[:, 0]], tree.edges[:, 1]]
+        return chosen - logits.logsumexp(dim=-1)[row.index[:, tree.edges[:, 0]]]
 
 
 def _indicator(members: Sequence[Sequence[int]], size: int, device: torch.device) -> torch.Tensor:
@@ -131,7 +139,7 @@ def _at_once(nodes: Sequence[int]) -> Iterator[list[int]]:
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > _LOGITS:
+        if rows and used + own > LOGITS:
             yield rows
             rows, used = [], 0
         rows.append(row)

@@ -177,7 +177,7 @@ class Pack:
         summed = [0.0] * len(going)
         for slot in going:
             slot.adapter.zero_gradients()
-        self._checkpoint(any(slot.spec.training.gradient_checkpointing for slot in going))
+        self.checkpoint(wanted=any(slot.spec.training.gradient_checkpointing for slot in going))
         for number in range(max((len(own) for own in batches), default=0)):
             places = [place for place, own in enumerate(batches) if number < len(own)]
             taking = [
@@ -188,7 +188,8 @@ class Pack:
                 summed[place] += part
         return [part / count for part, count in zip(summed, tokens, strict=True)]
 
-    def _checkpoint(self, wanted: bool) -> None:
+    def checkpoint(self, *, wanted: bool) -> None:
+        """Turns gradient checkpointing on or off."""
         model: Any = self._base.model
         if wanted != bool(model.is_activation_checkpointing):
             if wanted:

@@ -60,11 +60,11 @@ def packed_scores(
     seconds = {"score": 0.0, "answer": 0.0}
     done = 0
     with evaluating(base.model):
-        for passes in _passes(encoded, len(adapters), together=rule is not None):
+        for together in passes(encoded, len(adapters), together=rule is not None):
             clock = time.perf_counter()
             cache = row_cache() if rule is not None else None
             open_ones: list[_Read] = []
-            for indices in passes:
+            for indices in together:
                 open_ones += scoring.read(indices, cache)
                 done += len(indices)
                 told("score", done)
@@ -195,7 +195,7 @@ class _Scoring:
         return Scores(tuple(self.losses[slot][index] for index in every), answers, dict(seconds))
 
 
-def _passes(encoded: Sequence[Encoded], slots: int, *, together: bool) -> Iterator[list[list[int]]]:
+def passes(encoded: Sequence[Encoded], slots: int, *, together: bool) -> Iterator[list[list[int]]]:
     """The examples of each pass, and `together` the passes whose keys and values are kept at the same time."""
     longest = max((len(item) for item in encoded), default=1)
     group: list[list[int]] = []

@@ -1,0 +1,134 @@
+"""The memory model's coefficients, out of a few short passes whose peaks are measured when a worker has loaded its base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sweep.records import Arm
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded
+from sweep.training.memory import PeakMemory, release, resident_bytes
+from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.attention import SHORT
+from sweep.training.packed.layout import shared_prompt
+from sweep.training.packed.memory_model import Costs, MemoryModel, ModelSizes, PassShape, shape_of
+from sweep.training.packed.pack import Pack, Taking
+from sweep.training.packed.scoring import packed_losses
+from tasks import Example
+
+SHORT_TOKENS = 32
+"""Tokens of the short probes, which differ in nothing but the number of their predictions."""
+
+TOKENS = 256
+"""Tokens of the longest probe: about what a training pass has, and a second's work for a core."""
+
+TABLES_IN_A_LAYER = 2
+"""Tables of attention scores that a layer holds at once: before and after the softmax; a backward pass keeps the latter
+of each layer (`attention.py`)."""
+
+
+def sizes_of(base: LoadedBase) -> ModelSizes:
+    """The sizes of a base model."""
+    model: Any = base.model
+    config = model.config.get_text_config()
+    heads = int(config.num_attention_heads)
+    size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    return ModelSizes(
+        layers=int(config.num_hidden_layers),
+        heads=heads,
+        query_width=heads * size,
+        key_width=int(getattr(config, "num_key_value_heads", None) or heads) * size,
+        vocabulary=int(config.vocab_size),
+        number_bytes=model.dtype.itemsize,
+        scores_held=SHORT if base.device.type == "cpu" else 0,
+    )
+
+
+def measured_model(
+    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], *, checkpointing: bool
+) -> MemoryModel:
+    """The memory model of this base on this machine.
+
+    Args:
+        arm: the one that takes most memory of those that are to be trained.
+        largest: the batch of most tokens.
+        checkpointing: whether training uses gradient checkpointing.
+    """
+    sizes = sizes_of(base)
+    probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
+    short, worded, long = _made(1), _made(SHORT_TOKENS - 1), shortened(largest, TOKENS)
+    pack.checkpoint(wanted=checkpointing)
+    probe.training(short)  # libraries allocate once what they need for all passes
+    held = 1 if checkpointing else sizes.layers
+    layers = Costs(held, held + TABLES_IN_A_LAYER, 0.0, 0.0), Costs(1, TABLES_IN_A_LAYER, 0.0, 0.0)
+    training, scoring = (
+        fitted(known, sizes, *((shape_of(batch), run(batch)) for batch in (short, worded, long)))
+        for known, run in zip(layers, (probe.training, probe.scoring), strict=True)
+    )
+    del probe
+    release()
+    return MemoryModel(sizes, resident_bytes(base.device), training, scoring)
+
+
+Taken = tuple[PassShape, float]
+"""A pass and the bytes that it took."""
+
+
+def fitted(known: Costs, sizes: ModelSizes, short: Taken, worded: Taken, long: Taken) -> Costs:
+    """The costs with which passes take what they took.
+
+    Args:
+        known: without a token and without logits.
+        worded: as `short`, with more predictions.
+        long: a token costs what it costs here; small passes waste more on the allocator.
+    """
+    more = sizes.logits(worded[0]) - sizes.logits(short[0])
+    priced = replace(known, logits=max(0.0, worded[1] - short[1]) / more)
+    shape, took = long
+    return replace(priced, token=max(0.0, took - priced.bytes(shape, sizes)) / shape.tokens)
+
+
+class _Probe:
+    """Passes with one adapter, and the bytes that are held at most in them beside those that were held before."""
+
+    def __init__(self, base: LoadedBase, pack: Pack, adapter: SlotAdapter) -> None:
+        self._base, self._pack, self._adapter = base, pack, adapter
+
+    def training(self, batch: Sequence[Encoded]) -> float:
+        taking = Taking(self._adapter, batch, len(batch), dropout="probe")
+        return self._taken(lambda: self._pack.accumulate([taking]))
+
+    def scoring(self, batch: Sequence[Encoded]) -> float:
+        return self._taken(lambda: packed_losses(self._base, self._pack, [self._adapter], batch))
+
+    def _taken(self, run: Callable[[], object]) -> float:
+        peak = PeakMemory(self._base.device)
+        peak.start()
+        before = resident_bytes(self._base.device)
+        run()
+        return float(max(0, peak.peak() - before))
+
+
+def shortened(batch: Sequence[Encoded], tokens: int) -> list[Encoded]:
+    """A batch of the same proportions with about so many tokens at most.
+
+    What the allocator wastes depends on how lengths differ, so it is measured on a batch like those of training.
+    """
+    part = min(1.0, tokens / shape_of(batch).tokens)
+    prefix = shared_prompt(batch)
+
+    def cut(ids: tuple[int, ...]) -> tuple[int, ...]:
+        return ids[: max(1, round(part * len(ids)))]
+
+    return [
+        Encoded(item.example, (*item.prompt[: int(part * prefix)], *cut(item.prompt[prefix:])), cut(item.completion))
+        for item in batch
+    ]
+
+
+def _made(predictions: int) -> list[Encoded]:
+    """One sequence of `SHORT_TOKENS` that go through the model, with so many predictions."""
+    example = Example(prompt="", completion="")
+    return [Encoded(example, (0,) * (SHORT_TOKENS + 1 - predictions), (0,) * predictions)]
