@@ -35,6 +35,7 @@ def blocks(results: Results) -> dict[str, str]:
     """The text of each block by name."""
     naive = [found for found in results if found["kind"] == "against_naive"]
     verdicts = [found for found in results if found["kind"] == "time_to_verdict"]
+    memory = [found for found in results if found["kind"] == "memory_model"]
     texts: dict[str, str] = {}
     if naive:
         texts |= {"speed": _speed(naive), "parts": _parts(naive), "arithmetic": _arithmetic(naive)}
@@ -44,6 +45,8 @@ def blocks(results: Results) -> dict[str, str]:
     orchestrated = [found for found in results if found["kind"] == "orchestration"]
     if orchestrated:
         texts["orchestration"] = _orchestration(orchestrated)
+    if memory:
+        texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts
 
 
@@ -184,6 +187,29 @@ def _orchestration(results: Results) -> str:
     ]
     head = ["trials", "a trial, beside its training", "of the last tenth", "CPU time of it", *names, "measured on"]
     return table(head, rows)
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            case["data"],
+            str(case["slots"]),
+            str(case["rank"]),
+            case["targets"] + (f", dropout {case['dropout']}" if case["dropout"] else ""),
+            str(case["batch"]),
+            case["quant"] + (", copies" if case["quant"] == "nf4" and case["cache"] == "always" else ""),
+            f"{case['predicted'] / 1e6:,.0f} MB",
+            f"{case['measured'] / 1e6:,.0f} MB",
+            f"{case['error']:+.1%}",
+        ]
+        for case in found["cases"]
+    ]
+    head = ["data", "slots", "rank", "targets", "batch", "base", "predicted", "measured", "error"]
+    size = found["summary"]
+    return (
+        f"{table(head, rows)}\n\nMedian error {size['median_error']:.1%}, largest {size['largest_error']:.1%} ({found['model']}, "
+        f"{_where(found)})."
+    )
 
 
 def _answer(verdict: Mapping[str, Any]) -> str:

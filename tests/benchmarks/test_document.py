@@ -71,8 +71,19 @@ def test_overhead_is_shown_with_its_parts() -> None:
     assert "| 1,000 | 30.0 ms | 31.0 ms | 25.0 ms | 20.0 | 4.0 | a processor, 2 cores, float32, 2026-01-02 |" in shown
 
 
+CASE = {"data": "boxes", "slots": 2, "rank": 8, "targets": "q_v", "batch": 4, "quant": "nf4", "cache": "always"}
+MEMORY = {
+    "kind": "memory_model",
+    "model": "a model",
+    "machine": MACHINE,
+    "cases": [{**CASE, "dropout": 0.1, "predicted": 1_020_000_000, "measured": 1_000_000_000, "error": 0.02}],
+    "summary": {"cases": 1, "median_error": 0.02, "largest_error": 0.02},
+}
+
+
 def test_a_block_for_each_kind_of_result() -> None:
     assert blocks([]) == {}
+    assert set(blocks([MEMORY])) == {"memory"}
     assert set(blocks([ORCHESTRATION])) == {"orchestration"}
     assert set(blocks([naive()])) == {"speed", "parts", "arithmetic", "layouts", "losses"}
     assert set(blocks([VERDICT])) == {"verdict"}
@@ -101,6 +112,9 @@ def test_tables_say_what_was_measured() -> None:
         in (texts["verdict"])
     )
     assert "The grid was not run" in texts["verdict"]
+    memory = blocks([MEMORY])["memory"]
+    assert "| boxes | 2 | 8 | q_v, dropout 0.1 | 4 | nf4, copies | 1,020 MB | 1,000 MB | +2.0% |" in memory
+    assert "Median error 2.0%, largest 2.0% (a model, a processor, 2 cores, float32, 2026-01-02)." in memory
 
 
 def test_what_is_not_certified_is_shown_as_a_bracket() -> None:
