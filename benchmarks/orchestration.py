@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import tempfile
 import time
@@ -20,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 import optuna
+import psutil
 from optuna.storages import RDBStorage
 
 from benchmarks import stand_in
@@ -32,7 +34,7 @@ from sweep.study.display import Silent
 from sweep.study.explorer import Explorer
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
-from sweep.tracking.mlflow_tracker import MlflowTracker
+from sweep.tracking.recorder import NAME, Recorder
 from sweep.trials import TrialStore
 from sweep.workers import child
 from sweep.workers.pool import Pool
@@ -44,7 +46,9 @@ LAST = 0.1
 
 
 class Watch(Silent):
-    """Notes, for every explored trial that ends, the wall clock, this process's CPU seconds, and the seconds by part.
+    """Notes, for every explored trial that ends, the wall clock, CPU seconds, and the seconds by part.
+
+    CPU seconds are those of this process and of the one that records in MLflow.
 
     Attributes:
         marks: the first one is from when the first trial began.
@@ -52,6 +56,7 @@ class Watch(Silent):
 
     def __init__(self, spent: Spent) -> None:
         self._spent = spent
+        self._recorder: psutil.Process | None = None
         self.marks: list[tuple[float, float, Mapping[str, float]]] = []
 
     def began(self, number: int, spec: TrialSpec) -> None:
@@ -65,7 +70,15 @@ class Watch(Silent):
             self._mark()
 
     def _mark(self) -> None:
-        self.marks.append((time.perf_counter(), time.process_time(), self._spent.snapshot()))
+        self._recorder = self._recorder or _recorder()
+        recording = self._recorder.cpu_times()
+        busy = time.process_time() + recording.user + recording.system
+        self.marks.append((time.perf_counter(), busy, self._spent.snapshot()))
+
+
+def _recorder() -> psutil.Process:
+    (process,) = (child for child in multiprocessing.active_children() if child.name == NAME)
+    return psutil.Process(process.pid)
 
 
 def plan_of(trials: int, overrides: Sequence[str] = ()) -> StudyPlan:
@@ -96,7 +109,7 @@ def measure(trials: int, folder: Path, overrides: Sequence[str] = ()) -> dict[st
         ("sampler", sampler, ("infer_relative_search_space", "sample_relative", "sample_independent")),
         ("Optuna database", RDBStorage, methods_of(RDBStorage)),
         ("study", Explorer, methods_of(Explorer)),
-        ("MLflow", MlflowTracker, ("open_trial", "close_trial")),
+        ("MLflow", Recorder, ("open_trial", "close_trial")),
         ("trial folders", TrialStore, ("find",)),
         ("worker", Pool, ("events", "submit")),
     ]

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sweep.command import command_line
-from sweep.records import Status, StudyPlan, StudyRecord, loss_of
+from sweep.records import Status, StudyPlan, StudyRecord, TrialResult, loss_of
 from sweep.tracking import SweepRun
+from sweep.trials import TrialStore
 
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
 
 
-def sweep_run(plan: StudyPlan, identity: str, *, alone: bool = True) -> SweepRun:
+Told = Mapping[str, tuple[TrialResult, Path | None]]
+"""See `SweepRun.told`."""
+
+
+def told(record: StudyRecord, store: TrialStore) -> Told:
+    """How the study's trials ended, by MLflow run."""
+    certification = record.certification
+    trials = [*record.trials, *([record.base] if record.base else [])]
+    if certification is not None:
+        scored = [*([certification.base] if certification.base else []), *certification.trials]
+        trials += [*certification.tuning, *certification.final, *(each.trial for each in scored)]
+    return {
+        trial.run_id: (
+            trial.result,
+            store.folder(trial.result.spec.identity) if trial.result.status is Status.COMPLETE else None,
+        )
+        for trial in trials
+        if trial.run_id is not None
+    }
+
+
+def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True) -> SweepRun:
     """The parent run of this invocation."""
     return SweepRun(
         study=plan.name,
@@ -22,6 +45,7 @@ def sweep_run(plan: StudyPlan, identity: str, *, alone: bool = True) -> SweepRun
         tags={"sweep.identity": identity, "sweep.engine": plan.foundation.engine},
         params=dict(_flat(yaml.safe_load(plan.config))),
         command=command_line(),
+        told=told,
         alone=alone,
     )
 

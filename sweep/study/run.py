@@ -22,7 +22,7 @@ from sweep.study.explorer import Explorer
 from sweep.study.invocation import Invocation
 from sweep.study.lock import study_lock
 from sweep.study.next_step import Finish, next_step
-from sweep.study.recording import summary, sweep_run
+from sweep.study.recording import summary, sweep_run, told
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
 from sweep.study.storage import open_storage
@@ -91,7 +91,8 @@ def _run(
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths)
-        parent = tracker.open_sweep(sweep_run(plan, identity))
+        store = TrialStore(paths)
+        parent = tracker.open_sweep(sweep_run(plan, identity, told(explorer.record(), store)))
         explorer.remember_run_page((tracker.link(parent) or "").replace(parent, "{run}") or None)
         status = Status.FAILED
         try:
@@ -102,7 +103,7 @@ def _run(
             if loaded.room is not None:
                 plan = replace(plan, slots=loaded.room.slots)
                 explorer.remember_parallel(plan.parallel)
-            with Session(pool, tracker, parent, TrialStore(paths), display, stop, explorer.beat) as session:
+            with Session(pool, tracker, parent, store, display, stop, explorer.beat) as session:
                 call = Invocation(plan, paths, display, session, loaded, started)
                 within_budget = _stages(call, explorer)
             record = explorer.record()

@@ -34,7 +34,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths)
-        parent = tracker.open_sweep(sweep_run(plan, "single", alone=False))
+        parent = tracker.open_sweep(sweep_run(plan, "single", {}, alone=False))
         status = Status.FAILED
         try:
             loaded = pool.load(stop.check)

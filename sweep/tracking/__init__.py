@@ -8,6 +8,7 @@ from sweep.sqlite_files import write_ahead
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun, Tracker
+from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.paths import Paths
@@ -41,7 +42,4 @@ def open_tracker(uri: str | None, paths: Paths) -> Tracker:
     if uri is None:
         paths.root.mkdir(parents=True, exist_ok=True)
         write_ahead(paths.mlflow_database)
-    # MLflow takes about a second to import: only a process that records pays for it.
-    from sweep.tracking.mlflow_tracker import MlflowTracker
-
-    return MlflowTracker(address.uri, paths.artifacts)
+    return Recorder(address.uri, paths.artifacts)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.names import Point
@@ -52,9 +53,14 @@ class MemoryTracker:
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
-        self._interrupt(lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, alone=sweep.alone))
+        self._interrupt(
+            lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, this_process(), alone=sweep.alone),
+            sweep.told,
+        )
         run = self._open(
-            sweep.study, sweep.study, names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags()
+            sweep.study,
+            sweep.study,
+            names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(this_process()),
         )
         run.params = names.valid_params(sweep.params)
         run.artifacts = [names.CONFIG_FILE]
@@ -64,7 +70,7 @@ class MemoryTracker:
     def open_trial(self, parent: str, spec: TrialSpec) -> str:
         """See `Tracker.open_trial`."""
         sweep = self._sweeps[parent]
-        run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec) | owner_tags())
+        run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec) | owner_tags(this_process()))
         run.params = names.trial_params(sweep.params, spec)
         return run.id
 
@@ -80,7 +86,7 @@ class MemoryTracker:
 
     def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
         """See `Tracker.close_sweep`."""
-        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id)
+        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id, {})
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.finite(summary).items()]
         _keep(run, files)
@@ -96,9 +102,15 @@ class MemoryTracker:
         self.runs[run.id] = run
         return run
 
-    def _interrupt(self, chosen: Callable[[Mapping[str, str]], bool]) -> None:
+    def _interrupt(
+        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Path | None]]
+    ) -> None:
         for run in self.runs.values():
-            if run.status == "RUNNING" and names.STUDY in run.tags and chosen(run.tags):
+            if run.status != "RUNNING" or names.STUDY not in run.tags or not chosen(run.tags):
+                continue
+            if run.id in told:
+                self.close_trial(run.id, *told[run.id])
+            else:
                 run.tags[names.STATUS] = Status.INTERRUPTED.value
                 run.status = names.RUN_STATUS[Status.INTERRUPTED]
 

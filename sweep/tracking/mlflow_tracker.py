@@ -26,6 +26,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
@@ -44,13 +45,15 @@ class MlflowTracker:
         uri: the store's address, as in `tracking.uri`.
         artifact_root: the folder for the artifacts of new experiments, one subfolder for each; None leaves the place to
             the store. A tracking server always chooses by itself.
+        owner: the process that sweeps, as `sweep.owner.this_process` names it; None for this one.
 
     Raises:
         ConfigurationError: MLflow has no store of that kind.
         EnvironmentLacks: the store cannot be reached, opened or created.
     """
 
-    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+    def __init__(self, uri: str, artifact_root: Path | None, owner: str | None = None) -> None:
+        self._owner = owner or this_process()
         self._address = address_of(uri)
         if self._address.kind == "memory":
             raise ConfigurationError("tracking.uri: memory:// is not an MLflow store")
@@ -70,9 +73,11 @@ class MlflowTracker:
         with self._explained():
             experiment = self._experiment(sweep.study)
             self._interrupt(
-                experiment, lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, alone=sweep.alone)
+                experiment,
+                lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, self._owner, alone=sweep.alone),
+                sweep.told,
             )
-            tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags()
+            tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
             run_id = self._open(experiment, sweep.study, tags, names.valid_params(sweep.params))
             self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
         self._sweeps[run_id] = (experiment, sweep)
@@ -83,7 +88,7 @@ class MlflowTracker:
         experiment, sweep = self._sweeps[parent]
         with self._explained():
             params = names.trial_params(sweep.params, spec)
-            return self._open(experiment, spec.name, names.trial_tags(parent, spec) | owner_tags(), params)
+            return self._open(experiment, spec.name, names.trial_tags(parent, spec) | owner_tags(self._owner), params)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
         """See `Tracker.close_trial`."""
@@ -98,7 +103,7 @@ class MlflowTracker:
         """See `Tracker.close_sweep`."""
         experiment, _ = self._sweeps[run_id]
         with self._explained():
-            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id)
+            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id, {})
         points = [Point(name, value, 0) for name, value in names.finite(summary).items()]
         self._close(run_id, status, points, time.time(), {names.STATUS: status.value}, files)
 
@@ -119,10 +124,19 @@ class MlflowTracker:
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
 
-    def _interrupt(self, experiment: str, chosen: Callable[[Mapping[str, str]], bool]) -> None:
+    def _interrupt(
+        self,
+        experiment: str,
+        chosen: Callable[[Mapping[str, str]], bool],
+        told: Mapping[str, tuple[TrialResult, Path | None]],
+    ) -> None:
         """End those of the experiment's running runs that were started here and whose tags are chosen."""
         for run in self._running(experiment):
-            if names.STUDY in run.data.tags and chosen(run.data.tags):
+            if names.STUDY not in run.data.tags or not chosen(run.data.tags):
+                continue
+            if run.info.run_id in told:
+                self.close_trial(run.info.run_id, *told[run.info.run_id])
+            else:
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])
 

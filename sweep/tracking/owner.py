@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweep.owner import is_gone, is_here, this_process
+from sweep.owner import is_gone, is_here
 
 OWNER = "sweep.owner"
 
 
-def owner_tags() -> dict[str, str]:
+def owner_tags(sweep: str) -> dict[str, str]:
     """The tag that says which process of which machine runs this."""
-    return {OWNER: this_process()}
+    return {OWNER: sweep}
 
 
-def is_leftover(tags: Mapping[str, str], *, alone: bool) -> bool:
+def is_leftover(tags: Mapping[str, str], sweep: str, *, alone: bool) -> bool:
     """Whether a run that is said to be running was left by a process that is gone.
 
     Args:
+        sweep: the process that sweeps now, as `sweep.owner.this_process` names it.
         tags: the run's tags.
         alone: whether nobody else sweeps this study: then only another live process of this machine keeps its runs.
     """
     owner = tags.get(OWNER, "")
     if alone:
-        return not is_here(owner) or owner == this_process() or is_gone(owner)
+        return not is_here(owner) or owner == sweep or is_gone(owner)
     return is_gone(owner)

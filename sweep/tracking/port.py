@@ -20,6 +20,8 @@ class SweepRun:
         tags: the caller's own tags of the parent run.
         params: what all trials have in common, under configuration keys; logged for the parent and for every trial.
         command: the command line that started the sweep.
+        told: what the study knows of the trials of earlier invocations, by run id: how each ended, and its folder or None. A
+            run of one of them that was left running ends so.
         alone: whether the caller is the only one who sweeps this study, so that runs left running are leftovers.
     """
 
@@ -28,6 +30,7 @@ class SweepRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    told: Mapping[str, tuple[TrialResult, Path | None]] = field(default_factory=dict)
     alone: bool = True
 
 
@@ -40,8 +43,8 @@ class Tracker(Protocol):
     def open_sweep(self, sweep: SweepRun) -> str:
         """Start the parent run and return its id.
 
-        Runs of the same study that an earlier, killed invocation left running are ended first, as interrupted; those of
-        another machine only if the sweep is `alone`. Runs that no sweep started are left alone.
+        Runs of the same study that an earlier, killed invocation left running are ended first: as the sweep was `told`,
+        else as interrupted; those of another machine only if the sweep is `alone`. Runs that no sweep started are left alone.
         """
         ...
 

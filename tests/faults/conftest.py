@@ -131,8 +131,22 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], what: s
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The worker processes of a sweep."""
+    return [child for child in _spawned(process) if not _records(child)]
+
+
+def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """The process of a sweep that records in MLflow."""
+    (recorder,) = [child for child in _spawned(process) if _records(child)]
+    return recorder
+
+
+def _spawned(process: subprocess.Popen[str]) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
     return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+
+
+def _records(child: psutil.Process) -> bool:
+    return any(Path(file.path).name == "mlflow.db" for file in child.open_files())
 
 
 def finish(process: subprocess.Popen[str], number: signal.Signals | None = None) -> tuple[int, str]:

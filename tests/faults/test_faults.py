@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Sweep, finish, wait_until, workers_of
+from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
@@ -97,6 +97,21 @@ class TestAKilledWorker:
         assert code == 0, output
         assert len(sweep.trained()) == 4
         assert not sweep.trial_runs("failed")
+        assert nothing_is_running(sweep)
+
+
+class TestAKilledRecorder:
+    def test_ends_the_sweep_in_words_and_the_next_call_goes_on(self, sweep: Sweep) -> None:
+        process = sweep.start(*LONG)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        recorder_of(process).kill()
+        code, output = finish(process)
+        assert code == 3, output
+        assert "the process that records in MLflow has ended" in output
+        assert "Traceback" not in output
+        done = sweep.run(*LONG)
+        assert done.returncode == 0, done.stdout
+        assert len(sweep.trained()) == 4
         assert nothing_is_running(sweep)
 
 

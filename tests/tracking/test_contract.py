@@ -1,4 +1,4 @@
-"""What every tracker must do, run against MLflow's sqlite store and against the in-memory twin."""
+"""What every tracker must do, run against MLflow's sqlite store, here and in the recorder's process, and the in-memory twin."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from sweep.records import Status, StepLoss, TrialResult, TrialSpec
 from sweep.tracking import SweepRun, Tracker, names, open_tracker
 from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
 from sweep.tracking.mlflow_tracker import MlflowTracker
+from sweep.tracking.recorder import Recorder
 
 # MLflow's models ask SQLAlchemy 2.1 for a loader that it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
@@ -141,6 +142,23 @@ class MlflowStore:
                 yield entry.path
 
 
+class RecorderStore(MlflowStore):
+    """MLflow in a process of its own; what it was told is done before anybody looks."""
+
+    tracker: Recorder
+
+    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+        super().__init__(uri, artifact_root)
+        self.tracker = Recorder(uri, artifact_root)
+
+    def reopen(self) -> Tracker:
+        return Recorder(self.uri, self.artifact_root)
+
+    def runs(self, experiment: str = "pharma") -> dict[str, Seen]:
+        self.tracker.settle()
+        return super().runs(experiment)
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database with MLflow's schema; creating one takes seconds."""
@@ -159,9 +177,14 @@ def sqlite(database: Path, tmp_path: Path) -> MlflowStore:
     return MlflowStore(f"sqlite:///{database}", tmp_path / "artifacts")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
+def recorder(database: Path, tmp_path: Path) -> RecorderStore:
+    return RecorderStore(f"sqlite:///{database}", tmp_path / "artifacts")
+
+
+@pytest.fixture(params=["memory", "sqlite", "recorder"])
 def store(request: pytest.FixtureRequest) -> Store:
-    return MemoryStore() if request.param == "memory" else request.getfixturevalue("sqlite")
+    return MemoryStore() if request.param == "memory" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -323,6 +346,19 @@ class TestTracker:
         assert runs[parent].status == "RUNNING"
         assert store.runs("other")[other].status == "RUNNING"
 
+    def test_what_the_study_knows_of_is_recorded_and_not_interrupted(
+        self, store: Store, complete: TrialResult, files: Path
+    ) -> None:
+        """The study was told how a trial ended, and whoever was to record it was killed before it had."""
+        old_parent = store.tracker.open_sweep(SWEEP)
+        told, untold = (store.tracker.open_trial(old_parent, complete.spec) for _ in range(2))
+        store.reopen().open_sweep(dataclasses.replace(SWEEP, told={told: (complete, files)}))
+        runs = store.runs()
+        assert (runs[told].status, runs[told].tags["sweep.status"]) == ("FINISHED", "complete")
+        assert runs[told].metrics["eval/loss"] == 0.15
+        assert "scores.jsonl" in runs[told].artifacts
+        assert (runs[untold].status, runs[untold].tags["sweep.status"]) == ("KILLED", "interrupted")
+
     def test_finished_runs_stay_as_they_are(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
@@ -438,6 +474,7 @@ def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
         "open_tracker('memory://', Paths.here())\n"
         "assert 'mlflow' not in sys.modules\n"
         "open_tracker(None, Paths(Path(sys.argv[1]))).open_sweep(SweepRun('pharma', ''))\n"
+        "assert 'mlflow' not in sys.modules\n"
         "import mlflow, os\n"
         "assert mlflow.active_run() is None\n"
         "assert 'MLFLOW_TRACKING_URI' not in os.environ\n"
