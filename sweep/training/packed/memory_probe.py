@@ -21,6 +21,12 @@ from tasks import Example
 SHORT_TOKENS = 32
 """Tokens of the short probes, which differ in nothing but the number of their predictions."""
 
+ENOUGH_TRAINING, ENOUGH_SCORING = 32 * 2**20, 4 * 2**20
+"""Bytes that the longest probe takes at least, if there are tokens enough: less is lost in what the allocator rounds."""
+
+MOST_LOGITS = 6.0
+"""How many times the logits are held at most; more is noise, where a vocabulary is small."""
+
 TOKENS = 256
 """Tokens of the longest probe: about what a training pass has, and a second's work for a core."""
 
@@ -58,14 +64,23 @@ def measured_model(
     """
     sizes = sizes_of(base)
     probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
-    short, worded, long = _made(1), _made(SHORT_TOKENS - 1), shortened(largest, TOKENS)
+    short, worded = _made(1), _made(SHORT_TOKENS - 1)
     pack.checkpoint(wanted=checkpointing)
     probe.training(short)  # libraries allocate once what they need for all passes
     held = 1 if checkpointing else sizes.layers
-    layers = Costs(held, held + TABLES_IN_A_LAYER, 0.0, 0.0), Costs(1, TABLES_IN_A_LAYER, 0.0, 0.0)
+    kinds = (
+        (Costs(held, held + TABLES_IN_A_LAYER, 0.0, 0.0), probe.training, ENOUGH_TRAINING),
+        (Costs(1, TABLES_IN_A_LAYER, 0.0, 0.0), probe.scoring, ENOUGH_SCORING),
+    )
     training, scoring = (
-        fitted(known, sizes, *((shape_of(batch), run(batch)) for batch in (short, worded, long)))
-        for known, run in zip(layers, (probe.training, probe.scoring), strict=True)
+        fitted(
+            known,
+            sizes,
+            short=(shape_of(short), run(short)),
+            worded=(shape_of(worded), run(worded)),
+            long=_telling(run, largest, enough),
+        )
+        for known, run, enough in kinds
     )
     del probe
     release()
@@ -85,9 +100,20 @@ def fitted(known: Costs, sizes: ModelSizes, short: Taken, worded: Taken, long: T
         long: a token costs what it costs here; small passes waste more on the allocator.
     """
     more = sizes.logits(worded[0]) - sizes.logits(short[0])
-    priced = replace(known, logits=max(0.0, worded[1] - short[1]) / more)
+    priced = replace(known, logits=min(MOST_LOGITS, max(0.0, worded[1] - short[1]) / more))
     shape, took = long
     return replace(priced, token=max(0.0, took - priced.bytes(shape, sizes)) / shape.tokens)
+
+
+def _telling(run: Callable[[Sequence[Encoded]], float], largest: Sequence[Encoded], enough: int) -> Taken:
+    """A part of the batch, and what it takes: `TOKENS`, of a small model more."""
+    tokens = TOKENS
+    while True:
+        batch = shortened(largest, tokens)
+        shape, took = shape_of(batch), run(batch)
+        if took >= enough or tokens >= shape_of(largest).tokens:
+            return shape, took
+        tokens *= 4
 
 
 class _Probe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.errors import ConfigurationError
 from sweep.records import Arm, Packing, Room, Training
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
@@ -85,6 +86,10 @@ def room_for(
         limit = (free_bytes(base.device) + resident_bytes(base.device)) // packing.workers
     try:
         asked = forecast(base, pack, packing.largest, packing.training, packing.seed, train, scored)
+    except (
+        ConfigurationError
+    ):  # a module that does not exist; the parent holds the whole plan against the base and tells all
+        return Room(1, aimed, limit=limit)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

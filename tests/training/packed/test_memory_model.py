@@ -124,33 +124,29 @@ def engine(load_tiny: Callable[[str], LoadedBase], encoded: list[Encoded]) -> Pa
 
 @pytest.fixture
 def long_ones(encoded: list[Encoded]) -> list[Encoded]:
-    return [replace(encoded[0], prompt=(*each.prompt, *each.prompt * 4)) for each in encoded * 24]
+    return [replace(encoded[0], prompt=(*each.prompt, *each.prompt * 4)) for each in encoded * 6]
 
 
-@pytest.mark.parametrize("slots", [1, 4])
 def test_a_process_takes_what_was_predicted(
-    slots: int,
     engine: PackedEngine,
     load_tiny: Callable[[str], LoadedBase],
     long_ones: list[Encoded],
     spec: Callable[..., TrialSpec],
 ) -> None:
-    base, asked = load_tiny("none"), spec(8, steps=2)
+    base, asked, slots = load_tiny("none"), spec(8, steps=1), 8
     asked = replace(asked, training=replace(asked.training, batch_size=len(long_ones)))
     assert asked.arm is not None
-    scored = [(long_ones[:16], None)]
-    asked_of = forecast(base, engine.pack, asked.arm, asked.training, asked.seed, long_ones, scored)
-    predicted = asked_of.peak(slots) - asked_of.model.resident
+    known = forecast(base, engine.pack, asked.arm, asked.training, asked.seed, long_ones, [])
     peak = PeakMemory(base.device)
     peak.start()
     for _ in range(slots):
         engine.begin(asked, long_ones, lambda adapted, step: None)
-    ended = []
-    while len(ended) < slots:
-        ended += engine.advance()
-    engine.score([each.adapted for each in ended if each.adapted is not None], *scored[0])
-    # beside the base alone, which here is small: of a whole process 10 % are held by benchmarks/memory_model.py
-    assert predicted == pytest.approx(peak.peak() - asked_of.model.resident, rel=0.35)
+    while not engine.advance():
+        pass
+    measured = peak.peak()
+    # the promise is 10 % of the whole process; the passes are no small part of it, so a wrong model cannot keep it
+    assert measured > 1.3 * known.model.resident
+    assert known.peak(slots) == pytest.approx(measured, rel=0.1)
 
 
 class TestRoom:
@@ -183,7 +179,7 @@ class TestRoom:
         assert 1 < room.slots < room.aimed == 8
         assert room.predicted is not None
         assert room.predicted <= (1 - SPARE) * budget
-        assert room_for(base, engine.pack, packing, 1, long_ones, []).slots == 1
+        assert room_for(base, engine.pack, packing, 1, long_ones[:4], []).slots == 1
 
 
 def test_each_pass_of_a_trial_counts_once(encoded: list[Encoded], spec: Callable[..., TrialSpec]) -> None:
