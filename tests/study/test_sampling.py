@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from sweep.config.checks import SAMPLERS
+from sweep.owner import this_process
 from sweep.paths import Paths
 from sweep.records import Report, Status, StepLoss, StudyPlan, TrialResult
 from sweep.study.explorer import Asked, Explorer
@@ -56,6 +57,8 @@ def assert_agrees(explorer: Explorer, plan: StudyPlan, storage: RDBStorage) -> N
         assert (mine.params, mine.distributions) == (theirs.params, theirs.distributions)
         assert mine.intermediate_values == theirs.intermediate_values
         assert mine.system_attrs == theirs.system_attrs
+        if theirs.state is TrialState.RUNNING:
+            assert theirs.user_attrs["owner"] == this_process(), "others must see whose it is"
     noted = (each._storage.get_study_system_attrs(each._study_id) for each in (copied, study))
     assert next(noted) == next(noted)
 
@@ -140,7 +143,7 @@ def test_proposals_are_those_that_the_database_alone_would_give(
 
 
 def test_the_space_that_samplers_share_changes_no_proposal() -> None:
-    """With pruned and failed trials, and several running, as TPE sees them."""
+    """With pruned and failed trials, and several running, as TPE sees them; at first all are pruned."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     from sweep.study.samplers import shared_space
@@ -163,7 +166,8 @@ def test_the_space_that_samplers_share_changes_no_proposal() -> None:
         assert trials[0].params == trials[1].params, f"trial {number}"
         running.append(number)
         if draw.random() < 0.8:
-            state = draw.choice([TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+            later = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+            state = draw.choice(later) if number > 15 else TrialState.PRUNED
             number, value = running.pop(draw.randrange(len(running))), draw.random()
             for study in studies:
                 study.tell(number, value if state is TrialState.COMPLETE else None, state=state)
