@@ -75,7 +75,8 @@ def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: st
         "target_sets": {name: list(modules) for name, modules in plan.foundation.model.target_sets.items()},
         "declaration": to_json(plan.declaration),
         "planned": plan.search.trials,
-        "parallel": plan.parallel,
+        # how many slots there are is known when a worker has said so; a call that trains nothing asks none
+        "parallel": study.user_attrs.get("parallel", plan.parallel) if plan.slots is None else plan.parallel,
         "config": plan.config,
         "command": command_line(),
         "opened": time.time(),
