@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sweep.sqlite_files import write_ahead
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun, Tracker
@@ -39,7 +38,7 @@ def open_tracker(uri: str | None, paths: Paths) -> Tracker:
     address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
     if address.kind == "memory":
         return MemoryTracker()
-    if uri is None:
-        paths.root.mkdir(parents=True, exist_ok=True)
-        write_ahead(paths.mlflow_database)
-    return Recorder(address.uri, paths.artifacts)
+    own = paths.mlflow_database if uri is None else None
+    if own is not None:
+        own.parent.mkdir(parents=True, exist_ok=True)
+    return Recorder(address.uri, paths.artifacts, own)

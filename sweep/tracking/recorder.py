@@ -17,19 +17,26 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import errors
 from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
+from sweep.sqlite_files import write_ahead
 from sweep.tracking.port import SweepRun
+
+if TYPE_CHECKING:
+    from sweep.tracking.mlflow_tracker import MlflowTracker
 
 NAME = "goldilocks-recorder"
 
 
 class Recorder:
     """`MlflowTracker` in another process; the same arguments, runs and errors.
+
+    Args:
+        own: the store's file if it is this project's own, see `sweep.sqlite_files`; None for anybody else's.
 
     Attributes:
         process: that process's id.
@@ -38,12 +45,12 @@ class Recorder:
         ConfigurationError, EnvironmentLacks: as `MlflowTracker`.
     """
 
-    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+    def __init__(self, uri: str, artifact_root: Path | None, own: Path | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection: Connection
         self._connection, theirs = context.Pipe()
         process = context.Process(
-            target=_record, args=(theirs, uri, artifact_root, this_process()), name=NAME, daemon=True
+            target=_record, args=(theirs, uri, artifact_root, this_process(), own), name=NAME, daemon=True
         )
         process.start()
         theirs.close()
@@ -127,16 +134,13 @@ def _ended() -> EnvironmentLacks:
     )
 
 
-def _record(connection: Connection, uri: str, artifact_root: Path | None, owner: str) -> None:
+def _record(connection: Connection, uri: str, artifact_root: Path | None, owner: str, own: Path | None) -> None:
     """What runs in the process."""
     # Ctrl-C and SIGTERM may reach every process of a group; the sweep alone decides what they mean
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # MLflow takes about a second to import: only a process that records pays for it
-    from sweep.tracking.mlflow_tracker import MlflowTracker
-
     try:
-        tracker = MlflowTracker(uri, artifact_root, owner)
+        tracker = opened(uri, artifact_root, owner, own)
     except GoldilocksError as error:
         _send(connection, _Failed.of(error))
         return
@@ -150,6 +154,16 @@ def _record(connection: Connection, uri: str, artifact_root: Path | None, owner:
             _send(connection, getattr(tracker, method)(*arguments))
         except GoldilocksError as error:
             _send(connection, _Failed.of(error))
+
+
+def opened(uri: str, artifact_root: Path | None, owner: str, own: Path | None) -> MlflowTracker:
+    """The tracker, in the process that calls this."""
+    # MLflow takes about a second to import: only a process that records pays for it
+    from sweep.tracking.mlflow_tracker import MlflowTracker
+
+    if own is not None:
+        write_ahead(own)  # here: how commits are made is a matter of each connection
+    return MlflowTracker(uri, artifact_root, owner)
 
 
 def _send(connection: Connection, answer: Any) -> None:

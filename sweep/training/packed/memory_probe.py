@@ -63,13 +63,21 @@ def measured_model(
         checkpointing: whether training uses gradient checkpointing.
     """
     sizes = sizes_of(base)
+    pack.checkpoint(wanted=checkpointing)
+    training, scoring = _costs(base, pack, arm, largest, sizes, layers_held=1 if checkpointing else sizes.layers)
+    release()  # the probes' adapter is gone with them
+    return MemoryModel(sizes, resident_bytes(base.device), training, scoring)
+
+
+def _costs(
+    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], sizes: ModelSizes, layers_held: int
+) -> tuple[Costs, Costs]:
+    """What passes of training and of scoring cost."""
     probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
     short, worded = _made(1), _made(SHORT_TOKENS - 1)
-    pack.checkpoint(wanted=checkpointing)
     probe.training(short)  # libraries allocate once what they need for all passes
-    held = 1 if checkpointing else sizes.layers
     kinds = (
-        (Costs(held, held + TABLES_IN_A_LAYER, 0.0, 0.0), probe.training, ENOUGH_TRAINING),
+        (Costs(layers_held, layers_held + TABLES_IN_A_LAYER, 0.0, 0.0), probe.training, ENOUGH_TRAINING),
         (Costs(1, TABLES_IN_A_LAYER, 0.0, 0.0), probe.scoring, ENOUGH_SCORING),
     )
     training, scoring = (
@@ -82,9 +90,7 @@ def measured_model(
         )
         for known, run, enough in kinds
     )
-    del probe
-    release()
-    return MemoryModel(sizes, resident_bytes(base.device), training, scoring)
+    return training, scoring
 
 
 Taken = tuple[PassShape, float]
