@@ -13,6 +13,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from sweep.errors import ConfigurationError
+from sweep.study.window import Window
 from sweep.suggest import did_you_mean
 
 _CLASSES: Mapping[str, str] = {
@@ -36,7 +37,8 @@ class SharedSpaceTPE(TPESampler):
     """Optuna's TPE, told which space all trials share by what outlives the sampler.
 
     A sampler made anew would hold every trial's distributions against one another for each proposal: three quarters of the
-    time of one with 5,000 trials. Its proposals are the same.
+    time of one with 5,000 trials. Its proposals are the same up to `window.MOST` trials; beyond, it looks at the best and
+    the latest of them.
     """
 
     shared: IntersectionSearchSpace | None = None
@@ -46,6 +48,12 @@ class SharedSpaceTPE(TPESampler):
         if self.shared is None:
             return super().infer_relative_search_space(study, trial)
         return {name: found for name, found in self.shared.calculate(study).items() if not found.single()}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The values of a trial."""
+        return super().sample_relative(Window(study), trial, search_space)
 
 
 def make_sampler(

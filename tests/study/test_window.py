@@ -1,0 +1,64 @@
+"""What TPE looks at once a study is very long."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from sweep.study import window
+from sweep.study.samplers import make_sampler
+from sweep.study.window import Window, in_window
+
+SPACE = {"x": FloatDistribution(0.0, 1.0)}
+
+
+def trial(number: int, value: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
+    made = create_trial(
+        state=state,
+        value=value if state is TrialState.COMPLETE else None,
+        params={"x": value % 1.0},
+        distributions=SPACE,
+    )
+    made.number = number
+    return made
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=60), st.data())
+def test_it_holds_the_best_and_the_latest_in_their_order(found: list[tuple[float, bool]], data: st.DataObject) -> None:
+    trials = [
+        trial(number, value, TrialState.COMPLETE if complete else TrialState.PRUNED)
+        for number, (value, complete) in enumerate(found)
+    ]
+    best = data.draw(st.integers(1, 10))
+    most = data.draw(st.integers(best + 1, 40))
+    before = window.BEST, window.MOST
+    window.BEST, window.MOST = best, most
+    try:
+        seen = [each.number for each in in_window(trials)]
+    finally:
+        window.BEST, window.MOST = before
+    assert seen == sorted(set(seen))
+    assert len(seen) == min(most, len(trials))
+    complete = sorted((each.value, each.number) for each in trials if each.state is TrialState.COMPLETE)
+    assert {number for _, number in complete[:best]} <= set(seen)
+    assert seen[-1] == trials[-1].number
+
+
+def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> None:
+    study = optuna.create_study()
+    for number in range(window.MOST + 200):
+        x = number * 0.618 % 1.0
+        study.add_trial(create_trial(params={"x": x}, distributions=SPACE, value=abs(x - 0.3)))
+    assert len(study.get_trials(deepcopy=False)) == window.MOST + 200
+    seen = Window(study).get_trials(deepcopy=False)
+    assert len(seen) == window.MOST
+    assert study.best_trial.number in {each.number for each in seen}
+    sampler = make_sampler("tpe", {}, seed=0)
+    study.sampler = sampler
+    drawn = [study.ask().suggest_float("x", 0.0, 1.0) for _ in range(5)]
+    assert all(math.isclose(x, 0.3, abs_tol=0.05) for x in drawn), drawn
