@@ -33,6 +33,7 @@ from sweep.records import Stage, StudyPlan, TrialResult, TrialSpec
 from sweep.study.display import Silent
 from sweep.study.explorer import Explorer
 from sweep.study.run import run_study
+from sweep.study.samplers import SharedSpaceTPE
 from sweep.study.stopping import StopRequest
 from sweep.tracking.recorder import NAME, Recorder
 from sweep.trials import TrialStore
@@ -104,7 +105,7 @@ def measure(trials: int, folder: Path, overrides: Sequence[str] = ()) -> dict[st
     splits = Splits((), (), (), (), (), "d" * 64)
     spent = Spent()
     watch = Watch(spent)
-    sampler = type(optuna.samplers.TPESampler()) if plan.search.sampler == "tpe" else optuna.samplers.RandomSampler
+    sampler = SharedSpaceTPE if plan.search.sampler == "tpe" else optuna.samplers.RandomSampler
     parts: list[tuple[str, type, Sequence[str]]] = [
         ("sampler", sampler, ("infer_relative_search_space", "sample_relative", "sample_independent")),
         ("Optuna database", RDBStorage, methods_of(RDBStorage)),

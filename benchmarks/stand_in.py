@@ -18,6 +18,7 @@ from sweep.records import (
     Foundation,
     Loaded,
     Measures,
+    Packing,
     Provenance,
     Report,
     Status,
@@ -36,8 +37,10 @@ _VERSIONS = dict.fromkeys(("torch", "transformers", "peft", "bitsandbytes", "dat
 _MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def main(connection: Connection, foundation: Foundation, root: str, log: str, parent: int) -> None:
-    """Serves trials until the parent hangs up; called as `sweep.workers.child.main` is."""
+def main(
+    connection: Connection, foundation: Foundation, root: str, log: str, parent: int, packing: Packing | None = None
+) -> None:
+    """Serves trials until the parent hangs up, one at a time; called as `sweep.workers.child.main` is."""
     store = TrialStore(Paths(Path(root)))
     connection.send(Ready(_loaded()))
     while True:

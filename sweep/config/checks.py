@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sweep.config.arms import arm_problems
 from sweep.config.cores import AUTO, available_cores, chosen_workers
@@ -134,7 +135,7 @@ def _numbers(keys: SweepKeys) -> Iterator[str]:
 def _executor(keys: SweepKeys) -> Iterator[str]:
     """Threads of all workers together must not be more than the cores: they would spin against one another."""
     cores, asked, threads = available_cores(), keys.executor.workers, keys.executor.threads
-    if asked != AUTO and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+    if not _auto_or_count(asked):
         yield f"executor.workers={asked}: must be a whole number above zero, or {AUTO}"
         return
     workers = chosen_workers(asked, threads, cores)
@@ -149,10 +150,14 @@ def _executor(keys: SweepKeys) -> Iterator[str]:
 
 def _engine(keys: SweepKeys) -> Iterator[str]:
     slots = keys.engine.slots
-    if slots != AUTO and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
+    if not _auto_or_count(slots):
         yield f"engine.slots={slots}: write a number above zero, or auto: as many as are fastest and fit into memory"
     elif keys.engine.name == "trainer" and slots != 1:
         yield f"engine.slots={slots}: engine=trainer trains one trial at a time; leave engine.slots out, or write engine=packed"
+
+
+def _auto_or_count(value: Any) -> bool:
+    return value == AUTO or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
 
 
 def _spaces(keys: SweepKeys) -> Iterator[str]:

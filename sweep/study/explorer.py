@@ -21,7 +21,7 @@ from sweep.plan.space import (
     grid_points,
     log2_ranks,
 )
-from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, loss_of, to_json
+from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, loss_of
 from sweep.study.certified import CertifiedTrials
 from sweep.study.grid import Grid
 from sweep.study.importances import importances_of
@@ -143,7 +143,7 @@ class Explorer:
 
     def remember_base(self, record: TrialRecord) -> None:
         """Keeps the unadapted base's result with the study."""
-        self._study.set_user_attr("base", {**to_json(record.result), "history": [], "run_id": record.run_id})
+        self._study.set_user_attr("base", record_to_json(record.result, record.run_id))
 
     def remember_run_page(self, page: str | None) -> None:
         """Keeps where the trials' MLflow runs are, see `StudyRecord.run_page`."""

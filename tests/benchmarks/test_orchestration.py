@@ -1,0 +1,19 @@
+"""The orchestrator with a worker that answers at once: the benchmark goes through what a sweep goes through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.orchestration import measure
+
+TRIALS = 5
+"""More than the arms that are tried first, which no sampler is asked for."""
+
+
+def test_every_trial_is_timed_with_its_parts(tmp_path: Path) -> None:
+    found = measure(TRIALS, tmp_path)
+    assert (found["trials"], found["last"]["trials"]) == (TRIALS, 1)
+    for part in ("sampler", "Optuna database", "MLflow", "worker"):
+        assert found["whole"]["parts_ms"][part] > 0
+    assert sum(found["whole"]["parts_ms"].values()) <= found["whole"]["ms"] * 1.01
+    assert found["whole"]["cpu_ms"] > 0
