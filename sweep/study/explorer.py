@@ -25,11 +25,11 @@ from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, Tria
 from sweep.study.certified import CertifiedTrials
 from sweep.study.grid import Grid
 from sweep.study.importances import importances_of
-from sweep.study.ledger import OWNER, RESULT, STATUS, Ledger, record_to_json
+from sweep.study.ledger import OWNER, RESULT, Ledger, record_to_json
 from sweep.study.opening import opened_study
 from sweep.study.pruning import SameRankPruner, make_pruner
 from sweep.study.reading import record_of
-from sweep.study.samplers import make_sampler, shared_space
+from sweep.study.samplers import Lasting, make_sampler
 from sweep.study.sampling import Sampling
 from sweep.study.storage import HEARTBEAT_SECONDS
 
@@ -77,7 +77,7 @@ class Explorer:
         self._pruner = SameRankPruner(pruner)
         self._pruner.replay(trial.result for trial in self._ledger.ended)
         self._importances: tuple[int, Mapping[str, float]] = (-1, {})
-        self._shared_space = shared_space()
+        self._lasting = Lasting()
         self._last_beat = 0.0
 
     @property
@@ -99,7 +99,7 @@ class Explorer:
         if self._plan.search.sampler == "grid" and not self._sampling.waiting:
             self._sampling.enqueue(self._grid.unvisited()[0])
         search = self._plan.search
-        sampler = make_sampler(search.sampler, search.sampler_options, self._seed(), self._shared_space)
+        sampler = make_sampler(search.sampler, search.sampler_options, self._seed(), self._lasting)
         trial = self._sampling.ask(sampler, self._suggest, {OWNER: this_process()})
         self._ledger.begin(trial.number)
         self._grid.visit(trial.params)
@@ -118,7 +118,7 @@ class Explorer:
             loss_of(result) if complete else None,
             # infeasible arms count as bad for the sampler (pruned at step 0), failed ones not at all
             None if complete else _STATE.get(result.status, TrialState.FAIL),
-            {RESULT: record_to_json(result, run_id), STATUS: result.status.value},
+            {RESULT: record_to_json(result, run_id)},
         )
         self._ledger.end(asked.number, result, run_id)
         if result.status is Status.INTERRUPTED:

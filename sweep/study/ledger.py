@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.records import Status, StepLoss, TrialRecord, TrialResult, to_json, trial_result_from_json
 from sweep.study.histories import thinned
 
-RESULT, STATUS, OWNER, RETRY_OF = "result", "status", "owner", "retry_of"
-"""The user attributes of a trial: what came of it, how it ended, which process had it, which trial it repeats."""
+RESULT, OWNER, RETRY_OF = "result", "owner", "retry_of"
+"""The user attributes of a trial: what came of it, which process had it, which trial it repeats."""
 
 
 class Ledger:
@@ -81,5 +81,5 @@ def record_from_json(number: int, data: Mapping[str, Any]) -> TrialRecord:
 
 def was_interrupted(trial: FrozenTrial) -> bool:
     """Ended without having come to an end: by a person, or because its process was killed."""
-    status = trial.user_attrs.get(STATUS)
-    return trial.state.is_finished() and (status is None or status == Status.INTERRUPTED.value)
+    result = trial.user_attrs.get(RESULT)
+    return trial.state.is_finished() and (result is None or result["status"] == Status.INTERRUPTED.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from sweep.errors import ConfigurationError
-from sweep.study.window import Window
+from sweep.study.window import Best, Window
 from sweep.suggest import did_you_mean
 
 _CLASSES: Mapping[str, str] = {
@@ -33,6 +34,23 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def _shared_space() -> IntersectionSearchSpace:
+    return IntersectionSearchSpace(include_pruned=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What one sampler of a study leaves to the next, so that none reads all trials again.
+
+    Attributes:
+        space: the parameters that all trials have in common.
+        best: the best of the older trials.
+    """
+
+    space: IntersectionSearchSpace = field(default_factory=_shared_space)
+    best: Best = field(default_factory=Best)
+
+
 class SharedSpaceTPE(TPESampler):
     """Optuna's TPE, told which space all trials share by what outlives the sampler.
 
@@ -41,32 +59,30 @@ class SharedSpaceTPE(TPESampler):
     the latest of them.
     """
 
-    shared: IntersectionSearchSpace | None = None
+    lasting: Lasting | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters that are drawn together."""
-        if self.shared is None:
+        if self.lasting is None:
             return super().infer_relative_search_space(study, trial)
-        return {name: found for name, found in self.shared.calculate(study).items() if not found.single()}
+        return {name: found for name, found in self.lasting.space.calculate(study).items() if not found.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The values of a trial."""
-        return super().sample_relative(Window(study), trial, search_space)
+        window = Window(study, self.lasting.best if self.lasting is not None else Best())
+        return super().sample_relative(window, trial, search_space)
 
 
-def make_sampler(
-    name: str, options: Mapping[str, Any], seed: int, shared: IntersectionSearchSpace | None = None
-) -> BaseSampler:
+def make_sampler(name: str, options: Mapping[str, Any], seed: int, lasting: Lasting | None = None) -> BaseSampler:
     """The sampler, seeded.
 
     A fresh one is made for every trial, seeded with the study's seed and the number of trials so far; so a study that was
     interrupted goes on exactly as it would have, and none repeats its first draws.
 
     Args:
-        shared: where samplers of one study after the other learn what its trials have in common: `shared_space()`. The same
-            for all of them, for one study.
+        lasting: the same one for all samplers of a study.
 
     Raises:
         ConfigurationError: an option is unknown to the sampler, or has a value that it does not take.
@@ -77,13 +93,8 @@ def make_sampler(
     together = kind is TPESampler and arguments.get("multivariate") and not arguments.get("group")
     sampler = made("search.sampler_options", SharedSpaceTPE if together else kind, {**arguments, "seed": seed})
     if isinstance(sampler, SharedSpaceTPE):
-        sampler.shared = shared
+        sampler.lasting = lasting
     return sampler  # type: ignore[no-any-return]
-
-
-def shared_space() -> IntersectionSearchSpace:
-    """For the samplers of one study, see `make_sampler`."""
-    return IntersectionSearchSpace(include_pruned=True)
 
 
 def made(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:

@@ -8,35 +8,64 @@ from collections.abc import Container, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-MOST = 1000
-"""Trials that TPE looks at. Its weights make the oldest of so many count a thousandth of the latest anyway."""
+MOST = 250
+"""Trials that TPE looks at: ten times as many as it ever takes for good ones; its weights let the others fade with age anyway."""
 
 BEST = 25
-"""The best trials of all times among them: as many as TPE's `default_gamma` ever takes for good ones."""
+"""The best of all older trials among them: as many as TPE's `default_gamma` ever takes for good ones."""
+
+
+class Best:
+    """The `BEST` complete trials among the older ones of a study that only grows; those that it has seen end it reads once."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._best: list[FrozenTrial] = []
+
+    def among(self, older: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The best of these, by number.
+
+        Args:
+            older: the first trials of the study, by number; never fewer than the last time.
+        """
+        ended = self._read
+        while ended < len(older) and older[ended].state.is_finished():
+            ended += 1
+        self._best = _best_of([*self._best, *older[self._read : ended]])
+        self._read = ended
+        return sorted(_best_of([*self._best, *older[ended:]]), key=lambda trial: trial.number)
 
 
 class Window(optuna.Study):
-    """A study of which its readers see `in_window`; everything else is the study's own."""
+    """A study of which its readers see `in_window`; everything else is the study's own.
 
-    def __init__(self, study: optuna.Study) -> None:
+    Args:
+        best: the same one for each window on a study, or a new one.
+    """
+
+    def __init__(self, study: optuna.Study, best: Best) -> None:
         self.__dict__.update(study.__dict__)
+        self._best = best
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        return in_window(super()._get_trials(deepcopy, states, use_cache))
+        seen = in_window(super()._get_trials(deepcopy, None, use_cache), self._best)
+        return [trial for trial in seen if states is None or trial.state in states]
 
 
-def in_window(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The `BEST` complete trials and the latest others, `MOST` in all, in their order.
+def in_window(trials: Sequence[FrozenTrial], best: Best) -> list[FrozenTrial]:
+    """The latest trials and the best complete ones before them, `MOST` in all, in their order.
 
     Args:
-        trials: of a study that minimizes one value, by number.
+        trials: all of a study that minimizes one value, by number.
+        best: what is known of the older ones from the last time.
     """
     if len(trials) <= MOST:
         return list(trials)
-    complete = (trial for trial in trials if trial.state is TrialState.COMPLETE)
-    best = {trial.number for trial in heapq.nsmallest(BEST, complete, key=lambda trial: trial.value or 0.0)}
-    others = [trial for trial in trials if trial.number not in best]
-    latest = {trial.number for trial in others[len(best) - MOST :]}
-    return [trial for trial in trials if trial.number in best or trial.number in latest]
+    return [*best.among(trials[: BEST - MOST]), *trials[BEST - MOST :]]
+
+
+def _best_of(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return heapq.nsmallest(BEST, complete, key=lambda trial: trial.value or 0.0)

@@ -142,11 +142,11 @@ def test_proposals_are_those_that_the_database_alone_would_give(
             explorer.tell(asked, ended(asked, draw.choice(WAYS[:5])), None)
 
 
-def test_the_space_that_samplers_share_changes_no_proposal() -> None:
+def test_what_samplers_leave_to_the_next_changes_no_proposal() -> None:
     """With pruned and failed trials, and several running, as TPE sees them; at first all are pruned."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    from sweep.study.samplers import shared_space
+    from sweep.study.samplers import Lasting
 
     space = {
         "rank": IntDistribution(1, 5),
@@ -154,13 +154,13 @@ def test_the_space_that_samplers_share_changes_no_proposal() -> None:
         "rate": FloatDistribution(1e-4, 1e-2, log=True),
         "one": CategoricalDistribution(["only"]),
     }
-    shared = shared_space()
+    lasting = Lasting()
     studies = [optuna.create_study(direction="minimize") for _ in range(2)]
     draw = random.Random(0)
     running: list[int] = []
     for number in range(60):
         trials = []
-        for study, kept in zip(studies, (shared, None), strict=True):
+        for study, kept in zip(studies, (lasting, None), strict=True):
             study.sampler = make_sampler("tpe", {}, number, kept)
             trials.append(study.ask(space))
         assert trials[0].params == trials[1].params, f"trial {number}"

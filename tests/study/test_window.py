@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import patch
 
 import optuna
 from hypothesis import given
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.study import window
 from sweep.study.samplers import make_sampler
-from sweep.study.window import Window, in_window
+from sweep.study.window import Best, Window, in_window
 
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
@@ -36,17 +37,32 @@ def test_it_holds_the_best_and_the_latest_in_their_order(found: list[tuple[float
     ]
     best = data.draw(st.integers(1, 10))
     most = data.draw(st.integers(best + 1, 40))
-    before = window.BEST, window.MOST
-    window.BEST, window.MOST = best, most
-    try:
-        seen = [each.number for each in in_window(trials)]
-    finally:
-        window.BEST, window.MOST = before
+    with patch.multiple(window, BEST=best, MOST=most):
+        seen = [each.number for each in in_window(trials, Best())]
     assert seen == sorted(set(seen))
-    assert len(seen) == min(most, len(trials))
     complete = sorted((each.value, each.number) for each in trials if each.state is TrialState.COMPLETE)
     assert {number for _, number in complete[:best]} <= set(seen)
+    assert {each.number for each in trials[best - most :]} <= set(seen)
+    assert len(seen) <= most
+    if len(trials) <= most:
+        assert len(seen) == len(trials)
     assert seen[-1] == trials[-1].number
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(0, 8)), min_size=1, max_size=40), st.data())
+def test_what_is_known_from_the_last_time_changes_nothing(found: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Trials end out of order: each when so many others have begun since."""
+    best = data.draw(st.integers(1, 5))
+    most = data.draw(st.integers(best + 1, 12))
+    known = Best()
+    with patch.multiple(window, BEST=best, MOST=most):
+        for begun in range(1, len(found) + 1):
+            trials = [
+                trial(number, value, TrialState.COMPLETE if number + later < begun else TrialState.RUNNING)
+                for number, (value, later) in enumerate(found[:begun])
+            ]
+            seen = [each.number for each in in_window(trials, known)]
+            assert seen == [each.number for each in in_window(trials, Best())]
 
 
 def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> None:
@@ -55,7 +71,7 @@ def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> No
         x = number * 0.618 % 1.0
         study.add_trial(create_trial(params={"x": x}, distributions=SPACE, value=abs(x - 0.3)))
     assert len(study.get_trials(deepcopy=False)) == window.MOST + 200
-    seen = Window(study).get_trials(deepcopy=False)
+    seen = Window(study, Best()).get_trials(deepcopy=False)
     assert len(seen) == window.MOST
     assert study.best_trial.number in {each.number for each in seen}
     sampler = make_sampler("tpe", {}, seed=0)
