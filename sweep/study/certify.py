@@ -59,7 +59,7 @@ def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials)
     """The final stage: base, chosen and largest rank on test, once; nothing is chosen by it."""
     specs = unscored_on_test(call, explorer.record())
     if any(spec.arm is None for spec in specs):
-        call.score_base(Split.TEST, lambda trial: _remember(call, certified, trial))
+        call.begin_base(Split.TEST, lambda trial: _remember(call, certified, trial))
     adapters = [spec for spec in specs if spec.arm is not None]
     call.run(adapters, lambda trial: _remember(call, certified, trial), 1, 0.0)
 

@@ -94,6 +94,11 @@ class Invocation:
         Raises:
             NoTrialSucceeded: it could not be scored.
         """
+        self.begin_base(split, done)
+        self.session.finish_all()
+
+    def begin_base(self, split: Split, done: Callable[[TrialRecord], None]) -> None:
+        """Has the unadapted base scored beside what begins next; whoever waits for it learns that it could not be."""
 
         def checked(record: TrialRecord) -> None:
             result = record.result
@@ -105,9 +110,7 @@ class Invocation:
                     f"worker printed is in {self.paths.log(self.plan.name)}"
                 )
 
-        spec = self.spec(Stage.BASE, None, self.plan.seed, split=split)
-        self.session.begin(0, spec, lambda step, loss: False, checked)
-        self.session.finish_all()
+        self.session.begin(0, self.spec(Stage.BASE, None, self.plan.seed, split=split), lambda step, loss: False, checked)
 
     def count(self, record: TrialRecord) -> None:
         """Notes how a trained trial ended; too many failures in a row end the study.
