@@ -48,12 +48,14 @@ def report(words: Sequence[str]) -> int:
     from sweep.report.closing import console, print_outcome
     from sweep.report.files import write_report
     from sweep.report.pages import write_page
+    from sweep.report.steps import recorded_tracking
     from sweep.verdict.conclude import conclude
 
     conclusion = conclude(record)
-    write_page(record, conclusion, paths)
+    tracking_uri = recorded_tracking(record)
+    write_page(record, conclusion, paths, tracking_uri)
     write_report(record, conclusion, paths)
-    print_outcome(record, paths, None, console())
+    print_outcome(record, paths, tracking_uri, console())
     return 0
 
 

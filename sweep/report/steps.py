@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from sweep.config.secrets import mask
 from sweep.config.units import show_seconds
 from sweep.paths import Paths
@@ -50,6 +52,12 @@ def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
     """The command that opens MLflow's pages; None where the runs are in memory."""
     store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
     return None if store.startswith("memory:") else f"mlflow ui --backend-store-uri {mask(store)}"
+
+
+def recorded_tracking(record: StudyRecord) -> str | None:
+    """`tracking.uri` as the study was last run with, its account masked; None for the database under `mlruns/`."""
+    found = (yaml.safe_load(record.config).get("tracking") or {}).get("uri")
+    return None if found is None else str(found)
 
 
 def shown(path: Path) -> str:

@@ -110,7 +110,9 @@ class Invocation:
                     f"worker printed is in {self.paths.log(self.plan.name)}"
                 )
 
-        self.session.begin(0, self.spec(Stage.BASE, None, self.plan.seed, split=split), lambda step, loss: False, checked)
+        self.session.begin(
+            0, self.spec(Stage.BASE, None, self.plan.seed, split=split), lambda step, loss: False, checked
+        )
 
     def count(self, record: TrialRecord) -> None:
         """Notes how a trained trial ended; too many failures in a row end the study.

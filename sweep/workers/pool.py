@@ -71,6 +71,10 @@ class Pool:
         """Starts the first worker; it loads its foundation while the caller does other things."""
         self._workers[0] = self._workers[0] or self._start()
 
+    def start_all(self) -> None:
+        """Starts the others as well, so that none begins to load only when it is given a trial."""
+        self._workers = [worker or self._start() for worker in self._workers]
+
     def load(self, check: Callable[[], None]) -> Loaded:
         """Waits until the first worker's foundation is loaded.
 

@@ -11,9 +11,9 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.faults.conftest import Sweep, finish, sweep, wait_until
+from tests.faults.conftest import Sweep, empty_store, finish, sweep, wait_until
 
-__all__ = ["sweep"]  # the fixture
+__all__ = ["empty_store", "sweep"]  # the fixtures
 
 SMALL = (
     "certify.enabled=true",
@@ -110,6 +110,7 @@ def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in there} == there
 
 
+@pytest.mark.slow
 def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
     done = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=200", "budget.wall_clock=25s", "train.steps=20")
     assert done.returncode == 0, done.stdout

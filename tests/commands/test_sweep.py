@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Sweep, sweep
+from tests.faults.conftest import Sweep, empty_store, sweep
 
-__all__ = ["sweep"]  # the fixture
+__all__ = ["empty_store", "sweep"]  # the fixtures
 
 ONE_RANK = (
     "search.space.rank=[8]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -110,9 +111,19 @@ class Sweep:
         ]
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables, which take seconds to make, and nothing else in it."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def sweep(tmp_path: Path, made_task: Path) -> Iterator[Sweep]:
+def sweep(tmp_path: Path, made_task: Path, empty_store: Path) -> Iterator[Sweep]:
     made = Sweep(tmp_path, made_task)
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns")
     yield made
     for process in psutil.process_iter(["cwd"]):
         if process.info["cwd"] == str(tmp_path):

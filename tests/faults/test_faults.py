@@ -62,6 +62,7 @@ class TestATrialThatBreaks:
 
 
 class TestTooLittleMemory:
+    @pytest.mark.slow
     def test_fewer_trials_side_by_side_and_the_same_results(self, sweep: Sweep, tmp_path: Path) -> None:
         words = ("search.trials=3", "train.batch_size=3000", "train.steps=2", "quant=none")
         done = sweep.run(*words, "engine.slots=8", "budget.memory=2GB")
@@ -116,7 +117,7 @@ class TestAKilledRecorder:
 
 
 class TestAStoppedSweep:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_keeps_what_is_finished_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
         process = sweep.start(*LONG)
         wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")

@@ -14,9 +14,9 @@ from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
 from sweep.workers.course import Listener
 from sweep.workers.job import Job
 from tests.conftest import arm
-from tests.faults.conftest import Sweep, sweep
+from tests.faults.conftest import Sweep, empty_store, sweep
 
-__all__ = ["sweep"]  # the fixture
+__all__ = ["empty_store", "sweep"]  # the fixtures
 
 pytestmark = [
     pytest.mark.gpu,

@@ -28,7 +28,7 @@ from sweep.report.page.examples import contrasts_between
 from sweep.report.page.failures import failures
 from sweep.report.page.rates import rates_tried
 from sweep.report.pages import write_comparison, write_page
-from sweep.report.steps import steps
+from sweep.report.steps import open_runs, recorded_tracking, steps
 from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
 from tests.report.made_page import made_contrasts, page, page_record
@@ -440,6 +440,19 @@ def test_the_picture_of_the_ladder_is_the_same_each_time(tmp_path: Path) -> None
     assert all(draw_ladder(record, conclude(record), file) for file in files)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert not draw_ladder(study_record([]), None, tmp_path / "c.svg")
+
+
+@pytest.mark.parametrize(
+    ("config", "shows"),
+    [
+        ("tracking:\n  uri: sqlite:///elsewhere.db\n", "mlflow ui --backend-store-uri sqlite:///elsewhere.db"),
+        ("tracking:\n  uri: null\n", "mlflow.db"),
+        ("tracking:\n  uri: memory://\n", None),
+    ],
+)
+def test_a_report_made_again_shows_the_runs_where_they_are(tmp_path: Path, config: str, shows: str | None) -> None:
+    found = open_runs(Paths(tmp_path), recorded_tracking(replace(page_record(explored=1), config=config)))
+    assert found is None if shows is None else shows in str(found)
 
 
 def test_pages_are_written_whole(tmp_path: Path) -> None:
