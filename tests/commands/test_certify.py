@@ -97,6 +97,7 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
         assert {"verdict.json", "config.yaml"} <= names
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
     words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "train.steps=12")
     process = sweep.start(*words)

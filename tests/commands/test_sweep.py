@@ -92,6 +92,7 @@ def test_a_data_set_of_csv_files(sweep: Sweep, tmp_path: Path) -> None:
     assert all(json.loads(line)["prompt"].startswith("Which colour? ") for line in scores)
 
 
+@pytest.mark.slow
 def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twice(sweep: Sweep) -> None:
     done = sweep.run("-m", "lora.r=4,8", module="sweep.train")
     assert done.returncode == 0, done.stdout

@@ -102,6 +102,7 @@ class TestAKilledWorker:
 
 
 class TestAKilledRecorder:
+    @pytest.mark.slow
     def test_ends_the_sweep_in_words_and_the_next_call_goes_on(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
         wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
@@ -135,6 +136,7 @@ class TestAStoppedSweep:
         assert trainings_logged(sweep) == 4
         assert nothing_is_running(sweep)
 
+    @pytest.mark.slow
     def test_killed_outright_it_goes_on_as_well(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
         wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
