@@ -39,6 +39,16 @@ ROWS = {"train": 24, "validation": 24, "test": 12}
 LABELS = ("red", "green", "blue")
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables, which take seconds to make, and nothing else in it."""
+    from mlflow import MlflowClient  # a second or more to import, and most tests need none
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
 def made_task(tmp_path: Path) -> Path:
     """A folder for `task=jsonl`: the label stands in the prompt, so that any model can learn it."""

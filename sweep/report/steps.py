@@ -55,7 +55,10 @@ def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
 
 
 def recorded_tracking(record: StudyRecord) -> str | None:
-    """`tracking.uri` as the study was last run with, its account masked; None for the database under `mlruns/`."""
+    """`tracking.uri` as the study was last run with, its account masked; None for the database under `mlruns/`.
+
+    Read by itself: the rest of an older record may be of a version with other keys, which is no reason not to show it.
+    """
     found = (yaml.safe_load(record.config).get("tracking") or {}).get("uri")
     return None if found is None else str(found)
 

@@ -98,7 +98,7 @@ class Invocation:
         self.session.finish_all()
 
     def begin_base(self, split: Split, done: Callable[[TrialRecord], None]) -> None:
-        """Has the unadapted base scored beside what begins next; whoever waits for it learns that it could not be."""
+        """Has the unadapted base scored beside what begins next; `Session.step` raises NoTrialSucceeded if it cannot be."""
 
         def checked(record: TrialRecord) -> None:
             result = record.result

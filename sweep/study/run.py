@@ -103,7 +103,8 @@ def _run(
             if loaded.room is not None:
                 plan = replace(plan, slots=loaded.room.slots)
                 explorer.remember_parallel(plan.parallel)
-            pool.start_all()
+            if plan.certify or explorer.remaining() > 1:
+                pool.start_all()
             with Session(pool, tracker, parent, store, display, stop, explorer.beat) as session:
                 call = Invocation(plan, paths, display, session, loaded, started)
                 within_budget = _stages(call, explorer)

@@ -11,9 +11,9 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.faults.conftest import Sweep, empty_store, finish, sweep, wait_until
+from tests.faults.conftest import Sweep, finish, sweep, wait_until
 
-__all__ = ["empty_store", "sweep"]  # the fixtures
+__all__ = ["sweep"]  # the fixture
 
 SMALL = (
     "certify.enabled=true",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Sweep, empty_store, sweep
+from tests.faults.conftest import Sweep, sweep
 
-__all__ = ["empty_store", "sweep"]  # the fixtures
+__all__ = ["sweep"]  # the fixture
 
 ONE_RANK = (
     "search.space.rank=[8]",

@@ -111,14 +111,6 @@ class Sweep:
         ]
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's database with its tables, which take seconds to make, and nothing else in it."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
 def sweep(tmp_path: Path, made_task: Path, empty_store: Path) -> Iterator[Sweep]:
     made = Sweep(tmp_path, made_task)

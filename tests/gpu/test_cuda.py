@@ -14,9 +14,9 @@ from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
 from sweep.workers.course import Listener
 from sweep.workers.job import Job
 from tests.conftest import arm
-from tests.faults.conftest import Sweep, empty_store, sweep
+from tests.faults.conftest import Sweep, sweep
 
-__all__ = ["empty_store", "sweep"]  # the fixtures
+__all__ = ["sweep"]  # the fixture
 
 pytestmark = [
     pytest.mark.gpu,
