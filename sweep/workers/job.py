@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from sweep.data import load_splits
-from sweep.errors import ConfigurationError, TrialEnded, TrialFailed, TrialInfeasible, TrialPruned
+from sweep.errors import ConfigurationError, TrialEnded, TrialInfeasible, TrialPruned
 from sweep.evaluation.answers import Answers
 from sweep.evaluation.forgetting import GeneralProse
-from sweep.evaluation.scores import Evaluation, evaluate, mean_loss, write_scores
+from sweep.evaluation.scores import mean_loss, write_scores
 from sweep.paths import Paths
 from sweep.records import (
     Foundation,
@@ -24,7 +22,6 @@ from sweep.records import (
     Provenance,
     Report,
     Room,
-    Split,
     Status,
     StepLoss,
     TrialResult,
@@ -43,26 +40,12 @@ from sweep.training.probe import longest_batch, training_peak
 from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
 from sweep.workers.course import Course, Listener
 from sweep.workers.held_out import HeldOut, fitting
+from sweep.workers.measures import measures_of
 from sweep.workers.messages import Progress
+from sweep.workers.scorer import Scored, Scorer
 
 _SAMPLE = 3
 """So many training examples are passed through packed and plain, to see whether a model can be packed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Evaluated:
-    """What scoring a trial's adapter came to.
-
-    Attributes:
-        peak: peak memory in bytes.
-        peak_of: what it was measured over: `training`, a `probe` of it, or `evaluation`.
-        general: loss on general prose.
-    """
-
-    outcome: Evaluation
-    peak: int
-    peak_of: str
-    general: float | None
 
 
 class Job:
@@ -85,11 +68,13 @@ class Job:
         self._train = fitting("train", encoder.encode_split(splits.train, longest))
         tune = fitting("tune", encoder.encode_split(splits.tune, longest))
         self._tune = tune.examples[: foundation.scoring.examples]
-        self._held_out = HeldOut(splits, encoder, longest, foundation.scoring)
         self._answers = Answers(foundation.task.metric, foundation.scoring, self._train.examples)
         self._prose = GeneralProse(encoder, foundation.scoring.general_paragraphs, longest)
-        self._base_general_loss: float | None = None
         self._engine, note = open_engine(foundation.engine, self._base, self._train.examples[:_SAMPLE])
+        held_out = HeldOut(splits, encoder, longest, foundation.scoring)
+        self._scorer = Scorer(
+            self._base, self._engine, foundation.task.metric, self._tune, held_out, self._answers, self._prose
+        )
         self._courses: dict[str, Course] = {}
         self._untrained: list[TrialSpec] = []
         self.loaded = Loaded(
@@ -126,7 +111,7 @@ class Job:
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        self._general_loss_of_base()
+        self._scorer.general_loss_of_base()
         course = self._courses[spec.identity] = Course(spec, listener, memory.PeakMemory(self._base.device))
         if not self._engine.shares_memory:
             course.peak.start()
@@ -165,18 +150,18 @@ class Job:
 
     def _conclude(self, trained: Sequence[Trained]) -> list[TrialResult]:
         """Scores what was trained, in shared passes, and puts it into the store."""
-        evaluated = self._evaluated([each for each in trained if each.error is None])
-        return [self._ended(each, each.error or evaluated[each.spec.identity]) for each in trained]
+        scored = self._scorer.scored([each for each in trained if each.error is None], self._courses)
+        return [self._ended(each, each.error or scored[each.spec.identity]) for each in trained]
 
-    def _ended(self, trained: Trained, evaluated: _Evaluated | Exception) -> TrialResult:
+    def _ended(self, trained: Trained, scored: Scored | Exception) -> TrialResult:
         course = self._courses[trained.spec.identity]
         course.phases["train"] = trained.seconds
         try:
-            if isinstance(evaluated, Exception):
-                raise evaluated
+            if isinstance(scored, Exception):
+                raise scored
             assert trained.adapted is not None
             with self._store.writing(trained.spec.identity) as scratch:
-                measures = self._measured(trained.adapted, evaluated, scratch, course)
+                measures = self._kept(trained.adapted, scored, scratch, course)
                 result = course.result(Status.COMPLETE, None, measures, self._provenance())
                 self._store.commit(result)
                 return result
@@ -200,101 +185,24 @@ class Job:
             del self._courses[trained.spec.identity]
         return course.result(status, reason, None, self._provenance())
 
-    def _evaluated(self, trained: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
-        """By identity what scoring came to, or what broke it; trials that are asked the same are scored together."""
-        found: dict[str, _Evaluated | Exception] = {}
-        alike: dict[tuple[Split, bool], list[Trained]] = {}
-        for each in trained:
-            alike.setdefault((each.spec.split, each.spec.answers), []).append(each)
-        for together in alike.values():
-            found |= self._scored(together)
-        return found
-
-    def _scored(self, together: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
-        try:
-            return self._score(together)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            if len(together) == 1:
-                return {together[0].spec.identity: error}
-            # memory may do for one at a time, and what is one trial's own fault is not another's
-            traceback.print_exception(error)
-            return {key: value for each in together for key, value in self._scored([each]).items()}
-
-    def _score(self, together: Sequence[Trained]) -> dict[str, _Evaluated | Exception]:
-        spec = together[0].spec
-        courses = [self._courses[each.spec.identity] for each in together]
-        adapted = [each.adapted for each in together if each.adapted is not None]
-        trained_peaks = [self._trained_peak(course) for course in courses]
-        scored = self._tune if spec.split is Split.TUNE else self._held_out.examples(spec.split)
-
-        def tell(phase: str, done: int, total: int) -> None:
-            for course in courses:
-                course.tell(phase, done, total)
-
-        rule = self._answers.rule(scored) if spec.answers else None
-        outcomes = evaluate(self._engine, adapted, scored, self._foundation.task.metric, rule, tell)
-        clock = time.perf_counter()
-        prose = self._prose.losses(self._engine, adapted)
-        general_seconds = (time.perf_counter() - clock) / len(together)
-        found: dict[str, _Evaluated | Exception] = {}
-        for course, outcome, general, peak in zip(courses, outcomes, prose, trained_peaks, strict=True):
-            if isinstance(outcome, TrialFailed):
-                found[course.spec.identity] = outcome
-                continue
-            if isinstance(general, TrialFailed):
-                found[course.spec.identity] = general
-                continue
-            course.phases.update(outcome.phases)
-            course.add("general", general_seconds)
-            most, peak_of = peak or (course.peak.peak() - self._base.copies.bytes, "evaluation")
-            found[course.spec.identity] = _Evaluated(outcome, most, peak_of, general)
-        return found
-
-    def _trained_peak(self, course: Course) -> tuple[int, str] | None:
-        """Peak memory of training and what it was measured over; where nothing is trained the measuring begins."""
-        if not course.trains:
-            course.peak.start()
-            return None
-        if course.probed_peak is not None:
-            return course.probed_peak, "probe"
-        return course.peak.peak(), "training"
-
-    def _measured(self, adapted: Adapted, evaluated: _Evaluated, scratch: Path, course: Course) -> Measures:
-        base, spec, outcome = self._base, course.spec, evaluated.outcome
+    def _kept(self, adapted: Adapted, scored: Scored, scratch: Path, course: Course) -> Measures:
+        """Writes a trial's files; returns its figures."""
+        spec, adapter_bytes = course.spec, 0
         if course.trains:
             with course.timed("save"):
                 adapted.save(scratch / ADAPTER)
-        parameters = adapted.parameters
-        adapter_bytes = 0
         if spec.arm is not None:
             adapter_bytes = weight_bytes(self._store.folder(spec.adapter_of) if spec.adapter_of else scratch)
-        general, general_before = evaluated.general, self._general_loss_of_base()
-        write_scores(outcome.scores, scratch / SCORES)
+        write_scores(scored.outcome.scores, scratch / SCORES)
         (scratch / CONFIG).write_text(yaml.safe_dump({"trial": to_json(spec), "foundation": to_json(self._foundation)}))
-        phases = {phase: seconds for phase, seconds in course.phases.items() if seconds or phase != "train"}
-        return Measures(
-            loss=outcome.loss,
-            metrics=outcome.metrics,
-            examples=len(outcome.scores),
-            tokens=sum(score.tokens for score in outcome.scores),
-            peak_bytes=evaluated.peak,
-            peak_above_base_bytes=max(0, evaluated.peak - base.resident),
-            base_bytes=base.bytes,
+        return measures_of(
+            course,
+            scored,
+            self._base,
+            parameters=adapted.parameters,
             adapter_bytes=adapter_bytes,
-            trainable_parameters=parameters,
-            trainable_fraction=parameters / (base.parameters + parameters),
-            train_seconds=course.phases["train"],
-            eval_seconds=sum(seconds for phase, seconds in phases.items() if phase in ("score", "answer", "general")),
-            tokens_per_second=_rate(self._trained_tokens(spec), course.phases["train"]),
-            train_loss=_last_tenth(course.history),
-            general_loss=general,
-            forgetting_loss_delta=None
-            if general is None or general_before is None or spec.arm is None
-            else general - general_before,
-            phases=phases,
-            peak_of=evaluated.peak_of,
+            trained_tokens=sum(len(item) for item in self._ordered(spec)),
+            general_before=self._scorer.general_loss_of_base(),
         )
 
     def _on_step(self, course: Course) -> OnStep:
@@ -305,7 +213,8 @@ class Job:
             course.listener.progress(Progress(spec.identity, "train", step.step, spec.training.steps, step.loss))
             if step.step == 1 and (self._base.copies.bytes or self._engine.shares_memory):
                 with course.timed("probe"):
-                    course.probed_peak = training_peak(self._base, adapted, self._longest_batch(spec))
+                    longest = longest_batch(self._ordered(spec), spec.training.batch_size)
+                    course.probed_peak = training_peak(self._base, adapted, longest)
             if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
                 with course.timed("report"):
                     some = self._tune[: self._foundation.scoring.report_examples]
@@ -319,25 +228,11 @@ class Job:
 
         return on_step
 
-    def _general_loss_of_base(self) -> float | None:
-        if self._base_general_loss is None:
-            (loss,) = self._prose.losses(self._engine, [self._engine.bare()])
-            if isinstance(loss, TrialFailed):
-                raise loss
-            self._base_general_loss = loss
-        return self._base_general_loss
-
     def _ordered(self, spec: TrialSpec) -> list[Encoded]:
         """The training examples in the order in which the trial uses them."""
         if spec.arm is None or spec.adapter_of is not None:
             return []
         return training_examples(self._train.examples, spec.training, spec.seed)
-
-    def _longest_batch(self, spec: TrialSpec) -> Sequence[Encoded]:
-        return longest_batch(self._ordered(spec), spec.training.batch_size)
-
-    def _trained_tokens(self, spec: TrialSpec) -> int:
-        return sum(len(item) for item in self._ordered(spec))
 
     def _provenance(self) -> Provenance:
         return Provenance(
@@ -353,12 +248,3 @@ class Job:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else "no text"
-
-
-def _last_tenth(history: list[StepLoss]) -> float | None:
-    last = history[-max(1, len(history) // 10) :]
-    return sum(step.loss for step in last) / len(last) if last else None
-
-
-def _rate(amount: int, seconds: float) -> float:
-    return amount / seconds if seconds > 0 else 0.0
