@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from sweep.records import Arm
 from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
-from sweep.training.forward import SCORE_TOKENS
+from sweep.training.forward import examples_at_once
 from sweep.training.packed.adapter import matching
 from sweep.training.packed.layout import lay_out, shared_prompt
 
@@ -107,8 +107,8 @@ def together(parts: Iterable[Work]) -> Work:
 
 def scored_packed(encoded: Sequence[Encoded]) -> Work:
     """Scoring as `sweep.training.packed.scoring` does it for one adapter."""
-    at_once = max(1, SCORE_TOKENS // max(len(item) for item in encoded))
-    return together(packed([encoded[index] for index in indices]) for indices in by_length(encoded, at_once))
+    groups = by_length(encoded, examples_at_once(encoded))
+    return together(packed([encoded[index] for index in indices]) for indices in groups)
 
 
 def in_batches(encoded: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:

@@ -18,6 +18,16 @@ from sweep.training.scored import AnswerRule, CompletionLoss, is_most_likely, mo
 SCORE_TOKENS = 4096
 """About so many tokens go through the model at once when scoring: enough to be efficient, little memory."""
 
+SCORE_LOGITS = 1024
+"""About so many tokens' logits are in memory at once when scoring: with a large vocabulary they are most of it."""
+
+
+def examples_at_once(encoded: Sequence[Encoded], adapters: int = 1) -> int:
+    """How many of these examples a pass of scoring takes, under so many adapters together; one in any case."""
+    longest = max((len(item) for item in encoded), default=1)
+    predictions = max((len(item.completion) for item in encoded), default=1)
+    return max(1, min(SCORE_TOKENS // longest, SCORE_LOGITS // predictions) // adapters)
+
 
 def completion_losses(
     base: LoadedBase, model: Any, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
@@ -29,9 +39,8 @@ def completion_losses(
         on_progress: told how many examples are done.
     """
     losses: dict[int, CompletionLoss] = {}
-    longest = max((len(item) for item in encoded), default=1)
     with evaluating(model):
-        for indices in by_length(encoded, max(1, SCORE_TOKENS // longest)):
+        for indices in by_length(encoded, examples_at_once(encoded)):
             batch = base.collator([encoded[index] for index in indices])
             labels = batch.pop("labels").to(base.device)
             inputs = {

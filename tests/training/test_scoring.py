@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.records import TrialSpec
+from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, Engine
 from sweep.training.engines import open_engine
-from sweep.training.forward import completion_losses
+from sweep.training.forward import SCORE_LOGITS, SCORE_TOKENS, completion_losses, examples_at_once
 from sweep.training.packed import scoring as packed_scoring
 from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.scored import AnswerRule, CompletionLoss, Label, is_most_likely, most_likely
+from tasks import Example
 
 Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
@@ -117,7 +119,7 @@ def test_together_is_as_alone(
         "losses alone": None,
     }[by]
     alone = [packed.score([adapter], encoded, rule)[0] for adapter in adapters]
-    monkeypatch.setattr(packed_scoring, "SCORE_TOKENS", tokens)
+    monkeypatch.setattr(forward, "SCORE_TOKENS", tokens)
     monkeypatch.setattr(packed_scoring, "CACHED_TOKENS", 2 * tokens)
     told: list[tuple[str, int]] = []
     together = packed.score(adapters, encoded, rule, lambda phase, done: told.append((phase, done)))
@@ -127,6 +129,19 @@ def test_together_is_as_alone(
     assert ("score", len(encoded)) in told
     assert (("answer", len(encoded)) in told) == (rule is not None)
     assert len({scores.losses[0].nats for scores in together}) == len(adapters), "each has losses of its own"
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=20),
+    st.integers(1, 16),
+)
+def test_a_scoring_pass_has_room_for_tokens_and_for_logits(lengths: list[tuple[int, int]], adapters: int) -> None:
+    examples = [Encoded(Example(prompt="", completion=""), (0,) * prompt, (0,) * words) for prompt, words in lengths]
+    count = examples_at_once(examples, adapters)
+    assert count >= 1
+    if count > 1:
+        assert adapters * count * max(prompt + words for prompt, words in lengths) <= SCORE_TOKENS
+        assert adapters * count * max(words for _, words in lengths) <= SCORE_LOGITS
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12])

@@ -67,6 +67,11 @@ class SlotAdapter:
             assert vector.grad is not None
             vector.grad.zero_()
 
+    def drop_gradients(self) -> None:
+        """Frees the memory of the gradients: it is not trained any further."""
+        for parameter in (*self.vectors, *self.down.values(), *self.up.values()):
+            parameter.grad = None
+
     def parameters(self) -> int:
         """How many numbers are trained."""
         return sum(vector.numel() for vector in self.vectors)
@@ -121,6 +126,7 @@ def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: 
     with torch.no_grad():
         for name, matrix in own.items():
             matrix.copy_(saved[name])
+    adapter.drop_gradients()
     return adapter
 
 

@@ -108,6 +108,7 @@ class PackedEngine:
     def _end(self, trial: _Trial, error: Exception | None) -> Trained:
         self._trials.remove(trial)
         self.pack.remove(trial.slot)
+        trial.slot.adapter.drop_gradients()
         adapted = SlotAdapted(self._base, self.pack, trial.slot.adapter) if error is None else None
         return Trained(trial.slot.spec, adapted, error, trial.seconds)
 

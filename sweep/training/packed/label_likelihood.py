@@ -11,14 +11,12 @@ from itertools import groupby
 import torch
 from transformers import Cache
 
+from sweep.training.forward import SCORE_LOGITS
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
 from sweep.training.packed.slots import Share
 from sweep.training.scored import Label
-
-LOGITS = 1024
-"""About so many tokens' logits are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def _at_once(nodes: Sequence[int]) -> Iterator[list[int]]:
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > LOGITS:
+        if rows and used + own > SCORE_LOGITS:
             yield rows
             rows, used = [], 0
         rows.append(row)

@@ -1,6 +1,7 @@
 """How much memory a pack takes: predicted from its passes, before any of them has run. Pure arithmetic.
 
-    peak = resident + slots * (adapter, gradient, AdamW's two moments) + the largest pass of training or scoring
+    training = resident + slots * (adapter, gradient, AdamW's two moments) + the largest pass of training
+    scoring  = resident + ended * adapter + others * (...) + the largest pass of scoring those that ended
 
 What a pass takes is a sum over what grows with it, bytes by tokens, attended pairs and logits (`Costs`). The coefficients come
 from short passes measured on this machine with the study's largest arm (`memory_probe.py`); what is known is not fitted.
@@ -16,7 +17,10 @@ from sweep.training.encoding import Encoded
 from sweep.training.packed.layout import shared_prompt
 
 STATE_BYTES = 16
-"""Bytes that a trained number takes in fp32: itself, its gradient, AdamW's two moments."""
+"""Bytes that a number takes in fp32 while it is trained: itself, its gradient, AdamW's two moments."""
+
+ENDED_BYTES = 4
+"""Bytes that it takes in fp32 once its trial has ended: itself."""
 
 _FP32_BYTES = 4
 
@@ -152,19 +156,27 @@ class MemoryModel:
     training: Costs
     scoring: Costs
 
-    def peak(self, slots: int, parameters: int, trained: Iterable[PassShape], scored: Iterable[ScoringPass]) -> int:
-        """The peak of a worker that trains so many such trials side by side and scores them together.
+    def training_peak(self, slots: int, parameters: int, trained: Iterable[PassShape]) -> int:
+        """The peak of a worker that trains so many trials side by side.
 
         Args:
             parameters: numbers that one trial trains.
-            trained: the passes of one trial's training.
-            scored: all passes of scoring so many trials.
+            trained: the passes of one trial.
         """
-        passes = [self.training.bytes(shape.times(slots), self.sizes) for shape in trained]
-        passes += [
-            self.scoring.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in scored
-        ]
-        return round(self.resident + slots * STATE_BYTES * parameters + max(passes, default=0.0))
+        largest = max((self.training.bytes(shape.times(slots), self.sizes) for shape in trained), default=0.0)
+        return round(self.resident + slots * STATE_BYTES * parameters + largest)
+
+    def scoring_peak(self, slots: int, ended: int, parameters: int, scored: Iterable[ScoringPass]) -> int:
+        """The peak of a worker while it scores those of its trials that ended; the others wait in their slots.
+
+        Args:
+            ended: how many of the slots' trials are scored together.
+            parameters: as above.
+            scored: all passes of scoring so many.
+        """
+        passes = (self.scoring.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in scored)
+        state = (ended * ENDED_BYTES + (slots - ended) * STATE_BYTES) * parameters
+        return round(self.resident + state + max(passes, default=0.0))
 
 
 def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[int, int]]) -> int:

@@ -15,7 +15,7 @@ from sweep.training.packed.attention import SHORT
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import Costs, MemoryModel, ModelSizes, PassShape, shape_of
 from sweep.training.packed.pack import Pack, Taking
-from sweep.training.packed.scoring import packed_losses
+from sweep.training.packed.scoring import packed_losses, passes
 from tasks import Example
 
 SHORT_TOKENS = 32
@@ -29,6 +29,9 @@ MOST_LOGITS = 6.0
 
 TOKENS = 256
 """Tokens of the longest probe: about what a training pass has, and a second's work for a core."""
+
+SCORED_TOGETHER = 2
+"""Adapters under which a probe scores its batch: passes of scoring are longer than those of training."""
 
 TABLES_IN_A_LAYER = 2
 """Tables of attention scores that a layer holds at once: before and after the softmax; a backward pass keeps the latter
@@ -84,8 +87,8 @@ def _costs(
         fitted(
             known,
             sizes,
-            short=(shape_of(short), run(short)),
-            worded=(shape_of(worded), run(worded)),
+            short=run(short),
+            worded=run(worded),
             long=_telling(run, largest, enough),
         )
         for known, run, enough in kinds
@@ -111,29 +114,32 @@ def fitted(known: Costs, sizes: ModelSizes, short: Taken, worded: Taken, long: T
     return replace(priced, token=max(0.0, took - priced.bytes(shape, sizes)) / shape.tokens)
 
 
-def _telling(run: Callable[[Sequence[Encoded]], float], largest: Sequence[Encoded], enough: int) -> Taken:
+def _telling(run: Callable[[Sequence[Encoded]], Taken], largest: Sequence[Encoded], enough: int) -> Taken:
     """A part of the batch, and what it takes: `TOKENS`, of a small model more."""
     tokens = TOKENS
     while True:
-        batch = shortened(largest, tokens)
-        shape, took = shape_of(batch), run(batch)
+        shape, took = run(shortened(largest, tokens))
         if took >= enough or tokens >= shape_of(largest).tokens:
             return shape, took
         tokens *= 4
 
 
 class _Probe:
-    """Passes with one adapter, and the bytes that are held at most in them beside those that were held before."""
+    """Passes with one adapter: their shapes, and the bytes held at most in them beside those that were held before."""
 
     def __init__(self, base: LoadedBase, pack: Pack, adapter: SlotAdapter) -> None:
         self._base, self._pack, self._adapter = base, pack, adapter
 
-    def training(self, batch: Sequence[Encoded]) -> float:
+    def training(self, batch: Sequence[Encoded]) -> Taken:
         taking = Taking(self._adapter, batch, len(batch), dropout="probe")
-        return self._taken(lambda: self._pack.accumulate([taking]))
+        return shape_of(batch), self._taken(lambda: self._pack.accumulate([taking]))
 
-    def scoring(self, batch: Sequence[Encoded]) -> float:
-        return self._taken(lambda: packed_losses(self._base, self._pack, [self._adapter], batch))
+    def scoring(self, batch: Sequence[Encoded]) -> Taken:
+        adapters = [self._adapter] * SCORED_TOGETHER
+        groups = passes(batch, SCORED_TOGETHER, together=False)
+        shapes = [shape_of([batch[index] for index in indices]) for group in groups for indices in group]
+        largest = max(shapes, key=lambda shape: shape.tokens).times(SCORED_TOGETHER)
+        return largest, self._taken(lambda: packed_losses(self._base, self._pack, adapters, batch))
 
     def _taken(self, run: Callable[[], object]) -> float:
         peak = PeakMemory(self._base.device)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sweep.records import Training
 from sweep.training.encoding import Encoded
-from sweep.training.packed.label_likelihood import LOGITS
+from sweep.training.forward import SCORE_LOGITS
 from sweep.training.packed.memory_model import PassShape, ScoringPass, shape_of
 from sweep.training.packed.scoring import passes
 from sweep.training.scored import AnswerRule
@@ -53,6 +53,6 @@ class _Cache:
 def _answering(sequences: int, longest: int, rule: AnswerRule) -> PassShape:
     """The pass over what no answer is known of yet, at most: a token of each answer, or the labels' tokens."""
     nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
-    row = min(sequences * nodes, max(LOGITS, nodes)) if rule.labels else sequences
+    row = min(sequences * nodes, max(SCORE_LOGITS, nodes)) if rule.labels else sequences
     reading = max(1, row // max(1, nodes))
     return PassShape(row, row, row, reading * (longest + nodes), row * (longest + nodes))

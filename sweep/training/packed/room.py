@@ -13,7 +13,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.engine import Scored
 from sweep.training.memory import free_bytes, is_out_of_memory, resident_bytes
 from sweep.training.packed.adapter import matching
-from sweep.training.packed.memory_model import MemoryModel, PassShape, parameters_of
+from sweep.training.packed.memory_model import MemoryModel, PassShape, ScoringPass, parameters_of
 from sweep.training.packed.memory_probe import measured_model
 from sweep.training.packed.memory_work import scoring_passes, training_passes
 from sweep.training.packed.pack import Pack
@@ -42,9 +42,13 @@ class Forecast:
     scored: Sequence[Scored]
 
     def peak(self, slots: int) -> int:
-        """Bytes at most of a worker that trains so many side by side and scores them together."""
-        scored = [each for examples, rule in self.scored for each in scoring_passes(examples, slots, rule)]
-        return self.model.peak(slots, self.parameters, self.trained, scored)
+        """Bytes at most of a worker that trains so many side by side and scores them, together or each as it ends."""
+        together = {1, slots}
+        scoring = (self.model.scoring_peak(slots, ended, self.parameters, self._passes(ended)) for ended in together)
+        return max(self.model.training_peak(slots, self.parameters, self.trained), *scoring)
+
+    def _passes(self, ended: int) -> list[ScoringPass]:
+        return [each for examples, rule in self.scored for each in scoring_passes(examples, ended, rule)]
 
 
 def forecast(

@@ -15,7 +15,7 @@ from transformers import Cache
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
-from sweep.training.forward import SCORE_TOKENS, as_text, is_known, stop_tokens
+from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import Begun, decoded, row_cache
 from sweep.training.packed.label_likelihood import LabelTree, Prompted, likeliest_labels
@@ -197,10 +197,9 @@ class _Scoring:
 
 def passes(encoded: Sequence[Encoded], slots: int, *, together: bool) -> Iterator[list[list[int]]]:
     """The examples of each pass, and `together` the passes whose keys and values are kept at the same time."""
-    longest = max((len(item) for item in encoded), default=1)
     group: list[list[int]] = []
     tokens = 0
-    for indices in by_length(encoded, max(1, SCORE_TOKENS // (longest * slots))):
+    for indices in by_length(encoded, examples_at_once(encoded, slots)):
         own = slots * sum(len(encoded[index]) for index in indices)
         if group and (not together or tokens + own > CACHED_TOKENS):
             yield group

@@ -13,12 +13,20 @@ from sweep.records import Packing, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory
-from sweep.training.packed.engine import PackedEngine
+from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.packed.layout import lay_out
-from sweep.training.packed.memory_model import Costs, MemoryModel, ModelSizes, PassShape, parameters_of, shape_of
+from sweep.training.packed.memory_model import (
+    Costs,
+    MemoryModel,
+    ModelSizes,
+    PassShape,
+    ScoringPass,
+    parameters_of,
+    shape_of,
+)
 from sweep.training.packed.memory_probe import fitted, shortened
 from sweep.training.packed.memory_work import scoring_passes, training_passes
-from sweep.training.packed.room import BEST, SPARE, forecast, room_for
+from sweep.training.packed.room import BEST, SPARE, Forecast, forecast, room_for
 from sweep.training.scored import AnswerRule, Label
 from tasks import Example
 from tests.conftest import arm
@@ -54,7 +62,7 @@ def test_the_shape_is_that_of_the_layout(batch: list[Encoded], slots: int) -> No
 @given(batches, st.integers(1, 7), st.integers(1, 64))
 def test_more_slots_ranks_and_tokens_take_more(batch: list[Encoded], slots: int, rank: int) -> None:
     def peak(slots: int, rank: int, trained: list[Encoded]) -> int:
-        return MODEL.peak(slots, parameters_of(arm(rank), WIDE, WIDE), [shape_of(trained)], [])
+        return MODEL.training_peak(slots, parameters_of(arm(rank), WIDE, WIDE), [shape_of(trained)])
 
     known = peak(slots, rank, batch)
     assert known > MODEL.resident
@@ -70,8 +78,13 @@ def test_a_peak_by_hand() -> None:
     taken = 4 * gathered + 6 * table + 10 * 30_000 + 4 * logits
     parameters = parameters_of(arm(8), WIDE, WIDE)
     assert parameters == 8 * (64 + 64 + 64 + 32)
-    assert MODEL.peak(1, parameters, [shape], []) == 10**9 + 16 * parameters + taken
-    assert MODEL.peak(2, parameters, [shape], []) == 10**9 + 2 * (16 * parameters + taken)
+    assert MODEL.training_peak(1, parameters, [shape]) == 10**9 + 16 * parameters + taken
+    assert MODEL.training_peak(2, parameters, [shape]) == 10**9 + 2 * (16 * parameters + taken)
+    scored = gathered + 2 * table + 10 * 2_000 + 2 * logits + 50 * SIZES.cached_token
+    passes = [ScoringPass(shape, cached=50)]
+    # what is scored has neither gradient nor moments any more; who still trains has
+    assert MODEL.scoring_peak(1, 1, parameters, passes) == 10**9 + 4 * parameters + scored
+    assert MODEL.scoring_peak(3, 1, parameters, passes) == 10**9 + (4 + 2 * 16) * parameters + scored
 
 
 def test_where_scores_are_never_whole_they_take_nothing() -> None:
@@ -83,8 +96,11 @@ def test_where_scores_are_never_whole_they_take_nothing() -> None:
 def test_the_larger_of_training_and_scoring_counts() -> None:
     trained = shape_of([item([1] * 5, [2])])
     (scored,) = scoring_passes([item([1] * 50, [2] * 40)], 1, None)
-    alone = MODEL.peak(1, 0, [], [scored]), MODEL.peak(1, 0, [trained], [])
-    assert MODEL.peak(1, 0, [trained], [scored]) == max(alone) == alone[0]
+    alone = MODEL.scoring_peak(1, 1, 0, [scored]), MODEL.training_peak(1, 0, [trained])
+    asked = Forecast(MODEL, 0, frozenset([trained]), [([item([1] * 50, [2] * 40)], None)])
+    assert asked.peak(1) == max(alone) == alone[0]
+    shorter = replace(asked, scored=[([item([1], [2])], None)])
+    assert shorter.peak(1) == alone[1]
 
 
 def test_keys_and_values_of_an_answer_are_kept_and_labels_go_through() -> None:
@@ -147,6 +163,20 @@ def test_a_process_takes_what_was_predicted(
     # the promise is 10 % of the whole process; the passes are no small part of it, so a wrong model cannot keep it
     assert measured > 1.3 * known.model.resident
     assert known.peak(slots) == pytest.approx(measured, rel=0.1)
+
+
+def test_a_trial_that_ended_holds_its_adapter_and_nothing_else(
+    engine: PackedEngine, encoded: list[Encoded], spec: Callable[..., TrialSpec]
+) -> None:
+    engine.begin(spec(8, steps=1), encoded, lambda adapted, step: None)
+    (ended,) = engine.advance()
+    assert isinstance(ended.adapted, SlotAdapted)
+    adapter = ended.adapted.adapter
+    assert adapter is not None
+    held = (*adapter.vectors, *(matrix for _, matrix in adapter.matrices()))
+    assert all(parameter.grad is None for parameter in held)
+    (again,) = engine.score([ended.adapted], encoded[:2], None)
+    assert all(loss.nats > 0 for loss in again.losses)
 
 
 class TestRoom:
