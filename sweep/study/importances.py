@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 FEWEST_TRIALS = 6
@@ -24,5 +23,7 @@ def importances_of(study: optuna.Study) -> Mapping[str, float]:
     ]
     if len(complete) < FEWEST_TRIALS or not varied:
         return {}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
+    return get_param_importances(study, evaluator=evaluator, params=varied)

@@ -21,6 +21,7 @@ STATUS = "sweep.status"
 SEED = "sweep.seed"
 REASON = "sweep.reason"
 COMMAND = "sweep.command"
+PEAK_OF = "sweep.memory_peak_of"
 PARENT = "mlflow.parentRunId"
 
 RUNNING = "running"
@@ -191,6 +192,8 @@ def closing_tags(result: TrialResult) -> dict[str, str]:
     tags = {STATUS: result.status.value}
     if result.reason:
         tags[REASON] = result.reason
+    if result.measures is not None:
+        tags[PEAK_OF] = result.measures.peak_of
     if (origin := result.provenance) is not None:
         tags |= {
             "sweep.device": origin.device,

@@ -139,6 +139,7 @@ def test_mistakes_are_told_before_anything_is_trained(sweep: Sweep, word: str) -
     assert sweep.trial_results() == []
 
 
+@pytest.mark.slow
 def test_a_study_that_asks_for_no_answers_has_losses_and_no_metric(sweep: Sweep) -> None:
     made = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.answers=none")
     assert made.returncode == 0, made.stdout

@@ -25,6 +25,7 @@ def threads_of(made: Sweep) -> set[int]:
     return {json.loads(file.read_text())["provenance"]["threads"] for file in made.trial_results()}
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_cores(sweep: Sweep) -> None:
     done = sweep.run(
         "executor.workers=2", "executor.threads=null", "search.trials=4", "search.space.rank=[2,4,8,16,32,64]"
@@ -35,6 +36,7 @@ def test_two_workers_share_the_cores(sweep: Sweep) -> None:
     assert threads_of(sweep) == {max(1, cores // 2)}
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
     done = sweep.run(
         *ONE_RANK,
@@ -56,6 +58,7 @@ def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
     assert all("eval/report_loss" in run.data.metrics for run in pruned)
 
 
+@pytest.mark.slow
 def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
     done = sweep.run("budget.wall_clock=25s", "search.trials=200")
     assert done.returncode == 0, done.stdout
@@ -63,6 +66,7 @@ def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
     assert 1 <= len(sweep.trained()) < 200
 
 
+@pytest.mark.slow
 def test_a_budget_too_small_for_a_trial_is_no_failure(sweep: Sweep) -> None:
     done = sweep.run("budget.wall_clock=1s")
     assert done.returncode == 0, done.stdout
@@ -70,6 +74,7 @@ def test_a_budget_too_small_for_a_trial_is_no_failure(sweep: Sweep) -> None:
     assert sweep.trained() == []
 
 
+@pytest.mark.slow
 def test_a_data_set_of_csv_files(sweep: Sweep, tmp_path: Path) -> None:
     folder = tmp_path / "csv"
     folder.mkdir()
@@ -104,7 +109,7 @@ def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twi
     assert len(sweep.trial_runs("complete")) == 3
 
 
-@pytest.mark.parametrize("engine", ["packed", "trainer"])
+@pytest.mark.parametrize("engine", ["packed", pytest.param("trainer", marks=pytest.mark.slow)])
 def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) -> None:
     words = ["method=rslora_plus", "method.loraplus_lr_ratio=4", "lora.r=4", f"engine={engine}"]
     done = sweep.run(*words, module="sweep.train")
@@ -126,7 +131,7 @@ def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> 
     assert sweep.trial_results() == []
 
 
-@pytest.mark.parametrize("quant", ["int8", "none"])
+@pytest.mark.parametrize("quant", ["none", pytest.param("int8", marks=pytest.mark.slow)])
 def test_other_storages_of_the_base(sweep: Sweep, quant: str) -> None:
     done = sweep.run(f"quant={quant}", module="sweep.train")
     assert done.returncode == 0, done.stdout

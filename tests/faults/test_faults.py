@@ -89,6 +89,7 @@ class TestAKilledWorker:
         assert len(sweep.trained()) == 3
         assert nothing_is_running(sweep)
 
+    @pytest.mark.slow
     def test_trials_side_by_side_are_trained_anew_and_none_has_failed(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=2")
         wait_until(lambda: sweep.open_trials() == 2, process, "two trials side by side")
@@ -211,6 +212,7 @@ class TestASecondCall:
         assert table_of(first) == table_of(second)
         assert "undecided" in table_of(second)
 
+    @pytest.mark.slow
     def test_counts_are_totals_and_a_changed_space_is_a_new_study(self, sweep: Sweep) -> None:
         assert sweep.run("search.trials=1").returncode == 0
         assert sweep.run("search.trials=2").returncode == 0

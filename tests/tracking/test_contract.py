@@ -273,6 +273,7 @@ class TestTracker:
         assert run.history["eval/report_loss"] == [(20, 0.5), (40, 0.3)]
         assert run.metrics["train/loss"] == complete.history[-1].loss
         assert run.tags.items() >= {"sweep.device": "cpu", "sweep.data_hash": "datahash"}.items()
+        assert run.tags["sweep.memory_peak_of"] == "training"
         assert run.tags["sweep.version.torch"] == "2.13.0"
 
     def test_more_metrics_than_one_batch_holds(self, store: Store, complete: TrialResult) -> None:
