@@ -19,11 +19,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from sweep.records import Arm
-from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
-from sweep.training.forward import examples_at_once
 from sweep.training.packed.adapter import matching
 from sweep.training.packed.layout import lay_out, shared_prompt
+from sweep.training.packed.scoring import passes
 
 _FIRST = re.compile(r"\.layers\.0\..*\.[qkv]_proj$")
 
@@ -107,8 +106,8 @@ def together(parts: Iterable[Work]) -> Work:
 
 def scored_packed(encoded: Sequence[Encoded]) -> Work:
     """Scoring as `sweep.training.packed.scoring` does it for one adapter."""
-    groups = by_length(encoded, examples_at_once(encoded))
-    return together(packed([encoded[index] for index in indices]) for indices in groups)
+    every = (indices for group in passes(encoded, 1, together=False) for indices in group)
+    return together(packed([encoded[index] for index in indices]) for indices in every)
 
 
 def in_batches(encoded: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:

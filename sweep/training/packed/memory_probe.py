@@ -14,8 +14,9 @@ from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.attention import SHORT
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import Costs, MemoryModel, ModelSizes, PassShape, shape_of
+from sweep.training.packed.memory_work import scoring_passes
 from sweep.training.packed.pack import Pack, Taking
-from sweep.training.packed.scoring import packed_losses, passes
+from sweep.training.packed.scoring import packed_losses
 from tasks import Example
 
 SHORT_TOKENS = 32
@@ -136,9 +137,8 @@ class _Probe:
 
     def scoring(self, batch: Sequence[Encoded]) -> Taken:
         adapters = [self._adapter] * SCORED_TOGETHER
-        groups = passes(batch, SCORED_TOGETHER, together=False)
-        shapes = [shape_of([batch[index] for index in indices]) for group in groups for indices in group]
-        largest = max(shapes, key=lambda shape: shape.tokens).times(SCORED_TOGETHER)
+        shapes = [each.shape for each in scoring_passes(batch, SCORED_TOGETHER, None)]
+        largest = max(shapes, key=lambda shape: shape.tokens)
         return largest, self._taken(lambda: packed_losses(self._base, self._pack, adapters, batch))
 
     def _taken(self, run: Callable[[], object]) -> float:
