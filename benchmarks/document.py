@@ -33,7 +33,7 @@ def results_in(folder: Path = RESULTS) -> list[dict[str, Any]]:
 
 def blocks(results: Results) -> dict[str, str]:
     """The text of each block by name."""
-    naive = [found for found in results if found["kind"] == "against_naive"]
+    naive = _titled([found for found in results if found["kind"] == "against_naive"])
     verdicts = [found for found in results if found["kind"] == "time_to_verdict"]
     memory = [found for found in results if found["kind"] == "memory_model"]
     texts: dict[str, str] = {}
@@ -76,7 +76,7 @@ def _parts(results: Results) -> str:
         for name in names
     ]
     whole = ["whole process", *(f"{found['ours']['seconds']:.1f} s" for found in results)]
-    return table(["part", *map(_title, results)], [*rows, whole])
+    return table(["part", *(found["title"] for found in results)], [*rows, whole])
 
 
 def _arithmetic(results: Results) -> str:
@@ -86,7 +86,7 @@ def _arithmetic(results: Results) -> str:
         for part, rates in arithmetic["parts"].items():
             rows.append(
                 [
-                    _title(found),
+                    found["title"],
                     part,
                     f"{arithmetic['flops'][part] / 1e12:.1f}",
                     f"{arithmetic['flops'][f'peer_{part}'] / 1e12:.1f}",
@@ -105,7 +105,7 @@ def _arithmetic(results: Results) -> str:
         "share of the roof",
     ]
     limits = "\n".join(
-        f"- {_title(found)}: at the roof the arithmetic alone would take {found['arithmetic']['seconds_at_the_roof']:.1f} s, "
+        f"- {found['title']}: at the roof the arithmetic alone would take {found['arithmetic']['seconds_at_the_roof']:.1f} s, "
         f"{found['arithmetic']['share_of_whole']:.0%} of the whole process."
         for found in results
     )
@@ -115,7 +115,7 @@ def _arithmetic(results: Results) -> str:
 def _layouts(results: Results) -> str:
     rows = [
         [
-            _title(found),
+            found["title"],
             str(run["workers"]),
             str(run["threads"]),
             str(run["slots"]),
@@ -135,7 +135,7 @@ def _losses(results: Results) -> str:
         pairs = [(each["peer"], each["ours"]) for each in found["losses"]]
         rows.append(
             [
-                _title(found),
+                found["title"],
                 str(len(pairs)),
                 f"{mean(theirs for theirs, _ in pairs):.3f}",
                 f"{mean(ours for _, ours in pairs):.3f}",
@@ -225,8 +225,13 @@ def _where(found: Mapping[str, Any]) -> str:
     return f"{ran['name']}{cores}, {ran['compute']}, {ran['date']}"
 
 
-def _title(found: Mapping[str, Any]) -> str:
-    return f"{found['data']}, GPU" if found["machine"]["device"] == "cuda" else str(found["data"])
+def _titled(results: Results) -> list[dict[str, Any]]:
+    """The results with a title each: the data, and how many trials where it was run more than once."""
+    plain = [f"{found['data']}, GPU" if found["machine"]["device"] == "cuda" else found["data"] for found in results]
+    return [
+        {**found, "title": title if plain.count(title) == 1 else f"{title}, {found['asked']['trials']} trials"}
+        for found, title in zip(results, plain, strict=True)
+    ]
 
 
 def _seconds(seconds: float, whole: float) -> str:

@@ -117,6 +117,12 @@ def test_tables_say_what_was_measured() -> None:
     assert "Median error 2.0%, largest 2.0% (a model, a processor, 2 cores, float32, 2026-01-02)." in memory
 
 
+def test_two_runs_on_the_same_data_are_told_apart() -> None:
+    texts = blocks([naive(), naive(asked={"trials": 9, "steps": 3, "batch": 4}), naive(data="leaflets")])
+    assert "| part | boxes, 2 trials | boxes, 9 trials | leaflets |" in texts["parts"]
+    assert "| boxes, 9 trials | 1 | 2 | 2 | 50.0 s | 2.00 |" in texts["layouts"]
+
+
 def test_what_is_not_certified_is_shown_as_a_bracket() -> None:
     undecided = {**VERDICT, "verdict": {"status": "undecided", "rank": None, "bracket": [4, 32]}}
     assert "undecided, 4..32" in blocks([undecided])["verdict"]
