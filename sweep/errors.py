@@ -6,6 +6,7 @@ GoldilocksError
 |-- EnvironmentLacks     3    this machine lacks something: the text says how to get it
 |-- StudyBusy            2    another sweep of the same study is running
 |-- NoTrialSucceeded     4    every trial failed, or too many failed in a row
+|-- NoProgress           4    a stage stands still: the text says what it waits for
 |-- Interrupted        130    Ctrl-C or SIGTERM: state is kept, the same command resumes
 `-- TrialEnded                how one trial can end early (never leaves the worker)
     |-- TrialFailed           it broke: the reason is kept, the sweep goes on
@@ -67,6 +68,12 @@ class StudyBusy(GoldilocksError):
 
 class NoTrialSucceeded(GoldilocksError):
     """No trial could succeed, or too many failed in a row."""
+
+    exit_code = 4
+
+
+class NoProgress(GoldilocksError):
+    """A stage asked for something that left no trace in the study, and would ask for it for ever."""
 
     exit_code = 4
 

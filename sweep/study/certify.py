@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from statistics import median
 
+from sweep.errors import NoProgress
 from sweep.records import Arm, Certification, ScoredTrial, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
 from sweep.study.certified import CertifiedTrials
 from sweep.study.explorer import Explorer
 from sweep.study.invocation import Invocation
-from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.next_step import Finish, FixRates, ScoreBase, Step, TakeLook, TrainLadder, TuneRates, next_step
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
 
@@ -22,11 +23,20 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
 
     Raises:
         NoTrialSucceeded: the base could not be scored.
+        NoProgress: a step added nothing to the record, so the next one would be the same.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
+    step: Step | None = None
+    facts = 0
     while True:
+        call.session.stop.check()
         record = explorer.record()
-        step = next_step(call.plan, record)
+        if step is not None and _facts(record) <= facts:
+            raise NoProgress(
+                f"the certify stage stands still: it waits for {_in_words(step)}, and nothing of that came; what is "
+                f"finished is kept, and what the workers printed is in {call.paths.log(call.plan.name)}"
+            )
+        facts, step = _facts(record), next_step(call.plan, record)
         match step:
             case ScoreBase():
                 call.score_base(Split.CERTIFY, lambda trial: _remember(call, certified, trial))
@@ -53,6 +63,34 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
             case Finish(reason):
                 certified.stop(reason)
                 return True
+
+
+def _facts(record: StudyRecord) -> int:
+    """How much the certification knows: every step of the stage adds something, and none takes anything away."""
+    known = _certification(record)
+    return (known.base is not None) + sum(map(len, (known.rates, known.tuning, known.trials, known.looks)))
+
+
+def _in_words(step: Step) -> str:
+    """What a step waits for."""
+    match step:
+        case ScoreBase():
+            return "the unadapted base's score on certify"
+        case TuneRates(pairs):
+            return "trials that tune learning rates: " + _some(f"r{rank} with {rate:g}" for rank, rate in pairs)
+        case FixRates(choices):
+            return "learning rates to be fixed: " + _some(f"r{choice.rank}" for choice in choices)
+        case TrainLadder(runs):
+            return "certify trials: " + _some(f"r{arm.rank} with seed {seed}" for arm, seed in runs)
+        case TakeLook(seeds):
+            return f"the verdict with {seeds} seeds"
+        case Finish():
+            return "its end"
+
+
+def _some(words: Iterable[str], most: int = 5) -> str:
+    listed = list(words)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> None:

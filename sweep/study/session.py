@@ -75,7 +75,11 @@ class Session:
         report: Callable[[int, float], bool],
         done: Callable[[TrialRecord], None],
     ) -> None:
-        """Gives a trial to a worker; one that was finished before is taken from the store instead."""
+        """Gives a trial to a worker; one that was finished before is taken from the store instead.
+
+        Raises:
+            Interrupted: the sweep was asked to stop. The trial has ended by then, or ends as interrupted with the session.
+        """
         while spec.identity in self._open:  # the same arm drawn twice: the second one takes the first one's result
             self.step()
         started, known = time.time(), self.store.find(spec.identity)
@@ -86,6 +90,7 @@ class Session:
         self.display.began(number, spec)
         if known is not None:
             self._finish(trial, known)
+        self.stop.check()  # a study of which all trials are known never waits for a worker
 
     def step(self) -> None:
         """Waits a moment for what workers say, and acts on it.

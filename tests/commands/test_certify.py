@@ -112,6 +112,32 @@ def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
+def test_rates_whose_best_lies_beyond_the_range_are_tuned_and_it_ends(sweep: Sweep) -> None:
+    """The tiny model learns best with rates far above these, so that each rank's best lies at the edge."""
+    range_ = ("search.space.learning_rate.low=1e-4", "search.space.learning_rate.high=1e-3", "train.learning_rate=3e-4")
+    done = sweep.run(*SMALL, *range_, "certify.rate_trials=6", "certify.seeds=1", "engine.slots=1")
+    assert done.returncode == 0, done.stdout
+    rates = [(spec["arm"]["rank"], spec["arm"]["learning_rate"]) for spec in by_stage(sweep)["rates on tune"]]
+    assert len(set(rates)) == len(rates) == 6
+    assert len(sweep.trial_runs("complete")) == len(sweep.trial_results())
+
+
+@pytest.mark.slow
+def test_a_study_of_known_trials_hears_the_first_signal(sweep: Sweep) -> None:
+    words = ("search.trials=16", "search.sampler=random", "train.steps=1", "evaluate.answers=none")
+    assert sweep.run(*words).returncode == 0
+    runs = len(sweep.runs())
+    for file in (sweep.folder / "mlruns").glob("optuna.db*"):
+        file.unlink()
+    process = sweep.start(*words)
+    wait_until(lambda: len(sweep.runs()) > runs + 3, process, "a known trial")
+    code, text = finish(process, signal.SIGTERM)
+    assert code == 130, text
+    assert "stopped by SIGTERM" in text
+    assert runs + 3 < len(sweep.runs()) < 2 * runs
+
+
+@pytest.mark.slow
 def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
     # a margin so narrow that no number of seeds that a fast machine manages in this time decides it
     margin = ("certify.margin_of=loss", "certify.margin=1e-6")
