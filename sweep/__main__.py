@@ -12,6 +12,7 @@ from sweep.command import run
 from sweep.config.app import run_app
 from sweep.data import problems_of
 from sweep.records import StudyPlan, StudyRecord
+from sweep.study.options import option_problems
 
 
 def study(plan: StudyPlan) -> float | None:
@@ -47,4 +48,4 @@ def study(plan: StudyPlan) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda: run_app(study, problems_of)))
+    sys.exit(run(lambda: run_app(study, problems_of, option_problems)))

@@ -11,6 +11,7 @@ from sweep.command import run
 from sweep.config.app import run_app
 from sweep.data import problems_of
 from sweep.records import StudyPlan
+from sweep.study.options import option_problems
 
 
 def trial(plan: StudyPlan) -> float:
@@ -43,4 +44,4 @@ def trial(plan: StudyPlan) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda: run_app(trial, problems_of)))
+    sys.exit(run(lambda: run_app(trial, problems_of, option_problems)))

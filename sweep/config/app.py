@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.command import explain
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
-from sweep.config.load import DataCheck, plan_from
+from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
 from sweep.config.resolvers import register_resolvers
 from sweep.config.secrets import mask_file
@@ -30,7 +30,7 @@ _FLAGS = ("-m", "--multirun")
 """Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
 
 
-def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) -> None:
+def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, option_check: OptionCheck) -> None:
     """Composes the configuration from the command line and calls `task` with the study it describes.
 
     What is wrong with the command line, with the configuration that it makes and with the data is reported together,
@@ -45,7 +45,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
         for words_of_a_job in _jobs(overrides) if flags else [overrides]:
-            _check(words_of_a_job, data_check)
+            _check(words_of_a_job, data_check, option_check)
     # argparse refuses words on both sides of a flag
     for flag in _FLAGS:
         if flag in words:
@@ -94,18 +94,23 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
     return _planned(usable, problems)
 
 
-def _check(overrides: Sequence[str], data_check: DataCheck) -> None:
+def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
     """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
-    _planned(usable, problems, data_check)
+    _planned(usable, problems, data_check, option_check)
 
 
-def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataCheck | None = None) -> StudyPlan:
+def _planned(
+    usable: Sequence[str],
+    problems: Sequence[str],
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
+) -> StudyPlan:
     try:
         composed = _compose(usable)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError([*problems, _first_lines(error)]) from error
-    return plan_from(composed, problems, data_check)
+    return plan_from(composed, problems, data_check, option_check)
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -121,7 +126,7 @@ def _values_of_sweep(word: str) -> list[str]:
         if not override.is_sweep_override():
             return [word]
         return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-    except HydraException:
+    except (HydraException, ValueError):
         return [word]
 
 
