@@ -12,6 +12,7 @@ from sweep.config.limits import LIMITS, limit_problems, within_limits
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
+from sweep.database_drivers import url_problem
 from sweep.errors import ConfigurationError
 from sweep.paths import checked_name
 from sweep.records import METHODS, TWO_RATES
@@ -199,6 +200,8 @@ def _data(keys: SweepKeys) -> Iterator[str]:
 
 
 def _texts(keys: SweepKeys) -> Iterator[str]:
+    if keys.storage.url is not None and (problem := url_problem("storage.url", keys.storage.url)):
+        yield problem
     try:
         checked_name(keys.study.name)
     except ConfigurationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import socket
 import sqlite3
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from sweep.database_drivers import package_of
 from sweep.doctor.capacity import existing
 from sweep.doctor.findings import Finding, misconfigured
 from sweep.errors import ConfigurationError
@@ -106,12 +108,11 @@ def _database_server(name: str, url: URL, key: str) -> Finding:
         known = "sqlite:///FILE, or postgresql://, mysql:// with a host"
         return misconfigured(name, f"{key}: there is no database of the kind '{url.drivername}'", f"write {known}")
     driver = str(dialect.driver)
+    module = {"mysqldb": "MySQLdb"}.get(driver, driver)
     try:
-        importlib.import_module({"mysqldb": "MySQLdb"}.get(driver, driver))
+        importlib.import_module(module)
     except ImportError:
-        package = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}.get(
-            driver, driver
-        )
+        package = shlex.quote(package_of(module))
         found = f"the Python driver {driver} for {url.drivername} is missing"
         return Finding(name, "problem", found, f"python -m pip install {package}")
     ports = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}

@@ -12,6 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from sweep.config.secrets import mask
+from sweep.database_drivers import missing_driver
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
 from sweep.sqlite_files import write_ahead
@@ -63,6 +64,8 @@ def open_storage(url: str | None, paths: Paths) -> RDBStorage:
                 engine_kwargs={"connect_args": {"timeout": 60}} if address.startswith("sqlite") else None,
             )
     except Exception as error:
+        if missing := missing_driver("storage.url", address, error):
+            raise EnvironmentLacks(missing) from None
         raise EnvironmentLacks(
             f"the Optuna database {mask(address)} cannot be opened: {mask(str(error).splitlines()[0])}; "
             "see that its folder or server can be written to, or set storage.url"

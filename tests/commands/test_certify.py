@@ -149,8 +149,10 @@ def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
 
 
 def test_one_seed_is_an_honest_undecided(sweep: Sweep) -> None:
-    done = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=1")
+    """On a ladder that no search could hold."""
+    done = sweep.run(*SMALL, "certify.ladder=[3,7]", "certify.seeds=1")
     assert done.returncode == 0, done.stdout
+    assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [3, 7]
     assert verdict(sweep)["status"] == "undecided"
     assert verdict(sweep)["reasons"]
 
