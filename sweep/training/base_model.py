@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from sweep.errors import ConfigurationError
 from sweep.paths import Paths
 from sweep.records import BaseModel, Quantization
 from sweep.training.batches import Collator
 from sweep.training.dequantized import DequantizedCopies
 from sweep.training.frozen_linear import speed_up
+from sweep.training.loading import check_complete, reading
 from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
 from sweep.training.sources import find_model, fingerprint
@@ -71,21 +71,19 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget
     device = pick_device()
     found = find_model(model, paths)
     folder = str(found.folder)
-    try:
+    with reading(model, folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-        base = AutoModelForCausalLM.from_pretrained(
+        base, report = AutoModelForCausalLM.from_pretrained(
             folder,
             quantization_config=quantization_config(quant, device),
             dtype=compute_dtype(device),
             device_map={"": device},
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
+            output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError) as error:
-        raise ConfigurationError(
-            f"model={model.name} ({folder}) cannot be loaded as a causal language model: {error}"
-        ) from error
+    check_complete(model, folder, base, report)
     base.requires_grad_(False)
     speed_up(base)
     base.config.use_cache = False
