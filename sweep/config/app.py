@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sweep.command import explain
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
@@ -108,8 +109,9 @@ def _planned(
 ) -> StudyPlan:
     try:
         composed = _compose(usable)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError([*problems, _first_lines(error)]) from error
+    # whatever YAML and Hydra stumble over in a person's own files
+    except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise ConfigurationError([*problems, _composing_problem(error)]) from error
     return plan_from(composed, problems, data_check, option_check)
 
 
@@ -136,6 +138,28 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     search_path = [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"] if own else []
     with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
         return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides])
+
+
+def _composing_problem(error: Exception) -> str:
+    if isinstance(error, YAMLError):
+        return f"a configuration file is no YAML: {' '.join(str(error).split())}"
+    if isinstance(error, RecursionError):
+        return "a configuration file under ./conf contains itself: by its defaults list, or by an anchor"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{_not_utf8() or 'a configuration file under ./conf'}: is not UTF-8 ({error}); save it as UTF-8"
+    return _first_lines(error)
+
+
+def _not_utf8() -> Path | None:
+    """The first of a person's own files that Hydra cannot read."""
+    for file in sorted((own_folder() or Path("conf")).rglob("*.yaml")):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+        except OSError:
+            continue
+    return None
 
 
 def _quoted(text: str) -> str:

@@ -60,7 +60,7 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         except HydraException:
             problems.append(
-                f"{text}: write KEY=VALUE; quote values that hold spaces, commas or brackets: 'KEY=\"a b\"'"
+                f"{text}: write KEY=VALUE; quote values that hold spaces, commas, brackets or letters beyond a to z: 'KEY=\"a b\"'"
             )
             continue
         name = override.key_or_group
@@ -138,6 +138,12 @@ def _wrong_form(name: str, value: object, keys: Mapping[str, Any], text: str) ->
     if isinstance(value, Sweep):
         return f"{text}: has several values; write one, a list in brackets, or text with commas in quotes: '{name}=\"A,B\"'"
     found = wrong_form(name, value, keys[name]) if name in keys else None
+    if found is None and isinstance(value, dict) and dataclasses.is_dataclass(keys.get(name)):
+        for inner, each in value.items():
+            key = f"{name}.{inner}"
+            found = _unknown_key(key, keys, (), text) or _wrong_form(key, each, keys, text)
+            if found is not None:
+                return found
     return f"{text}: {found}" if found else None
 
 

@@ -225,6 +225,9 @@ def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], t
         ("lora.r=4,8", "has several values; write one, a list in brackets, or text with commas in quotes"),
         ("search.sampler_options.n_startup_trials=1,2", "has several values"),
         ("model.target_sets.mine=q_proj", "write each value as a list in brackets, as in model.target_sets.NAME=[A,B]"),
+        ("lora={rr: 8}", "there is no key 'lora.rr'; did you mean 'lora.r'?"),
+        ("search.space={learning_rate: {low: [1]}}", "write one value, as in search.space.learning_rate.low=A"),
+        ("study.name=größe", "or letters beyond a to z"),
         (f"seed={'9' * 5000}", "cannot be read: the number has too many digits"),
     ],
 )
@@ -233,6 +236,29 @@ def test_lists_groups_and_single_values_are_told_apart(override: str, told: str)
     assert problem.startswith(override.partition("=")[0].removesuffix(".mine"))
     assert told in problem
     assert len(problem) < 250
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a: [1", "is no YAML: while parsing a flow sequence"),
+        (b"a:\tb\n\tc: d", "is no YAML: while scanning"),
+        (b"\x00", "is no YAML: unacceptable character"),
+        (b"# @package _global_\nseed: 1\nseed: 2\n", "found duplicate key seed"),
+        (b"# @package _global_\nseed: !!python/object/apply:os.system ['id']\n", "could not determine a constructor"),
+        (b"# @package _global_\nlora: &a\n  r: *a\n", "contains itself"),
+        (b"# @package _global_\ndefaults:\n  - mine\n", "contains itself"),
+        (b"# @package _global_\nstudy:\n  name: caf\xe9\n", "mine.yaml: is not UTF-8"),
+        (b"# @package _global_\nseed: " + b"9" * 5000, "Exceeds the limit (4300 digits)"),
+    ],
+)
+def test_own_files_that_cannot_be_read(
+    content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf/study").mkdir(parents=True)
+    (tmp_path / "conf/study/mine.yaml").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    assert told in only_problem("+study=mine")
 
 
 def test_groups_are_written_whole_or_value_by_value() -> None:
