@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.paths import Paths
-from sweep.records import TrialResult, to_json, trial_result_from_json
+from sweep.records import Status, TrialResult, to_json, trial_result_from_json
 
 RESULT = "result.json"
 SCORES = "scores.jsonl"
@@ -48,6 +48,13 @@ class TrialStore:
             return trial_result_from_json(json.loads((self.folder(identity) / RESULT).read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def artifacts(self, result: TrialResult) -> tuple[Path, ...]:
+        """The files and folders of a finished trial that are kept with its MLflow run; none of any other trial."""
+        if result.status is not Status.COMPLETE:
+            return ()
+        folder = self.folder(result.spec.identity)
+        return tuple(path for name in (ADAPTER, SCORES, RESULT, CONFIG) if (path := folder / name).exists())
 
     def scores(self, identity: str) -> list[ExampleFigures]:
         """What each scored example of a finished trial came to, in the order of the data."""

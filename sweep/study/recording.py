@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sweep.trials import TrialStore
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
 
 
-Told = Mapping[str, tuple[TrialResult, Path | None]]
+Told = Mapping[str, tuple[TrialResult, Sequence[Path]]]
 """See `SweepRun.told`."""
 
 
@@ -27,14 +27,7 @@ def told(record: StudyRecord, store: TrialStore) -> Told:
     if certification is not None:
         scored = [*([certification.base] if certification.base else []), *certification.trials]
         trials += [*certification.tuning, *certification.final, *(each.trial for each in scored)]
-    return {
-        trial.run_id: (
-            trial.result,
-            store.folder(trial.result.spec.identity) if trial.result.status is Status.COMPLETE else None,
-        )
-        for trial in trials
-        if trial.run_id is not None
-    }
+    return {trial.run_id: (trial.result, store.artifacts(trial.result)) for trial in trials if trial.run_id is not None}
 
 
 def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True) -> SweepRun:

@@ -112,8 +112,7 @@ class Session:
             self.step()
 
     def _finish(self, trial: Open, result: TrialResult) -> None:
-        complete = result.status is Status.COMPLETE
-        self.tracker.close_trial(trial.run_id, result, self.store.folder(trial.spec.identity) if complete else None)
+        self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
         trial.done(TrialRecord(trial.number, result, trial.run_id))
         self.display.ended(trial.number, result)

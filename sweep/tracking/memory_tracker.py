@@ -74,13 +74,12 @@ class MemoryTracker:
         run.params = names.trial_params(sweep.params, spec)
         return run.id
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         run.points += names.points_of(result)
-        if files is not None:
-            _keep(run, [files / name for name in names.TRIAL_FILES])
+        _keep(run, files)
         run.tags |= names.closing_tags(result)
         run.status = names.RUN_STATUS[result.status]
 
@@ -103,7 +102,7 @@ class MemoryTracker:
         return run
 
     def _interrupt(
-        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Path | None]]
+        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Sequence[Path]]]
     ) -> None:
         for run in self.runs.values():
             if run.status != "RUNNING" or names.STUDY not in run.tags or not chosen(run.tags):

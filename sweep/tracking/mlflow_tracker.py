@@ -90,14 +90,13 @@ class MlflowTracker:
             params = names.trial_params(sweep.params, spec)
             return self._open(experiment, spec.name, names.trial_tags(parent, spec) | owner_tags(self._owner), params)
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         points = [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         points += names.points_of(result)
         # The trial's own end, so that logging a result again, after a crash between log and end, adds nothing.
         when = result.started + result.seconds if result.started > 0 else time.time()
-        found = [] if files is None else [files / name for name in names.TRIAL_FILES]
-        self._close(run_id, result.status, points, when, names.closing_tags(result), found)
+        self._close(run_id, result.status, points, when, names.closing_tags(result), files)
 
     def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
         """See `Tracker.close_sweep`."""
@@ -128,7 +127,7 @@ class MlflowTracker:
         self,
         experiment: str,
         chosen: Callable[[Mapping[str, str]], bool],
-        told: Mapping[str, tuple[TrialResult, Path | None]],
+        told: Mapping[str, tuple[TrialResult, Sequence[Path]]],
     ) -> None:
         """End those of the experiment's running runs that were started here and whose tags are chosen."""
         for run in self._running(experiment):

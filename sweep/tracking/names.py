@@ -37,8 +37,6 @@ RUN_STATUS: Mapping[Status, str] = {
 """MLflow's own status of a run that ended so."""
 
 CONFIG_FILE = "config.yaml"
-TRIAL_FILES = ("adapter", "scores.jsonl", "result.json", CONFIG_FILE)
-"""What is kept of a trial's folder; anything else in it is the trial's own scratch."""
 
 TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"

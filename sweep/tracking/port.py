@@ -20,8 +20,8 @@ class SweepRun:
         tags: the caller's own tags of the parent run.
         params: what all trials have in common, under configuration keys; logged for the parent and for every trial.
         command: the command line that started the sweep.
-        told: what the study knows of the trials of earlier invocations, by run id: how each ended, and its folder or None. A
-            run of one of them that was left running ends so.
+        told: what the study knows of the trials of earlier invocations, by run id: how each ended, and its files (see
+            `Tracker.close_trial`). A run of one of them that was left running ends so.
         alone: whether the caller is the only one who sweeps this study, so that runs left running are leftovers.
     """
 
@@ -30,7 +30,7 @@ class SweepRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
-    told: Mapping[str, tuple[TrialResult, Path | None]] = field(default_factory=dict)
+    told: Mapping[str, tuple[TrialResult, Sequence[Path]]] = field(default_factory=dict)
     alone: bool = True
 
 
@@ -56,12 +56,11 @@ class Tracker(Protocol):
         """
         ...
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """Log what came of a trial and end its run.
 
         Args:
-            files: the folder with what the trial left (`adapter/`, `scores.jsonl`, `result.json`, `config.yaml`; what
-                is missing is left out), or None.
+            files: files and folders to keep with the run; those that do not exist are left out.
         """
         ...
 

@@ -68,9 +68,9 @@ class Recorder:
         """See `Tracker.open_trial`."""
         return str(self._ask("open_trial", parent, spec))
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`; comes back at once."""
-        self._tell("close_trial", run_id, result, files)
+        self._tell("close_trial", run_id, result, list(files))
 
     def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
         """See `Tracker.close_sweep`; all trials are recorded when it comes back."""

@@ -188,14 +188,16 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A trial's folder as a worker leaves it, its own scratch included."""
-    folder = tmp_path / "trial"
-    (folder / "adapter").mkdir(parents=True)
-    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "scores.jsonl", "result.json"):
-        (folder / name).write_text("{}")
-    (folder / "checkpoint.tmp").write_text("scratch")
-    return folder
+def files(tmp_path: Path) -> list[Path]:
+    """What a trial left, in two folders, and a file that is not there."""
+    trained, scored = tmp_path / "trained", tmp_path / "scored"
+    (trained / "adapter").mkdir(parents=True)
+    scored.mkdir()
+    kept = [trained / "adapter", scored / "scores.jsonl", scored / "result.json"]
+    for file in (kept[0] / "adapter_model.safetensors", kept[0] / "adapter_config.json", *kept[1:]):
+        file.write_text("{}")
+    (scored / "checkpoint.tmp").write_text("scratch")
+    return [*kept, scored / "config.yaml"]
 
 
 def ended(result: TrialResult, status: Status) -> TrialResult:
@@ -216,7 +218,7 @@ class TestTracker:
         assert [running[run].status for run in (parent, child)] == ["RUNNING", "RUNNING"]
         assert [running[run].tags["sweep.status"] for run in (parent, child)] == ["running", "running"]
 
-        store.tracker.close_trial(child, ended(complete, status), None)
+        store.tracker.close_trial(child, ended(complete, status), [])
         store.tracker.close_sweep(parent, status, {}, [])
 
         expected = {"complete": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}.get(status, "KILLED")
@@ -265,7 +267,7 @@ class TestTracker:
     def test_measures_and_steps_are_kept(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, complete, None)
+        store.tracker.close_trial(child, complete, [])
         run = store.runs()[child]
         assert run.metrics.items() >= names.metrics_of(complete).items()
         assert run.history["train/loss"] == [(entry.step, entry.loss) for entry in complete.history]
@@ -280,7 +282,7 @@ class TestTracker:
         history = tuple(StepLoss(step, 1.0 + step, 1e-3) for step in range(1500))
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, dataclasses.replace(complete, history=history), None)
+        store.tracker.close_trial(child, dataclasses.replace(complete, history=history), [])
         run = store.runs()[child]
         assert len(run.history["train/loss"]) == len(run.history["train/learning_rate"]) == 1500
         assert run.metrics["train/loss"] == 1500.0
@@ -292,7 +294,7 @@ class TestTracker:
         history = (StepLoss(1, 2.0, 1e-3), StepLoss(2, nan, 1e-3), StepLoss(3, inf, 1e-3))
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, dataclasses.replace(complete, measures=measures, history=history), None)
+        store.tracker.close_trial(child, dataclasses.replace(complete, measures=measures, history=history), [])
         store.tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16, "verdict/margin": nan}, [])
         runs = store.runs()
         assert runs[child].history["train/loss"] == [(1, 2.0)]
@@ -301,7 +303,7 @@ class TestTracker:
         assert runs[parent].metrics == {"verdict/rank": 16.0}
 
     def test_the_kept_files_are_there_and_scratch_is_not(
-        self, store: Store, complete: TrialResult, files: Path, tmp_path: Path
+        self, store: Store, complete: TrialResult, files: list[Path], tmp_path: Path
     ) -> None:
         verdict = tmp_path / "verdict.json"
         verdict.write_text("{}")
@@ -325,7 +327,7 @@ class TestTracker:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
         result = dataclasses.replace(complete, status=Status.FAILED, reason=reason, measures=measures)
-        store.tracker.close_trial(child, result, None)
+        store.tracker.close_trial(child, result, [])
         run = store.runs()[child]
         assert run.tags["sweep.reason"].startswith("größer als der Speicher")
         assert run.tags["sweep.reason"].endswith("x…")
@@ -348,7 +350,7 @@ class TestTracker:
         assert store.runs("other")[other].status == "RUNNING"
 
     def test_what_the_study_knows_of_is_recorded_and_not_interrupted(
-        self, store: Store, complete: TrialResult, files: Path
+        self, store: Store, complete: TrialResult, files: list[Path]
     ) -> None:
         """The study was told how a trial ended, and whoever was to record it was killed before it had."""
         old_parent = store.tracker.open_sweep(SWEEP)
@@ -363,7 +365,7 @@ class TestTracker:
     def test_finished_runs_stay_as_they_are(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, complete, None)
+        store.tracker.close_trial(child, complete, [])
         store.tracker.close_sweep(parent, Status.COMPLETE, {}, [])
         before = store.runs()
         second = store.reopen().open_sweep(SWEEP)
@@ -382,7 +384,7 @@ class TestTracker:
 
 class TestSqlite:
     def test_artifacts_lie_under_the_root_in_a_folder_of_the_study(
-        self, sqlite: MlflowStore, complete: TrialResult, files: Path
+        self, sqlite: MlflowStore, complete: TrialResult, files: list[Path]
     ) -> None:
         child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
         sqlite.tracker.close_trial(child, complete, files)
@@ -404,9 +406,9 @@ class TestSqlite:
 
     def test_logging_a_result_again_adds_nothing(self, sqlite: MlflowStore, complete: TrialResult) -> None:
         child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
-        sqlite.tracker.close_trial(child, complete, None)
+        sqlite.tracker.close_trial(child, complete, [])
         once = sqlite.runs()[child]
-        sqlite.tracker.close_trial(child, complete, None)
+        sqlite.tracker.close_trial(child, complete, [])
         assert sqlite.runs()[child] == once
 
     def test_the_link_names_experiment_and_run(self, sqlite: MlflowStore) -> None:
@@ -572,7 +574,9 @@ def ask(url: str, query: dict[str, Any] | None = None) -> Any:
 
 
 @pytest.mark.slow
-def test_mlflow_shows_what_was_recorded(server: str, sqlite: MlflowStore, complete: TrialResult, files: Path) -> None:
+def test_mlflow_shows_what_was_recorded(
+    server: str, sqlite: MlflowStore, complete: TrialResult, files: list[Path]
+) -> None:
     parent = sqlite.tracker.open_sweep(SWEEP)
     child = sqlite.tracker.open_trial(parent, complete.spec)
     sqlite.tracker.close_trial(child, complete, files)
@@ -591,13 +595,15 @@ def test_mlflow_shows_what_was_recorded(server: str, sqlite: MlflowStore, comple
 
 
 @pytest.mark.slow
-def test_a_server_is_a_store_like_any_other(server: str, complete: TrialResult, files: Path, tmp_path: Path) -> None:
+def test_a_server_is_a_store_like_any_other(
+    server: str, complete: TrialResult, files: list[Path], tmp_path: Path
+) -> None:
     tracker = open_tracker(server, Paths(tmp_path / "mlruns"))
     stale = tracker.open_sweep(SWEEP)
     parent = tracker.open_sweep(SWEEP)
     child = tracker.open_trial(parent, complete.spec)
     tracker.close_trial(child, complete, files)
-    tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [files / "result.json"])
+    tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [files[2]])
 
     runs = MlflowStore(server, None).runs()
     assert runs[stale].tags["sweep.status"] == "interrupted"

@@ -35,7 +35,7 @@ def test_errors_come_back_with_their_kind(tmp_path: Path) -> None:
 def test_a_trial_that_could_not_be_recorded_is_told_at_the_next_question(tmp_path: Path, complete: TrialResult) -> None:
     recorder = Recorder(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
     parent = recorder.open_sweep(SWEEP)
-    recorder.close_trial("0" * 32, complete, None)
+    recorder.close_trial("0" * 32, complete, [])
     with pytest.raises(EnvironmentLacks, match="not found"):
         recorder.open_trial(parent, complete.spec)
     recorder.close_sweep(parent, Status.COMPLETE, {}, [])
@@ -68,7 +68,7 @@ def test_what_a_killed_sweep_has_told_is_recorded(tmp_path: Path, complete: Tria
         "parent = recorder.open_sweep(SweepRun('pharma', ''))\n"
         "runs = [recorder.open_trial(parent, result.spec) for _ in range(5)]\n"
         "for run in runs:\n"
-        "    recorder.close_trial(run, result, None)\n"
+        "    recorder.close_trial(run, result, [])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     (tmp_path / "result").write_bytes(pickle.dumps(complete))
