@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.config.secrets import mask
 from sweep.errors import GoldilocksError, Problems
+from sweep.masking import mask, mask_output
 
 
 def run(command: Callable[[], int | None]) -> int:
-    """Runs a command; its errors are explained in words, and become exit codes; None is 0."""
+    """Runs a command; its errors are explained in words, and become exit codes; None is 0.
+
+    Nothing that is printed from here on holds a password.
+    """
+    mask_output()
     try:
         return command() or 0
     except GoldilocksError as error:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.command import explain
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
 from sweep.config.load import DataCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
 from sweep.config.resolvers import register_resolvers
-from sweep.config.secrets import mask_file
-from sweep.errors import ConfigurationError, GoldilocksError
+from sweep.config.secrets import masked_files
+from sweep.errors import ConfigurationError
+from sweep.masking import hide
 from sweep.records import StudyPlan
 
 _FLAGS = ("-m", "--multirun")
@@ -55,32 +52,35 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
     if own is not None and "--config-dir" not in words and "-cd" not in words:
         sys.argv[1:1] = ["--config-dir", str(own)]
 
-    mistakes: list[GoldilocksError] = []
-
     def composed(config: DictConfig) -> float | None:
         try:
-            return task(plan_from(config))
-        except GoldilocksError as error:
-            # raised, Hydra would print the overrides first, passwords included, and go on with the next job
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
-                explain(error)
-                raise SystemExit(error.exit_code) from error
-            mistakes.append(error)
-            return None
+            plan = plan_from(config)
+            hide(plan.tracking_uri, plan.storage_url)
+            return task(plan)
+        except Exception as error:
+            raise _Ended(error) from error
 
     # Hydra would print a person's mistake with its own words and exit code; raised, it is explained like any other
     os.environ["HYDRA_FULL_ERROR"] = "1"
     application = hydra.main(version_base="1.3", config_path=str(package_folder()), config_name=ROOT_CONFIG)(composed)
+    failed: Exception | None = None
     try:
-        application()
+        with masked_files():
+            application()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_first_lines(error)) from error
-    finally:
-        # Hydra's sweeper keeps the configuration as it was given
-        for file in Path("mlruns/hydra/multirun").glob("*/*/multirun.yaml"):
-            mask_file(file)
-    if mistakes:
-        raise mistakes[0]
+    except _Ended as ended:
+        failed = ended.error
+    if failed is not None:  # out here: its own cause is the only one
+        raise failed
+
+
+class _Ended(BaseException):
+    """Carries an error past Hydra, which would print the overrides first and go on with a multirun's next job."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def composed_plan(overrides: Sequence[str]) -> StudyPlan:
@@ -105,7 +105,9 @@ def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataChe
         composed = _compose(usable)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError([*problems, _first_lines(error)]) from error
-    return plan_from(composed, problems, data_check)
+    plan = plan_from(composed, problems, data_check)
+    hide(plan.tracking_uri, plan.storage_url)
+    return plan
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:

@@ -15,7 +15,7 @@ from sweep.config.checks import problems_in
 from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.overrides import OPEN_KEYS, known_keys
 from sweep.config.schema import SweepKeys
-from sweep.config.secrets import without_secrets
+from sweep.config.secrets import recorded_yaml
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.errors import ConfigurationError, DataError
@@ -75,7 +75,7 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    return _plan(keys, OmegaConf.to_yaml(without_secrets(composed), resolve=True))
+    return _plan(keys, recorded_yaml(composed))
 
 
 def plan_of_record(config: str) -> StudyPlan:
@@ -169,7 +169,6 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
     )
     cores = available_cores()
     workers = chosen_workers(keys.executor.workers, keys.executor.threads, cores)
-    training = dict(_fields(keys.train, Training).items())
     return StudyPlan(
         name=keys.study.name,
         foundation=Foundation(
@@ -181,7 +180,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
             threads=keys.executor.threads or max(1, cores // workers),
             memory_budget=byte_count(keys.budget.memory) if keys.budget.memory is not None else None,
         ),
-        training=Training(**training),
+        training=Training(**_fields(keys.train, Training)),
         arm=recipe,
         seed=keys.seed,
         space=SearchSpace(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from sweep.config.secrets import mask
 from sweep.config.units import show_seconds
+from sweep.masking import mask
 from sweep.paths import Paths
 from sweep.records import StudyRecord
 from sweep.verdict.conclusion import Conclusion

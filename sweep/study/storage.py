@@ -11,8 +11,8 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
-from sweep.config.secrets import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.masking import mask
 from sweep.paths import Paths
 from sweep.sqlite_files import write_ahead
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import GoldilocksError, Problems
+from sweep.masking import mask_output
 from sweep.paths import Paths
 from sweep.records import Foundation, Packing
 from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
@@ -40,6 +41,7 @@ def main(
         packing: see `Job`.
     """
     _write_to(Path(log))
+    mask_output()
     _follow(parent)
     # Ctrl-C reaches every process of the terminal; the parent alone decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
