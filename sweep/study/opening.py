@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from sweep.command import command_line
 from sweep.errors import StudyBusy
-from sweep.owner import is_gone, this_process
+from sweep.owner import is_left, this_process
 from sweep.plan.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
 from sweep.records import StudyPlan, to_json
 from sweep.study.ledger import OWNER, RETRY_OF, was_interrupted
@@ -44,7 +44,7 @@ def _reap(study: optuna.Study, plan: StudyPlan) -> int:
     reaped, hosted = 0, this_process()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         owner = str(trial.user_attrs.get(OWNER, ""))
-        if not owner or owner == hosted or is_gone(owner):
+        if not owner or is_left(owner, hosted):
             study.tell(trial.number, state=TrialState.FAIL)
             reaped += 1
     alive = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
