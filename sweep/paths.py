@@ -35,6 +35,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def journals(self) -> Path:
+        """What was told and MLflow's store has not got yet."""
+        return self.root / "tracking"
+
+    @property
     def optuna_database(self) -> Path:
         return self.root / "optuna.db"
 

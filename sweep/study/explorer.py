@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -148,6 +149,16 @@ class Explorer:
     def remember_run_page(self, page: str | None) -> None:
         """Keeps where the trials' MLflow runs are, see `StudyRecord.run_page`."""
         self._study.set_user_attr("run_page", page)
+
+    @property
+    def recording(self) -> Mapping[str, Any] | None:
+        """What `remember_recording` kept last."""
+        kept: Mapping[str, Any] | None = self._study.user_attrs.get("recording")
+        return kept
+
+    def remember_recording(self, state: Mapping[str, Any]) -> None:
+        """Keeps what MLflow has of the study as a whole; plain JSON types."""
+        self._study.set_user_attr("recording", dict(state))
 
     def remember_parallel(self, trials: int) -> None:
         """Keeps how many trials run at the same time, see `StudyRecord.parallel`."""

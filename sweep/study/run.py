@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
-from sweep.errors import Interrupted, NoTrialSucceeded
+from sweep.errors import EnvironmentLacks, Interrupted, NoTrialSucceeded
 from sweep.paths import Paths
 from sweep.plan.identity import certification_identity, study_identity
 from sweep.plan.space import largest_arm
@@ -26,7 +26,7 @@ from sweep.study.recording import summary, sweep_run, told
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
 from sweep.study.storage import open_storage
-from sweep.tracking import check_address, open_tracker
+from sweep.tracking import Refused, check_address, open_tracker, shown_store
 from sweep.trials import TrialStore
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -70,7 +70,7 @@ def run_study(
             display.note(f"{explorer.reaped} trial(s) that an earlier, killed call left are asked for again")
         if _is_done(plan, explorer):
             record = _some_complete(explorer.record())
-            report(record)
+            _complete_recording(plan, paths, display, explorer, identity, report(record))
             return Outcome(record, 0, parent=None)
         return _run(plan, paths, display, stop, explorer, identity, report)
 
@@ -90,9 +90,11 @@ def _run(
     with Pool(plan.foundation, paths, plan.workers, plan.name, packing) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
-        tracker = open_tracker(plan.tracking_uri, paths)
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         store = TrialStore(paths)
         parent = tracker.open_sweep(sweep_run(plan, identity, told(explorer.record(), store)))
+        recording = {"store": shown_store(plan.tracking_uri, paths), "run": parent}
+        explorer.remember_recording({**recording, "open": True})
         explorer.remember_run_page((tracker.link(parent) or "").replace(parent, "{run}") or None)
         status = Status.FAILED
         try:
@@ -117,8 +119,36 @@ def _run(
             status = Status.INTERRUPTED
             raise
         finally:
-            tracker.close_sweep(parent, status, summary(explorer.record()), files)
+            found = summary(explorer.record())
+            closed = tracker.close_sweep(parent, status, found, files)
+            explorer.remember_recording({**recording, "open": not closed, "tags": dict(found.tags)})
     return Outcome(record, call.trained, parent)
+
+
+def _complete_recording(
+    plan: StudyPlan, paths: Paths, display: Display, explorer: Explorer, identity: str, files: Sequence[Path]
+) -> None:
+    """Ends the parent run of a call that was killed after its last trial, and keeps MLflow's verdict that of the record.
+
+    MLflow is opened only where that is needed; a store that is away is left for another call.
+    """
+    known = explorer.recording
+    if known is None or known["store"] is None or known["store"] != shown_store(plan.tracking_uri, paths):
+        return
+    record = explorer.record()
+    found = summary(record)
+    if not known["open"] and known["tags"] == found.tags:
+        return
+    try:
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
+        tracker.resume_sweep(known["run"], sweep_run(plan, identity, told(record, TrialStore(paths))))
+        closed = tracker.close_sweep(known["run"], Status.COMPLETE, found, files)
+    except Refused:
+        closed = True  # a person has deleted the run
+    except EnvironmentLacks as error:
+        display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
+        return
+    explorer.remember_recording({**known, "open": not closed, "tags": dict(found.tags)})
 
 
 def _stages(call: Invocation, explorer: Explorer) -> bool:

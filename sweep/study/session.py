@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
 from sweep.study.display import Display
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Tracker
+from sweep.tracking import Tracker, has_page
 from sweep.trials import TrialStore
 from sweep.workers.messages import Ended, Progress, Reported
 from sweep.workers.pool import Pool
@@ -95,6 +95,7 @@ class Session:
         """
         self.stop.check()
         self.beat()
+        self.tracker.heed()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
             match event.message:
@@ -114,5 +115,5 @@ class Session:
     def _finish(self, trial: Open, result: TrialResult) -> None:
         self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
-        trial.done(TrialRecord(trial.number, result, trial.run_id))
+        trial.done(TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None))
         self.display.ended(trial.number, result)

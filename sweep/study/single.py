@@ -13,7 +13,7 @@ from sweep.study.display import Display
 from sweep.study.recording import sweep_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.tracking import check_address, open_tracker
+from sweep.tracking import Summary, check_address, open_tracker
 from sweep.trials import TrialStore
 from sweep.workers.pool import Pool
 
@@ -33,7 +33,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     with Pool(replace(plan.foundation, threads=plan.threads_alone), paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
-        tracker = open_tracker(plan.tracking_uri, paths)
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         parent = tracker.open_sweep(sweep_run(plan, "single", {}, alone=False))
         status = Status.FAILED
         try:
@@ -62,6 +62,6 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     return ended[0]
 
 
-def _summary(ended: list[TrialRecord]) -> dict[str, float]:
+def _summary(ended: list[TrialRecord]) -> Summary:
     complete = [trial.result for trial in ended if trial.result.status is Status.COMPLETE]
-    return {"best/loss": loss_of(complete[0])} if complete else {}
+    return Summary({"tune/loss": loss_of(complete[0])} if complete else {})

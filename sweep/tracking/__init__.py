@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
-from sweep.tracking.port import SweepRun, Tracker
+from sweep.tracking.port import Refused, Summary, SweepRun, Tracker, has_page
 from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.paths import Paths
 
-__all__ = ["SweepRun", "Tracker", "check_address", "open_tracker"]
+__all__ = ["Refused", "Summary", "SweepRun", "Tracker", "check_address", "has_page", "open_tracker", "shown_store"]
 
 
 def check_address(uri: str | None) -> None:
@@ -25,11 +26,19 @@ def check_address(uri: str | None) -> None:
         address_of(uri)
 
 
-def open_tracker(uri: str | None, paths: Paths) -> Tracker:
+def shown_store(uri: str | None, paths: Paths) -> str | None:
+    """The address of the store that a `tracking.uri` names, without secrets; None if nothing is recorded."""
+    address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
+    return None if address.kind == "memory" else address.shown
+
+
+def open_tracker(uri: str | None, paths: Paths, study: str, say: Callable[[str], None] = lambda text: None) -> Tracker:
     """The tracker of a `tracking.uri`; opening a database that does not exist yet creates it, which takes seconds.
 
     Args:
         uri: None for the project's own database, `memory://` to record nothing, else an address MLflow takes.
+        study: its log takes what MLflow prints.
+        say: told what a person should know of the store, a line each.
 
     Raises:
         ConfigurationError: no store of that kind is supported.
@@ -41,4 +50,4 @@ def open_tracker(uri: str | None, paths: Paths) -> Tracker:
     own = paths.mlflow_database if uri is None else None
     if own is not None:
         own.parent.mkdir(parents=True, exist_ok=True)
-    return Recorder(address.uri, paths.artifacts, own)
+    return Recorder(address.uri, paths.artifacts, paths.journals, own, paths.log(study), say)
