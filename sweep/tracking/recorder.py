@@ -30,11 +30,13 @@ from sweep.tracking.recording_process import AWAY, NOT_ASKED, READY, Failed, Sta
 
 NAME = "goldilocks-recorder"
 
-_OPEN_PATIENCE = 10.0
+_OPEN_PATIENCE = 15.0
 """Seconds to wait for the id of a trial's run; the store may be hanging, and the trial is in training already."""
 _LAST_PATIENCE = 30.0
-"""Seconds to wait at the end of a sweep while the store takes nothing."""
-_WORDLESS = 3.0
+"""Seconds to wait at the end of a sweep for a store that is away."""
+_SLOW_PATIENCE = 600.0
+"""Seconds to wait for a store that is at work, for example on the files of a large adapter."""
+_WORDLESS = 5.0
 """Seconds to wait at the end of a sweep without a word."""
 _RESTARTS = 5
 """A process that records was killed as often as that: something is wrong with this machine."""
@@ -79,7 +81,6 @@ class Recorder:
         self._ids: dict[str, str] = {}
         self._left: list[Path] = []
         self._away = False
-        self._last_heard = 0.0
         self._refused = 0
         self._restarts = 0
         self._process = _Process(self._start)
@@ -112,19 +113,18 @@ class Recorder:
         began = time.monotonic()
         while number in self._pending and not self._away and time.monotonic() - began < _OPEN_PATIENCE:
             self._hear(0.25)
-        if number in self._pending and self._last_heard < began:
-            self._went_away(f"tracking.uri: {self._store} does not answer")
         return self._ids.get(own, own)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`; comes back at once."""
+        known = self._ids.get(run_id, run_id)
         self._tell(
-            {"do": "close_trial", "run": run_id, "result": to_json(result), "files": [str(file) for file in files]}
+            {"do": "close_trial", "run": known, "result": to_json(result), "files": [str(file) for file in files]}
         )
         self.heed()
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
-        """See `Tracker.close_sweep`; waits as long as the store takes something within half a minute."""
+        """See `Tracker.close_sweep` and `settle`."""
         self._tell(
             {
                 "do": "close_sweep",
@@ -147,18 +147,19 @@ class Recorder:
         self._hear(0.0)
 
     def settle(self) -> bool:
-        """Waits until the store has all that was told, or takes nothing for half a minute; returns whether it has."""
-        last, left, said = time.monotonic(), len(self._pending), False
-        while self._pending and time.monotonic() - last < _LAST_PATIENCE:
+        """Waits until the store has all that was told; half a minute if it is away, longer if it is only slow.
+
+        Returns whether it has.
+        """
+        last, left, said_as_away = time.monotonic(), len(self._pending), None
+        while self._pending and time.monotonic() - last < (_LAST_PATIENCE if self._away else _SLOW_PATIENCE):
             self._hear(0.25)
             if len(self._pending) < left:
                 last, left = time.monotonic(), len(self._pending)
-            elif not said and time.monotonic() - last > _WORDLESS:
-                self._say(
-                    f"MLflow: waiting up to {_LAST_PATIENCE:g} s for {self._store} to take {left} record(s), then they are "
-                    f"kept in {self._file()} for the next run"
-                )
-                said = True
+            elif said_as_away is not self._away and time.monotonic() - last > _WORDLESS:
+                said_as_away = self._away
+                limit = f" for up to {_LAST_PATIENCE:g} s; the next run records what is left" if self._away else ""
+                self._say(f"MLflow: waiting for {self._store} to take {left} record(s){limit}")
         if self._pending:
             self._say(
                 f"MLflow: {self._store} has not taken {len(self._pending)} record(s); they are kept in {self._file()}, and the "
@@ -226,13 +227,12 @@ class Recorder:
                 elif number > 0:
                     self._answers[number] = answer
                 elif number == AWAY:
-                    self._went_away(answer)
+                    self._went_away()
         except (EOFError, OSError):
             self._restart()
 
     def _heard(self, number: int, answer: Any) -> None:
         entry = self._pending.pop(number)
-        self._last_heard = time.monotonic()
         self._came_back()
         if isinstance(answer, Failed):
             self._refused += 1
@@ -247,20 +247,21 @@ class Recorder:
                 file.unlink(missing_ok=True)
             self._left.clear()
 
-    def _went_away(self, cause: str) -> None:
+    def _went_away(self) -> None:
         if not self._away:
+            more = f" (more in {_shown(self._start.log)})" if self._start.log else ""
             self._say(
-                f"{cause}; the study goes on, and what is to be recorded is kept in {self._file()} until MLflow answers again"
+                f"MLflow: {self._store} takes no records{more}; the study goes on, they are kept in {self._file()} until it does"
             )
         self._away = True
 
     def _came_back(self) -> None:
         if self._away:
-            self._say(f"MLflow: {self._store} answers again and gets what was kept")
+            self._say(f"MLflow: {self._store} takes records again, and gets what was kept")
         self._away = False
 
     def _file(self) -> str:
-        return str(self._journal.file if self._journal is not None else self._place.folder)
+        return _shown(self._place.folder)
 
     def _restart(self) -> None:
         """Another process takes the place of one that was killed, and is told all that is not known to be done.
@@ -319,6 +320,11 @@ class _Process:
             self._process.kill()
             self._process.join()
         self._process.close()
+
+
+def _shown(path: Path) -> str:
+    """Seen from where the person stands, if it is below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _ended() -> EnvironmentLacks:

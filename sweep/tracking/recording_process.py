@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,8 +37,6 @@ AWAY, NOT_ASKED = 0, -1
 
 _TRY_AGAIN = 2.0
 """Seconds between attempts to reach a store that is away."""
-_SHOWN = 200
-"""Letters of an error of MLflow's that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,8 @@ class _Recording:
         answer = self._done(entry)
         if isinstance(answer, Failed) and answer.kind == EnvironmentLacks.__name__:
             if not self._away:
-                self._answer(AWAY, answer.text.splitlines()[0][:_SHOWN])
+                print(answer.text, flush=True)
+                self._answer(AWAY, None)
             self._away, self._next_try = True, time.monotonic() + _TRY_AGAIN
             return
         self._away, self._next_try = False, 0.0
@@ -154,8 +154,8 @@ class _Recording:
                 case "close_sweep":
                     summary, files = Summary(entry["metrics"], entry["tags"]), [Path(file) for file in entry["files"]]
                     return self._attempt("close_sweep", (run, Status(entry["status"]), summary, files))
-        except (KeyError, TypeError, ValueError) as error:  # told by another version of this program
-            return Failed(Refused.__name__, f"it cannot be read: {error}")
+        except (KeyError, TypeError, ValueError) as error:
+            return Failed(Refused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused
 
     def _attempt(self, method: str, arguments: tuple[Any, ...], **named: Any) -> Any:
@@ -165,6 +165,9 @@ class _Recording:
             return None if method == READY else getattr(self._opened, method)(*arguments, **named)
         except GoldilocksError as error:
             return Failed.of(error)
+        except Exception as error:  # whatever breaks in here, the study goes on without it
+            traceback.print_exc()
+            return Failed(Refused.__name__, f"{type(error).__name__}: {error}")
 
     def _answer(self, number: int, answer: Any) -> None:
         """A sweep that was killed hears nothing; what it told last is still to be done."""

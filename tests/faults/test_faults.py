@@ -158,9 +158,10 @@ class TestAKilledServer:
             code, output = finish(process)
             assert code == 0, output
             assert time.monotonic() - killed < 110
-            assert output.count("the study goes on") == 1
-            assert "waiting up to 30 s for" in output
-            assert "Traceback" not in output
+            shown = " ".join(output.split())
+            assert shown.count("the study goes on") == 1
+            assert "for up to 30 s" in shown
+            assert "Traceback" not in shown
             assert len(sweep.trained()) == 4
             assert len(list((sweep.folder / "mlruns/tracking").iterdir())) == 1
 
@@ -174,8 +175,8 @@ class TestAKilledServer:
         assert nothing_is_running(sweep)
         assert not list((sweep.folder / "mlruns/tracking").iterdir())
         written = [file for file in (sweep.folder / "mlruns").rglob("*") if file.is_file()]
-        shown = [output, again.stdout, *(file.read_bytes().decode("latin-1") for file in written)]
-        assert not [text for text in shown if "Sekret" in text]
+        texts = [output, again.stdout, *(file.read_bytes().decode("latin-1") for file in written)]
+        assert not [text for text in texts if "Sekret" in text]
 
 
 class TestAStoppedSweep:

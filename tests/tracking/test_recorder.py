@@ -137,7 +137,7 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
             "close_trial",
         ]
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
-    assert "answers again" in place.said[1]
+    assert "takes records again" in place.said[1]
     assert place.states() == {"FINISHED": 3, "FAILED": 1}
     assert not place.journals()
     children = [run for run in place.runs() if "sweep.trial" in run.data.tags]
@@ -157,7 +157,7 @@ def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: P
             parent, Status.COMPLETE, Summary({"verdict/rank": 8}, {"sweep.verdict": "x"}), []
         )
         assert time.monotonic() - began < 10
-        assert "waiting up to 2 s for sqlite" in place.said[1]
+        assert "waiting for sqlite" in place.said[1]
         assert "the next run of the same command records them" in place.said[2]
         del recorder
     (journal,) = place.journals()
