@@ -81,3 +81,27 @@ def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
     assert written
     for text in (done.stdout, done.stderr, *(file.read_text() for file in written)):
         assert "Sekret" not in text
+
+
+def test_a_mistyped_key_is_shown_without_the_secret_of_its_value(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sweep",
+            "model=tiny",
+            "trackin.uri=http://me:Sekret@127.0.0.1:5000",
+            "x=h/d?token=Sekret",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (
+        "trackin.uri=http://***@127.0.0.1:5000: there is no key 'trackin.uri'; did you mean 'tracking.uri'?"
+        in done.stderr
+    )
+    assert "Sekret" not in done.stdout + done.stderr
