@@ -55,6 +55,21 @@ def parent_runs(made: Sweep) -> list[Run]:
     return [run for run in made.runs() if "mlflow.parentRunId" not in run.data.tags]
 
 
+def mlflow_says_the_verdict(made: Sweep) -> None:
+    """The sweep's latest run carries what verdict.json says."""
+    latest = max(parent_runs(made), key=lambda run: run.info.start_time)
+    found, tags, metrics = verdict(made), latest.data.tags, latest.data.metrics
+    assert tags["sweep.verdict"] == found["status"]
+    assert tags["sweep.verdict.rank"] == str(found["rank"] or "none").lower()
+    assert metrics.get("verdict/rank") == found["rank"]
+    assert metrics["verdict/margin"] == found["margin"]
+    assert tags["mlflow.note.content"] == "\n".join(
+        [found["headline"], *(f"- {reason}" for reason in found["reasons"])]
+    )
+    assert {"search/best_rank", "search/best_loss", "base/loss"} <= metrics.keys()
+    assert not [name for name in latest.data.params if name.startswith("lora.")]
+
+
 def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     assert first.returncode == 0, first.stdout
@@ -82,6 +97,14 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "a second call trains nothing"
     later = verdict(sweep)
     assert {**later, "created": None} == {**found, "created": None}
+    mlflow_says_the_verdict(sweep)
+
+    calls = len(parent_runs(sweep))
+    other_margin = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "certify.margin=0.3")
+    assert other_margin.returncode == 0, other_margin.stdout
+    assert len(parent_runs(sweep)) == calls, "nothing was trained"
+    assert any("0.3" in reason or "30" in reason for reason in verdict(sweep)["reasons"])
+    mlflow_says_the_verdict(sweep)
 
     wider = sweep.run(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
     assert wider.returncode == 0, wider.stdout
@@ -91,6 +114,7 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in times} == times, "what was there is not trained again"
     assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [2, 4, 8]
 
+    mlflow_says_the_verdict(sweep)
     for run in parent_runs(sweep):
         client = mlflow.MlflowClient(f"sqlite:///{sweep.folder}/mlruns/mlflow.db")
         names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id)}
