@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sweep.records.plan import Declaration
 from sweep.records.recipe import Arm
@@ -80,7 +80,6 @@ class Certification:
     looks: tuple[int, ...] = ()
     stopped: str | None = None
     final: tuple[TrialRecord, ...] = ()
-    notes: tuple[str, ...] = field(default_factory=tuple)
 
     def complete(self, rank: int) -> list[ScoredTrial]:
         """The complete certify trials of a rank, by seed."""

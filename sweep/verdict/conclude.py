@@ -40,7 +40,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
             if note is None and margin_in_metric is not None:
                 metric_verdict = _judged_on_metric(given, margin_in_metric, declared.alpha)
     at_edge = edges(certification, verdict) if verdict is not None else []
-    found = findings(record, given, verdict, metric_verdict, (margin_in_loss, margin_in_metric))
+    found = findings(record, given, verdict, metric_verdict, margin_in_metric)
     guarded = tuple(_guarded(record, certification, verdict, at_edge))
     status = _status(given, verdict, guarded)
     as_good = any(finding.kind == "base_as_good" for finding in found)

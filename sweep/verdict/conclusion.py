@@ -13,8 +13,8 @@ class Finding:
     """Something that a person should know beside the verdict.
 
     Attributes:
-        kind: one of `still_improving`, `far_from_full`, `base_as_good`, `overfitting`, `metric_disagrees`,
-            `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`.
+        kind: one of `still_improving`, `base_as_good`, `overfitting`, `metric_disagrees`, `metric_behind`,
+            `wide_margin`, `not_every_rank`, `margin_changed`.
         text: one or two sentences, with the figures.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.records import Certification, Declaration, StudyRecord, loss_of
+from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.compared import Compared
 from sweep.verdict.conclusion import Finding
@@ -24,30 +24,24 @@ USUAL = 0.02
 LEAST = 0.01
 """Points of the task metric that a rank must be behind for that to be worth a word."""
 
-FULL = "full"
-"""The method of a trial that trains all weights."""
-
 
 def findings(
     record: StudyRecord,
     given: Compared,
     verdict: Verdict | None,
     metric_verdict: Verdict | None,
-    margins: tuple[float | None, float | None],
+    margin_in_metric: float | None,
 ) -> tuple[Finding, ...]:
     """All findings, the most far-reaching first.
 
     Args:
-        margins: the margin in nats a token and in points of the metric, None where unknown.
+        margin_in_metric: the margin in points of the metric, None where unknown.
     """
-    margin_in_loss, margin_in_metric = margins
     certification = record.certification
     assert certification is not None
     found: list[Finding | None] = [base_as_good(record, given, certification)]
     if verdict is not None:
         found += [still_improving(verdict), _overfitting(verdict)]
-        if margin_in_loss is not None:
-            found.append(_far_from_full(record, certification, verdict.ranks[-1], margin_in_loss))
     if verdict is not None and metric_verdict is not None:
         found.append(_metric_disagrees(record.metric, verdict, metric_verdict))
     if verdict is not None and verdict.rank is not None:
@@ -129,20 +123,6 @@ def _worse_at_the_top(verdict: Verdict, best: Rung) -> Iterator[Rung]:
         if rung.rank <= best.rank or not beyond:
             return
         yield rung
-
-
-def _far_from_full(record: StudyRecord, certification: Certification, top: int, margin: float) -> Finding | None:
-    """Full fine-tuning is in `explore` alone, so both are compared on tune."""
-    complete = [trial for trial in record.complete() if trial.result.spec.arm is not None]
-    full = [loss_of(t.result) for t in complete if t.result.spec.arm and t.result.spec.arm.method == FULL]
-    adapters = [
-        loss_of(t.result)
-        for t in (*complete, *certification.tuning)
-        if t.result.spec.rank == top and t.result.spec.arm and t.result.spec.arm.method != FULL
-    ]
-    if not full or not adapters or min(adapters) - min(full) <= margin:
-        return None
-    return Finding("far_from_full", words.far_from_full(min(full), top, min(adapters), margin))
 
 
 def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Finding | None:

@@ -9,7 +9,6 @@ from statistics import fmean, median
 from sweep.records import Certification, Measures, StudyRecord, TrialRecord, loss_of
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.findings import FULL
 from sweep.verdict.record import Rung, State
 
 
@@ -77,7 +76,7 @@ def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow
 
 def _explored(record: StudyRecord) -> list[LadderRow]:
     """Each rank with its best arm."""
-    trials = [t for t in record.complete() if t.result.spec.arm and t.result.spec.arm.method != FULL]
+    trials = [t for t in record.complete() if t.result.spec.arm]
     best = min((loss_of(trial.result) for trial in trials), default=0.0)
     rows = []
     for rank in sorted({trial.result.spec.rank for trial in trials}):

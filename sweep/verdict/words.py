@@ -189,14 +189,6 @@ def still_improving(top: int, below: int, better: float, margin: float) -> str:
     )
 
 
-def far_from_full(full: float, rank: int, loss: float, margin: float) -> str:
-    """Full fine-tuning is better than any adapter."""
-    return (
-        f"Full fine-tuning does better than any rank: its loss on tune is {full:.4f}, that of rank {rank} {loss:.4f}, more "
-        f"than the margin of {figure(margin)} apart. The verdict is about ranks only."
-    )
-
-
 def base_as_good(base: float, best: float, rank: int, what: str) -> str:
     """The base needs no adapter."""
     return (

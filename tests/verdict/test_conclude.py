@@ -51,7 +51,7 @@ def test_smallest_rank_that_keeps_the_margin_is_certified() -> None:
 
 
 def test_same_record_gives_the_same_conclusion() -> None:
-    record = certified_record(seed_noise=0.02, full_loss=0.1)
+    record = certified_record(seed_noise=0.02)
     assert conclude(record) == conclude(replace(record))
 
 

@@ -39,19 +39,6 @@ def test_still_improving_where_the_largest_rank_beats_the_next_by_more_than_the_
         )
 
 
-@pytest.mark.parametrize(("full", "far"), [(0.20, True), (0.28, False), (0.40, False), (None, False)])
-def test_far_from_full_where_full_fine_tuning_beats_the_largest_rank_by_more_than_the_margin(
-    full: float | None, far: bool
-) -> None:
-    found = texts(certified_record(full_loss=full))
-    assert ("far_from_full" in found) == far
-    if far:
-        assert (
-            "its loss on tune is 0.2000, that of rank 32 0.3000, more than the margin of 0.037"
-            in found["far_from_full"]
-        )
-
-
 @pytest.mark.parametrize(
     ("base", "margin_of", "margin", "good"),
     [

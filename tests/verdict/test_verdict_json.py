@@ -18,7 +18,7 @@ from tests.verdict.test_conclude import with_certification
 CREATED = "2026-01-31T12:00:00+00:00"
 VALIDATOR = Draft202012Validator(verdict_schema(), format_checker=FormatChecker())
 RECORDS = {
-    "certified": certified_record(final=(8, 32), full_loss=0.1, failures={64: (Status.INFEASIBLE, "out of memory")}),
+    "certified": certified_record(final=(8, 32), failures={64: (Status.INFEASIBLE, "out of memory")}),
     "certified: open": certified_record({2: 0.45, 4: 0.335, 8: 0.30, 16: 0.30}),
     "certified: on the metric": certified_record(margin_of="metric", margin=0.015, final=(4, 32)),
     "provisional": certified_record(at_edge=(4, 8)),
@@ -133,8 +133,8 @@ def test_test_scores_are_told_by_what_they_are_for() -> None:
 
 def test_trials_of_all_stages_are_counted() -> None:
     counted = written(RECORDS["certified"])["trials"]
-    # explored: 5 ranks and full fine-tuning; 15 rates; 5 ranks with 3 seeds, and 3 that did not fit
-    assert counted == {"complete": 6 + 15 + 15, "pruned": 0, "failed": 0, "infeasible": 3, "interrupted": 0}
+    # explored: 5 ranks; 15 rates; 5 ranks with 3 seeds, and 3 that did not fit
+    assert counted == {"complete": 5 + 15 + 15, "pruned": 0, "failed": 0, "infeasible": 3, "interrupted": 0}
 
 
 def test_ranks_that_were_not_compared_are_named() -> None:
