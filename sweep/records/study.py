@@ -27,6 +27,7 @@ class StudyRecord:
         parallel: how many trials ran at the same time, as last asked for.
         importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
             trials to tell.
+        available: examples of each split that are not too long, scored or not; empty in older records.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StudyRecord:
     run_page: str | None = None
     parallel: int = 1
     importances: Mapping[str, float] = field(default_factory=dict)
+    available: Mapping[str, int] = field(default_factory=dict)
 
     def complete(self) -> list[TrialRecord]:
         """The complete trials."""

@@ -133,6 +133,7 @@ class Measures:
         train_loss: mean training loss over the last tenth of the steps; None for the base.
         forgetting_loss_delta: loss on general prose minus the base's; None where it was not measured.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
+        kinds: how many of the scored examples are of each kind; empty where examples have no kinds, and in older records.
         peak_of: what the peak was measured over: `training`; `probe`, a training step on the longest batch without the
             dequantized copy that speeds up the rest; or `evaluation` where nothing was trained.
     """
@@ -155,6 +156,7 @@ class Measures:
     forgetting_loss_delta: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
     peak_of: str = "training"
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:

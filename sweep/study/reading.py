@@ -56,4 +56,5 @@ def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, flo
         run_page=attributes.get("run_page"),
         importances=importances,
         parallel=attributes.get("parallel", 1),
+        available=attributes.get("available", {}),
     )

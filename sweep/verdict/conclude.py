@@ -8,12 +8,15 @@ import numpy as np
 
 from sweep.records import Certification, StudyRecord
 from sweep.verdict import words
+from sweep.verdict.chosen import best_rank
 from sweep.verdict.compared import Compared, compared
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.exchange import loss_of_points, points_of_loss
 from sweep.verdict.findings import findings, margin_changed
+from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
+from sweep.verdict.kinds import kinds_on_certify, weakness
 from sweep.verdict.record import MarginOf, State, Verdict
 from sweep.verdict.settle import settle
 
@@ -40,10 +43,15 @@ def conclude(record: StudyRecord) -> Conclusion | None:
             if note is None and margin_in_metric is not None:
                 metric_verdict = _judged_on_metric(given, margin_in_metric, declared.alpha)
     at_edge = edges(certification, verdict) if verdict is not None else []
-    found = findings(record, given, verdict, metric_verdict, margin_in_metric)
     guarded = tuple(_guarded(record, certification, verdict, at_edge))
     status = _status(given, verdict, guarded)
-    as_good = any(finding.kind == "base_as_good" for finding in found)
+    rank = verdict.rank if verdict is not None and status != "undecided" else None
+    handed_out = rank or best_rank(certification, (left.rank for left in given.left_out))
+    kinds = kinds_on_certify(record.metric, certification, handed_out)
+    weak = weakness(kinds, certification, handed_out)
+    not_gained = metric_not_gained(record.metric, given, certification, handed_out)
+    found = findings(record, given, verdict, metric_verdict, margin_in_metric, not_gained, weak)
+    lead = words.lead(record.metric, found, not_gained)
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(given.pending)] if given.pending else []),
@@ -53,7 +61,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     ]
     return Conclusion(
         status=status,
-        rank=verdict.rank if verdict is not None and status != "undecided" else None,
+        rank=rank,
         bracket=verdict.bracket if verdict is not None else (),
         verdict=verdict,
         metric_verdict=metric_verdict,
@@ -63,7 +71,9 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         left_out=given.left_out,
         reasons=tuple(reasons),
         findings=found,
-        headline=words.headline(status, verdict, record.metric, (margin_in_loss, margin_in_metric), as_good),
+        headline=words.headline(status, verdict, record.metric, (margin_in_loss, margin_in_metric), lead, weak),
+        kinds=kinds,
+        weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, given, verdict, at_edge, found),
     )
 

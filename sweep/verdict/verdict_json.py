@@ -51,6 +51,8 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "headline": conclusion.headline if conclusion else None,
         "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
         "findings": [asdict(finding) for finding in conclusion.findings] if conclusion else [],
+        "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
+        "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
         "ladder": [_rung(row, record, conclusion) for row in rows],
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
@@ -128,6 +130,7 @@ def _scores(trial: TrialRecord) -> dict[str, Any]:
         "split": trial.result.spec.split.value,
         "loss": measures.loss,
         "examples": measures.examples,
+        "kinds": dict(measures.kinds),
         "metrics": dict(measures.metrics),
     }
 

@@ -6,44 +6,77 @@ from collections.abc import Sequence
 
 from sweep.records import Declaration
 from sweep.verdict.compared import LeftOut
+from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
+from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
+from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.record import MarginOf, State, Verdict
 
 ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"
 NOT_TUNED = "the learning rate was not tuned for each rank on its own, so a rank can look worse than it is"
 NOT_CERTIFIED = "no rank was held against the margin on the certify split"
 
+MOST_KINDS = 6
+"""So many weak kinds are named; verdict.json has all."""
+
 
 def headline(
-    status: str, verdict: Verdict | None, metric: str, margins: tuple[float | None, float | None], base_as_good: bool
+    status: str,
+    verdict: Verdict | None,
+    metric: str,
+    margins: tuple[float | None, float | None],
+    first: str | None,
+    weak: Weakness | None,
 ) -> str:
-    """The answer in two to four sentences.
+    """The answer in two to five sentences.
 
     Args:
         margins: the margin in nats a token and in points of the metric, None where unknown.
+        first: a sentence that comes before any rank, see `lead`.
+        weak: the kinds of examples on which the adapter is of little use.
     """
-    sentences = ["The base model is as good without an adapter: no fine-tuning is needed here."] if base_as_good else []
+    sentences = [first] if first else []
     if verdict is None:
-        if not base_as_good:
-            sentences.append("No rank is certified yet.")
-        return " ".join(sentences)
+        return first or "No rank is certified yet."
     if status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
-        sentences += _what_is_certified(verdict, status, metric)
+        enough, kept, *below = _what_is_certified(verdict, status, metric)
+        little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
+        sentences += [enough, kept, *little_use, *below]
     return " ".join([*sentences, *_exchange(verdict, metric, *margins)])
+
+
+def lead(metric: str, findings: Sequence[Finding], not_gained: NotGained | None) -> str | None:
+    """What makes the answer on ranks beside the point, in a sentence; None if nothing does."""
+    kinds = {finding.kind for finding in findings}
+    if "base_as_good" in kinds:
+        return "The base model is as good without an adapter: no fine-tuning is needed here."
+    if "metric_not_gained" in kinds and not_gained is not None:
+        return _not_gained(metric, not_gained)
+    return None
+
+
+def _not_gained(metric: str, found: NotGained) -> str:
+    shown = "does not rise" if found.score <= found.base else "is not shown to rise"
+    return (
+        f"The loss falls, but {metric} {shown}: {found.score:.3f} with rank {found.rank}, {found.base:.3f} without an adapter "
+        f"({found.examples} certify examples)."
+    )
 
 
 def _what_is_certified(verdict: Verdict, status: str, metric: str) -> list[str]:
     assert verdict.rank is not None
     low, high = verdict.bracket
     bracket = f"; bracket {low}..{high}" if low != high else ""
-    others = f"{named(verdict.ranks)} ({confidence(verdict.alpha)} confidence{bracket})"
+    others = f"the best of {named(verdict.ranks)}"
+    how_sure = f"({confidence(verdict.alpha)} confidence{bracket})"
     kept = {
-        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains, as good as any of {others}.",
-        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of any of {others}.",
-        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of any of {others}.",
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains: it matches {others} within that "
+        f"margin {how_sure}.",
+        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {others} {how_sure}.",
+        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {others} {how_sure}.",
     }[verdict.margin_of]
     enough = "is enough" if status == "certified" else "is enough, provisionally"
     return [f"Rank {verdict.rank} {enough}.", kept, *_below(verdict)]
@@ -195,6 +228,42 @@ def base_as_good(base: float, best: float, rank: int, what: str) -> str:
         f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} at rank {rank} on "
         "certify."
     )
+
+
+def metric_not_gained(metric: str, found: NotGained) -> str:
+    """The loss is better than the base's, the task metric is not."""
+    return (
+        f"{_not_gained(metric, found)} What the loss gains may be the format of the answers alone. Train for longer (train.steps) or "
+        "on more data; or have ranks judged by the metric itself, in a study of another name: certify.margin_of=metric "
+        "certify.margin=0.02."
+    )
+
+
+def weak_kinds(weak: Weakness) -> str:
+    """The adapter is of little use on some kinds of examples."""
+    listed = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]]
+    more = len(weak.kinds) - len(listed)
+    text = (
+        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples, against {weak.overall:.2f} over all "
+        f"of them: {', '.join(listed)}{f', and {more} more' if more else ''}."
+    )
+    if weak.larger_is_weak and weak.largest != weak.rank:
+        text += f" Rank {weak.largest} is no better there: more training examples of these kinds may help, a larger rank does not."
+    return text
+
+
+def _weak_kind(kind: KindScore, weak: Weakness) -> str:
+    beside = [
+        *([f"{kind.examples} examples"] if kind.examples is not None else []),
+        *([f"base model {kind.base:.2f}"] if kind.base is not None else []),
+        *(
+            [f"rank {weak.largest} {kind.largest:.2f}"]
+            if kind.largest is not None and weak.largest != weak.rank
+            else []
+        ),
+    ]
+    in_brackets = f" ({', '.join(beside)})" if beside else ""
+    return f"{kind.kind} {kind.chosen:.2f}{in_brackets}"
 
 
 def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sweep.records import Measures, StepLoss
@@ -53,6 +54,7 @@ def measures_of(
         forgetting_loss_delta=None if course.spec.arm is None else forgetting,
         phases=phases,
         peak_of=scored.peak_of,
+        kinds=dict(sorted(Counter(score.kind for score in outcome.scores if score.kind).items())),
     )
 
 

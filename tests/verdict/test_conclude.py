@@ -292,8 +292,8 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(),
             [
-                "Rank 8 is enough. It keeps at least 99 % of what fine-tuning gains, as good as any of ranks 2 to 32 "
-                "(95 % confidence).",
+                "Rank 8 is enough. It keeps at least 99 % of what fine-tuning gains: it matches the best of ranks 2 to 32 "
+                "within that margin (95 % confidence).",
                 "Ranks 2 and 4 are too small.",
                 "Here 1 % of the gain is 0.037 nats a token, about 0.74 points of accuracy.",
             ],
@@ -301,14 +301,14 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(margin_of="loss", margin=0.1, alpha=0.1),
             [
-                "Its loss is at most 10 % above that of any of ranks 2 to 32 (90 % confidence).",
+                "Its loss is at most 10 % above that of the best of ranks 2 to 32 (90 % confidence).",
                 "10 % of the loss is 0.03 nats",
             ],
         ),
         (
             certified_record(margin_of="metric", margin=0.015, metric="set_f1"),
             [
-                "Rank 4 is enough. Its set_f1 is at most 1.5 points below that of any of ranks 2 to 32",
+                "Rank 4 is enough. Its set_f1 is at most 1.5 points below that of the best of ranks 2 to 32",
                 "Rank 2 is too small.",
             ],
         ),
