@@ -30,7 +30,9 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     if not record.complete():
         return
     adapter = shown(paths.adapter(record.name))
-    yield Step(f'python -m sweep.predict study={record.name} prompt="..."', f"an answer with this adapter ({adapter})")
+    certified = conclusion is not None and conclusion.rank is not None
+    which = "this adapter" if certified else "the best adapter so far, which is not certified"
+    yield Step(f'python -m sweep.predict study={record.name} prompt="..."', f"an answer with {which} ({adapter})")
     runs = open_runs(paths, tracking_uri)
     if runs is not None:
         yield Step(runs, "compare the runs")

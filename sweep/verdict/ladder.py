@@ -9,6 +9,7 @@ from statistics import fmean, median
 from sweep.records import Certification, Measures, StudyRecord, TrialRecord, loss_of
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.kinds import KindScore, kind_scores
 from sweep.verdict.record import Rung, State
 
 
@@ -139,3 +140,12 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Tri
         "largest": max((rank for rank in scored if rank > 0), default=None),
     }
     return {name: scored[rank] for name, rank in places.items() if rank is not None and rank in scored}
+
+
+def kinds_on_test(record: StudyRecord, conclusion: Conclusion | None) -> tuple[KindScore, ...]:
+    """The task metric on test over all examples, then on each kind; nothing before test was scored."""
+    scored = {name: trial.result.measures for name, trial in on_test(record, conclusion).items()}
+    chosen, largest = scored.get("goldilocks"), scored.get("largest")
+    if chosen is None:
+        return ()
+    return kind_scores(record.metric, scored.get("base"), [chosen], [largest] if largest else [])

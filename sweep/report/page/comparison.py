@@ -14,6 +14,7 @@ from sweep.report.page.chart import Chart, axis, chart, short
 from sweep.report.page.escape import in_figure
 from sweep.report.page.finals import TestScore, test_scores
 from sweep.report.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
+from sweep.report.page.provenance import wall_clock
 from sweep.report.page.trials import all_trials
 from sweep.report.recipe import recipe_words
 from sweep.verdict.conclusion import Conclusion
@@ -198,7 +199,8 @@ def _declared(side: Side) -> str:
 
 def _trials(side: Side) -> str:
     trials = all_trials(side.record)
-    return f"{len(trials)}, {show_seconds(sum(trial.result.seconds for trial in trials))}"
+    summed = show_seconds(sum(trial.result.seconds for trial in trials))
+    return f"{len(trials)}; wall-clock {show_seconds(wall_clock(trials))}, summed over trials {summed}"
 
 
 def _device(side: Side) -> str:
