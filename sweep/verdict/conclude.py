@@ -51,7 +51,6 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     weak = weakness(kinds, certification, handed_out)
     not_gained = metric_not_gained(record.metric, given, certification, handed_out)
     found = findings(record, given, verdict, metric_verdict, margin_in_metric, not_gained, weak)
-    lead = words.lead(record.metric, found, not_gained)
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(given.pending)] if given.pending else []),
@@ -71,7 +70,9 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         left_out=given.left_out,
         reasons=tuple(reasons),
         findings=found,
-        headline=words.headline(status, verdict, record.metric, (margin_in_loss, margin_in_metric), lead, weak),
+        headline=words.headline(
+            status, verdict, record.metric, (margin_in_loss, margin_in_metric), found, not_gained, weak
+        ),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, given, verdict, at_edge, found),

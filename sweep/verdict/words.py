@@ -26,36 +26,34 @@ def headline(
     verdict: Verdict | None,
     metric: str,
     margins: tuple[float | None, float | None],
-    first: str | None,
+    findings: Sequence[Finding],
+    not_gained: NotGained | None,
     weak: Weakness | None,
 ) -> str:
     """The answer in two to five sentences.
 
     Args:
         margins: the margin in nats a token and in points of the metric, None where unknown.
-        first: a sentence that comes before any rank, see `lead`.
+        findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
+        not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
     """
-    sentences = [first] if first else []
+    kinds = {finding.kind for finding in findings}
+    sentences = []
+    if "base_as_good" in kinds:
+        sentences.append("The base model is as good without an adapter: no fine-tuning is needed here.")
+    by_loss_alone = "metric_not_gained" in kinds
+    if by_loss_alone and not_gained is not None:
+        sentences.append(_not_gained(metric, not_gained))
     if verdict is None:
-        return first or "No rank is certified yet."
+        return " ".join(sentences) or "No rank is certified yet."
     if status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
-        enough, kept, *below = _what_is_certified(verdict, status, metric)
+        enough, kept, *below = _what_is_certified(verdict, status, metric, by_loss_alone=by_loss_alone)
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
         sentences += [enough, kept, *little_use, *below]
     return " ".join([*sentences, *_exchange(verdict, metric, *margins)])
-
-
-def lead(metric: str, findings: Sequence[Finding], not_gained: NotGained | None) -> str | None:
-    """What makes the answer on ranks beside the point, in a sentence; None if nothing does."""
-    kinds = {finding.kind for finding in findings}
-    if "base_as_good" in kinds:
-        return "The base model is as good without an adapter: no fine-tuning is needed here."
-    if "metric_not_gained" in kinds and not_gained is not None:
-        return _not_gained(metric, not_gained)
-    return None
 
 
 def _not_gained(metric: str, found: NotGained) -> str:
@@ -66,7 +64,7 @@ def _not_gained(metric: str, found: NotGained) -> str:
     )
 
 
-def _what_is_certified(verdict: Verdict, status: str, metric: str) -> list[str]:
+def _what_is_certified(verdict: Verdict, status: str, metric: str, *, by_loss_alone: bool) -> list[str]:
     assert verdict.rank is not None
     low, high = verdict.bracket
     bracket = f"; bracket {low}..{high}" if low != high else ""
@@ -79,7 +77,8 @@ def _what_is_certified(verdict: Verdict, status: str, metric: str) -> list[str]:
         MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {others} {how_sure}.",
     }[verdict.margin_of]
     enough = "is enough" if status == "certified" else "is enough, provisionally"
-    return [f"Rank {verdict.rank} {enough}.", kept, *_below(verdict)]
+    rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
+    return [f"{rank} {enough}.", kept, *_below(verdict)]
 
 
 def _below(verdict: Verdict) -> list[str]:

@@ -466,6 +466,7 @@ def test_kinds_stand_in_a_table_of_their_own_with_counts() -> None:
 def test_a_metric_that_gained_nothing_stands_before_the_rank() -> None:
     text = shown(certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)})).text
     assert text.index("The loss falls, but accuracy does not rise") < text.index("Rank 8")
+    assert text.count("The loss falls, but accuracy does not rise") == 1
 
 
 def test_damaged_scores_are_passed_over(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ def test_metric_not_gained_leads_where_the_loss_gains_and_the_metric_does_not() 
     assert (conclusion.status, conclusion.rank) == ("certified", 8)
     assert conclusion.findings[0].kind == "metric_not_gained"
     assert conclusion.headline.startswith(
-        "The loss falls, but accuracy does not rise: 0.540 with rank 8, 0.570 without an adapter (80 certify examples). Rank 8"
+        "The loss falls, but accuracy does not rise: 0.540 with rank 8, 0.570 without an adapter (80 certify examples). "
+        "By the loss alone, rank 8 is enough."
     )
     for advice in ("train.steps", "more data", "certify.margin_of=metric"):
         assert advice in conclusion.findings[0].text

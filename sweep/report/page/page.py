@@ -81,7 +81,6 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         certifying=conclusion is not None,
         scores=scores,
         kinds=kinds_of(record, conclusion),
-        warning=_warning(conclusion),
         costs=[cost for cost in COSTS if pareto],
         complete=len(record.complete()),
         most_points=MOST_POINTS,
@@ -101,12 +100,6 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         provenance=provenance(record, trials, beside.created),
         show=SHOWN,
     )
-
-
-def _warning(conclusion: Conclusion | None) -> str | None:
-    """What stands before any rank: that the task metric gained nothing."""
-    findings = conclusion.findings if conclusion else ()
-    return next((finding.text for finding in findings if finding.kind == "metric_not_gained"), None)
 
 
 def _pair(contrast: Contrast) -> tuple[int, int]:
