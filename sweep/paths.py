@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sweep.errors import ConfigurationError
 
+ORIGIN = "goldilocks.json"
+"""Beside an adapter: which base it is for, and where that was when it was trained."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

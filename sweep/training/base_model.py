@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
+from sweep.paths import ORIGIN, Paths
 from sweep.records import BaseModel, Quantization
 from sweep.training.batches import Collator
 from sweep.training.dequantized import DequantizedCopies
@@ -27,6 +29,8 @@ class LoadedBase:
     """The frozen base and what belongs to it.
 
     Attributes:
+        id: its name on the model hub, `ORG/NAME`; a plain name where it is on none.
+        folder: where its files are on this machine.
         source: where the weights came from, see `sources.FoundModel`.
         hash: sha256 of the files, in hex.
         copies: the dequantized copies of its 4-bit weights, if any are kept.
@@ -42,6 +46,8 @@ class LoadedBase:
     tokenizer: Any
     collator: Collator
     device: torch.device
+    id: str
+    folder: Path
     source: str
     hash: str
     bytes: int
@@ -50,6 +56,16 @@ class LoadedBase:
     context: int
     parameters: int
     load_seconds: float
+
+    def write_origin(self, adapter: Path) -> None:
+        """Writes beside an adapter which base it was trained on: the names that mean something elsewhere, and the folder here."""
+        origin = {
+            "base_model": self.id,
+            "base_folder": str(self.folder),
+            "base_source": self.source,
+            "base_sha256": self.hash,
+        }
+        (adapter / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
 def pick_device() -> torch.device:
@@ -104,6 +120,8 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget
             takes_positions="position_ids" in accepted,
         ),
         device=device,
+        id=model.id,
+        folder=found.folder,
         source=found.source,
         hash=fingerprint(found.folder, paths.models / "hashes.json"),
         bytes=storage_bytes(base),

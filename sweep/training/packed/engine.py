@@ -164,7 +164,8 @@ class SlotAdapted:
         """Writes the adapter in PEFT's own format (safetensors)."""
         if self.adapter is None:
             raise TrialFailed("the bare base has no adapter to save")
-        self.adapter.save(folder, str(getattr(self._base.model, "name_or_path", "")))
+        self.adapter.save(folder, self._base.id)
+        self._base.write_origin(folder)
 
     def release(self) -> None:
         """Nothing to do: an adapter is on the base only while it is used."""
