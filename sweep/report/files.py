@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import shutil
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import StudyRecord
+from sweep.report.handout import hand_out
 from sweep.report.plot import PICTURE, draw_pareto
 from sweep.report.replacing import replace_text
 from sweep.trials import ADAPTER, TrialStore
@@ -52,8 +52,4 @@ def _copy_adapter(record: StudyRecord, conclusion: Conclusion | None, paths: Pat
         raise EnvironmentLacks(
             f"the chosen trial's adapter is gone ({source}); it is also kept with the trial's MLflow run {trial.run_id}"
         )
-    fresh = target.with_name(f".adapter.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    hand_out(record, conclusion, trial, source, target, paths.models)
