@@ -15,7 +15,7 @@ from sweep.verdict import words
 from sweep.verdict.chosen import chosen
 from sweep.verdict.compared import compared
 from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, ladder_rows, on_test
+from sweep.verdict.ladder import LadderRow, kinds_on_test, ladder_rows, on_test
 
 SCHEMA = 1
 _COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
@@ -53,6 +53,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "findings": [asdict(finding) for finding in conclusion.findings] if conclusion else [],
         "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
         "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
+        "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
         "ladder": [_rung(row, record, conclusion) for row in rows],
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
@@ -130,7 +131,6 @@ def _scores(trial: TrialRecord) -> dict[str, Any]:
         "split": trial.result.spec.split.value,
         "loss": measures.loss,
         "examples": measures.examples,
-        "kinds": dict(measures.kinds),
         "metrics": dict(measures.metrics),
     }
 
