@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,15 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         command, seconds = conclusion.settle
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
         verdict = conclusion.verdict
-        unsure = verdict is not None and verdict.seeds_needed is None and _with_more_seeds(command, record.command)
+        if _added(command, record.command) == {"evaluate.certify_examples"}:
+            takes += ": the adapters that are there are scored on more examples"
+        unsure = verdict is not None and verdict.needed is None and _added(command, record.command) == {"certify.seeds"}
         yield Step(command, f"{'narrows' if unsure else 'settles'} what is open ({takes})")
 
 
-def _with_more_seeds(command: str, before: str) -> bool:
-    return command != before and command.rsplit(" ", 1)[-1].startswith("certify.seeds=")
+def _added(command: str, before: str) -> set[str]:
+    """The keys that the command sets otherwise than the one before."""
+    return {word.partition("=")[0] for word in {*shlex.split(command)} - {*shlex.split(before)}}
 
 
 def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:

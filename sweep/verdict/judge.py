@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.verdict.projection import seeds_needed
+from sweep.verdict.projection import Outlook, example_counts, outlook
 from sweep.verdict.reasons import why_open
-from sweep.verdict.record import State, Verdict
+from sweep.verdict.record import Need, State, Verdict
 from sweep.verdict.replay import Standing, lacking, replay
 from sweep.verdict.spending import levels
 from sweep.verdict.table import LossTable, loss_table
@@ -62,6 +62,8 @@ def judge_looks(
     alpha: float = 0.05,
     base: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    cost: Callable[[Need], float] | None = None,
+    available: int | None = None,
 ) -> Verdict:
     """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
 
@@ -70,6 +72,9 @@ def judge_looks(
         looks: numbers of seeds at which the data were, or will be, looked at, ascending, from 2. They may be extended at any
             time; looks already taken must stay. A look for which a needed rank has too few seeds is not taken, nor any
             later one.
+        cost: of coming to so many seeds and examples, to tell what would settle it at least cost; without it the examples are
+            taken as given.
+        available: how many examples the data has, None if that is not known.
 
     Each look repeats `judge` on the first so many seeds at the level that `spending.levels` gives. What was certified or
     inferior at a look stays so.
@@ -88,7 +93,7 @@ def judge_looks(
     def later(seeds: int) -> float:
         return levels(table.alpha, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
 
-    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing)
+    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing, cost, available)
 
 
 def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
@@ -100,7 +105,13 @@ def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
 
 
 def _verdict(
-    table: LossTable, standing: Standing, level: float, later: Callable[[int], float], missing: tuple[str, ...]
+    table: LossTable,
+    standing: Standing,
+    level: float,
+    later: Callable[[int], float],
+    missing: tuple[str, ...],
+    cost: Callable[[Need], float] | None = None,
+    available: int | None = None,
 ) -> Verdict:
     """The record of a standing.
 
@@ -108,14 +119,17 @@ def _verdict(
         level: of the last look.
         later: the level of a further look at so many seeds.
         missing: sentences on looks that were not taken.
+        cost, available: see `judge_looks`.
     """
     smallest = int(np.argmax(~standing.inferior))
     certified = np.flatnonzero(standing.certified)
-    needed, reasons = None, missing
+    ahead, needed, reasons = Outlook((), max(table.seeds), table.examples), None, missing
     if not standing.closed:
         if standing.last is not None and standing.margin_in_loss >= 0:
-            needed = seeds_needed(standing.last, standing.certified[None], later)
-        reasons = (*why_open(table, standing, level, needed), *missing)
+            counts = [table.examples] if cost is None else example_counts(table.examples, available)
+            ahead = outlook(standing.last, standing.certified[None], later, table.examples, counts)
+            needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
+        reasons = (*why_open(table, standing, level, ahead, needed, available), *missing)
     states = tuple(
         State.CERTIFIED if good else State.INFERIOR if bad else State.UNDECIDED
         for good, bad in zip(standing.certified, standing.inferior, strict=True)
@@ -136,7 +150,10 @@ def _verdict(
         upper_bound=_floats(standing.upper),
         lower_bound=_floats(standing.lower),
         seeds=standing.seeds,
-        seeds_needed=needed,
+        examples=table.examples,
+        seeds_needed=ahead.seeds_alone,
+        examples_needed=ahead.examples_alone,
+        needed=needed,
         reasons=reasons,
     )
 

@@ -63,6 +63,8 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "adapter_config": _adapter(shipped),
         "looks": list(record.certification.looks) if record.certification else [],
         "seeds_needed": verdict.seeds_needed if verdict else None,
+        "examples_needed": verdict.examples_needed if verdict else None,
+        "needed": asdict(verdict.needed) if verdict and verdict.needed else None,
         "settle": {"command": conclusion.settle[0], "seconds": conclusion.settle[1]}
         if conclusion and conclusion.settle
         else None,

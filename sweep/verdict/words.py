@@ -11,7 +11,7 @@ from sweep.verdict.figures import confidence, figure, named, nats, percent, poin
 from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.kinds import KindScore, Weakness
-from sweep.verdict.record import MarginOf, State, Verdict
+from sweep.verdict.record import MarginOf, Need, State, Verdict
 
 ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"
 NOT_TUNED = "the learning rate was not tuned for each rank on its own, so a rank can look worse than it is"
@@ -109,11 +109,18 @@ def _what_is_known(verdict: Verdict) -> list[str]:
         sentences.append(
             f"The smallest rank that is enough lies in {low}..{high}." if low != high else f"Rank {low} is left."
         )
-    if verdict.seeds_needed is not None:
-        sentences.append(
-            f"With {verdict.seeds_needed} seeds a rank it would probably be decided; there are {max(verdict.seeds)}."
-        )
+    if verdict.needed is not None:
+        sentences.append(_needed(verdict, verdict.needed))
     return sentences
+
+
+def _needed(verdict: Verdict, needed: Need) -> str:
+    seeds, parts = max(verdict.seeds), []
+    if needed.seeds > seeds:
+        parts.append(f"{needed.seeds} seeds a rank (there are {seeds})")
+    if needed.examples > verdict.examples:
+        parts.append(f"{needed.examples} certify examples (there are {verdict.examples})")
+    return f"With {' and '.join(parts)} it would probably be decided."
 
 
 def _exchange(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:

@@ -75,7 +75,7 @@ def test_noise_leaves_the_verdict_undecided_and_says_how_many_seeds_would_do() -
     assert found.verdict.seeds_needed is not None
     assert found.reasons == found.verdict.reasons
     assert (
-        f"With {found.verdict.seeds_needed} seeds a rank it would probably be decided; there are 3." in found.headline
+        f"With {found.verdict.seeds_needed} seeds a rank (there are 3) it would probably be decided." in found.headline
     )
 
 
