@@ -66,6 +66,8 @@ class Certification:
         base: the unadapted base on certify.
         trials: ladder times seeds, scored on certify, every status.
         looks: the numbers of seeds at which the verdict was computed, ascending.
+        extended: the number of seeds at the last look, and of certify examples at that time, before each time that examples were
+            added; those that were there come first among the examples.
         stopped: why no more seeds were added although the bracket is open, in words; None if it is closed or still running.
         final: scored on test, once: the base (rank 0), the chosen rank and the largest rank.
     """
@@ -78,6 +80,7 @@ class Certification:
     base: ScoredTrial | None = None
     trials: tuple[ScoredTrial, ...] = ()
     looks: tuple[int, ...] = ()
+    extended: tuple[tuple[int, int], ...] = ()
     stopped: str | None = None
     final: tuple[TrialRecord, ...] = ()
 

@@ -113,6 +113,7 @@ def certification_of(study: optuna.Study) -> Certification | None:
         base=base[-1] if base else None,
         trials=of(Stage.CERTIFY, Split.CERTIFY),
         looks=tuple(own.get("looks", [])),
+        extended=tuple((seeds, examples) for seeds, examples in own.get("extended", [])),
         stopped=own.get("stopped"),
         final=tuple(scored.trial for scored in (*of(Stage.BASE, Split.TEST), *of(Stage.FINAL, Split.TEST))),
     )

@@ -110,6 +110,7 @@ def _judged(given: Compared, certification: Certification, record: StudyRecord) 
         alpha=declared.alpha,
         base=given.base,
         weights=given.tokens,
+        extended=certification.extended,
         cost=seconds_a_rank(record, certification),
         available=record.available.get(Split.CERTIFY.value),
     )
@@ -126,6 +127,7 @@ def _judged_on_metric(given: Compared, margin: float, alpha: float, record: Stud
         margin=margin,
         margin_of=MarginOf.METRIC.value,
         alpha=alpha,
+        extended=record.certification.extended,
         cost=seconds_a_rank(record, record.certification) if decides else None,
         available=record.available.get(Split.CERTIFY.value),
     )

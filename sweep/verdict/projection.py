@@ -66,19 +66,18 @@ class Outlook:
 
 
 def outlook(
-    given: Contrasts, certified: Mask, level: Callable[[int], float], examples: int, counts: Sequence[int]
+    given: Contrasts, certified: Mask, level: Callable[[int, int], float], examples: int, counts: Sequence[int]
 ) -> Outlook:
     """What it would take to close the bracket.
 
     Seeds and examples to come are drawn around the means seen so far; each test is asked to succeed with probability
-    `PROBABLY`. Scoring more examples with the seeds there are is another look at the data: it is given the level of a look at
-    one seed more. The share of the seeds' variance that is interaction with examples, which more examples would shrink
-    as well, is left as it is.
+    `PROBABLY`, at the level that the look will have. The share of the seeds' variance that is interaction with examples,
+    which more examples would shrink as well, is left as it is.
 
     Args:
         given: one study.
         certified: (1, ranks), ranks certified already.
-        level: of a look at so many seeds.
+        level: of a further look at so many seeds and examples.
         examples: so many each trial was scored on.
         counts: numbers of examples to try, ascending, see `example_counts`.
     """
@@ -86,7 +85,7 @@ def outlook(
 
     def seeds_with(count: int, fewer_than: int) -> int | None:
         totals = [total for total in _totals(there, exact=count == examples) if total < fewer_than]
-        return _seeds_needed(given, certified, level, totals, count / examples)
+        return _seeds_needed(given, certified, lambda seeds: level(seeds, count), totals, count / examples)
 
     enough: list[Need] = []
     least = seeds_with(counts[-1], MOST + 1)  # no number of examples makes do with fewer
@@ -112,8 +111,8 @@ def example_counts(examples: int, available: int | None) -> Sequence[int]:
 
 def _rounded_up(count: float) -> int:
     """To two significant digits."""
-    digit = 10 ** max(int(math.log10(count)) - 1, 0)
-    return math.ceil(count / digit) * digit
+    digit: int = 10 ** max(int(math.log10(count)) - 1, 0)
+    return int(math.ceil(count / digit) * digit)
 
 
 def _totals(there: int, *, exact: bool) -> list[int]:
@@ -133,8 +132,7 @@ def _seeds_needed(
     if not totals:
         return None
     larger = given if times == 1 else contrasts(_with_examples(given.of, times), given.margin, given.active)
-    # a look at the seeds there are, on more examples, counts as one at the next seed
-    levels = np.array([level(max(total, given.each.seeds + 1)) for total in totals])[:, None]
+    levels = np.array([level(total) for total in totals])[:, None]
     found = look(
         _repeated(larger, len(totals)),
         levels,
