@@ -80,7 +80,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
         f"status: {conclusion.status}. {conclusion.headline}",
         *([costs] if costs else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
-        *(f"Note: {finding.text}" for finding in conclusion.findings),
+        *(f"Note: {note}" for note in conclusion.notes()),
         *([f"Note: {note}."] if note else []),
     ]
 

@@ -47,7 +47,7 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: TrialR
             "",
             f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
             "",
-            *(f"- {finding.text}" for finding in (conclusion.findings if conclusion else ())),
+            *(f"- {note}" for note in (conclusion.notes() if conclusion else ())),
             *([""] if conclusion and conclusion.findings else []),
             *_scores(record, conclusion, trial),
             "## Load it",

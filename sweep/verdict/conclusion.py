@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sweep.verdict.compared import LeftOut
 from sweep.verdict.kinds import KindScore
 from sweep.verdict.record import Verdict
+
+_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +71,9 @@ class Conclusion:
     def found(self, kind: str) -> bool:
         """Whether there is a finding of this kind."""
         return any(finding.kind == kind for finding in self.findings)
+
+    def notes(self) -> tuple[str, ...]:
+        """The findings' sentences that the headline does not have already."""
+        texts = (_SENTENCES.split(finding.text) for finding in self.findings)
+        left = (" ".join(sentence for sentence in text if sentence not in self.headline) for text in texts)
+        return tuple(text for text in left if text)

@@ -80,7 +80,7 @@ def test_without_added_examples_nothing_changes(draw: int) -> None:
 @pytest.mark.parametrize("seed_sd", [0.02, 0.002])
 def test_error_stays_below_alpha_with_a_look_on_more_examples(seed_sd: float) -> None:
     """The small rank lies exactly at the margin; it is certified in at most alpha of the studies, at either look."""
-    wrong, studies = 0, 600
+    wrong, studies = 0, 300
     margin_in_loss = 0.02 * (4.7 - 0.2)
     for draw in range(studies):
         losses = losses_of(
