@@ -43,9 +43,11 @@ class CertifiedTrials:
 
     def begin(self, declared: Declaration, recipe: Arm) -> None:
         """Makes this the study's certification; what was declared the first time stays."""
-        if f"{self._prefix}declared" not in self._study.user_attrs:
-            self._set("declared", to_json(declared))
-            self._set("recipe", to_json(recipe))
+        known = self._study.user_attrs
+        # each on its own: a call that was killed between the two has left only one of them
+        for name, value in (("declared", to_json(declared)), ("recipe", to_json(recipe))):
+            if f"{self._prefix}{name}" not in known:
+                self._set(name, value)
         self._study.set_user_attr(_CURRENT, self._key)
         self._set("stopped", None)
 
@@ -82,12 +84,14 @@ class CertifiedTrials:
 
 
 def certification_of(study: optuna.Study) -> Certification | None:
-    """The study's current certification, None before it has begun."""
+    """The study's current certification; None before it has begun as a whole."""
     attributes = study.user_attrs
     if _CURRENT not in attributes:
         return None
     prefix = f"{_CURRENT}/{attributes[_CURRENT]}/"
     own = {name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)}
+    if not {"declared", "recipe"} <= own.keys():  # a call was killed while it began
+        return None
     trials = sorted(
         (_scored(entry) for name, entry in own.items() if name.startswith("trial/")),
         key=lambda scored: (scored.trial.result.started, scored.trial.number),
