@@ -1,12 +1,17 @@
-"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted is enqueued."""
+"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted is enqueued.
+
+All of that is one transaction, so a study is there as a whole or not at all.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.command import command_line
 from sweep.errors import StudyBusy
@@ -14,6 +19,9 @@ from sweep.owner import is_gone, this_process
 from sweep.plan.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
 from sweep.records import StudyPlan, to_json
 from sweep.study.ledger import OWNER, RETRY_OF, was_interrupted
+from sweep.study.optuna_internals import transaction
+
+_PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
 
 def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -> tuple[optuna.Study, int]:
@@ -22,16 +30,15 @@ def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash:
     Raises:
         StudyBusy: trials of it are alive on another machine.
     """
-    study = optuna.create_study(
-        storage=storage,
-        study_name=f"{plan.name}@{identity}",
-        direction="minimize",
-        load_if_exists=True,
-        pruner=optuna.pruners.NopPruner(),
-    )
-    reaped = _reap(study, plan)
-    _remember(study, plan, identity, data_hash)
-    _enqueue_interrupted(study)
+    with transaction(storage):
+        name, pruner = f"{plan.name}@{identity}", optuna.pruners.NopPruner()
+        if name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        else:
+            study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
+        reaped = _reap(study, plan)
+        _remember(study, plan, identity, data_hash)
+        _enqueue_interrupted(study)
     return study, reaped
 
 
@@ -89,6 +96,11 @@ def _enqueue_interrupted(study: optuna.Study) -> None:
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     for trial in trials:
-        whole = len(trial.params) == len((LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE))
-        if was_interrupted(trial) and whole and trial.number not in retried:
-            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number})
+        values = _values(trial)
+        if was_interrupted(trial) and values.keys() == _PARAMETERS and trial.number not in retried:
+            study.enqueue_trial(dict(values), user_attrs={RETRY_OF: trial.number})
+
+
+def _values(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The values of a trial; of one that was enqueued and killed before it had them, those that it was to have."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

@@ -22,7 +22,8 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     Raises:
         ConfigurationError: there is none; the text says which there are.
     """
-    summaries = storage.get_all_studies()
+    # other people's studies may be in the database, and what a killed call of an earlier version left
+    summaries = [summary for summary in storage.get_all_studies() if "identity" in summary.user_attrs]
     names = sorted({summary.study_name.rpartition("@")[0] for summary in summaries} - {""})
     chosen = [summary for summary in summaries if summary.study_name.rpartition("@")[0] == name]
     if not chosen:
