@@ -113,16 +113,17 @@ class Explorer:
     def tell(self, asked: Asked, result: TrialResult, run_id: str | None) -> None:
         """Tells how the trial ended; from here on it counts (unless it was interrupted)."""
         complete = result.status is Status.COMPLETE
-        self._sampling.tell(
-            asked.trial,
-            loss_of(result) if complete else None,
-            # infeasible arms count as bad for the sampler (pruned at step 0), failed ones not at all
-            None if complete else _STATE.get(result.status, TrialState.FAIL),
-            {RESULT: record_to_json(result, run_id)},
-        )
-        self._ledger.end(asked.number, result, run_id)
         if result.status is Status.INTERRUPTED:
-            self._grid.leave(asked.trial.params)
+            self._sampling.interrupt(asked.trial)
+        else:
+            self._sampling.tell(
+                asked.trial,
+                loss_of(result) if complete else None,
+                # infeasible arms count as bad for the sampler (pruned at step 0), failed ones not at all
+                None if complete else _STATE.get(result.status, TrialState.FAIL),
+                {RESULT: record_to_json(result, run_id)},
+            )
+        self._ledger.end(asked.number, result, run_id)
         self._pruner.finish(asked.number, result)
 
     def beat(self) -> None:

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.records import Status, StepLoss, TrialRecord, TrialResult, to_json, trial_result_from_json
 from sweep.study.histories import thinned
 
-RESULT, OWNER, RETRY_OF = "result", "owner", "retry_of"
-"""The user attributes of a trial: what came of it, which process had it, which trial it repeats."""
+RESULT, OWNER, INTERRUPTED = "result", "owner", "interrupted"
+"""The user attributes of a trial: what came of it, which process had it, how often it was interrupted."""
 
 
 class Ledger:
@@ -28,6 +28,7 @@ class Ledger:
         self._running: set[int] = set()
         self._interrupted = 0
         for trial in trials:
+            self._interrupted += trial.user_attrs.get(INTERRUPTED, 0)
             if trial.state is TrialState.RUNNING:
                 self._running.add(trial.number)
             elif was_interrupted(trial):
@@ -80,6 +81,6 @@ def record_from_json(number: int, data: Mapping[str, Any]) -> TrialRecord:
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:
-    """Ended without having come to an end: by a person, or because its process was killed."""
+    """Ended without a result, as trials did that earlier versions interrupted; the others wait again."""
     result = trial.user_attrs.get(RESULT)
     return trial.state.is_finished() and (result is None or result["status"] == Status.INTERRUPTED.value)

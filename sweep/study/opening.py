@@ -1,4 +1,4 @@
-"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted is enqueued.
+"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted waits.
 
 All of that is one transaction, so a study is there as a whole or not at all.
 """
@@ -6,20 +6,22 @@ All of that is one transaction, so a study is there as a whole or not at all.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sweep.command import command_line
 from sweep.errors import StudyBusy
 from sweep.owner import is_gone, this_process
 from sweep.plan.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
 from sweep.records import StudyPlan, to_json
-from sweep.study.ledger import OWNER, RETRY_OF, was_interrupted
-from sweep.study.optuna_internals import transaction
+from sweep.study.ledger import OWNER, was_interrupted
+from sweep.study.optuna_internals import id_of, stale_trials, transaction
+from sweep.study.sampling import wait_again
+
+_RETRY_OF = "retry_of"
+"""The user attribute with which an earlier version enqueued an interrupted trial: its number."""
 
 _PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
@@ -36,26 +38,24 @@ def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash:
             study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
         else:
             study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
-        reaped = _reap(study, plan)
+        reaped = _reap(study, storage, plan)
         _remember(study, plan, identity, data_hash)
         _enqueue_interrupted(study)
     return study, reaped
 
 
-def _reap(study: optuna.Study, plan: StudyPlan) -> int:
-    """Ends trials whose process is gone; returns how many.
+def _reap(study: optuna.Study, storage: RDBStorage, plan: StudyPlan) -> int:
+    """Has trials wait again whose process is gone; returns how many.
 
     Raises:
         StudyBusy: some are alive elsewhere.
     """
-    reaped, hosted = 0, this_process()
+    reaped, hosted, stale = 0, this_process(), stale_trials(study, storage)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        owner = str(trial.user_attrs.get(OWNER, ""))
-        if not owner or owner == hosted or is_gone(owner):
-            study.tell(trial.number, state=TrialState.FAIL)
+        owner, number = str(trial.user_attrs.get(OWNER, "")), id_of(trial)
+        if not owner or owner == hosted or is_gone(owner) or number in stale:
+            wait_again(storage, number)
             reaped += 1
-    alive = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    optuna.storages.fail_stale_trials(study)
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if left:
         owners = sorted({str(trial.user_attrs.get(OWNER, "unknown")) for trial in left})
@@ -63,7 +63,7 @@ def _reap(study: optuna.Study, plan: StudyPlan) -> int:
             f"trials of study '{plan.name}' are running elsewhere ({', '.join(owners)}); wait for them, or give "
             "this study another name: study.name=OTHER"
         )
-    return reaped + alive - len(left)
+    return reaped
 
 
 def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: str) -> None:
@@ -92,15 +92,9 @@ def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: st
 
 
 def _enqueue_interrupted(study: optuna.Study) -> None:
-    """Interrupted trials are asked for again, each once, with the same values."""
+    """Trials that an earlier version interrupted are asked for again, each once, with the same values."""
     trials = study.get_trials(deepcopy=False)
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    retried = {trial.user_attrs.get(_RETRY_OF) for trial in trials}
     for trial in trials:
-        values = _values(trial)
-        if was_interrupted(trial) and values.keys() == _PARAMETERS and trial.number not in retried:
-            study.enqueue_trial(dict(values), user_attrs={RETRY_OF: trial.number})
-
-
-def _values(trial: FrozenTrial) -> Mapping[str, Any]:
-    """The values of a trial; of one that was enqueued and killed before it had them, those that it was to have."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        if was_interrupted(trial) and trial.params.keys() == _PARAMETERS and trial.number not in retried:
+            study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: trial.number})

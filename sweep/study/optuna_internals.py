@@ -25,6 +25,11 @@ def system_attrs_of(study: optuna.Study) -> Mapping[str, Any]:
     return study._storage.get_study_system_attrs(study._study_id)
 
 
+def stale_trials(study: optuna.Study, storage: RDBStorage) -> frozenset[int]:
+    """The ids of running trials whose heart has not beaten for the storage's grace period."""
+    return frozenset(storage._get_stale_trial_ids(study._study_id))
+
+
 @contextmanager
 def transaction(storage: RDBStorage) -> Iterator[None]:
     """Makes one transaction of all that the block writes to the storage: a process that is killed in it has written nothing.

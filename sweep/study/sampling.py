@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.study.ledger import INTERRUPTED
 from sweep.study.optuna_internals import id_of, system_attrs_of, transaction
 
 
@@ -63,7 +64,9 @@ class Sampling:
         self, sampler: BaseSampler, suggest: Callable[[optuna.Trial], Any], user_attrs: Mapping[str, Any]
     ) -> optuna.Trial:
         """Begins a trial; its values are those that `suggest` asks for, its number is the database's."""
-        self._copy.sampler = sampler
+        waiting = self._copy.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        # an interrupted trial has its values, and the sampler has noted what it drew them from
+        self._copy.sampler = RandomSampler() if waiting and waiting[0].params else sampler
         trial = self._copy.ask()
         suggest(trial)
         drawn = self._memory.get_trial(id_of(trial))
@@ -100,16 +103,24 @@ class Sampling:
             self._keep_system_attrs()
             self._storage.set_trial_state_values(number, told.state, told.values)
 
+    def interrupt(self, trial: optuna.Trial) -> None:
+        """A trial that began waits again: it is the next to be asked for, under its number and with its values."""
+        self._memory.set_trial_state_values(id_of(trial), TrialState.WAITING)
+        with transaction(self._storage):
+            wait_again(self._storage, self._ids[trial.number])
+
     def beat(self, number: int) -> None:
         """Lets others see that a trial is alive."""
         self._storage.record_heartbeat(self._ids[number])
 
     def _begin_waiting(self, number: int, drawn: FrozenTrial, user_attrs: Mapping[str, Any]) -> None:
-        """A trial that was enqueued in the database."""
+        """A trial that was enqueued in the database, or interrupted."""
+        known = self._storage.get_trial(number).params
         self._storage.set_trial_state_values(number, TrialState.RUNNING)
         for name, value in drawn.params.items():
             distribution = drawn.distributions[name]
-            self._storage.set_trial_param(number, name, distribution.to_internal_repr(value), distribution)
+            if name not in known:
+                self._storage.set_trial_param(number, name, distribution.to_internal_repr(value), distribution)
         for key, entry in drawn.system_attrs.items():
             self._storage.set_trial_system_attr(number, key, entry)
         for key, entry in user_attrs.items():
@@ -122,6 +133,17 @@ class Sampling:
             if self._system_attrs.get(key) != entry:
                 self._storage.set_study_system_attr(self._study_id, key, entry)
         self._system_attrs = dict(noted)
+
+
+def wait_again(storage: RDBStorage, number: int) -> None:
+    """A running trial of the database waits to be asked for again; call within a transaction.
+
+    Args:
+        number: the storage's own.
+    """
+    times = storage.get_trial(number).user_attrs.get(INTERRUPTED, 0)
+    storage.set_trial_user_attr(number, INTERRUPTED, times + 1)
+    storage.set_trial_state_values(number, TrialState.WAITING)
 
 
 def _copied(trial: FrozenTrial, user_attrs: Mapping[str, Any]) -> FrozenTrial:

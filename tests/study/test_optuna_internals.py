@@ -96,21 +96,31 @@ class TestTransaction:
     def test_an_error_takes_all_back(self, inner: bool, new_storage: NewStorage) -> None:
         storage = new_storage()
         study = optuna.create_study(storage=storage, study_name="s")
-        with pytest.raises(KeyboardInterrupt), transaction(storage):
-            study.set_user_attr("a", 1)
-            if inner:
-                with transaction(storage):
-                    study.set_user_attr("b", 1)
-                    raise KeyboardInterrupt
-            raise KeyboardInterrupt
+
+        def write() -> None:
+            with transaction(storage):
+                study.set_user_attr("a", 1)
+                if inner:
+                    with transaction(storage):
+                        study.set_user_attr("b", 1)
+                        raise KeyboardInterrupt
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write()
         assert study.user_attrs == {}
 
     def test_a_refused_write_is_raised_even_where_optuna_would_pass_over_it(self, new_storage: NewStorage) -> None:
         storage = new_storage()
         study = optuna.create_study(storage=storage, study_name="s")
-        with pytest.raises(IntegrityError), transaction(storage):
-            study.set_user_attr("a", 1)
-            storage.record_heartbeat(None)  # type: ignore[arg-type]
+
+        def write() -> None:
+            with transaction(storage):
+                study.set_user_attr("a", 1)
+                storage.record_heartbeat(None)  # type: ignore[arg-type]
+
+        with pytest.raises(IntegrityError):
+            write()
         assert study.user_attrs == {}
 
 
