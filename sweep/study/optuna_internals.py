@@ -40,7 +40,7 @@ def transaction(storage: RDBStorage) -> Iterator[None]:
     """
     registry = storage.scoped_session
     session = registry()
-    storage.scoped_session = lambda: _Joined(session)
+    storage.scoped_session = lambda: _Joined(session)  # type: ignore[assignment]
     try:
         yield
         session.commit()

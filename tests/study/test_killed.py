@@ -94,14 +94,14 @@ def some(writes: range, step: int) -> list[Any]:
     return [pytest.param(write, marks=[pytest.mark.slow] if write % step else []) for write in writes]
 
 
-@pytest.mark.parametrize("write", some(range(WRITES), 2))
+@pytest.mark.parametrize("write", some(range(WRITES), 3))
 def test_killed_at_a_write(
     write: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], empty_database: Path, tmp_path: Path
 ) -> None:
     assert killed_runs(tmp_path, "random", empty_database, write) == undisturbed["random"][0]
 
 
-@pytest.mark.parametrize("seed", some(range(16), 8))
+@pytest.mark.parametrize("seed", some(range(16), 16))
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_again_and_again(
     kind: str, seed: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], empty_database: Path, tmp_path: Path
