@@ -98,10 +98,8 @@ def test_optunas_file_under_mlruns_has_a_log_and_a_file_of_ones_own_has_none(tmp
     storage.remove_session()
     storage.engine.dispose()
     assert journal_of(paths.optuna_database) == "wal"
-    again = existing_storage(None, paths)
-    assert again.get_all_studies() == []
-    again.remove_session()
-    again.engine.dispose()
+    with existing_storage(None, paths) as again:
+        assert again.get_all_studies() == []
     own = tmp_path / "own.db"
     storage = open_storage(f"sqlite:///{own}", paths)
     assert synchronous_of(storage.engine) == FULL

@@ -25,7 +25,7 @@ from sweep.study.next_step import Finish, next_step
 from sweep.study.recording import summary, sweep_run, told
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.study.storage import open_storage
+from sweep.study.storage import opened_storage
 from sweep.tracking import check_address, open_tracker
 from sweep.trials import TrialStore
 from sweep.workers.pool import Pool
@@ -61,9 +61,11 @@ def run_study(
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
     check_address(plan.tracking_uri)
-    with study_lock(paths, plan.name):
+    with (
+        study_lock(paths, plan.name),
+        opened_storage(plan.storage_url, paths, say=display.note, check=stop.check) as storage,
+    ):
         identity = study_identity(plan, splits.data_hash)
-        storage = open_storage(plan.storage_url, paths)
         _tell_if_new(plan, identity, storage, display)
         explorer = Explorer(plan, storage, identity, splits.data_hash)
         if explorer.reaped:

@@ -14,8 +14,9 @@ from sweep.errors import ConfigurationError
 from sweep.paths import Paths
 from sweep.predict.__main__ import predict
 from sweep.predict.chosen import Chosen, _check_one_base
+from sweep.records import StudyRecord
 from sweep.study.reading import studies_of
-from sweep.study.storage import open_storage
+from sweep.study.storage import existing_storage
 from sweep.trials import SCORES, TrialStore
 
 TOKENS = 4
@@ -68,10 +69,15 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def record_of(folder: Path, name: str) -> StudyRecord:
+    with existing_storage(None, Paths.here(folder / "mlruns")) as storage:
+        return studies_of(storage, name)[0]
+
+
 def answers_in_training(folder: Path, name: str) -> dict[str, str]:
     """What the adapter answered right after it was trained, by prompt."""
     paths = Paths.here(folder / "mlruns")
-    best = studies_of(open_storage(None, paths), name)[0].best()
+    best = record_of(folder, name).best()
     assert best is not None
     lines = (TrialStore(paths).folder(best.result.spec.identity) / SCORES).read_text().splitlines()
     return {row["prompt"]: row["answer"] for row in map(json.loads, lines)}
@@ -117,14 +123,14 @@ def test_study_without_an_adapter(studies: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_record_becomes_its_plan_again(studies: Path) -> None:
-    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), SECOND)[0]
+    record = record_of(studies, SECOND)
     plan = plan_of_record(record.config)
     assert (plan.name, plan.foundation.model.name, plan.foundation.quant.name) == (SECOND, "tiny", "nf4")
     assert plan.foundation.task.system_prompt == "Be brief."
 
 
 def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
-    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), FIRST)[0]
+    record = record_of(studies, FIRST)
     plan = plan_of_record(record.config)
     other = plan_of_record(record.config.replace("name: nf4", "name: none"))
     one = Chosen("one", Path("one"), plan.foundation, "aa" * 32)
