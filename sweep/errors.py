@@ -6,11 +6,14 @@ GoldilocksError
 |-- EnvironmentLacks     3    this machine lacks something: the text says how to get it
 |-- StudyBusy            2    another sweep of the same study is running
 |-- NoTrialSucceeded     4    every trial failed, or too many failed in a row
-|-- Interrupted        130    Ctrl-C or SIGTERM: state is kept, the same command resumes
+|-- Interrupted        130    Ctrl-C, SIGTERM or SIGHUP: state is kept, the same command resumes
 `-- TrialEnded                how one trial can end early (never leaves the worker)
     |-- TrialFailed           it broke: the reason is kept, the sweep goes on
     |-- TrialInfeasible       it does not fit this machine's memory
     `-- TrialPruned           the study saw that it will not win against its own rank
+
+A reader that goes away (`| head -1`) is no error: the command does what it was asked to, and ends as it would have. Output that
+cannot be written for another reason, such as a full disk, is EnvironmentLacks once all else is done.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ A Hydra application that returns its objective (the loss on tune), so `-m lora.r
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from sweep.command import run
-from sweep.config.app import run_app
-from sweep.data import problems_of
-from sweep.records import StudyPlan
+from sweep.signals import end_at_once
+
+if TYPE_CHECKING:
+    from sweep.records import StudyPlan
 
 
 def trial(plan: StudyPlan) -> float:
@@ -42,5 +43,16 @@ def trial(plan: StudyPlan) -> float:
     return measures.loss
 
 
+def main() -> int:
+    """The command; returns its exit code."""
+    # before what takes a while to import: a signal in the first moments is one like any other
+    end_at_once()
+    from sweep.command import run
+    from sweep.config.app import run_app
+    from sweep.data import problems_of
+
+    return run(lambda: run_app(trial, problems_of))
+
+
 if __name__ == "__main__":
-    sys.exit(run(lambda: run_app(trial, problems_of)))
+    sys.exit(main())

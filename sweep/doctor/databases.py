@@ -17,8 +17,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sweep.doctor.capacity import existing
 from sweep.doctor.findings import Finding, misconfigured
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
+from sweep.tracking import check_address
 from sweep.tracking.address import MEMORY, SERVERS, address_of
 
 SECONDS = 3.0
@@ -29,6 +30,10 @@ def tracking(uri: str | None, paths: Paths) -> Finding:
     """MLflow's store: `tracking.uri`, or the database under `mlruns/`."""
     name, key = "MLflow store", "tracking.uri"
     if uri is None:
+        try:
+            check_address(None, paths)
+        except EnvironmentLacks as error:
+            return Finding(name, "problem", error.problems[0], f"write {key}=sqlite:////FOLDER/mlflow.db")
         return sqlite_file(name, paths.mlflow_database, key)
     try:
         address = address_of(uri)

@@ -60,7 +60,7 @@ def run_study(
         NoTrialSucceeded: too many trials in a row failed, or none is complete in the end.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
-    check_address(plan.tracking_uri)
+    check_address(plan.tracking_uri, paths)
     with (
         study_lock(paths, plan.name),
         opened_storage(plan.storage_url, paths, say=display.note, check=stop.check) as storage,

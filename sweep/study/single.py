@@ -28,7 +28,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         NoTrialSucceeded: the trial ended in another way than complete.
         Interrupted: a person or the system asked to stop.
     """
-    check_address(plan.tracking_uri)
+    check_address(plan.tracking_uri, paths)
     ended: list[TrialRecord] = []
     with Pool(replace(plan.foundation, threads=plan.threads_alone), paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun, Tracker
@@ -15,14 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["SweepRun", "Tracker", "check_address", "open_tracker"]
 
 
-def check_address(uri: str | None) -> None:
+def check_address(uri: str | None, paths: Paths) -> None:
     """Whether trackers of this kind are supported, without reaching for the store.
+
+    Args:
+        uri: None for the project's own database.
 
     Raises:
         ConfigurationError: no store of that kind is supported.
+        EnvironmentLacks: the project's own database cannot be in this folder.
     """
     if uri is not None:
         address_of(uri)
+        return
+    try:
+        address_of(f"sqlite:///{paths.mlflow_database}")
+    except ConfigurationError as error:
+        raise EnvironmentLacks(
+            f"MLflow's database cannot be in {paths.root}: its path holds '?' or '%' with two digits, which MLflow reads as "
+            "part of an address; rename the folder, or name another place: tracking.uri=sqlite:////FOLDER/mlflow.db"
+        ) from error
 
 
 def open_tracker(uri: str | None, paths: Paths) -> Tracker:
@@ -35,6 +48,7 @@ def open_tracker(uri: str | None, paths: Paths) -> Tracker:
         ConfigurationError: no store of that kind is supported.
         EnvironmentLacks: the store cannot be reached, opened or created.
     """
+    check_address(uri, paths)
     address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
     if address.kind == "memory":
         return MemoryTracker()

@@ -137,7 +137,7 @@ def _ended() -> EnvironmentLacks:
 def _record(connection: Connection, uri: str, artifact_root: Path | None, owner: str, own: Path | None) -> None:
     """What runs in the process."""
     # Ctrl-C and SIGTERM may reach every process of a group; the sweep alone decides what they mean
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
         tracker = opened(uri, artifact_root, owner, own)

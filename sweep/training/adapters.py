@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import SafetensorError
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
@@ -93,11 +94,14 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
     """Puts a saved adapter on the base, as `attach` does a fresh one.
 
     Raises:
-        TrialFailed: the folder holds no adapter in safetensors.
+        TrialFailed: the folder holds no adapter in safetensors, or a damaged one.
     """
     if not list(folder.glob("*.safetensors")):
         raise TrialFailed(f"the adapter to be scored is gone: {folder}")
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except SafetensorError as error:
+        raise TrialFailed(f"the adapter to be scored is damaged: {folder}: {error}") from error
 
 
 def weight_bytes(trial: Path) -> int:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.hub import HUB_SECONDS, hub_answers
+from sweep.locks import held
 from sweep.paths import Paths, checked_name
 from sweep.records import BaseModel
 
@@ -21,6 +20,9 @@ _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model"
 
 _FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
 """All that changes what the model or its tokenizer does."""
+
+_MAKING_SECONDS = 600.0
+"""The longest wait for another process that converts a model, which takes minutes."""
 
 _SECOND_COPIES = ("consolidated*", "original/*", "onnx/*")
 """The same weights once more, for other programs."""
@@ -44,7 +46,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
 
     Raises:
         ConfigurationError: the folder given is no model.
-        EnvironmentLacks: no source has it; the text says what was tried.
+        EnvironmentLacks: no source has it (the text says what was tried), or another process makes it and does not end.
     """
     if model.source == "made":
         from sweep.training.tiny_model import make_tiny_model
@@ -166,7 +168,8 @@ def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
 def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Makes a model folder once for all processes; a half-made one is never seen."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    lock, purpose = folder.with_name(f".{folder.name}.lock"), f"another process makes the model {folder.name}"
+    with held(lock, purpose, seconds=_MAKING_SECONDS):
         if not (folder / "config.json").is_file():
             fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)

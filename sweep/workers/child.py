@@ -41,8 +41,9 @@ def main(
     """
     _write_to(Path(log))
     _follow(parent)
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means
+    # Ctrl-C and the end of the terminal reach every process of it; the parent alone decides what they mean
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(foundation.threads)
     from sweep.training.quiet import quiet_libraries, quiet_progress
