@@ -18,7 +18,6 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import sqlalchemy
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
@@ -26,6 +25,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.locks import held
 from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
@@ -33,6 +33,9 @@ from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
 from sweep.tracking.owner import is_leftover, owner_tags
 from sweep.tracking.port import SweepRun
+
+_LOCK_SECONDS = 120.0
+"""The longest wait for another process that opens the same database, which may have to make its tables."""
 
 _PATIENCE = 10.0
 """Seconds to wait for a store to answer when it is first opened."""
@@ -64,7 +67,8 @@ class MlflowTracker:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
                 # Two studies that start together must not both create the schema.
-                stack.enter_context(FileLock(f"{database}.lock"))
+                lock = Path(f"{database}.lock")
+                stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
             _knock(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 

@@ -17,7 +17,6 @@ from sweep.training.encoding import Encoder
 from sweep.training.forward import greedy_answers
 from tasks import Example
 
-
 WEIGHTS = "adapter_model.safetensors"
 
 
