@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 
 from sweep.errors import ConfigurationError
 from sweep.paths import Paths
@@ -16,8 +15,6 @@ from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
 from sweep.training.forward import greedy_answers
 from tasks import Example
-
-WEIGHTS = "adapter_model.safetensors"
 
 
 class Answering:
@@ -51,22 +48,12 @@ class Answering:
             ConfigurationError: the folder holds no adapter for this base.
         """
         # PyTorch takes no dots in a module's name, nor words that it uses itself
-        if not (folder / WEIGHTS).is_file():
-            raise ConfigurationError(
-                f"study={study}: its adapter ({folder}) has no {WEIGHTS}; run `python -m sweep.report study={study}`, which "
-                "copies it there again (pickled adapters are not loaded, they can run code)"
-            )
         alias = f"{len(self._aliases)}-{study.replace('.', '_')}"
         try:
             if self._adapted is None:
                 self._adapted = PeftModel.from_pretrained(self._base.model, str(folder), adapter_name=alias)
             else:
                 self._adapted.load_adapter(str(folder), adapter_name=alias)
-        except SafetensorError as error:
-            raise ConfigurationError(
-                f"study={study}: the weights of its adapter ({folder / WEIGHTS}) are damaged: {error}; run "
-                f"`python -m sweep.report study={study}`, which copies them there again"
-            ) from error
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise ConfigurationError(
                 f"study={study}: its adapter ({folder}) cannot be put on the base: {error}"

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,33 @@ def test_study_without_an_adapter(studies: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ConfigurationError, match=r"no adapter yet .*python -m sweep\.report study=first"):
             predict([f"study={FIRST}", "prompt=hello"])
     finally:
+        aside.rename(adapter)
+
+
+def damage(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def pickle(weights: Path) -> None:
+    weights.rename(weights.with_name("adapter_model.bin"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(damage, r"adapter_model\.safetensors is damaged"), (pickle, "pickled adapters are not loaded")],
+)
+def test_weights_that_cannot_be_loaded(
+    change: Callable[[Path], None], said: str, studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(studies)
+    adapter = Paths.here().adapter(FIRST)
+    aside = shutil.copytree(adapter, adapter.with_name("aside"))
+    try:
+        change(adapter / "adapter_model.safetensors")
+        with pytest.raises(ConfigurationError, match=said):
+            predict([f"study={FIRST}", "prompt=hello"])
+    finally:
+        shutil.rmtree(adapter)
         aside.rename(adapter)
 
 
