@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,19 @@ def test_other_errors_are_not_explained_away() -> None:
 
     with pytest.raises(OSError, match="no number"):
         run(command)
+
+
+@pytest.mark.parametrize("module", ["sweep", "sweep.train"])
+def test_a_file_in_place_of_mlruns(module: str, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", module, "model=tiny"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "mlruns: Not a directory; move the file away" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -75,8 +75,7 @@ def opened_storage(
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
         raise _explained(error, url, paths) from error
     finally:
-        storage.remove_session()
-        storage.engine.dispose()
+        storage.close()
 
 
 def open_storage(
@@ -85,8 +84,8 @@ def open_storage(
     *,
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
-) -> RDBStorage:
-    """The database of `storage.url`, by default `mlruns/optuna.db`; `opened_storage` closes it, too.
+) -> ClosingStorage:
+    """The database of `storage.url`, by default `mlruns/optuna.db`; close it, or use `opened_storage`.
 
     Raises:
         EnvironmentLacks: it cannot be opened or made.
@@ -105,7 +104,7 @@ def open_storage(
         if url is None:
             write_ahead(paths.optuna_database)
         try:
-            return RDBStorage(
+            return ClosingStorage(
                 url or f"sqlite:///{quote(str(paths.optuna_database))}",
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
@@ -115,6 +114,24 @@ def open_storage(
             raise
         except Exception as error:
             raise _explained(error, url, paths) from error
+
+
+class ClosingStorage(RDBStorage):
+    """Optuna's storage, which closes its connections when it is told to, and when it cannot be opened."""
+
+    def __init__(self, url: str, **arguments: Any) -> None:
+        try:
+            super().__init__(url, **arguments)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes this thread's connections; the storage opens others if it is used again."""
+        if hasattr(self, "scoped_session"):
+            self.remove_session()
+        if hasattr(self, "engine"):
+            self.engine.dispose()
 
 
 def _engine_arguments(url: str | None, own: Path) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted
 from sweep.paths import Paths
 from sweep.study import storage as module
 from sweep.study.storage import existing_storage, open_storage, opened_storage
+from tests.study.driven import Trained, planned, run
 
 ODD = ["a%41b", "a?b", "a#b", "with space", "naïve-日本", "{brace}", "a&b=c;d", "100%", "'quoted\""]
 
@@ -37,6 +38,15 @@ def test_any_folder_will_do(name: str, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [name]
     with existing_storage(None, paths) as storage:
         assert optuna.get_all_study_names(storage) == ["s"]
+
+
+@pytest.mark.parametrize("name", ["a%41b", "a?b"])
+def test_a_folder_in_which_mlflow_cannot_work_is_said_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+    paths, trained = Paths(tmp_path / name / "mlruns"), Trained()
+    with pytest.raises(EnvironmentLacks, match=r"rename the folder, or name another place: tracking\.uri="):
+        run(paths, planned("tracking.uri=null"), trained)
+    assert not paths.root.exists()
+    assert run(paths, planned(), trained).complete(), "without MLflow's own file it does"
 
 
 def test_nothing_is_left_open(empty_database: Path, tmp_path: Path) -> None:
