@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ import mlflow
 import psutil
 import pytest
 from mlflow.entities import Run, ViewType
+
+from benchmarks.faults import processes
+from benchmarks.faults.processes import end_all, in_folder, records, spawned_by, waited
 
 PATIENCE_SECONDS = 120.0
 
@@ -117,39 +119,25 @@ def sweep(tmp_path: Path, made_task: Path, empty_store: Path) -> Iterator[Sweep]
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_store, tmp_path / "mlruns")
     yield made
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] == str(tmp_path):
-            process.kill()
+    end_all(in_folder(tmp_path))
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
     """Waits for something that a running sweep will do."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if process.poll() is not None:
-            raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")
-        assert time.monotonic() < end, f"no {what} after {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
+    if not waited(true, PATIENCE_SECONDS, lambda: process.poll() is not None):
+        assert process.poll() is not None, f"no {what} after {PATIENCE_SECONDS} s"
+        raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The worker processes of a sweep."""
-    return [child for child in _spawned(process) if not _records(child)]
+    return processes.workers_of(process.pid)
 
 
 def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
     """The process of a sweep that records in MLflow."""
-    (recorder,) = [child for child in _spawned(process) if _records(child)]
+    (recorder,) = filter(records, spawned_by(process.pid))
     return recorder
-
-
-def _spawned(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
-
-
-def _records(child: psutil.Process) -> bool:
-    return any(Path(file.path).name == "mlflow.db" for file in child.open_files())
 
 
 def finish(process: subprocess.Popen[str], number: signal.Signals | None = None) -> tuple[int, str]:
