@@ -13,21 +13,20 @@ same, but how far the study is at an instant depends on the machine. With --out,
 from __future__ import annotations
 
 import argparse
-import json
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmarks.faults.campaign import planned, run
 from benchmarks.faults.case import Outcome
 from benchmarks.faults.kind import Kind
 from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.reference import Reference
-from benchmarks.faults.table import campaign_table
+from benchmarks.faults.table import campaign_table, write_results
 from benchmarks.machine import machine
 
 
@@ -48,6 +47,8 @@ def main() -> int:
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    # asked to stop, it still ends what it has started and mounted
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="goldilocks-faults-") as scratch:
         folder = Path(scratch).resolve()
         reference = Reference(folder)
@@ -66,7 +67,7 @@ def main() -> int:
             told.append(outcome)
             print(f"{len(told)} of {len(faults)}  {_line(outcome)}", flush=True)
             if arguments.out and not arguments.only:
-                _write(arguments.out, about, told)
+                write_results(arguments.out, about, told)
 
         outcomes = run(faults, reference, folder, arguments.parallel, arguments.keep, tell)
     print(f"\n{campaign_table({**about, 'cases': [asdict(outcome) for outcome in outcomes]})}")
@@ -107,15 +108,6 @@ def _named(name: str) -> tuple[Kind, int]:
 def _line(outcome: Outcome) -> str:
     head = f"{outcome.name}  {'FAILED' if outcome.violations else 'passed'}  {outcome.seconds:.0f} s  ({outcome.drawn})"
     return "\n    ".join([f"{head}  exit codes {', '.join(map(str, outcome.codes))}", *outcome.violations])
-
-
-def _write(file: Path, about: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """One case a line; in an order that does not depend on which was over first."""
-    ordered = sorted(outcomes, key=lambda outcome: (list(KINDS).index(outcome.kind), outcome.seed))
-    cases = ",\n".join(f"  {json.dumps(asdict(outcome), ensure_ascii=False)}" for outcome in ordered)
-    text = json.dumps({**about, "cases": []}, indent=1, ensure_ascii=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text.replace('"cases": []', f'"cases": [\n{cases}\n ]') + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
+
 from benchmarks.faults.call import PLAIN, Call, Ended, Manner
 from benchmarks.faults.invariants import Evidence, violations
 from benchmarks.faults.kind import ANY, DONE, EMPTY, HALF, Kind
@@ -32,7 +34,7 @@ class Case:
         scratch: a folder of its own.
 
     Attributes:
-        folder: where the study is run; a kind may move it.
+        folder: where the study is run.
         random: what to draw from.
         words: what is said to `python -m sweep`; a kind may add to it.
         notes: what was drawn, for the results.
@@ -58,6 +60,7 @@ class Case:
         self._calls: list[Call] = []
         self._damaged: set[str] = set()
         self._kept: list[Finished] = []
+        self._left: list[Path] = []
         if len(kind.starts) > 1:
             self.notes.append(self.start)
         if len(kind.folders) > 1:
@@ -105,6 +108,15 @@ class Case:
         self.notes.append(str(moment))
         self.landed = moment.await_in(call) and self.landed
 
+    def move_to(self, folder: Path) -> None:
+        """From here on, the study is run in another folder."""
+        self._left.append(self.folder)
+        self.folder = folder
+
+    def processes(self) -> list[psutil.Process]:
+        """What still runs in the study's folders."""
+        return [process for folder in (self.folder, *self._left) for process in in_folder(folder)]
+
     def one_of(self, *choices: Any) -> Any:
         """Draws one of these, and notes which."""
         chosen = self.random.choice(choices)
@@ -139,8 +151,8 @@ class Case:
 
     def evidence(self, kind: Kind, disturbed: int) -> Evidence:
         """All that the invariants are checked on."""
-        waited(lambda: not in_folder(self.folder), _LAST_PROCESSES_SECONDS)
-        left = in_folder(self.folder)
+        waited(lambda: not self.processes(), _LAST_PROCESSES_SECONDS)
+        left = self.processes()
         names = [" ".join(process.cmdline())[-80:] for process in left if process.is_running()]
         end_all(left)
         empty = kind.starts == (EMPTY,)
@@ -154,6 +166,7 @@ class Case:
             outside=[*self.outside, *(["mlruns"] if empty and self.root.exists() else [])],
             same_end=kind.same_end,
             goes_on=kind.goes_on,
+            trains_more=kind.trains_more,
         )
 
 
@@ -226,5 +239,5 @@ def _ending(case: Case) -> Iterator[None]:
     try:
         yield
     finally:
-        end_all(in_folder(case.folder))
+        end_all(case.processes())
         case.cleanup.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Evidence:
         outside: files that were written where none belongs.
         same_end: whether the study must end as the undisturbed one.
         goes_on: whether the study must come to its end.
+        trains_more: whether another study may have been trained on the way.
     """
 
     calls: Sequence[Ended]
@@ -42,6 +44,7 @@ class Evidence:
     outside: Sequence[str] = ()
     same_end: bool = True
     goes_on: bool = True
+    trains_more: bool = False
 
 
 def violations(evidence: Evidence) -> list[str]:
@@ -111,11 +114,14 @@ def kept(evidence: Evidence) -> Iterator[str]:
 
 
 def trainings(evidence: Evidence) -> Iterator[str]:
-    """There are as many adapters as in the undisturbed study."""
-    if evidence.same_end:
-        found, expected = len(evidence.state.finished.adapters), len(evidence.undisturbed.finished.adapters)
-        if found != expected:
-            yield f"{found} adapters were trained, undisturbed {expected}"
+    """The adapters are those of the undisturbed study, by identity."""
+    if not evidence.same_end:
+        return
+    found, expected = set(evidence.state.finished.adapters), set(evidence.undisturbed.finished.adapters)
+    for identity in sorted(expected - found):
+        yield f"the adapter {identity[:10]} is missing"
+    for identity in sorted(found - expected) if not evidence.trains_more else ():
+        yield f"the adapter {identity[:10]} is none of the undisturbed study's {len(expected)}"
 
 
 def running(evidence: Evidence) -> Iterator[str]:
@@ -164,8 +170,6 @@ def exit_code(evidence: Evidence) -> Iterator[str]:
 
 def words(evidence: Evidence) -> Iterator[str]:
     """What happened is said."""
-    import re
-
     for number, call in enumerate(evidence.calls, 1):
         for pattern in (call.says if call.code > 0 else None, call.always_says):
             if pattern and not call.silent and not re.search(pattern, " ".join(call.output.split())):

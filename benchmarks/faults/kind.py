@@ -32,6 +32,7 @@ class Kind:
         folders: names of the study's folder; one of them is drawn.
         same_end: whether the study must end as the undisturbed one.
         goes_on: whether the same command must come to the study's end.
+        trains_more: whether another study may be trained on the way, for example on data that was changed.
         lacks: says why it cannot be injected on this machine; None if it can.
     """
 
@@ -42,6 +43,7 @@ class Kind:
     folders: Sequence[str] = ("study",)
     same_end: bool = True
     goes_on: bool = True
+    trains_more: bool = False
     lacks: Callable[[], str | None] = lambda: None
 
 
@@ -56,6 +58,7 @@ def kind(
     folders: Sequence[str] = ("study",),
     same_end: bool = True,
     goes_on: bool = True,
+    trains_more: bool = False,
     lacks: Callable[[], str | None] = lambda: None,
 ) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
     """Makes a function a kind of fault; the first line of its docstring says what it does."""
@@ -63,7 +66,7 @@ def kind(
     def register(disturb: Callable[[Case], None]) -> Callable[[Case], None]:
         assert disturb.__doc__
         what = disturb.__doc__.strip().splitlines()[0].rstrip(".")
-        KINDS[name] = Kind(name, what, disturb, starts, folders, same_end, goes_on, lacks)
+        KINDS[name] = Kind(name, what, disturb, starts, folders, same_end, goes_on, trains_more, lacks)
         return disturb
 
     return register

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.case import Outcome
@@ -62,6 +64,19 @@ def campaign_table(results: Mapping[str, Any]) -> str:
     )
     parts += [f"Not injected: `{name}`: {reason}." for name, reason in results["not_injected"].items()]
     return "\n\n".join(parts)
+
+
+def write_results(file: Path, about: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
+    """Writes a results file: one case a line, in an order that does not depend on which was over first.
+
+    Args:
+        about: what it says beside the cases; `kinds` gives the order.
+    """
+    ordered = sorted(outcomes, key=lambda outcome: (list(about["kinds"]).index(outcome.kind), outcome.seed))
+    cases = ",\n".join(f"  {json.dumps(asdict(outcome), ensure_ascii=False)}" for outcome in ordered)
+    text = json.dumps({**about, "cases": []}, indent=1, ensure_ascii=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.replace('"cases": []', f'"cases": [\n{cases}\n ]') + "\n", encoding="utf-8")
 
 
 def _failing(row: Row) -> str:

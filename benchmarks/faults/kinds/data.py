@@ -20,7 +20,7 @@ _SPLITS = ("train", "validation", "test")
 _FINDS_OUT = frozenset({0, 2})
 
 
-@kind("data-changed", starts=(FRESH, FRESH, HALF))
+@kind("data-changed", starts=(FRESH, FRESH, HALF), trains_more=True)
 def data_changed(case: Case) -> None:
     """A row is changed or appended in the run, half the time a worker is killed then; later the data is as it was."""
     before = case.folder.parent / "data-before"

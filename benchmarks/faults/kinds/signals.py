@@ -14,9 +14,11 @@ from benchmarks.faults.case import Case
 from benchmarks.faults.kind import DONE, FRESH, HALF, KILLED, LACKS, REFUSED, STOPPED, kind
 from benchmarks.faults.moments import EARLIEST_SECONDS
 from benchmarks.faults.processes import logs, records, spawned_by, waited
+from benchmarks.faults.study import NAME
 
 BOTH = (FRESH, FRESH, HALF)
 _BUSY = r"already running here"
+_FIRST_OR_BUSY = frozenset({0, 2})
 _HUNG_UP = frozenset({*STOPPED, -SIGHUP})
 _A_PROCESS_SECONDS = 30.0
 
@@ -104,14 +106,14 @@ def hang_up(case: Case) -> None:
     case.under_way(_HUNG_UP).send(SIGHUP, group=True)
 
 
-@kind("suspend")
+@kind("suspend", starts=BOTH)
 def suspend(case: Case) -> None:
     """SIGSTOP of all processes and SIGCONT, in between the same command once more."""
-    call = case.under_way()
-    call.send(SIGSTOP, group=True)
-    waiting = not call.is_over()
-    second = case.call(REFUSED if waiting else DONE, says=_BUSY)
-    second.end()
+    # a sweep that is stopped before it holds the study's lock finds the study held, or done, when it goes on
+    call = case.under_way(_FIRST_OR_BUSY, says=_BUSY)
+    suspended = call.send(SIGSTOP, group=True)
+    holds = suspended and (case.root / "locks" / f"{NAME}.pid").exists()
+    case.call(REFUSED if holds else DONE, says=_BUSY).end()
     call.send(SIGCONT, group=True)
 
 
@@ -129,9 +131,9 @@ def suspend_worker(case: Case) -> None:
 @kind("second-sweep")
 def second_sweep(case: Case) -> None:
     """The same command once more while it runs."""
-    call = case.under_way()
+    call = case.under_way(_FIRST_OR_BUSY, says=_BUSY)
     # the first may come to its end while the second starts
-    case.call(frozenset({0, 2}), says=_BUSY).end()
+    case.call(_FIRST_OR_BUSY, says=_BUSY).end()
     call.end()
 
 
@@ -139,7 +141,7 @@ def second_sweep(case: Case) -> None:
 def two_at_once(case: Case) -> None:
     """The same command twice at the same time."""
     for _ in range(2):
-        case.call(frozenset({0, 2}), says=_BUSY)
+        case.call(_FIRST_OR_BUSY, says=_BUSY)
         time.sleep(case.between(0.001, 1.0, "s"))
 
 

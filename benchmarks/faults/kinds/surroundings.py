@@ -56,7 +56,7 @@ def other_folder(case: Case) -> None:
     other.mkdir()
     (other / "mlruns").symlink_to(case.root, target_is_directory=True)
     case.words = [word.replace(f"task.path={DATA}", f"task.path={case.folder / DATA}") for word in case.words]
-    case.folder = other
+    case.move_to(other)
 
 
 @kind("moved-folder")
@@ -66,7 +66,7 @@ def moved_folder(case: Case) -> None:
     case.end_calls()
     before, after = case.folder, case.folder.parent / "moved"
     before.rename(after)
-    case.folder = after
+    case.move_to(after)
     case.call().end()
     if before.exists():
         case.outside.append("the folder's former place")

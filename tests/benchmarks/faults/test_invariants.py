@@ -136,5 +136,12 @@ def test_what_was_damaged_on_purpose_need_not_be_kept() -> None:
     assert violations(replace(GOOD, kept=[before.without(frozenset({"a"}))])) == []
 
 
+def test_another_study_may_be_trained_where_the_data_was_changed() -> None:
+    more = with_state(finished=replace(FINISHED, adapters={**FINISHED.adapters, "d": 4}))
+    assert violations(replace(more, trains_more=True)) == []
+    fewer = with_state(finished=replace(FINISHED, adapters={"b": 2, "d": 4}))
+    assert violations(replace(fewer, trains_more=True)) == ["trainings: the adapter c is missing"]
+
+
 def test_a_call_whose_outputs_were_taken_away_need_not_speak() -> None:
     assert violations(with_calls(Ended(3, "", 1.0, frozenset({3}), says="space", silent=True), FINE)) == []

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.document import blocks
-from benchmarks.faults.__main__ import _write
 from benchmarks.faults.case import Outcome
 from benchmarks.faults.kinds import KINDS
-from benchmarks.faults.table import campaign_table, rows_of
+from benchmarks.faults.table import campaign_table, rows_of, write_results
 
 MACHINE = {"name": "a processor", "cores": 2, "date": "2026-01-02"}
 
@@ -63,16 +62,16 @@ def test_many_failures_are_counted_and_not_all_named() -> None:
 
 def test_the_results_file_gives_the_table_of_the_documentation(tmp_path: Path) -> None:
     about = {name: value for name, value in results([]).items() if name != "cases"}
-    _write(tmp_path / "new" / "faults.json", about, list(reversed(OUTCOMES)))
+    write_results(tmp_path / "new" / "faults.json", about, list(reversed(OUTCOMES)))
     written = json.loads((tmp_path / "new" / "faults.json").read_text())
     assert [(case["kind"], case["seed"]) for case in written["cases"]] == [
+        ("sigterm", 0),
         ("kill-sweep", 0),
         ("kill-sweep", 1),
         ("kill-sweep", 2),
-        ("sigterm", 0),
     ]
     assert blocks([written])["faults"] == campaign_table(results(OUTCOMES))
-    assert [Outcome.from_json(case) for case in written["cases"]] == OUTCOMES
+    assert [Outcome.from_json(case) for case in written["cases"]] == [OUTCOMES[-1], *OUTCOMES[:-1]]
 
 
 def test_every_kind_says_in_a_line_what_it_does() -> None:
