@@ -124,8 +124,9 @@ class Call:
         return self._process.poll() is not None
 
     def lines(self) -> int:
-        """How many lines it has printed."""
-        return self._out.read_bytes().count(b"\n") if self._out.exists() else 0
+        """How many lines it has printed; those that depend on the clock are indented, and do not count."""
+        lines = self._out.read_bytes().splitlines(keepends=True) if self._out.exists() else []
+        return sum(line.endswith(b"\n") and not line.startswith(b" ") for line in lines)
 
     def send(self, number: signal.Signals, *, group: bool = False) -> bool:
         """Sends a signal, also to all that it started if `group`, as a terminal does.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ import psutil
 
 from benchmarks.faults.call import PLAIN, Call, Ended, Manner
 from benchmarks.faults.invariants import Evidence, violations
-from benchmarks.faults.kind import ANY, DONE, EMPTY, HALF, Kind
+from benchmarks.faults.kind import ANY, DONE, EMPTY, FRESH, HALF, Kind
 from benchmarks.faults.moments import drawn
 from benchmarks.faults.processes import end_all, in_folder, waited
 from benchmarks.faults.reference import Reference
@@ -23,6 +24,9 @@ from benchmarks.faults.study import WORDS
 
 MOST_CALLS = 3
 """So often the same command is called after the fault, at most."""
+
+MOST_VIOLATIONS = 12
+"""So many violations of a fault are kept."""
 
 _LAST_PROCESSES_SECONDS = 20.0
 
@@ -57,6 +61,7 @@ class Case:
         self.mlflow_database: Path | None = None
         self.outside: list[str] = []
         self.cleanup = ExitStack()
+        self._timeline: Sequence[float] = ()
         self._calls: list[Call] = []
         self._damaged: set[str] = set()
         self._kept: list[Finished] = []
@@ -74,6 +79,8 @@ class Case:
     def lay_out(self) -> None:
         """Makes the folder as it is before the fault."""
         self._reference.begin(self.start, self.folder)
+        # known before the first call, since it may take a run of the study to learn it
+        self._timeline = self._reference.timeline(HALF if self.start == HALF else FRESH)
         self.take_stock()
 
     def call(
@@ -104,7 +111,7 @@ class Case:
 
     def wait_for_a_moment(self, call: Call) -> None:
         """Waits for an instant in the run that is drawn."""
-        moment = drawn(self.random, self._reference.timeline(HALF if self.start == HALF else EMPTY))
+        moment = drawn(self.random, self._timeline)
         self.notes.append(str(moment))
         self.landed = moment.await_in(call) and self.landed
 
@@ -120,7 +127,7 @@ class Case:
     def one_of(self, *choices: Any) -> Any:
         """Draws one of these, and notes which."""
         chosen = self.random.choice(choices)
-        self.notes.append(str(chosen))
+        self.notes.append(chosen.name if isinstance(chosen, Enum) else str(chosen))
         return chosen
 
     def between(self, low: float, high: float, unit: str) -> float:
@@ -229,8 +236,14 @@ def inject(kind: Kind, seed: int, reference: Reference, scratch: Path) -> Outcom
         landed=case.landed,
         codes=codes,
         seconds=round(time.monotonic() - began, 1),
-        violations=tuple(found),
+        violations=tuple(_shortened(found)),
     )
+
+
+def _shortened(found: Sequence[str]) -> Sequence[str]:
+    """The first few: one cause has many effects."""
+    left = len(found) - MOST_VIOLATIONS
+    return found if left <= 0 else [*found[:MOST_VIOLATIONS], f"and {left} more"]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ EARLIEST_SECONDS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """So many seconds after so many lines of output."""
+    """So many seconds after so many lines of output, or at the next line if that comes sooner."""
 
     lines: int
     seconds: float
@@ -27,7 +27,8 @@ class Moment:
     def await_in(self, call: Call) -> bool:
         """Waits for it in a running call; returns whether the call still runs then."""
         waited(lambda: call.lines() >= self.lines, LIMIT_SECONDS, call.is_over)
-        waited(call.is_over, self.seconds)
+        # a run that is faster than the one that the seconds were drawn for must not get away
+        waited(lambda: call.lines() > self.lines, self.seconds, call.is_over)
         return not call.is_over()
 
 
@@ -53,7 +54,7 @@ def timeline_of(call: Call) -> list[float]:
         return over
 
     waited(ended, LIMIT_SECONDS)
-    output = call.end().output.splitlines()
+    output = [line for line in call.end().output.splitlines() if not line.startswith(" ")]
     # the table that follows the first empty line comes all at once
     progress = output.index("") if "" in output else len(output)
     return [*stamps[: progress + 1], time.monotonic() - began]
