@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.faults.case import Case
 from benchmarks.faults.kind import ANY, FRESH, HALF, WHOLE, kind
-from benchmarks.faults.state import files_of_finished
+from benchmarks.faults.state import files_of_finished, identity_of
 
 _LATER = (HALF, WHOLE)
 _ADAPTER = "adapter_model.safetensors"
@@ -52,7 +52,7 @@ def damaged(file: str, way: str) -> Callable[[Case], None]:
         found = [path for path in files_of_finished(case.root, file) if path.stat().st_size]
         chosen = case.random.choice(found)
         case.damage(chosen)
-        case.notes.append(chosen.parent.name[:10])
+        case.notes.append(identity_of(chosen)[:10])
         damage(chosen, case)
         _forget(case)
         case.call()

@@ -17,7 +17,6 @@ SAMPLE = (
     "kill-sweep",
     "kill-all",
     "sigterm",
-    "ctrl-c-twice",
     "suspend",
     "second-sweep",
     "result-missing",
@@ -26,6 +25,7 @@ SAMPLE = (
     "no-home",
     "bad-word",
     "bad-data",
+    "no-data",
 )
 """Kinds that take little time."""
 
