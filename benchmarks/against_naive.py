@@ -123,7 +123,8 @@ def run_ours(words: Sequence[str], layout: Layout, folder: Path, environment: Ma
     """
     folder.mkdir(parents=True)
     ran = timed(["-m", "sweep", *words, *layout.words()], folder, environment)
-    record = studies_of(existing_storage(None, Paths.here(folder / "mlruns")), STUDY)[0]
+    with existing_storage(None, Paths.here(folder / "mlruns")) as storage:
+        record = studies_of(storage, STUDY)[0]
     if len(record.complete()) != record.planned:
         raise SystemExit(f"{len(record.complete())} of {record.planned} trials are complete:\n{ran.output[-3000:]}")
     return Timed(layout, ran, record)

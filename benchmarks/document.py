@@ -1,4 +1,4 @@
-"""Writes the figures of benchmarks/results/*.json into README.md and docs/engine.md, between the marks that stand there.
+"""Writes the figures of benchmarks/results/*.json into README.md and docs/, between the marks that stand there.
 
     python -m benchmarks.document
 
@@ -15,10 +15,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.faults.table import campaign_table
 from benchmarks.verdict_calibration.tables import table
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = tuple(Path(__file__).parents[1] / name for name in ("README.md", "docs/engine.md"))
+PAGES = tuple(Path(__file__).parents[1] / name for name in ("README.md", "docs/engine.md", "docs/reliability.md"))
 
 _SHOWN_SECONDS = 0.05
 """What takes less everywhere is no row of its own."""
@@ -45,6 +46,8 @@ def blocks(results: Results) -> dict[str, str]:
     orchestrated = [found for found in results if found["kind"] == "orchestration"]
     if orchestrated:
         texts["orchestration"] = _orchestration(orchestrated)
+    for campaign in (found for found in results if found["kind"] == "faults"):
+        texts["faults"] = campaign_table(campaign)
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts

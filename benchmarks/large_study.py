@@ -40,10 +40,10 @@ from sweep.records import (
     loss_of,
     to_json,
 )
+from sweep.store.trials import TrialStore
 from sweep.study.explorer import Explorer
 from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
 from sweep.study.storage import open_storage
-from sweep.trials import TrialStore
 
 EXAMPLES = 150
 AS_IN_A_SWEEP = 40

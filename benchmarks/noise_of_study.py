@@ -78,9 +78,9 @@ def main() -> None:
     table = Table("study", "ranks", "seeds", "examples", "loss", "base", "margin", "seed sd")
     for name in ("correlation", "example sd", "margin / seed sd"):
         table.add_column(name)
-    storage = existing_storage(None, Paths.here())
-    for name in arguments.names:
-        table.add_row(*row(studies_of(storage, name)[0]))
+    with existing_storage(None, Paths.here()) as storage:
+        for name in arguments.names:
+            table.add_row(*row(studies_of(storage, name)[0]))
     Console(width=130).print(table)
 
 

@@ -30,13 +30,13 @@ from benchmarks.spent import Spent, methods_of
 from sweep.config.app import composed_plan
 from sweep.paths import Paths
 from sweep.records import Stage, StudyPlan, TrialResult, TrialSpec
+from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
 from sweep.study.explorer import Explorer
 from sweep.study.run import run_study
 from sweep.study.samplers import SharedSpaceTPE
 from sweep.study.stopping import StopRequest
 from sweep.tracking.recorder import NAME, Recorder
-from sweep.trials import TrialStore
 from sweep.workers import child
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -102,7 +102,7 @@ def plan_of(trials: int, overrides: Sequence[str] = ()) -> StudyPlan:
 def measure(trials: int, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Runs a study of so many trials in an empty folder; milliseconds a trial."""
     plan = plan_of(trials, overrides)
-    splits = Splits((), (), (), (), (), "d" * 64)
+    splits = Splits((), (), (), (), (), "d" * 64, "d" * 64)
     spent = Spent()
     watch = Watch(spent)
     sampler = SharedSpaceTPE if plan.search.sampler == "tpe" else optuna.samplers.RandomSampler

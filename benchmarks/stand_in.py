@@ -23,11 +23,13 @@ from sweep.records import (
     Report,
     Status,
     StepLoss,
+    TrainedAdapter,
     TrialResult,
     TrialSpec,
     to_json,
 )
-from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
+from sweep.store.adapters import ADAPTER, AdapterStore
+from sweep.store.trials import CONFIG, SCORES, TrialStore
 from sweep.workers.messages import Decision, Ended, Progress, Ready, Reported, Run
 
 EXAMPLES = 32
@@ -38,7 +40,13 @@ _MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 
 def main(
-    connection: Connection, foundation: Foundation, root: str, log: str, parent: int, packing: Packing | None = None
+    connection: Connection,
+    foundation: Foundation,
+    root: str,
+    log: str,
+    parent: int,
+    packing: Packing | None = None,
+    *expected: object,
 ) -> None:
     """Serves trials until the parent hangs up, one at a time; called as `sweep.workers.child.main` is."""
     store = TrialStore(Paths(Path(root)))
@@ -102,6 +110,8 @@ def _answer(connection: Connection, store: TrialStore, foundation: Foundation, s
         seconds=1.0,
         provenance=Provenance(_VERSIONS, "none", "made", "b" * 64, "d" * 64, foundation.threads),
     )
+    if spec.arm is not None and spec.adapter_of is None:
+        _leave_adapter(store.adapters, spec, result)
     with store.writing(spec.identity) as scratch:
         rows = (
             {"key": f"k{number}", "kind": None, "prompt": f"prompt {number}", "expected": "yes", "answer": "no"}
@@ -110,12 +120,34 @@ def _answer(connection: Connection, store: TrialStore, foundation: Foundation, s
         )
         (scratch / SCORES).write_text("".join(json.dumps(row) + "\n" for row in rows))
         (scratch / CONFIG).write_text(json.dumps({"trial": to_json(spec), "foundation": to_json(foundation)}))
-        if spec.arm is not None and spec.adapter_of is None:
-            (scratch / ADAPTER).mkdir()
-            (scratch / ADAPTER / "adapter_config.json").write_text(json.dumps(to_json(spec.arm)))
-            (scratch / ADAPTER / "adapter_model.safetensors").write_bytes(bytes(_ADAPTER_BYTES))
-        store.commit(result)
+        store.commit(scratch, result)
     return result
+
+
+def _leave_adapter(store: AdapterStore, spec: TrialSpec, result: TrialResult) -> None:
+    assert spec.arm is not None
+    assert result.provenance is not None
+    trained = TrainedAdapter(
+        identity=spec.adapter_id,
+        arm=spec.arm,
+        training=spec.training,
+        seed=spec.seed,
+        peak_bytes=3 * BASE_BYTES,
+        peak_of="training",
+        parameters=spec.rank * 1_000,
+        bytes=_ADAPTER_BYTES,
+        tokens=100,
+        started=result.started,
+        seconds=result.seconds,
+        provenance=result.provenance,
+        history=result.history,
+        reports=result.reports,
+    )
+    with store.writing(spec.adapter_id) as scratch:
+        (scratch / ADAPTER).mkdir()
+        (scratch / ADAPTER / "adapter_config.json").write_text(json.dumps(to_json(spec.arm)))
+        (scratch / ADAPTER / "adapter_model.safetensors").write_bytes(bytes(_ADAPTER_BYTES))
+        store.commit(scratch, trained)
 
 
 def _measures(foundation: Foundation, spec: TrialSpec, loss: float) -> Measures:

@@ -91,7 +91,8 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     folder.mkdir()
     ours = timed(["-m", "sweep", *words], folder, outside)
     paths = Paths.here(folder / "mlruns")
-    record = studies_of(existing_storage(None, paths), STUDY)[0]
+    with existing_storage(None, paths) as storage:
+        record = studies_of(storage, STUDY)[0]
     if record.certification is None or not record.certification.trials:
         raise SystemExit(f"the study has no verdict to time:\n{ours.output[-3000:]}")
     verdict = json.loads(paths.verdict(STUDY).read_text())

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sweep.command import run
-from sweep.config.app import run_app
-from sweep.data import problems_of
-from sweep.records import StudyPlan, StudyRecord
+from sweep.signals import end_at_once
+
+if TYPE_CHECKING:
+    from sweep.records import StudyPlan, StudyRecord
 
 
 def study(plan: StudyPlan) -> float | None:
@@ -46,5 +47,17 @@ def study(plan: StudyPlan) -> float | None:
     return best.result.measures.loss if best and best.result.measures else None
 
 
+def main() -> int:
+    """The command; returns its exit code."""
+    # before what takes a while to import: a signal in the first moments is one like any other
+    end_at_once()
+    from sweep.command import run
+    from sweep.config.app import run_app
+    from sweep.data import problems_of
+    from sweep.study.options import option_problems
+
+    return run(lambda: run_app(study, problems_of, option_problems))
+
+
 if __name__ == "__main__":
-    sys.exit(run(lambda: run_app(study, problems_of)))
+    sys.exit(main())

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.config.secrets import mask
-from sweep.errors import GoldilocksError, Problems
+from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
+from sweep.masking import mask, mask_output
+from sweep.output import lost_output, make_lasting
+from sweep.system_errors import explained
 
 
 def run(command: Callable[[], int | None]) -> int:
-    """Runs a command; its errors are explained in words, and become exit codes; None is 0."""
+    """Runs a command; its errors are explained in words, and become exit codes; None is 0.
+
+    It goes on if nobody reads what it prints any more (`| head`); an output that cannot be written, as on a full disk, is an
+    error at the end. Nothing that is printed from here on holds a password.
+    """
+    make_lasting()
+    mask_output()
+    code = _outcome(command)
+    lost = lost_output()
+    if lost is not None and code == 0:
+        explain(EnvironmentLacks(f"standard output cannot be written: {lost}; all else is done"))
+        return EnvironmentLacks.exit_code
+    return code
+
+
+def _outcome(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except GoldilocksError as error:
@@ -21,11 +37,17 @@ def run(command: Callable[[], int | None]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # the reader went away (`| head`); what was asked for is done or was interrupted in order
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return Interrupted.exit_code
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        return end.code or 0
+    except OSError as error:
+        lack = explained(error)
+        if lack is None:
+            raise
+        explain(lack)
+        return lack.exit_code
 
 
 def command_line() -> str:

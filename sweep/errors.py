@@ -6,11 +6,16 @@ GoldilocksError
 |-- EnvironmentLacks     3    this machine lacks something: the text says how to get it
 |-- StudyBusy            2    another sweep of the same study is running
 |-- NoTrialSucceeded     4    every trial failed, or too many failed in a row
-|-- Interrupted        130    Ctrl-C or SIGTERM: state is kept, the same command resumes
+|-- NoProgress           4    a stage stands still: the text says what it waits for
+|-- Interrupted        130    Ctrl-C, SIGTERM or SIGHUP: state is kept, the same command resumes
 `-- TrialEnded                how one trial can end early (never leaves the worker)
     |-- TrialFailed           it broke: the reason is kept, the sweep goes on
+    |   `-- TrialDiverged     its loss is not finite, which is a result: nothing is wrong with the worker
     |-- TrialInfeasible       it does not fit this machine's memory
     `-- TrialPruned           the study saw that it will not win against its own rank
+
+A reader that goes away (`| head -1`) is no error: the command does what it was asked to, and ends as it would have. Output that
+cannot be written for another reason, such as a full disk, is EnvironmentLacks once all else is done.
 """
 
 from __future__ import annotations
@@ -71,6 +76,12 @@ class NoTrialSucceeded(GoldilocksError):
     exit_code = 4
 
 
+class NoProgress(GoldilocksError):
+    """A stage asked for something that left no trace in the study, and would ask for it for ever."""
+
+    exit_code = 4
+
+
 class Interrupted(GoldilocksError):
     """A person or the system asked the sweep to stop; nothing that was finished is lost."""
 
@@ -82,7 +93,11 @@ class TrialEnded(GoldilocksError):
 
 
 class TrialFailed(TrialEnded):
-    """The trial broke, for example because its loss diverged."""
+    """The trial broke, for example because no gradient reached its adapter."""
+
+
+class TrialDiverged(TrialFailed):
+    """The trial's loss is not finite. The base model and the process are as they were."""
 
 
 class TrialInfeasible(TrialEnded):

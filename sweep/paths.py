@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sweep.errors import ConfigurationError
 
+ORIGIN = "goldilocks.json"
+"""Beside an adapter: which base it is for, and where that was when it was trained."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -35,6 +38,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def journals(self) -> Path:
+        """What was told and MLflow's store has not got yet."""
+        return self.root / "tracking"
+
+    @property
     def optuna_database(self) -> Path:
         return self.root / "optuna.db"
 
@@ -47,8 +55,16 @@ class Paths:
         return self.root / "locks" / f"{checked_name(study)}.lock"
 
     def trial(self, identity: str) -> Path:
-        """What one finished trial left: result.json, scores.jsonl and adapter/."""
+        """What one finished trial left: result.json, scores.jsonl and config.yaml."""
         return self.root / "trials" / identity[:2] / checked_name(identity)
+
+    def trained_adapter(self, identity: str) -> Path:
+        """A trained adapter and the record of its training."""
+        return self.root / "adapters" / identity[:2] / checked_name(identity)
+
+    def scores(self, adapter: str) -> Path:
+        """The scored examples of an adapter, or of the unadapted base."""
+        return self.root / "scores" / adapter[:2] / checked_name(adapter)
 
     def log(self, study: str) -> Path:
         """What the workers printed, tracebacks included."""

@@ -6,11 +6,12 @@ A Hydra application that returns its objective (the loss on tune), so `-m lora.r
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from sweep.command import run
-from sweep.config.app import run_app
-from sweep.data import problems_of
-from sweep.records import StudyPlan
+from sweep.signals import end_at_once
+
+if TYPE_CHECKING:
+    from sweep.records import StudyPlan
 
 
 def trial(plan: StudyPlan) -> float:
@@ -24,9 +25,9 @@ def trial(plan: StudyPlan) -> float:
     from sweep.config.units import show_bytes
     from sweep.report.closing import console, shown
     from sweep.report.progress import LiveDisplay
+    from sweep.store.trials import TrialStore
     from sweep.study.single import train_single
     from sweep.study.stopping import StopRequest
-    from sweep.trials import ADAPTER, TrialStore
 
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
@@ -36,11 +37,23 @@ def trial(plan: StudyPlan) -> float:
         record = train_single(plan, paths, display, stop)
     measures = record.result.measures
     assert measures is not None
-    adapter = TrialStore(paths).folder(record.result.spec.identity) / ADAPTER
+    adapter = TrialStore(paths).adapter_folder(record.result.spec)
     out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
     stop.check()  # asked in the last moment: a multirun must not go on with the next job
     return measures.loss
 
 
+def main() -> int:
+    """The command; returns its exit code."""
+    # before what takes a while to import: a signal in the first moments is one like any other
+    end_at_once()
+    from sweep.command import run
+    from sweep.config.app import run_app
+    from sweep.data import problems_of
+    from sweep.study.options import option_problems
+
+    return run(lambda: run_app(trial, problems_of, option_problems))
+
+
 if __name__ == "__main__":
-    sys.exit(run(lambda: run_app(trial, problems_of)))
+    sys.exit(main())

@@ -41,7 +41,8 @@ class RawSplits:
 class Splits:
     """The splits a study uses: it searches on `tune`, judges on `certify` and touches `test` once, at the end.
 
-    `data_hash` is a SHA-256 in hex over every split's rows in order; it changes whenever a result could.
+    `data_hash` is a SHA-256 in hex over every split's rows in order; it changes whenever a result could. `train_hash` is the same over
+    the training split alone; it changes whenever a trained adapter could.
     """
 
     train: tuple[Example, ...]
@@ -50,6 +51,7 @@ class Splits:
     test: tuple[Example, ...]
     warnings: tuple[str, ...]
     data_hash: str
+    train_hash: str
 
 
 class DataProblems(Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,8 +130,8 @@ def _wrong_form(data: bytes) -> str | None:
 
 
 def _no_folder(folder: Path) -> str:
-    if folder.is_file():
-        return f"{folder}: is a file; give the folder with train.jsonl, validation.jsonl and test.jsonl"
+    if kind := _other_kind(folder):
+        return f"{folder}: is {kind}; give the folder with train.jsonl, validation.jsonl and test.jsonl"
     parent = next(parent for parent in folder.absolute().parents if parent.is_dir())
     missing = folder.absolute().relative_to(parent).parts[0]
     siblings = sorted(entry.name for entry in parent.iterdir() if entry.is_dir())
@@ -140,7 +141,24 @@ def _no_folder(folder: Path) -> str:
     )
 
 
+def _other_kind(path: Path) -> str | None:
+    """What stands at `path` in words, None if nothing does; nothing is opened, which could block."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return f"a link to {path.readlink()}, which is not there" if path.is_symlink() else None
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
 def _no_file(folder: Path, name: str) -> str:
+    if kind := _other_kind(folder / f"{name}.jsonl"):
+        return f"{folder / name}.jsonl: is {kind}; put a file with one JSON object on each line there"
     found = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
     text = f"{folder / name}.jsonl: is missing; the folder has {_listed(found, 'no files')}"
     expected = [f"{split}.jsonl" for split in _SPLITS]

@@ -37,7 +37,12 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
     if not tune or not certify:
         raise DataProblems([_one_sided(raw.validation, "certify" if tune else "tune", tune_fraction)])
     parts = {"train": raw.train, "tune": tuple(tune), "certify": tuple(certify), "test": raw.test}
-    return Splits(**parts, warnings=raw.warnings + _near_duplicate_warnings(parts), data_hash=_content_hash(parts))
+    return Splits(
+        **parts,
+        warnings=raw.warnings + _near_duplicate_warnings(parts),
+        data_hash=_content_hash(parts),
+        train_hash=_content_hash({"train": raw.train}),
+    )
 
 
 def place(text: str, *, salt: str) -> float:

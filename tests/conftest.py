@@ -158,7 +158,6 @@ def certified_record(
     at_edge: Sequence[int] = (),
     tried: Mapping[int, Sequence[tuple[float, float]]] | None = None,
     failures: Mapping[int, tuple[Status, str]] | None = None,
-    full_loss: float | None = None,
     stopped: str | None = None,
     final: Sequence[int] = (),
 ) -> StudyRecord:
@@ -176,7 +175,6 @@ def certified_record(
         at_edge: ranks whose best rate lies at the highest that may be tried.
         tried: the rates tried on tune and their losses; by default three, the middle one best by 0.1.
         failures: ranks all of whose certify trials ended so, with the reason.
-        full_loss: the tune loss of a full fine-tuning trial in `explore`; None for no such trial.
         final: the ranks scored on test, beside the base; none: the final stage has not been.
     """
     ladder = tuple(sorted(set(losses) | set(failures or {})))
@@ -210,8 +208,6 @@ def certified_record(
         answered = np.full(examples, mean_scores[0])
         base = _scored(-1, spec, (base_loss + hardness) * tokens, tokens, answered if answers else None, metric)
     explored = [result(arm(rank), loss) for rank, loss in losses.items()]
-    if full_loss is not None:
-        explored.append(result(replace(arm(max(ladder)), method="full"), full_loss))
     declaration = Declaration(ladder, seeds, margin, margin_of, alpha)
     tested = [(0, base_loss)] * (base_loss is not None) + [(rank, losses[rank]) for rank in final]
     record = study_record([_named_metric(trial, metric) for trial in explored], base_loss)

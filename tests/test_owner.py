@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from sweep.owner import is_gone, is_here, this_process
+from sweep.owner import is_gone, is_here, is_left, this_process
 
 
 def ended_process() -> int:
@@ -26,6 +26,13 @@ def test_this_process_is_here_and_alive() -> None:
 
 def test_an_ended_process_is_gone() -> None:
     assert is_gone(f"{socket.gethostname()}:{ended_process()}")
+
+
+def test_what_an_ended_process_or_an_earlier_one_of_this_number_did_is_left() -> None:
+    assert is_left(f"{socket.gethostname()}:{ended_process()}", by=this_process())
+    assert is_left(this_process(), by=this_process())
+    assert not is_left(f"{socket.gethostname()}:{os.getppid()}", by=this_process())
+    assert not is_left("elsewhere:1", by=this_process())
 
 
 @pytest.mark.parametrize("owner", ["", ":", "elsewhere:1", "nonsense", f"{socket.gethostname()}:x"])

@@ -15,7 +15,7 @@ from sweep import sqlite_files
 from sweep.paths import Paths
 from sweep.study.storage import existing_storage, open_storage
 from sweep.tracking import open_tracker
-from sweep.tracking.recorder import opened
+from sweep.tracking.recording_process import Start, opened
 
 FULL, NORMAL = 2, 1
 
@@ -98,10 +98,8 @@ def test_optunas_file_under_mlruns_has_a_log_and_a_file_of_ones_own_has_none(tmp
     storage.remove_session()
     storage.engine.dispose()
     assert journal_of(paths.optuna_database) == "wal"
-    again = existing_storage(None, paths)
-    assert again.get_all_studies() == []
-    again.remove_session()
-    again.engine.dispose()
+    with existing_storage(None, paths) as again:
+        assert again.get_all_studies() == []
     own = tmp_path / "own.db"
     storage = open_storage(f"sqlite:///{own}", paths)
     assert synchronous_of(storage.engine) == FULL
@@ -112,11 +110,11 @@ def test_optunas_file_under_mlruns_has_a_log_and_a_file_of_ones_own_has_none(tmp
 
 def test_mlflows_file_under_mlruns_has_a_log_and_its_recorder_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "mlruns")
-    open_tracker(None, paths)
+    open_tracker(None, paths, "made")
     assert journal_of(paths.mlflow_database) == "wal"
-    tracker = opened(f"sqlite:///{paths.mlflow_database}", paths.artifacts, "here:1", paths.mlflow_database)
+    tracker = opened(Start(f"sqlite:///{paths.mlflow_database}", paths.artifacts, "here:1", paths.mlflow_database))
     assert synchronous_of(tracker._client._tracking_client.store.engine) == NORMAL
     theirs = tmp_path / "theirs.db"
-    tracker = opened(f"sqlite:///{theirs}", paths.artifacts, "here:1", None)
+    tracker = opened(Start(f"sqlite:///{theirs}", paths.artifacts, "here:1"))
     assert synchronous_of(tracker._client._tracking_client.store.engine) == FULL
     assert journal_of(theirs) == "delete"

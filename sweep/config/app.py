@@ -10,27 +10,26 @@ from pathlib import Path
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from sweep.command import explain
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
-from sweep.config.load import DataCheck, plan_from
+from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
 from sweep.config.resolvers import register_resolvers
-from sweep.config.secrets import mask_file
-from sweep.errors import ConfigurationError, GoldilocksError
+from sweep.config.secrets import masked_files
+from sweep.errors import ConfigurationError
+from sweep.masking import hide
 from sweep.records import StudyPlan
 
 _FLAGS = ("-m", "--multirun")
 """Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
 
 
-def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) -> None:
+def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, option_check: OptionCheck) -> None:
     """Composes the configuration from the command line and calls `task` with the study it describes.
 
     What is wrong with the command line, with the configuration that it makes and with the data is reported together,
@@ -45,7 +44,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
         for words_of_a_job in _jobs(overrides) if flags else [overrides]:
-            _check(words_of_a_job, data_check)
+            _check(words_of_a_job, data_check, option_check)
     # argparse refuses words on both sides of a flag
     for flag in _FLAGS:
         if flag in words:
@@ -55,32 +54,35 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck) ->
     if own is not None and "--config-dir" not in words and "-cd" not in words:
         sys.argv[1:1] = ["--config-dir", str(own)]
 
-    mistakes: list[GoldilocksError] = []
-
     def composed(config: DictConfig) -> float | None:
         try:
-            return task(plan_from(config))
-        except GoldilocksError as error:
-            # raised, Hydra would print the overrides first, passwords included, and go on with the next job
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
-                explain(error)
-                raise SystemExit(error.exit_code) from error
-            mistakes.append(error)
-            return None
+            plan = plan_from(config)
+            hide(plan.tracking_uri, plan.storage_url)
+            return task(plan)
+        except Exception as error:
+            raise _Ended(error) from error
 
     # Hydra would print a person's mistake with its own words and exit code; raised, it is explained like any other
     os.environ["HYDRA_FULL_ERROR"] = "1"
     application = hydra.main(version_base="1.3", config_path=str(package_folder()), config_name=ROOT_CONFIG)(composed)
+    failed: Exception | None = None
     try:
-        application()
+        with masked_files():
+            application()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_first_lines(error)) from error
-    finally:
-        # Hydra's sweeper keeps the configuration as it was given
-        for file in Path("mlruns/hydra/multirun").glob("*/*/multirun.yaml"):
-            mask_file(file)
-    if mistakes:
-        raise mistakes[0]
+    except _Ended as ended:
+        failed = ended.error
+    if failed is not None:  # out here: its own cause is the only one
+        raise failed
+
+
+class _Ended(BaseException):
+    """Carries an error past Hydra, which would print the overrides first and go on with a multirun's next job."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def composed_plan(overrides: Sequence[str]) -> StudyPlan:
@@ -94,18 +96,26 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
     return _planned(usable, problems)
 
 
-def _check(overrides: Sequence[str], data_check: DataCheck) -> None:
+def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
     """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
-    _planned(usable, problems, data_check)
+    _planned(usable, problems, data_check, option_check)
 
 
-def _planned(usable: Sequence[str], problems: Sequence[str], data_check: DataCheck | None = None) -> StudyPlan:
+def _planned(
+    usable: Sequence[str],
+    problems: Sequence[str],
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
+) -> StudyPlan:
     try:
         composed = _compose(usable)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError([*problems, _first_lines(error)]) from error
-    return plan_from(composed, problems, data_check)
+    # whatever YAML and Hydra stumble over in a person's own files
+    except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise ConfigurationError([*problems, _composing_problem(error)]) from error
+    plan = plan_from(composed, problems, data_check, option_check)
+    hide(plan.tracking_uri, plan.storage_url)
+    return plan
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -121,7 +131,7 @@ def _values_of_sweep(word: str) -> list[str]:
         if not override.is_sweep_override():
             return [word]
         return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-    except HydraException:
+    except (HydraException, ValueError):
         return [word]
 
 
@@ -131,6 +141,28 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     search_path = [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"] if own else []
     with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
         return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides])
+
+
+def _composing_problem(error: Exception) -> str:
+    if isinstance(error, YAMLError):
+        return f"a configuration file is no YAML: {' '.join(str(error).split())}"
+    if isinstance(error, RecursionError):
+        return "a configuration file under ./conf contains itself: by its defaults list, or by an anchor"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{_not_utf8() or 'a configuration file under ./conf'}: is not UTF-8 ({error}); save it as UTF-8"
+    return _first_lines(error)
+
+
+def _not_utf8() -> Path | None:
+    """The first of a person's own files that Hydra cannot read."""
+    for file in sorted((own_folder() or Path("conf")).rglob("*.yaml")):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+        except OSError:
+            continue
+    return None
 
 
 def _quoted(text: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sweep.config.arms import arm_problems
 from sweep.config.cores import AUTO, available_cores, chosen_workers
+from sweep.config.limits import LIMITS, limit_problems, within_limits
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
+from sweep.database_drivers import url_problem
 from sweep.errors import ConfigurationError
 from sweep.paths import checked_name
 from sweep.records import METHODS, TWO_RATES
@@ -30,7 +31,8 @@ def problems_in(keys: SweepKeys) -> list[str]:
     return [
         *_choices(keys),
         *_method(keys),
-        *_numbers(keys),
+        *limit_problems(keys),
+        *_budgets(keys),
         *_executor(keys),
         *_engine(keys),
         *_spaces(keys),
@@ -67,60 +69,15 @@ def _method(keys: SweepKeys) -> Iterator[str]:
     if name in TWO_RATES:
         if ratio is None:
             yield f"method.loraplus_lr_ratio: a value is needed with method={name}; write method.loraplus_lr_ratio=16"
-        elif not (math.isfinite(ratio) and ratio > 1):
-            yield f"method.loraplus_lr_ratio={ratio}: must be above one: B learns so many times as fast as A"
+        elif not LIMITS["method.loraplus_lr_ratio"].allows(ratio):
+            limit = LIMITS["method.loraplus_lr_ratio"]
+            yield f"method.loraplus_lr_ratio={ratio}: must be {limit}: B learns so many times as fast as A"
     elif name in METHODS and ratio is not None:
         other = "rslora_plus" if name == "rslora" else "lora_plus"
         yield f"method.loraplus_lr_ratio={ratio}: method={name} has one learning rate; write method={other}, or leave it out"
 
 
-def _numbers(keys: SweepKeys) -> Iterator[str]:
-    for key, value in (
-        ("lora.r", keys.lora.r),
-        ("lora.alpha_ratio", keys.lora.alpha_ratio),
-        ("train.learning_rate", keys.train.learning_rate),
-        ("train.steps", keys.train.steps),
-        ("train.batch_size", keys.train.batch_size),
-        ("train.gradient_accumulation", keys.train.gradient_accumulation),
-        ("train.max_grad_norm", keys.train.max_grad_norm),
-        ("evaluate.examples", keys.evaluate.examples),
-        ("evaluate.certify_examples", keys.evaluate.certify_examples),
-        ("evaluate.test_examples", keys.evaluate.test_examples),
-        ("search.trials", keys.search.trials),
-        ("search.reports", keys.search.reports),
-        ("search.report_examples", keys.search.report_examples),
-        ("search.max_failures", keys.search.max_failures),
-        ("search.grid_learning_rates", keys.search.grid_learning_rates),
-        ("certify.seeds", keys.certify.seeds),
-        ("certify.first_look", keys.certify.first_look),
-        ("certify.margin", keys.certify.margin),
-        ("certify.rate_trials", keys.certify.rate_trials),
-        ("task.max_length", keys.task.max_length),
-    ):
-        if not (math.isfinite(value) and value > 0):
-            yield f"{key}={value}: must be above zero"
-    for key, optional in (
-        ("executor.threads", keys.executor.threads),
-        ("evaluate.max_new_tokens", keys.evaluate.max_new_tokens),
-    ):
-        if optional is not None and optional < 1:
-            yield f"{key}={optional}: must be above zero, or null"
-    for key, value, low, high in (
-        ("lora.dropout", keys.lora.dropout, 0.0, 0.999),
-        ("train.warmup_fraction", keys.train.warmup_fraction, 0.0, 1.0),
-        ("task.tune_fraction", keys.task.tune_fraction, 0.05, 0.95),
-        ("certify.alpha", keys.certify.alpha, 1e-6, 0.5),
-    ):
-        if not low <= value <= high:
-            yield f"{key}={value}: must be from {low:g} to {high:g}"
-    for key, value in (
-        ("train.weight_decay", keys.train.weight_decay),
-        ("evaluate.general_paragraphs", keys.evaluate.general_paragraphs),
-    ):
-        if value < 0:
-            yield f"{key}={value}: must not be below zero"
-    if not 0 <= keys.seed < 2**32:
-        yield f"seed={keys.seed}: must be from 0 to {2**32 - 1}"
+def _budgets(keys: SweepKeys) -> Iterator[str]:
     for key, text, read in (
         ("budget.wall_clock", keys.budget.wall_clock, seconds),
         ("budget.memory", keys.budget.memory, byte_count),
@@ -151,7 +108,9 @@ def _executor(keys: SweepKeys) -> Iterator[str]:
 def _engine(keys: SweepKeys) -> Iterator[str]:
     slots = keys.engine.slots
     if not _auto_or_count(slots):
-        yield f"engine.slots={slots}: write a number above zero, or auto: as many as are fastest and fit into memory"
+        yield f"engine.slots={slots}: must be a whole number above zero, or auto: as many as are fastest and fit into memory"
+    elif slots != AUTO and not LIMITS["engine.slots"].allows(slots):
+        yield f"engine.slots={slots}: must be {LIMITS['engine.slots']}, or auto"
     elif keys.engine.name == "trainer" and slots != 1:
         yield f"engine.slots={slots}: engine=trainer trains one trial at a time; leave engine.slots out, or write engine=packed"
 
@@ -173,24 +132,39 @@ def _spaces(keys: SweepKeys) -> Iterator[str]:
             yield f"{key}: at least one value is needed"
         elif len(set(values)) != len(values):
             yield f"{key}={list(values)}: a value stands there twice"
-    yield from _ladder("search.space.rank", space.rank, even=True)
-    yield from _ladder("certify.ladder", keys.certify.ladder, even=False)
-    if any(not (math.isfinite(value) and value > 0) for value in space.alpha_ratio):
-        yield f"search.space.alpha_ratio={list(space.alpha_ratio)}: every value must be above zero"
-    if any(not 0 <= value < 1 for value in space.dropout):
-        yield f"search.space.dropout={list(space.dropout)}: every value must be from 0 to below 1"
+    if within_limits("search.space.rank", space.rank):
+        yield from _searched_ranks("search.space.rank", space.rank)
+    if within_limits("certify.ladder", keys.certify.ladder):
+        yield from _ladder(keys)
     low, high = space.learning_rate.low, space.learning_rate.high
-    if not (math.isfinite(high) and 0 < low <= high):
-        yield f"search.space.learning_rate: low={low:g} and high={high:g}: both must be above zero, low not above high"
+    if low > high:
+        yield f"search.space.learning_rate: low={low:g} and high={high:g}: low must not be above high"
 
 
-def _ladder(key: str, ranks: Sequence[int], *, even: bool) -> Iterator[str]:
-    if any(rank < 1 or rank & (rank - 1) for rank in ranks):
-        yield f"{key}={list(ranks)}: ranks are powers of two (1, 2, 4, 8, ...)"
-    elif any(later <= earlier for earlier, later in itertools.pairwise(ranks)):
+def _searched_ranks(key: str, ranks: Sequence[int]) -> Iterator[str]:
+    """They are searched by their logarithm, in even steps."""
+    if any(rank & (rank - 1) for rank in ranks):
+        yield f"{key}={list(ranks)}: searched ranks are powers of two (1, 2, 4, 8, ...)"
+    elif not _ascending(ranks):
         yield f"{key}={list(ranks)}: write the ranks in ascending order"
-    elif even and len({later // earlier for earlier, later in itertools.pairwise(ranks)}) > 1:
+    elif len({later // earlier for earlier, later in itertools.pairwise(ranks)}) > 1:
         yield f"{key}={list(ranks)}: each rank must be the same multiple of the one before, as in [2,4,8] or [4,16,64]"
+
+
+def _ladder(keys: SweepKeys) -> Iterator[str]:
+    key, ranks = "certify.ladder", keys.certify.ladder
+    if not _ascending(ranks):
+        yield f"{key}={list(ranks)}: write the ranks in ascending order"
+    elif len(ranks) == 1 and keys.certify.enabled:
+        smaller, larger = (ranks[0] // 2, ranks[0]) if ranks[0] > 1 else (1, 2)
+        yield (
+            f"{key}={list(ranks)}: one rank has no other to be compared with, so there would be no verdict; write at least "
+            f"two, as in {key}=[{smaller},{larger}], or certify=none to search without a verdict"
+        )
+
+
+def _ascending(ranks: Sequence[int]) -> bool:
+    return all(earlier < later for earlier, later in itertools.pairwise(ranks))
 
 
 def _targets(keys: SweepKeys) -> Iterator[str]:
@@ -226,6 +200,8 @@ def _data(keys: SweepKeys) -> Iterator[str]:
 
 
 def _texts(keys: SweepKeys) -> Iterator[str]:
+    if keys.storage.url is not None and (problem := url_problem("storage.url", keys.storage.url)):
+        yield problem
     try:
         checked_name(keys.study.name)
     except ConfigurationError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from sweep.config.arms import first_arms
 from sweep.config.checks import problems_in
 from sweep.config.cores import AUTO, available_cores, chosen_workers
-from sweep.config.overrides import OPEN_KEYS, known_keys
+from sweep.config.overrides import known_keys, wrong_form
 from sweep.config.schema import SweepKeys
-from sweep.config.secrets import without_secrets
+from sweep.config.secrets import recorded_yaml
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.errors import ConfigurationError, DataError
@@ -51,9 +52,15 @@ _HUB = (
 DataCheck = Callable[[TaskData], Sequence[str]]
 """Looks into a data set and says what is wrong with it."""
 
+OptionCheck = Callable[[Search, Training], Sequence[str]]
+"""Says what is wrong with the options of sampler and pruner."""
+
 
 def plan_from(
-    composed: DictConfig, earlier_problems: Sequence[str] = (), data_check: DataCheck | None = None
+    composed: DictConfig,
+    earlier_problems: Sequence[str] = (),
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
 ) -> StudyPlan:
     """The study that a composed configuration describes.
 
@@ -61,13 +68,19 @@ def plan_from(
         composed: what Hydra made of YAML files and overrides.
         earlier_problems: problems found before, to be reported together with those found here.
         data_check: looks into the data as well, so that a person hears of everything at once.
+        option_check: looks at the options of sampler and pruner as well; only called where there are any.
 
     Raises:
         ConfigurationError: with all problems that were found.
         DataError: the configuration is right, the data is not.
     """
     keys, wrong = typed(composed)
-    problems = [*filter(None, wrong.values()), *(text for text in problems_in(keys) if not _is_about(text, wrong))]
+    # without its sets, hardly any target of a model is known
+    unsaid = [*wrong, *(("lora.targets", "search.space.targets") if "model.target_sets" in wrong else ())]
+    problems = [*filter(None, wrong.values()), *(text for text in problems_in(keys) if not _is_about(text, unsaid))]
+    options = keys.search.sampler_options or keys.search.pruner_options
+    if option_check and options and not any(text.startswith("search.") for text in (*problems, *earlier_problems)):
+        problems += option_check(_search(keys), _training(keys))
     in_data: Sequence[str] = ()
     if data_check and not any(text.startswith("task.") for text in (*problems, *earlier_problems)):
         in_data = data_check(_task(keys))
@@ -75,20 +88,24 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    return _plan(keys, OmegaConf.to_yaml(without_secrets(composed), resolve=True))
+    return _plan(keys, recorded_yaml(composed))
 
 
 def plan_of_record(config: str) -> StudyPlan:
     """The study that a record was made with, out of its `StudyRecord.config`.
 
-    Secrets are masked there, so databases other than files cannot be opened with this plan.
+    Secrets are masked there, so databases other than files cannot be opened with this plan. Limits and the cores of this
+    machine do not matter any more: what was run, was possible.
 
     Raises:
         ConfigurationError: the record is of a version with other keys.
     """
     composed = OmegaConf.create(config)
     assert isinstance(composed, DictConfig)
-    return plan_from(composed)
+    keys, wrong = typed(composed)
+    if wrong:
+        raise ConfigurationError(filter(None, wrong.values()))
+    return _plan(keys, recorded_yaml(composed))
 
 
 def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
@@ -99,7 +116,7 @@ def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
         None if another key is the cause.
     """
     schema = OmegaConf.structured(SweepKeys)
-    known = set(known_keys())
+    known = known_keys()
     wrong: dict[str, str | None] = {}
     for key, node in _leaves(composed, known):
         if key not in known:
@@ -111,10 +128,13 @@ def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
                 value = (
                     OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else _value(composed, key)
                 )
+                if problem := wrong_form(key, value, known[key]):
+                    wrong[key] = f"{key}: {problem}"
+                    continue
                 OmegaConf.update(schema, key, value, merge=False)
             except InterpolationToMissingValueError:
                 wrong[key] = None
-            except (OmegaConfBaseException, ValueError) as error:
+            except (OmegaConfBaseException, ValueError, OverflowError) as error:
                 wrong[key] = f"{key}: {_first_line(error)}"
     for key in sorted(OmegaConf.missing_keys(schema)):
         wrong.setdefault(key, f"{key}: a value is needed; write {key}=...")
@@ -128,12 +148,12 @@ def _is_about(problem: str, keys: Iterable[str]) -> bool:
     return any(problem.startswith((f"{key}:", f"{key}=", f"{key}.")) for key in keys)
 
 
-def _leaves(composed: DictConfig, known: set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(composed: DictConfig, known: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in map(str, composed):
         key = f"{prefix}{name}"
         node = composed._get_node(name)
         plain = isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
-        section = plain and key not in OPEN_KEYS and key in known
+        section = plain and dataclasses.is_dataclass(known.get(key))
         if section and not OmegaConf.is_interpolation(composed, name):
             yield from _leaves(composed[name], known, f"{key}.")
         else:
@@ -169,7 +189,6 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
     )
     cores = available_cores()
     workers = chosen_workers(keys.executor.workers, keys.executor.threads, cores)
-    training = dict(_fields(keys.train, Training).items())
     return StudyPlan(
         name=keys.study.name,
         foundation=Foundation(
@@ -181,7 +200,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
             threads=keys.executor.threads or max(1, cores // workers),
             memory_budget=byte_count(keys.budget.memory) if keys.budget.memory is not None else None,
         ),
-        training=Training(**training),
+        training=_training(keys),
         arm=recipe,
         seed=keys.seed,
         space=SearchSpace(
@@ -195,7 +214,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
             ),
             learning_rate=(keys.search.space.learning_rate.low, keys.search.space.learning_rate.high),
         ),
-        search=Search(**{**_fields(keys.search, Search), "arms": first_arms(keys)}),
+        search=replace(_search(keys), arms=first_arms(keys)),
         declaration=Declaration(**{**_fields(keys.certify, Declaration), "ladder": tuple(keys.certify.ladder)}),
         tracking_uri=keys.tracking.uri,
         storage_url=keys.storage.url,
@@ -208,6 +227,15 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
         slots=None if keys.engine.slots == AUTO else keys.engine.slots,
         config=config,
     )
+
+
+def _training(keys: SweepKeys) -> Training:
+    return Training(**_fields(keys.train, Training))
+
+
+def _search(keys: SweepKeys) -> Search:
+    """Without its first arms."""
+    return Search(**{**_fields(keys.search, Search), "arms": ()})
 
 
 def _task(keys: SweepKeys) -> TaskData:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Sweep
@@ -20,18 +21,23 @@ from sweep.suggest import did_you_mean
 OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options")
 """Keys below which a person may write names of their own."""
 
+_SHOWN = 60
+"""So much of an override that cannot be read is repeated."""
+
 ADDED_GROUPS = ("study",)
 """Groups of which the defaults choose nothing, so that Hydra wants them with a plus."""
 
 
-def known_keys(schema: type = SweepKeys, prefix: str = "") -> Iterator[str]:
-    """Every key of the schema, sections included, as `search.space.rank`."""
+def known_keys(schema: type = SweepKeys, prefix: str = "") -> dict[str, Any]:
+    """Every key of the schema, sections included, as `search.space.rank`, and its type."""
     hints = typing.get_type_hints(schema)
+    found: dict[str, Any] = {}
     for entry in dataclasses.fields(schema):
         key = f"{prefix}{entry.name}"
-        yield key
+        found[key] = hints[entry.name]
         if dataclasses.is_dataclass(hints[entry.name]):
-            yield from known_keys(typing.cast(type, hints[entry.name]), f"{key}.")
+            found |= known_keys(typing.cast(type, hints[entry.name]), f"{key}.")
+    return found
 
 
 def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -41,16 +47,20 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         problems, each saying what to write instead; and the overrides without a problem.
     """
     choices = groups()
-    keys = list(known_keys())
+    keys = known_keys()
     problems: list[str] = []
     usable: list[str] = []
     parser = OverridesParser.create()
-    for text in overrides:
+    for word in overrides:
+        text = _as_written(word)
         try:
-            override = parser.parse_override(text)
+            override = parser.parse_override(word)
+        except ValueError:  # Python reads no whole number of thousands of digits
+            problems.append(f"{text[:_SHOWN]}...: cannot be read: the number has too many digits")
+            continue
         except HydraException:
             problems.append(
-                f"{text}: write KEY=VALUE; quote values that hold spaces, commas or brackets: 'KEY=\"a b\"'"
+                f"{text}: write KEY=VALUE; quote values that hold spaces, commas, brackets or letters beyond a to z: 'KEY=\"a b\"'"
             )
             continue
         name = override.key_or_group
@@ -59,9 +69,9 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         elif name in choices:
             found = _unknown_choices(name, override.value(), choices[name], text) or _sign(name, override.is_add())
         else:
-            found = _unknown_key(name, keys, list(choices), text)
+            found = _unknown_key(name, keys, list(choices), text) or _wrong_form(name, override.value(), keys, text)
         if found is None:
-            usable.append(text)
+            usable.append(word)
         else:
             problems.append(found)
     return problems, usable
@@ -69,8 +79,42 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def in_hydras_words(overrides: Sequence[str]) -> list[str]:
     """The overrides with `++` before keys of a person's own making, which Hydra would refuse to add without it."""
-    opened = tuple(f"{key}." for key in OPEN_KEYS)
+    opened = tuple(f"{key}{sign}" for key in OPEN_KEYS for sign in ".=")
     return [f"++{word}" if word.startswith(opened) else word for word in overrides]
+
+
+def _as_written(word: str) -> str:
+    """The override before `in_hydras_words`."""
+    opened = tuple(f"++{key}" for key in OPEN_KEYS)
+    return word.removeprefix("++") if word.startswith(opened) else word
+
+
+def wrong_form(key: str, value: object, kind: Any) -> str | None:
+    """What to write instead of a value that is a list, a mapping or neither where the key wants another of these.
+
+    Args:
+        kind: the key's type, see `known_keys`.
+    """
+    if kind is Any or (isinstance(value, str) and value.startswith("${")):
+        return None
+    if value is None:
+        return None if type(None) in typing.get_args(kind) else "cannot be null; leave it out for its default"
+    if dataclasses.is_dataclass(kind):
+        names = ", ".join(entry.name for entry in dataclasses.fields(kind))
+        return None if isinstance(value, dict) else f"is a group of keys; write {key}.NAME=VALUE (names: {names})"
+    origin = typing.get_origin(kind)
+    if origin is dict:
+        if not isinstance(value, dict):
+            return f"is a group of values by name; write {key}.NAME=VALUE"
+        lists = typing.get_origin(typing.get_args(kind)[1]) is list and not all(
+            isinstance(each, list) for each in value.values()
+        )
+        return f"write each value as a list in brackets, as in {key}.NAME=[A,B]" if lists else None
+    if origin is list:
+        return None if isinstance(value, list) else f"write a list in brackets, as in {key}=[A,B]"
+    if isinstance(value, list | dict):
+        return f"write one value, as in {key}=A"
+    return None
 
 
 def _unknown_choices(group: str, value: object, known: Sequence[str], text: str) -> str | None:
@@ -90,7 +134,20 @@ def _sign(group: str, plus: bool) -> str | None:
     return f"{group}: write +{group}=NAME, with a plus" if not plus else f"{group}: write {group}=NAME, without a plus"
 
 
-def _unknown_key(name: str, keys: Sequence[str], choices: Sequence[str], text: str) -> str | None:
+def _wrong_form(name: str, value: object, keys: Mapping[str, Any], text: str) -> str | None:
+    if isinstance(value, Sweep):
+        return f"{text}: has several values; write one, a list in brackets, or text with commas in quotes: '{name}=\"A,B\"'"
+    found = wrong_form(name, value, keys[name]) if name in keys else None
+    if found is None and isinstance(value, dict) and dataclasses.is_dataclass(keys.get(name)):
+        for inner, each in value.items():
+            key = f"{name}.{inner}"
+            found = _unknown_key(key, keys, (), text) or _wrong_form(key, each, keys, text)
+            if found is not None:
+                return found
+    return f"{text}: {found}" if found else None
+
+
+def _unknown_key(name: str, keys: Collection[str], choices: Sequence[str], text: str) -> str | None:
     if name in keys or any(name.startswith(f"{opened}.") for opened in OPEN_KEYS):
         return None
     if "@" in name and name.split("@")[0] in choices:

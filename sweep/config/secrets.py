@@ -1,40 +1,43 @@
-"""Keeps passwords out of logs, records and MLflow."""
+"""Keeps passwords out of the configuration that is kept with records, and out of the files that Hydra writes."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?!/)\S*@", re.IGNORECASE)
-_QUERY = re.compile(r"(?P<address>[a-z][a-z0-9+.-]*://[^\s?]*)\?\S+", re.IGNORECASE)
+from sweep.masking import mask
+
 _URL_KEYS = ("tracking.uri", "storage.url")
+_to_yaml = OmegaConf.to_yaml
 
 
-def mask(url: str) -> str:
-    """The URL with its account and its query replaced: `postgresql://***@host/db?***`.
-
-    All up to the last `@` is taken for the account, so that a password may hold any letter.
-    """
-    hidden = _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", url)
-    return _QUERY.sub(lambda match: f"{match['address']}?***", hidden)
-
-
-def mask_file(file: Path) -> None:
-    """Masks the URLs in a text file that a library wrote."""
-    text = file.read_text(encoding="utf-8")
-    masked = "".join(mask(line) for line in text.splitlines(keepends=True))
-    if masked != text:
-        file.write_text(masked, encoding="utf-8")
-
-
-def without_secrets(composed: DictConfig) -> DictConfig:
-    """A copy of the configuration in which no URL holds credentials."""
+def recorded_yaml(composed: DictConfig) -> str:
+    """The resolved configuration as it is kept with records: no URL holds credentials."""
     copy = composed.copy()
     OmegaConf.set_readonly(copy, False)
     for key in _URL_KEYS:
         value = OmegaConf.select(copy, key)
         if isinstance(value, str):
             OmegaConf.update(copy, key, mask(value))
-    return copy
+    return _to_yaml(copy, resolve=True)
+
+
+@contextmanager
+def masked_files() -> Iterator[None]:
+    """Within the block, whatever configuration OmegaConf writes is masked.
+
+    Hydra's sweepers keep the configuration and the overrides of a multirun as they were given (`multirun.yaml`), and so does
+    `hydra.output_subdir`; to mask the files afterwards would be too late for a process that is killed.
+    """
+
+    def masked(cfg: Any, *, resolve: bool = False, sort_keys: bool = False) -> str:
+        return mask(_to_yaml(cfg, resolve=resolve, sort_keys=sort_keys))
+
+    OmegaConf.to_yaml = staticmethod(masked)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        OmegaConf.to_yaml = staticmethod(_to_yaml)  # type: ignore[method-assign]

@@ -16,13 +16,15 @@ _BYTES = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_MOST_SECONDS = 10 * 366 * 86400
+_MOST_BYTES = 10**18
 
 
 def seconds(text: object) -> float:
     """Seconds out of `90`, `90s`, `25m`, `1h30m` or `2d`.
 
     Raises:
-        ValueError: it is no such time, or not above zero.
+        ValueError: it is no such time, not above zero, or absurdly long.
     """
     value = str(text).strip().lower().replace(" ", "")
     if re.fullmatch(r"\d+(\.\d+)?", value):
@@ -33,6 +35,8 @@ def seconds(text: object) -> float:
         raise ValueError(f"'{text}' is no time; write seconds, or for example 90s, 25m, 1h30m")
     if total <= 0:
         raise ValueError(f"'{text}' must be above zero")
+    if total > _MOST_SECONDS:
+        raise ValueError(f"'{text}' is more than ten years; write null for no limit")
     return total
 
 
@@ -40,15 +44,17 @@ def byte_count(text: object) -> int:
     """Bytes out of `4GiB`, `500MB` or a plain number.
 
     Raises:
-        ValueError: it is no such size, or not above zero.
+        ValueError: it is no such size, not above zero, or absurdly large.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?", str(text).strip().lower())
     if not match:
         raise ValueError(f"'{text}' is no size; write bytes, or for example 4GiB or 500MB")
-    total = int(float(match[1]) * _BYTES[match[2] or "b"])
-    if total <= 0:
+    total = float(match[1]) * _BYTES[match[2] or "b"]
+    if total < 1:
         raise ValueError(f"'{text}' must be above zero")
-    return total
+    if total > _MOST_BYTES:
+        raise ValueError(f"'{text}' is more than any machine has; write null for no limit")
+    return int(total)
 
 
 def show_seconds(value: float) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sweep.command import run
 from sweep.doctor.findings import Finding, conclusion, exit_code, problems
 from sweep.doctor.machine import own_requirements, packages, python_version
+from sweep.errors import ConfigurationError
 
-USAGE = "python -m sweep.doctor [key=value ...]"
+USAGE = "python -m sweep.doctor [key=value ...] | --repair"
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
@@ -24,9 +25,13 @@ def doctor(words: Sequence[str]) -> int:
             f"{USAGE}\n\nSays what this machine can run, what it lacks, and how to mend it. Takes the overrides of a sweep "
             "(+study=NAME,\nmodel=NAME, task=jsonl task.path=FOLDER, ...) and looks at what that study needs; without any, "
             "at the default study.\nTrains a model of a few kB to see whether that works; fetches nothing but the data of task=hub.\n\n"
+            "--repair looks for damaged files under ./mlruns instead and moves them aside, so that sweeps go on; it deletes "
+            "nothing.\n\n"
             "Exit code: 0 the study can run; 2 its configuration or data is wrong; 3 this machine lacks something."
         )
         return 0
+    if "--repair" in words:
+        return _repair([word for word in words if word != "--repair"])
     subject = "this study" if words else "the default study"
     findings = [python_version()]
     if not problems(findings):
@@ -40,6 +45,17 @@ def doctor(words: Sequence[str]) -> int:
     show(findings)
     print(conclusion(findings, subject))
     return exit_code(findings)
+
+
+def _repair(others: Sequence[str]) -> int:
+    if others:
+        raise ConfigurationError([f"{word}: --repair stands alone: {USAGE}" for word in others])
+    from sweep.doctor.repair import repair
+    from sweep.paths import Paths
+
+    for line in repair(Paths.here()):
+        print(line)
+    return 0
 
 
 def show(findings: Sequence[Finding]) -> None:

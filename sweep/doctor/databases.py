@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import socket
 import sqlite3
 import tempfile
@@ -15,10 +16,12 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from sweep.database_drivers import package_of
 from sweep.doctor.capacity import existing
 from sweep.doctor.findings import Finding, misconfigured
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
+from sweep.tracking import check_address
 from sweep.tracking.address import MEMORY, SERVERS, address_of
 
 SECONDS = 3.0
@@ -29,6 +32,10 @@ def tracking(uri: str | None, paths: Paths) -> Finding:
     """MLflow's store: `tracking.uri`, or the database under `mlruns/`."""
     name, key = "MLflow store", "tracking.uri"
     if uri is None:
+        try:
+            check_address(None, paths)
+        except EnvironmentLacks as error:
+            return Finding(name, "problem", error.problems[0], f"write {key}=sqlite:////FOLDER/mlflow.db")
         return sqlite_file(name, paths.mlflow_database, key)
     try:
         address = address_of(uri)
@@ -78,7 +85,12 @@ def sqlite_file(name: str, file: Path, key: str) -> Finding:
             return Finding(name, "warning", found, "wait for it; sweeps wait up to a minute")
         return _unwritable(name, file, place, key, str(error))
     except sqlite3.DatabaseError as error:
-        return Finding(name, "problem", f"{file} cannot be read: {error}", f"move it away, or write {key}=URL")
+        return Finding(
+            name,
+            "problem",
+            f"{file} cannot be read: {error}",
+            f"run `python -m sweep.doctor --repair`, which moves damaged files away, or write {key}=URL",
+        )
     except OSError as error:
         return _unwritable(name, file, place, key, error.strerror or str(error))
     return Finding(name, "ok", f"sqlite, {'writable' if there else 'not there yet, can be made'}")
@@ -106,12 +118,11 @@ def _database_server(name: str, url: URL, key: str) -> Finding:
         known = "sqlite:///FILE, or postgresql://, mysql:// with a host"
         return misconfigured(name, f"{key}: there is no database of the kind '{url.drivername}'", f"write {known}")
     driver = str(dialect.driver)
+    module = {"mysqldb": "MySQLdb"}.get(driver, driver)
     try:
-        importlib.import_module({"mysqldb": "MySQLdb"}.get(driver, driver))
+        importlib.import_module(module)
     except ImportError:
-        package = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}.get(
-            driver, driver
-        )
+        package = shlex.quote(package_of(module))
         found = f"the Python driver {driver} for {url.drivername} is missing"
         return Finding(name, "problem", found, f"python -m pip install {package}")
     ports = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep.errors import TrialFailed
+from sweep.errors import TrialDiverged, TrialFailed
+from sweep.store.scores import ScoredExample
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine
-from sweep.training.scored import AnswerRule, CompletionLoss, Scores
+from sweep.training.scored import CompletionLoss
 from tasks.metrics import score_all, score_example
 
 OnProgress = Callable[[str, int, int], None]
@@ -55,56 +55,42 @@ class Evaluation:
     phases: dict[str, float]
 
 
-def evaluate(
-    engine: Engine,
-    adapted: Sequence[Adapted],
-    encoded: Sequence[Encoded],
-    metric: str,
-    rule: AnswerRule | None,
-    on_progress: OnProgress,
-) -> list[Evaluation | TrialFailed]:
-    """Scores the examples under each adapter: loss of the expected completion, then an answer and the task metric.
+def evaluation_of(
+    encoded: Sequence[Encoded], scored: Sequence[ScoredExample], metric: str, seconds: Mapping[str, float]
+) -> Evaluation | TrialFailed:
+    """The outcome on examples that were scored under one adapter; a `TrialFailed` where a loss is not a number.
 
     Args:
-        rule: how answers come about, or None to measure losses only.
-
-    Returns, in the order of `adapted`, what each came to; a `TrialFailed` where a loss is not a number.
+        scored: of each example; either all have an answer or none.
+        seconds: by phase, what scoring took.
     """
-    total = len(encoded)
-    found = engine.score(adapted, encoded, rule, lambda phase, done: on_progress(phase, done, total))
-    return [_evaluation(encoded, scores, metric) for scores in found]
-
-
-def _evaluation(encoded: Sequence[Encoded], scores: Scores, metric: str) -> Evaluation | TrialFailed:
-    loss = loss_or_failure(scores.losses)
+    loss = loss_or_failure(scored)
     if isinstance(loss, TrialFailed):
         return loss
-    answers = scores.answers
-    told = [None] * len(encoded) if answers is None else answers
-    rows = zip(encoded, scores.losses, told, strict=True)
+    answers = [one.answer for one in scored if one.answer is not None]
     return Evaluation(
-        tuple(_example_score(item, part, answer, metric) for item, part, answer in rows),
+        tuple(_example_score(item, one, metric) for item, one in zip(encoded, scored, strict=True)),
         loss,
-        {} if answers is None else _metrics(metric, encoded, answers),
-        scores.seconds,
+        _metrics(metric, encoded, answers) if len(answers) == len(encoded) else {},
+        dict(seconds),
     )
 
 
-def _example_score(item: Encoded, part: CompletionLoss, answer: str | None, metric: str) -> ExampleScore:
-    example = item.example
+def _example_score(item: Encoded, one: ScoredExample, metric: str) -> ExampleScore:
+    example, answer = item.example, one.answer
     return ExampleScore(
         key=example.key,
         kind=example.kind,
         prompt=example.prompt,
         expected=example.completion,
         answer=answer,
-        nats=part.nats,
-        tokens=part.tokens,
+        nats=one.nats,
+        tokens=one.tokens,
         score=None if answer is None else score_example(metric, answer, example.completion, example.label),
     )
 
 
-def mean_loss(losses: Sequence[CompletionLoss]) -> float:
+def mean_loss(losses: Sequence[CompletionLoss | ScoredExample]) -> float:
     """Nats a completion token, over all tokens of all examples.
 
     Raises:
@@ -116,10 +102,10 @@ def mean_loss(losses: Sequence[CompletionLoss]) -> float:
     return loss
 
 
-def loss_or_failure(losses: Sequence[CompletionLoss]) -> float | TrialFailed:
+def loss_or_failure(losses: Sequence[CompletionLoss | ScoredExample]) -> float | TrialFailed:
     """As `mean_loss`, with the failure returned: among adapters that are scored together it is one's own."""
     loss = sum(part.nats for part in losses) / sum(part.tokens for part in losses)
-    return loss if math.isfinite(loss) else TrialFailed(f"diverged: the loss after training was {loss}")
+    return loss if math.isfinite(loss) else TrialDiverged(f"diverged: the loss after training was {loss}")
 
 
 def write_scores(scores: Sequence[ExampleScore], file: Path) -> None:

@@ -1,4 +1,9 @@
-"""What makes two trials, or two studies, the same one: a hash of every field that changes the result, and of no other."""
+"""What makes two adapters, two trials or two studies the same: a hash of every field that changes the result, and of no other.
+
+What is trained and what is scored are two questions. `adapter_identity` covers what determines the weights; `trial_identity` covers
+that and how the adapter is scored. So another metric, split or number of examples is another trial of the same adapter, and
+trains nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from sweep.records import Arm, Foundation, Split, StudyPlan, Training, examples_of, to_json
+from sweep.records import Arm, Foundation, Split, StudyPlan, Training, TrialResult, examples_of, to_json
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -43,17 +48,66 @@ def trial_identity(
     return _hash(question)[:32]
 
 
+def adapter_identity(
+    foundation: Foundation, base_hash: str, train_hash: str, arm: Arm | None, training: Training, seed: int
+) -> str:
+    """The identity of a trained adapter, 32 hex digits; of the unadapted base where `arm` is None.
+
+    Args:
+        train_hash: hash of the training split alone: other splits change no weight.
+    """
+    question: dict[str, Any] = {
+        "base": base_hash,
+        "quant": _quantization(foundation),
+        "engine": foundation.engine,
+        "system_prompt": foundation.task.system_prompt,
+    }
+    if arm is not None:
+        question |= {
+            "train": train_hash,
+            "max_length": foundation.task.max_length,
+            "arm": _arm(arm),
+            "training": to_json(training),
+            "seed": seed,
+        }
+    return _hash({"adapter": question})[:32]
+
+
+def is_current(result: TrialResult, foundation: Foundation) -> bool:
+    """Whether a recorded trial of this study was scored as the configuration asks for: same metric, answers and examples."""
+    spec, provenance = result.spec, result.provenance
+    if provenance is None:
+        return True
+    asked = trial_identity(
+        foundation,
+        provenance.base_hash,
+        provenance.data_hash,
+        spec.arm,
+        spec.training,
+        spec.seed,
+        split=spec.split,
+        answers=spec.answers,
+        adapter_of=spec.adapter_of,
+    )
+    return asked == spec.identity
+
+
 def study_identity(plan: StudyPlan, data_hash: str) -> str:
     """The study's identity, 10 hex digits: what all its trials share, and the space they are chosen from.
 
-    How many trials there are and how they are chosen does not count, so more trials or another sampler continue a study.
+    How many trials there are and how they are chosen does not count, so more trials or another sampler continue a study. Nor does
+    the task metric, nor how answers are made: neither changes a loss, and what is missing is scored when a study goes on.
     """
     model = to_json(plan.foundation.model)
     question = {
         "model": {key: model[key] for key in ("id", "path", "revision")},
         "data": data_hash,
         "quant": _quantization(plan.foundation),
-        "scoring": _scoring(plan.foundation, Split.TUNE, answers=True),
+        "scoring": {
+            "examples": plan.foundation.scoring.examples,
+            "system_prompt": plan.foundation.task.system_prompt,
+            "max_length": plan.foundation.task.max_length,
+        },
         "engine": plan.foundation.engine,
         "method": plan.arm.method,
         "training": to_json(plan.training),
@@ -65,13 +119,14 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     return _hash(question)[:10]
 
 
-def certification_identity(foundation: Foundation, recipe: Arm) -> str:
-    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate, and how it is scored."""
-    question = {
-        "recipe": {key: value for key, value in _arm(recipe).items() if key not in ("rank", "learning_rate")},
-        "scoring": _scoring(foundation, Split.CERTIFY, answers=True),
-    }
-    return _hash(question)[:10]
+def certification_identity(recipe: Arm) -> str:
+    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate."""
+    return _hash({"recipe": recipe_of(recipe)})[:10]
+
+
+def recipe_of(arm: Arm) -> dict[str, Any]:
+    """An arm's fields without rank and learning rate: what all ranks of a ladder share."""
+    return {key: value for key, value in _arm(arm).items() if key not in ("rank", "learning_rate")}
 
 
 def _arm(arm: Arm) -> dict[str, Any]:

@@ -13,7 +13,7 @@ The rate only has to be good, not best: one halving off costs `curvature` of the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,9 @@ _NOISE = 0.12
 
 _CURVATURE = (0.15, 0.08)
 """Mean and deviation of the prior, a doubling squared; the losses in tests/plan/test_rates.py give 0.08 to 0.3."""
+
+_LEAST_LOSS = 1e-12
+"""A smaller loss counts as this one: its logarithm may not exist."""
 
 _SLOPE = (0.6, 0.25)
 """Mean and deviation of the prior; the losses in tests/plan/test_rates.py give about 0.7, the update's scale being constant."""
@@ -111,7 +114,7 @@ class RateModel:
         evidence = np.zeros_like(best)
         if finite:
             height = np.stack([self._curvature * (math.log2(point.rate) - best) ** 2 for point in finite])
-            seen = np.array([math.log(point.loss) for point in finite]).reshape(-1, 1, 1, 1)
+            seen = np.array([math.log(max(point.loss, _LEAST_LOSS)) for point in finite]).reshape(-1, 1, 1, 1)
             residual = seen - height
             residual = residual - residual.mean(axis=0)
             # heavy tails: far from the best rate the loss is no parabola, and one wild trial must not decide
@@ -130,29 +133,38 @@ def next_rates(
     highest: float,
     count: int,
     growth: float = 0.0,
+    tried: Iterable[tuple[int, float]] = (),
 ) -> list[tuple[int, float]]:
-    """The next `count` trials that teach most: (rank, rate).
+    """The next `count` trials that teach most: (rank, rate). Fewer, or none, where nothing is left to try.
 
     First a trial near each rank's best rate, then where the best rate is least certain, each time on the side of it that
     fewer trials are on. In simulation (losses as measured on clinc_kitchen, noise 12 %) six trials beside the first three
     arms of a search bring every rank of 2 to 32 within 2 % of the loss at its best rate. Pending proposals count as if
     they had come out as expected.
+
+    No rate is proposed within `NEAR` of one that the rank was tried with, so however many are asked for, there is an end
+    to them.
+
+    Args:
+        tried: (rank, rate) of trials that gave no point, such as pruned ones.
     """
     known = list(points)
+    taken = {*tried, *((point.rank, point.rate) for point in points)}
     proposals: list[tuple[int, float]] = []
     for _ in range(count):
         model = RateModel(known, usual, lowest, highest, growth)
         bests = {rank: model.best(rank) for rank in ladder}
-        unseen = [rank for rank in ladder if not _seen(known, bests[rank])]
-        rank = max(unseen or ladder, key=lambda rank: (round(bests[rank].deviation, 9), -rank))
-        place = bests[rank].rate
-        tried = [point.rate for point in known if point.rank == rank]
-        if any(abs(math.log2(rate / place)) < NEAR for rate in tried):
-            above = sum(rate > place for rate in tried)
-            place *= 2 if 2 * above <= len(tried) else 0.5
-        proposal = (rank, tidy(min(max(place, model.lowest), model.highest)))
-        proposals.append(proposal)
-        known.append(RatePoint(*proposal, loss=_expected(known, rank)))
+        proposed = {rank: _untried(known, taken, bests[rank], model) for rank in ladder}
+        left = [rank for rank in ladder if proposed[rank] is not None]
+        if not left:
+            break
+        unseen = [rank for rank in left if not _is_near(taken, rank, bests[rank].rate, 2 * NEAR)]
+        rank = max(unseen or left, key=lambda rank: (round(bests[rank].deviation, 9), -rank))
+        rate = proposed[rank]
+        assert rate is not None
+        proposals.append((rank, rate))
+        taken.add((rank, rate))
+        known.append(RatePoint(rank, rate, loss=_expected(known, rank)))
     return proposals
 
 
@@ -166,8 +178,28 @@ def at_edge(model: RateModel, best: BestRate) -> bool:
     return best.rate <= model.lowest * 1.05 or best.rate >= model.highest / 1.05
 
 
-def _seen(points: Sequence[RatePoint], best: BestRate) -> bool:
-    return any(point.rank == best.rank and abs(math.log2(point.rate / best.rate)) < 2 * NEAR for point in points)
+def _untried(
+    points: Sequence[RatePoint], taken: Collection[tuple[int, float]], best: BestRate, model: RateModel
+) -> float | None:
+    """The best rate itself, or the nearest doubling or halving of it, of those that are near none that was tried."""
+    rank, place = best.rank, best.rate
+    own = [rate for tried, rate in taken if tried == rank]
+    upward = 2 * sum(rate > place for rate in own) <= len(own)
+    octaves = math.ceil(math.log2(model.highest / model.lowest))
+    steps = [sign * octave for octave in range(1, octaves + 1) for sign in ((1, -1) if upward else (-1, 1))]
+    rates = [tidy(min(max(place * 2.0**step, model.lowest), model.highest)) for step in (0, *steps)]
+    diverged = min((point.rate for point in points if point.rank == rank and math.isinf(point.loss)), default=math.inf)
+    rates.sort(key=lambda rate: rate >= diverged)  # beyond a rate that diverged only where nothing else is left
+    return next((rate for rate in rates if not _is_near(taken, rank, rate, NEAR)), None)
+
+
+def _is_near(taken: Collection[tuple[int, float]], rank: int, rate: float, doublings: float) -> bool:
+    return any(tried == rank and _distance(other, rate) < doublings for tried, other in taken)
+
+
+def _distance(rate: float, other: float) -> float:
+    """In doublings."""
+    return abs(math.log2(rate / other))
 
 
 def _expected(points: Sequence[RatePoint], rank: int) -> float:

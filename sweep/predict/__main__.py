@@ -45,14 +45,14 @@ def predict(words: Sequence[str]) -> int:
     from sweep.study.storage import existing_storage
 
     paths = Paths.here()
-    storage = existing_storage(storage_url, paths)
 
     def record_of(study: str) -> StudyRecord:
         records = studies_of(storage, study)
         # one opened last without a finished trial yet has no adapter, so the one there is of an earlier space or data set
         return next((record for record in records if record.best()), records[0])
 
-    adapters = chosen_adapters(studies, record_of, paths)
+    with existing_storage(storage_url, paths) as storage:
+        adapters = chosen_adapters(studies, record_of, paths)
 
     from sweep.training.quiet import quiet_libraries, quiet_progress
 

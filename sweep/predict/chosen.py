@@ -12,6 +12,8 @@ from sweep.paths import Paths
 from sweep.records import Foundation, StudyRecord
 from sweep.report.closing import shown
 
+WEIGHTS = "adapter_model.safetensors"
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -56,6 +58,7 @@ def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
     if not (folder / "adapter_config.json").is_file():
         mend = f"python -m sweep.report study={record.name}" if best else record.command
         raise ConfigurationError(f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{mend}`")
+    _check_weights(record.name, folder / WEIGHTS)
     provenance = best.result.provenance if best else None
     return Chosen(
         record.name,
@@ -63,6 +66,21 @@ def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
         plan_of_record(record.config).foundation,
         provenance.base_hash if provenance else None,
     )
+
+
+def _check_weights(study: str, weights: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    again = f"run `python -m sweep.report study={study}`, which copies the adapter there again"
+    if not weights.is_file():
+        raise ConfigurationError(
+            f"study={study}: its adapter has no {shown(weights)}; {again} (pickled adapters are not loaded, they can run code)"
+        )
+    try:
+        with safe_open(weights, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ConfigurationError(f"study={study}: {shown(weights)} is damaged ({error}); {again}") from error
 
 
 def _check_one_base(adapters: Sequence[Chosen]) -> None:

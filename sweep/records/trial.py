@@ -60,7 +60,11 @@ class TrialSpec:
         report_every: a value is reported to the pruner each so many steps; 0 for never.
         split: what the trial is scored on.
         answers: whether the model also writes answers, for the task metric; without them only losses are measured.
-        adapter_of: identity of a finished trial whose adapter is scored instead of training one, or None.
+        adapter_of: identity of the certify trial whose adapter is scored on test, or None. The adapter is trained again only if it
+            is gone.
+        adapter: identity of what is scored: of the trained adapter (`sweep.plan.identity.adapter_identity`), or of the
+            unadapted base. An adapter that is there under this identity is scored and not trained again. Empty in records of
+            earlier versions.
 
     Raises:
         ValueError: the stage may not see that split.
@@ -76,6 +80,7 @@ class TrialSpec:
     split: Split = Split.TUNE
     answers: bool = True
     adapter_of: str | None = None
+    adapter: str = ""
 
     def __post_init__(self) -> None:
         if self.split not in MAY_SEE[self.stage]:
@@ -85,6 +90,11 @@ class TrialSpec:
     def rank(self) -> int:
         """The arm's rank, 0 for the unadapted base."""
         return self.arm.rank if self.arm else 0
+
+    @property
+    def adapter_id(self) -> str:
+        """Identity of the adapter that is scored, or of the base; in records of earlier versions that of the trial that left it."""
+        return self.adapter or self.adapter_of or self.identity
 
     @property
     def name(self) -> str:
@@ -133,6 +143,7 @@ class Measures:
         train_loss: mean training loss over the last tenth of the steps; None for the base.
         forgetting_loss_delta: loss on general prose minus the base's; None where it was not measured.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
+        kinds: how many of the scored examples are of each kind; empty where examples have no kinds, and in older records.
         peak_of: what the peak was measured over: `training`; `probe`, a training step on the longest batch without the
             dequantized copy that speeds up the rest; or `evaluation` where nothing was trained.
     """
@@ -155,6 +166,7 @@ class Measures:
     forgetting_loss_delta: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
     peak_of: str = "training"
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:

@@ -30,19 +30,19 @@ def report(words: Sequence[str]) -> int:
     from sweep.study.storage import existing_storage
 
     paths = Paths.here()
-    storage = existing_storage(keys["storage"][0] if "storage" in keys else None, paths)
 
     def found(name: str) -> StudyRecord:
         records = studies_of(storage, name)
         # the one opened last may have been stopped before anything in it was complete
         return next((record for record in records if record.best()), records[0])
 
-    record = found(keys["study"][0])
-    if "compare" in keys:
+    with existing_storage(keys["storage"][0] if "storage" in keys else None, paths) as storage:
+        record, *others = [found(name) for name in (*keys["study"], *keys.get("compare", []))]
+    if others:
         from sweep.report.pages import write_comparison
         from sweep.report.steps import shown
 
-        print(shown(write_comparison(record, found(keys["compare"][0]), paths)))
+        print(shown(write_comparison(record, others[0], paths)))
         return 0
 
     from sweep.report.closing import console, print_outcome

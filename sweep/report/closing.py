@@ -10,6 +10,7 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.paths import Paths
 from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.report.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.report.ladder_table import ladder_table, legend, scored_on_test
 from sweep.report.steps import shown as shown
 from sweep.report.steps import steps
@@ -63,6 +64,12 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
     if tested is not None:
         out.print()
         out.print(tested)
+    kinds = kinds_of(record, conclusion)
+    if kinds is not None:
+        out.print()
+        out.print(kinds_table(record, kinds))
+        if any(row.weak for row in kinds.rows):
+            out.print(f"{WEAK} of little use: see the note", markup=False)
 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
@@ -73,7 +80,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
         f"status: {conclusion.status}. {conclusion.headline}",
         *([costs] if costs else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
-        *(f"Note: {finding.text}" for finding in conclusion.findings),
+        *(f"Note: {note}" for note in conclusion.notes()),
         *([f"Note: {note}."] if note else []),
     ]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import shutil
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import StudyRecord
+from sweep.report.handout import hand_out
 from sweep.report.plot import PICTURE, draw_pareto
 from sweep.report.replacing import replace_text
-from sweep.trials import ADAPTER, TrialStore
+from sweep.store.trials import TrialStore
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import verdict_json
@@ -44,16 +44,16 @@ def _copy_adapter(record: StudyRecord, conclusion: Conclusion | None, paths: Pat
     trial = chosen(record, conclusion)
     if trial is None:
         return
-    source = TrialStore(paths).folder(trial.result.spec.identity) / ADAPTER
+    store, spec = TrialStore(paths), trial.result.spec
+    if spec.adapter:
+        store.adapters.find(spec.adapter)  # a damaged one is set aside, and never handed out
+    source = store.adapter_folder(spec)
     target = paths.adapter(record.name)
     if not source.is_dir():
         if target.is_dir():
             return
         raise EnvironmentLacks(
-            f"the chosen trial's adapter is gone ({source}); it is also kept with the trial's MLflow run {trial.run_id}"
+            f"the chosen trial's adapter is gone ({source}); run the study again, `{record.command}`, and it is trained again, or "
+            f"copy it from the trial's MLflow run {trial.run_id}"
         )
-    fresh = target.with_name(f".adapter.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    hand_out(record, conclusion, trial, source, target, paths.models)

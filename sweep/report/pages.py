@@ -12,12 +12,9 @@ from sweep.report.ladder_picture import LADDER_PICTURE, draw_ladder
 from sweep.report.page import Beside, answer_of, contrasts, render, render_comparison
 from sweep.report.replacing import replace_text
 from sweep.report.steps import open_runs, steps
-from sweep.trials import SCORES, TrialStore
+from sweep.store.trials import SCORES, TrialStore
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
-
-MLFLOW_UI = "http://127.0.0.1:5000"
-"""Where `mlflow ui` is found unless it is told otherwise."""
 
 
 def write_page(
@@ -57,17 +54,6 @@ def write_comparison(first: StudyRecord, second: StudyRecord, paths: Paths) -> P
     page = folder / f"compare-{checked_name(second.name)}.html"
     replace_text(page, render_comparison((first, conclude(first)), (second, conclude(second)), _now()))
     return page
-
-
-def _links(record: StudyRecord) -> dict[str, str]:
-    """Addresses of MLflow runs by run id; for a database as `mlflow ui` serves it."""
-    if record.run_page is None:
-        return {}
-    page = f"{MLFLOW_UI}/{record.run_page}" if record.run_page.startswith("#") else record.run_page
-    certification = record.certification
-    later = [*certification.trained(), *certification.final] if certification else []
-    runs = [trial.run_id for trial in (*record.trials, *later, record.base) if trial is not None]
-    return {run: page.replace("{run}", run) for run in runs if run}
 
 
 def _now() -> str:

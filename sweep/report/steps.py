@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from sweep.config.secrets import mask
 from sweep.config.units import show_seconds
+from sweep.masking import mask
 from sweep.paths import Paths
 from sweep.records import StudyRecord
 from sweep.verdict.conclusion import Conclusion
@@ -30,7 +31,9 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     if not record.complete():
         return
     adapter = shown(paths.adapter(record.name))
-    yield Step(f'python -m sweep.predict study={record.name} prompt="..."', f"an answer with this adapter ({adapter})")
+    certified = conclusion is not None and conclusion.rank is not None
+    which = "this adapter" if certified else "the best adapter so far, which is not certified"
+    yield Step(f'python -m sweep.predict study={record.name} prompt="..."', f"an answer with {which} ({adapter})")
     runs = open_runs(paths, tracking_uri)
     if runs is not None:
         yield Step(runs, "compare the runs")
@@ -40,12 +43,15 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         command, seconds = conclusion.settle
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
         verdict = conclusion.verdict
-        unsure = verdict is not None and verdict.seeds_needed is None and _with_more_seeds(command, record.command)
+        if _added(command, record.command) == {"evaluate.certify_examples"}:
+            takes += ": the adapters that are there are scored on more examples"
+        unsure = verdict is not None and verdict.needed is None and _added(command, record.command) == {"certify.seeds"}
         yield Step(command, f"{'narrows' if unsure else 'settles'} what is open ({takes})")
 
 
-def _with_more_seeds(command: str, before: str) -> bool:
-    return command != before and command.rsplit(" ", 1)[-1].startswith("certify.seeds=")
+def _added(command: str, before: str) -> set[str]:
+    """The keys that the command sets otherwise than the one before."""
+    return {word.partition("=")[0] for word in {*shlex.split(command)} - {*shlex.split(before)}}
 
 
 def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:

@@ -6,11 +6,25 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from statistics import median
 
-from sweep.records import Arm, Certification, ScoredTrial, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
+from sweep.errors import NoProgress
+from sweep.plan.identity import is_current
+from sweep.records import (
+    Arm,
+    Certification,
+    ScoredTrial,
+    Split,
+    Stage,
+    Status,
+    StudyPlan,
+    StudyRecord,
+    TrialRecord,
+    TrialSpec,
+    loss_of,
+)
 from sweep.study.certified import CertifiedTrials
 from sweep.study.explorer import Explorer
 from sweep.study.invocation import Invocation
-from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.next_step import Finish, FixRates, ScoreBase, Step, TakeLook, TrainLadder, TuneRates, next_step
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
 
@@ -22,19 +36,29 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
 
     Raises:
         NoTrialSucceeded: the base could not be scored.
+        NoProgress: a step added nothing to the record, so the next one would be the same.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
+    step: Step | None = None
+    facts = 0
     while True:
+        call.session.stop.check()
         record = explorer.record()
-        step = next_step(call.plan, record)
+        if step is not None and _facts(record) <= facts:
+            raise NoProgress(
+                f"the certify stage stands still: it waits for {_in_words(step)}, and nothing of that came; what is "
+                f"finished is kept, and what the workers printed is in {call.paths.log(call.plan.name)}"
+            )
+        facts, step = _facts(record), next_step(call.plan, record)
         match step:
             case ScoreBase():
-                call.score_base(Split.CERTIFY, lambda trial: _remember(call, certified, trial))
+                call.score_base(Split.CERTIFY, lambda trial: call.remember(certified, trial))
             case FixRates(choices):
                 certified.set_rates(choices)
                 judged = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
                 call.display.note(f"learning rates to be judged with: {judged}")
             case TakeLook(seeds):
+                certified.rest_on(call.plan.foundation.scoring.certify_examples)
                 certified.add_look(seeds)
             case TuneRates(pairs):
                 recipe = _certification(record).recipe
@@ -55,37 +79,83 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
                 return True
 
 
+def _facts(record: StudyRecord) -> int:
+    """How much the certification knows: every step of the stage adds something, and none takes anything away."""
+    known = _certification(record)
+    return (known.base is not None) + sum(map(len, (known.rates, known.tuning, known.trials, known.looks)))
+
+
+def _in_words(step: Step) -> str:
+    """What a step waits for."""
+    match step:
+        case ScoreBase():
+            return "the unadapted base's score on certify"
+        case TuneRates(pairs):
+            return "trials that tune learning rates: " + _some(f"r{rank} with {rate:g}" for rank, rate in pairs)
+        case FixRates(choices):
+            return "learning rates to be fixed: " + _some(f"r{choice.rank}" for choice in choices)
+        case TrainLadder(runs):
+            return "certify trials: " + _some(f"r{arm.rank} with seed {seed}" for arm, seed in runs)
+        case TakeLook(seeds):
+            return f"the verdict with {seeds} seeds"
+        case Finish():
+            return "its end"
+
+
+def _some(words: Iterable[str], most: int = 5) -> str:
+    listed = list(words)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
 def score_test(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> None:
     """The final stage: base, chosen and largest rank on test, once; nothing is chosen by it."""
     specs = unscored_on_test(call, explorer.record())
     if any(spec.arm is None for spec in specs):
-        call.begin_base(Split.TEST, lambda trial: _remember(call, certified, trial))
+        call.begin_base(Split.TEST, lambda trial: call.remember(certified, trial))
     adapters = [spec for spec in specs if spec.arm is not None]
-    call.run(adapters, lambda trial: _remember(call, certified, trial), 1, 0.0)
+    call.run(adapters, lambda trial: call.remember(certified, trial), 1, 0.0)
+    left = unscored_on_test(call, explorer.record())
+    if left:
+        names = ", ".join(spec.name for spec in left)
+        call.display.note(f"not scored on test: {names}; the same command tries again")
 
 
 def unscored_on_test(call: Invocation, record: StudyRecord) -> list[TrialSpec]:
-    """What is still to be scored on test: the base (first), and adapters."""
-    specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)] if _base_unscored(record) else []
-    for trial in _adapters_unscored(record):
-        spec = trial.trial.result.spec
-        specs.append(call.spec(Stage.FINAL, spec.arm, spec.seed, split=Split.TEST, adapter_of=spec.identity))
+    """What is still to be scored on test: the base (first), and adapters. An adapter that is gone is trained again."""
+    base = _base_unscored(call.plan, record)
+    specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)] if base else []
+    for trial in _adapters_unscored(call.plan, record):
+        result = trial.trial.result
+        known = result.spec
+        spec = call.spec(Stage.FINAL, known.arm, known.seed, split=Split.TEST, adapter_of=known.identity)
+        call.session.store.adapters.adopt(spec.adapter, result)
+        specs.append(spec)
     return specs
 
 
-def test_is_scored(record: StudyRecord) -> bool:
+def test_is_scored(plan: StudyPlan, record: StudyRecord) -> bool:
     """Whether base, chosen and largest rank have been scored on test, as far as there are any."""
-    return not _base_unscored(record) and not _adapters_unscored(record)
+    return not _base_unscored(plan, record) and not _adapters_unscored(plan, record)
 
 
-def _base_unscored(record: StudyRecord) -> bool:
-    scored = any(trial.result.spec.arm is None for trial in _certification(record).final)
+def _base_unscored(plan: StudyPlan, record: StudyRecord) -> bool:
+    scored = any(trial.result.spec.arm is None for trial in _scored_on_test(plan, record))
     return not scored and bool(adapters_for_test(record))
 
 
-def _adapters_unscored(record: StudyRecord) -> list[ScoredTrial]:
-    scored = {trial.result.spec.adapter_of for trial in _certification(record).final}
-    return [trial for trial in adapters_for_test(record) if trial.trial.result.spec.identity not in scored]
+def _adapters_unscored(plan: StudyPlan, record: StudyRecord) -> list[ScoredTrial]:
+    scored = [(trial.result.spec.arm, trial.result.spec.seed) for trial in _scored_on_test(plan, record)]
+    wanted = adapters_for_test(record)
+    return [trial for trial in wanted if (trial.trial.result.spec.arm, trial.trial.result.spec.seed) not in scored]
+
+
+def _scored_on_test(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
+    """What was scored on test to its end, and as the plan asks for."""
+    return [
+        trial
+        for trial in _certification(record).final
+        if trial.result.status is Status.COMPLETE and is_current(trial.result, plan.foundation)
+    ]
 
 
 def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
@@ -98,7 +168,7 @@ def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
     ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials if _complete(scored)})
     if handed_out is None or not ranks:
         return []
-    largest = min(certification.complete(ranks[-1]), key=lambda scored: sum(scored.nats))
+    largest = min(certification.complete(ranks[-1]), key=lambda scored: loss_of(scored.trial.result))
     own = [
         scored
         for scored in certification.trials
@@ -122,7 +192,7 @@ def _run(
     expected = expected_seconds(record)
 
     def finished(trial: TrialRecord) -> None:
-        _remember(call, certified, trial)
+        call.remember(certified, trial)
         status = trial.result.status
         call.trained += status is not Status.INTERRUPTED
         if status not in (Status.COMPLETE, Status.INTERRUPTED):
@@ -149,18 +219,6 @@ def ladder_specs(call: Invocation, runs: Iterable[tuple[Arm, int]], broken: Set[
     for arm, seed in runs:
         if arm.rank not in broken:
             yield call.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
-
-
-def _remember(call: Invocation, certified: CertifiedTrials, record: TrialRecord) -> None:
-    if record.result.status is Status.INTERRUPTED:
-        return
-    scores = call.session.store.scores(record.result.spec.identity) if record.result.measures is not None else []
-    certified.add(
-        record,
-        [score.nats for score in scores],
-        [score.tokens for score in scores],
-        [score.score for score in scores if score.score is not None],
-    )
 
 
 def _certification(record: StudyRecord) -> Certification:

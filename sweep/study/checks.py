@@ -7,9 +7,17 @@ from collections.abc import Iterator, Sequence
 from sweep.config.modules import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
-from sweep.records import Loaded, Room, StudyPlan, TrialRecord
+from sweep.records import Loaded, Room, Split, StudyPlan, TrialRecord
 
 _SHOWN = 8
+
+LEAST_ON_CERTIFY = 5
+"""Fewer examples say nothing of how losses vary between examples, and no verdict rests on them."""
+
+
+def least_examples(plan: StudyPlan) -> dict[str, int]:
+    """For each split, how many examples a study needs once those that are too long are left out."""
+    return {Split.CERTIFY.value: LEAST_ON_CERTIFY, Split.TEST.value: 1} if plan.certify else {}
 
 
 def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord], *, searched: bool) -> None:
@@ -20,7 +28,8 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
         searched: whether the search space's targets are used, or only the plan's own arm.
 
     Raises:
-        ConfigurationError: with all problems: target modules that do not exist, or another base than before.
+        ConfigurationError: with all problems: target modules that do not exist, another base than before, or a memory budget
+            below what the base alone takes.
     """
     targets = [("lora.targets", plan.arm.targets)]
     if searched:
@@ -35,6 +44,12 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
                 "model.path=FOLDER), or give the study another name: study.name=OTHER"
             )
             break
+    budget = plan.foundation.memory_budget
+    if budget is not None and loaded.resident_bytes >= budget:
+        problems.append(
+            f"budget.memory={show_bytes(budget)}: a worker takes {show_bytes(loaded.resident_bytes)} with nothing but the base model "
+            f"loaded, so no trial can fit; write at least {show_bytes(1.3 * loaded.resident_bytes)}, or choose a smaller model"
+        )
     if problems:
         raise ConfigurationError(dict.fromkeys(problems))
 

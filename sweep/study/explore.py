@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from sweep.errors import NoProgress
 from sweep.records import Split, Stage, Status, TrialRecord
 from sweep.study.explorer import Asked, Explorer
 from sweep.study.invocation import Invocation
@@ -16,15 +17,22 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
 
     Raises:
         NoTrialSucceeded: too many trials in a row failed, or the base could not be scored.
+        NoProgress: the base or a trial ended in a way that does not count, so it would be asked for again and again.
         Interrupted: a person or the system asked to stop; all that is finished is kept.
     """
     session = call.session
     if explorer.record().base is None:
         call.score_base(Split.TUNE, explorer.remember_base)
+        if explorer.record().base is None:
+            raise _stands_still(call, "the unadapted base's score on tune")
     already = explorer.count()
     call.display.planned(already + explorer.remaining(), already)
+    begun = 0
     while True:
         while session.pool.has_room() and explorer.remaining() > 0:
+            session.stop.check()  # here, since a trial that is asked for and not begun looks like a killed sweep's
+            if already + begun > explorer.count() + session.running:
+                raise _stands_still(call, f"{explorer.remaining()} trials")
             expected = _expected(call, explorer)
             if not call.affordable(expected):
                 session.finish_all()
@@ -33,6 +41,7 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
                 )
                 return False
             _begin(call, explorer, explorer.ask())
+            begun += 1
         if not session.running:
             return True
         session.step()
@@ -48,6 +57,13 @@ def _begin(call: Invocation, explorer: Explorer, asked: Asked) -> None:
         call.spec(Stage.EXPLORE, asked.arm, call.plan.seed, report_every=explorer.report_every),
         lambda step, loss: explorer.report(asked, step, loss),
         done,
+    )
+
+
+def _stands_still(call: Invocation, awaited: str) -> NoProgress:
+    return NoProgress(
+        f"the explore stage stands still: it waits for {awaited}, and what was begun ended without a result; what is "
+        f"finished is kept, and what the workers printed is in {call.paths.log(call.plan.name)}"
     )
 
 

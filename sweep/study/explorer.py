@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -25,7 +26,7 @@ from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, Tria
 from sweep.study.certified import CertifiedTrials
 from sweep.study.grid import Grid
 from sweep.study.importances import importances_of
-from sweep.study.ledger import OWNER, RESULT, Ledger, record_to_json
+from sweep.study.ledger import OWNER, RESCORED, RESULT, Ledger, record_to_json, rescored_in
 from sweep.study.opening import opened_study
 from sweep.study.pruning import SameRankPruner, make_pruner
 from sweep.study.reading import record_of
@@ -69,7 +70,7 @@ class Explorer:
         pruner = make_pruner(plan.search.pruner, plan.search.pruner_options, self.report_every, plan.training.steps)
         self._study, self.reaped = opened_study(plan, storage, identity, data_hash)
         trials = self._study.get_trials(deepcopy=False)
-        self._ledger = Ledger(trials)
+        self._ledger = Ledger(trials, rescored_in(self._study.user_attrs))
         self._sampling = Sampling(self._study, storage)
         search = plan.search
         points = grid_points(plan.space, search.grid_learning_rates, plan.seed) if search.sampler == "grid" else []
@@ -113,16 +114,17 @@ class Explorer:
     def tell(self, asked: Asked, result: TrialResult, run_id: str | None) -> None:
         """Tells how the trial ended; from here on it counts (unless it was interrupted)."""
         complete = result.status is Status.COMPLETE
-        self._sampling.tell(
-            asked.trial,
-            loss_of(result) if complete else None,
-            # infeasible arms count as bad for the sampler (pruned at step 0), failed ones not at all
-            None if complete else _STATE.get(result.status, TrialState.FAIL),
-            {RESULT: record_to_json(result, run_id)},
-        )
-        self._ledger.end(asked.number, result, run_id)
         if result.status is Status.INTERRUPTED:
-            self._grid.leave(asked.trial.params)
+            self._sampling.interrupt(asked.trial)
+        else:
+            self._sampling.tell(
+                asked.trial,
+                loss_of(result) if complete else None,
+                # infeasible arms count as bad for the sampler (pruned at step 0), failed ones not at all
+                None if complete else _STATE.get(result.status, TrialState.FAIL),
+                {RESULT: record_to_json(result, run_id)},
+            )
+        self._ledger.end(asked.number, result, run_id)
         self._pruner.finish(asked.number, result)
 
     def beat(self) -> None:
@@ -145,9 +147,28 @@ class Explorer:
         """Keeps the unadapted base's result with the study."""
         self._study.set_user_attr("base", record_to_json(record.result, record.run_id))
 
+    def remember_rescored(self, record: TrialRecord) -> None:
+        """Keeps what came of a trial that was scored anew, in place of what came of it before."""
+        self._study.set_user_attr(f"{RESCORED}{record.number}", record_to_json(record.result, record.run_id))
+        self._ledger.rescored(record.number, record.result, record.run_id)
+
+    def remember_available(self, examples: Mapping[str, int]) -> None:
+        """Keeps how many examples of each split there are, see `StudyRecord.available`."""
+        self._study.set_user_attr("available", dict(examples))
+
     def remember_run_page(self, page: str | None) -> None:
         """Keeps where the trials' MLflow runs are, see `StudyRecord.run_page`."""
         self._study.set_user_attr("run_page", page)
+
+    @property
+    def recording(self) -> Mapping[str, Any] | None:
+        """What `remember_recording` kept last."""
+        kept: Mapping[str, Any] | None = self._study.user_attrs.get("recording")
+        return kept
+
+    def remember_recording(self, state: Mapping[str, Any]) -> None:
+        """Keeps what MLflow has of the study as a whole; plain JSON types."""
+        self._study.set_user_attr("recording", dict(state))
 
     def remember_parallel(self, trials: int) -> None:
         """Keeps how many trials run at the same time, see `StudyRecord.parallel`."""
@@ -160,13 +181,9 @@ class Explorer:
             self._importances = (self._ledger.count, importances_of(self._sampling.study))
         return record_of(self._study, self._ledger, self._importances[1])
 
-    def certified(self, key: str) -> CertifiedTrials:
-        """The certification under this identity, begun or not."""
-        return CertifiedTrials(self._study, key)
-
-    def is_current(self, key: str) -> bool:
-        """Whether the certification under this identity is the study's."""
-        return bool(self._study.user_attrs.get("certify") == key)
+    def certified(self, recipe: Arm) -> CertifiedTrials:
+        """The certification of this recipe, begun or not."""
+        return CertifiedTrials(self._study, recipe)
 
     def _seed(self) -> int:
         return (self._plan.seed * 1_000_003 + self._ledger.count + len(self._ledger.running)) % 2**32

@@ -15,7 +15,7 @@ class Grid:
     """The grid's points in their order, and which of them were tried, are being tried or wait.
 
     Args:
-        trials: those of the study; interrupted ones have tried nothing.
+        trials: those of the study.
     """
 
     def __init__(self, points: Sequence[Values], trials: Iterable[FrozenTrial]) -> None:
@@ -33,10 +33,6 @@ class Grid:
     def visit(self, values: Mapping[str, Any]) -> None:
         """A trial with these values was begun."""
         self._visited.add(_key(values))
-
-    def leave(self, values: Mapping[str, Any]) -> None:
-        """A trial with these values was interrupted."""
-        self._visited.discard(_key(values))
 
 
 def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
 from sweep.errors import NoTrialSucceeded
 from sweep.paths import Paths
-from sweep.plan.identity import trial_identity
-from sweep.records import Arm, Loaded, Split, Stage, Status, StudyPlan, TrialRecord, TrialSpec
+from sweep.plan.identity import adapter_identity, trial_identity
+from sweep.records import Arm, Loaded, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.study.certified import CertifiedTrials
 from sweep.study.display import Display
 from sweep.study.session import Session
+
+BASE_TRIES = 3
 
 
 @dataclass
@@ -57,7 +60,22 @@ class Invocation:
             answers=answers,
             adapter_of=adapter_of,
         )
-        return TrialSpec(identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of)
+        adapter = adapter_identity(plan.foundation, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        return TrialSpec(
+            identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
+        )
+
+    def spec_of(self, result: TrialResult) -> TrialSpec:
+        """A recorded trial as it would be asked for with this configuration: another metric, other examples, the same adapter.
+
+        An adapter that an earlier version left in the trial's own folder is taken over, so that it is not trained again.
+        """
+        known = result.spec
+        spec = self.spec(known.stage, known.arm, known.seed, split=known.split, answers=known.answers)
+        spec = replace(spec, report_every=known.report_every)
+        if known.arm is not None and known.adapter_of is None:
+            self.session.store.adapters.adopt(spec.adapter, result)
+        return spec
 
     def affordable(self, expected: float) -> bool:
         """Whether something that takes about `expected` seconds would end within `budget.wall_clock`."""
@@ -97,13 +115,22 @@ class Invocation:
         self.begin_base(split, done)
         self.session.finish_all()
 
-    def begin_base(self, split: Split, done: Callable[[TrialRecord], None]) -> None:
-        """Has the unadapted base scored beside what begins next; `Session.step` raises NoTrialSucceeded if it cannot be."""
+    def begin_base(self, split: Split, done: Callable[[TrialRecord], None], tries: int = BASE_TRIES) -> None:
+        """Has the unadapted base scored beside what begins next; `Session.step` raises NoTrialSucceeded if it cannot be.
+
+        Args:
+            tries: how often it is tried, since a worker that is killed says nothing about the base.
+        """
 
         def checked(record: TrialRecord) -> None:
             result = record.result
             if result.status is Status.COMPLETE:
                 done(TrialRecord(-1, result, record.run_id))
+            elif result.status is Status.FAILED and tries > 1:
+                self.display.note(
+                    f"the base model could not be scored ({result.reason}); trying again with a new worker"
+                )
+                self.begin_base(split, done, tries - 1)
             elif result.status is not Status.INTERRUPTED:
                 raise NoTrialSucceeded(
                     f"the unadapted base model could not be scored: {result.status.value}: {result.reason}; what the "
@@ -112,6 +139,19 @@ class Invocation:
 
         self.session.begin(
             0, self.spec(Stage.BASE, None, self.plan.seed, split=split), lambda step, loss: False, checked
+        )
+
+    def remember(self, certified: CertifiedTrials, record: TrialRecord) -> None:
+        """Keeps a trial of the certify or final stage with the study, every example's figures included."""
+        if record.result.status is Status.INTERRUPTED:
+            return
+        complete = record.result.measures is not None
+        scores = self.session.store.scores(record.result.spec.identity) if complete else []
+        certified.add(
+            record,
+            [score.nats for score in scores],
+            [score.tokens for score in scores],
+            [score.score for score in scores if score.score is not None],
         )
 
     def count(self, record: TrialRecord) -> None:

@@ -93,8 +93,21 @@ def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
     tuning = record.certification.tuning if record.certification else ()
     for trial in (*record.trials, *tuning):
         arm = trial.result.spec.arm
-        if arm is not None and same_recipe(arm, recipe) and trial.result.status in (Status.COMPLETE, Status.FAILED):
-            yield RatePoint(arm.rank, arm.learning_rate, loss_of(trial.result) if _finite(trial) else math.inf)
+        if arm is None or not same_recipe(arm, recipe):
+            continue
+        if _finite(trial):
+            yield RatePoint(arm.rank, arm.learning_rate, loss_of(trial.result))
+        elif _diverged(trial):  # any other failure says nothing of the rate
+            yield RatePoint(arm.rank, arm.learning_rate, math.inf)
+
+
+def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tuple[int, float, Status]]:
+    """Rank, rate and end of every trial of the recipe on tune, those that say nothing of the rate included."""
+    return [
+        (arm.rank, arm.learning_rate, trial.result.status)
+        for trial in (*record.trials, *certification.tuning)
+        if (arm := trial.result.spec.arm) is not None and same_recipe(arm, certification.recipe)
+    ]
 
 
 def same_recipe(arm: Arm, recipe: Arm) -> bool:
@@ -103,20 +116,30 @@ def same_recipe(arm: Arm, recipe: Arm) -> bool:
 
 
 def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:
-    """Rates are tuned for the whole ladder first; a ladder that was widened later gets a trial for each rank more."""
+    """Rates are tuned for the whole ladder first; a ladder that was widened later gets a trial for each rank more.
+
+    Every trial proposed is one that the record does not have, whatever became of those it has, so each makes the record
+    longer; where nothing is left to try, rates are fixed with what is there.
+    """
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
     growth = certification.recipe.scale_growth
     points = list(rate_points(record, certification.recipe))
-    wanted = plan.rate_trials
+    ranks, left = plan.declaration.ladder, plan.rate_trials - len(certification.tuning)
     if certification.rates:
-        wanted = len(certification.tuning) + sum(not _tried(certification, rank) for rank in untuned)
-    left = wanted - len(certification.tuning)
+        ranks = tuple(rank for rank in untuned if not _tried(certification, rank))
+        left = len(ranks)
     if left > 0:
-        ranks = untuned if certification.rates else plan.declaration.ladder
+        ended = _ended_on_tune(record, certification)
+        # memory does not depend on the rate
+        infeasible = {rank for rank, _, status in ended if status is Status.INFEASIBLE}
+        fitting = [rank for rank in ranks if rank not in infeasible]
         # the second half learns from the first, as long as no worker is without work for it
         at_once = min(left, plan.parallel, max(plan.workers, plan.rate_trials // 2))
-        return TuneRates(tuple(next_rates(points, ranks, usual, lowest, highest, at_once, growth)))
+        known = [(rank, rate) for rank, rate, _ in ended]
+        pairs = next_rates(points, fitting, usual, lowest, highest, at_once, growth, known)
+        if pairs:
+            return TuneRates(tuple(pairs))
     model = RateModel(points, usual, lowest, highest, growth)
     choices = []
     for rank in untuned:
@@ -184,6 +207,10 @@ def _broken(certification: Certification, rank: int) -> bool:
 
 def _tried(certification: Certification, rank: int) -> bool:
     return any(trial.result.spec.rank == rank for trial in certification.tuning)
+
+
+def _diverged(trial: TrialRecord) -> bool:
+    return trial.result.status is Status.FAILED and (trial.result.reason or "").startswith("diverged")
 
 
 def _finite(trial: TrialRecord) -> bool:

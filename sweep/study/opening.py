@@ -1,4 +1,7 @@
-"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted is enqueued."""
+"""A study's Optuna study, made or found, and made ready: nothing in it is running, and what was interrupted waits.
+
+All of that is one transaction, so a study is there as a whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,17 @@ from optuna.trial import TrialState
 
 from sweep.command import command_line
 from sweep.errors import StudyBusy
-from sweep.owner import is_gone, this_process
+from sweep.owner import is_left, this_process
 from sweep.plan.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
 from sweep.records import StudyPlan, to_json
-from sweep.study.ledger import OWNER, RETRY_OF, was_interrupted
+from sweep.study.ledger import OWNER, was_interrupted
+from sweep.study.optuna_internals import id_of, stale_trials, transaction
+from sweep.study.sampling import wait_again
+
+_RETRY_OF = "retry_of"
+"""The user attribute with which an earlier version enqueued an interrupted trial: its number."""
+
+_PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
 
 def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -> tuple[optuna.Study, int]:
@@ -22,33 +32,30 @@ def opened_study(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash:
     Raises:
         StudyBusy: trials of it are alive on another machine.
     """
-    study = optuna.create_study(
-        storage=storage,
-        study_name=f"{plan.name}@{identity}",
-        direction="minimize",
-        load_if_exists=True,
-        pruner=optuna.pruners.NopPruner(),
-    )
-    reaped = _reap(study, plan)
-    _remember(study, plan, identity, data_hash)
-    _enqueue_interrupted(study)
+    with transaction(storage):
+        name, pruner = f"{plan.name}@{identity}", optuna.pruners.NopPruner()
+        if name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        else:
+            study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
+        reaped = _reap(study, storage, plan)
+        _remember(study, plan, identity, data_hash)
+        _enqueue_interrupted(study)
     return study, reaped
 
 
-def _reap(study: optuna.Study, plan: StudyPlan) -> int:
-    """Ends trials whose process is gone; returns how many.
+def _reap(study: optuna.Study, storage: RDBStorage, plan: StudyPlan) -> int:
+    """Has trials wait again whose process is gone; returns how many.
 
     Raises:
         StudyBusy: some are alive elsewhere.
     """
-    reaped, hosted = 0, this_process()
+    reaped, hosted, stale = 0, this_process(), stale_trials(study, storage)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        owner = str(trial.user_attrs.get(OWNER, ""))
-        if not owner or owner == hosted or is_gone(owner):
-            study.tell(trial.number, state=TrialState.FAIL)
+        owner, number = str(trial.user_attrs.get(OWNER, "")), id_of(trial)
+        if not owner or is_left(owner, hosted) or number in stale:
+            wait_again(storage, number)
             reaped += 1
-    alive = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    optuna.storages.fail_stale_trials(study)
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if left:
         owners = sorted({str(trial.user_attrs.get(OWNER, "unknown")) for trial in left})
@@ -56,7 +63,7 @@ def _reap(study: optuna.Study, plan: StudyPlan) -> int:
             f"trials of study '{plan.name}' are running elsewhere ({', '.join(owners)}); wait for them, or give "
             "this study another name: study.name=OTHER"
         )
-    return reaped + alive - len(left)
+    return reaped
 
 
 def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: str) -> None:
@@ -85,10 +92,9 @@ def _remember(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: st
 
 
 def _enqueue_interrupted(study: optuna.Study) -> None:
-    """Interrupted trials are asked for again, each once, with the same values."""
+    """Trials that an earlier version interrupted are asked for again, each once, with the same values."""
     trials = study.get_trials(deepcopy=False)
-    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    retried = {trial.user_attrs.get(_RETRY_OF) for trial in trials}
     for trial in trials:
-        whole = len(trial.params) == len((LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE))
-        if was_interrupted(trial) and whole and trial.number not in retried:
-            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number})
+        if was_interrupted(trial) and trial.params.keys() == _PARAMETERS and trial.number not in retried:
+            study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: trial.number})

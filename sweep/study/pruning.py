@@ -55,8 +55,6 @@ class SameRankPruner:
     def replay(self, ended: Iterable[TrialResult]) -> None:
         """Takes in trials of earlier calls, in the order in which they were asked for."""
         for number, result in enumerate(ended):
-            for report in result.reports:
-                self.should_prune(-number - 1, result.spec.rank, report.step, report.loss)
             self.finish(-number - 1, result)
 
     def should_prune(self, number: int, rank: int, step: int, loss: float) -> bool:
@@ -71,7 +69,10 @@ class SameRankPruner:
         return trial.should_prune()
 
     def finish(self, number: int, result: TrialResult) -> None:
-        """Takes in how the trial ended; trials that never reported do not count."""
+        """Takes in how the trial ended, and its reports if it was trained by an earlier call; one without reports does not count."""
+        if number not in self._running:
+            for report in result.reports:
+                self.should_prune(number, result.spec.rank, report.step, report.loss)
         trial = self._running.pop(number, None)
         if trial is None:
             return

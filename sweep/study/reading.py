@@ -12,8 +12,13 @@ from sweep.errors import ConfigurationError
 from sweep.records import Declaration, StudyRecord
 from sweep.study.certified import certification_of
 from sweep.study.importances import importances_of
-from sweep.study.ledger import Ledger, record_from_json
+from sweep.study.ledger import Ledger, record_from_json, rescored_in
 from sweep.suggest import did_you_mean
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """The names of all studies that can be read."""
+    return sorted({_name(study) for study in _opened(storage)} - {""})
 
 
 def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
@@ -22,15 +27,32 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     Raises:
         ConfigurationError: there is none; the text says which there are.
     """
-    summaries = storage.get_all_studies()
-    names = sorted({summary.study_name.rpartition("@")[0] for summary in summaries} - {""})
-    chosen = [summary for summary in summaries if summary.study_name.rpartition("@")[0] == name]
-    if not chosen:
+    opened = {study: time for study, time in _opened(storage).items() if _name(study) == name}
+    if not opened:
+        names = study_names(storage)
         known = f"known: {', '.join(names)}" if names else "there is none yet; run `python -m sweep +study=pharma`"
         raise ConfigurationError(f"study={name}: there is no such study here{did_you_mean(name, names)} ({known})")
-    chosen.sort(key=lambda summary: summary.user_attrs.get("opened", 0.0), reverse=True)
-    studies = [optuna.load_study(study_name=summary.study_name, storage=storage) for summary in chosen]
-    return [record_of(study, Ledger(study.get_trials(deepcopy=False)), importances_of(study)) for study in studies]
+    last_first = sorted(opened, key=lambda study: opened[study], reverse=True)
+    return [_record(optuna.load_study(study_name=study, storage=storage)) for study in last_first]
+
+
+def _record(study: optuna.Study) -> StudyRecord:
+    ledger = Ledger(study.get_trials(deepcopy=False), rescored_in(study.user_attrs))
+    return record_of(study, ledger, importances_of(study))
+
+
+def _opened(storage: RDBStorage) -> dict[str, float]:
+    """When each Optuna study of ours was opened last.
+
+    Other people's studies may be in the database, and parts of one that a killed call of an earlier version left: the time of
+    opening was written last.
+    """
+    summaries = storage.get_all_studies()
+    return {each.study_name: each.user_attrs["opened"] for each in summaries if "opened" in each.user_attrs}
+
+
+def _name(study: str) -> str:
+    return study.rpartition("@")[0]
 
 
 def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, float]) -> StudyRecord:
@@ -56,4 +78,5 @@ def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, flo
         run_page=attributes.get("run_page"),
         importances=importances,
         parallel=attributes.get("parallel", 1),
+        available=attributes.get("available", {}),
     )

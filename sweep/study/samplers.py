@@ -14,7 +14,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from sweep.errors import ConfigurationError
-from sweep.study.window import Best, Window
+from sweep.study.window import Best, window_on
 from sweep.suggest import did_you_mean
 
 _CLASSES: Mapping[str, str] = {
@@ -71,7 +71,7 @@ class SharedSpaceTPE(TPESampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The values of a trial."""
-        window = Window(study, self.lasting.best if self.lasting is not None else Best())
+        window = window_on(study, self.lasting.best if self.lasting is not None else Best())
         return super().sample_relative(window, trial, search_space)
 
 

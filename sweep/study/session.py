@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
+from sweep.store.trials import TrialStore
 from sweep.study.display import Display
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Tracker
-from sweep.trials import TrialStore
+from sweep.tracking import Tracker, has_page
 from sweep.workers.messages import Ended, Progress, Reported
 from sweep.workers.pool import Pool
 
@@ -74,18 +74,30 @@ class Session:
         spec: TrialSpec,
         report: Callable[[int, float], bool],
         done: Callable[[TrialRecord], None],
+        *,
+        again: bool = False,
     ) -> None:
-        """Gives a trial to a worker; one that was finished before is taken from the store instead."""
+        """Gives a trial to a worker; one that was finished before is taken from the store instead, unless it is to run `again`.
+
+        Raises:
+            Interrupted: the sweep was asked to stop. The trial has ended by then, or ends as interrupted with the session.
+        """
         while spec.identity in self._open:  # the same arm drawn twice: the second one takes the first one's result
             self.step()
-        started, known = time.time(), self.store.find(spec.identity)
+        started = time.time()
+        known = None if again else self.store.find(spec.identity)
         if known is None:
+            while not self.pool.has_room():  # a pack may have broken, so that fewer trials fit side by side
+                self.step()
+            if spec.arm is not None:
+                self.store.adapters.find(spec.adapter_id)  # a damaged one is set aside here, where a person hears of it
             self.pool.submit(spec)  # first: the worker need not wait for the tracker
         trial = Open(number, spec, self.tracker.open_trial(self.parent, spec), started, report, done)
         self._open[spec.identity] = trial
         self.display.began(number, spec)
         if known is not None:
             self._finish(trial, known)
+        self.stop.check()  # a study of which all trials are known never waits for a worker
 
     def step(self) -> None:
         """Waits a moment for what workers say, and acts on it.
@@ -95,6 +107,7 @@ class Session:
         """
         self.stop.check()
         self.beat()
+        self.tracker.heed()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
             match event.message:
@@ -112,8 +125,7 @@ class Session:
             self.step()
 
     def _finish(self, trial: Open, result: TrialResult) -> None:
-        complete = result.status is Status.COMPLETE
-        self.tracker.close_trial(trial.run_id, result, self.store.folder(trial.spec.identity) if complete else None)
+        self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
-        trial.done(TrialRecord(trial.number, result, trial.run_id))
+        trial.done(TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None))
         self.display.ended(trial.number, result)

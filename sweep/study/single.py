@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from sweep.errors import Interrupted, NoTrialSucceeded
 from sweep.paths import Paths
-from sweep.plan.identity import trial_identity
+from sweep.plan.identity import adapter_identity, trial_identity
 from sweep.records import Stage, Status, StudyPlan, TrialRecord, TrialSpec, loss_of
+from sweep.store.trials import TrialStore
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
 from sweep.study.recording import sweep_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.tracking import check_address, open_tracker
-from sweep.trials import TrialStore
+from sweep.tracking import Summary, check_address, open_tracker
 from sweep.workers.pool import Pool
 
 
@@ -28,12 +28,12 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         NoTrialSucceeded: the trial ended in another way than complete.
         Interrupted: a person or the system asked to stop.
     """
-    check_address(plan.tracking_uri)
+    check_address(plan.tracking_uri, paths)
     ended: list[TrialRecord] = []
     with Pool(replace(plan.foundation, threads=plan.threads_alone), paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
         pool.start()
-        tracker = open_tracker(plan.tracking_uri, paths)
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         parent = tracker.open_sweep(sweep_run(plan, "single", {}, alone=False))
         status = Status.FAILED
         try:
@@ -44,8 +44,11 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
             identity = trial_identity(
                 plan.foundation, loaded.base_hash, loaded.data_hash, plan.arm, plan.training, plan.seed
             )
-            spec = TrialSpec(identity, plan.name, Stage.SINGLE, plan.arm, plan.training, plan.seed)
-            with Session(pool, tracker, parent, TrialStore(paths), display, stop) as session:
+            adapter = adapter_identity(
+                plan.foundation, loaded.base_hash, loaded.train_hash, plan.arm, plan.training, plan.seed
+            )
+            spec = TrialSpec(identity, plan.name, Stage.SINGLE, plan.arm, plan.training, plan.seed, adapter=adapter)
+            with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
                 session.begin(1, spec, lambda step, loss: False, ended.append)
                 session.finish_all()
             status = ended[0].result.status
@@ -62,6 +65,6 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     return ended[0]
 
 
-def _summary(ended: list[TrialRecord]) -> dict[str, float]:
+def _summary(ended: list[TrialRecord]) -> Summary:
     complete = [trial.result for trial in ended if trial.result.status is Status.COMPLETE]
-    return {"best/loss": loss_of(complete[0])} if complete else {}
+    return Summary({"tune/loss": loss_of(complete[0])} if complete else {})

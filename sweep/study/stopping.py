@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: asked once, the sweep ends in order; asked twice, at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: asked once, the sweep ends in order; asked twice, at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from sweep.errors import Interrupted
+from sweep.signals import heard
 
 
 class StopRequest:
@@ -15,6 +16,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._twice = False
 
     def check(self) -> None:
         """Call where stopping is safe.
@@ -28,15 +30,24 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Takes the signals over until the end of the block."""
-        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Takes the signals over until the end of the block.
+
+        Raises:
+            Interrupted: the sweep was asked twice; whatever broke because of that is not the reader's affair.
+        """
+        before = {number: signal.signal(number, self._take) for number in heard()}
         try:
             yield self
+        except Exception as error:
+            if self._twice and not isinstance(error, Interrupted):
+                raise Interrupted("stopped, asked twice; what is finished is kept") from error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
-            raise Interrupted(f"stopped by {signal.Signals(number).name}, asked twice")
+            self._twice = True
+            raise Interrupted(f"stopped by {signal.Signals(number).name}, asked twice; what is finished is kept")
         self._signal = number

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+
+from sweep.study.optuna_internals import PartOfStudy
 
 MOST = 250
 """Trials that TPE looks at: ten times as many as it ever takes for good ones; its weights let the others fade with age anyway."""
@@ -36,22 +38,13 @@ class Best:
         return sorted(_best_of([*self._best, *older[ended:]]), key=lambda trial: trial.number)
 
 
-class Window(optuna.Study):
-    """A study of which its readers see `in_window`; everything else is the study's own.
+def window_on(study: optuna.Study, best: Best) -> optuna.Study:
+    """The study as one of which readers see `in_window`.
 
     Args:
         best: the same one for each window on a study, or a new one.
     """
-
-    def __init__(self, study: optuna.Study, best: Best) -> None:
-        self.__dict__.update(study.__dict__)
-        self._best = best
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        seen = in_window(super()._get_trials(deepcopy, None, use_cache), self._best)
-        return [trial for trial in seen if states is None or trial.state in states]
+    return PartOfStudy(study, lambda trials: in_window(trials, best))
 
 
 def in_window(trials: Sequence[FrozenTrial], best: Best) -> list[FrozenTrial]:

@@ -11,7 +11,7 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.names import Point
 from sweep.tracking.owner import is_leftover, owner_tags
-from sweep.tracking.port import SweepRun
+from sweep.tracking.port import Refused, Summary, SweepRun
 
 
 @dataclass(slots=True)
@@ -62,10 +62,16 @@ class MemoryTracker:
             sweep.study,
             names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(this_process()),
         )
-        run.params = names.valid_params(sweep.params)
+        run.params = names.valid_params({**sweep.params, **sweep.declared})
         run.artifacts = [names.CONFIG_FILE]
         self._sweeps[run.id] = sweep
         return run.id
+
+    def resume_sweep(self, run_id: str, sweep: SweepRun) -> None:
+        """See `Tracker.resume_sweep`."""
+        if run_id not in self.runs:
+            raise Refused(f"there is no run '{run_id}'")
+        self._sweeps[run_id] = sweep
 
     def open_trial(self, parent: str, spec: TrialSpec) -> str:
         """See `Tracker.open_trial`."""
@@ -74,24 +80,27 @@ class MemoryTracker:
         run.params = names.trial_params(sweep.params, spec)
         return run.id
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         run.points += names.points_of(result)
-        if files is not None:
-            _keep(run, [files / name for name in names.TRIAL_FILES])
+        _keep(run, files)
         run.tags |= names.closing_tags(result)
         run.status = names.RUN_STATUS[result.status]
 
-    def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
+    def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
-        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id, {})
+        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id, self._sweeps[run_id].told)
         run = self.runs[run_id]
-        run.points += [Point(name, value, 0) for name, value in names.finite(summary).items()]
+        run.points += [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
         _keep(run, files)
-        run.tags[names.STATUS] = status.value
+        run.tags |= names.valid_tags({**summary.tags, names.STATUS: status.value})
         run.status = names.RUN_STATUS[status]
+        return True
+
+    def heed(self) -> None:
+        """See `Tracker.heed`; nothing is ever said."""
 
     def link(self, run_id: str) -> str | None:
         """None: no person can reach these runs."""
@@ -103,7 +112,7 @@ class MemoryTracker:
         return run
 
     def _interrupt(
-        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Path | None]]
+        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Sequence[Path]]]
     ) -> None:
         for run in self.runs.values():
             if run.status != "RUNNING" or names.STUDY not in run.tags or not chosen(run.tags):

@@ -16,9 +16,13 @@ from urllib.request import getproxies, proxy_bypass
 # Read while MLflow is imported: it logs every migration of a new database, and sends usage data, unless told not to.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# It would print the address of each run, password included.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# It would try for minutes to reach a server that is gone; what is told meanwhile is kept, see `sweep.tracking.recorder`.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import sqlalchemy
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
@@ -26,16 +30,22 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.locks import held
 from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
 from sweep.tracking.owner import is_leftover, owner_tags
-from sweep.tracking.port import SweepRun
+from sweep.tracking.port import Refused, Summary, SweepRun
+
+_LOCK_SECONDS = 120.0
+"""The longest wait for another process that opens the same database, which may have to make its tables."""
 
 _PATIENCE = 10.0
 """Seconds to wait for a store to answer when it is first opened."""
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
+"""MLflow's words for a record that the store would not take later either."""
 
 
 class MlflowTracker:
@@ -64,7 +74,8 @@ class MlflowTracker:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
                 # Two studies that start together must not both create the schema.
-                stack.enter_context(FileLock(f"{database}.lock"))
+                lock = Path(f"{database}.lock")
+                stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
             _knock(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
@@ -78,34 +89,56 @@ class MlflowTracker:
                 sweep.told,
             )
             tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
-            run_id = self._open(experiment, sweep.study, tags, names.valid_params(sweep.params))
+            run_id = self._open(experiment, sweep.study, tags, names.valid_params({**sweep.params, **sweep.declared}))
             self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
         self._sweeps[run_id] = (experiment, sweep)
         return run_id
 
-    def open_trial(self, parent: str, spec: TrialSpec) -> str:
-        """See `Tracker.open_trial`."""
+    def resume_sweep(self, run_id: str, sweep: SweepRun) -> None:
+        """See `Tracker.resume_sweep`."""
+        with self._explained():
+            self._sweeps[run_id] = (str(self._client.get_run(run_id).info.experiment_id), sweep)
+
+    def open_trial(self, parent: str, spec: TrialSpec, own: str | None = None, *, again: bool = False) -> str:
+        """See `Tracker.open_trial`.
+
+        Args:
+            own: the id that the run has with the sweep.
+            again: whether this may have been done before; a run of that id is then returned instead.
+        """
+        if parent not in self._sweeps:
+            raise Refused(f"the sweep's run '{parent}' is not there any more")
         experiment, sweep = self._sweeps[parent]
         with self._explained():
+            if again and own is not None:
+                for run in self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'"):
+                    return str(run.info.run_id)
             params = names.trial_params(sweep.params, spec)
-            return self._open(experiment, spec.name, names.trial_tags(parent, spec) | owner_tags(self._owner), params)
+            tags = names.trial_tags(parent, spec) | owner_tags(self._owner) | ({names.RUN: own} if own else {})
+            return self._open(experiment, spec.name, tags, params)
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Path | None) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         points = [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         points += names.points_of(result)
         # The trial's own end, so that logging a result again, after a crash between log and end, adds nothing.
         when = result.started + result.seconds if result.started > 0 else time.time()
-        found = [] if files is None else [files / name for name in names.TRIAL_FILES]
-        self._close(run_id, result.status, points, when, names.closing_tags(result), found)
+        self._close(run_id, result.status, points, when, names.closing_tags(result), files)
 
-    def close_sweep(self, run_id: str, status: Status, summary: Mapping[str, float], files: Sequence[Path]) -> None:
+    def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
-        experiment, _ = self._sweeps[run_id]
+        if run_id not in self._sweeps:
+            raise Refused(f"the sweep's run '{run_id}' is not there any more")
+        experiment, sweep = self._sweeps[run_id]
         with self._explained():
-            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id, {})
-        points = [Point(name, value, 0) for name, value in names.finite(summary).items()]
-        self._close(run_id, status, points, time.time(), {names.STATUS: status.value}, files)
+            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.told)
+        points = [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
+        tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
+        self._close(run_id, status, points, time.time(), tags, files)
+        return True
+
+    def heed(self) -> None:
+        """See `Tracker.heed`; what the store says is raised at once."""
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`."""
@@ -128,7 +161,7 @@ class MlflowTracker:
         self,
         experiment: str,
         chosen: Callable[[Mapping[str, str]], bool],
-        told: Mapping[str, tuple[TrialResult, Path | None]],
+        told: Mapping[str, tuple[TrialResult, Sequence[Path]]],
     ) -> None:
         """End those of the experiment's running runs that were started here and whose tags are chosen."""
         for run in self._running(experiment):
@@ -194,8 +227,9 @@ class MlflowTracker:
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
             cause = self._address.without_secrets(str(error).strip().partition("\n")[0][:500])
             text = f"tracking.uri: cannot record in {self._address.shown}: {cause}\n{_remedy(self._address, error)}"
+            kind = Refused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
             # The original would show the address, password included, in a traceback.
-            raise EnvironmentLacks(text) from None
+            raise kind(text) from None
 
 
 def _remedy(address: Address, error: Exception) -> str:

@@ -22,7 +22,17 @@ SEED = "sweep.seed"
 REASON = "sweep.reason"
 COMMAND = "sweep.command"
 PEAK_OF = "sweep.memory_peak_of"
+RUN = "sweep.run"
+"""The id that a trial's run has with the sweep, which may have begun before the store could give it one."""
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+"""What MLflow shows as a run's description."""
+
+VERDICT = "sweep.verdict"
+VERDICT_RANK = "sweep.verdict.rank"
+VERDICT_BRACKET = "sweep.verdict.bracket"
+VERDICT_HEADLINE = "sweep.verdict.headline"
+VERDICT_MARGIN_OF = "sweep.verdict.margin_of"
 
 RUNNING = "running"
 """The value of `sweep.status` until a run is closed."""
@@ -37,8 +47,6 @@ RUN_STATUS: Mapping[Status, str] = {
 """MLflow's own status of a run that ended so."""
 
 CONFIG_FILE = "config.yaml"
-TRIAL_FILES = ("adapter", "scores.jsonl", "result.json", CONFIG_FILE)
-"""What is kept of a trial's folder; anything else in it is the trial's own scratch."""
 
 TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"
@@ -86,7 +94,8 @@ class Point:
 def metrics_of(result: TrialResult) -> dict[str, float]:
     """What was measured in a trial, by metric name; bytes, seconds and nats a token as in `Measures`.
 
-    Only what is really there: a measure that is None or not finite has no entry, and a trial that did not complete has
+    Scores are there twice: under `eval/`, and under the split that the trial was scored on, so that tune, certify and test
+    are three columns. Only what is really there: a measure that is None or not finite has no entry, and a trial that did not complete has
     little more than its time.
     """
     found: dict[str, float | None] = {}
@@ -95,8 +104,11 @@ def metrics_of(result: TrialResult) -> dict[str, float]:
     if (measures := result.measures) is not None:
         found |= {f"time/phase/{phase}": seconds for phase, seconds in measures.phases.items()}
         found |= {f"eval/{metric}": value for metric, value in measures.metrics.items()}
+        split = result.spec.split.value
+        found |= {f"{split}/{metric}": value for metric, value in measures.metrics.items()}
         # last, so that no task metric can pass for a measure of ours
         found |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
+        found |= {f"{split}/loss": measures.loss, f"{split}/perplexity": measures.perplexity}
     return finite(found)
 
 

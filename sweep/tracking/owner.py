@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweep.owner import is_gone, is_here
+from sweep.owner import is_gone, is_here, is_left
 
 OWNER = "sweep.owner"
 
@@ -24,5 +24,5 @@ def is_leftover(tags: Mapping[str, str], sweep: str, *, alone: bool) -> bool:
     """
     owner = tags.get(OWNER, "")
     if alone:
-        return not is_here(owner) or owner == sweep or is_gone(owner)
+        return not is_here(owner) or is_left(owner, sweep)
     return is_gone(owner)

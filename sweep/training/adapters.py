@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import SafetensorError
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
+
+_CONFIG = "adapter_config.json"
 
 
 def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
@@ -84,22 +89,41 @@ def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, parameter
 
 
-def save_adapter(adapted: PeftModel, folder: Path) -> None:
-    """Writes the adapter in PEFT's own format (safetensors)."""
+def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
+    """Writes the adapter in PEFT's own format (safetensors), and nothing of PEFT's model card.
+
+    Args:
+        base_name: what the base is called on the model hub.
+    """
     adapted.save_pretrained(str(folder), safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+    # PEFT asks the hub for the base that a configuration names before it saves, so the name is written afterwards
+    file = folder / _CONFIG
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**config, "base_model_name_or_path": base_name}, indent=2), encoding="utf-8")
+    readable_like_others(folder)
+
+
+def readable_like_others(folder: Path) -> None:
+    """Gives an adapter's weights the permissions of a plain new file: safetensors writes them for their owner alone."""
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(folder / _CONFIG, weights)
 
 
 def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
     """Puts a saved adapter on the base, as `attach` does a fresh one.
 
     Raises:
-        TrialFailed: the folder holds no adapter in safetensors.
+        TrialFailed: the folder holds no adapter in safetensors, or a damaged one.
     """
     if not list(folder.glob("*.safetensors")):
         raise TrialFailed(f"the adapter to be scored is gone: {folder}")
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except SafetensorError as error:
+        raise TrialFailed(f"the adapter to be scored is damaged: {folder}: {error}") from error
 
 
-def weight_bytes(trial: Path) -> int:
-    """Bytes on disk of the adapter weights in a trial's folder."""
-    return sum(file.stat().st_size for file in trial.glob("adapter/*.safetensors"))
+def weight_bytes(folder: Path) -> int:
+    """Bytes on disk of the weights in an adapter's folder."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))

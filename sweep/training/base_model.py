@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from sweep.errors import ConfigurationError
-from sweep.paths import Paths
+from sweep.paths import ORIGIN, Paths
 from sweep.records import BaseModel, Quantization
 from sweep.training.batches import Collator
 from sweep.training.dequantized import DequantizedCopies
 from sweep.training.frozen_linear import speed_up
+from sweep.training.loading import check_complete, reading
 from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
-from sweep.training.sources import find_model, fingerprint
+from sweep.training.sources import FoundModel, find_model, fingerprint
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class LoadedBase:
     """The frozen base and what belongs to it.
 
     Attributes:
+        id: its name on the model hub, `ORG/NAME`; a plain name where it is on none.
+        folder: where its files are on this machine.
         source: where the weights came from, see `sources.FoundModel`.
         hash: sha256 of the files, in hex.
         copies: the dequantized copies of its 4-bit weights, if any are kept.
@@ -35,6 +39,7 @@ class LoadedBase:
         linear_modules: full names of the modules that can carry an adapter.
         context: the longest sequence that the model takes, in tokens.
         parameters: how many parameters the model has (of 4-bit weights, the numbers they stand for).
+        note: see `sources.FoundModel`.
     """
 
     model: nn.Module
@@ -42,6 +47,8 @@ class LoadedBase:
     tokenizer: Any
     collator: Collator
     device: torch.device
+    id: str
+    folder: Path
     source: str
     hash: str
     bytes: int
@@ -50,6 +57,17 @@ class LoadedBase:
     context: int
     parameters: int
     load_seconds: float
+    note: str | None = None
+
+    def write_origin(self, adapter: Path) -> None:
+        """Writes beside an adapter which base it was trained on: the names that mean something elsewhere, and the folder here."""
+        origin = {
+            "base_model": self.id,
+            "base_folder": str(self.folder),
+            "base_source": self.source,
+            "base_sha256": self.hash,
+        }
+        (adapter / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
 def pick_device() -> torch.device:
@@ -57,11 +75,49 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget: int | None = None) -> LoadedBase:
+@dataclass(frozen=True)
+class OpenedBase:
+    """A base model of which everything but the weights is in memory: enough to see which examples fit.
+
+    Attributes:
+        context: the longest sequence that the model takes, in tokens.
+    """
+
+    found: FoundModel
+    tokenizer: Any
+    context: int
+
+
+def open_base(model: BaseModel, paths: Paths) -> OpenedBase:
+    """Finds or fetches the base model and loads its tokenizer.
+
+    Raises:
+        ConfigurationError: the folder or the id is no causal language model.
+        EnvironmentLacks: the model is not to be had.
+    """
+    found = find_model(model, paths)
+    folder = str(found.folder)
+    with reading(model, folder):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    context = int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 20)
+    return OpenedBase(found, tokenizer, context)
+
+
+def load_base(
+    model: BaseModel,
+    quant: Quantization,
+    paths: Paths,
+    memory_budget: int | None = None,
+    opened: OpenedBase | None = None,
+) -> LoadedBase:
     """Loads tokenizer and base model, quantized, frozen, on the device.
 
     Args:
         memory_budget: bytes the process may use, or None; with a budget no dequantized copies are kept unless asked for.
+        opened: the same model, if it was opened before.
 
     Raises:
         ConfigurationError: the folder or the id is no causal language model.
@@ -69,28 +125,23 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget
     """
     started = time.perf_counter()
     device = pick_device()
-    found = find_model(model, paths)
+    opened = opened or open_base(model, paths)
+    found, tokenizer = opened.found, opened.tokenizer
     folder = str(found.folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-        base = AutoModelForCausalLM.from_pretrained(
+    with reading(model, folder):
+        base, report = AutoModelForCausalLM.from_pretrained(
             folder,
             quantization_config=quantization_config(quant, device),
             dtype=compute_dtype(device),
             device_map={"": device},
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
+            output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError) as error:
-        raise ConfigurationError(
-            f"model={model.name} ({folder}) cannot be loaded as a causal language model: {error}"
-        ) from error
+    check_complete(model, folder, base, report)
     base.requires_grad_(False)
     speed_up(base)
     base.config.use_cache = False
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     release()
     resident = resident_bytes(device)
     accepted = inspect.signature(base.forward).parameters
@@ -104,14 +155,17 @@ def load_base(model: BaseModel, quant: Quantization, paths: Paths, memory_budget
             takes_positions="position_ids" in accepted,
         ),
         device=device,
+        id=model.id,
+        folder=found.folder,
         source=found.source,
         hash=fingerprint(found.folder, paths.models / "hashes.json"),
         bytes=storage_bytes(base),
         resident=resident,
         linear_modules=_linear_modules(base),
-        context=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 20),
+        context=opened.context,
         parameters=_parameters(base),
         load_seconds=time.perf_counter() - started,
+        note=found.note,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from sweep.errors import ConfigurationError
 from tasks import Example
 
 
@@ -54,6 +55,9 @@ class Encoder:
 
         The completion is what the template writes after the generation prompt, so it ends with the template's own
         end-of-turn token. Without a template: prompt, a space, the completion and the end-of-sequence token.
+
+        Raises:
+            ConfigurationError: the model's chat template fails.
         """
         if self._chat:
             prompt, answer = self._render(example)
@@ -83,17 +87,32 @@ class Encoder:
     def _render(self, example: Example) -> tuple[str, str]:
         turns = [*self._system, {"role": "user", "content": example.prompt}]
         try:
-            prompt = self._template(turns, generate=True)
-        except TemplateError:
+            return self._rendered(turns, example)
+        except TemplateError as error:
             if not self._system:
-                raise
-            # a template that knows no system role: its words go before the person's
-            turns = [{"role": "user", "content": f"{self._system[0]['content']}\n\n{example.prompt}"}]
-            prompt = self._template(turns, generate=True)
+                raise self._broken(error) from error
+        # whatever Python stumbles over in a template: it is a program in the model's files
+        except Exception as error:
+            raise self._broken(error) from error
+        # a template that knows no system role: its words go before the person's
+        turns = [{"role": "user", "content": f"{self._system[0]['content']}\n\n{example.prompt}"}]
+        try:
+            return self._rendered(turns, example)
+        except Exception as error:
+            raise self._broken(error) from error
+
+    def _rendered(self, turns: list[dict[str, str]], example: Example) -> tuple[str, str]:
+        prompt = self._template(turns, generate=True)
         whole = self._template([*turns, {"role": "assistant", "content": example.completion}], generate=False)
         if whole.startswith(prompt):
             return prompt, whole[len(prompt) :].rstrip()
         return prompt, f"{example.completion}{self._tokenizer.eos_token}"
+
+    def _broken(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"the model's chat template ({self._tokenizer.name_or_path}) fails: {type(error).__name__}: {error}; put one that "
+            "works into the model's folder as chat_template.jinja, or take it away: then prompt and completion follow each other"
+        )
 
     def _template(self, turns: list[dict[str, str]], *, generate: bool) -> str:
         # enable_thinking is ignored by templates that do not know it; Qwen's would otherwise ask for a reasoning part

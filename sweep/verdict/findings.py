@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import ndtri
 
-from sweep.records import Certification, Declaration, StudyRecord, loss_of
+from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.compared import Compared
 from sweep.verdict.conclusion import Finding
-from sweep.verdict.moments import Array
+from sweep.verdict.gained import NotGained, least_gain
+from sweep.verdict.kinds import Weakness
 from sweep.verdict.record import MarginOf, Rung, State, Verdict
 
 WIDE = 0.05
@@ -24,30 +23,32 @@ USUAL = 0.02
 LEAST = 0.01
 """Points of the task metric that a rank must be behind for that to be worth a word."""
 
-FULL = "full"
-"""The method of a trial that trains all weights."""
-
 
 def findings(
     record: StudyRecord,
     given: Compared,
     verdict: Verdict | None,
     metric_verdict: Verdict | None,
-    margins: tuple[float | None, float | None],
+    margin_in_metric: float | None,
+    not_gained: NotGained | None,
+    weak: Weakness | None,
 ) -> tuple[Finding, ...]:
     """All findings, the most far-reaching first.
 
     Args:
-        margins: the margin in nats a token and in points of the metric, None where unknown.
+        margin_in_metric: the margin in points of the metric, None where unknown.
+        not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        weak: the kinds of examples on which the adapter is of little use.
     """
-    margin_in_loss, margin_in_metric = margins
     certification = record.certification
     assert certification is not None
     found: list[Finding | None] = [base_as_good(record, given, certification)]
+    if found == [None] and not_gained is not None:
+        found.append(Finding("metric_not_gained", words.metric_not_gained(record.metric, not_gained)))
+    if weak is not None:
+        found.append(Finding("weak_kinds", words.weak_kinds(weak)))
     if verdict is not None:
         found += [still_improving(verdict), _overfitting(verdict)]
-        if margin_in_loss is not None:
-            found.append(_far_from_full(record, certification, verdict.ranks[-1], margin_in_loss))
     if verdict is not None and metric_verdict is not None:
         found.append(_metric_disagrees(record.metric, verdict, metric_verdict))
     if verdict is not None and verdict.rank is not None:
@@ -80,25 +81,11 @@ def base_as_good(record: StudyRecord, given: Compared, certification: Certificat
     means = [round(float(np.average(table.mean(axis=0), weights=weights)), 12) for table in tables]
     place = int(np.argmin(means))
     allowed = {MarginOf.GAIN: 0.0, MarginOf.LOSS: declared.margin * means[place], MarginOf.METRIC: declared.margin}
-    if _at_least(base, tables[place], weights, declared.alpha) > allowed[MarginOf(declared.margin_of)]:
+    if least_gain(base, tables[place], weights, declared.alpha) > allowed[MarginOf(declared.margin_of)]:
         return None
     what = f"1 - {record.metric}" if by_metric else "loss"
     its = float(np.average(base, weights=weights))
     return Finding("base_as_good", words.base_as_good(its, means[place], given.ranks[place], what))
-
-
-def _at_least(base: Array, table: Array, weights: Array, alpha: float) -> float:
-    """A lower confidence bound of how much better the table's mean is than the base's; the gain itself with one seed.
-
-    Seeds and examples both count; what they share is counted twice, so the bound is a little too low.
-    """
-    share = weights / weights.sum()
-    by_example, by_seed = base - table.mean(axis=0), table @ share
-    gain = float(by_example @ share)
-    variance = float((((by_example - gain) * share) ** 2).sum())
-    if len(by_seed) > 1:
-        variance += float(by_seed.var(ddof=1)) / len(by_seed)
-    return gain + float(ndtri(alpha)) * math.sqrt(variance)
 
 
 def still_improving(verdict: Verdict) -> Finding | None:
@@ -131,20 +118,6 @@ def _worse_at_the_top(verdict: Verdict, best: Rung) -> Iterator[Rung]:
         yield rung
 
 
-def _far_from_full(record: StudyRecord, certification: Certification, top: int, margin: float) -> Finding | None:
-    """Full fine-tuning is in `explore` alone, so both are compared on tune."""
-    complete = [trial for trial in record.complete() if trial.result.spec.arm is not None]
-    full = [loss_of(t.result) for t in complete if t.result.spec.arm and t.result.spec.arm.method == FULL]
-    adapters = [
-        loss_of(t.result)
-        for t in (*complete, *certification.tuning)
-        if t.result.spec.rank == top and t.result.spec.arm and t.result.spec.arm.method != FULL
-    ]
-    if not full or not adapters or min(adapters) - min(full) <= margin:
-        return None
-    return Finding("far_from_full", words.far_from_full(min(full), top, min(adapters), margin))
-
-
 def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Finding | None:
     pairs = list(zip(on_loss.ladder, on_metric.ladder, strict=True))
     only_loss = [loss.rank for loss, task in pairs if loss.state is State.CERTIFIED and _worse(task, on_metric)]
@@ -166,7 +139,7 @@ def _metric_behind(metric: str, given: Compared, rank: int, declared: Declaratio
         return None
     # the best is the best of several, which the level is divided by
     level = declared.alpha / (len(tables) - 1)
-    if _at_least(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
+    if least_gain(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
         return None
     text = words.metric_behind(metric, (rank, 1 - means[own]), (given.ranks[best], 1 - means[best]))
     return Finding("metric_behind", text)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.verdict.projection import seeds_needed
+from sweep.verdict.projection import Outlook, example_counts, outlook
 from sweep.verdict.reasons import why_open
-from sweep.verdict.record import State, Verdict
+from sweep.verdict.record import Need, State, Verdict
 from sweep.verdict.replay import Standing, lacking, replay
-from sweep.verdict.spending import levels
+from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
 
 
@@ -49,7 +49,7 @@ def judge(
     seeds = table.seeds[0]
     looks = (seeds,) if seeds >= 2 else ()
     standing = replay(table, looks, tuple(table.alpha for _ in looks))
-    return _verdict(table, standing, table.alpha, lambda _: table.alpha, ())
+    return _verdict(table, standing, table.alpha, lambda *_: table.alpha, ())
 
 
 def judge_looks(
@@ -62,6 +62,9 @@ def judge_looks(
     alpha: float = 0.05,
     base: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    extended: Sequence[tuple[int, int]] = (),
+    cost: Callable[[Need], float] | None = None,
+    available: int | None = None,
 ) -> Verdict:
     """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
 
@@ -70,25 +73,53 @@ def judge_looks(
         looks: numbers of seeds at which the data were, or will be, looked at, ascending, from 2. They may be extended at any
             time; looks already taken must stay. A look for which a needed rank has too few seeds is not taken, nor any
             later one.
+        extended: the number of seeds at the last look, and of examples at that time, before each time that examples were added;
+            those that were there come first. The last look is then taken again, and it and later looks share what of alpha
+            was left.
+        cost: of coming to so many seeds and examples, to tell what would settle it at least cost; without it the examples are
+            taken as given.
+        available: how many examples the data has, None if that is not known.
 
     Each look repeats `judge` on the first so many seeds at the level that `spending.levels` gives. What was certified or
     inferior at a look stays so.
     """
     table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
     plan = _checked_looks(looks)
-    allowed = levels(table.alpha, plan)
-    standing = replay(table, plan, allowed)
-    taken = standing.taken
+    spendable, standing = table.alpha, None
+    for seen, own in _by_examples(table, plan, extended):
+        allowed = levels(spendable, own)
+        standing = replay(seen, own, allowed, standing)
+        if standing.closed or standing.taken < len(own) or seen.examples == table.examples:
+            break
+        spendable = left(spendable, own[-1])
+    assert standing is not None
+    table, plan, taken = seen, own, standing.taken
     missing: tuple[str, ...] = ()
     few = lacking(table, standing, plan[taken]) if taken < len(plan) else ()
     if few and not standing.closed:
         at = ", ".join(map(str, few))
         missing = (f"the look at {plan[taken]} seeds was not taken: too few seeds at rank {at}",)
 
-    def later(seeds: int) -> float:
-        return levels(table.alpha, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
+    def later(seeds: int, examples: int) -> float:
+        if examples > table.examples:
+            there = plan[taken - 1]
+            return levels(left(spendable, there), (there, seeds) if seeds > there else (there,))[-1]
+        return levels(spendable, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
 
-    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing)
+    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing, cost, available)
+
+
+def _by_examples(
+    table: LossTable, plan: tuple[int, ...], extended: Sequence[tuple[int, int]]
+) -> Iterator[tuple[LossTable, tuple[int, ...]]]:
+    """The looks on the same examples together, with the table that they saw; the last one before more came is taken again."""
+    rest = plan
+    for seeds, examples in extended:
+        before = tuple(look for look in rest if look <= seeds)
+        if before and examples < table.examples:
+            yield table.first(examples), before
+            rest = (before[-1], *(look for look in rest if look > before[-1]))
+    yield table, rest
 
 
 def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
@@ -100,22 +131,31 @@ def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
 
 
 def _verdict(
-    table: LossTable, standing: Standing, level: float, later: Callable[[int], float], missing: tuple[str, ...]
+    table: LossTable,
+    standing: Standing,
+    level: float,
+    later: Callable[[int, int], float],
+    missing: tuple[str, ...],
+    cost: Callable[[Need], float] | None = None,
+    available: int | None = None,
 ) -> Verdict:
     """The record of a standing.
 
     Args:
         level: of the last look.
-        later: the level of a further look at so many seeds.
+        later: the level of a further look at so many seeds and examples.
         missing: sentences on looks that were not taken.
+        cost, available: see `judge_looks`.
     """
     smallest = int(np.argmax(~standing.inferior))
     certified = np.flatnonzero(standing.certified)
-    needed, reasons = None, missing
+    ahead, needed, reasons = Outlook((), max(table.seeds), table.examples), None, missing
     if not standing.closed:
         if standing.last is not None and standing.margin_in_loss >= 0:
-            needed = seeds_needed(standing.last, standing.certified[None], later)
-        reasons = (*why_open(table, standing, level, needed), *missing)
+            counts = [table.examples] if cost is None else example_counts(table.examples, available)
+            ahead = outlook(standing.last, standing.certified[None], later, table.examples, counts)
+            needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
+        reasons = (*why_open(table, standing, level, ahead, needed, available), *missing)
     states = tuple(
         State.CERTIFIED if good else State.INFERIOR if bad else State.UNDECIDED
         for good, bad in zip(standing.certified, standing.inferior, strict=True)
@@ -136,7 +176,10 @@ def _verdict(
         upper_bound=_floats(standing.upper),
         lower_bound=_floats(standing.lower),
         seeds=standing.seeds,
-        seeds_needed=needed,
+        examples=table.examples,
+        seeds_needed=ahead.seeds_alone,
+        examples_needed=ahead.examples_alone,
+        needed=needed,
         reasons=reasons,
     )
 

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from sweep.records import Certification, Measures, StudyRecord, TrialRecord, loss_of
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.findings import FULL
+from sweep.verdict.kinds import KindScore, kind_scores
 from sweep.verdict.record import Rung, State
 
 
@@ -77,7 +77,7 @@ def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow
 
 def _explored(record: StudyRecord) -> list[LadderRow]:
     """Each rank with its best arm."""
-    trials = [t for t in record.complete() if t.result.spec.arm and t.result.spec.arm.method != FULL]
+    trials = [t for t in record.complete() if t.result.spec.arm]
     best = min((loss_of(trial.result) for trial in trials), default=0.0)
     rows = []
     for rank in sorted({trial.result.spec.rank for trial in trials}):
@@ -140,3 +140,12 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Tri
         "largest": max((rank for rank in scored if rank > 0), default=None),
     }
     return {name: scored[rank] for name, rank in places.items() if rank is not None and rank in scored}
+
+
+def kinds_on_test(record: StudyRecord, conclusion: Conclusion | None) -> tuple[KindScore, ...]:
+    """The task metric on test over all examples, then on each kind; nothing before test was scored."""
+    scored = {name: trial.result.measures for name, trial in on_test(record, conclusion).items()}
+    chosen, largest = scored.get("goldilocks"), scored.get("largest")
+    if chosen is None:
+        return ()
+    return kind_scores(record.metric, scored.get("base"), [chosen], [largest] if largest else [])

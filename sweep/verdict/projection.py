@@ -1,41 +1,159 @@
-"""How many seeds would probably close the bracket, if the means and variances seen so far held."""
+"""How many seeds and certify examples would probably close the bracket, if the means and variances seen so far held.
+
+More seeds shrink the part of the variance that stems from seeds, more examples the part that stems from examples. Either
+alone may be in vain, or dear: a seed is a training for each open rank, an example is scored by adapters that are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.verdict.moments import Array
-from sweep.verdict.sequence import Contrasts, Look, Mask, look
+from sweep.verdict.moments import Array, Moments
+from sweep.verdict.record import Need
+from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
 
 MOST = 512
+"""So many seeds are tried at most."""
+
+MOST_TIMES = 64
+"""So many times the examples there are, are tried at most."""
+
 PROBABLY = 0.8
 
+_STEP = 1.25
+"""Ratio of one number of examples that is tried to the one before."""
 
-def seeds_needed(given: Contrasts, certified: Mask, level: Callable[[int], float]) -> int | None:
-    """The smallest total number of seeds at which the bracket closes, None if `MOST` would not do.
 
-    Seeds to come are drawn around the means seen so far; each test is asked to succeed with probability `PROBABLY`.
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would probably close the bracket.
+
+    Attributes:
+        enough: pairs of which none is better in both, by the number of examples, the present one first.
+        seeds: so many are there.
+        examples: so many are there.
+    """
+
+    enough: tuple[Need, ...]
+    seeds: int
+    examples: int
+
+    @property
+    def seeds_alone(self) -> int | None:
+        """How many seeds would do with the examples there are."""
+        return next((need.seeds for need in self.enough if need.examples == self.examples), None)
+
+    @property
+    def examples_alone(self) -> int | None:
+        """How many examples would do with the seeds there are."""
+        return next((need.examples for need in self.enough if need.seeds == self.seeds), None)
+
+    def cheapest(self, cost: Callable[[Need], float], available: int | None) -> Need | None:
+        """The pair of least cost.
+
+        Args:
+            available: how many examples the data has, None if that is not known.
+        """
+        to_be_had = [
+            need for need in self.enough if available is None or need.examples <= max(available, self.examples)
+        ]
+        return min(to_be_had, key=cost, default=None)
+
+
+def outlook(
+    given: Contrasts, certified: Mask, level: Callable[[int, int], float], examples: int, counts: Sequence[int]
+) -> Outlook:
+    """What it would take to close the bracket.
+
+    Seeds and examples to come are drawn around the means seen so far; each test is asked to succeed with probability
+    `PROBABLY`, at the level that the look will have. The share of the seeds' variance that is interaction with examples,
+    which more examples would shrink as well, is left as it is.
 
     Args:
         given: one study.
         certified: (1, ranks), ranks certified already.
-        level: of a look at so many seeds.
+        level: of a further look at so many seeds and examples.
+        examples: so many each trial was scored on.
+        counts: numbers of examples to try, ascending, see `example_counts`.
     """
-    totals = sorted({*range(given.each.seeds + 1, 33), *np.unique(np.geomspace(33, MOST, 40).astype(int)).tolist()})
-    totals = [total for total in totals if total > given.each.seeds]
+    there = given.each.seeds
+
+    def seeds_with(count: int, fewer_than: int) -> int | None:
+        totals = [total for total in _totals(there, exact=count == examples) if total < fewer_than]
+        return _seeds_needed(given, certified, lambda seeds: level(seeds, count), totals, count / examples)
+
+    enough: list[Need] = []
+    least = seeds_with(counts[-1], MOST + 1)  # no number of examples makes do with fewer
+    for count in counts:
+        fewest = enough[-1].seeds if enough else MOST + 1
+        if enough and (least is None or fewest <= least):
+            break
+        seeds = seeds_with(count, fewest)
+        if seeds is not None:
+            enough.append(Need(seeds, count))
+        elif least is None:
+            break
+    return Outlook(tuple(enough), there, examples)
+
+
+def example_counts(examples: int, available: int | None) -> Sequence[int]:
+    """Numbers of examples to try, the present one first; the number that the data has is among them, larger ones follow."""
+    steps = int(math.log(MOST_TIMES, _STEP)) + 1
+    tried = {_rounded_up(examples * _STEP**step) for step in range(1, steps + 1)}
+    more = {*tried, *([available] if available is not None else [])}
+    return [examples, *sorted(count for count in more if count > examples)]
+
+
+def _rounded_up(count: float) -> int:
+    """To two significant digits."""
+    digit: int = 10 ** max(int(math.log10(count)) - 1, 0)
+    return int(math.ceil(count / digit) * digit)
+
+
+def _totals(there: int, *, exact: bool) -> list[int]:
+    """Numbers of seeds to try, each at first, then by and by fewer of them; beside more examples the present number, too."""
+    if exact:
+        first, each, rest = there + 1, max(there, 32), 40
+    else:
+        first, each, rest = there, there + 6, 20
+    more = np.unique(np.geomspace(each + 1, MOST, rest).astype(int)).tolist() if each < MOST else []
+    return sorted({*range(first, each + 1), *more})
+
+
+def _seeds_needed(
+    given: Contrasts, certified: Mask, level: Callable[[int], float], totals: Sequence[int], times: float
+) -> int | None:
+    """The first of these numbers of seeds at which the bracket closes with so many times the examples; None if none does."""
     if not totals:
         return None
-    column = np.array(totals)[:, None]
+    larger = given if times == 1 else contrasts(_with_examples(given.of, times), given.margin, given.active)
     levels = np.array([level(total) for total in totals])[:, None]
     found = look(
-        _repeated(given, len(totals)), levels, np.repeat(certified, len(totals), axis=0), column, float(ndtri(PROBABLY))
+        _repeated(larger, len(totals)),
+        levels,
+        np.repeat(certified, len(totals), axis=0),
+        np.array(totals)[:, None],
+        float(ndtri(PROBABLY)),
+        fresh=1 - 1 / times,
     )
     closing = is_closed(found)
     return totals[int(np.argmax(closing))] if closing.any() else None
+
+
+def _with_examples(of: Moments, times: float) -> Moments:
+    """The moments as if there were so many times the examples, the same on average."""
+    return replace(
+        of,
+        example_covariance=of.example_covariance / times,
+        # their third powers add up to the skewness of the mean, which falls with the square of the number
+        example_parts=of.example_parts / times ** (2 / 3),
+        example_df=(of.example_df + 1) * times - 1,
+    )
 
 
 def is_closed(found: Look) -> Mask:

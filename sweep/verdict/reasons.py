@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.verdict.bounds import Side
-from sweep.verdict.projection import MOST, is_closed
-from sweep.verdict.record import MarginOf
+from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
+from sweep.verdict.record import MarginOf, Need
 from sweep.verdict.replay import Standing
 from sweep.verdict.sequence import Mask, look
 from sweep.verdict.table import LossTable
@@ -14,12 +14,16 @@ from sweep.verdict.table import LossTable
 ENDLESS = 1e9  # seeds
 
 
-def why_open(table: LossTable, standing: Standing, level: float, needed: int | None) -> tuple[str, ...]:
+def why_open(
+    table: LossTable, standing: Standing, level: float, ahead: Outlook, needed: Need | None, available: int | None
+) -> tuple[str, ...]:
     """Sentences, the most basic obstacle first.
 
     Args:
         level: of the last look.
-        needed: the number of seeds that would probably close the bracket.
+        ahead: what would probably close the bracket.
+        needed: the cheapest of it, None if it takes more than there is.
+        available: how many examples the data has, None if that is not known.
     """
     if len(table.ranks) < 2:
         return (f"rank {table.ranks[0]} is the only one: there is no other rank to hold it against",)
@@ -39,7 +43,7 @@ def why_open(table: LossTable, standing: Standing, level: float, needed: int | N
         sentences.append(f"{what}: there is nothing that the margin could be a share of")
     if standing.last is None or standing.margin_in_loss < 0:
         return tuple(sentences)
-    return (*sentences, *_blocking(table, standing), *_outlook(table, standing, level, needed))
+    return (*sentences, *_blocking(table, standing), *_outlook(table, standing, level, ahead, needed, available))
 
 
 def _blocking(table: LossTable, standing: Standing) -> list[str]:
@@ -59,27 +63,67 @@ def _blocking(table: LossTable, standing: Standing) -> list[str]:
     return sentences
 
 
-def _outlook(table: LossTable, standing: Standing, level: float, needed: int | None) -> list[str]:
+def _outlook(
+    table: LossTable, standing: Standing, level: float, ahead: Outlook, needed: Need | None, available: int | None
+) -> list[str]:
+    """What would settle it: the cheapest way, the other ways, and where the data does not suffice."""
     if needed is not None:
-        more = needed - max(seeds for seeds, gone in zip(standing.seeds, standing.inferior, strict=True) if not gone)
-        return [f"{more} more seed{'s' if more > 1 else ''} a rank, {needed} in all, would probably decide it"]
+        ways = [way for way in (_seeds_alone(ahead), _examples_alone(ahead, available)) if way not in (None, needed)]
+        others = " or ".join(_more(way, ahead) for way in ways if way is not None)
+        unknown = ", if the data has as many" if needed.examples > ahead.examples and available is None else ""
+        would = f"{_more(needed, ahead)} would probably decide it{unknown}"
+        return [f"{would}; {others} would, too, at a higher cost" if others else would]
+    if ahead.enough:
+        least = min(need.examples for need in ahead.enough)
+        return [
+            f"more seeds alone would probably not decide it; about {least} certify examples would, and the data has {available}: add "
+            "validation data"
+        ]
+    return [
+        *_left_by_examples(table, standing, level),
+        f"too close to the margin to call: neither {MOST} seeds a rank nor {MOST_TIMES * table.examples} certify examples would "
+        "probably decide it",
+    ]
+
+
+def _seeds_alone(ahead: Outlook) -> Need | None:
+    return None if ahead.seeds_alone is None else Need(ahead.seeds_alone, ahead.examples)
+
+
+def _examples_alone(ahead: Outlook, available: int | None) -> Need | None:
+    count = ahead.examples_alone
+    to_be_had = count is not None and (available is None or count <= available)
+    return Need(ahead.seeds, count) if count is not None and to_be_had else None
+
+
+def _more(need: Need, ahead: Outlook) -> str:
+    """What is to be added, in words."""
+    seeds, parts = need.seeds - ahead.seeds, []
+    if seeds > 0:
+        parts.append(f"{seeds} more seed{'s' if seeds > 1 else ''} a rank ({need.seeds} in all)")
+    if need.examples > ahead.examples:
+        parts.append(f"{need.examples} certify examples instead of {ahead.examples}")
+    return " and ".join(parts)
+
+
+def _left_by_examples(table: LossTable, standing: Standing, level: float) -> list[str]:
+    """What the choice of examples alone leaves open, were there any number of seeds."""
     assert standing.last is not None
     given = standing.last
     endless = look(given, level, standing.certified[None], seeds=ENDLESS)
-    close = f"the difference sits so close to the margin that {MOST} seeds would probably not decide it"
     if is_closed(endless)[0]:
-        return [close]
+        return []
     ranks = len(table.ranks)
     blocking = _largest_open(endless.certified[0], endless.inferior[0])
     entries = [place * ranks + blocking for place in range(ranks) if given.active[0, place] and place != blocking]
     left = given.each.half_width(Side.UPPER, level, ENDLESS)[0]
     worst = max(entries, key=lambda entry: float(given.each.value[0, entry] + left[entry]))
     if given.each.examples[0, worst] == 0:
-        return [close]
+        return []
     return [
         f"more seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
         f"{abs(float(given.each.value[0, worst])):.2g} from the margin, and the choice of {table.examples} examples alone "
-        f"leaves an error of {left[worst]:.2g}; more examples are needed"
+        f"leaves an error of {left[worst]:.2g}"
     ]
 
 

@@ -36,6 +36,14 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What would probably close the bracket: seeds a rank and certify examples, those already there included."""
+
+    seeds: int
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Which ranks are shown to be as good as the best one, up to the margin.
 
@@ -59,8 +67,12 @@ class Verdict:
         lower_bound: lower confidence bound of that difference; inferior exactly if above the margin. Bounds are infinite
             where nothing can be bounded (one seed, one example).
         seeds: how many seeds of each rank were used.
-        seeds_needed: how many seeds in all (those already there included) would probably close the bracket, if the means
-            and variances seen so far held; None if nothing is left to decide or no number of seeds would do.
+        examples: how many examples each trial was scored on.
+        seeds_needed: how many seeds in all (those already there included) would probably close the bracket with the examples
+            there are, if the means and variances seen so far held; None if nothing is left to decide or no number would do.
+        examples_needed: likewise how many examples would, with the seeds there are.
+        needed: the cheapest of all numbers of seeds and examples that would, taken together; None as above, and where it takes
+            more examples than the data has.
         reasons: why a bracket is open, one sentence each; empty if it is closed and every declared look was taken.
     """
 
@@ -79,7 +91,10 @@ class Verdict:
     upper_bound: tuple[float, ...]
     lower_bound: tuple[float, ...]
     seeds: tuple[int, ...]
+    examples: int
     seeds_needed: int | None
+    examples_needed: int | None
+    needed: Need | None
     reasons: tuple[str, ...]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,13 @@ class Step:
 
 
 def steps(
-    losses: Array, base: Array, weights: Array, margin: Margin, looks: Sequence[int], levels: Sequence[float]
+    losses: Array,
+    base: Array,
+    weights: Array,
+    margin: Margin,
+    looks: Sequence[int],
+    levels: Sequence[float],
+    shown: tuple[Mask, Mask] | None = None,
 ) -> Iterator[Step]:
     """The looks of a batch of studies, in order, each at its level.
 
@@ -33,8 +39,10 @@ def steps(
             shows it inferior are not used.
         base: (studies, examples) or (examples,).
         looks: numbers of seeds, ascending, at least 2.
+        shown: (studies, ranks) each, ranks certified and shown inferior before the first of these looks.
     """
-    certified = inferior = np.zeros(losses.shape[:2], bool)
+    nothing = np.zeros(losses.shape[:2], bool)
+    certified, inferior = shown if shown is not None else (nothing, nothing)
     for seeds, level in zip(looks, levels, strict=True):
         of = moments(losses[:, :, :seeds], base, weights)
         given = contrasts(of, margin, ~inferior)
@@ -72,15 +80,19 @@ class Standing:
         return bool(self.certified[np.argmax(~self.inferior)])
 
 
-def replay(table: LossTable, looks: Sequence[int], levels: Sequence[float]) -> Standing:
+def replay(table: LossTable, looks: Sequence[int], levels: Sequence[float], before: Standing | None = None) -> Standing:
     """Takes the looks in order, until the bracket is closed or a rank not yet shown inferior has too few seeds.
 
     Where none can be taken (too few seeds, one example, one rank) nothing is shown and bounds are infinite.
+
+    Args:
+        before: where the study stood, if looks with fewer examples were taken; what they showed stays so.
     """
-    standing = _before(table)
+    standing = _before(table) if before is None else replace(before, taken=0)
     if len(table.ranks) < 2 or table.examples < 2:
         return standing
-    batch = steps(table.stacked(max(table.seeds)), table.base, table.weights, table.margin, looks, levels)
+    shown = standing.certified[None], standing.inferior[None]
+    batch = steps(table.stacked(max(table.seeds)), table.base, table.weights, table.margin, looks, levels, shown)
     while not standing.closed and standing.taken < len(looks) and not lacking(table, standing, looks[standing.taken]):
         standing = _after(standing, table, next(batch))
     return standing

@@ -78,21 +78,27 @@ def contrasts(of: Moments, margin: Margin, active: Mask) -> Contrasts:
 
 
 def look(
-    given: Contrasts, level: float | Array, certified: Mask, seeds: float | Array | None = None, luck: float = 0.0
+    given: Contrasts,
+    level: float | Array,
+    certified: Mask,
+    seeds: float | Array | None = None,
+    luck: float = 0.0,
+    fresh: float = 0.0,
 ) -> Look:
     """Applies the sequences at one level.
 
     Args:
         level: one-sided level of this look; one number, or (studies, 1).
         certified: (studies, ranks), ranks certified at an earlier look: they stay so, and count as passed.
-        seeds: as if there were so many seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds to
-            come are added to the half-widths.
+        seeds: as if there were so many seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds and
+            examples to come are added to the half-widths.
         luck: see `seeds`.
+        fresh: the share of the examples that are to come.
     """
     ranks = given.active.shape[1]
     reference = given.active[:, :, None]  # [j, r]: rank j takes part
 
-    within = (given.each.value + _widths(given.each, Side.UPPER, level, seeds, luck)).reshape(-1, ranks, ranks)
+    within = (given.each.value + _widths(given.each, Side.UPPER, level, seeds, luck, fresh)).reshape(-1, ranks, ranks)
     upper = np.where(reference & given.counts, within, -np.inf).max(axis=1)
 
     smaller = np.triu(np.ones((ranks, ranks), bool), 1)  # [j, r]: j is smaller than r
@@ -100,7 +106,7 @@ def look(
     for rank in range(1, ranks):
         pairs = given.each.take(np.arange(rank) * ranks + rank)
         shared = np.asarray(level) / np.maximum(given.active[:, :rank].sum(axis=1, keepdims=True), 1)
-        below[:, :rank, rank] = pairs.value - _widths(pairs, Side.LOWER, shared, seeds, luck)
+        below[:, :rank, rank] = pairs.value - _widths(pairs, Side.LOWER, shared, seeds, luck, fresh)
     below = np.where(reference & smaller, below, -np.inf).max(axis=1)
     gone = ~given.active
     downward = _from_the_top(gone | (below > 0) & ~certified)
@@ -108,7 +114,7 @@ def look(
     references = given.active & ~downward
     larger = estimates(given.of, *given.margin.contrasts(against_larger_half(references)))
     has_larger = (references[:, :, None] & smaller.T).any(axis=1)
-    above = np.where(has_larger, larger.value - _widths(larger, Side.LOWER, level, seeds, luck), -np.inf)
+    above = np.where(has_larger, larger.value - _widths(larger, Side.LOWER, level, seeds, luck, fresh), -np.inf)
     upward = np.logical_and.accumulate(gone | (above > 0) & ~certified, axis=1)
 
     good = given.active & (certified | (upper < 0))
@@ -116,11 +122,14 @@ def look(
     return Look(_from_the_top(good | downward) & good, upward | downward, upper, lower)
 
 
-def _widths(of: Estimates, side: Side, level: float | Array, seeds: float | Array | None, luck: float) -> Array:
+def _widths(
+    of: Estimates, side: Side, level: float | Array, seeds: float | Array | None, luck: float, fresh: float
+) -> Array:
     width = of.half_width(side, level, seeds)
     if seeds is None or luck == 0:
         return width
-    to_come: Array = np.sqrt(of.paired * np.maximum(np.asarray(seeds) - of.seeds, 0)) / np.asarray(seeds)
+    of_seeds = of.paired * np.maximum(np.asarray(seeds) - of.seeds, 0) / np.asarray(seeds) ** 2
+    to_come: Array = np.sqrt(of_seeds + of.examples * fresh)
     return width + luck * to_come
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import median
 
 from sweep.records import Certification, StudyRecord
@@ -11,7 +11,7 @@ from sweep.verdict.compared import Compared
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
-from sweep.verdict.record import Verdict, active_ranks
+from sweep.verdict.record import Need, Verdict, active_ranks
 
 
 def with_values(command: str, values: Mapping[str, str]) -> str:
@@ -29,8 +29,9 @@ def settle(
 ) -> tuple[str, float] | None:
     """The command and its seconds, as the trials so far took; None where nothing is open or no command would help.
 
-    First the study is brought to its end, then the guards are met, then seeds are added, then the ladder is widened. Where no
-    number of seeds is likely to close the bracket and nothing is certified, a few more may still certify a rank.
+    First the study is brought to its end, then the guards are met, then seeds or certify examples are added, whichever is
+    cheaper, then the ladder is widened. Where no number of them is likely to close the bracket and nothing is certified, a few
+    more seeds may still certify a rank.
     """
     certification = record.certification
     assert certification is not None
@@ -49,10 +50,10 @@ def settle(
         return None
     if edges and verdict.rank is not None:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
-    if verdict.seeds_needed is not None:
-        more = verdict.seeds_needed - max(verdict.seeds)
-        seconds = more * len(active_ranks(verdict)) * each
-        return with_values(record.command, {"certify.seeds": str(verdict.seeds_needed)}), seconds
+    if verdict.needed is not None:
+        cost, there = seconds_a_rank(record, certification), Need(max(verdict.seeds), verdict.examples)
+        seconds = len(active_ranks(verdict)) * (cost(verdict.needed) - cost(there))
+        return with_values(record.command, _to_have(verdict.needed, verdict)), seconds
     if edges:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if "still_improving" in kinds:
@@ -64,6 +65,25 @@ def settle(
         seconds = more * len(active_ranks(verdict)) * each
         return with_values(record.command, {"certify.seeds": str(max(verdict.seeds) + more)}), seconds
     return None
+
+
+def seconds_a_rank(record: StudyRecord, certification: Certification) -> Callable[[Need], float]:
+    """About how many seconds a rank takes to come to so many seeds and examples from none, as the trials so far took.
+
+    A seed is a training, scored on the examples there are. An example more is scored by every adapter of the rank, those to
+    come included; nothing is trained for it.
+    """
+    training, scoring = _seconds_each(record, certification), _seconds_an_example(record, certification)
+    there = len(certification.tokens)
+    return lambda need: need.seeds * (training + (need.examples - there) * scoring)
+
+
+def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
+    """The keys that ask for it, those that need no change left out."""
+    return {
+        **({"certify.seeds": str(need.seeds)} if need.seeds > max(verdict.seeds) else {}),
+        **({"evaluate.certify_examples": str(need.examples)} if need.examples > verdict.examples else {}),
+    }
 
 
 def _unfinished(record: StudyRecord, given: Compared, verdict: Verdict | None) -> int:
@@ -88,6 +108,13 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
 def _seconds_each(record: StudyRecord, certification: Certification) -> float:
     """What a trial of the ladder adds to the study's time; some run at the same time."""
     took = [scored.trial.result.seconds for scored in certification.trials if scored.trial.result.measures is not None]
+    return median(took) / record.parallel if took else 0.0
+
+
+def _seconds_an_example(record: StudyRecord, certification: Certification) -> float:
+    """What scoring one certify example with one adapter adds to the study's time."""
+    measured = [found for scored in certification.trials if (found := scored.trial.result.measures) is not None]
+    took = [found.eval_seconds / found.examples for found in measured if found.examples]
     return median(took) / record.parallel if took else 0.0
 
 

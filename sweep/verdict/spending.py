@@ -40,6 +40,16 @@ def levels(alpha: float, looks: Sequence[int]) -> tuple[float, ...]:
     return tuple(_level(float(alpha), plan[: taken + 1]) for taken in range(len(plan)))
 
 
+def left(alpha: float, seeds: int) -> float:
+    """What is left to be spent once so many seeds have been looked at.
+
+    Looks after examples were added begin anew with it, as an alpha of their own: their data overlap with those of earlier
+    looks by an amount that the joint distribution above does not describe, and the two add up to no more than alpha
+    whatever it is (Bonferroni).
+    """
+    return alpha - spent(alpha, seeds)
+
+
 @lru_cache(maxsize=4096)
 def _level(alpha: float, looks: tuple[int, ...]) -> float:
     """The level of the last of these looks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -38,6 +38,15 @@ class LossTable:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(len(rows) for rows in self.losses)
+
+    def first(self, examples: int) -> LossTable:
+        """The same with the first so many examples alone."""
+        return replace(
+            self,
+            losses=tuple(rows[:, :examples] for rows in self.losses),
+            base=self.base[:examples],
+            weights=self.weights[:examples],
+        )
 
     def stacked(self, seeds: int) -> Array:
         """(1, ranks, seeds, examples): the first seeds of each rank; ranks that have fewer repeat those they have."""

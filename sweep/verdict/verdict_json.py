@@ -15,7 +15,7 @@ from sweep.verdict import words
 from sweep.verdict.chosen import chosen
 from sweep.verdict.compared import compared
 from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, ladder_rows, on_test
+from sweep.verdict.ladder import LadderRow, kinds_on_test, ladder_rows, on_test
 
 SCHEMA = 1
 _COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
@@ -51,6 +51,9 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "headline": conclusion.headline if conclusion else None,
         "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
         "findings": [asdict(finding) for finding in conclusion.findings] if conclusion else [],
+        "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
+        "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
+        "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
         "ladder": [_rung(row, record, conclusion) for row in rows],
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
@@ -60,6 +63,8 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "adapter_config": _adapter(shipped),
         "looks": list(record.certification.looks) if record.certification else [],
         "seeds_needed": verdict.seeds_needed if verdict else None,
+        "examples_needed": verdict.examples_needed if verdict else None,
+        "needed": asdict(verdict.needed) if verdict and verdict.needed else None,
         "settle": {"command": conclusion.settle[0], "seconds": conclusion.settle[1]}
         if conclusion and conclusion.settle
         else None,

@@ -6,47 +6,79 @@ from collections.abc import Sequence
 
 from sweep.records import Declaration
 from sweep.verdict.compared import LeftOut
+from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
+from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
-from sweep.verdict.record import MarginOf, State, Verdict
+from sweep.verdict.kinds import KindScore, Weakness
+from sweep.verdict.record import MarginOf, Need, State, Verdict
 
 ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"
 NOT_TUNED = "the learning rate was not tuned for each rank on its own, so a rank can look worse than it is"
 NOT_CERTIFIED = "no rank was held against the margin on the certify split"
 
+MOST_KINDS = 6
+"""So many weak kinds are named; verdict.json has all."""
+
 
 def headline(
-    status: str, verdict: Verdict | None, metric: str, margins: tuple[float | None, float | None], base_as_good: bool
+    status: str,
+    verdict: Verdict | None,
+    metric: str,
+    margins: tuple[float | None, float | None],
+    findings: Sequence[Finding],
+    not_gained: NotGained | None,
+    weak: Weakness | None,
 ) -> str:
-    """The answer in two to four sentences.
+    """The answer in two to five sentences.
 
     Args:
         margins: the margin in nats a token and in points of the metric, None where unknown.
+        findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
+        not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        weak: the kinds of examples on which the adapter is of little use.
     """
-    sentences = ["The base model is as good without an adapter: no fine-tuning is needed here."] if base_as_good else []
+    kinds = {finding.kind for finding in findings}
+    sentences = []
+    if "base_as_good" in kinds:
+        sentences.append("The base model is as good without an adapter: no fine-tuning is needed here.")
+    by_loss_alone = "metric_not_gained" in kinds
+    if by_loss_alone and not_gained is not None:
+        sentences.append(_not_gained(metric, not_gained))
     if verdict is None:
-        if not base_as_good:
-            sentences.append("No rank is certified yet.")
-        return " ".join(sentences)
+        return " ".join(sentences) or "No rank is certified yet."
     if status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
-        sentences += _what_is_certified(verdict, status, metric)
+        enough, kept, *below = _what_is_certified(verdict, status, metric, by_loss_alone=by_loss_alone)
+        little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
+        sentences += [enough, kept, *little_use, *below]
     return " ".join([*sentences, *_exchange(verdict, metric, *margins)])
 
 
-def _what_is_certified(verdict: Verdict, status: str, metric: str) -> list[str]:
+def _not_gained(metric: str, found: NotGained) -> str:
+    shown = "does not rise" if found.score <= found.base else "is not shown to rise"
+    return (
+        f"The loss falls, but {metric} {shown}: {found.score:.3f} with rank {found.rank}, {found.base:.3f} without an adapter "
+        f"({found.examples} certify examples)."
+    )
+
+
+def _what_is_certified(verdict: Verdict, status: str, metric: str, *, by_loss_alone: bool) -> list[str]:
     assert verdict.rank is not None
     low, high = verdict.bracket
     bracket = f"; bracket {low}..{high}" if low != high else ""
-    others = f"{named(verdict.ranks)} ({confidence(verdict.alpha)} confidence{bracket})"
+    others = f"the best of {named(verdict.ranks)}"
+    how_sure = f"({confidence(verdict.alpha)} confidence{bracket})"
     kept = {
-        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains, as good as any of {others}.",
-        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of any of {others}.",
-        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of any of {others}.",
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains: it matches {others} within that "
+        f"margin {how_sure}.",
+        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {others} {how_sure}.",
+        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {others} {how_sure}.",
     }[verdict.margin_of]
     enough = "is enough" if status == "certified" else "is enough, provisionally"
-    return [f"Rank {verdict.rank} {enough}.", kept, *_below(verdict)]
+    rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
+    return [f"{rank} {enough}.", kept, *_below(verdict)]
 
 
 def _below(verdict: Verdict) -> list[str]:
@@ -77,11 +109,18 @@ def _what_is_known(verdict: Verdict) -> list[str]:
         sentences.append(
             f"The smallest rank that is enough lies in {low}..{high}." if low != high else f"Rank {low} is left."
         )
-    if verdict.seeds_needed is not None:
-        sentences.append(
-            f"With {verdict.seeds_needed} seeds a rank it would probably be decided; there are {max(verdict.seeds)}."
-        )
+    if verdict.needed is not None:
+        sentences.append(_needed(verdict, verdict.needed))
     return sentences
+
+
+def _needed(verdict: Verdict, needed: Need) -> str:
+    seeds, parts = max(verdict.seeds), []
+    if needed.seeds > seeds:
+        parts.append(f"{needed.seeds} seeds a rank (there are {seeds})")
+    if needed.examples > verdict.examples:
+        parts.append(f"{needed.examples} certify examples (there are {verdict.examples})")
+    return f"With {' and '.join(parts)} it would probably be decided."
 
 
 def _exchange(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:
@@ -189,20 +228,48 @@ def still_improving(top: int, below: int, better: float, margin: float) -> str:
     )
 
 
-def far_from_full(full: float, rank: int, loss: float, margin: float) -> str:
-    """Full fine-tuning is better than any adapter."""
-    return (
-        f"Full fine-tuning does better than any rank: its loss on tune is {full:.4f}, that of rank {rank} {loss:.4f}, more "
-        f"than the margin of {figure(margin)} apart. The verdict is about ranks only."
-    )
-
-
 def base_as_good(base: float, best: float, rank: int, what: str) -> str:
     """The base needs no adapter."""
     return (
         f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} at rank {rank} on "
         "certify."
     )
+
+
+def metric_not_gained(metric: str, found: NotGained) -> str:
+    """The loss is better than the base's, the task metric is not."""
+    return (
+        f"{_not_gained(metric, found)} What the loss gains may be the format of the answers alone. Train for longer (train.steps) or "
+        "on more data; or have ranks judged by the metric itself, in a study of another name: certify.margin_of=metric "
+        "certify.margin=0.02."
+    )
+
+
+def weak_kinds(weak: Weakness) -> str:
+    """The adapter is of little use on some kinds of examples."""
+    listed = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]]
+    more = len(weak.kinds) - len(listed)
+    text = (
+        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples, against {weak.overall:.2f} over all "
+        f"of them: {', '.join(listed)}{f', and {more} more' if more else ''}."
+    )
+    if weak.larger_is_weak and weak.largest != weak.rank:
+        text += f" Rank {weak.largest} is no better there: more training examples of these kinds may help, a larger rank does not."
+    return text
+
+
+def _weak_kind(kind: KindScore, weak: Weakness) -> str:
+    beside = [
+        *([f"{kind.examples} examples"] if kind.examples is not None else []),
+        *([f"base model {kind.base:.2f}"] if kind.base is not None else []),
+        *(
+            [f"rank {weak.largest} {kind.largest:.2f}"]
+            if kind.largest is not None and weak.largest != weak.rank
+            else []
+        ),
+    ]
+    in_brackets = f" ({', '.join(beside)})" if beside else ""
+    return f"{kind.kind} {kind.chosen:.2f}{in_brackets}"
 
 
 def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:

@@ -10,12 +10,13 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import GoldilocksError, Problems
+from sweep.masking import mask_output
 from sweep.paths import Paths
 from sweep.records import Foundation, Packing
 from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
@@ -29,7 +30,15 @@ _COMPILED_SHAPES = "32"
 
 
 def main(
-    connection: Connection, foundation: Foundation, root: str, log: str, parent: int, packing: Packing | None
+    connection: Connection,
+    foundation: Foundation,
+    root: str,
+    log: str,
+    parent: int,
+    packing: Packing | None,
+    least: Mapping[str, int],
+    data_hash: str | None,
+    base_hash: str | None,
 ) -> None:
     """Serves trials until the parent hangs up.
 
@@ -38,28 +47,45 @@ def main(
         log: the file that takes everything printed here.
         parent: the process id of the parent.
         packing: see `Job`.
+        least, data_hash, base_hash: see `sweep.workers.expected.Expected`.
     """
     _write_to(Path(log))
+    mask_output()
     _follow(parent)
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means
+    # Ctrl-C and the end of the terminal reach every process of it; the parent alone decides what they mean
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(foundation.threads)
     from sweep.training.quiet import quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
+        from sweep.workers.expected import Expected
         from sweep.workers.job import Job
 
         quiet_progress()
         gc.freeze()  # libraries stay; to look through them would take every collection a quarter of a second
-        job = Job(foundation, Paths(Path(root)), packing)
+        job = Job(foundation, Paths(Path(root)), packing, Expected(data_hash, base_hash, least))
     except GoldilocksError as error:
         connection.send(_refusal(error))
         return
     except (ImportError, OSError) as error:
         traceback.print_exc()
         connection.send(Refused("EnvironmentLacks", (f"the worker cannot start: {type(error).__name__}: {error}",)))
+        return
+    except Exception as error:
+        from sweep.training.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        connection.send(
+            Refused(
+                "EnvironmentLacks",
+                ("memory ran out while the base model was loaded; free some, or choose a smaller model or quant=nf4",),
+            )
+        )
         return
     connection.send(Ready(job.loaded))
     _serve(connection, job)
@@ -114,8 +140,8 @@ def _serve(connection: Connection, job: Job) -> None:
         try:
             for order in inbox.orders(wait=job.idle):
                 job.begin(order.spec, listener(order.spec.identity))
-            for result in job.advance():
-                connection.send(Ended(result))
+            for ended in job.advance():
+                connection.send(Ended(ended.result, ended.worker_is_sound))
         except EOFError:
             return
         except GoldilocksError as error:

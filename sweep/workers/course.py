@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sweep.records import Measures, Provenance, Report, Status, StepLoss, TrialResult, TrialSpec
+from sweep.records import (
+    Measures,
+    Provenance,
+    Report,
+    Status,
+    StepLoss,
+    TrainedAdapter,
+    TrialResult,
+    TrialSpec,
+)
 from sweep.training.memory import PeakMemory
 from sweep.workers.messages import Progress
 
@@ -32,6 +41,8 @@ class Course:
     Attributes:
         phases: seconds by phase.
         probed_peak: peak memory of a training pass of its own, where one was measured.
+        trained: the record of the adapter, once its training is over or it was found.
+        trained_here: whether the adapter was trained in this trial, rather than found.
     """
 
     spec: TrialSpec
@@ -43,11 +54,19 @@ class Course:
     reports: list[Report] = field(default_factory=list)
     phases: dict[str, float] = field(default_factory=dict)
     probed_peak: int | None = None
+    trained: TrainedAdapter | None = None
+    trained_here: bool = False
 
     @property
-    def trains(self) -> bool:
-        """Whether an adapter is trained, rather than the base or a finished adapter scored."""
-        return self.spec.arm is not None and self.spec.adapter_of is None
+    def training(self) -> TrainedAdapter | None:
+        """The training that counts as this trial's; None for a test trial whose adapter was found, and for the base."""
+        return self.trained if self.spec.adapter_of is None or self.trained_here else None
+
+    def trained_peak(self) -> tuple[int, str]:
+        """Peak memory of the training in bytes, and what it was measured over; call at its end."""
+        if self.probed_peak is not None:
+            return self.probed_peak, "probe"
+        return self.peak.peak(), "training"
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -69,15 +88,17 @@ class Course:
     def result(
         self, status: Status, reason: str | None, measures: Measures | None, provenance: Provenance
     ) -> TrialResult:
-        """The trial's record."""
+        """The trial's record; the training of an adapter that was found counts as this trial's."""
+        seconds = time.perf_counter() - self.clock
+        found = self.training if not self.trained_here else None
         return TrialResult(
             spec=self.spec,
             status=status,
             reason=reason,
             measures=measures,
-            history=tuple(self.history),
-            reports=tuple(self.reports),
-            started=self.started,
-            seconds=time.perf_counter() - self.clock,
+            history=found.history if found else tuple(self.history),
+            reports=found.reports if found else tuple(self.reports),
+            started=found.started if found else self.started,
+            seconds=found.seconds + seconds if found else seconds,
             provenance=provenance,
         )

@@ -6,19 +6,26 @@ from collections.abc import Sequence
 
 from sweep.errors import DataError
 from sweep.records import Scoring, Split, examples_of
-from sweep.training.encoding import Encoded, EncodedSplit, Encoder
+from sweep.training.encoding import Encoded, Encoder
 from tasks import Splits
 
 
 class HeldOut:
-    """The examples of certify and test, read when a trial that may see them asks for them, and not before."""
+    """The examples of certify and test: tokenized to see which fit, and handed out only to a trial that may see them.
+
+    Attributes:
+        too_long: for each of the two splits, numbers (from 1) of the examples that are left out.
+        fitting: for each, how many are left.
+    """
 
     def __init__(self, splits: Splits, encoder: Encoder, longest: int, scoring: Scoring) -> None:
-        self._splits = splits
-        self._encoder = encoder
-        self._longest = longest
-        self._scoring = scoring
-        self._encoded: dict[Split, Sequence[Encoded]] = {}
+        encoded = {
+            split: encoder.encode_split(examples, longest)
+            for split, examples in ((Split.CERTIFY, splits.certify), (Split.TEST, splits.test))
+        }
+        self.too_long = {split.value: one.too_long for split, one in encoded.items()}
+        self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
+        self._examples = {split: one.examples[: examples_of(scoring, split)] for split, one in encoded.items()}
 
     def examples(self, split: Split) -> Sequence[Encoded]:
         """The split's examples that are scored, encoded.
@@ -26,21 +33,8 @@ class HeldOut:
         Raises:
             DataError: every example is too long.
         """
-        if split not in self._encoded:
-            raw = self._splits.certify if split is Split.CERTIFY else self._splits.test
-            found = fitting(split.value, self._encoder.encode_split(raw, self._longest))
-            self._encoded[split] = found.examples[: examples_of(self._scoring, split)]
-        return self._encoded[split]
-
-
-def fitting(name: str, split: EncodedSplit) -> EncodedSplit:
-    """The split, if it holds an example that fits.
-
-    Raises:
-        DataError: every example is too long.
-    """
-    if not split.examples:
-        raise DataError(
-            f"{name}: every example is longer than task.max_length (or than the model's context); raise task.max_length"
-        )
-    return split
+        if not self._examples[split]:
+            raise DataError(
+                f"{split.value}: every example is longer than task.max_length (or than the model's context); raise task.max_length"
+            )
+        return self._examples[split]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
 from sweep.data import load_splits
-from sweep.errors import ConfigurationError, TrialEnded, TrialInfeasible, TrialPruned
+from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
 from sweep.evaluation.answers import Answers
 from sweep.evaluation.forgetting import GeneralProse
 from sweep.evaluation.scores import mean_loss, write_scores
@@ -24,22 +26,26 @@ from sweep.records import (
     Room,
     Status,
     StepLoss,
+    TrainedAdapter,
     TrialResult,
     TrialSpec,
     to_json,
 )
+from sweep.store.adapters import ADAPTER
+from sweep.store.scores import ScoreStore
+from sweep.store.trials import CONFIG, SCORES, TrialStore
 from sweep.training import memory
 from sweep.training.adapters import weight_bytes
-from sweep.training.base_model import load_base
+from sweep.training.base_model import load_base, open_base
 from sweep.training.batches import training_examples
 from sweep.training.device import device_name, versions
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.engine import Adapted, OnStep, Trained
+from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
 from sweep.training.engines import open_engine
 from sweep.training.probe import longest_batch, training_peak
-from sweep.trials import ADAPTER, CONFIG, SCORES, TrialStore
 from sweep.workers.course import Course, Listener
-from sweep.workers.held_out import HeldOut, fitting
+from sweep.workers.expected import Expected
+from sweep.workers.held_out import HeldOut
 from sweep.workers.measures import measures_of
 from sweep.workers.messages import Progress
 from sweep.workers.scorer import Scored, Scorer
@@ -48,35 +54,67 @@ _SAMPLE = 3
 """So many training examples are passed through packed and plain, to see whether a model can be packed."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTrial:
+    """A trial that ended.
+
+    Attributes:
+        worker_is_sound: whether the process can go on: its base and memory are as before. A loss that is not finite is a result;
+            memory that ran out, or an unexpected error, may leave anything behind.
+    """
+
+    result: TrialResult
+    worker_is_sound: bool
+
+
 class Job:
     """A base model and a task's data, loaded; runs trials on them, side by side where the engine can.
 
     Args:
         packing: asks how many trials can be trained side by side, see `Loaded.room`; None asks nothing.
+        expected: what base and data must be; None expects nothing.
 
     Raises:
-        ConfigurationError, DataError, EnvironmentLacks: the foundation cannot be loaded.
+        ConfigurationError, DataError, EnvironmentLacks: the foundation cannot be loaded, or is not what was expected.
     """
 
-    def __init__(self, foundation: Foundation, paths: Paths, packing: Packing | None = None) -> None:
+    def __init__(
+        self, foundation: Foundation, paths: Paths, packing: Packing | None = None, expected: Expected | None = None
+    ) -> None:
         self._foundation = foundation
         self._store = TrialStore(paths)
         splits = load_splits(foundation.task, paths)
-        self._base = load_base(foundation.model, foundation.quant, paths, foundation.memory_budget)
-        encoder = Encoder(self._base.tokenizer, foundation.task.system_prompt)
-        longest = min(foundation.task.max_length, self._base.context)
-        self._train = fitting("train", encoder.encode_split(splits.train, longest))
-        tune = fitting("tune", encoder.encode_split(splits.tune, longest))
+        expected = expected or Expected()
+        expected.check_data(splits.data_hash)
+        # the weights come last: examples that do not fit are said before they are loaded
+        opened = open_base(foundation.model, paths)
+        encoder = Encoder(opened.tokenizer, foundation.task.system_prompt)
+        longest = min(foundation.task.max_length, opened.context)
+        self._train = encoder.encode_split(splits.train, longest)
+        tune = encoder.encode_split(splits.tune, longest)
+        held_out = HeldOut(splits, encoder, longest, foundation.scoring)
+        examples = {"train": len(self._train.examples), "tune": len(tune.examples), **held_out.fitting}
+        expected.check_examples(examples, longest)
+        self._base = load_base(foundation.model, foundation.quant, paths, foundation.memory_budget, opened)
+        expected.check_base(self._base.hash)
         self._tune = tune.examples[: foundation.scoring.examples]
         self._answers = Answers(foundation.task.metric, foundation.scoring, self._train.examples)
         self._prose = GeneralProse(encoder, foundation.scoring.general_paragraphs, longest)
         self._engine, note = open_engine(foundation.engine, self._base, self._train.examples[:_SAMPLE])
-        held_out = HeldOut(splits, encoder, longest, foundation.scoring)
+        self._scores = ScoreStore(paths)
         self._scorer = Scorer(
-            self._base, self._engine, foundation.task.metric, self._tune, held_out, self._answers, self._prose
+            self._base,
+            self._engine,
+            foundation.task.metric,
+            self._tune,
+            held_out,
+            self._answers,
+            self._prose,
+            self._scores,
         )
         self._courses: dict[str, Course] = {}
         self._untrained: list[TrialSpec] = []
+        self._broken_at_once: list[Trained] = []
         self.loaded = Loaded(
             source=self._base.source,
             base_hash=self._base.hash,
@@ -88,9 +126,10 @@ class Job:
             load_seconds=self._base.load_seconds,
             device=device_name(self._base.device),
             data_hash=splits.data_hash,
-            too_long={"train": self._train.too_long, "tune": tune.too_long},
-            examples={"train": len(self._train.examples), "tune": len(self._tune)},
-            note=note,
+            train_hash=splits.train_hash,
+            too_long={"train": self._train.too_long, "tune": tune.too_long, **held_out.too_long},
+            examples=examples,
+            note="; ".join(filter(None, (self._base.note, note))) or None,
             room=None if packing is None else self._room(packing),
         )
         if foundation.memory_budget is not None:
@@ -106,21 +145,27 @@ class Job:
         return not self._courses
 
     def begin(self, spec: TrialSpec, listener: Listener) -> None:
-        """Takes a trial on.
+        """Takes a trial on. Its adapter is trained unless it is there; what breaks here ends the trial, in `advance`.
 
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        self._scorer.general_loss_of_base()
         course = self._courses[spec.identity] = Course(spec, listener, memory.PeakMemory(self._base.device))
-        if not self._engine.shares_memory:
-            course.peak.start()
-        if spec.arm is None or spec.adapter_of is not None:
-            self._untrained.append(spec)
-        else:
-            self._engine.begin(spec, self._train.examples, self._on_step(course))
+        try:
+            self._scorer.general_loss_of_base()
+            if spec.arm is not None:
+                course.trained = self._store.adapters.find(spec.adapter_id)
+            if spec.arm is None or course.trained is not None:
+                self._untrained.append(spec)
+            else:
+                self._train_anew(course)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            self._blame_nobody(error, course)
+            self._broken_at_once.append(Trained(spec, None, error, 0.0))
 
-    def advance(self) -> list[TrialResult]:
+    def advance(self) -> list[EndedTrial]:
         """Goes on for a bit; returns the trials that ended. A complete one is in the store by then.
 
         Raises:
@@ -128,53 +173,115 @@ class Job:
             PackBroke: see `Engine.advance`; the trials that have not ended are lost to this job.
         """
         untrained, self._untrained = self._untrained, []
+        broken, self._broken_at_once = self._broken_at_once, []
         # one after the other: an engine may have room for one adapter on the base
-        scored = [result for spec in untrained for result in self._conclude([self._untouched(spec)])]
-        return scored + self._conclude(self._engine.advance())
+        scored = [ended for spec in untrained for ended in self._conclude(self._untouched(spec))]
+        return self._conclude(broken) + scored + self._conclude(self._engine.advance())
 
-    def _untouched(self, spec: TrialSpec) -> Trained:
-        """A trial in which nothing is trained, as if it had been."""
-        if spec.adapter_of is None:
-            return Trained(spec, self._engine.bare(), None, 0.0)
+    def _untouched(self, spec: TrialSpec) -> list[Trained]:
+        """A trial in which nothing is trained, as if it had been; none if its adapter cannot be loaded and is trained anew."""
+        if spec.arm is None:
+            return [Trained(spec, self._engine.bare(), None, 0.0)]
+        course = self._courses[spec.identity]
         try:
-            return Trained(spec, self._engine.load(self._store.folder(spec.adapter_of) / ADAPTER), None, 0.0)
-        except TrialEnded as error:
-            return Trained(spec, None, error, 0.0)
+            return [Trained(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
+        except Exception as error:
+            if memory.is_out_of_memory(error):
+                self._blame_nobody(error, course)
+                return [Trained(spec, None, error, 0.0)]
+            self._store.adapters.reject(spec.adapter_id, f"{type(error).__name__}: {_first_line(error)}")
+            course.trained = None
+            self._train_anew(course)
+            return []
+
+    def _train_anew(self, course: Course) -> None:
+        course.trained_here = True
+        if not self._engine.shares_memory:
+            course.peak.start()
+        self._engine.begin(course.spec, self._train.examples, self._on_step(course))
+
+    def _blame_nobody(self, error: Exception, course: Course) -> None:
+        """Memory that runs out beside others in training may do for this trial alone.
+
+        Raises:
+            PackBroke: it did run out, and other trials are in training.
+        """
+        if memory.is_out_of_memory(error) and len(self._courses) > 1:
+            raise PackBroke(f"{course.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
 
     def run(self, spec: TrialSpec, listener: Listener) -> TrialResult:
         """Runs one trial to its end, whichever that is."""
         self.begin(spec, listener)
         while True:
-            for result in self.advance():
-                return result
+            for ended in self.advance():
+                return ended.result
 
-    def _conclude(self, trained: Sequence[Trained]) -> list[TrialResult]:
-        """Scores what was trained, in shared passes, and puts it into the store."""
-        scored = self._scorer.scored([each for each in trained if each.error is None], self._courses)
-        return [self._ended(each, each.error or scored[each.spec.identity]) for each in trained]
+    def _conclude(self, trained: Sequence[Trained]) -> list[EndedTrial]:
+        """Keeps the adapters that were trained, scores them in shared passes, and puts the trials into the store."""
+        kept = [self._kept(each) for each in trained]
+        scored = self._scorer.scored([each for each in kept if each.error is None], self._courses)
+        return [self._ended(each, each.error or scored[each.spec.identity]) for each in kept]
 
-    def _ended(self, trained: Trained, scored: Scored | Exception) -> TrialResult:
-        course = self._courses[trained.spec.identity]
+    def _kept(self, trained: Trained) -> Trained:
+        """Puts a freshly trained adapter into the store: from here on it is never trained again."""
+        course, adapted = self._courses[trained.spec.identity], trained.adapted
+        if trained.error is not None or adapted is None or not course.trained_here:
+            return trained
+        spec = trained.spec
+        assert spec.arm is not None
         course.phases["train"] = trained.seconds
+        try:
+            with self._store.adapters.writing(spec.adapter_id) as scratch:
+                with course.timed("save"):
+                    adapted.save(scratch / ADAPTER)
+                peak, peak_of = course.trained_peak()
+                course.trained = TrainedAdapter(
+                    identity=spec.adapter_id,
+                    arm=spec.arm,
+                    training=spec.training,
+                    seed=spec.seed,
+                    peak_bytes=peak,
+                    peak_of=peak_of,
+                    parameters=adapted.parameters,
+                    bytes=weight_bytes(scratch / ADAPTER),
+                    tokens=sum(len(item) for item in self._ordered(spec)),
+                    started=course.started,
+                    seconds=time.perf_counter() - course.clock,
+                    provenance=self._provenance(),
+                    history=tuple(course.history),
+                    reports=tuple(course.reports),
+                    phases=dict(course.phases),
+                )
+                self._scores.forget(spec.adapter_id)
+                self._store.adapters.commit(scratch, course.trained)
+        except Exception as error:
+            return replace(trained, error=error)
+        return trained
+
+    def _ended(self, trained: Trained, scored: Scored | Exception) -> EndedTrial:
+        course = self._courses[trained.spec.identity]
+        sound = False
         try:
             if isinstance(scored, Exception):
                 raise scored
             assert trained.adapted is not None
             with self._store.writing(trained.spec.identity) as scratch:
-                measures = self._kept(trained.adapted, scored, scratch, course)
-                result = course.result(Status.COMPLETE, None, measures, self._provenance())
-                self._store.commit(result)
-                return result
+                result = course.result(
+                    Status.COMPLETE, None, self._written(trained.adapted, scored, scratch, course), self._provenance()
+                )
+                self._store.commit(scratch, result)
+                return EndedTrial(result, worker_is_sound=True)
         except TrialPruned as error:
-            status, reason = Status.PRUNED, str(error)
+            status, reason, sound = Status.PRUNED, str(error), True
         except TrialInfeasible as error:
             status, reason = Status.INFEASIBLE, str(error)
         except TrialEnded as error:
-            status, reason = Status.FAILED, str(error)
+            status, reason, sound = Status.FAILED, str(error), isinstance(error, TrialDiverged)
         except ConfigurationError:
             raise
         except Exception as error:
             traceback.print_exception(error)
+            self._blame_nobody(error, course)
             if memory.is_out_of_memory(error):
                 status, reason = Status.INFEASIBLE, f"out of memory: {_first_line(error)}"
             else:
@@ -183,25 +290,20 @@ class Job:
             if trained.adapted is not None:
                 trained.adapted.release()
             del self._courses[trained.spec.identity]
-        return course.result(status, reason, None, self._provenance())
+        return EndedTrial(course.result(status, reason, None, self._provenance()), worker_is_sound=sound)
 
-    def _kept(self, adapted: Adapted, scored: Scored, scratch: Path, course: Course) -> Measures:
+    def _written(self, adapted: Adapted, scored: Scored, scratch: Path, course: Course) -> Measures:
         """Writes a trial's files; returns its figures."""
-        spec, adapter_bytes = course.spec, 0
-        if course.trains:
-            with course.timed("save"):
-                adapted.save(scratch / ADAPTER)
-        if spec.arm is not None:
-            adapter_bytes = weight_bytes(self._store.folder(spec.adapter_of) if spec.adapter_of else scratch)
         write_scores(scored.outcome.scores, scratch / SCORES)
-        (scratch / CONFIG).write_text(yaml.safe_dump({"trial": to_json(spec), "foundation": to_json(self._foundation)}))
+        (scratch / CONFIG).write_text(
+            yaml.safe_dump({"trial": to_json(course.spec), "foundation": to_json(self._foundation)})
+        )
         return measures_of(
             course,
             scored,
             self._base,
             parameters=adapted.parameters,
-            adapter_bytes=adapter_bytes,
-            trained_tokens=sum(len(item) for item in self._ordered(spec)),
+            adapter_bytes=course.trained.bytes if course.trained else 0,
             general_before=self._scorer.general_loss_of_base(),
         )
 
@@ -230,8 +332,6 @@ class Job:
 
     def _ordered(self, spec: TrialSpec) -> list[Encoded]:
         """The training examples in the order in which the trial uses them."""
-        if spec.arm is None or spec.adapter_of is not None:
-            return []
         return training_examples(self._train.examples, spec.training, spec.seed)
 
     def _provenance(self) -> Provenance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sweep.records import Measures, StepLoss
@@ -20,19 +21,18 @@ def measures_of(
     *,
     parameters: int,
     adapter_bytes: int,
-    trained_tokens: int,
     general_before: float | None,
 ) -> Measures:
-    """What a trial measured.
+    """What a trial measured: its training's figures, whether it was trained in this trial or found, and its scores.
 
     Args:
-        parameters: numbers that it trained.
+        parameters: numbers that the adapter has; 0 for the bare base.
         adapter_bytes: of the adapter's file; 0 for the bare base.
-        trained_tokens: tokens of all its training examples, each as often as it was used.
         general_before: the base's loss on general prose.
     """
-    outcome, general = scored.outcome, scored.general
-    phases = {phase: seconds for phase, seconds in course.phases.items() if seconds or phase != "train"}
+    outcome, general, training = scored.outcome, scored.general, course.training
+    phases = {**(training.phases if training else {}), **course.phases}
+    train_seconds = phases.get("train", 0.0)
     forgetting = None if general is None or general_before is None else general - general_before
     return Measures(
         loss=outcome.loss,
@@ -45,14 +45,15 @@ def measures_of(
         adapter_bytes=adapter_bytes,
         trainable_parameters=parameters,
         trainable_fraction=parameters / (base.parameters + parameters),
-        train_seconds=course.phases["train"],
+        train_seconds=train_seconds,
         eval_seconds=sum(seconds for phase, seconds in phases.items() if phase in _SCORING),
-        tokens_per_second=_rate(trained_tokens, course.phases["train"]),
-        train_loss=_last_tenth(course.history),
+        tokens_per_second=_rate(training.tokens if training else 0, train_seconds),
+        train_loss=_last_tenth(training.history if training else ()),
         general_loss=general,
         forgetting_loss_delta=None if course.spec.arm is None else forgetting,
         phases=phases,
         peak_of=scored.peak_of,
+        kinds=dict(sorted(Counter(score.kind for score in outcome.scores if score.kind).items())),
     )
 
 

@@ -69,9 +69,14 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Worker: the trial has ended, this way or that."""
+    """Worker: the trial has ended, this way or that.
+
+    Attributes:
+        worker_is_sound: whether the worker can go on with other trials.
+    """
 
     result: TrialResult
+    worker_is_sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,6 +23,9 @@ from sweep.workers import child
 from sweep.workers.messages import Broke, Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
 
 _LAST_WORDS_SECONDS = 5.0
+
+_EARLY_DEATHS = 3
+"""So many workers may end while they load, before a trial that was meant for one counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,29 @@ class Pool:
 
     Args:
         packing: what is asked of the first worker: how many trials can it train side by side? None: one.
+        data_hash: of the data that the study was planned with; a worker that reads other data is refused.
+        least: for each split, how many examples must be short enough, see `sweep.workers.expected.Expected`.
     """
 
     def __init__(
-        self, foundation: Foundation, paths: Paths, workers: int, study: str, packing: Packing | None = None
+        self,
+        foundation: Foundation,
+        paths: Paths,
+        workers: int,
+        study: str,
+        packing: Packing | None = None,
+        *,
+        data_hash: str | None = None,
+        least: Mapping[str, int] | None = None,
     ) -> None:
         self._foundation = foundation
         self._packing = packing
+        self._data_hash = data_hash
+        self._base_hash: str | None = None
+        self._least = dict(least or {})
         self._slots = 1
         self._waiting: deque[TrialSpec] = deque()
+        self._early_deaths = 0
         self._paths = paths
         self._log = paths.log(study)
         self._workers: list[_Worker | None] = [None] * workers
@@ -99,6 +117,8 @@ class Pool:
         if self._packing is not None and worker.loaded.room is not None:
             self._slots = worker.loaded.room.slots
             self._packing = None  # what the first has measured holds for all
+        self._base_hash = worker.loaded.base_hash
+        self._data_hash = worker.loaded.data_hash
         return worker.loaded
 
     def has_room(self) -> bool:
@@ -116,6 +136,12 @@ class Pool:
         place = loads.index(min(loads))
         if loads[place] >= self._slots:
             raise RuntimeError("every worker has all the trials it can take")
+        worker = self._workers[place]
+        if worker is not None and worker.has_ended():  # while it was idle
+            for message in worker.receive(timeout=0.0):
+                if isinstance(message, Refused):
+                    raise _error(message)
+            self._replace(worker)
         worker = self._workers[place] = self._workers[place] or self._start()
         worker.run(spec)
 
@@ -140,8 +166,13 @@ class Pool:
             if worker.specs and worker.is_dead():  # one that broke has none any more
                 if len(worker.specs) > 1:
                     self._take_back(worker)
+                elif worker.loaded is None and self._early_deaths < _EARLY_DEATHS:
+                    self._early_deaths += 1  # no trial had begun, so none is to blame
+                    self._waiting.extend(worker.specs.values())
+                    worker.specs.clear()
+                    self._replace(worker)
                 else:
-                    yield from self._pass_on(worker, Ended(worker.obituary()))
+                    yield from self._pass_on(worker, Ended(worker.obituary(), worker_is_sound=False))
         while self._waiting and min(self._loads()) < self._slots:
             self.submit(self._waiting.popleft())
 
@@ -155,7 +186,7 @@ class Pool:
         if isinstance(message, Ended):
             spec = worker.specs.pop(message.result.spec.identity)
             # with neighbours still in training the worker is well: what broke would have broken them too
-            if message.result.status in (Status.FAILED, Status.INFEASIBLE) and not worker.specs:
+            if not message.worker_is_sound and not worker.specs:
                 self._replace(worker)
         else:
             spec = worker.specs[message.identity]
@@ -176,20 +207,28 @@ class Pool:
         return [0 if worker is None else len(worker.specs) for worker in self._workers]
 
     def _start(self) -> _Worker:
-        return _Worker(self._foundation, self._paths, self._log, self._packing)
+        expected = (self._least, self._data_hash, self._base_hash)
+        return _Worker(self._foundation, self._paths, self._log, self._packing, expected)
 
 
 class _Worker:
     """One child process and the trials it has, by identity."""
 
-    def __init__(self, foundation: Foundation, paths: Paths, log: Path, packing: Packing | None) -> None:
+    def __init__(
+        self,
+        foundation: Foundation,
+        paths: Paths,
+        log: Path,
+        packing: Packing | None,
+        expected: tuple[Mapping[str, int], str | None, str | None],
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self._kills_before = _kernel_kills()
         self._process: BaseProcess = context.Process(
             target=child.main,
-            args=(theirs, foundation, str(paths.root), str(log), os.getpid(), packing),
+            args=(theirs, foundation, str(paths.root), str(log), os.getpid(), packing, *expected),
             name="goldilocks-worker",
             daemon=True,
         )
@@ -208,10 +247,9 @@ class _Worker:
         self.send(Run(spec))
 
     def send(self, message: Any) -> None:
-        try:
+        # a worker that has gone may have said why: that is read before the end of its pipe
+        with suppress(OSError):
             self.connection.send(message)
-        except (BrokenPipeError, OSError):
-            self._hung_up = True
 
     def receive(self, timeout: float) -> Iterator[FromWorker]:
         """The messages that are there, waiting at most so many seconds for the first."""
@@ -227,6 +265,10 @@ class _Worker:
             elif isinstance(message, Progress) and message.loss is not None:
                 self._history[message.identity].append(StepLoss(message.done, message.loss, 0.0))
             yield message
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone; messages of it may be left."""
+        return not self._process.is_alive()
 
     def is_dead(self) -> bool:
         """Whether the process is gone and all its messages were read."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.evaluation.answers import Answers
 from sweep.evaluation.forgetting import GeneralProse
-from sweep.evaluation.scores import Evaluation, evaluate
+from sweep.evaluation.scores import Evaluation, evaluation_of, loss_or_failure
 from sweep.records import Split
+from sweep.store.scores import ScoredExample, ScoreStore, rule_key
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Engine, Trained
+from sweep.training.engine import Adapted, Engine, Trained
+from sweep.training.scored import AnswerRule, Scores
 from sweep.workers.course import Course
 from sweep.workers.held_out import HeldOut
 
@@ -41,6 +44,7 @@ class Scorer:
     Args:
         metric: the task's.
         tune: the examples of tune that are scored.
+        store: keeps scores by adapter and example; what is there is not computed again.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Scorer:
         held_out: HeldOut,
         answers: Answers,
         prose: GeneralProse,
+        store: ScoreStore,
     ) -> None:
         self._base = base
         self._engine = engine
@@ -60,6 +65,7 @@ class Scorer:
         self._held_out = held_out
         self._answers = answers
         self._prose = prose
+        self._store = store
         self._general_loss_of_base: float | None = None
 
     def scored(self, trained: Sequence[Trained], courses: Mapping[str, Course]) -> dict[str, Scored | Exception]:
@@ -108,38 +114,79 @@ class Scorer:
     def _score(self, together: Sequence[Trained], courses: Sequence[Course]) -> dict[str, Scored | Exception]:
         spec = together[0].spec
         adapted = [each.adapted for each in together if each.adapted is not None]
-        trained_peaks = [_trained_peak(course) for course in courses]
+        peaks = [_trained_peak(course) for course in courses]
         examples = self._tune if spec.split is Split.TUNE else self._held_out.examples(spec.split)
-
-        def tell(phase: str, done: int, total: int) -> None:
-            for course in courses:
-                course.tell(phase, done, total)
-
         rule = self._answers.rule(examples) if spec.answers else None
-        outcomes = evaluate(self._engine, adapted, examples, self._metric, rule, tell)
+        scored = self._examples(adapted, courses, examples, rule)
         clock = time.perf_counter()
-        prose = self._prose.losses(self._engine, adapted)
+        prose = self._examples(adapted, courses, self._prose.paragraphs, None, phase="general")
         general_seconds = (time.perf_counter() - clock) / len(together)
         found: dict[str, Scored | Exception] = {}
-        for course, outcome, general, peak in zip(courses, outcomes, prose, trained_peaks, strict=True):
+        for course, ours, general, peak in zip(courses, scored, prose, peaks, strict=True):
+            course.add("general", general_seconds)
+            outcome = evaluation_of(examples, ours, self._metric, course.phases)
+            loss = loss_or_failure(general) if general else None
             if isinstance(outcome, TrialFailed):
                 found[course.spec.identity] = outcome
-                continue
-            if isinstance(general, TrialFailed):
-                found[course.spec.identity] = general
-                continue
-            course.phases.update(outcome.phases)
-            course.add("general", general_seconds)
-            most, peak_of = peak or (course.peak.peak() - self._base.copies.bytes, "evaluation")
-            found[course.spec.identity] = Scored(outcome, most, peak_of, general)
+            elif isinstance(loss, TrialFailed):
+                found[course.spec.identity] = loss
+            else:
+                most, peak_of = peak or (course.peak.peak() - self._base.copies.bytes, "evaluation")
+                found[course.spec.identity] = Scored(outcome, most, peak_of, loss)
         return found
+
+    def _examples(
+        self,
+        adapted: Sequence[Adapted],
+        courses: Sequence[Course],
+        examples: Sequence[Encoded],
+        rule: AnswerRule | None,
+        phase: str | None = None,
+    ) -> list[list[ScoredExample]]:
+        """Every example under each adapter; those that were scored before are taken from the store.
+
+        Args:
+            phase: what the seconds are counted as, by whoever called; None: as the phases of scoring, here.
+        """
+        key = (
+            rule_key(rule.max_new_tokens, {label.text: label.ids for label in rule.labels}) if rule else rule_key(None)
+        )
+        known = [self._store.known(course.spec.adapter_id, key) for course in courses]
+        lacking: dict[tuple[int, ...], list[int]] = {}
+        for place, there in enumerate(known):
+            missing = tuple(index for index, item in enumerate(examples) if item.example.key not in there)
+            lacking.setdefault(missing, []).append(place)
+        for missing, places in lacking.items():
+            if not missing:
+                continue
+            some = [examples[index] for index in missing]
+
+            def tell(name: str, done: int, places: Sequence[int] = places, total: int = len(some)) -> None:
+                for place in places:
+                    courses[place].tell(name, done, total)
+
+            scores = self._engine.score([adapted[place] for place in places], some, rule, None if phase else tell)
+            for place, one in zip(places, scores, strict=True):
+                fresh = _by_key(some, one)
+                known[place] |= fresh
+                with suppress(OSError):  # a cache: without it, the same is computed again some day
+                    self._store.add(courses[place].spec.adapter_id, key, fresh)
+                if phase is None:
+                    courses[place].phases.update(one.seconds)
+        return [[there[item.example.key] for item in examples] for there in known]
+
+
+def _by_key(examples: Sequence[Encoded], scores: Scores) -> dict[str, ScoredExample]:
+    answers = scores.answers if scores.answers is not None else [None] * len(examples)
+    return {
+        item.example.key: ScoredExample(loss.nats, loss.tokens, answer)
+        for item, loss, answer in zip(examples, scores.losses, answers, strict=True)
+    }
 
 
 def _trained_peak(course: Course) -> tuple[int, str] | None:
-    """Peak memory of training and what it was measured over; where nothing is trained the measuring begins."""
-    if not course.trains:
-        course.peak.start()
-        return None
-    if course.probed_peak is not None:
-        return course.probed_peak, "probe"
-    return course.peak.peak(), "training"
+    """Peak memory of the training that belongs to the trial; where there is none, measuring the scoring begins."""
+    if course.training is not None:
+        return course.training.peak_bytes, course.training.peak_of
+    course.peak.start()
+    return None

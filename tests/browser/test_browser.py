@@ -17,7 +17,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from sweep.records import StudyRecord
 from sweep.report.page import Beside, Contrast, answer_of, render, render_comparison
 from sweep.verdict.conclude import conclude
-from tests.browser.chrome import PHONE, chromium, drawn, errors, picture, requests, show
+from tests.browser.chrome import DESKTOP, PHONE, chromium, drawn, errors, picture, requests, show
 from tests.conftest import arm, result, study_record
 from tests.report.made_page import page, page_record
 from tests.report.test_page import HOSTILE
@@ -76,6 +76,18 @@ def test_nothing_is_wider_than_the_page(browser: Chrome, whole: Path, size: tupl
         " && it.getBoundingClientRect().right > innerWidth + 1).map((it) => it.outerHTML.slice(0, 90))"
     )
     assert wider == []
+
+
+@pytest.mark.parametrize(
+    ("section", "size"), [("ladder", DESKTOP), ("test", DESKTOP), ("kinds", DESKTOP), ("test", PHONE)]
+)
+def test_no_table_of_figures_is_cut_off(browser: Chrome, whole: Path, section: str, size: tuple[int, int]) -> None:
+    show(browser, whole, size)
+    (hidden,) = browser.execute_script(
+        "return [...document.querySelectorAll(`#${arguments[0]} .scroll`)].map((it) => it.scrollWidth - it.clientWidth)",
+        section,
+    )
+    assert hidden <= 0
 
 
 def test_a_header_sorts_up_and_down_with_unknowns_last(browser: Chrome, whole: Path) -> None:

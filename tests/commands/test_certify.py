@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,21 @@ def parent_runs(made: Sweep) -> list[Run]:
     return [run for run in made.runs() if "mlflow.parentRunId" not in run.data.tags]
 
 
+def mlflow_says_the_verdict(made: Sweep) -> None:
+    """The sweep's latest run carries what verdict.json says."""
+    latest = max(parent_runs(made), key=lambda run: run.info.start_time)
+    found, tags, metrics = verdict(made), latest.data.tags, latest.data.metrics
+    assert tags["sweep.verdict"] == found["status"]
+    assert tags["sweep.verdict.rank"] == str(found["rank"] or "none").lower()
+    assert metrics.get("verdict/rank") == found["rank"]
+    assert metrics["verdict/margin"] == found["margin"]
+    assert tags["mlflow.note.content"] == "\n".join(
+        [found["headline"], *(f"- {reason}" for reason in found["reasons"])]
+    )
+    assert {"search/best_rank", "search/best_loss", "base/loss"} <= metrics.keys()
+    assert not [name for name in latest.data.params if name.startswith("lora.")]
+
+
 def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     assert first.returncode == 0, first.stdout
@@ -82,6 +98,14 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "a second call trains nothing"
     later = verdict(sweep)
     assert {**later, "created": None} == {**found, "created": None}
+    mlflow_says_the_verdict(sweep)
+
+    calls = len(parent_runs(sweep))
+    other_margin = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "certify.margin=0.3")
+    assert other_margin.returncode == 0, other_margin.stdout
+    assert len(parent_runs(sweep)) == calls, "nothing was trained"
+    assert any("0.3" in reason or "30" in reason for reason in verdict(sweep)["reasons"])
+    mlflow_says_the_verdict(sweep)
 
     wider = sweep.run(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
     assert wider.returncode == 0, wider.stdout
@@ -91,6 +115,7 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in times} == times, "what was there is not trained again"
     assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [2, 4, 8]
 
+    mlflow_says_the_verdict(sweep)
     for run in parent_runs(sweep):
         client = mlflow.MlflowClient(f"sqlite:///{sweep.folder}/mlruns/mlflow.db")
         names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id)}
@@ -112,6 +137,32 @@ def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
+def test_rates_whose_best_lies_beyond_the_range_are_tuned_and_it_ends(sweep: Sweep) -> None:
+    """The tiny model learns best with rates far above these, so that each rank's best lies at the edge."""
+    range_ = ("search.space.learning_rate.low=1e-4", "search.space.learning_rate.high=1e-3", "train.learning_rate=3e-4")
+    done = sweep.run(*SMALL, *range_, "certify.rate_trials=6", "certify.seeds=1", "engine.slots=1")
+    assert done.returncode == 0, done.stdout
+    rates = [(spec["arm"]["rank"], spec["arm"]["learning_rate"]) for spec in by_stage(sweep)["rates on tune"]]
+    assert len(set(rates)) == len(rates) == 6
+    assert len(sweep.trial_runs("complete")) == len(sweep.trial_results())
+
+
+@pytest.mark.slow
+def test_a_study_of_known_trials_hears_the_first_signal(sweep: Sweep) -> None:
+    words = ("search.trials=16", "search.sampler=random", "train.steps=1", "evaluate.answers=none")
+    assert sweep.run(*words).returncode == 0
+    runs = len(sweep.runs())
+    for file in (sweep.folder / "mlruns").glob("optuna.db*"):
+        file.unlink()
+    process = sweep.start(*words)
+    wait_until(lambda: len(sweep.runs()) > runs + 3, process, "a known trial")
+    code, text = finish(process, signal.SIGTERM)
+    assert code == 130, text
+    assert "stopped by SIGTERM" in text
+    assert runs + 3 < len(sweep.runs()) < 2 * runs
+
+
+@pytest.mark.slow
 def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
     # a margin so narrow that no number of seeds that a fast machine manages in this time decides it
     margin = ("certify.margin_of=loss", "certify.margin=1e-6")
@@ -123,8 +174,10 @@ def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
 
 
 def test_one_seed_is_an_honest_undecided(sweep: Sweep) -> None:
-    done = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=1")
+    """On a ladder that no search could hold."""
+    done = sweep.run(*SMALL, "certify.ladder=[3,7]", "certify.seeds=1")
     assert done.returncode == 0, done.stdout
+    assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [3, 7]
     assert verdict(sweep)["status"] == "undecided"
     assert verdict(sweep)["reasons"]
 
@@ -148,3 +201,61 @@ def test_a_study_that_asks_for_no_answers_has_losses_and_no_metric(sweep: Sweep)
     assert all(rung["metrics"] == {} for rung in found["ladder"])
     assert all(score["loss"] > 0 for score in found["test"].values())
     assert not [name for run in sweep.runs() for name in run.data.metrics if "exact_match" in name]
+
+
+def trained_adapters(made: Sweep) -> set[str]:
+    """The adapters on disk and when each was trained."""
+    found = (made.folder / "mlruns/adapters").glob("*/*/training.json")
+    return {f"{file.parent.name} {file.stat().st_mtime_ns}" for file in found}
+
+
+def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: Sweep) -> None:
+    words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.certify_examples=5")
+    first = sweep.run(*words)
+    assert first.returncode == 0, first.stdout
+    trained = trained_adapters(sweep)
+    before = verdict(sweep)
+    assert before["base"]["examples"] == 5
+
+    more = sweep.run(*words, "evaluate.certify_examples=8")
+    assert more.returncode == 0, more.stdout
+    assert "scored again" in more.stdout
+    assert trained_adapters(sweep) == trained
+    assert verdict(sweep)["base"]["examples"] == 8
+    assert [row["seeds"] for row in verdict(sweep)["ladder"]] == [2, 2]
+    assert [row["mean"] for row in verdict(sweep)["ladder"]] != [row["mean"] for row in before["ladder"]]
+
+    other = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1")
+    assert other.returncode == 0, other.stdout
+    assert trained_adapters(sweep) == trained
+    assert verdict(sweep)["primary_metric"] == "token_f1"
+    assert all("token_f1" in row["metrics"] for row in verdict(sweep)["ladder"])
+    assert "token_f1" in verdict(sweep)["test"]["base"]["metrics"]
+
+    seeds = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
+    assert seeds.returncode == 0, seeds.stdout
+    assert trained_adapters(sweep) > trained
+    assert len(trained_adapters(sweep)) == len(trained) + 2
+    nothing = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
+    assert nothing.returncode == 0, nothing.stdout
+    assert "scored again" not in nothing.stdout
+    assert outcome(nothing.stdout) == outcome(seeds.stdout)
+
+
+@pytest.mark.slow
+def test_a_handed_out_adapter_that_is_gone_is_trained_again(sweep: Sweep) -> None:
+    words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    first = sweep.run(*words)
+    assert first.returncode == 0, first.stdout
+    handed_out = sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors"
+    weights = handed_out.read_bytes()
+    shutil.rmtree(sweep.folder / "mlruns/adapters")
+    kept = sweep.run(*words)  # the report still has it
+    assert kept.returncode == 0, kept.stdout
+    assert "trained again" not in kept.stdout
+    shutil.rmtree(handed_out.parent)
+    again = sweep.run(*words)
+    assert again.returncode == 0, again.stdout
+    assert "which this study hands out, is gone; it is trained again" in again.stdout
+    assert handed_out.read_bytes() == weights
+    assert outcome(again.stdout) == outcome(first.stdout)

@@ -314,7 +314,7 @@ class TestDatabases:
         file.write_bytes(b"no database at all" * 100)
         found = check(f"sqlite:///{file}", Paths.here(tmp_path))
         assert found.state == "problem"
-        assert "move it away" in found.mend
+        assert "--repair" in found.mend
 
     def test_folder_cannot_be_made(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

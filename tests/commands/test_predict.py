@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,10 @@ from sweep.errors import ConfigurationError
 from sweep.paths import Paths
 from sweep.predict.__main__ import predict
 from sweep.predict.chosen import Chosen, _check_one_base
+from sweep.records import StudyRecord
+from sweep.store.trials import SCORES, TrialStore
 from sweep.study.reading import studies_of
-from sweep.study.storage import open_storage
-from sweep.trials import SCORES, TrialStore
+from sweep.study.storage import existing_storage
 
 TOKENS = 4
 # the second name has a dot, which PyTorch takes in no module's name
@@ -68,10 +71,15 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def record_of(folder: Path, name: str) -> StudyRecord:
+    with existing_storage(None, Paths.here(folder / "mlruns")) as storage:
+        return studies_of(storage, name)[0]
+
+
 def answers_in_training(folder: Path, name: str) -> dict[str, str]:
     """What the adapter answered right after it was trained, by prompt."""
     paths = Paths.here(folder / "mlruns")
-    best = studies_of(open_storage(None, paths), name)[0].best()
+    best = record_of(folder, name).best()
     assert best is not None
     lines = (TrialStore(paths).folder(best.result.spec.identity) / SCORES).read_text().splitlines()
     return {row["prompt"]: row["answer"] for row in map(json.loads, lines)}
@@ -116,15 +124,42 @@ def test_study_without_an_adapter(studies: Path, monkeypatch: pytest.MonkeyPatch
         aside.rename(adapter)
 
 
+def damage(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def pickle(weights: Path) -> None:
+    weights.rename(weights.with_name("adapter_model.bin"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(damage, r"adapter_model\.safetensors is damaged"), (pickle, "pickled adapters are not loaded")],
+)
+def test_weights_that_cannot_be_loaded(
+    change: Callable[[Path], None], said: str, studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(studies)
+    adapter = Paths.here().adapter(FIRST)
+    aside = shutil.copytree(adapter, adapter.with_name("aside"))
+    try:
+        change(adapter / "adapter_model.safetensors")
+        with pytest.raises(ConfigurationError, match=said):
+            predict([f"study={FIRST}", "prompt=hello"])
+    finally:
+        shutil.rmtree(adapter)
+        aside.rename(adapter)
+
+
 def test_record_becomes_its_plan_again(studies: Path) -> None:
-    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), SECOND)[0]
+    record = record_of(studies, SECOND)
     plan = plan_of_record(record.config)
     assert (plan.name, plan.foundation.model.name, plan.foundation.quant.name) == (SECOND, "tiny", "nf4")
     assert plan.foundation.task.system_prompt == "Be brief."
 
 
 def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
-    record = studies_of(open_storage(None, Paths.here(studies / "mlruns")), FIRST)[0]
+    record = record_of(studies, FIRST)
     plan = plan_of_record(record.config)
     other = plan_of_record(record.config.replace("name: nf4", "name: none"))
     one = Chosen("one", Path("one"), plan.foundation, "aa" * 32)

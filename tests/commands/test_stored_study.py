@@ -95,3 +95,16 @@ def test_it_goes_on_with_another_seed(stored: Path) -> None:
     assert "certify 7 of 8" in printed, printed
     assert {row["seeds"] for row in verdict(stored)["ladder"]} == {4}
     assert {str(file) for file in stored.glob("mlruns/trials/*/*/adapter")} >= trained
+
+
+def test_more_examples_and_another_metric_train_nothing(stored: Path) -> None:
+    weights = "adapter/adapter_model.safetensors"
+    trained = {file.read_bytes() for file in stored.glob(f"mlruns/trials/*/*/{weights}")}
+    words = [word for word in COMMAND if not word.startswith(("task.metric", "evaluate.certify_examples"))]
+    printed = run(stored, "sweep", *words, "task.metric=token_f1", "evaluate.certify_examples=20")
+    assert "new study" not in printed
+    assert {file.read_bytes() for file in stored.glob(f"mlruns/adapters/*/*/{weights}")} <= trained
+    after = verdict(stored)
+    assert after["base"]["examples"] == 20
+    assert after["primary_metric"] == "token_f1"
+    assert {row["seeds"] for row in after["ladder"]} == {3}

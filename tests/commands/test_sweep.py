@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.splits import place
 from tests.faults.conftest import Sweep, sweep
 
 __all__ = ["sweep"]  # the fixture
@@ -115,9 +116,11 @@ def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) 
     done = sweep.run(*words, module="sweep.train")
     assert done.returncode == 0, done.stdout
     (result,) = sweep.trained()
-    arm = json.loads(result.read_text())["spec"]["arm"]
+    spec = json.loads(result.read_text())["spec"]
+    arm = spec["arm"]
     assert (arm["method"], arm["loraplus_lr_ratio"]) == ("rslora_plus", 4.0)
-    adapter = json.loads((result.parent / "adapter" / "adapter_config.json").read_text())
+    folder = sweep.folder / "mlruns/adapters" / spec["adapter"][:2] / spec["adapter"] / "adapter"
+    adapter = json.loads((folder / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["use_rslora"]) == (4, 8.0, True)
     (run,) = sweep.trial_runs("complete")
     assert run.data.params["method"] == "rslora_plus"
@@ -143,3 +146,19 @@ def test_too_long_examples_are_counted_and_named(sweep: Sweep) -> None:
     done = sweep.run("task.max_length=200", module="sweep.train")
     assert done.returncode == 0, done.stdout
     assert "train: 1 of 25 examples are longer than 200 tokens and are left out (numbers 25)" in done.stdout
+
+
+def test_a_certify_split_that_does_not_fit_is_said_before_anything_is_trained(sweep: Sweep) -> None:
+    rows = [json.loads(line) for line in (sweep.data / "validation.jsonl").read_text().splitlines()]
+    for row in rows:
+        if place(row["prompt"], salt="tune") >= 0.5:  # on certify
+            row["completion"] = "red " * 200
+    (sweep.data / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = sweep.run("certify.enabled=true")
+    assert done.returncode == 2, done.stdout
+    assert "certify: 0 examples of 512 tokens or fewer" in done.stdout
+    assert "raise task.max_length" in done.stdout
+    assert not sweep.trained()
+    searched = sweep.run("search.trials=1")
+    assert searched.returncode == 0, searched.stdout
+    assert "certify: 11 of 11 examples are longer than 512 tokens and are left out" in searched.stdout

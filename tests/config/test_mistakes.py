@@ -121,15 +121,30 @@ def test_what_follows_from_a_missing_value_is_not_told() -> None:
 @pytest.mark.parametrize(
     ("ranks", "told"),
     [
-        ("[2,3,4]", "ranks are powers of two"),
-        ("[0,1]", "ranks are powers of two"),
-        ("[-2,2]", "ranks are powers of two"),
+        ("[0,1]", "every value must be from 1 to 4096"),
+        ("[-2,2]", "every value must be from 1 to 4096"),
+        ("[2,1000000]", "every value must be from 1 to 4096"),
+        (f"{list(range(1, 66))}", "has 65 values; at most 64 are possible"),
         ("[8,4]", "ascending order"),
         ("[]", "at least one value is needed"),
     ],
 )
 def test_ranks(key: str, ranks: str, told: str) -> None:
     assert told in only_problem(f"{key}={ranks}")
+
+
+def test_searched_ranks_are_powers_of_two_while_a_ladder_may_hold_any() -> None:
+    assert "searched ranks are powers of two" in only_problem("search.space.rank=[2,3,4]")
+    assert composed_plan(["certify.ladder=[3,6,12]"]).declaration.ladder == (3, 6, 12)
+
+
+@pytest.mark.parametrize(("rank", "instead"), [(8, "[4,8]"), (1, "[1,2]"), (5, "[2,5]")])
+def test_a_ladder_of_one_rank_is_refused(rank: int, instead: str) -> None:
+    problem = only_problem(f"certify.ladder=[{rank}]")
+    assert problem.startswith(f"certify.ladder=[{rank}]: one rank has no other to be compared with")
+    assert f"certify.ladder={instead}, or certify=none" in problem
+    composed_plan([f"certify.ladder={instead}"])
+    assert composed_plan([f"certify.ladder=[{rank}]", "certify=none"]).declaration.ladder == (rank,)
 
 
 def test_ranks_that_stand_there_twice() -> None:
@@ -192,6 +207,64 @@ def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], t
     problem = only_problem(*overrides)
     assert problem.startswith("method.loraplus_lr_ratio")
     assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("certify.ladder=8", "write a list in brackets, as in certify.ladder=[A,B]"),
+        ("certify.ladder={}", "write a list in brackets"),
+        ("train.steps={}", "write one value, as in train.steps=A"),
+        ("train.steps=[3]", "write one value"),
+        ("lora=5", "is a group of keys; write lora.NAME=VALUE (names: r, alpha_ratio, dropout, targets)"),
+        ("lora=[1]", "is a group of keys"),
+        ("lora=null", "cannot be null; leave it out for its default"),
+        ("search.sampler_options=5", "is a group of values by name; write search.sampler_options.NAME=VALUE"),
+        ("search.sampler_options=[1]", "is a group of values by name"),
+        ("search.pruner_options=null", "cannot be null"),
+        ("lora.r=4,8", "has several values; write one, a list in brackets, or text with commas in quotes"),
+        ("search.sampler_options.n_startup_trials=1,2", "has several values"),
+        ("model.target_sets.mine=q_proj", "write each value as a list in brackets, as in model.target_sets.NAME=[A,B]"),
+        ("lora={rr: 8}", "there is no key 'lora.rr'; did you mean 'lora.r'?"),
+        ("search.space={learning_rate: {low: [1]}}", "write one value, as in search.space.learning_rate.low=A"),
+        ("study.name=größe", "or letters beyond a to z"),
+        (f"seed={'9' * 5000}", "cannot be read: the number has too many digits"),
+    ],
+)
+def test_lists_groups_and_single_values_are_told_apart(override: str, told: str) -> None:
+    problem = only_problem(override)
+    assert problem.startswith(override.partition("=")[0].removesuffix(".mine"))
+    assert told in problem
+    assert len(problem) < 250
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a: [1", "is no YAML: while parsing a flow sequence"),
+        (b"a:\tb\n\tc: d", "is no YAML: while scanning"),
+        (b"\x00", "is no YAML: unacceptable character"),
+        (b"# @package _global_\nseed: 1\nseed: 2\n", "found duplicate key seed"),
+        (b"# @package _global_\nseed: !!python/object/apply:os.system ['id']\n", "could not determine a constructor"),
+        (b"# @package _global_\nlora: &a\n  r: *a\n", "contains itself"),
+        (b"# @package _global_\ndefaults:\n  - mine\n", "contains itself"),
+        (b"# @package _global_\nstudy:\n  name: caf\xe9\n", "mine.yaml: is not UTF-8"),
+        (b"# @package _global_\nseed: " + b"9" * 5000, "Exceeds the limit (4300 digits)"),
+    ],
+)
+def test_own_files_that_cannot_be_read(
+    content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf/study").mkdir(parents=True)
+    (tmp_path / "conf/study/mine.yaml").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    assert told in only_problem("+study=mine")
+
+
+def test_groups_are_written_whole_or_value_by_value() -> None:
+    assert composed_plan(["search.sampler_options={a: 1}"]).search.sampler_options == {"a": 1}
+    sets = composed_plan(["model.target_sets={mine: [q_proj]}", "lora.targets=mine"])
+    assert sets.arm.targets == ("q_proj",)
 
 
 def test_refused_command_explains_itself_and_writes_nothing(tmp_path: Path) -> None:
@@ -267,7 +340,7 @@ def test_every_value_of_a_multirun_is_checked_before_the_first_job(tmp_path: Pat
         text=True,
     )
     assert refused.returncode == 2
-    assert "lora.r=-1: must be above zero" in refused.stderr
+    assert "lora.r=-1: must be from 1 to 4096" in refused.stderr
     assert not (tmp_path / "mlruns").exists()
 
 

@@ -1,46 +1,30 @@
-"""No account, password or token of an address reaches the configuration that is kept with records."""
+"""No account, password or token of an address reaches the configuration that is kept with records, or a file of Hydra's."""
 
 from __future__ import annotations
 
-import string
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from sweep.config.app import composed_plan
-from sweep.config.secrets import mask
-
-letters = string.ascii_letters + string.digits
-words = st.text(letters, min_size=6, max_size=12)
-passwords = st.text(letters + "@:/?#%&=+!", max_size=12).map(lambda text: f"Secret{text}")
-
-
-@given(st.sampled_from(["postgresql", "mysql+pymysql", "https"]), words, passwords, words)
-def test_account_is_masked_whatever_the_password_holds(scheme: str, user: str, password: str, host: str) -> None:
-    shown = mask(f"{scheme}://{user}:{password}@{host}.example:5432/database")
-    assert shown == f"{scheme}://***@{host}.example:5432/database"
-
-
-@given(words, words)
-def test_token_of_the_query_is_masked(host: str, token: str) -> None:
-    assert mask(f"https://{host}.example/api?token=Secret{token}") == f"https://{host}.example/api?***"
+from sweep.config.secrets import masked_files
+from sweep.masking import mask
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////home/me@work/mlflow.db", "http://127.0.0.1:5000", "memory://", "postgresql://host/database", ""]
+    ("key", "url"),
+    [
+        ("tracking.uri", "postgresql://user:Secret@host/db"),
+        ("tracking.uri", "https://host/api?token=Secret"),
+        ("storage.url", "postgresql://user:Secret@host/db"),
+        ("storage.url", "postgresql://host/db?password=Secret"),
+    ],
 )
-def test_address_without_secrets_stays(url: str) -> None:
-    assert mask(url) == url
-
-
-def test_address_inside_a_text_is_masked() -> None:
-    told = mask("cannot open postgresql://user:Secret@host/db?sslkey=Secret (is it there?)")
-    assert told == "cannot open postgresql://***@host/db?*** (is it there?)"
-
-
-@pytest.mark.parametrize("key", ["tracking.uri", "storage.url"])
-@pytest.mark.parametrize("url", ["postgresql://user:Secret@host/db", "https://host/api?token=Secret"])
 def test_plan_uses_the_address_and_keeps_it_masked(key: str, url: str) -> None:
     plan = composed_plan([f"{key}='{url}'"])
     used = plan.tracking_uri if key == "tracking.uri" else plan.storage_url
@@ -54,3 +38,77 @@ def test_address_from_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch)
     plan = composed_plan(["tracking.uri=${oc.env:MADE_UP_ADDRESS}"])
     assert plan.tracking_uri == "postgresql://user:Secret@host/db"
     assert "Secret" not in plan.config
+
+
+def test_files_of_hydra_are_masked_while_a_command_runs(tmp_path: Path) -> None:
+    config = OmegaConf.create({"a": "http://me:Secret@host", "b": ["x=https://h/d?token=Secret: 1"]})
+    with masked_files():
+        OmegaConf.save(config, tmp_path / "multirun.yaml")
+    text = (tmp_path / "multirun.yaml").read_text()
+    assert "Secret" not in text
+    assert OmegaConf.load(tmp_path / "multirun.yaml").a == "http://***@host"
+    assert "Secret" in OmegaConf.to_yaml(config)
+
+
+BREAKS = "raise RuntimeError(f'no {plan.tracking_uri}')"
+IS_KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+@pytest.mark.parametrize("what", [BREAKS, IS_KILLED])
+@pytest.mark.parametrize("flags", [["-m", "lora.r=4,8"], ["hydra.output_subdir=.hydra"]])
+def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
+    what: str, flags: list[str], tmp_path: Path
+) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from sweep.command import run\n"
+        "from sweep.config.app import run_app\n"
+        "def task(plan):\n"
+        f"    {what}\n"
+        "sys.exit(run(lambda: run_app(task, lambda data: [], lambda search, training: [])))\n"
+    )
+    (tmp_path / "conf" / "study").mkdir(parents=True)
+    (tmp_path / "conf" / "study" / "mine.yaml").write_text(
+        "# @package _global_\nstorage:\n  url: postgresql://host/db?password=Sekret3\n"
+    )
+    given = [*flags, "+study=mine", "model=tiny", "tracking.uri='http://me:Sekret1/@127.0.0.1:1/x?key=Sekret2'"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *given],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (1 if what is BREAKS else -signal.SIGKILL)
+    assert "Error executing job" not in done.stderr
+    assert ("RuntimeError: no http://***@127.0.0.1:1/x?***" in done.stderr) == (what is BREAKS)
+    written = [file for file in (tmp_path / "mlruns").rglob("*") if file.is_file()]
+    assert written
+    for text in (done.stdout, done.stderr, *(file.read_text() for file in written)):
+        assert "Sekret" not in text
+
+
+def test_a_mistyped_key_is_shown_without_the_secret_of_its_value(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sweep",
+            "model=tiny",
+            "trackin.uri=http://me:Sekret@127.0.0.1:5000",
+            "x=h/d?token=Sekret",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (
+        "trackin.uri=http://***@127.0.0.1:5000: there is no key 'trackin.uri'; did you mean 'tracking.uri'?"
+        in done.stderr
+    )
+    assert "Sekret" not in done.stdout + done.stderr

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,9 @@ import mlflow
 import psutil
 import pytest
 from mlflow.entities import Run, ViewType
+
+from benchmarks.faults import processes
+from benchmarks.faults.processes import end_all, in_folder, records, spawned_by, waited
 
 PATIENCE_SECONDS = 120.0
 
@@ -90,6 +94,11 @@ class Sweep:
             return []
         return list(client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=500))
 
+    def parent_run(self) -> Run:
+        """The only sweep's run."""
+        (run,) = [run for run in self.runs() if "mlflow.parentRunId" not in run.data.tags]
+        return run
+
     def open_trials(self) -> int:
         """How many trials have begun and not ended, the base left out: read without MLflow, which may be making its tables."""
         query = (
@@ -111,45 +120,74 @@ class Sweep:
         ]
 
 
+class Server:
+    """A real MLflow server over a database, which can be killed and started again."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        folder.mkdir()
+        self._folder, self._database = folder, database
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        words += ["--backend-store-uri", f"sqlite:///{self._database}", "--artifacts-destination", str(self._folder)]
+        with (self._folder / "server.log").open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", *words],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                start_new_session=True,
+            )
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            except OSError:
+                assert self._process.poll() is None, (self._folder / "server.log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.3)
+            else:
+                return
+
+    def kill(self) -> None:
+        """It and its workers are gone when this returns."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
 @pytest.fixture
 def sweep(tmp_path: Path, made_task: Path, empty_store: Path) -> Iterator[Sweep]:
     made = Sweep(tmp_path, made_task)
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_store, tmp_path / "mlruns")
     yield made
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] == str(tmp_path):
-            process.kill()
+    end_all(in_folder(tmp_path))
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
     """Waits for something that a running sweep will do."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if process.poll() is not None:
-            raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")
-        assert time.monotonic() < end, f"no {what} after {PATIENCE_SECONDS} s"
-        time.sleep(0.05)
+    if not waited(true, PATIENCE_SECONDS, lambda: process.poll() is not None):
+        assert process.poll() is not None, f"no {what} after {PATIENCE_SECONDS} s"
+        raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The worker processes of a sweep."""
-    return [child for child in _spawned(process) if not _records(child)]
+    return processes.workers_of(process.pid)
 
 
 def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
     """The process of a sweep that records in MLflow."""
-    (recorder,) = [child for child in _spawned(process) if _records(child)]
+    (recorder,) = filter(records, spawned_by(process.pid))
     return recorder
-
-
-def _spawned(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
-
-
-def _records(child: psutil.Process) -> bool:
-    return any(Path(file.path).name == "mlflow.db" for file in child.open_files())
 
 
 def finish(process: subprocess.Popen[str], number: signal.Signals | None = None) -> tuple[int, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
+from tests.faults.conftest import Server, Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
@@ -104,18 +106,78 @@ class TestAKilledWorker:
 
 class TestAKilledRecorder:
     @pytest.mark.slow
-    def test_ends_the_sweep_in_words_and_the_next_call_goes_on(self, sweep: Sweep) -> None:
+    def test_is_replaced_and_the_sweep_goes_on(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
         wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
         recorder_of(process).kill()
         code, output = finish(process)
-        assert code == 3, output
-        assert "the process that records in MLflow has ended" in output
+        assert code == 0, output
+        assert "another one takes its place" in " ".join(output.split())
         assert "Traceback" not in output
-        done = sweep.run(*LONG)
-        assert done.returncode == 0, done.stdout
         assert len(sweep.trained()) == 4
+        assert trainings_logged(sweep) == 4
         assert nothing_is_running(sweep)
+
+
+class TestAKillAfterTheLastTrial:
+    def test_the_next_call_ends_the_sweeps_run_and_later_ones_do_not_open_mlflow(self, sweep: Sweep) -> None:
+        code = (
+            "import os, runpy, signal, sys\n"
+            "from sweep.report import files\n"
+            "files.write_report = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "runpy.run_module('sweep', run_name='__main__', alter_sys=True)\n"
+        )
+        words = sweep.words("search.trials=1")
+        killed = subprocess.run([words[0], "-c", code, *words[3:]], cwd=sweep.folder, timeout=120, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        parent = sweep.parent_run()
+        assert parent.info.status == "RUNNING"
+
+        done = sweep.run("search.trials=1")
+        assert done.returncode == 0, done.stdout
+        after = sweep.parent_run()
+        assert (after.info.run_id, after.info.status) == (parent.info.run_id, "FINISHED")
+        assert after.data.tags["sweep.verdict"] == "undecided"
+        assert after.data.metrics["trials/complete"] == 1.0
+        assert nothing_is_running(sweep)
+
+        (sweep.folder / "mlruns/mlflow.db").write_bytes(b"no database" * 1000)
+        assert sweep.run("search.trials=1").returncode == 0
+
+
+class TestAKilledServer:
+    @pytest.mark.slow
+    def test_stops_nobody_and_has_everything_when_it_is_back(self, sweep: Sweep, tmp_path: Path) -> None:
+        server = Server(tmp_path / "server", sweep.folder / "mlruns/mlflow.db")
+        words = (*LONG, f"tracking.uri=http://ann:Sekret@127.0.0.1:{server.port}")
+        server.start()
+        try:
+            process = sweep.start(*words)
+            wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+            server.kill()
+            killed = time.monotonic()
+            code, output = finish(process)
+            assert code == 0, output
+            assert time.monotonic() - killed < 110
+            shown = " ".join(output.split())
+            assert shown.count("the study goes on") == 1
+            assert "for up to 30 s" in shown
+            assert "Traceback" not in shown
+            assert len(sweep.trained()) == 4
+            assert len(list((sweep.folder / "mlruns/tracking").iterdir())) == 1
+
+            server.start()
+            again = sweep.run(*words)
+            assert again.returncode == 0, again.stdout
+            server.kill()  # so that its database is read as it is
+        finally:
+            server.kill()
+        assert trainings_logged(sweep) == 4
+        assert nothing_is_running(sweep)
+        assert not list((sweep.folder / "mlruns/tracking").iterdir())
+        written = [file for file in (sweep.folder / "mlruns").rglob("*") if file.is_file()]
+        texts = [output, again.stdout, *(file.read_bytes().decode("latin-1") for file in written)]
+        assert not [text for text in texts if "Sekret" in text]
 
 
 class TestAStoppedSweep:
@@ -225,3 +287,51 @@ class TestASecondCall:
 def table_of(done: subprocess.CompletedProcess[str]) -> str:
     """From the table's title on."""
     return done.stdout[done.stdout.index("faults: ") :]
+
+
+class TestChangedData:
+    def test_a_worker_that_reads_other_data_ends_the_study_and_nothing_is_mixed(self, sweep: Sweep) -> None:
+        words = ("search.trials=3", "train.steps=40", "engine.slots=1")
+        file = sweep.data / "train.jsonl"
+        before = file.read_text()
+        process = sweep.start(*words)
+        wait_until(lambda: len(sweep.trained()) == 1, process, "finished trial")
+        file.write_text(before + json.dumps({"prompt": "one more: the red box", "completion": "red"}) + "\n")
+        for worker in workers_of(process):
+            worker.kill()
+        code, output = finish(process)
+        assert code == 2, output
+        assert "the data set was changed while the study was running" in output
+        assert "Traceback" not in output
+        file.write_text(before)
+        again = sweep.run(*words)
+        assert again.returncode == 0, again.stdout
+        hashes = {json.loads(result.read_text())["provenance"]["data_hash"] for result in sweep.trial_results()}
+        assert len(hashes) == 1
+
+
+class TestADamagedTrial:
+    def test_is_set_aside_said_and_run_again(self, sweep: Sweep) -> None:
+        first = sweep.run("search.trials=1")
+        assert first.returncode == 0, first.stdout
+        (trial,) = sweep.trained()
+        losses = sweep.losses()
+        (trial.parent / "scores.jsonl").unlink()
+        (sweep.folder / "mlruns/optuna.db").unlink()
+        again = sweep.run("search.trials=1")
+        assert again.returncode == 0, again.stdout
+        assert "scores.jsonl is missing" in again.stdout
+        assert sweep.losses() == losses
+
+    def test_of_which_the_adapter_is_gone_is_trained_again_for_test(self, sweep: Sweep) -> None:
+        words = ("certify.enabled=true", "search.trials=1", "search.space.rank=[2]", "certify.rate_trials=1")
+        small = ("evaluate.certify_examples=8", "evaluate.test_examples=6", "certify.ladder=[2,4]", "certify.seeds=1")
+        process = sweep.start(*words, *small)
+        wait_until(lambda: len(sweep.trained()) >= 3, process, "certify trial")
+        finish(process, signal.SIGKILL)
+        for weights in (sweep.folder / "mlruns/adapters").glob("*/*/adapter/*.safetensors"):
+            weights.write_bytes(weights.read_bytes()[:-1])
+        done = sweep.run(*words, *small)
+        assert done.returncode == 0, done.stdout
+        assert "on test" in done.stdout
+        assert "Traceback" not in done.stdout

@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 
 from sweep.config.app import composed_plan
-from sweep.plan.identity import certification_identity, study_identity, trial_identity
+from sweep.plan.identity import adapter_identity, certification_identity, is_current, study_identity, trial_identity
 from sweep.records import (
     Arm,
     BaseModel,
     Foundation,
+    Provenance,
     Quantization,
     Scoring,
     SearchSpace,
     Split,
+    Stage,
+    Status,
     StudyPlan,
     TaskData,
     Training,
+    TrialResult,
+    TrialSpec,
     arm_from_json,
     to_json,
 )
@@ -93,13 +98,9 @@ def test_trials_of_earlier_versions_are_found_again() -> None:
         1,
     )
     arm, training = Arm(8, 2.0, 0.05, ("q_proj", "v_proj"), 1e-3), Training(100, 4)
-    space = SearchSpace((2, 4, 8), (1.0, 2.0), (0.0,), ("q_proj,v_proj",), (1e-3, 1e-2))
-    plan = replace(PLAN, foundation=foundation, training=training, arm=arm, seed=0, space=space)
     recorded = {name: value for name, value in to_json(arm).items() if name != "loraplus_lr_ratio"}
     assert arm_from_json(recorded) == arm
     assert trial_identity(foundation, "base", "data", arm, training, 3) == "4f401d2502ee4a5a4c492717d420b23f"
-    assert certification_identity(foundation, arm) == "b40e35da41"
-    assert study_identity(plan, "data") == "16a2899bfd"
 
 
 @pytest.mark.parametrize("name", names(Arm))
@@ -200,6 +201,76 @@ def test_reports_do_not_count(name: str) -> None:
     assert trial(replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))) == trial()
 
 
+def adapter(
+    foundation: Foundation = PLAN.foundation,
+    arm: Arm | None = PLAN.arm,
+    training: Training = PLAN.training,
+    base: str = "base",
+    train: str = "train",
+    seed: int = 0,
+) -> str:
+    return adapter_identity(foundation, base, train, arm, training, seed)
+
+
+@pytest.mark.parametrize("name", names(Arm))
+def test_arm_counts_for_the_adapter(name: str) -> None:
+    assert adapter(arm=changed(PLAN.arm, name)) != adapter()
+
+
+@pytest.mark.parametrize("name", names(Training))
+def test_training_counts_for_the_adapter_and_not_for_the_base(name: str) -> None:
+    training = changed(PLAN.training, name)
+    assert adapter(training=training) != adapter()
+    assert adapter(arm=None, training=training) == adapter(arm=None)
+
+
+@pytest.mark.parametrize("name", names(Scoring))
+def test_how_it_is_scored_does_not_count_for_the_adapter(name: str) -> None:
+    assert adapter(replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))) == adapter()
+
+
+@pytest.mark.parametrize("name", names(TaskData, {"system_prompt", "max_length"}))
+def test_neither_does_the_metric_nor_where_the_data_lies(name: str) -> None:
+    assert adapter(replace(PLAN.foundation, task=changed(PLAN.foundation.task, name))) == adapter()
+
+
+@pytest.mark.parametrize("name", ["system_prompt", "max_length"])
+def test_what_training_examples_become_counts_for_the_adapter(name: str) -> None:
+    assert adapter(replace(PLAN.foundation, task=changed(PLAN.foundation.task, name))) != adapter()
+
+
+def test_contents_seed_quantization_and_engine_count_for_the_adapter() -> None:
+    quant = replace(PLAN.foundation, quant=changed(PLAN.foundation.quant, "name"))
+    others = [adapter(base="x"), adapter(train="x"), adapter(seed=1), adapter(quant), adapter(arm=None)]
+    others.append(adapter(changed(PLAN.foundation, "engine")))
+    assert len({adapter(), *others}) == len(others) + 1
+
+
+def test_a_recorded_trial_is_current_as_long_as_it_is_scored_as_asked() -> None:
+    asked = trial_identity(PLAN.foundation, "base", "data", PLAN.arm, PLAN.training, 0)
+    spec = TrialSpec(asked, "s", Stage.EXPLORE, PLAN.arm, PLAN.training, 0)
+    result = TrialResult(spec, Status.COMPLETE, provenance=Provenance({}, "cpu", "made", "base", "data", 1))
+    assert is_current(result, PLAN.foundation)
+    for scoring in (changed(PLAN.foundation.scoring, name) for name in names(Scoring, UNSEEN)):
+        assert not is_current(result, replace(PLAN.foundation, scoring=scoring))
+    for scoring in (changed(PLAN.foundation.scoring, name) for name in UNSEEN):
+        assert is_current(result, replace(PLAN.foundation, scoring=scoring))
+    assert not is_current(result, replace(PLAN.foundation, task=changed(PLAN.foundation.task, "metric")))
+
+
+@pytest.mark.parametrize("name", names(Scoring, {"examples"}))
+def test_a_study_goes_on_whatever_else_is_scored(name: str) -> None:
+    foundation = replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, name))
+    assert study(replace(PLAN, foundation=foundation)) == study()
+
+
+def test_a_study_goes_on_with_another_metric_and_not_with_other_examples_on_tune() -> None:
+    metric = replace(PLAN.foundation, task=changed(PLAN.foundation.task, "metric"))
+    assert study(replace(PLAN, foundation=metric)) == study()
+    examples = replace(PLAN.foundation, scoring=changed(PLAN.foundation.scoring, "examples"))
+    assert study(replace(PLAN, foundation=examples)) != study()
+
+
 def study(plan: StudyPlan = PLAN, data: str = "data") -> str:
     return study_identity(plan, data)
 
@@ -220,7 +291,7 @@ def test_another_method_makes_another_study_and_certification() -> None:
     plans = [composed_plan(each) for each in [*words, ["method=lora_plus", "method.loraplus_lr_ratio=8"]]]
     assert len({study(plan) for plan in plans}) == len(plans)
     assert len({trial(arm=plan.arm) for plan in plans}) == len(plans)
-    assert len({certification_identity(plan.foundation, plan.arm) for plan in plans}) == len(plans)
+    assert len({certification_identity(plan.arm) for plan in plans}) == len(plans)
 
 
 @pytest.mark.parametrize("name", ["id", "path", "revision"])

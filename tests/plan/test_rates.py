@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.plan.rates import WIDENING, RateModel, RatePoint, at_edge, next_rates, tidy
+from sweep.plan.rates import NEAR, WIDENING, RateModel, RatePoint, at_edge, next_rates, tidy
 
 LADDER = (2, 4, 8, 16, 32)
 MEASURED = {
@@ -85,22 +85,33 @@ def test_a_best_rate_beyond_the_range_is_at_the_edge() -> None:
     assert not at_edge(inside, inside.best(8))
 
 
-@given(
-    st.lists(
-        st.builds(
-            RatePoint,
-            st.sampled_from(LADDER),
-            st.floats(1e-4, 4e-2),
-            st.one_of(st.floats(1e-3, 20), st.just(math.inf)),
-        ),
-        max_size=8,
-    ),
-    st.integers(1, 4),
+POINTS = st.builds(
+    RatePoint, st.sampled_from(LADDER), st.floats(1e-4, 4e-2), st.one_of(st.floats(0, 20), st.just(math.inf))
 )
-def test_proposals_stay_in_range_and_are_tidy(points: list[RatePoint], count: int) -> None:
-    proposals = next_rates(points, LADDER, 3e-3, 1e-3, 1e-2, count)
-    assert len(proposals) == count
+
+
+@given(st.lists(POINTS, max_size=30), st.lists(POINTS, max_size=4), st.integers(1, 8))
+def test_proposals_stay_in_range_are_tidy_and_near_none_that_was_tried(
+    points: list[RatePoint], pruned: list[RatePoint], count: int
+) -> None:
+    tried = [(point.rank, point.rate) for point in pruned]
+    proposals = next_rates(points, LADDER, 3e-3, 1e-3, 1e-2, count, tried=tried)
+    assert len(proposals) <= count
+    known = [*tried, *((point.rank, point.rate) for point in points)]
     for rank, rate in proposals:
         assert rank in LADDER
         assert 1e-3 / WIDENING * 0.95 <= rate <= 1e-2 * WIDENING * 1.05
         assert tidy(rate) == rate
+        assert all(abs(math.log2(rate / other)) >= NEAR for at, other in known if at == rank)
+        known.append((rank, rate))
+
+
+def test_nothing_is_proposed_where_nothing_is_left_to_try() -> None:
+    whole = [RatePoint(8, 1e-3 / WIDENING * 1.3**step, 0.3) for step in range(20)]
+    assert next_rates(whole, [8], 3e-3, 1e-3, 1e-2, 3) == []
+    assert {rank for rank, _ in next_rates(whole, [8, 16], 3e-3, 1e-3, 1e-2, 3)} == {16}
+
+
+def test_a_rate_that_diverged_is_not_passed_while_there_are_others() -> None:
+    points = [RatePoint(8, 3e-3, 0.2), RatePoint(8, 6e-3, math.inf)]
+    assert all(rate < 6e-3 for _, rate in next_rates(points, [8], 3e-3, 1e-3, 1e-2, 3))

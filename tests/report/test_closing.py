@@ -16,6 +16,8 @@ from sweep.paths import Paths
 from sweep.records import Declaration, Status, StudyRecord
 from sweep.report.closing import WIDTH, next_steps, print_outcome, words
 from tests.conftest import arm, certified_record, result, study_record
+from tests.verdict.studies import with_kinds
+from tests.verdict.test_kinds import COUNTS, SCORES
 
 RECORD = study_record(
     [
@@ -246,3 +248,24 @@ def test_rates_that_were_tuned_are_no_reason_any_more() -> None:
     assert "status: undecided. No rank is certified yet: every arm was trained with one seed." in text
     assert "the learning rate was not tuned" not in text
     assert "- no more seeds were added: budget.wall_clock=25 min is spent" in text
+
+
+def test_a_metric_that_gained_nothing_is_said_first_and_once() -> None:
+    text = unwrapped(told(certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)})))
+    assert "status: certified. The loss falls, but accuracy does not rise: 0.540 with rank 8, 0.570 without" in text
+    assert text.count("The loss falls") == 1
+    assert "Note: What the loss gains may be the format of the answers alone. Train for longer" in text
+
+
+def test_weak_kinds_stand_in_a_table_and_a_note() -> None:
+    text = told(with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS))
+    assert "accuracy by kind of example" in text
+    assert "Note: Rank 8 is of little use on 2 of 5 kinds of examples" in unwrapped(text)
+    assert max(len(line) for line in text.partition("Next:")[0].splitlines()) <= WIDE
+
+
+def test_command_that_only_scores_says_so() -> None:
+    record = certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.001, example_noise=1.0)
+    text = unwrapped(told(record))
+    assert "evaluate.certify_examples=" in text
+    assert ": the adapters that are there are scored on more examples)" in text

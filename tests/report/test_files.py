@@ -11,7 +11,7 @@ from sweep.errors import EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import Status, StudyRecord
 from sweep.report.files import write_report
-from sweep.trials import ADAPTER
+from sweep.store.adapters import ADAPTER
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
@@ -28,14 +28,19 @@ def keep_adapter(record: StudyRecord, paths: Paths, text: str) -> None:
     assert trial is not None
     folder = paths.trial(trial.result.spec.identity) / ADAPTER
     folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(text)
+    (folder / "adapter_config.json").write_text(json.dumps({"is": text}))
+
+
+def handed_out(paths: Paths) -> dict[str, str]:
+    loaded: dict[str, str] = json.loads((paths.adapter("made") / "adapter_config.json").read_text())
+    return loaded
 
 
 def test_certified_rank_is_handed_out_with_its_verdict(paths: Paths) -> None:
     record = certified_record()
     keep_adapter(record, paths, "rank 8")
     write_report(record, conclude(record), paths)
-    assert (paths.adapter("made") / "adapter_config.json").read_text() == "rank 8"
+    assert handed_out(paths)["is"] == "rank 8"
     verdict = json.loads(paths.verdict("made").read_text())
     assert (verdict["status"], verdict["rank"], verdict["adapter_config"]["r"]) == ("certified", 8, 8)
 
@@ -46,7 +51,7 @@ def test_adapter_of_an_earlier_call_is_replaced(paths: Paths) -> None:
     keep_adapter(certified, paths, "rank 8")
     write_report(explored, conclude(explored), paths)
     write_report(certified, conclude(certified), paths)
-    assert (paths.adapter("made") / "adapter_config.json").read_text() == "rank 8"
+    assert handed_out(paths)["is"] == "rank 8"
     assert sorted(file.name for file in paths.report("made").iterdir() if file.name.startswith(".")) == []
 
 

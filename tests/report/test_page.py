@@ -24,14 +24,17 @@ from sweep.report.page import Beside, Contrast, answer_of, contrasts, render, re
 from sweep.report.page.chart import Chart, like, log_axis
 from sweep.report.page.curves import MOST_CURVES, MOST_POINTS, curves, thinned
 from sweep.report.page.escape import clean, script_json, web_address
-from sweep.report.page.examples import contrasts_between
+from sweep.report.page.examples import Marks, contrasts_between
 from sweep.report.page.failures import failures
+from sweep.report.page.provenance import wall_clock
 from sweep.report.page.rates import rates_tried
 from sweep.report.pages import write_comparison, write_page
 from sweep.report.steps import open_runs, recorded_tracking, steps
 from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
 from tests.report.made_page import made_contrasts, page, page_record
+from tests.verdict.studies import with_kinds
+from tests.verdict.test_kinds import COUNTS, SCORES
 
 MOST_BYTES = 6_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&\u2028\u202e{{ 7 * 7 }}\x00\ud800"
@@ -101,6 +104,7 @@ def test_everything_is_on_the_page(parsed: Parsed) -> None:
         "answer",
         "ladder",
         "test",
+        "kinds",
         "cost",
         "rates",
         "importances",
@@ -393,7 +397,76 @@ def test_contrasts_are_the_largest_differences_over_seeds(tmp_path: Path) -> Non
     (found,) = contrasts_between(4, small, 8, [*large, tmp_path / "gone"])
     assert (found.prompt, found.smaller_answer, found.larger_answer) == ("p0", "x", "y")
     assert found.difference == pytest.approx(5.0 - 2.5)
-    assert (found.smaller_score, found.larger_score, found.seeds) == (0.0, 1.0, 2)
+    assert found.seeds == 2
+    assert found.smaller_marks == Marks(shown=0.0, mean=0.0, right=0, seeds=3)
+    assert found.larger_marks == Marks(shown=1.0, mean=1.0, right=1, seeds=1)
+
+
+def test_a_right_answer_is_not_crossed_out_because_another_seed_was_wrong(tmp_path: Path) -> None:
+    def seed(name: str, answer: str, score: float, nats: float) -> Path:
+        row = {"key": "0", "prompt": "p", "expected": "y", "answer": answer, "nats": nats, "tokens": 1, "score": score}
+        (tmp_path / name).write_text(json.dumps(row) + "\n")
+        return tmp_path / name
+
+    right = [seed(f"r{number}", "y", 1.0, 2.0) for number in range(3)]
+    (found,) = contrasts_between(4, [*right, seed("w", "x", 0.0, 9.0)], 8, [seed("l", "y z", 0.5, 1.0)])
+    record = page_record(explored=2)
+    text = shown(record, contrasts=[found]).text
+    assert "y ✓ 3 of 4 seeds right" in text
+    assert "y z ✗ score 0.50" in text
+    assert (found.smaller_marks and found.smaller_marks.words) == "3 of 4 seeds right"
+    partly = [seed("a", "y z", 0.5, 3.0), seed("b", "y", 1.0, 3.0), seed("c", "y", 1.0, 3.0)]
+    (found,) = contrasts_between(4, partly, 8, [seed("l", "y", 1.0, 1.0)])
+    assert found.smaller_marks is not None
+    assert found.smaller_marks.is_right
+    assert found.smaller_marks.words == "score 0.83, mean of 3 seeds"
+
+
+def test_curves_that_are_not_averaged_are_not_said_to_be() -> None:
+    plain, long = page_record(explored=2, history=MOST_POINTS), page_record(explored=2, history=MOST_POINTS + 1)
+    assert "mean of neighbouring steps" not in shown(plain).text
+    assert "mean of neighbouring steps" in shown(long).text
+
+
+def test_wall_clock_and_summed_time_are_two_figures() -> None:
+    def trial(started: float, seconds: float) -> TrialRecord:
+        return TrialRecord(0, replace(result(arm(), 1.0), started=started, seconds=seconds))
+
+    side_by_side = [trial(1000.0, 60.0), trial(1010.0, 60.0), trial(1010.0, 20.0), trial(2000.0, 30.0)]
+    assert wall_clock(side_by_side) == 70.0 + 30.0
+    assert wall_clock([trial(0.0, 50.0)]) == 0.0
+    found = shown(replace(study_record([]), base=None, trials=tuple(side_by_side)))
+    assert "wall-clock time 1 min 40 s trials summed: 2 min 50 s" in found.text
+    assert "in all" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("record", "certified"),
+    [
+        (certified_record(), True),
+        (certified_record(seed_noise=0.02), False),
+        (study_record([result(arm(), 1.0)]), False),
+    ],
+)
+def test_an_adapter_that_is_not_certified_is_not_offered_as_if_it_were(
+    record: StudyRecord, certified: bool, tmp_path: Path
+) -> None:
+    first = next(iter(steps(record, conclude(record), Paths(tmp_path), None)))
+    assert ("not certified" in first.purpose) != certified
+
+
+def test_kinds_stand_in_a_table_of_their_own_with_counts() -> None:
+    record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)
+    found = shown(record)
+    assert "kinds" in found.ids()
+    assert "brand little use 12 0.00 0.00 0.00 12 0.00 0.00 0.00" in found.text
+    assert "kinds" not in shown(certified_record()).ids()
+
+
+def test_a_metric_that_gained_nothing_stands_before_the_rank() -> None:
+    text = shown(certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)})).text
+    assert text.index("The loss falls, but accuracy does not rise") < text.index("Rank 8")
+    assert text.count("The loss falls, but accuracy does not rise") == 1
 
 
 def test_damaged_scores_are_passed_over(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,9 +12,12 @@ from sweep.config.app import composed_plan
 from sweep.data import load_splits
 from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StudyPlan, TrialSpec
-from sweep.workers import job as job_module
+from sweep.store.trials import TrialStore
+from sweep.training.encoding import Encoded
 from sweep.workers.course import Listener
+from sweep.workers.held_out import HeldOut
 from sweep.workers.job import Job
+from tasks import Splits
 from tests.conftest import TRAINING, arm
 
 LISTENER = Listener(lambda progress: None, lambda step, loss: False)
@@ -39,16 +42,11 @@ def test_a_stage_cannot_be_scored_on_what_it_may_not_see(stage: Stage, split: Sp
 
 
 class Guarded:
-    """Splits whose held-out examples tell when they are read."""
+    """Splits of which it is noted when examples of certify and test are handed out; that they are counted tells nothing."""
 
-    def __init__(self, splits: Any) -> None:
-        self._splits = splits
+    def __init__(self, splits: Splits) -> None:
+        self.tune, self.certify, self.test = splits.tune, splits.certify, splits.test
         self.read: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("certify", "test"):
-            self.read.append(name)
-        return getattr(self._splits, name)
 
 
 @pytest.fixture
@@ -60,7 +58,13 @@ def plan(made_task: Path) -> StudyPlan:
 @pytest.fixture
 def guarded(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guarded:
     made = Guarded(load_splits(plan.foundation.task, Paths(tmp_path)))
-    monkeypatch.setattr(job_module, "load_splits", lambda task, paths: made)
+    examples = HeldOut.examples
+
+    def noted(held_out: HeldOut, split: Split) -> Sequence[Encoded]:
+        made.read.append(split.value)
+        return examples(held_out, split)
+
+    monkeypatch.setattr(HeldOut, "examples", noted)
     return made
 
 
@@ -80,7 +84,7 @@ def test_no_path_of_explore_reads_certify_or_test(plan: StudyPlan, guarded: Guar
 
 def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
     job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
-    store = job_module.TrialStore(Paths(tmp_path / "mlruns"))
+    store = TrialStore(Paths(tmp_path / "mlruns"))
     for number, split in enumerate(Split):
         spec = TrialSpec(f"identity{number}", "study", Stage.BASE, None, plan.training, 0, split=split)
         assert job.run(spec, LISTENER).status is Status.COMPLETE
@@ -92,13 +96,13 @@ def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded
 
 def test_a_kept_adapter_scores_as_when_it_was_trained(plan: StudyPlan, tmp_path: Path) -> None:
     job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
-    store = job_module.TrialStore(Paths(tmp_path / "mlruns"))
+    store = TrialStore(Paths(tmp_path / "mlruns"))
     trained = TrialSpec("trained0", "study", Stage.EXPLORE, plan.arm, plan.training, 0)
     assert job.run(trained, LISTENER).status is Status.COMPLETE
     fresh = replace(trained, identity="again000", stage=Stage.FINAL, split=Split.TEST, adapter_of="trained0")
     result = job.run(fresh, LISTENER)
     assert result.status is Status.COMPLETE
     assert result.measures is not None
-    assert result.measures.train_seconds == 0
+    assert result.measures.train_seconds == 0  # what is scored on test trains nothing
     assert result.measures.adapter_bytes > 0
     assert len(store.scores("again000")) == result.measures.examples

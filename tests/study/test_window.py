@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.study import window
 from sweep.study.samplers import make_sampler
-from sweep.study.window import Best, Window, in_window
+from sweep.study.window import Best, in_window, window_on
 
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
@@ -71,7 +71,7 @@ def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> No
         x = number * 0.618 % 1.0
         study.add_trial(create_trial(params={"x": x}, distributions=SPACE, value=abs(x - 0.3)))
     assert len(study.get_trials(deepcopy=False)) == window.MOST + 200
-    seen = Window(study, Best()).get_trials(deepcopy=False)
+    seen = window_on(study, Best()).get_trials(deepcopy=False)
     assert len(seen) == window.MOST
     assert study.best_trial.number in {each.number for each in seen}
     sampler = make_sampler("tpe", {}, seed=0)

@@ -1,6 +1,10 @@
 """Folders of JSON lines as people bring them: what is accepted, what is noted, and how faults are told."""
 
+import codecs
+import contextlib
 import json
+import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -194,10 +198,28 @@ class TestFolders:
     def test_impossible_paths(self, path: str) -> None:
         assert f"{path}: cannot be read: " in only_problem(Path(path))
 
-    def test_folder_in_the_place_of_a_file(self, folder: Path) -> None:
-        (folder / "test.jsonl").unlink()
-        (folder / "test.jsonl").mkdir()
-        assert "test.jsonl: is missing" in only_problem(folder)
+    @pytest.mark.parametrize("kind", ["a folder", "a named pipe", "a socket", "a link to", "a device"])
+    @pytest.mark.parametrize("place", ["data/test.jsonl", "there"])
+    def test_something_else_in_the_place_of_a_file_or_folder(self, folder: Path, kind: str, place: str) -> None:
+        """Nobody writes into the pipe, so reading it would wait for ever."""
+        path = folder.parent / place
+        path.unlink(missing_ok=True)
+        with contextlib.ExitStack() as opened:
+            if kind == "a folder":
+                path.mkdir()
+            elif kind == "a named pipe":
+                os.mkfifo(path)
+            elif kind == "a socket":
+                listener = opened.enter_context(socket.socket(socket.AF_UNIX))
+                opened.enter_context(contextlib.chdir(path.parent))  # a socket's path may not be long
+                listener.bind(path.name)
+            else:
+                path.symlink_to("/dev/null" if kind == "a device" else "nowhere.jsonl")
+            if place == "there" and kind == "a folder":
+                return
+            problem = only_problem(folder if place != "there" else path)
+        assert problem.startswith(f"{path}: is {kind}")
+        assert ("nowhere.jsonl, which is not there" in problem) == (kind == "a link to")
 
 
 class TestFaultyRows:
@@ -263,6 +285,19 @@ class TestFaultyRows:
 
 
 class TestFaultyFiles:
+    def test_very_long_lines_are_read(self, folder: Path) -> None:
+        text = "a very long story " * 200_000
+        (folder / "train.jsonl").write_bytes(encoded([*rows("train"), {"prompt": text, "completion": "b"}]))
+        assert load(folder).train[-1].prompt == text
+
+    def test_a_byte_order_mark_within_the_file_is_told_with_its_place(self, folder: Path) -> None:
+        """As where files with one each were put together."""
+        file = folder / "train.jsonl"
+        mark = codecs.BOM_UTF8
+        file.write_bytes(mark + file.read_bytes() + mark + encoded(rows("train", 1)))
+        assert only_problem(folder).startswith(f"{file}:9: ")
+        assert "BOM" in only_problem(folder)
+
     @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
     def test_empty(self, folder: Path, content: bytes) -> None:
         (folder / "test.jsonl").write_bytes(content)

@@ -66,5 +66,5 @@ def test_secrets_are_masked_in_any_text() -> None:
 
 
 def test_memory_needs_no_store(tmp_path: Path) -> None:
-    assert isinstance(open_tracker("memory://", Paths(tmp_path)), MemoryTracker)
+    assert isinstance(open_tracker("memory://", Paths(tmp_path), "made"), MemoryTracker)
     assert list(tmp_path.iterdir()) == []

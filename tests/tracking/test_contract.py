@@ -17,14 +17,16 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.paths import Paths
-from sweep.records import Status, StepLoss, TrialResult, TrialSpec
-from sweep.tracking import SweepRun, Tracker, names, open_tracker
+from sweep.records import Split, Stage, Status, StepLoss, TrialResult, TrialSpec
+from sweep.tracking import SweepRun, Tracker, mlflow_tracker, names, open_tracker
 from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
 from sweep.tracking.mlflow_tracker import MlflowTracker
+from sweep.tracking.port import Refused, Summary
 from sweep.tracking.recorder import Recorder
 
 # MLflow's models ask SQLAlchemy 2.1 for a loader that it deprecates.
@@ -149,10 +151,11 @@ class RecorderStore(MlflowStore):
 
     def __init__(self, uri: str, artifact_root: Path | None) -> None:
         super().__init__(uri, artifact_root)
-        self.tracker = Recorder(uri, artifact_root)
+        self.folder = Path(uri.removeprefix("sqlite:///")).parent / "kept"
+        self.tracker = Recorder(uri, artifact_root, self.folder)
 
     def reopen(self) -> Tracker:
-        return Recorder(self.uri, self.artifact_root)
+        return Recorder(self.uri, self.artifact_root, self.folder)
 
     def runs(self, experiment: str = "pharma") -> dict[str, Seen]:
         self.tracker.settle()
@@ -188,14 +191,16 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A trial's folder as a worker leaves it, its own scratch included."""
-    folder = tmp_path / "trial"
-    (folder / "adapter").mkdir(parents=True)
-    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "scores.jsonl", "result.json"):
-        (folder / name).write_text("{}")
-    (folder / "checkpoint.tmp").write_text("scratch")
-    return folder
+def files(tmp_path: Path) -> list[Path]:
+    """What a trial left, in two folders, and a file that is not there."""
+    trained, scored = tmp_path / "trained", tmp_path / "scored"
+    (trained / "adapter").mkdir(parents=True)
+    scored.mkdir()
+    kept = [trained / "adapter", scored / "scores.jsonl", scored / "result.json"]
+    for file in (kept[0] / "adapter_model.safetensors", kept[0] / "adapter_config.json", *kept[1:]):
+        file.write_text("{}")
+    (scored / "checkpoint.tmp").write_text("scratch")
+    return [*kept, scored / "config.yaml"]
 
 
 def ended(result: TrialResult, status: Status) -> TrialResult:
@@ -216,8 +221,8 @@ class TestTracker:
         assert [running[run].status for run in (parent, child)] == ["RUNNING", "RUNNING"]
         assert [running[run].tags["sweep.status"] for run in (parent, child)] == ["running", "running"]
 
-        store.tracker.close_trial(child, ended(complete, status), None)
-        store.tracker.close_sweep(parent, status, {}, [])
+        store.tracker.close_trial(child, ended(complete, status), [])
+        store.tracker.close_sweep(parent, status, Summary(), [])
 
         expected = {"complete": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}.get(status, "KILLED")
         runs = store.runs()
@@ -233,6 +238,72 @@ class TestTracker:
         assert run.artifacts == {"config.yaml"}
         assert run.tags["sweep.command"] == SWEEP.command
         assert run.tags["team"] == "Größe"
+
+    def test_what_is_declared_for_the_sweep_is_the_parent_runs_alone(self, store: Store, spec: TrialSpec) -> None:
+        parent = store.tracker.open_sweep(dataclasses.replace(SWEEP, declared={"certify.margin": "0.01"}))
+        child = store.tracker.open_trial(parent, spec)
+        runs = store.runs()
+        assert runs[parent].params == {**SWEEP.params, "certify.margin": "0.01"}
+        assert "certify.margin" not in runs[child].params
+
+    def test_a_sweep_ends_with_its_verdict(self, store: Store) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        verdict = {"sweep.verdict": "certified", "mlflow.note.content": "Rank 8 is enough.", "sweep.status": "mine"}
+        assert store.tracker.close_sweep(parent, Status.COMPLETE, Summary({"verdict/rank": 8.0}, verdict), [])
+        run = store.runs()[parent]
+        assert run.metrics == {"verdict/rank": 8.0}
+        assert run.tags.items() >= {**verdict, "sweep.status": "complete"}.items()
+
+    def test_a_sweep_that_was_not_closed_is_by_a_later_process(
+        self, store: Store, complete: TrialResult, files: list[Path]
+    ) -> None:
+        """Killed after its last trial: the study knows how the trials ended."""
+        parent = store.tracker.open_sweep(SWEEP)
+        told, untold = (store.tracker.open_trial(parent, complete.spec) for _ in range(2))
+        store.runs()
+        later = store.reopen()
+        later.resume_sweep(parent, dataclasses.replace(SWEEP, told={told: (complete, files)}))
+        assert later.close_sweep(
+            parent, Status.COMPLETE, Summary({"verdict/rank": 8.0}, {"sweep.verdict": "certified"}), []
+        )
+        runs = store.runs()
+        assert [runs[run].status for run in (parent, told, untold)] == ["FINISHED", "FINISHED", "KILLED"]
+        assert runs[parent].tags["sweep.verdict"] == "certified"
+        assert runs[told].metrics["eval/loss"] == 0.15
+
+    def test_a_closed_sweep_takes_another_verdict(self, store: Store) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        store.tracker.close_sweep(
+            parent, Status.COMPLETE, Summary({"verdict/rank": 8.0}, {"sweep.verdict": "certified"}), []
+        )
+        later = store.reopen()
+        later.resume_sweep(parent, SWEEP)
+        later.close_sweep(
+            parent, Status.COMPLETE, Summary({"verdict/rank": 16.0}, {"sweep.verdict": "provisional"}), []
+        )
+        run = store.runs()[parent]
+        assert (run.status, run.metrics["verdict/rank"], run.tags["sweep.verdict"]) == ("FINISHED", 16.0, "provisional")
+
+    def test_a_sweep_that_is_not_there_is_refused(self, store: Store) -> None:
+        store.tracker.open_sweep(SWEEP)
+        with pytest.raises(Refused):
+            store.tracker.resume_sweep("0" * 32, SWEEP)
+
+    def test_scores_stand_under_their_split(self, store: Store, complete: TrialResult) -> None:
+        parent = store.tracker.open_sweep(SWEEP)
+        spec = dataclasses.replace(complete.spec, stage=Stage.CERTIFY, split=Split.CERTIFY)
+        child = store.tracker.open_trial(parent, spec)
+        store.tracker.close_trial(child, dataclasses.replace(complete, spec=spec), [])
+        found = store.runs()[child].metrics
+        assert {
+            name: found[name] for name in ("eval/loss", "certify/loss", "certify/macro_f1", "certify/macro_f1/rare")
+        } == {
+            "eval/loss": 0.15,
+            "certify/loss": 0.15,
+            "certify/macro_f1": 0.9,
+            "certify/macro_f1/rare": 0.7,
+        }
+        assert not {"tune/loss", "test/loss"} & set(found)
 
     def test_a_child_run_holds_the_whole_recipe(self, store: Store, spec: TrialSpec) -> None:
         parent = store.tracker.open_sweep(SWEEP)
@@ -265,7 +336,7 @@ class TestTracker:
     def test_measures_and_steps_are_kept(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, complete, None)
+        store.tracker.close_trial(child, complete, [])
         run = store.runs()[child]
         assert run.metrics.items() >= names.metrics_of(complete).items()
         assert run.history["train/loss"] == [(entry.step, entry.loss) for entry in complete.history]
@@ -280,7 +351,7 @@ class TestTracker:
         history = tuple(StepLoss(step, 1.0 + step, 1e-3) for step in range(1500))
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, dataclasses.replace(complete, history=history), None)
+        store.tracker.close_trial(child, dataclasses.replace(complete, history=history), [])
         run = store.runs()[child]
         assert len(run.history["train/loss"]) == len(run.history["train/learning_rate"]) == 1500
         assert run.metrics["train/loss"] == 1500.0
@@ -292,8 +363,8 @@ class TestTracker:
         history = (StepLoss(1, 2.0, 1e-3), StepLoss(2, nan, 1e-3), StepLoss(3, inf, 1e-3))
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, dataclasses.replace(complete, measures=measures, history=history), None)
-        store.tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16, "verdict/margin": nan}, [])
+        store.tracker.close_trial(child, dataclasses.replace(complete, measures=measures, history=history), [])
+        store.tracker.close_sweep(parent, Status.COMPLETE, Summary({"verdict/rank": 16, "verdict/margin": nan}), [])
         runs = store.runs()
         assert runs[child].history["train/loss"] == [(1, 2.0)]
         assert runs[child].metrics["eval/accuracy"] == 0.5
@@ -301,14 +372,14 @@ class TestTracker:
         assert runs[parent].metrics == {"verdict/rank": 16.0}
 
     def test_the_kept_files_are_there_and_scratch_is_not(
-        self, store: Store, complete: TrialResult, files: Path, tmp_path: Path
+        self, store: Store, complete: TrialResult, files: list[Path], tmp_path: Path
     ) -> None:
         verdict = tmp_path / "verdict.json"
         verdict.write_text("{}")
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
         store.tracker.close_trial(child, complete, files)
-        store.tracker.close_sweep(parent, Status.COMPLETE, {}, [verdict, tmp_path / "table.txt"])
+        store.tracker.close_sweep(parent, Status.COMPLETE, Summary(), [verdict, tmp_path / "table.txt"])
         runs = store.runs()
         assert runs[child].artifacts == {
             "adapter/adapter_model.safetensors",
@@ -325,7 +396,7 @@ class TestTracker:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
         result = dataclasses.replace(complete, status=Status.FAILED, reason=reason, measures=measures)
-        store.tracker.close_trial(child, result, None)
+        store.tracker.close_trial(child, result, [])
         run = store.runs()[child]
         assert run.tags["sweep.reason"].startswith("größer als der Speicher")
         assert run.tags["sweep.reason"].endswith("x…")
@@ -348,7 +419,7 @@ class TestTracker:
         assert store.runs("other")[other].status == "RUNNING"
 
     def test_what_the_study_knows_of_is_recorded_and_not_interrupted(
-        self, store: Store, complete: TrialResult, files: Path
+        self, store: Store, complete: TrialResult, files: list[Path]
     ) -> None:
         """The study was told how a trial ended, and whoever was to record it was killed before it had."""
         old_parent = store.tracker.open_sweep(SWEEP)
@@ -363,8 +434,8 @@ class TestTracker:
     def test_finished_runs_stay_as_they_are(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, complete.spec)
-        store.tracker.close_trial(child, complete, None)
-        store.tracker.close_sweep(parent, Status.COMPLETE, {}, [])
+        store.tracker.close_trial(child, complete, [])
+        store.tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
         before = store.runs()
         second = store.reopen().open_sweep(SWEEP)
         after = store.runs()
@@ -374,7 +445,7 @@ class TestTracker:
     def test_closing_a_sweep_leaves_nothing_running(self, store: Store, spec: TrialSpec) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, spec)
-        store.tracker.close_sweep(parent, Status.INTERRUPTED, {"trials/complete": 0}, [])
+        store.tracker.close_sweep(parent, Status.INTERRUPTED, Summary({"trials/complete": 0}), [])
         runs = store.runs()
         assert {run.status for run in runs.values()} == {"KILLED"}
         assert runs[child].tags["sweep.status"] == "interrupted"
@@ -382,7 +453,7 @@ class TestTracker:
 
 class TestSqlite:
     def test_artifacts_lie_under_the_root_in_a_folder_of_the_study(
-        self, sqlite: MlflowStore, complete: TrialResult, files: Path
+        self, sqlite: MlflowStore, complete: TrialResult, files: list[Path]
     ) -> None:
         child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
         sqlite.tracker.close_trial(child, complete, files)
@@ -397,16 +468,16 @@ class TestSqlite:
 
     def test_a_deleted_experiment_is_restored(self, sqlite: MlflowStore) -> None:
         first = sqlite.tracker.open_sweep(SWEEP)
-        sqlite.tracker.close_sweep(first, Status.COMPLETE, {}, [])
+        sqlite.tracker.close_sweep(first, Status.COMPLETE, Summary(), [])
         sqlite.client.delete_experiment(sqlite.client.get_experiment_by_name("pharma").experiment_id)
         second = sqlite.reopen().open_sweep(SWEEP)
         assert {first, second} <= set(sqlite.runs())
 
     def test_logging_a_result_again_adds_nothing(self, sqlite: MlflowStore, complete: TrialResult) -> None:
         child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
-        sqlite.tracker.close_trial(child, complete, None)
+        sqlite.tracker.close_trial(child, complete, [])
         once = sqlite.runs()[child]
-        sqlite.tracker.close_trial(child, complete, None)
+        sqlite.tracker.close_trial(child, complete, [])
         assert sqlite.runs()[child] == once
 
     def test_the_link_names_experiment_and_run(self, sqlite: MlflowStore) -> None:
@@ -443,6 +514,22 @@ class TestSqlite:
             sqlite.tracker.open_trial(parent, spec)
         assert capfd.readouterr().err == ""
 
+    def test_a_folder_that_takes_no_file_is_said_at_once(self) -> None:
+        started = time.monotonic()
+        with pytest.raises(EnvironmentLacks, match=r"cannot record in sqlite:////proc/x\.db: .*No such file"):
+            MlflowTracker("sqlite:////proc/x.db", None)
+        assert time.monotonic() - started < 5
+
+    def test_a_database_that_another_process_is_making_for_ever_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mlflow_tracker, "_LOCK_SECONDS", 0.2)
+        with (
+            FileLock(tmp_path / "mlflow.db.lock"),
+            pytest.raises(EnvironmentLacks, match=r"has held .*mlflow\.db\.lock for"),
+        ):
+            MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", None)
+
 
 class TestServers:
     def test_a_server_that_does_not_answer_fails_at_once(self) -> None:
@@ -472,9 +559,9 @@ def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
         "from sweep.paths import Paths\n"
         "from sweep.tracking import SweepRun, open_tracker\n"
         "assert 'mlflow' not in sys.modules\n"
-        "open_tracker('memory://', Paths.here())\n"
+        "open_tracker('memory://', Paths.here(), 'pharma')\n"
         "assert 'mlflow' not in sys.modules\n"
-        "open_tracker(None, Paths(Path(sys.argv[1]))).open_sweep(SweepRun('pharma', ''))\n"
+        "open_tracker(None, Paths(Path(sys.argv[1])), 'pharma').open_sweep(SweepRun('pharma', ''))\n"
         "assert 'mlflow' not in sys.modules\n"
         "import mlflow, os\n"
         "assert mlflow.active_run() is None\n"
@@ -505,7 +592,7 @@ def test_two_sweeps_may_create_the_database_at_once(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from sweep.paths import Paths\n"
         "from sweep.tracking import SweepRun, open_tracker\n"
-        "open_tracker(None, Paths(Path(sys.argv[1]) / 'mlruns')).open_sweep(SweepRun(sys.argv[2], ''))\n"
+        "open_tracker(None, Paths(Path(sys.argv[1]) / 'mlruns'), sys.argv[2]).open_sweep(SweepRun(sys.argv[2], ''))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     started = [
@@ -572,11 +659,13 @@ def ask(url: str, query: dict[str, Any] | None = None) -> Any:
 
 
 @pytest.mark.slow
-def test_mlflow_shows_what_was_recorded(server: str, sqlite: MlflowStore, complete: TrialResult, files: Path) -> None:
+def test_mlflow_shows_what_was_recorded(
+    server: str, sqlite: MlflowStore, complete: TrialResult, files: list[Path]
+) -> None:
     parent = sqlite.tracker.open_sweep(SWEEP)
     child = sqlite.tracker.open_trial(parent, complete.spec)
     sqlite.tracker.close_trial(child, complete, files)
-    sqlite.tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [])
+    sqlite.tracker.close_sweep(parent, Status.COMPLETE, Summary({"verdict/rank": 16}), [])
 
     experiment = sqlite.client.get_experiment_by_name("pharma").experiment_id
     query = {"experiment_ids": [experiment], "filter": "tags.`sweep.rank` = '16'"}
@@ -591,13 +680,15 @@ def test_mlflow_shows_what_was_recorded(server: str, sqlite: MlflowStore, comple
 
 
 @pytest.mark.slow
-def test_a_server_is_a_store_like_any_other(server: str, complete: TrialResult, files: Path, tmp_path: Path) -> None:
-    tracker = open_tracker(server, Paths(tmp_path / "mlruns"))
+def test_a_server_is_a_store_like_any_other(
+    server: str, complete: TrialResult, files: list[Path], tmp_path: Path
+) -> None:
+    tracker = open_tracker(server, Paths(tmp_path / "mlruns"), "pharma")
     stale = tracker.open_sweep(SWEEP)
     parent = tracker.open_sweep(SWEEP)
     child = tracker.open_trial(parent, complete.spec)
     tracker.close_trial(child, complete, files)
-    tracker.close_sweep(parent, Status.COMPLETE, {"verdict/rank": 16}, [files / "result.json"])
+    tracker.close_sweep(parent, Status.COMPLETE, Summary({"verdict/rank": 16}), [files[2]])
 
     runs = MlflowStore(server, None).runs()
     assert runs[stale].tags["sweep.status"] == "interrupted"
@@ -606,4 +697,5 @@ def test_a_server_is_a_store_like_any_other(server: str, complete: TrialResult, 
     assert "adapter/adapter_config.json" in runs[child].artifacts
     assert runs[parent].artifacts == {"config.yaml", "result.json"}
     assert tracker.link(child) == f"{server}/#/experiments/1/runs/{child}"
-    assert not (tmp_path / "mlruns").exists()
+    assert [file.name for file in (tmp_path / "mlruns").rglob("*") if file.is_file()] == ["pharma.log"]
+    assert (tmp_path / "mlruns/logs/pharma.log").read_text() == ""

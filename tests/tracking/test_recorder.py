@@ -1,61 +1,253 @@
-"""The recorder's process: order is kept, errors come back, and a killed sweep's last trials are recorded all the same."""
+"""The recorder's process: order is kept, a store that goes away stops nobody, and nothing that was told is lost."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult
-from sweep.tracking import SweepRun
+from sweep.tracking import SweepRun, has_page, recorder, recording_process
+from sweep.tracking.port import Summary
 from sweep.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-SWEEP = SweepRun("pharma", "study: {}\n")
+SWEEP = SweepRun("pharma", "study: {}\n", params={"model": "tiny"})
+
+
+@dataclasses.dataclass
+class Place:
+    """A folder with a store, and what a recorder of it says."""
+
+    folder: Path
+    said: list[str] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.database = self.folder / "mlflow.db"
+        self.kept = self.folder / "kept"
+
+    def recorder(self) -> Recorder:
+        return Recorder(f"sqlite:///{self.database}", self.folder / "artifacts", self.kept, say=self.said.append)
+
+    def runs(self) -> list[Run]:
+        client = MlflowClient(f"sqlite:///{self.database}")
+        experiment = client.get_experiment_by_name("pharma")
+        assert experiment is not None
+        return list(client.search_runs([experiment.experiment_id]))
+
+    def states(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for run in self.runs():
+            found[run.info.status] = found.get(run.info.status, 0) + 1
+        return found
+
+    def journals(self) -> list[Path]:
+        return sorted(self.kept.glob("*"))
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Meanwhile the database is no database; what was in it is there again afterwards."""
+        with sqlite3.connect(self.database) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+        aside = self.database.with_suffix(".aside")
+        self.database.rename(aside)
+        self.database.write_bytes(b"gone" * 1000)
+        try:
+            yield
+        finally:
+            aside.rename(self.database)
+
+
+@pytest.fixture
+def place(tmp_path: Path, empty_store: Path) -> Place:
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "_LAST_PATIENCE", 2.0)
+    monkeypatch.setattr(recorder, "_WORDLESS", 0.5)
 
 
 def test_errors_come_back_with_their_kind(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentLacks, match=r"tracking\.uri: cannot record in sqlite"):
-        Recorder(f"sqlite:///{tmp_path}/file/mlflow.db", None)
+        Recorder(f"sqlite:///{tmp_path}/file/mlflow.db", None, tmp_path / "kept")
     with pytest.raises(ConfigurationError, match="memory"):
-        Recorder("memory://", None)
+        Recorder("memory://", None, tmp_path / "kept")
 
 
-def test_a_trial_that_could_not_be_recorded_is_told_at_the_next_question(tmp_path: Path, complete: TrialResult) -> None:
-    recorder = Recorder(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+def test_a_record_that_is_refused_is_said_and_the_rest_is_recorded(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
-    recorder.close_trial("0" * 32, complete, None)
-    with pytest.raises(EnvironmentLacks, match="not found"):
-        recorder.open_trial(parent, complete.spec)
-    recorder.close_sweep(parent, Status.COMPLETE, {}, [])
+    recorder.close_trial("0" * 32, complete, [])
+    child = recorder.open_trial(parent, complete.spec)
+    recorder.close_trial(child, complete, [])
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    (said,) = place.said
+    assert "MLflow did not take a record (close_trial)" in said
+    assert "not found" in said
+    assert place.states() == {"FINISHED": 2}
+    assert not place.journals()
 
 
-def test_a_recorder_that_died_is_said_so_and_one_that_is_let_go_ends(tmp_path: Path, complete: TrialResult) -> None:
-    recorder = Recorder(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
+    parent = recorder.open_sweep(SWEEP)
+    begun = recorder.open_trial(parent, complete.spec)
+    assert has_page(begun)
+    with place.away():
+        recorder.close_trial(begun, complete, [])
+        began = time.monotonic()
+        late = recorder.open_trial(parent, complete.spec)
+        later = recorder.open_trial(parent, complete.spec)
+        assert time.monotonic() - began < 8
+        assert not has_page(late)
+        recorder.close_trial(late, complete, [])
+        recorder.close_trial(
+            later, dataclasses.replace(complete, status=Status.FAILED, reason="broke", measures=None), []
+        )
+        assert [said for said in place.said if "the study goes on" in said] == place.said
+        assert len(place.said) == 1
+        (journal,) = place.journals()
+        assert [json.loads(line).get("do") for line in journal.read_text().splitlines()] == [
+            None,
+            "close_trial",
+            "open_trial",
+            "open_trial",
+            "close_trial",
+            "close_trial",
+        ]
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert "takes records again" in place.said[1]
+    assert place.states() == {"FINISHED": 3, "FAILED": 1}
+    assert not place.journals()
+    children = [run for run in place.runs() if "sweep.trial" in run.data.tags]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent}
+    assert all(run.data.params["model"] == "tiny" and run.data.params["lora.r"] == "16" for run in children)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
+    parent = recorder.open_sweep(SWEEP)
+    with place.away():
+        late = recorder.open_trial(parent, complete.spec)
+        recorder.close_trial(late, complete, [])
+        began = time.monotonic()
+        assert not recorder.close_sweep(
+            parent, Status.COMPLETE, Summary({"verdict/rank": 8}, {"sweep.verdict": "x"}), []
+        )
+        assert time.monotonic() - began < 10
+        assert "waiting for sqlite" in place.said[1]
+        assert "the next run of the same command records them" in place.said[2]
+        del recorder
+    (journal,) = place.journals()
+    # as another process, which is gone, would have left it
+    head, *rest = journal.read_text().splitlines()
+    gone = json.dumps({**json.loads(head), "sweep.owner": "elsewhere:1"})
+    journal.write_text("\n".join([gone, *rest, '{"do": "close_tr']))
+
+    assert place.recorder().open_sweep(SWEEP) != parent
+    assert place.states() == {"FINISHED": 2, "RUNNING": 1}
+    run = MlflowClient(f"sqlite:///{place.database}").get_run(parent)
+    assert (run.data.metrics["verdict/rank"], run.data.tags["sweep.verdict"]) == (8.0, "x")
+    assert not place.journals()
+
+
+def test_what_is_recorded_twice_is_there_once(place: Place, complete: TrialResult) -> None:
+    """A sweep that was killed had not heard that all was recorded."""
+    first = place.recorder()
+    parent = first.open_sweep(SWEEP)
+    clear, first._journal.clear = first._journal.clear, lambda: None  # type: ignore[union-attr, method-assign]
+    del clear
+    first.close_trial(first.open_trial(parent, complete.spec), complete, [])
+    first.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert len(place.journals()) == 1
+    second = place.recorder()
+    second.open_sweep(SWEEP)
+    assert place.states() == {"FINISHED": 2, "RUNNING": 1}
+    assert not place.journals()
+
+
+def test_another_stores_records_are_left_alone(place: Place, tmp_path: Path, complete: TrialResult) -> None:
+    place.kept.mkdir()
+    left = place.kept / "pharma.abc.jsonl"
+    left.write_text(json.dumps({"sweep.owner": "elsewhere:1", "study": "pharma", "store": "http://other"}) + "\n{}\n")
+    place.recorder().open_sweep(SWEEP)
+    assert place.journals() == [left]
+    assert not place.said
+
+
+def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
+    psutil.Process(recorder.process).send_signal(signal.SIGINT)
+    parent = recorder.open_sweep(SWEEP)
+    begun = recorder.open_trial(parent, complete.spec)
+    psutil.Process(recorder.process).kill()
+    recorder.close_trial(begun, complete, [])
+    recorder.close_trial(recorder.open_trial(parent, complete.spec), complete, [])
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert place.states() == {"FINISHED": 3}
+    (said,) = place.said
+    assert "another one takes its place" in said
     process = psutil.Process(recorder.process)
-    process.send_signal(signal.SIGINT)
-    parent = recorder.open_sweep(SWEEP)
-    process.kill()
-    with pytest.raises(EnvironmentLacks, match="the process that records in MLflow has ended"):
-        recorder.open_trial(parent, complete.spec)
-    other = Recorder(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
-    process = psutil.Process(other.process)
-    del other
+    del recorder
     process.wait(timeout=20)
 
 
-def test_what_a_killed_sweep_has_told_is_recorded(tmp_path: Path, complete: TrialResult) -> None:
+def test_a_recorder_that_is_killed_at_the_start_is_said(place: Place) -> None:
+    recorder = place.recorder()
+    psutil.Process(recorder.process).kill()
+    with pytest.raises(EnvironmentLacks, match="the process that records in MLflow has ended"):
+        recorder.open_sweep(SWEEP)
+
+
+def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    log = place.folder / "study.log"
+    start = recording_process.Start("http://me:Sekret@host", None, "here:1", log=log)
+    code = (
+        "import sys, pickle\n"
+        "from sweep.tracking import recording_process as process\n"
+        "class Ended:\n"
+        "    def poll(self, seconds):\n"
+        "        print('View run at http://me:Sekret@host/#/runs, Sekret')\n"
+        "        return True\n"
+        "    def recv(self): raise EOFError\n"
+        "process.record(Ended(), pickle.loads(bytes.fromhex(sys.argv[1])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, pickle.dumps(start).hex()],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert log.read_text() == "View run at http://***@host/#/runs, ***\n"
+
+
+def test_what_a_killed_sweep_has_told_is_recorded(place: Place, complete: TrialResult) -> None:
     """The sweep is killed at once after it has told of many trials."""
     code = (
         "import os, pickle, signal, sys\n"
@@ -64,23 +256,21 @@ def test_what_a_killed_sweep_has_told_is_recorded(tmp_path: Path, complete: Tria
         "from sweep.tracking.recorder import Recorder\n"
         "folder = Path(sys.argv[1])\n"
         "result = pickle.loads((folder / 'result').read_bytes())\n"
-        "recorder = Recorder(f'sqlite:///{folder}/mlflow.db', folder / 'artifacts')\n"
+        "recorder = Recorder(f'sqlite:///{folder}/mlflow.db', folder / 'artifacts', folder / 'kept')\n"
         "parent = recorder.open_sweep(SweepRun('pharma', ''))\n"
         "runs = [recorder.open_trial(parent, result.spec) for _ in range(5)]\n"
         "for run in runs:\n"
-        "    recorder.close_trial(run, result, None)\n"
+        "    recorder.close_trial(run, result, [])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    (tmp_path / "result").write_bytes(pickle.dumps(complete))
+    (place.folder / "result").write_bytes(pickle.dumps(complete))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(place.folder)], env=environment, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    (experiment,) = [found for found in client.search_experiments() if found.name == "pharma"]
     end = time.monotonic() + 30
-    finished = 0
-    while finished < 5 and time.monotonic() < end:
-        runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
-        finished = sum(run.data.metrics["eval/loss"] == 0.15 for run in runs)
+    while place.states().get("FINISHED", 0) < 5 and time.monotonic() < end:
         time.sleep(0.2)
-    assert finished == 5
+    assert place.states() == {"FINISHED": 5, "RUNNING": 1}
+    place.recorder().open_sweep(SWEEP)
+    assert place.states() == {"FINISHED": 5, "KILLED": 1, "RUNNING": 1}
+    assert not place.journals()

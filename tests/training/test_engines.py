@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from sweep.errors import ConfigurationError, TrialFailed, TrialPruned
+from sweep.paths import ORIGIN
 from sweep.records import StepLoss, TrialSpec
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
@@ -59,6 +61,29 @@ def answered(engine: Engine, adapted: Adapted, encoded: list[Encoded], most: int
     return list(scores.answers)
 
 
+def test_a_saved_adapter_names_its_base_as_others_know_it(
+    engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
+) -> None:
+    over = trained(engine, spec(4, steps=2), encoded)
+    assert over.adapted is not None
+    over.adapted.save(tmp_path / "adapter")
+    over.adapted.release()
+    base = load_tiny("none")
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    origin = json.loads((tmp_path / "adapter" / ORIGIN).read_text())
+    assert origin == {
+        "base_model": "tiny",
+        "base_folder": str(base.folder),
+        "base_source": "made",
+        "base_sha256": base.hash,
+    }
+    (tmp_path / "plain").touch()
+    modes = {file.name: file.stat().st_mode for file in (tmp_path / "adapter").iterdir()}
+    assert set(modes) == {"adapter_config.json", "adapter_model.safetensors", ORIGIN}
+    assert set(modes.values()) == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_a_trained_adapter_is_scored_saved_and_loaded(
     engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
 ) -> None:
@@ -100,7 +125,7 @@ def test_what_it_saves_is_plain_peft(
     base = load_tiny("none")
     plain = PeftModel.from_pretrained(base.model, str(tmp_path / "adapter"))
     assert plain.peft_config["default"].target_modules == {"down_proj", "q_proj"}
-    assert plain.peft_config["default"].base_model_name_or_path == base.model.name_or_path
+    assert plain.peft_config["default"].base_model_name_or_path == "tiny"
     assert plain.peft_config["default"].use_rslora == bool(method)
     assert [loss.nats for loss in completion_losses(base, plain, encoded)] == pytest.approx(losses, abs=1e-5)
     assert greedy_answers(base, plain, encoded, 12) == answers

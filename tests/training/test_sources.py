@@ -151,8 +151,9 @@ def test_concurrent_makers_make_one(paths: Paths) -> None:
     def make(folder: Path) -> None:
         calls.append(folder)
         (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
 
-    makers = [threading.Thread(target=sources._made_once, args=(paths.models / "one", make)) for _ in range(4)]
+    makers = [threading.Thread(target=sources._made_once, args=(paths.models / "one", make, "made")) for _ in range(4)]
     for maker in makers:
         maker.start()
     for maker in makers:
@@ -171,3 +172,31 @@ def test_fingerprint_follows_the_tokenizers_configuration(tmp_path: Path) -> Non
     before = fingerprint(tmp_path / "a", tmp_path / "hashes.json")
     (tmp_path / "a" / "tokenizer_config.json").write_text("{}")
     assert fingerprint(tmp_path / "a", tmp_path / "hashes.json") != before
+
+
+def test_a_damaged_model_is_set_aside_and_made_again(paths: Paths) -> None:
+    tiny = BaseModel(name="tiny", id="tiny", source="made")
+    found = find_model(tiny, paths)
+    before = fingerprint(found.folder, paths.models / "hashes.json")
+    assert found.note is None
+    weights = found.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    again = find_model(tiny, paths)
+    assert "model.safetensors has another size than its header says" in str(again.note)
+    assert fingerprint(again.folder, paths.models / "hashes.json") == before
+    assert list(paths.models.glob(".tiny.damaged-1/model.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert "model.safetensors was changed" in str(find_model(tiny, paths).note)
+    assert find_model(tiny, paths).note is None
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[1]", '{"FOLDER": 3}', '{"FOLDER": {"stamp": 1}}'])
+def test_hashes_that_cannot_be_read_are_computed_again(paths: Paths, garbage: str) -> None:
+    folder = find_model(BaseModel(name="tiny", id="tiny", source="made"), paths).folder
+    cache = paths.models / "hashes.json"
+    before = fingerprint(folder, cache)
+    cache.write_text(garbage.replace("FOLDER", str(folder)))
+    assert fingerprint(folder, cache) == before
+    assert fingerprint(folder, cache) == before

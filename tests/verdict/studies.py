@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sweep.records import Measures, StudyRecord, TrialRecord
 
 Array = NDArray[np.float64]
 BASE = 4.7
@@ -33,3 +36,30 @@ def losses_of(
 def base_of(examples: int = 40, draw: int = 0) -> Array:
     """(examples,): losses of the unadapted base."""
     return BASE + 0.3 * np.random.default_rng([draw, 1]).standard_normal(examples)
+
+
+def with_kinds(
+    record: StudyRecord, scores: Mapping[int, Mapping[str, float]], counts: Mapping[str, int]
+) -> StudyRecord:
+    """The certified study with a task metric for each kind of example: of each rank, 0 for the base; on certify and on test."""
+    certification = record.certification
+    assert certification is not None
+    assert certification.base is not None
+
+    def told(trial: TrialRecord) -> TrialRecord:
+        measures = trial.result.measures
+        if measures is None or not measures.metrics:
+            return trial
+        own = {f"{record.metric}/{kind}": score for kind, score in scores[trial.result.spec.rank].items()}
+        dressed: Measures = replace(measures, metrics={**measures.metrics, **own}, kinds=counts)
+        return replace(trial, result=replace(trial.result, measures=dressed))
+
+    return replace(
+        record,
+        certification=replace(
+            certification,
+            base=replace(certification.base, trial=told(certification.base.trial)),
+            trials=tuple(replace(scored, trial=told(scored.trial)) for scored in certification.trials),
+            final=tuple(told(trial) for trial in certification.final),
+        ),
+    )

@@ -51,7 +51,7 @@ def test_smallest_rank_that_keeps_the_margin_is_certified() -> None:
 
 
 def test_same_record_gives_the_same_conclusion() -> None:
-    record = certified_record(seed_noise=0.02, full_loss=0.1)
+    record = certified_record(seed_noise=0.02)
     assert conclude(record) == conclude(replace(record))
 
 
@@ -75,7 +75,7 @@ def test_noise_leaves_the_verdict_undecided_and_says_how_many_seeds_would_do() -
     assert found.verdict.seeds_needed is not None
     assert found.reasons == found.verdict.reasons
     assert (
-        f"With {found.verdict.seeds_needed} seeds a rank it would probably be decided; there are 3." in found.headline
+        f"With {found.verdict.seeds_needed} seeds a rank (there are 3) it would probably be decided." in found.headline
     )
 
 
@@ -292,8 +292,8 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(),
             [
-                "Rank 8 is enough. It keeps at least 99 % of what fine-tuning gains, as good as any of ranks 2 to 32 "
-                "(95 % confidence).",
+                "Rank 8 is enough. It keeps at least 99 % of what fine-tuning gains: it matches the best of ranks 2 to 32 "
+                "within that margin (95 % confidence).",
                 "Ranks 2 and 4 are too small.",
                 "Here 1 % of the gain is 0.037 nats a token, about 0.74 points of accuracy.",
             ],
@@ -301,14 +301,14 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(margin_of="loss", margin=0.1, alpha=0.1),
             [
-                "Its loss is at most 10 % above that of any of ranks 2 to 32 (90 % confidence).",
+                "Its loss is at most 10 % above that of the best of ranks 2 to 32 (90 % confidence).",
                 "10 % of the loss is 0.03 nats",
             ],
         ),
         (
             certified_record(margin_of="metric", margin=0.015, metric="set_f1"),
             [
-                "Rank 4 is enough. Its set_f1 is at most 1.5 points below that of any of ranks 2 to 32",
+                "Rank 4 is enough. Its set_f1 is at most 1.5 points below that of the best of ranks 2 to 32",
                 "Rank 2 is too small.",
             ],
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sweep.records import StudyRecord
@@ -36,19 +38,6 @@ def test_still_improving_where_the_largest_rank_beats_the_next_by_more_than_the_
         assert (
             "rank 8 is 0.15 below rank 4, and the margin is 0.037. A larger rank may be better still."
             in found["still_improving"]
-        )
-
-
-@pytest.mark.parametrize(("full", "far"), [(0.20, True), (0.28, False), (0.40, False), (None, False)])
-def test_far_from_full_where_full_fine_tuning_beats_the_largest_rank_by_more_than_the_margin(
-    full: float | None, far: bool
-) -> None:
-    found = texts(certified_record(full_loss=full))
-    assert ("far_from_full" in found) == far
-    if far:
-        assert (
-            "its loss on tune is 0.2000, that of rank 32 0.3000, more than the margin of 0.037"
-            in found["far_from_full"]
         )
 
 
@@ -121,3 +110,48 @@ def test_metric_behind_where_the_chosen_rank_is_shown_to_be() -> None:
 )
 def test_metric_disagrees_where_it_contradicts_the_loss(scores: dict[int, float], text: str | None) -> None:
     assert texts(certified_record(scores=scores)).get("metric_disagrees") == text
+
+
+def test_metric_not_gained_leads_where_the_loss_gains_and_the_metric_does_not() -> None:
+    scores = {0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}
+    conclusion = conclude(certified_record(scores=scores))
+    assert conclusion is not None
+    assert (conclusion.status, conclusion.rank) == ("certified", 8)
+    assert conclusion.findings[0].kind == "metric_not_gained"
+    assert conclusion.headline.startswith(
+        "The loss falls, but accuracy does not rise: 0.540 with rank 8, 0.570 without an adapter (80 certify examples). "
+        "By the loss alone, rank 8 is enough."
+    )
+    for advice in ("train.steps", "more data", "certify.margin_of=metric"):
+        assert advice in conclusion.findings[0].text
+
+
+@pytest.mark.parametrize(("gain", "shown"), [(0.0005, False), (0.2, True)])
+def test_metric_not_gained_is_a_paired_test_over_examples(gain: float, shown: bool) -> None:
+    scores = {0: 0.5, **dict.fromkeys((2, 4, 8, 16, 32), 0.5 + gain)}
+    found = texts(certified_record(scores=scores))
+    assert ("metric_not_gained" not in found) == shown
+    if not shown:
+        assert "accuracy is not shown to rise: 0.500 with rank 8, 0.500 without" in found["metric_not_gained"]
+
+
+def test_metric_not_gained_goes_by_means_where_the_metric_is_no_mean_of_scores() -> None:
+    scores = {0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}
+    record = certified_record(scores=scores, metric="macro_f1")
+    certification = record.certification
+    assert certification is not None
+    shifted = tuple(replace(trial, scores=tuple(s + 0.1 for s in trial.scores)) for trial in certification.trials)
+    assert "metric_not_gained" in texts(replace(record, certification=replace(certification, trials=shifted)))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        certified_record(base_loss=0.25, scores={0: 0.95}),
+        certified_record(answers=False),
+        certified_record(margin_of="metric", margin=0.015),
+    ],
+    ids=["the base is as good", "no answers", "judged on the metric"],
+)
+def test_metric_not_gained_is_not_said_twice_or_unknown(record: StudyRecord) -> None:
+    assert "metric_not_gained" not in texts(record)

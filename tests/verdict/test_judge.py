@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sweep.verdict import State, active_ranks, judge
+from sweep.verdict import State, active_ranks, judge, judge_looks
+from sweep.verdict.record import Need
 from tests.verdict.studies import base_of, losses_of
 
 LADDER = (2, 8, 32)
@@ -131,15 +132,23 @@ def test_noise_of_examples_alone_is_said() -> None:
     losses = constant((1.0, 1.01), (1.0, 1.01))
     losses[0] += np.array([-0.3, 0.3, -0.3, 0.3])
     verdict = judge(losses, (2, 4), margin=0.1, margin_of="metric")
-    assert verdict.seeds_needed is None
-    assert any("more examples are needed" in reason for reason in verdict.reasons)
+    assert (verdict.seeds_needed, verdict.needed) == (None, None)
+    assert any("of 4 examples alone leaves an error" in reason for reason in verdict.reasons)
+    verdict = judge_looks(losses, (2, 4), (2,), margin=0.1, margin_of="metric", cost=lambda need: need.seeds)
+    assert verdict.examples_needed is not None
+    assert verdict.needed == Need(2, verdict.examples_needed)
+    assert (
+        f"{verdict.examples_needed} certify examples instead of 4 would probably decide it, if the data has as many"
+        in (verdict.reasons)
+    )
 
 
 def test_a_difference_at_the_margin_is_said() -> None:
     losses = constant((1.19, 1.21), (1.01, 0.99))
     verdict = judge(losses, (2, 4), margin=0.2, margin_of="metric")
     assert verdict.seeds_needed is None
-    assert any("so close to the margin" in reason for reason in verdict.reasons)
+    assert (verdict.examples_needed, verdict.needed) == (None, None)
+    assert any("too close to the margin to call" in reason for reason in verdict.reasons)
 
 
 def test_seeds_needed_is_about_what_it_takes() -> None:

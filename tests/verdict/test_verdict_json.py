@@ -13,14 +13,19 @@ from sweep.records import Declaration, Status, StudyRecord
 from sweep.verdict.conclude import conclude
 from sweep.verdict.verdict_json import verdict_json, verdict_schema
 from tests.conftest import arm, certified_record, result, study_record
+from tests.verdict.studies import with_kinds
 from tests.verdict.test_conclude import with_certification
+from tests.verdict.test_kinds import COUNTS, SCORES
 
 CREATED = "2026-01-31T12:00:00+00:00"
 VALIDATOR = Draft202012Validator(verdict_schema(), format_checker=FormatChecker())
 RECORDS = {
-    "certified": certified_record(final=(8, 32), full_loss=0.1, failures={64: (Status.INFEASIBLE, "out of memory")}),
+    "certified": certified_record(final=(8, 32), failures={64: (Status.INFEASIBLE, "out of memory")}),
     "certified: open": certified_record({2: 0.45, 4: 0.335, 8: 0.30, 16: 0.30}),
     "certified: on the metric": certified_record(margin_of="metric", margin=0.015, final=(4, 32)),
+    "certified: kinds": with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS),
+    "certified: kinds of an older record": with_kinds(certified_record(), SCORES, {}),
+    "certified: metric not gained": certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}),
     "provisional": certified_record(at_edge=(4, 8)),
     "provisional: margin changed": certified_record(declared=Declaration((2, 4), 3, 0.1, "loss", 0.1)),
     "undecided": certified_record(seed_noise=0.02, final=(8, 32), stopped="budget.wall_clock=25 min is spent"),
@@ -65,6 +70,8 @@ def test_schema_knows_every_key_that_is_written(name: str) -> None:
         assert set(rung) == set(schema["$defs"]["rung"]["properties"])
     for scores in found["test"].values():
         assert set(scores) == set(schema["$defs"]["scores"]["properties"])
+    for kind in (*found["kinds"], *found["kinds_on_test"], *found["weak_kinds"]):
+        assert set(kind) == set(schema["$defs"]["kind"]["properties"])
 
 
 @pytest.mark.parametrize(
@@ -133,8 +140,8 @@ def test_test_scores_are_told_by_what_they_are_for() -> None:
 
 def test_trials_of_all_stages_are_counted() -> None:
     counted = written(RECORDS["certified"])["trials"]
-    # explored: 5 ranks and full fine-tuning; 15 rates; 5 ranks with 3 seeds, and 3 that did not fit
-    assert counted == {"complete": 6 + 15 + 15, "pruned": 0, "failed": 0, "infeasible": 3, "interrupted": 0}
+    # explored: 5 ranks; 15 rates; 5 ranks with 3 seeds, and 3 that did not fit
+    assert counted == {"complete": 5 + 15 + 15, "pruned": 0, "failed": 0, "infeasible": 3, "interrupted": 0}
 
 
 def test_ranks_that_were_not_compared_are_named() -> None:

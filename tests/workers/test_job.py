@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweep.config.app import composed_plan
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
 from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.store.trials import TrialStore
+from sweep.training.encoding import Encoded
 from sweep.training.engine import PackBroke
-from sweep.trials import TrialStore
 from sweep.workers.course import Listener
-from sweep.workers.job import Job
+from sweep.workers.expected import Expected
+from sweep.workers.job import EndedTrial, Job
 from sweep.workers.messages import Progress
 from tests.conftest import arm
 
@@ -59,10 +61,14 @@ def quiet(prune: bool = False) -> Listener:
 
 
 def to_the_end(job: Job) -> dict[str, TrialResult]:
-    ended: dict[str, TrialResult] = {}
+    return {name: ended.result for name, ended in ends_of(job).items()}
+
+
+def ends_of(job: Job) -> dict[str, EndedTrial]:
+    ends: dict[str, EndedTrial] = {}
     while not job.idle:
-        ended |= {result.spec.identity[0]: result for result in job.advance()}
-    return ended
+        ends |= {ended.result.spec.identity[0]: ended for ended in job.advance()}
+    return ends
 
 
 def test_each_ends_in_its_own_way(job: Job, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
@@ -94,15 +100,98 @@ def test_a_finished_adapter_is_scored_again(job: Job, spec: Callable[..., TrialS
     job.begin(spec("a"), quiet())
     trained = to_the_end(job)["a"]
     job.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), quiet())
-    job.begin(spec("g", stage=Stage.FINAL, split=Split.TEST, adapter_of="9" * 32), quiet())
     ended = to_the_end(job)
     assert ended["f"].status is Status.COMPLETE
     assert ended["f"].measures is not None
     assert trained.measures is not None
     assert ended["f"].measures.adapter_bytes == trained.measures.adapter_bytes
     assert ended["f"].measures.trainable_parameters == trained.measures.trainable_parameters
-    assert ended["g"].status is Status.FAILED
-    assert "gone" in str(ended["g"].reason)
+    assert ended["f"].history == ()
+    assert ended["f"].measures.train_seconds == 0
+
+
+def test_another_question_about_a_trained_adapter_trains_nothing(
+    job: Job, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.begin(spec("a", adapter="e" * 32), quiet())
+    trained = to_the_end(job)["a"]
+
+    def never(*_: object) -> None:
+        raise AssertionError("an adapter was trained again")
+
+    monkeypatch.setattr(type(job._engine), "begin", never)
+    scored: list[int] = []
+    score = type(job._engine).score
+
+    def counted(engine: object, adapted: object, encoded: Sequence[Encoded], *rest: object) -> object:
+        scored.append(len(encoded))
+        return score(engine, adapted, encoded, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(job._engine), "score", counted)
+    job.begin(spec("b", adapter="e" * 32), quiet())
+    again = to_the_end(job)["b"]
+    assert scored == []  # every example has been scored before
+    assert again.measures is not None
+    assert trained.measures is not None
+    assert again.measures.loss == trained.measures.loss
+    assert again.measures.train_seconds == trained.measures.train_seconds
+    assert again.measures.peak_bytes == trained.measures.peak_bytes
+    assert again.history == trained.history
+    job.begin(spec("c", adapter="e" * 32, stage=Stage.CERTIFY, split=Split.CERTIFY), quiet())
+    on_certify = to_the_end(job)["c"]
+    assert on_certify.measures is not None
+    assert scored == [on_certify.measures.examples]  # the general prose is known, too
+    assert TrialStore(Paths(tmp_path / "mlruns")).find("c" * 32) == on_certify
+
+
+def test_a_damaged_adapter_is_set_aside_and_trained_again(
+    job: Job, spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    job.begin(spec("a"), quiet())
+    trained = to_the_end(job)["a"]
+    weights = tmp_path / f"mlruns/adapters/aa/{'a' * 32}/adapter/adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    job.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), quiet())
+    ended = to_the_end(job)["f"]
+    assert ended.status is Status.COMPLETE
+    assert len(ended.history) == 6
+    assert ended.history == trained.history
+    assert list((tmp_path / "mlruns/adapters/aa").glob(".*.damaged-1/adapter/adapter_model.safetensors"))
+
+
+def test_a_diverged_trial_leaves_the_worker_as_it_was(job: Job, spec: Callable[..., TrialSpec]) -> None:
+    job.begin(spec("b", rate=1e30), quiet())
+    (ended,) = ends_of(job).values()
+    assert "diverged" in str(ended.result.reason)
+    assert ended.worker_is_sound
+    job.begin(spec("a"), quiet())
+    assert to_the_end(job)["a"].status is Status.COMPLETE
+
+
+def test_memory_that_runs_out_before_training_is_infeasible(
+    job: Job, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr("sweep.workers.scorer.Scorer.general_loss_of_base", out_of_memory)
+    job.begin(spec("a"), quiet())
+    (ended,) = ends_of(job).values()
+    assert ended.result.status is Status.INFEASIBLE
+    assert not ended.worker_is_sound
+
+
+def test_other_data_or_another_base_than_planned_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "mlruns")
+    with pytest.raises(DataError, match="data set was changed"):
+        Job(plan.foundation, paths, expected=Expected(data_hash="0" * 64))
+    with pytest.raises(EnvironmentLacks, match="base model's files were changed"):
+        Job(plan.foundation, paths, expected=Expected(base_hash="0" * 64))
+
+
+def test_a_split_of_which_too_little_fits_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"certify: \d+ examples of 512 tokens or fewer .* at least 99"):
+        Job(plan.foundation, Paths(tmp_path / "mlruns"), expected=Expected(least={"certify": 99, "test": 1}))
 
 
 def test_unknown_target_is_the_user_s_mistake(job: Job, spec: Callable[..., TrialSpec]) -> None:

@@ -23,6 +23,7 @@ class Answer:
         reasons: why it is not more certain than it is.
         findings: what else a person should know.
         steps: what to do next.
+        warning: what makes the answer on ranks beside the point; stands before it, and is no part of headline and findings.
     """
 
     status: str
@@ -30,6 +31,7 @@ class Answer:
     reasons: Sequence[str] = ()
     findings: Sequence[str] = ()
     steps: Sequence[Step] = ()
+    warning: str | None = None
 
 
 def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequence[Step] = ()) -> Answer:
@@ -37,12 +39,15 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
     if conclusion is None:
         reasons = tuple(reasons_unjudged(record))
         return Answer("undecided", ("No rank is certified yet.", _best(record)), reasons, (), tuple(steps))
+    warning = next((finding for finding in conclusion.findings if finding.kind == "metric_not_gained"), None)
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
     return Answer(
         status=conclusion.status,
-        headline=re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline),
+        headline=sentences[1:] if warning else sentences,
+        warning=warning.text if warning else None,
         reasons=conclusion.reasons,
         findings=(
-            *(finding.text for finding in conclusion.findings),
+            *(finding.text for finding in conclusion.findings if finding is not warning),
             *((f"{conclusion.metric_note}.",) if conclusion.metric_note else ()),
         ),
         steps=tuple(steps),

@@ -14,7 +14,7 @@ from sweep.report.page.chart import Chart, axis, chart, short
 from sweep.report.page.escape import in_figure
 from sweep.report.page.finals import TestScore, test_scores
 from sweep.report.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
-from sweep.report.page.trials import all_trials
+from sweep.report.page.provenance import wall_clock
 from sweep.report.recipe import recipe_words
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import LadderRow, ladder_rows
@@ -197,12 +197,13 @@ def _declared(side: Side) -> str:
 
 
 def _trials(side: Side) -> str:
-    trials = all_trials(side.record)
-    return f"{len(trials)}, {show_seconds(sum(trial.result.seconds for trial in trials))}"
+    trials = side.record.all_trials()
+    summed = show_seconds(sum(trial.result.seconds for trial in trials))
+    return f"{len(trials)}; wall-clock {show_seconds(wall_clock(trials))}, summed over trials {summed}"
 
 
 def _device(side: Side) -> str:
-    sources = [trial.result.provenance for trial in all_trials(side.record) if trial.result.provenance]
+    sources = [trial.result.provenance for trial in side.record.all_trials() if trial.result.provenance]
     return "; ".join(dict.fromkeys(source.device for source in sources)) or "–"
 
 

@@ -15,12 +15,17 @@ MOST_POINTS = 40
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """The chart, and what is not in it."""
+    """The chart, and what is not in it.
+
+    Attributes:
+        averaged: whether any point is the mean of several steps.
+    """
 
     chart: Chart | None
     drawn: int
     known: int
     stage: str
+    averaged: bool
 
 
 def curves(record: StudyRecord) -> Curves:
@@ -32,7 +37,8 @@ def curves(record: StudyRecord) -> Curves:
     if not trials:
         trials, stage = [trial for trial in record.trials if trial.result.history], "explore"
     chosen = _in_turn(trials)[:MOST_CURVES]
-    return Curves(_chart(chosen) if chosen else None, len(chosen), len(trials), stage)
+    averaged = any(len(trial.result.history) > MOST_POINTS for trial in chosen)
+    return Curves(_chart(chosen) if chosen else None, len(chosen), len(trials), stage, averaged)
 
 
 def _in_turn(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

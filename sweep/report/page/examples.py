@@ -16,6 +16,38 @@ from sweep.verdict.conclusion import Conclusion
 MOST_CHARACTERS = 1500
 """Of a prompt or an answer; what is longer is cut."""
 
+_RIGHT = 0.999
+"""A score from which an answer counts as right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the answers of a rank's seeds to one example were worth.
+
+    Attributes:
+        shown: the score of the answer that is shown, 0 to 1.
+        mean: over all seeds.
+        right: how many seeds were right; None unless every score is 0 or 1.
+        seeds: how many answered.
+    """
+
+    shown: float
+    mean: float
+    right: int | None
+    seeds: int
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer that is shown is right."""
+        return self.shown >= _RIGHT
+
+    @property
+    def words(self) -> str:
+        """What is said beside the answer."""
+        if self.right is not None:
+            return f"{self.right} of {self.seeds} seed{'s' if self.seeds > 1 else ''} right"
+        return f"score {self.mean:.2f}" + (f", mean of {self.seeds} seeds" if self.seeds > 1 else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -24,7 +56,7 @@ class Contrast:
     Attributes:
         smaller_answer: the answer most seeds gave.
         difference: loss of the smaller minus loss of the larger rank, nats over the whole completion, mean over seeds.
-        smaller_score: the task metric of the answers, mean over seeds; None where there were none.
+        smaller_marks: what the answers were worth; None where there were none.
         seeds: so many of each rank are behind it.
     """
 
@@ -35,8 +67,8 @@ class Contrast:
     larger_rank: int
     larger_answer: str | None
     difference: float
-    smaller_score: float | None = None
-    larger_score: float | None = None
+    smaller_marks: Marks | None = None
+    larger_marks: Marks | None = None
     seeds: int = 1
 
 
@@ -98,8 +130,8 @@ def contrasts_between(
                     larger_rank=larger,
                     larger_answer=_most_given(others),
                     difference=difference,
-                    smaller_score=_score(rows),
-                    larger_score=_score(others),
+                    smaller_marks=_marks(rows),
+                    larger_marks=_marks(others),
                     seeds=min(len(rows), len(others)),
                 )
             )
@@ -125,6 +157,17 @@ def _most_given(rows: Sequence[dict[str, Any]]) -> str | None:
     return str(answers.most_common(1)[0][0]) if answers else None
 
 
-def _score(rows: Sequence[dict[str, Any]]) -> float | None:
+def _marks(rows: Sequence[dict[str, Any]]) -> Marks | None:
+    """The scores of the answers; the one shown is the one most seeds gave."""
     scores = [float(row["score"]) for row in rows if row.get("score") is not None]
-    return fmean(scores) if scores else None
+    if not scores:
+        return None
+    given = _most_given(rows)
+    shown = [float(row["score"]) for row in rows if row.get("score") is not None and row.get("answer") == given]
+    whole = all(score in (0.0, 1.0) for score in scores)
+    return Marks(
+        shown=fmean(shown or scores),
+        mean=fmean(scores),
+        right=sum(score == 1.0 for score in scores) if whole else None,
+        seeds=len(scores),
+    )

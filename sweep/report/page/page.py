@@ -8,6 +8,7 @@ from itertools import groupby
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.report.kinds_table import kinds_of
 from sweep.report.page import trials as table
 from sweep.report.page.answer import Answer
 from sweep.report.page.assemble import assemble
@@ -18,7 +19,7 @@ from sweep.report.page.finals import TestScore, finals_chart, test_scores
 from sweep.report.page.importances import importances_chart
 from sweep.report.page.ladder import ladder_chart, scale_of
 from sweep.report.page.pareto import COSTS, MOST_POINTS, pareto_charts
-from sweep.report.page.provenance import provenance
+from sweep.report.page.provenance import provenance, wall_clock
 from sweep.report.page.rates import rates_chart
 from sweep.report.recipe import recipe_words
 from sweep.verdict.conclusion import Conclusion
@@ -45,7 +46,7 @@ class Beside:
 
 def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
     """The page as HTML, complete in itself; the same for the same arguments."""
-    trials = table.all_trials(record)
+    trials = record.all_trials()
     rows = ladder_rows(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
@@ -79,7 +80,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         base=_base(record, certified=conclusion is not None),
         certifying=conclusion is not None,
         scores=scores,
-        kinds=sorted({name for score in scores for name in score.metrics if name != record.metric}),
+        kinds=kinds_of(record, conclusion),
         costs=[cost for cost in COSTS if pareto],
         complete=len(record.complete()),
         most_points=MOST_POINTS,
@@ -130,8 +131,10 @@ def _facts(
         facts.append(("learning rate", f"{chosen.learning_rate:.2g}", f"{_recipe(record)}"))
     facts.append(_margin(record))
     complete = sum(trial.result.measures is not None for trial in trials)
-    spent = sum(trial.result.seconds for trial in trials)
-    facts.append(("complete trials", f"{complete}", f"of {len(trials)}, {show_seconds(spent)} in all"))
+    facts.append(("complete trials", f"{complete}", f"of {len(trials)}"))
+    if trials:
+        summed = sum(trial.result.seconds for trial in trials)
+        facts.append(("wall-clock time", show_seconds(wall_clock(trials)), f"trials summed: {show_seconds(summed)}"))
     return facts
 
 

@@ -28,10 +28,30 @@ def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str)
         ("seeds", ", ".join(str(seed) for seed in seeds)),
         ("first trial began", _time(min(started)) if started else ""),
         ("last trial ended", _time(max(ended)) if ended else ""),
-        ("time in trials", show_seconds(sum(trial.result.seconds for trial in trials)) if trials else ""),
+        ("wall-clock time", f"{show_seconds(wall_clock(trials))} with a trial running" if started else ""),
+        (
+            "summed over trials",
+            f"{show_seconds(sum(trial.result.seconds for trial in trials))}, those side by side counted each"
+            if trials
+            else "",
+        ),
         ("page made", created),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def wall_clock(trials: Sequence[TrialRecord]) -> float:
+    """Seconds in which at least one of the trials was running; trials side by side count once."""
+    spans = sorted(
+        (trial.result.started, trial.result.started + trial.result.seconds)
+        for trial in trials
+        if trial.result.started > 0
+    )
+    seconds, reached = 0.0, 0.0
+    for began, ended in spans:
+        seconds += max(0.0, ended - max(began, reached))
+        reached = max(reached, ended)
+    return seconds
 
 
 def _different(values: Iterable[str]) -> str:

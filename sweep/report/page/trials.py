@@ -63,16 +63,6 @@ def columns(metric: str) -> tuple[Column, ...]:
     )
 
 
-def all_trials(record: StudyRecord) -> list[TrialRecord]:
-    """The trials of every stage in the order of the stages, the base first."""
-    certification = record.certification
-    later: Iterable[TrialRecord] = ()
-    if certification is not None:
-        base = [certification.base.trial] if certification.base else []
-        later = (*base, *certification.trained(), *certification.final)
-    return [*([record.base] if record.base else []), *record.trials, *later]
-
-
 def rows(record: StudyRecord, trials: Iterable[TrialRecord]) -> list[Row]:
     """A row for each trial."""
     return [_row(record, trial) for trial in trials]

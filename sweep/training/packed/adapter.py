@@ -12,7 +12,7 @@ from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
-from sweep.training.adapters import first_weights
+from sweep.training.adapters import first_weights, readable_like_others
 
 _WEIGHTS = "adapter_model.safetensors"
 
@@ -83,7 +83,11 @@ class SlotAdapter:
                 yield f"base_model.model.{name}.{kind}.weight", matrix
 
     def save(self, folder: Path, base_name: str) -> None:
-        """Writes the adapter in PEFT's own format (safetensors)."""
+        """Writes the adapter in PEFT's own format (safetensors).
+
+        Args:
+            base_name: what the base is called on the model hub.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         config = LoraConfig(
             r=self.arm.rank,
@@ -99,6 +103,7 @@ class SlotAdapter:
         config.save_pretrained(str(folder))
         tensors = {name: matrix.detach().cpu().clone() for name, matrix in self.matrices()}
         save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+        readable_like_others(folder)
 
 
 def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: torch.device) -> SlotAdapter:

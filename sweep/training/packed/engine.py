@@ -13,7 +13,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
 from sweep.training.forward import completion_losses
-from sweep.training.memory import release
+from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.pack import Pack, Slot, Taking
 from sweep.training.packed.room import room_for
@@ -118,6 +118,8 @@ class PackedEngine:
         try:
             packed = self.bare().losses(sample)
         except (TypeError, RuntimeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ValueError(f"a packed pass fails: {type(error).__name__}: {error}") from error
         plain = completion_losses(self._base, self._base.model, sample)
         allowed = SAME if self._base.model.dtype.itemsize == 4 else 100 * SAME
@@ -164,7 +166,8 @@ class SlotAdapted:
         """Writes the adapter in PEFT's own format (safetensors)."""
         if self.adapter is None:
             raise TrialFailed("the bare base has no adapter to save")
-        self.adapter.save(folder, str(getattr(self._base.model, "name_or_path", "")))
+        self.adapter.save(folder, self._base.id)
+        self._base.write_origin(folder)
 
     def release(self) -> None:
         """Nothing to do: an adapter is on the base only while it is used."""

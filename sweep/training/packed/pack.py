@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from transformers import Cache, get_scheduler
 
-from sweep.errors import TrialEnded, TrialFailed
+from sweep.errors import TrialDiverged, TrialEnded
 from sweep.records import StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
@@ -199,7 +199,7 @@ class Pack:
 
     def _update(self, slot: Slot, loss: float) -> StepLoss:
         if not math.isfinite(loss):
-            raise TrialFailed(f"diverged: the training loss was {loss} at step {slot.step + 1}")
+            raise TrialDiverged(f"diverged: the training loss was {loss} at step {slot.step + 1}")
         slot.check.after_backward(slot.adapter.matrices(), slot.step + 1)
         clip_grad_norm_(slot.adapter.vectors, slot.spec.training.max_grad_norm)
         rate = float(slot.schedule.get_last_lr()[0])

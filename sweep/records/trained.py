@@ -1,0 +1,44 @@
+"""A trained adapter as it is kept: what trained it and what its training measured, before anything was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sweep.records.recipe import Arm, Training
+from sweep.records.trial import Provenance, Report, StepLoss
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedAdapter:
+    """The record beside a trained adapter's weights.
+
+    Attributes:
+        identity: hash of everything that determines the weights, see `sweep.plan.identity.adapter_identity`.
+        history: training loss by step.
+        reports: values that were reported to the pruner.
+        phases: seconds by part of the training, for example `train`, `probe`, `save`.
+        peak_bytes: peak memory of the training, see `Measures.peak_bytes`.
+        peak_of: what that peak covers, see `Measures.peak_of`.
+        parameters: how many numbers were trained.
+        bytes: size of the weights on disk.
+        tokens: tokens of all training examples, each counted as often as it was used.
+        started: seconds since the epoch, UTC.
+        seconds: wall-clock seconds from the start of the trial to the end of its training.
+    """
+
+    identity: str
+    arm: Arm
+    training: Training
+    seed: int
+    peak_bytes: int
+    peak_of: str
+    parameters: int
+    bytes: int
+    tokens: int
+    started: float
+    seconds: float
+    provenance: Provenance
+    history: tuple[StepLoss, ...] = ()
+    reports: tuple[Report, ...] = ()
+    phases: Mapping[str, float] = field(default_factory=dict)

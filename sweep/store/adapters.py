@@ -1,0 +1,108 @@
+"""Trained adapters on disk, by what trained them: `mlruns/adapters/xx/IDENTITY` with adapter/ and training.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sweep.paths import Paths
+from sweep.records import TrainedAdapter, TrialResult, to_json, trained_adapter_from_json, trial_result_from_json
+from sweep.store.safetensors_size import size_problem
+from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
+
+ADAPTER = "adapter"
+TRAINING = "training.json"
+
+
+class AdapterStore:
+    """Adapters that are trained to their end; the same adapter is never paid for twice.
+
+    Args:
+        note: called with one line for a person when a damaged folder was set aside.
+    """
+
+    def __init__(self, paths: Paths, note: Callable[[str], None] = print) -> None:
+        self._paths = paths
+        self._note = note
+
+    def folder(self, identity: str) -> Path:
+        """The adapter in PEFT's own format, whether it is there or not."""
+        return self._paths.trained_adapter(identity) / ADAPTER
+
+    def find(self, identity: str) -> TrainedAdapter | None:
+        """The adapter's record, if it is there and whole; a damaged one is set aside."""
+        folder = self._paths.trained_adapter(identity)
+        if not folder.is_dir():
+            return None
+        wrong = damage(folder, earlier_versions=False)
+        if wrong is None:
+            try:
+                return trained_adapter_from_json(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                wrong = f"{TRAINING} cannot be read ({type(error).__name__})"
+        self.reject(identity, wrong)
+        return None
+
+    def reject(self, identity: str, wrong: str) -> None:
+        """Sets an adapter aside that cannot be used."""
+        aside = set_aside(self._paths.trained_adapter(identity))
+        self._note(f"a trained adapter is damaged ({wrong}); it was set aside as {aside} and is trained again")
+
+    @contextmanager
+    def writing(self, identity: str) -> Iterator[Path]:
+        """A scratch folder for the adapter's files; gone at the end of the block unless it was committed."""
+        with scratch_for(self._paths.trained_adapter(identity)) as scratch:
+            yield scratch
+
+    def commit(self, scratch: Path, trained: TrainedAdapter) -> None:
+        """Makes the scratch folder the adapter's; call within `writing`."""
+        (scratch / TRAINING).write_text(json.dumps(to_json(trained), indent=1), encoding="utf-8")
+        commit(scratch, self._paths.trained_adapter(trained.identity))
+
+    def adopt(self, identity: str, result: TrialResult) -> None:
+        """Takes over the adapter of a trial that an earlier version finished, whose folder holds it beside its scores."""
+        folder = self._paths.trial(result.spec.identity)
+        source = folder / ADAPTER
+        weights = list(source.glob("*.safetensors"))
+        if not weights or any(size_problem(file) for file in weights) or self.find(identity) is not None:
+            return
+        with suppress(
+            OSError, ValueError, KeyError, TypeError
+        ):  # the folder has the whole learning curve, the record a thinned one
+            result = trial_result_from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        trained = _training_of(identity, result)
+        if trained is None:
+            return
+        with self.writing(identity) as scratch:
+            shutil.copytree(source, scratch / ADAPTER)
+            self.commit(scratch, trained)
+
+
+def _training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:
+    """What a trial's result says of its training."""
+    spec, measures, provenance = result.spec, result.measures, result.provenance
+    if spec.arm is None or measures is None or provenance is None:
+        return None
+    scoring = sum(measures.phases.get(phase, 0.0) for phase in ("score", "answer", "general"))
+    return TrainedAdapter(
+        identity=identity,
+        arm=spec.arm,
+        training=spec.training,
+        seed=spec.seed,
+        peak_bytes=measures.peak_bytes,
+        peak_of=measures.peak_of,
+        parameters=measures.trainable_parameters,
+        bytes=measures.adapter_bytes,
+        tokens=round(measures.tokens_per_second * measures.train_seconds),
+        started=result.started,
+        seconds=max(0.0, result.seconds - scoring),
+        provenance=provenance,
+        history=result.history,
+        reports=result.reports,
+        phases={
+            phase: seconds for phase, seconds in measures.phases.items() if phase not in ("score", "answer", "general")
+        },
+    )

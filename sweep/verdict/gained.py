@@ -1,0 +1,78 @@
+"""Whether fine-tuning gained anything in the task metric, whatever it gained in loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from scipy.special import ndtri
+
+from sweep.records import Certification, Measures
+from sweep.verdict.compared import Compared
+from sweep.verdict.moments import Array
+from sweep.verdict.record import MarginOf
+
+
+@dataclass(frozen=True, slots=True)
+class NotGained:
+    """A task metric that is not shown to be better than without an adapter.
+
+    Attributes:
+        rank: whose adapter is handed out.
+        score: its task metric on certify, mean over seeds.
+        base: the unadapted base's.
+        examples: how many certify examples both are from.
+    """
+
+    rank: int
+    score: float
+    base: float
+    examples: int
+
+
+def metric_not_gained(metric: str, given: Compared, certification: Certification, rank: int) -> NotGained | None:
+    """The rank's task metric beside the base's, where it is not shown to be higher; None where it is, or is not known.
+
+    The test is paired over examples where each has a score; otherwise it goes by the means of the seeds and their spread. With
+    a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so there is nothing to add.
+    """
+    before = certification.base.trial.result.measures if certification.base else None
+    measured = measures_of(certification, rank)
+    if certification.declared.margin_of == MarginOf.METRIC or before is None or not measured:
+        return None
+    if any(metric not in found.metrics for found in (before, *measured)):
+        return None
+    scores = [found.metrics[metric] for found in measured]
+    if given.costs is not None and given.base_costs is not None and rank in given.ranks:
+        base, table = given.base_costs, given.costs[given.ranks.index(rank)]
+    else:
+        base, table = np.array([1 - before.metrics[metric]]), 1 - np.array(scores)[:, None]
+    if least_gain(base, table, np.ones(len(base)), certification.declared.alpha) > 0:
+        return None
+    return NotGained(rank, fmean(scores), before.metrics[metric], before.examples)
+
+
+def measures_of(certification: Certification, rank: int) -> list[Measures]:
+    """What the rank's complete certify trials measured, by seed."""
+    measured = (scored.trial.result.measures for scored in certification.complete(rank))
+    return [found for found in measured if found is not None]
+
+
+def least_gain(base: Array, table: Array, weights: Array, alpha: float) -> float:
+    """A lower confidence bound of how much better the table's mean is than the base's; the gain itself with one seed.
+
+    Seeds and examples both count; what they share is counted twice, so the bound is a little too low.
+
+    Args:
+        base: (examples,), losses or costs.
+        table: (seeds, examples), likewise.
+    """
+    share = weights / weights.sum()
+    by_example, by_seed = base - table.mean(axis=0), table @ share
+    gain = float(by_example @ share)
+    variance = float((((by_example - gain) * share) ** 2).sum())
+    if len(by_seed) > 1:
+        variance += float(by_seed.var(ddof=1)) / len(by_seed)
+    return gain + float(ndtri(alpha)) * math.sqrt(variance)

@@ -1,0 +1,61 @@
+"""Scores by adapter and example: what is known is kept, what cannot be read is missing."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.paths import Paths
+from sweep.store.scores import ScoredExample, ScoreStore, rule_key
+
+ONE = ScoredExample(1.5, 3, "red")
+EXAMPLES = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.builds(
+        ScoredExample, st.floats(0, 1e6), st.integers(1, 99), st.sampled_from([None, "red", "", "a\n\u2028b", "größer"])
+    ),
+    max_size=4,
+)
+
+
+@given(first=EXAMPLES, second=EXAMPLES)
+def test_what_was_added_is_known(
+    first: dict[str, ScoredExample], second: dict[str, ScoredExample], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = ScoreStore(Paths(tmp_path_factory.mktemp("scores")))
+    store.add("a" * 32, "losses", first)
+    store.add("a" * 32, "losses", second)
+    assert store.known("a" * 32, "losses") == {**first, **second}
+    assert store.known("b" * 32, "losses") == {}
+    assert store.known("a" * 32, "decoded-8") == {}
+
+
+def test_a_loss_that_is_not_finite_is_not_kept(tmp_path: Path) -> None:
+    store = ScoreStore(Paths(tmp_path))
+    store.add("a" * 32, "losses", {"k": ScoredExample(math.nan, 1, None), "l": ONE})
+    assert store.known("a" * 32, "losses") == {"l": ONE}
+
+
+def test_lines_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
+    store = ScoreStore(Paths(tmp_path))
+    store.add("a" * 32, "losses", {"k": ONE, "l": ONE})
+    file = tmp_path / "scores" / "aa" / ("a" * 32) / "losses.jsonl"
+    file.write_text(file.read_text()[:-5] + "\n[]\nnull\n")
+    assert store.known("a" * 32, "losses") == {"k": ONE}
+
+
+def test_rules_are_told_apart() -> None:
+    keys = [
+        rule_key(None),
+        rule_key(8),
+        rule_key(9),
+        rule_key(8, {"a": (1, 2)}),
+        rule_key(8, {"a": (1, 3)}),
+        rule_key(8, {"a": (1, 2), "b": (4,)}),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert rule_key(8, {"a": (1,), "b": (2,)}) == rule_key(8, {"b": (2,), "a": (1,)})

@@ -1,0 +1,82 @@
+"""A finished trial is found again as it was, and a damaged one is not trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.paths import Paths
+from sweep.records import TrialResult
+from sweep.store.adapters import ADAPTER
+from sweep.store.trials import RESULT, SCORES, TrialStore
+from tests.conftest import arm, result
+
+IDENTITY = "0123abcd"
+EMPTY = (2).to_bytes(8, "little") + b"{}"
+"""A safetensors file that holds nothing."""
+
+
+@pytest.fixture
+def finished() -> TrialResult:
+    made = result(arm(8), 0.5)
+    assert made.measures is not None
+    return replace(made, measures=replace(made.measures, examples=2))
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, finished: TrialResult, notes: list[str]) -> TrialStore:
+    made = TrialStore(Paths(tmp_path), notes.append)
+    with made.writing(IDENTITY) as scratch:
+        row = {"nats": 1.0, "tokens": 2, "score": None}
+        (scratch / SCORES).write_text(f"{json.dumps(row)}\n" * 2)
+        made.commit(scratch, finished)
+    return made
+
+
+def test_it_is_found_as_it_was(store: TrialStore, finished: TrialResult, notes: list[str]) -> None:
+    assert store.find(IDENTITY) == finished
+    assert store.find("other000") is None
+    assert notes == []
+
+
+@pytest.mark.parametrize("name", [RESULT, SCORES])
+def test_a_damaged_one_is_set_aside_and_said_once(store: TrialStore, notes: list[str], name: str) -> None:
+    file = store.folder(IDENTITY) / name
+    file.write_text(file.read_text()[:-3])
+    assert store.find(IDENTITY) is None
+    assert store.find(IDENTITY) is None
+    (note,) = notes
+    assert name in note
+    assert "run again" in note
+
+
+def test_in_a_folder_of_an_earlier_version_lines_are_counted(store: TrialStore, notes: list[str]) -> None:
+    (store.folder(IDENTITY) / "manifest.json").unlink()
+    assert store.find(IDENTITY) is not None
+    (store.folder(IDENTITY) / SCORES).unlink()
+    assert store.find(IDENTITY) is None
+    assert "damaged" in notes[0]
+
+
+def test_an_earlier_version_s_adapter_is_taken_over(store: TrialStore, finished: TrialResult) -> None:
+    weights = store.folder(IDENTITY) / ADAPTER / "adapter_model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"cut short")
+    store.adapters.adopt("f" * 32, finished)
+    assert store.adapters.find("f" * 32) is None
+    weights.write_bytes(EMPTY)
+    store.adapters.adopt("f" * 32, finished)
+    found = store.adapters.find("f" * 32)
+    assert found is not None
+    assert found.arm == finished.spec.arm
+    assert (store.adapters.folder("f" * 32) / "adapter_model.safetensors").read_bytes() == EMPTY
+    assert store.adapter_folder(replace(finished.spec, adapter="f" * 32)) == store.adapters.folder("f" * 32)
+    assert store.adapter_folder(finished.spec) == weights.parent

@@ -1,0 +1,193 @@
+"""A whole small study without training: the real orchestrator, an answering worker in a thread, and a killer at a write.
+
+    python -m tests.study.driven FOLDER [WRITE]
+
+runs it in a process of its own, which is killed at that write to Optuna's database.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection as DatabaseConnection
+from sqlalchemy.engine import Engine
+
+from benchmarks import stand_in
+from sweep.config.app import composed_plan
+from sweep.paths import Paths
+from sweep.records import StudyPlan, StudyRecord, TrialRecord, TrialResult, TrialSpec
+from sweep.study.display import Silent
+from sweep.study.run import run_study
+from sweep.study.stopping import StopRequest
+from sweep.verdict.conclude import conclude
+from sweep.workers import child, pool
+from tasks import Splits
+
+OVERRIDES = (
+    "study.name=driven",
+    "model=tiny",
+    "tracking.uri=memory://",
+    "train.steps=3",
+    "search.trials=5",
+    "sampler=random",
+    "certify.ladder=[2,8]",
+    "certify.seeds=2",
+    "certify.first_look=2",
+    "certify.rate_trials=2",
+    "executor.workers=1",
+    "executor.threads=1",
+    "engine.slots=1",
+)
+
+
+class Killed(BaseException):
+    """What stands for the end of the process."""
+
+
+class Trained(Silent):
+    """Counts the trials that a worker was given, by identity."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, int] = {}
+
+
+def planned(*overrides: str) -> StudyPlan:
+    return composed_plan([*OVERRIDES, *overrides])
+
+
+def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyRecord:
+    """Runs the study, or goes on; returns its record."""
+    given = trained if trained is not None else Trained()
+    submit = pool.Pool.submit
+
+    def counted(self: pool.Pool, spec: TrialSpec) -> None:
+        given.times[spec.identity] = given.times.get(spec.identity, 0) + 1
+        submit(self, spec)
+
+    splits = Splits((), (), (), (), (), "d" * 64, "t" * 64)
+    with (
+        patch.object(child, "main", stand_in.main),
+        patch.object(pool.multiprocessing, "get_context", lambda _: _Threads),
+        patch.object(pool.Pool, "submit", counted),
+    ):
+        return run_study(plan, splits, paths, given, StopRequest(), lambda record: ()).record
+
+
+@contextmanager
+def killed_at(write: int, kill: Callable[[], None]) -> Iterator[list[int]]:
+    """Calls `kill` in place of every write to an Optuna database from this one on (from 0); counts the writes before it.
+
+    A write is a transaction that changes something. From the first kill on nothing reaches the database any more, and its
+    transactions are taken back, as the end of the process would do.
+    """
+    done = [0]
+    dead = False
+    opened: list[sqlite3.Connection] = []
+
+    def die() -> None:
+        nonlocal dead
+        dead = True
+        for connection in opened:
+            connection.rollback()
+        kill()
+
+    def connects(connection: sqlite3.Connection, _: Any) -> None:
+        opened.append(connection)
+
+    def changes(connection: DatabaseConnection, _cursor: Any, statement: str, *_: Any) -> None:
+        if dead:
+            kill()
+        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+            connection.info["changed"] = True
+
+    def commits(connection: DatabaseConnection) -> None:
+        if connection.info.pop("changed", False):
+            if done[0] >= write:
+                die()
+            done[0] += 1
+
+    listeners = {"connect": connects, "before_cursor_execute": changes, "commit": commits}
+    for name, listener in listeners.items():
+        event.listen(Engine, name, listener)
+    try:
+        yield done
+    finally:
+        for name, listener in listeners.items():
+            event.remove(Engine, name, listener)
+        for connection in opened:
+            connection.close()
+
+
+def essence(record: StudyRecord) -> Mapping[str, Any]:
+    """What must be the same however often the study was killed: everything but times, and how many were interrupted."""
+    certification = record.certification
+    conclusion = conclude(record)
+    assert certification is not None
+    assert conclusion is not None
+    return {
+        "base": _trial(record.base),
+        "trials": [(trial.number, _trial(trial)) for trial in record.trials],
+        "planned": record.planned,
+        "declared": certification.declared,
+        "recipe": certification.recipe,
+        "rates": certification.rates,
+        "tuning": [_trial(trial) for trial in certification.tuning],
+        "ladder": [(_trial(scored.trial), scored.nats, scored.scores) for scored in certification.trials],
+        "tokens": certification.tokens,
+        "looks": certification.looks,
+        "examples": (certification.examples, certification.extended),
+        "stopped": certification.stopped,
+        "final": [_trial(trial) for trial in certification.final],
+        "verdict": conclusion.verdict,
+    }
+
+
+def _trial(record: TrialRecord | None) -> tuple[object, ...]:
+    assert record is not None
+    result: TrialResult = record.result
+    loss = result.measures.loss if result.measures else None
+    return result.spec.identity, result.spec.arm, result.spec.seed, result.status, loss
+
+
+class _Thread(threading.Thread):
+    """A worker's process, as a thread, with all that the pool asks of one."""
+
+    exitcode = 0
+
+    def __init__(self, target: Callable[..., None], args: tuple[Any, ...], name: str, daemon: bool) -> None:
+        # the pool closes its own copy of the worker's end, as it does with that of another process
+        theirs = Connection(os.dup(args[0].fileno()))
+        super().__init__(target=_serve, args=(target, theirs, args[1:]), name=name, daemon=daemon)
+
+    def terminate(self) -> None:
+        """It ends when the parent hangs up."""
+
+    kill = close = terminate
+
+
+def _serve(target: Callable[..., None], theirs: Connection, rest: tuple[Any, ...]) -> None:
+    with theirs, suppress(OSError, EOFError):  # the parent may hang up in the middle of a trial
+        target(theirs, *rest)
+
+
+class _Threads:
+    """A context of `multiprocessing` that starts threads."""
+
+    Pipe = staticmethod(Pipe)
+    Process = _Thread
+
+
+if __name__ == "__main__":
+    with killed_at(int(sys.argv[2]) if len(sys.argv) > 2 else sys.maxsize, lambda: os._exit(9)):
+        run(Paths(Path(sys.argv[1])), planned())

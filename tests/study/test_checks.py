@@ -1,0 +1,51 @@
+"""What is checked once the base is loaded, before any trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.errors import ConfigurationError
+from sweep.records import Loaded, StudyPlan
+from sweep.study.checks import check_loaded, least_examples, loading_notes
+
+LOADED = Loaded(
+    source="made",
+    base_hash="b" * 64,
+    base_bytes=100_000_000,
+    resident_bytes=600_000_000,
+    linear_modules=("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"),
+    context=1024,
+    parameters=1_000,
+    load_seconds=0.1,
+    device="cpu",
+    data_hash="d" * 64,
+    too_long={"train": (), "tune": (), "certify": (3, 5), "test": (1,)},
+    examples={"train": 24, "tune": 10, "certify": 12, "test": 11},
+)
+
+
+@pytest.fixture
+def plan(made_task: Path) -> StudyPlan:
+    words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "task.metric=accuracy"]
+    return composed_plan([*words, "search.space.targets=[q_v]", "budget.memory=500MB"])
+
+
+def test_a_budget_below_the_base_is_said_before_any_trial(plan: StudyPlan) -> None:
+    with pytest.raises(ConfigurationError, match=r"budget.memory=500.*600 MB.*at least 780 MB"):
+        check_loaded(plan, LOADED, (), searched=True)
+    check_loaded(plan, replace(LOADED, resident_bytes=400_000_000), (), searched=True)
+
+
+def test_examples_left_out_are_counted_on_every_split(plan: StudyPlan) -> None:
+    notes = "\n".join(loading_notes(plan, LOADED))
+    assert "certify: 2 of 14 examples are longer than 512 tokens and are left out (numbers 3, 5)" in notes
+    assert "test: 1 of 12 examples" in notes
+
+
+def test_a_verdict_needs_examples_and_a_search_alone_does_not(plan: StudyPlan) -> None:
+    assert least_examples(plan) == {"certify": 5, "test": 1}
+    assert least_examples(replace(plan, certify=False)) == {}

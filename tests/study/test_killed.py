@@ -1,0 +1,129 @@
+"""A small study that is killed at each of its writes to Optuna's database, and gone on with, ends as if it had not been.
+
+Every commit that changes something is a place where a killed process leaves the database; `driven` counts them.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweep.paths import Paths
+from sweep.study.reading import studies_of
+from sweep.study.storage import open_storage
+from tests.study.driven import Killed, Trained, essence, killed_at, planned, run
+
+KINDS: Mapping[str, Sequence[str]] = {
+    "random": (),
+    "tpe": ("sampler=tpe", "++search.sampler_options={n_startup_trials:2}", "search.trials=8"),
+    "pruned": ("pruner=median", "search.pruner_options.n_startup_trials=1", "search.space.rank=[8]", "search.trials=8"),
+    "qmc": ("sampler=qmc", "search.trials=8"),
+    "grid": ("sampler=grid",),
+    "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
+}
+WRITES = 34
+"""Of the study `random`, without those that make the database."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Mapping[str, Any], int]]:
+    """The end of each kind of study, and how many writes it takes."""
+    found = {}
+    for kind, overrides in KINDS.items():
+        paths = Paths(tmp_path_factory.mktemp("undisturbed"))
+        shutil.copy(empty_database, paths.optuna_database)
+        with killed_at(sys.maxsize, die) as writes:
+            record = run(paths, planned(*overrides))
+        found[kind] = essence(record), writes[0]
+    assert found["random"][1] == WRITES
+    return found
+
+
+def die() -> None:
+    raise Killed
+
+
+def killed_runs(folder: Path, kind: str, empty_database: Path, *writes: int) -> Mapping[str, Any]:
+    """The study killed at these writes, one call after the other, then run to its end."""
+    paths = Paths(folder / "mlruns")
+    paths.root.mkdir()
+    shutil.copy(empty_database, paths.optuna_database)
+    plan, trained = planned(*KINDS[kind]), Trained()
+    for write in writes:
+        with killed_at(write, die), pytest.raises(Killed):
+            run(paths, plan, trained)
+        readable(paths)
+    record = run(paths, plan, trained)
+    # those that can be killed in training, at a report, are trained again then
+    assert set(trained.times.values()) == {1} or kind == "pruned", "a trial that was finished was trained again"
+    assert nothing_is_running(paths)
+    return essence(record)
+
+
+def readable(paths: Paths) -> None:
+    """A killed call leaves a study whose report can be made, or none."""
+    storage = open_storage(None, paths)
+    if any(summary.user_attrs for summary in storage.get_all_studies()):
+        studies_of(storage, "driven")
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def nothing_is_running(paths: Paths) -> bool:
+    storage = open_storage(None, paths)
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).get_trials()
+    storage.remove_session()
+    storage.engine.dispose()
+    return all(trial.state not in (TrialState.RUNNING, TrialState.WAITING) for trial in trials)
+
+
+def some(writes: range, step: int) -> list[Any]:
+    """All of them, of which the fast suite takes some."""
+    return [pytest.param(write, marks=[pytest.mark.slow] if write % step else []) for write in writes]
+
+
+@pytest.mark.parametrize("write", some(range(WRITES), 3))
+def test_killed_at_a_write(
+    write: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], empty_database: Path, tmp_path: Path
+) -> None:
+    assert killed_runs(tmp_path, "random", empty_database, write) == undisturbed["random"][0]
+
+
+@pytest.mark.parametrize("seed", some(range(16), 16))
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_again_and_again(
+    kind: str, seed: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], empty_database: Path, tmp_path: Path
+) -> None:
+    """Each call gets a little further than the last: the first few writes of any call repair what was left."""
+    draw = random.Random(f"{kind} {seed}")
+    end, writes = undisturbed[kind]
+    kills = [draw.randrange(4, 8) for _ in range(writes // 8)]
+    assert killed_runs(tmp_path, kind, empty_database, *kills) == end
+
+
+@pytest.mark.parametrize(
+    "write", [pytest.param(write, marks=[pytest.mark.slow] * (write != 9)) for write in (0, 9, 30)]
+)
+def test_a_process_that_is_really_killed(
+    write: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], tmp_path: Path
+) -> None:
+    """Its database is made by the killed process, too."""
+    words = [sys.executable, "-m", "tests.study.driven", str(tmp_path), str(write)]
+    killed = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert killed.returncode == 9, killed.stderr
+    paths, trained = Paths(tmp_path), Trained()
+    readable(paths)
+    assert essence(run(paths, planned(), trained)) == undisturbed["random"][0]
+    assert nothing_is_running(paths)

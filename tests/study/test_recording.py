@@ -1,0 +1,64 @@
+"""What the sweep's MLflow run says is what the verdict says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep.config.app import composed_plan
+from sweep.study.recording import summary, sweep_run
+from sweep.tracking.names import valid_tags
+from sweep.verdict.conclude import conclude
+from tests.conftest import arm, certified_record, result, study_record
+
+
+def test_verdict_and_search_are_told_apart() -> None:
+    record = certified_record()
+    conclusion = conclude(record)
+    assert conclusion is not None
+    assert conclusion.rank == 8
+    found = summary(record)
+    assert found.metrics["verdict/rank"] == 8.0
+    assert (found.metrics["verdict/bracket_low"], found.metrics["verdict/bracket_high"]) == conclusion.bracket
+    assert found.metrics["verdict/margin"] == 0.01
+    assert found.metrics["verdict/margin_in_loss"] == pytest.approx(conclusion.margin_in_loss)
+    best = record.best()
+    assert best is not None
+    assert found.metrics["search/best_rank"] == best.result.spec.rank
+    assert {"search/best_loss", "search/best_accuracy", "base/loss", "base/accuracy", "trials/complete"} <= set(
+        found.metrics
+    )
+    assert not [name for name in found.metrics if name.startswith("best/")]
+    assert found.tags["sweep.verdict"] == conclusion.status
+    assert found.tags["sweep.verdict.rank"] == "8"
+    assert found.tags["sweep.verdict.headline"] == conclusion.headline
+    assert found.tags["mlflow.note.content"].startswith(conclusion.headline)
+    assert valid_tags(found.tags) == found.tags
+
+
+def test_a_study_that_was_only_searched_is_undecided() -> None:
+    found = summary(study_record([result(arm(32), 0.3)]))
+    assert found.metrics["search/best_rank"] == 32.0
+    assert "verdict/rank" not in found.metrics
+    assert found.tags["sweep.verdict"] == "undecided"
+    assert found.tags["sweep.verdict.rank"] == "none"
+
+
+def test_a_verdict_that_is_taken_back_leaves_no_tag() -> None:
+    decided = summary(certified_record())
+    undecided = summary(replace(certified_record(), certification=None))
+    assert decided.tags.keys() == undecided.tags.keys()
+
+
+def test_params_of_the_sweep_are_true_of_it() -> None:
+    plan = composed_plan(["model=tiny", "certify.ladder=[2,8]", "certify.margin=0.02"])
+    study = sweep_run(plan, "0123", {})
+    assert study.params["train.steps"] == "100"
+    assert not [key for key in study.params | study.declared if key.startswith("lora.") or key == "train.learning_rate"]
+    assert (study.declared["certify.ladder"], study.declared["certify.margin"]) == ("2,8", "0.02")
+    single = sweep_run(plan, "single", {}, alone=False)
+    assert (single.declared["lora.r"], single.declared["train.learning_rate"]) == ("16", "0.003")
+    assert "certify.ladder" not in single.declared
+    explored = sweep_run(composed_plan(["model=tiny", "certify.enabled=false"]), "0123", {})
+    assert not explored.declared

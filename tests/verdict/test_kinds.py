@@ -1,0 +1,157 @@
+"""Kinds of examples on which an adapter is of little use: each rule where it holds, and not where it does not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.records import StudyRecord
+from sweep.verdict.conclude import conclude
+from sweep.verdict.kinds import KindScore, weak_kinds
+from sweep.verdict.verdict_json import verdict_json
+from tests.conftest import certified_record
+from tests.verdict.studies import with_kinds
+
+COUNTS = {"brand": 12, "dosage": 20, "indication": 16, "normalise": 40, "strength": 12}
+SCORES = {
+    0: {"brand": 0.0, "dosage": 0.1, "indication": 0.02, "normalise": 0.0, "strength": 0.3},
+    **{
+        rank: {"brand": 0.0, "dosage": 0.8, "indication": 0.06, "normalise": 0.9, "strength": 0.6}
+        for rank in (2, 4, 8, 16, 32)
+    },
+}
+
+
+def kind(chosen: float, base: float | None = 0.0, examples: int | None = 30, name: str = "one") -> KindScore:
+    return KindScore(name, examples, base, chosen, None)
+
+
+def overall(chosen: float = 0.6, base: float | None = 0.02, examples: int = 100) -> KindScore:
+    return KindScore("", examples, base, chosen, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "weak"),
+    [
+        (kind(0.0), True),
+        (kind(0.06, base=0.02, examples=16), True),
+        (kind(0.3, base=0.3), True),
+        (kind(0.12, examples=60), True),
+        (kind(0.5), False),
+        (kind(0.28, base=0.0, examples=60), False),
+        (kind(0.95, base=0.95), False),
+        (kind(0.67, base=0.33, examples=6), False),
+        (kind(0.0, examples=4), False),
+        (kind(0.0, base=None), True),
+        (kind(0.0, examples=None), True),
+    ],
+    ids=[
+        "nothing right",
+        "within noise of the base",
+        "as before training",
+        "shown to be below half of the rest",
+        "nearly as good as the rest",
+        "above the base, and not shown to be below half",
+        "the base does it already",
+        "few examples, large gain",
+        "too few examples",
+        "base unknown",
+        "count unknown",
+    ],
+)
+def test_kind_is_weak_where_little_is_gained(found: KindScore, weak: bool) -> None:
+    assert [score.kind for score in weak_kinds([overall(), found])] == (["one"] if weak else [])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 300)), min_size=1, max_size=6),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_weak_kinds_are_below_the_rest_and_sorted(
+    kinds: list[tuple[float, float, int]], chosen: float, base: float
+) -> None:
+    scores = [overall(chosen, base), *(kind(*found, name=str(number)) for number, found in enumerate(kinds))]
+    weak = weak_kinds(scores)
+    assert [found.chosen for found in weak] == sorted(found.chosen for found in weak)
+    assert all(found.chosen < chosen for found in weak)
+    if chosen <= base:
+        assert weak == ()
+
+
+def test_a_single_kind_is_no_kind() -> None:
+    assert weak_kinds([]) == weak_kinds([overall()]) == ()
+
+
+def conclusion_of(record: StudyRecord) -> tuple[str, str]:
+    """The headline, and the finding on weak kinds."""
+    found = conclude(record)
+    assert found is not None
+    return found.headline, next((finding.text for finding in found.findings if finding.kind == "weak_kinds"), "")
+
+
+def test_certified_rank_that_is_of_little_use_on_two_kinds_says_so() -> None:
+    headline, text = conclusion_of(with_kinds(certified_record(), SCORES, COUNTS))
+    assert "Rank 8 is enough." in headline
+    assert "It is of little use on 2 of 5 kinds of examples." in headline
+    assert text == (
+        "Rank 8 is of little use on 2 of 5 kinds of examples, against 0.89 over all of them: brand 0.00 (12 examples, base model "
+        "0.00, rank 32 0.00), indication 0.06 (16 examples, base model 0.02, rank 32 0.06). Rank 32 is no better there: more "
+        "training examples of these kinds may help, a larger rank does not."
+    )
+
+
+def test_older_records_name_kinds_without_counts() -> None:
+    _, text = conclusion_of(with_kinds(certified_record(), SCORES, {}))
+    assert "brand 0.00 (base model 0.00, rank 32 0.00)" in text
+
+
+def test_larger_rank_that_does_better_is_told_with_its_score() -> None:
+    better = {**SCORES, 32: {**SCORES[32], "brand": 0.8}}
+    _, text = conclusion_of(with_kinds(certified_record(), better, COUNTS))
+    assert "rank 32 0.80" in text
+    assert "no better there" not in text
+
+
+def test_undecided_study_speaks_of_the_rank_it_hands_out() -> None:
+    record = with_kinds(certified_record(seed_noise=0.02), SCORES, COUNTS)
+    found = conclude(record)
+    assert found is not None
+    assert found.rank is None
+    assert [kind.kind for kind in found.weak_kinds] == ["brand", "indication"]
+
+
+def test_without_kinds_there_is_nothing_to_say() -> None:
+    found = conclude(certified_record())
+    assert found is not None
+    assert found.weak_kinds == ()
+    assert len(found.kinds) == 1
+
+
+def test_verdict_json_holds_every_kind_with_its_count() -> None:
+    record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)
+    found = verdict_json(record, conclude(record), "2026-01-31T12:00:00+00:00")
+    assert json.loads(json.dumps(found["weak_kinds"])) == [
+        {"kind": "brand", "examples": 12, "base": 0.0, "chosen": 0.0, "largest": 0.0},
+        {"kind": "indication", "examples": 16, "base": 0.02, "chosen": 0.06, "largest": 0.06},
+    ]
+    assert [kind["kind"] for kind in found["kinds"]] == sorted(COUNTS)
+    assert {kind["kind"]: kind["examples"] for kind in found["kinds_on_test"]} == COUNTS
+
+
+def test_mean_is_over_the_seeds_of_the_rank() -> None:
+    record = with_kinds(certified_record(), SCORES, COUNTS)
+    assert record.certification is not None
+    first, *others = record.certification.trials
+    assert first.trial.result.measures is not None
+    measures = replace(
+        first.trial.result.measures, metrics={**first.trial.result.measures.metrics, "accuracy/brand": 0.3}
+    )
+    changed = replace(first, trial=replace(first.trial, result=replace(first.trial.result, measures=measures)))
+    found = conclude(replace(record, certification=replace(record.certification, trials=(changed, *others))))
+    assert found is not None
+    assert found.weak_kinds[0].chosen == 0.0  # the changed trial is of rank 2

@@ -1,0 +1,69 @@
+"""The parent's side of workers, with workers that answer at once (benchmarks/stand_in.py)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import stand_in
+from sweep.config.app import composed_plan
+from sweep.paths import Paths
+from sweep.records import Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.workers.messages import Ended
+from sweep.workers.pool import Pool
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
+    return composed_plan(["model=tiny", "train.steps=3"])
+
+
+@pytest.fixture
+def pool(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    monkeypatch.setattr("sweep.workers.child.main", stand_in.main)
+    with Pool(plan.foundation, Paths(tmp_path / "mlruns"), 1, "made") as made:
+        made.load(lambda: None)
+        yield made
+
+
+def spec(plan: StudyPlan, identity: str, rank: int = 8) -> TrialSpec:
+    return TrialSpec(identity * 32, "made", Stage.EXPLORE, replace(plan.arm, rank=rank), plan.training, 0)
+
+
+def the_end(pool: Pool) -> TrialResult:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        for event in pool.events(0.1):
+            if isinstance(event.message, Ended):
+                return event.message.result
+    raise AssertionError("the trial did not end")
+
+
+def kill_workers() -> None:
+    for child in psutil.Process().children():
+        if any("spawn_main" in word for word in child.cmdline()):
+            child.kill()
+            end = time.monotonic() + PATIENCE_SECONDS
+            # not waited for, which is its parent's, the pool's, to do
+            while child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+                time.sleep(0.02)
+
+
+def test_a_worker_that_died_idle_costs_no_trial(pool: Pool, plan: StudyPlan) -> None:
+    kill_workers()
+    pool.submit(spec(plan, "a"))
+    assert the_end(pool).status is Status.COMPLETE
+
+
+def test_a_worker_that_dies_before_it_is_ready_costs_no_trial(pool: Pool, plan: StudyPlan) -> None:
+    kill_workers()
+    pool.submit(spec(plan, "a"))  # a new worker, which is killed while it starts
+    kill_workers()
+    assert the_end(pool).status is Status.COMPLETE
