@@ -68,10 +68,10 @@ class Ended:
 
 
 class Call:
-    """`python -m sweep WORDS` in a folder, running or over.
+    """`python -m MODULE WORDS` in a folder, running or over.
 
     Args:
-        words: what comes after `python -m sweep`.
+        words: what comes after the module.
         notes: the files for its output: this with `.out` and `.err` behind it.
         expected: see `Ended`.
     """
@@ -85,12 +85,13 @@ class Call:
         manner: Manner = PLAIN,
         says: str | None = None,
         always_says: str | None = None,
+        module: str = "sweep",
     ) -> None:
         self._out, self._err = notes.with_suffix(".out"), notes.with_suffix(".err")
         self._expected, self._says, self._always_says = expected, says, always_says
         self._silent = manner.stdout is not None and manner.stderr is not None
         self._ended: Ended | None = None
-        command = [sys.executable, "-m", "sweep", *words]
+        command = [sys.executable, "-m", module, *words]
         if manner.limits:
             limits = " && ".join(f"ulimit {limit}" for limit in manner.limits)
             command = ["sh", "-c", f'{limits} && exec "$@"', "sh", *command]

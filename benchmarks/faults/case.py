@@ -97,6 +97,12 @@ class Case:
         self._calls.append(made)
         return made
 
+    def repair(self) -> None:
+        """Lets `python -m sweep.doctor --repair` move aside what is damaged."""
+        notes = self._notes_folder / f"call-{len(self._calls) + 1}"
+        self._calls.append(Call(["--repair"], self.folder, notes, DONE, module="sweep.doctor"))
+        self.end_calls()
+
     def under_way(
         self,
         expected: frozenset[int] = DONE,

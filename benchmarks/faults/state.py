@@ -148,12 +148,8 @@ def _is_identity(name: str) -> bool:
 
 def _record(copies: Path, unreadable: list[str]) -> StudyRecord | None:
     try:
-        storage = existing_storage(None, Paths(copies))
-        try:
+        with existing_storage(None, Paths(copies)) as storage:
             return studies_of(storage, NAME)[0]
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
     except Exception as error:  # whatever a damaged database does is a finding, not an end of the campaign
         unreadable.append(f"the study's records: {type(error).__name__}: {str(error).splitlines()[0]}")
         return None

@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -118,49 +116,6 @@ class Sweep:
         return [
             run for run in self.runs() if run.data.tags.get("sweep.status") == status and "sweep.trial" in run.data.tags
         ]
-
-
-class Server:
-    """A real MLflow server over a database, which can be killed and started again."""
-
-    def __init__(self, folder: Path, database: Path) -> None:
-        folder.mkdir()
-        self._folder, self._database = folder, database
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Returns when it answers."""
-        words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        words += ["--backend-store-uri", f"sqlite:///{self._database}", "--artifacts-destination", str(self._folder)]
-        with (self._folder / "server.log").open("a") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", *words],
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-                start_new_session=True,
-            )
-        end = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-            except OSError:
-                assert self._process.poll() is None, (self._folder / "server.log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.3)
-            else:
-                return
-
-    def kill(self) -> None:
-        """It and its workers are gone when this returns."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture

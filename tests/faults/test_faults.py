@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Server, Sweep, finish, recorder_of, wait_until, workers_of
+from benchmarks.faults.server import Server
+from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 

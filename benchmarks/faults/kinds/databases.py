@@ -51,21 +51,27 @@ _WAYS: dict[str, tuple[str, Callable[[Path, Case], None]]] = {
 
 
 def damaged(database: str, way: str) -> Callable[[Case], None]:
-    """A database that is damaged; where the sweep says so, it is moved away, as the text asks for."""
+    """A database that is damaged; where the sweep says so, it is moved away, as the text asks for, or repaired."""
     _, damage = _WAYS[way]
 
     def disturb(case: Case) -> None:
         damage(case.root / database, case)
         ended = case.call(LACKS, says=rf"{database}").end()
-        if ended.code:
-            away = case.root / "moved-away"
-            away.mkdir()
-            for file in case.root.glob(f"{database}*"):
-                if not file.name.endswith(".lock"):
-                    file.rename(away / file.name)
+        if ended.code and case.one_of("moved away", "--repair") == "--repair":
+            case.repair()
+        elif ended.code:
+            _move_away(case, database)
 
     disturb.__doc__ = f"{database} {_WAYS[way][0]}."
     return disturb
+
+
+def _move_away(case: Case, database: str) -> None:
+    away = case.root / "moved-away"
+    away.mkdir()
+    for file in case.root.glob(f"{database}*"):
+        if not file.name.endswith(".lock"):
+            file.rename(away / file.name)
 
 
 for _database in ("optuna.db", "mlflow.db"):

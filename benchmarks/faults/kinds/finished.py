@@ -46,7 +46,7 @@ _WAYS: dict[str, tuple[str, Callable[[Path, Case], None]]] = {
 
 def damaged(file: str, way: str) -> Callable[[Case], None]:
     """A fault in one such file of something that is finished, drawn from all."""
-    _, damage = _WAYS[way]
+    words, damage = _WAYS[way]
 
     def disturb(case: Case) -> None:
         found = [path for path in files_of_finished(case.root, file) if path.stat().st_size]
@@ -57,22 +57,37 @@ def damaged(file: str, way: str) -> Callable[[Case], None]:
         _forget(case)
         case.call()
 
-    disturb.__doc__ = f"{file} of a finished trial {_WAYS[way][0]}."
+    disturb.__doc__ = f"{file} of a finished trial or adapter {words}."
     return disturb
 
 
-for _file in ("result.json", "scores.jsonl", _ADAPTER):
+for _file in ("result.json", "scores.jsonl", "training.json", "manifest.json", _ADAPTER):
     for _way in _WAYS:
         kind(f"{_file.split('.')[0].replace('_model', '')}-{_way}", starts=_LATER)(damaged(_file, _way))
 
 
-@kind("trial-removed", starts=_LATER)
-def trial_removed(case: Case) -> None:
-    """The whole folder of a finished trial is missing."""
-    chosen = case.random.choice(files_of_finished(case.root, "result.json")).parent
-    case.damage(chosen / "result.json")
-    shutil.rmtree(chosen)
+@kind("folder-removed", starts=_LATER)
+def folder_removed(case: Case) -> None:
+    """The whole folder of a finished trial or adapter is missing."""
+    chosen = case.random.choice(files_of_finished(case.root, "manifest.json"))
+    case.damage(chosen)
+    case.notes.append(str(chosen.parent.relative_to(case.root))[:20])
+    shutil.rmtree(chosen.parent)
     _forget(case)
+    case.call()
+
+
+@kind("cache-damaged", starts=_LATER)
+def cache_damaged(case: Case) -> None:
+    """A file of the cache of scores is damaged, and all depends on it: trials and Optuna's database are gone."""
+    chosen = case.random.choice(sorted((case.root / "scores").rglob("*.jsonl")))
+    way = case.one_of(*_WAYS)
+    _WAYS[way][1](chosen, case)
+    for file in files_of_finished(case.root, "result.json"):
+        case.damage(file)
+    shutil.rmtree(case.root / "trials")
+    for file in case.root.glob("optuna.db*"):
+        file.unlink()
     case.call()
 
 
@@ -115,7 +130,9 @@ def leftovers(case: Case) -> None:
 @kind("in-the-way", starts=(FRESH,))
 def in_the_way(case: Case) -> None:
     """A file stands where a folder belongs."""
-    name = case.one_of("trials", "adapters", "logs", "locks", "models", "reports", "artifacts", "hydra")
+    name = case.one_of(
+        "trials", "adapters", "scores", "logs", "locks", "models", "reports", "artifacts", "tracking", "hydra"
+    )
     (case.root / name).write_text("in the way\n")
     case.call(ANY, says=rf"{name}|artifact").end()
     (case.root / name).unlink()

@@ -19,7 +19,6 @@ from benchmarks.faults.study import NAME
 BOTH = (FRESH, FRESH, HALF)
 _BUSY = r"already running here"
 _FIRST_OR_BUSY = frozenset({0, 2})
-_HUNG_UP = frozenset({*STOPPED, -SIGHUP})
 _A_PROCESS_SECONDS = 30.0
 
 
@@ -51,6 +50,21 @@ def kill_all(case: Case) -> None:
     for process in reversed(call.family()):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+@kind("kill-all-torn", starts=BOTH)
+def kill_all_torn(case: Case) -> None:
+    """SIGKILL of all at once, and the last bytes of what MLflow was still to hear are lost, as in a power cut."""
+    call = case.under_way(KILLED)
+    for process in reversed(call.family()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    call.end()
+    for journal in sorted((case.root / "tracking").glob("*.jsonl")):
+        size = journal.stat().st_size
+        left = max(0, size - int(case.between(1, 20_000, "bytes lost")))
+        with journal.open("r+b") as stream:
+            stream.truncate(left)
 
 
 @kind("kill-again")
@@ -103,7 +117,7 @@ def ctrl_c_twice(case: Case) -> None:
 @kind("hang-up", starts=BOTH)
 def hang_up(case: Case) -> None:
     """SIGHUP to every process, as a terminal that is closed sends it."""
-    case.under_way(_HUNG_UP).send(SIGHUP, group=True)
+    case.under_way(STOPPED).send(SIGHUP, group=True)
 
 
 @kind("suspend", starts=BOTH)
