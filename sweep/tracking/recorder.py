@@ -329,5 +329,6 @@ def _shown(path: Path) -> str:
 
 def _ended() -> EnvironmentLacks:
     return EnvironmentLacks(
-        "the process that records in MLflow has ended; run the same command again, it goes on from here"
+        "the process that records in MLflow has ended: see that the disk is not full and that no limit on the size of files is set "
+        "(`ulimit -f`); what it printed is in mlruns/logs. Run the same command again, it goes on from here"
     )
