@@ -44,7 +44,8 @@ def make_lasting() -> None:
         lasting = io.TextIOWrapper(
             io.BufferedWriter(file),
             encoding=stream.encoding,
-            errors=stream.errors,
+            # a plain locale (LANG=C) has no word for half of what is printed: better a question mark than an error
+            errors=stream.errors if stream.encoding.lower().startswith("utf") else "replace",
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )

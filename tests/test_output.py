@@ -74,3 +74,10 @@ def test_text_is_written_as_before() -> None:
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )
     assert done.stdout == "naïve iso8859-1\n".encode("latin-1")
+
+
+def test_a_plain_locale_shows_question_marks_and_breaks_nothing() -> None:
+    code = "import sys\nfrom sweep.command import run\nsys.exit(run(lambda: print('◆ größer')))"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"? gr??er\n")

@@ -70,22 +70,9 @@ def main(
     except GoldilocksError as error:
         connection.send(_refusal(error))
         return
-    except (ImportError, OSError) as error:
-        traceback.print_exc()
-        connection.send(Refused("EnvironmentLacks", (f"the worker cannot start: {type(error).__name__}: {error}",)))
-        return
     except Exception as error:
-        from sweep.training.memory import is_out_of_memory
-
-        if not is_out_of_memory(error):
-            raise
         traceback.print_exc()
-        connection.send(
-            Refused(
-                "EnvironmentLacks",
-                ("memory ran out while the base model was loaded; free some, or choose a smaller model or quant=nf4",),
-            )
-        )
+        connection.send(Refused("EnvironmentLacks", (_why_not_started(error),)))
         return
     connection.send(Ready(job.loaded))
     _serve(connection, job)
@@ -151,6 +138,20 @@ def _serve(connection: Connection, job: Job) -> None:
             traceback.print_exception(error)
             connection.send(Broke(str(error)))
             return
+
+
+_NO_MEMORY = ("failed to map segment", "allocate memory", "out of memory", "not enough memory")
+
+
+def _why_not_started(error: Exception) -> str:
+    """Why a worker could not load its foundation, in words; libraries that do not fit into memory cannot even be imported."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or any(words in said.lower() for words in _NO_MEMORY):
+        return (
+            f"memory ran out while the worker started ({said}); free some, raise a limit on it (`ulimit -v`), or choose a smaller "
+            "model or quant=nf4"
+        )
+    return f"the worker cannot start: {said}; the study's file in mlruns/logs has more"
 
 
 def _refusal(error: GoldilocksError) -> Refused:

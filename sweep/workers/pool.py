@@ -40,7 +40,8 @@ class Pool:
     """A fixed number of workers; each is replaced after a failure of whatever kind.
 
     Where several trials of one worker are in training when it breaks, none of them is to blame: they are trained anew, half
-    as many at a time. Use as a context manager: leaving it ends all workers at once.
+    as many at a time. A single trial whose worker was killed by a signal is tried once more. Use as a context manager: leaving it
+    ends all workers at once.
 
     Args:
         packing: what is asked of the first worker: how many trials can it train side by side? None: one.
@@ -67,6 +68,7 @@ class Pool:
         self._slots = 1
         self._waiting: deque[TrialSpec] = deque()
         self._early_deaths = 0
+        self._tried_again: set[str] = set()
         self._paths = paths
         self._log = paths.log(study)
         self._workers: list[_Worker | None] = [None] * workers
@@ -166,8 +168,7 @@ class Pool:
             if worker.specs and worker.is_dead():  # one that broke has none any more
                 if len(worker.specs) > 1:
                     self._take_back(worker)
-                elif worker.loaded is None and self._early_deaths < _EARLY_DEATHS:
-                    self._early_deaths += 1  # no trial had begun, so none is to blame
+                elif self._is_not_to_blame(worker):
                     self._waiting.extend(worker.specs.values())
                     worker.specs.clear()
                     self._replace(worker)
@@ -191,6 +192,17 @@ class Pool:
         else:
             spec = worker.specs[message.identity]
         yield Event(spec, message)
+
+    def _is_not_to_blame(self, worker: _Worker) -> bool:
+        """Whether the only trial of a worker that died is tried once more: nothing says yet that the trial was the cause."""
+        if worker.loaded is None and self._early_deaths < _EARLY_DEATHS:
+            self._early_deaths += 1  # no trial had begun
+            return True
+        (identity,) = worker.specs
+        if identity in self._tried_again or not worker.was_killed():
+            return False
+        self._tried_again.add(identity)
+        return True
 
     def _take_back(self, worker: _Worker) -> None:
         """The trials of a worker that broke wait for another, and from now on packs are half as large as its was."""
@@ -283,10 +295,19 @@ class _Worker:
             return f"killed by signal {-code} ({signal.Signals(-code).name})"
         return f"exit code {code}"
 
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel has killed the process for want of memory."""
+        return self._process.exitcode == -signal.SIGKILL and _kernel_kills() > self._kills_before
+
+    def was_killed(self) -> bool:
+        """Whether a signal has ended the process, for another reason than memory."""
+        code = self._process.exitcode
+        return code is not None and code < 0 and not self.ran_out_of_memory()
+
     def obituary(self) -> TrialResult:
         """The result of the only trial of a worker that died: infeasible if the kernel killed it for memory, else failed."""
         (spec,) = self.specs.values()
-        out_of_memory = self._process.exitcode == -signal.SIGKILL and _kernel_kills() > self._kills_before
+        out_of_memory = self.ran_out_of_memory()
         return TrialResult(
             spec=spec,
             status=Status.INFEASIBLE if out_of_memory else Status.FAILED,

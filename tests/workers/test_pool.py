@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +18,7 @@ from benchmarks import stand_in
 from sweep.config.app import composed_plan
 from sweep.paths import Paths
 from sweep.records import Stage, Status, StudyPlan, TrialResult, TrialSpec
-from sweep.workers.messages import Ended
+from sweep.workers.messages import Ended, Ready, Run
 from sweep.workers.pool import Pool
 
 PATIENCE_SECONDS = 60.0
@@ -37,6 +41,21 @@ def spec(plan: StudyPlan, identity: str, rank: int = 8) -> TrialSpec:
     return TrialSpec(identity * 32, "made", Stage.EXPLORE, replace(plan.arm, rank=rank), plan.training, 0)
 
 
+class CountedSubmits:
+    """`Pool.submit`, counted."""
+
+    def __init__(self, submit: Callable[[Pool, TrialSpec], None]) -> None:
+        self._submit = submit
+        self.times = 0
+
+    def __get__(self, pool: Pool, kind: type) -> Callable[[TrialSpec], None]:
+        def submit(spec: TrialSpec) -> None:
+            self.times += 1
+            self._submit(pool, spec)
+
+        return submit
+
+
 def the_end(pool: Pool) -> TrialResult:
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
@@ -54,6 +73,28 @@ def kill_workers() -> None:
             # not waited for, which is its parent's, the pool's, to do
             while child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
                 time.sleep(0.02)
+
+
+def dies_of_its_trial(connection: Connection, *rest: Any) -> None:
+    """A worker that every trial kills."""
+    connection.send(Ready(stand_in._loaded()))
+    while True:
+        if isinstance(connection.recv(), Run):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_trial_that_kills_its_worker_twice_has_failed(
+    plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.workers.child.main", dies_of_its_trial)
+    monkeypatch.setattr(Pool, "submit", counted := CountedSubmits(Pool.submit))
+    with Pool(plan.foundation, Paths(tmp_path / "mlruns"), 1, "made") as pool:
+        pool.load(lambda: None)
+        pool.submit(spec(plan, "a"))
+        ended = the_end(pool)
+    assert ended.status is Status.FAILED
+    assert ended.reason == "the worker was killed by signal 9 (SIGKILL)"
+    assert counted.times == 2
 
 
 def test_a_worker_that_died_idle_costs_no_trial(pool: Pool, plan: StudyPlan) -> None:
