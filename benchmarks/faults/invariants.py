@@ -27,7 +27,8 @@ class Evidence:
         disturbed: how many of them, from the first on, the fault was about.
         state: what the folder holds in the end.
         undisturbed: what it holds where nothing was disturbed.
-        kept: what was finished at some time before the end and was not damaged on purpose.
+        kept: what was finished at some time before the end.
+        damaged: the identities of what was damaged on purpose.
         left_running: processes that still run in the folder, some time after the last call ended.
         outside: files that were written where none belongs.
         same_end: whether the study must end as the undisturbed one.
@@ -40,6 +41,7 @@ class Evidence:
     state: State
     undisturbed: State
     kept: Sequence[Finished] = ()
+    damaged: frozenset[str] = frozenset()
     left_running: Sequence[str] = ()
     outside: Sequence[str] = ()
     same_end: bool = True
@@ -101,7 +103,7 @@ def kept(evidence: Evidence) -> Iterator[str]:
     """What was finished is neither lost nor made again."""
     end = evidence.state.finished
     told = set()
-    for earlier in evidence.kept:
+    for earlier in (finished.without(evidence.damaged) for finished in evidence.kept):
         for what, before, after in (
             ("result", earlier.results, end.results),
             ("adapter", earlier.adapters, end.adapters),
@@ -118,7 +120,8 @@ def trainings(evidence: Evidence) -> Iterator[str]:
     if not evidence.same_end:
         return
     found, expected = set(evidence.state.finished.adapters), set(evidence.undisturbed.finished.adapters)
-    for identity in sorted(expected - found):
+    # one that was damaged is made again where it is needed, and a study that is done needs none
+    for identity in sorted(expected - found - evidence.damaged):
         yield f"the adapter {identity[:10]} is missing"
     for identity in sorted(found - expected) if not evidence.trains_more else ():
         yield f"the adapter {identity[:10]} is none of the undisturbed study's {len(expected)}"

@@ -16,8 +16,6 @@ from benchmarks.faults.kind import ANY, FRESH, HALF, LACKS, WHOLE, kind
 from benchmarks.faults.kinds.finished import cut
 from benchmarks.faults.processes import waited
 
-_LATER = (HALF, WHOLE)
-
 
 def overwrite(file: Path, case: Case) -> None:
     """Some bytes in the file are others."""
@@ -74,9 +72,10 @@ def _move_away(case: Case, database: str) -> None:
             file.rename(away / file.name)
 
 
-for _database in ("optuna.db", "mlflow.db"):
+# a sweep that is done has nothing to say to MLflow, and does not open its database
+for _database, _starts in (("optuna.db", (HALF, WHOLE)), ("mlflow.db", (HALF,))):
     for _way in _WAYS:
-        kind(f"{_database.split('.')[0]}-{_way}", starts=_LATER)(damaged(_database, _way))
+        kind(f"{_database.split('.')[0]}-{_way}", starts=_starts)(damaged(_database, _way))
 
 
 def locked(database: str) -> Callable[[Case], None]:

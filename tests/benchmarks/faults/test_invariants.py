@@ -131,9 +131,12 @@ def test_where_another_end_is_due_the_rest_still_holds() -> None:
 
 
 def test_what_was_damaged_on_purpose_need_not_be_kept() -> None:
-    before = Finished({"a": 0}, {})
-    assert violations(replace(GOOD, kept=[before]))
-    assert violations(replace(GOOD, kept=[before.without(frozenset({"a"}))])) == []
+    made_again = replace(GOOD, kept=[Finished({"a": 0}, {})])
+    assert violations(made_again)
+    assert violations(replace(made_again, damaged=frozenset({"a"}))) == []
+    gone = with_state(finished=replace(FINISHED, adapters={"b": 2}))
+    assert violations(gone)
+    assert violations(replace(gone, damaged=frozenset({"c"}))) == []
 
 
 def test_another_study_may_be_trained_where_the_data_was_changed() -> None:
