@@ -209,6 +209,7 @@ def trained_adapters(made: Sweep) -> set[str]:
     return {f"{file.parent.name} {file.stat().st_mtime_ns}" for file in found}
 
 
+@pytest.mark.slow
 def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: Sweep) -> None:
     words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.certify_examples=5")
     first = sweep.run(*words)

@@ -148,6 +148,7 @@ def test_too_long_examples_are_counted_and_named(sweep: Sweep) -> None:
     assert "train: 1 of 25 examples are longer than 200 tokens and are left out (numbers 25)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_certify_split_that_does_not_fit_is_said_before_anything_is_trained(sweep: Sweep) -> None:
     rows = [json.loads(line) for line in (sweep.data / "validation.jsonl").read_text().splitlines()]
     for row in rows:

@@ -120,6 +120,7 @@ class TestAKilledRecorder:
 
 
 class TestAKillAfterTheLastTrial:
+    @pytest.mark.slow
     def test_the_next_call_ends_the_sweeps_run_and_later_ones_do_not_open_mlflow(self, sweep: Sweep) -> None:
         code = (
             "import os, runpy, signal, sys\n"
@@ -290,6 +291,7 @@ def table_of(done: subprocess.CompletedProcess[str]) -> str:
 
 
 class TestChangedData:
+    @pytest.mark.slow
     def test_a_worker_that_reads_other_data_ends_the_study_and_nothing_is_mixed(self, sweep: Sweep) -> None:
         words = ("search.trials=3", "train.steps=40", "engine.slots=1")
         file = sweep.data / "train.jsonl"
@@ -323,6 +325,7 @@ class TestADamagedTrial:
         assert "scores.jsonl is missing" in again.stdout
         assert sweep.losses() == losses
 
+    @pytest.mark.slow
     def test_of_which_the_adapter_is_gone_is_trained_again_for_test(self, sweep: Sweep) -> None:
         words = ("certify.enabled=true", "search.trials=1", "search.space.rank=[2]", "certify.rate_trials=1")
         small = ("evaluate.certify_examples=8", "evaluate.test_examples=6", "certify.ladder=[2,4]", "certify.seeds=1")
