@@ -44,7 +44,6 @@ class Case:
         notes: what was drawn, for the results.
         landed: whether the fault came in time; a study may be over before.
         mlflow_database: where MLflow's runs are, if not in the study's folder.
-        outside: files that were written where nothing belongs.
         cleanup: what a kind has started or mounted, ended when the case is over.
     """
 
@@ -59,9 +58,7 @@ class Case:
         self.notes: list[str] = []
         self.landed = True
         self.mlflow_database: Path | None = None
-        self.outside: list[str] = []
         self.cleanup = ExitStack()
-        self._timeline: Sequence[float] = ()
         self._calls: list[Call] = []
         self._damaged: set[str] = set()
         self._kept: list[Finished] = []
@@ -79,8 +76,6 @@ class Case:
     def lay_out(self) -> None:
         """Makes the folder as it is before the fault."""
         self._reference.begin(self.start, self.folder)
-        # known before the first call, since it may take a run of the study to learn it
-        self._timeline = self._reference.timeline(HALF if self.start == HALF else FRESH)
         self.take_stock()
 
     def call(
@@ -111,15 +106,13 @@ class Case:
         says: str | None = None,
     ) -> Call:
         """Starts the command and waits for an instant that is drawn."""
+        # before the call: it may take a run of the study to learn it
+        timeline = self._reference.timeline(HALF if self.start == HALF else FRESH)
         call = self.call(expected, manner, says=says)
-        self.wait_for_a_moment(call)
-        return call
-
-    def wait_for_a_moment(self, call: Call) -> None:
-        """Waits for an instant in the run that is drawn."""
-        moment = drawn(self.random, self._timeline)
+        moment = drawn(self.random, timeline)
         self.notes.append(str(moment))
         self.landed = moment.await_in(call) and self.landed
+        return call
 
     def move_to(self, folder: Path) -> None:
         """From here on, the study is run in another folder."""
@@ -177,7 +170,7 @@ class Case:
             kept=self._kept,
             damaged=frozenset(self._damaged),
             left_running=names,
-            outside=[*self.outside, *(["mlruns"] if empty and self.root.exists() else [])],
+            outside=["mlruns"] if empty and self.root.exists() else [],
             same_end=kind.same_end,
             goes_on=kind.goes_on,
             trains_more=kind.trains_more,

@@ -14,15 +14,15 @@ from benchmarks.faults.moments import drawn
 from benchmarks.faults.reference import Reference
 
 SAMPLE = (
-    "kill-sweep",
     "kill-all",
     "sigterm",
     "suspend",
-    "second-sweep",
     "result-missing",
+    "manifest-flipped",
     "leftovers",
     "data-form",
     "no-home",
+    "dev-full",
     "bad-word",
     "bad-data",
     "no-data",
