@@ -16,7 +16,7 @@ from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
-from sweep.verdict.kinds import kinds_on_certify, weakness
+from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.record import MarginOf, State, Verdict
 from sweep.verdict.settle import seconds_a_rank, settle
 
@@ -50,7 +50,8 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     rank = verdict.rank if verdict is not None and status != "undecided" else None
     handed_out = rank or best_rank(certification, (left.rank for left in given.left_out))
     kinds = kinds_on_certify(record.metric, certification, handed_out)
-    weak = weakness(kinds, certification, handed_out)
+    judged = joined_with_test(kinds, record.metric, certification, handed_out)
+    weak = weakness(judged, certification, handed_out)
     not_gained = metric_not_gained(record.metric, given, certification, handed_out)
     found = findings(record, given, verdict, metric_verdict, margin_in_metric, not_gained, weak)
     reasons = [

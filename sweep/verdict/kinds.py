@@ -70,6 +70,42 @@ def kinds_on_certify(metric: str, certification: Certification, rank: int) -> tu
     return kind_scores(metric, base, measures_of(certification, rank), largest)
 
 
+def joined_with_test(
+    scores: Sequence[KindScore], metric: str, certification: Certification, rank: int
+) -> tuple[KindScore, ...]:
+    """Scores on certify joined with those on test, once the rank's adapter was scored there: more examples of each kind.
+
+    Args:
+        scores: on certify, as `kinds_on_certify` returns them.
+    """
+    tested = certification.on_test()
+    base, chosen, largest = (
+        [trial.result.measures] if (trial := tested.get(one)) and trial.result.measures else []
+        for one in (0, rank, _largest(certification))
+    )
+    on_test = {score.kind: score for score in kind_scores(metric, base[0] if base else None, chosen, largest)}
+    joined = [_joined(score, on_test.pop(score.kind, None)) for score in scores]
+    return (*joined, *on_test.values()) if joined else ()
+
+
+def _joined(first: KindScore, second: KindScore | None) -> KindScore:
+    """The scores over the examples of both; the first alone where there is no second, or examples were not counted."""
+    if second is None or not first.examples or not second.examples:
+        return first
+    counts = (first.examples, second.examples)
+
+    def mean(one: float | None, other: float | None) -> float | None:
+        return None if one is None or other is None else (counts[0] * one + counts[1] * other) / sum(counts)
+
+    return KindScore(
+        kind=first.kind,
+        examples=sum(counts),
+        base=mean(first.base, second.base),
+        chosen=(counts[0] * first.chosen + counts[1] * second.chosen) / sum(counts),
+        largest=mean(first.largest, second.largest),
+    )
+
+
 def weakness(scores: Sequence[KindScore], certification: Certification, rank: int) -> Weakness | None:
     """The weak kinds of the rank, None if there are none; see `weak_kinds`."""
     weak = weak_kinds(scores)

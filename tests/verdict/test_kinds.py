@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 
 from sweep.records import StudyRecord
 from sweep.verdict.conclude import conclude
-from sweep.verdict.kinds import KindScore, weak_kinds
+from sweep.verdict.kinds import KindScore, joined_with_test, weak_kinds
 from sweep.verdict.verdict_json import verdict_json
-from tests.conftest import certified_record
+from tests.conftest import certified_record, measures
 from tests.verdict.studies import with_kinds
 
 COUNTS = {"brand": 12, "dosage": 20, "indication": 16, "normalise": 40, "strength": 12}
@@ -136,8 +138,8 @@ def test_verdict_json_holds_every_kind_with_its_count() -> None:
     record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)
     found = verdict_json(record, conclude(record), "2026-01-31T12:00:00+00:00")
     assert json.loads(json.dumps(found["weak_kinds"])) == [
-        {"kind": "brand", "examples": 12, "base": 0.0, "chosen": 0.0, "largest": 0.0},
-        {"kind": "indication", "examples": 16, "base": 0.02, "chosen": 0.06, "largest": 0.06},
+        {"kind": "brand", "examples": 24, "base": 0.0, "chosen": 0.0, "largest": 0.0},
+        {"kind": "indication", "examples": 32, "base": 0.02, "chosen": 0.06, "largest": 0.06},
     ]
     assert [kind["kind"] for kind in found["kinds"]] == sorted(COUNTS)
     assert {kind["kind"]: kind["examples"] for kind in found["kinds_on_test"]} == COUNTS
@@ -155,3 +157,28 @@ def test_mean_is_over_the_seeds_of_the_rank() -> None:
     found = conclude(replace(record, certification=replace(record.certification, trials=(changed, *others))))
     assert found is not None
     assert found.weak_kinds[0].chosen == 0.0  # the changed trial is of rank 2
+
+
+def scored_on_test(rank: int, scores: dict[str, float], examples: dict[str, int]) -> Any:
+    """A trial on test, as far as `joined_with_test` looks at it."""
+    metrics = {"accuracy": 0.5, **{f"accuracy/{kind}": score for kind, score in scores.items()}}
+    made = replace(measures(0.5, rank), metrics=metrics, kinds=examples, examples=sum(examples.values()))
+    return SimpleNamespace(result=SimpleNamespace(measures=made, spec=SimpleNamespace(rank=rank)))
+
+
+def test_examples_of_certify_and_test_count_together() -> None:
+    on_certify = (overall(0.5, base=0.0, examples=40), kind(0.0, examples=4, name="bid"), kind(0.9, name="normalise"))
+    assert weak_kinds(on_certify) == ()
+    counts = {"bid": 5, "normalise": 30, "late": 6}
+    trials = {
+        0: scored_on_test(0, {"bid": 0.0, "normalise": 0.0, "late": 0.0}, counts),
+        8: scored_on_test(8, {"bid": 0.09, "normalise": 0.9, "late": 0.0}, counts),
+    }
+    known: Any = SimpleNamespace(on_test=lambda: trials, trials=[SimpleNamespace(trial=trials[8], nats=(1.0,))])
+    joined = joined_with_test(on_certify, "accuracy", known, 8)
+    bid = next(score for score in joined if score.kind == "bid")
+    assert (bid.examples, bid.base) == (9, 0.0)
+    assert bid.chosen == pytest.approx(0.05)
+    assert [score.kind for score in weak_kinds(joined)] == ["late", "bid"]
+    untested: Any = SimpleNamespace(on_test=dict, trials=known.trials)
+    assert joined_with_test(on_certify, "accuracy", untested, 8) == on_certify
