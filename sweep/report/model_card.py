@@ -169,7 +169,7 @@ def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
     quant = (_config(record).get("quant") or {}).get("name")
     if quant and quant != "none":
         yield (
-            f"It was trained on the base quantized to {quant}. Unquantized, the base's answers differ a little; pass the same "
+            f"It was trained on the base quantized to {quant}. On the unquantized base answers can differ clearly; pass the same "
             "`quantization_config` to `AutoModelForCausalLM.from_pretrained` for those of the training."
         )
         yield ""
