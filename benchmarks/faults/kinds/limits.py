@@ -16,7 +16,7 @@ from benchmarks.faults.case import Case
 from benchmarks.faults.kind import ANY, FRESH, HALF, LACKS, STOPPED, WHOLE, kind
 
 _FULL = Path("/dev/full")
-_NO_SPACE = r"space|disk|File too large|written|records in MLflow"
+_NO_SPACE = r"space|disk|File too large|written"
 
 
 def _no_mounts() -> str | None:
@@ -73,7 +73,7 @@ def file_size_limit_later(case: Case) -> None:
 def memory_limit(case: Case) -> None:
     """`ulimit -v`: address space of each process is limited."""
     kilobytes = int(case.between(200_000, 8_000_000, "kB"))
-    case.call(ANY, Manner(limits=[f"-v {kilobytes}"]), says=r"memory|allocate|map segment")
+    case.call(ANY, Manner(limits=[f"-v {kilobytes}"]), says=r"memory|allocate|address space")
 
 
 @kind("budget-memory", same_end=False, goes_on=False)
