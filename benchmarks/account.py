@@ -21,11 +21,11 @@ from benchmarks.arithmetic import (
     training,
 )
 from benchmarks.machine import Ran
-from sweep.data import load_splits
-from sweep.paths import Paths
 from sweep.records import Arm, StudyPlan, StudyRecord, TrialResult
+from sweep.store.paths import Paths
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded, Encoder
+from sweep.training.splits import load_splits
 
 PEERS_SCORING_BATCH = 8
 """The peer's `per_device_eval_batch_size`."""
@@ -58,14 +58,14 @@ class Data:
 
 def data_of(plan: StudyPlan) -> Data:
     """The examples of a plan's trials, encoded."""
-    task, model = plan.foundation.task, plan.foundation.model
+    task, model = plan.setup.task, plan.setup.model
     splits = load_splits(task, Paths.here())
     encoder = Encoder(AutoTokenizer.from_pretrained(model.path), task.system_prompt)
     train = encoder.encode_split(splits.train, task.max_length).examples
     tune = encoder.encode_split(splits.tune, task.max_length).examples
     return Data(
         training_examples(train, plan.training, plan.seed),
-        tune[: plan.foundation.scoring.examples],
+        tune[: plan.setup.scoring.examples],
         plan.training.batch_size,
     )
 

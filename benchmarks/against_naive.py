@@ -31,13 +31,13 @@ from benchmarks.machine import Ran, chosen_device, environment, hydra_word, mach
 from benchmarks.peer import PeerTrial, encoding_of, run_peer, said, trained_order, training_arguments, trials_of
 from benchmarks.roof import roof
 from benchmarks.same_work import TUNE_FRACTION, SameWork, check_same, lay_out_data, without_template
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.config.cores import available_cores
-from sweep.paths import Paths
-from sweep.records import StudyPlan, StudyRecord, loss_of
-from sweep.study.reading import studies_of
-from sweep.study.storage import existing_storage
-from sweep.training.packed.room import BEST
+from sweep.records import StudyPlan, StudyRecord
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
+from sweep.store.paths import Paths
+from sweep.training.packed.capacity import BEST
 from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model
 
@@ -136,7 +136,7 @@ def losses(record: StudyRecord, trials: Sequence[PeerTrial], plan: StudyPlan) ->
     Raises:
         SystemExit: the two did not try the same arms.
     """
-    ours = {trial.result.spec.arm: loss_of(trial.result) for trial in record.complete()}
+    ours = {trial.spec.arm: trial.loss for trial in record.complete()}
     if set(ours) != set(plan.search.arms):
         raise SystemExit("Goldilocks has tried other arms than the peer")
     return [
@@ -167,7 +167,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Both programs, and what their figures come to."""
     device = chosen_device(arguments.device)
     outside = environment(device, scratch)
-    model = find_model(composed_plan([f"model={arguments.model}"]).foundation.model, Paths.here()).folder
+    model = find_model(composed_plan([f"model={arguments.model}"]).setup.model, Paths.here()).folder
     tokenizer, encode = AutoTokenizer.from_pretrained(model), encoding_of(arguments.peer)
     recipe = training_arguments(scratch / "order", arguments.steps, arguments.batch)
     work = lay_out_data(

@@ -21,10 +21,7 @@ from pathlib import Path
 
 import optuna
 
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
-from sweep.plan.identity import certification_identity, study_identity, trial_identity
-from sweep.plan.space import arm_of
+from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
     Measures,
@@ -40,17 +37,20 @@ from sweep.records import (
     loss_of,
     to_json,
 )
+from sweep.search.explorer import Explorer
+from sweep.search.space import arm_of
+from sweep.search.storage import open_storage
+from sweep.store.identity import certification_identity, study_identity, trial_identity
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
-from sweep.study.explorer import Explorer
 from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
-from sweep.study.storage import open_storage
 
 EXAMPLES = 150
 AS_IN_A_SWEEP = 40
 
 
 class MadeUp:
-    """Results whose losses follow the law of `sweep.plan.rates`, with noise."""
+    """Results whose losses follow the law of `sweep.study.rates`, with noise."""
 
     def __init__(self, plan: StudyPlan, store: TrialStore) -> None:
         self._plan, self._store = plan, store
@@ -59,14 +59,14 @@ class MadeUp:
     def result(self, stage: Stage, arm: Arm | None, seed: int, split: Split = Split.TUNE) -> TrialResult:
         """What a trial came to; its scores and an adapter are on disk."""
         plan, chance = self._plan, self._chance
-        identity = trial_identity(plan.foundation, "base", "data", arm, plan.training, seed, split=split)
+        identity = trial_identity(plan.setup, "base", "data", arm, plan.training, seed, split=split)
         spec = TrialSpec(identity, plan.name, stage, arm, plan.training, seed, split=split)
         loss = 2.8 if arm is None else 0.15 + 0.3 / arm.rank + chance.gauss(0, 0.004)
         tokens = [3 + number % 5 for number in range(EXAMPLES)]
         nats = [count * max(0.0, loss + chance.gauss(0, 0.05)) for count in tokens]
         measures = Measures(
             loss=sum(nats) / sum(tokens),
-            metrics={plan.foundation.task.metric: max(0.0, 0.9 - loss / 3)},
+            metrics={plan.setup.task.metric: max(0.0, 0.9 - loss / 3)},
             examples=EXAMPLES,
             tokens=sum(tokens),
             peak_bytes=800_000_000,
@@ -115,9 +115,9 @@ def make(trials: int) -> None:
     _explored(plan, explorer, made)
     best = explorer.record().best()
     assert best is not None
-    recipe = best.result.spec.arm
+    recipe = best.spec.arm
     assert recipe is not None
-    certified = explorer.certified(certification_identity(plan.foundation, recipe))
+    certified = explorer.certified(certification_identity(plan.setup, recipe))
     certified.begin(plan.declaration, recipe)
 
     def add(result: TrialResult) -> None:

@@ -29,15 +29,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sweep.config.app import composed_plan
-from sweep.data import load_splits
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Stage, StepLoss, StudyPlan, TrialSpec
+from sweep.store.paths import Paths
 from sweep.training.adapters import adapter_parameters, detach
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.forward import completion_losses
 from sweep.training.quiet import quiet_libraries, quiet_progress
+from sweep.training.splits import load_splits
 from sweep.training.trainer_engine import train
 
 AVERAGED = {"last": 0.0, "mean of last quarter": 0.25, "mean of last half": 0.5}
@@ -86,12 +86,12 @@ def runs(
 ) -> Iterator[dict[str, Any]]:
     """Trains what is not known yet; one row for each schedule and seed, the base first."""
     paths = Paths.here()
-    splits = load_splits(plan.foundation.task, paths)
-    base = load_base(plan.foundation.model, plan.foundation.quant, paths)
-    encoder = Encoder(base.tokenizer, plan.foundation.task.system_prompt)
-    longest = plan.foundation.task.max_length
+    splits = load_splits(plan.setup.task, paths)
+    base = load_base(plan.setup.model, plan.setup.quant, paths)
+    encoder = Encoder(base.tokenizer, plan.setup.task.system_prompt)
+    longest = plan.setup.task.max_length
     examples = encoder.encode_split(splits.train, longest).examples
-    scored = encoder.encode_split(splits.certify, longest).examples[: plan.foundation.scoring.certify_examples]
+    scored = encoder.encode_split(splits.certify, longest).examples[: plan.setup.scoring.certify_examples]
     tokens = [len(item.completion) for item in scored]
     if not known("base", 0):
         yield {"schedule": "base", "seed": 0, "tokens": tokens, "nats": {"last": nats(base, base.model, scored)}}

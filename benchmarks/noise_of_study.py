@@ -20,10 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sweep.paths import Paths
 from sweep.records import Certification, StudyRecord
-from sweep.study.reading import studies_of
-from sweep.study.storage import existing_storage
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
+from sweep.store.paths import Paths
 
 
 def losses_of(certification: Certification, rank: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def row(record: StudyRecord) -> list[str]:
         return [record.name, *["-"] * 10]
     weights = np.array(certification.tokens, dtype=float)
     weights /= weights.sum()
-    ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials})
+    ranks = sorted({scored.trial.rank for scored in certification.trials})
     tables = {rank: losses_of(certification, rank) for rank in ranks}
     seeds = min(len(table) for table in tables.values())
     means = np.array([table[:seeds] @ weights for table in tables.values()])  # (ranks, seeds)

@@ -27,14 +27,14 @@ from optuna.storages import RDBStorage
 from benchmarks import stand_in
 from benchmarks.machine import machine
 from benchmarks.spent import Spent, methods_of
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Stage, StudyPlan, TrialResult, TrialSpec
+from sweep.search.explorer import Explorer
+from sweep.search.samplers import SharedSpaceTPE
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
-from sweep.study.explorer import Explorer
 from sweep.study.run import run_study
-from sweep.study.samplers import SharedSpaceTPE
 from sweep.study.stopping import StopRequest
 from sweep.tracking.recorder import NAME, Recorder
 from sweep.workers import child

@@ -18,11 +18,11 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from benchmarks.peer import Encode
-from sweep.data import load_splits
-from sweep.paths import Paths
 from sweep.records import StudyPlan
+from sweep.store.paths import Paths
 from sweep.training.batches import training_examples, training_order
 from sweep.training.encoding import Encoded, Encoder
+from sweep.training.splits import load_splits
 from tasks.splits import place
 
 TUNE_FRACTION = 0.9
@@ -134,9 +134,9 @@ def check_same(plan: StudyPlan, work: SameWork, encode: Encode, tokenizer: Any) 
     Raises:
         NotTheSame: with the first difference.
     """
-    task = plan.foundation.task
+    task = plan.setup.task
     splits = load_splits(task, Paths.here())
-    encoder = Encoder(AutoTokenizer.from_pretrained(plan.foundation.model.path), task.system_prompt)
+    encoder = Encoder(AutoTokenizer.from_pretrained(plan.setup.model.path), task.system_prompt)
     train, tune = (encoder.encode_split(split, task.max_length) for split in (splits.train, splits.tune))
     if train.too_long or tune.too_long:
         raise NotTheSame(f"{len(train.too_long) + len(tune.too_long)} examples are too long for Goldilocks alone")
@@ -154,7 +154,7 @@ def check_same(plan: StudyPlan, work: SameWork, encode: Encode, tokenizer: Any) 
     for number, (own, step) in enumerate(zip(steps, work.order, strict=True), 1):
         if [as_tokens(item) for item in own] != [theirs(rows[index]) for index in step]:
             raise NotTheSame(f"step {number}: the two programs would train on different tokens")
-    scored = tune.examples[: plan.foundation.scoring.examples]
+    scored = tune.examples[: plan.setup.scoring.examples]
     others = read_rows(work.theirs / "validation.jsonl")[: work.scored]
     if [as_tokens(item) for item in scored] != [theirs(row) for row in others]:
         raise NotTheSame("the two programs would score different examples")

@@ -12,13 +12,11 @@ import random
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from sweep.paths import Paths
 from sweep.records import (
     Arm,
-    Foundation,
+    CapacityRequest,
     Loaded,
     Measures,
-    Packing,
     Provenance,
     Report,
     Status,
@@ -26,9 +24,11 @@ from sweep.records import (
     TrainedAdapter,
     TrialResult,
     TrialSpec,
+    WorkerSetup,
     to_json,
 )
 from sweep.store.adapters import ADAPTER, AdapterStore
+from sweep.store.paths import Paths
 from sweep.store.trials import CONFIG, SCORES, TrialStore
 from sweep.workers.messages import Decision, Ended, Progress, Ready, Reported, Run
 
@@ -41,11 +41,11 @@ _MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 def main(
     connection: Connection,
-    foundation: Foundation,
+    setup: WorkerSetup,
     root: str,
     log: str,
     parent: int,
-    packing: Packing | None = None,
+    capacity_request: CapacityRequest | None = None,
     *expected: object,
 ) -> None:
     """Serves trials until the parent hangs up, one at a time; called as `sweep.workers.child.main` is."""
@@ -57,7 +57,7 @@ def main(
         except (EOFError, OSError):
             return
         if isinstance(message, Run):
-            connection.send(Ended(_answer(connection, store, foundation, message.spec)))
+            connection.send(Ended(_answer(connection, store, setup, message.spec)))
 
 
 def loss_of(arm: Arm | None, seed: int) -> float:
@@ -85,7 +85,7 @@ def _loaded() -> Loaded:
     )
 
 
-def _answer(connection: Connection, store: TrialStore, foundation: Foundation, spec: TrialSpec) -> TrialResult:
+def _answer(connection: Connection, store: TrialStore, setup: WorkerSetup, spec: TrialSpec) -> TrialResult:
     loss = loss_of(spec.arm, spec.seed)
     history: list[StepLoss] = []
     reports: list[Report] = []
@@ -103,12 +103,12 @@ def _answer(connection: Connection, store: TrialStore, foundation: Foundation, s
     result = TrialResult(
         spec,
         Status.COMPLETE,
-        measures=_measures(foundation, spec, loss),
+        measures=_measures(setup, spec, loss),
         history=tuple(history),
         reports=tuple(reports),
         started=1.7e9,
         seconds=1.0,
-        provenance=Provenance(_VERSIONS, "none", "made", "b" * 64, "d" * 64, foundation.threads),
+        provenance=Provenance(_VERSIONS, "none", "made", "b" * 64, "d" * 64, setup.threads),
     )
     if spec.arm is not None and spec.adapter_of is None:
         _leave_adapter(store.adapters, spec, result)
@@ -119,7 +119,7 @@ def _answer(connection: Connection, store: TrialStore, foundation: Foundation, s
             for number in range(EXAMPLES)
         )
         (scratch / SCORES).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (scratch / CONFIG).write_text(json.dumps({"trial": to_json(spec), "foundation": to_json(foundation)}))
+        (scratch / CONFIG).write_text(json.dumps({"trial": to_json(spec), "foundation": to_json(setup)}))
         store.commit(scratch, result)
     return result
 
@@ -150,11 +150,11 @@ def _leave_adapter(store: AdapterStore, spec: TrialSpec, result: TrialResult) ->
         store.commit(scratch, trained)
 
 
-def _measures(foundation: Foundation, spec: TrialSpec, loss: float) -> Measures:
+def _measures(setup: WorkerSetup, spec: TrialSpec, loss: float) -> Measures:
     parameters = spec.rank * 1_000
     return Measures(
         loss=loss,
-        metrics={foundation.task.metric: max(0.0, 0.9 - loss / 3)},
+        metrics={setup.task.metric: max(0.0, 0.9 - loss / 3)},
         examples=EXAMPLES,
         tokens=4 * EXAMPLES,
         peak_bytes=3 * BASE_BYTES,

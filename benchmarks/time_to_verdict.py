@@ -19,11 +19,11 @@ from typing import Any
 
 from benchmarks.machine import chosen_device, environment, hydra_word, machine, timed
 from benchmarks.peer import run_peer, said
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import StudyRecord, TrialResult
-from sweep.study.reading import studies_of
-from sweep.study.storage import existing_storage
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
+from sweep.store.paths import Paths
 from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model
 
@@ -64,7 +64,7 @@ def seeds_of(record: StudyRecord) -> int:
     assert record.certification is not None
     counted: dict[int, int] = {}
     for scored in record.certification.trials:
-        rank = scored.trial.result.spec.rank
+        rank = scored.trial.rank
         counted[rank] = counted.get(rank, 0) + 1
     return max(counted.values())
 
@@ -84,7 +84,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """
     device = chosen_device(arguments.device)
     outside = environment(device, scratch)
-    model = find_model(composed_plan([f"model={arguments.model}"]).foundation.model, Paths.here()).folder
+    model = find_model(composed_plan([f"model={arguments.model}"]).setup.model, Paths.here()).folder
     words = keys(arguments, model)
     plan = composed_plan(words)
     folder = scratch / "ours"

@@ -1,58 +1,18 @@
-"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's.
-
-A Hydra application that returns its objective (the loss on tune), so `-m lora.r=4,8` works with any sweeper or launcher.
-"""
+"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-from sweep.signals import end_at_once
-
-if TYPE_CHECKING:
-    from sweep.records import StudyPlan
-
-
-def trial(plan: StudyPlan) -> float:
-    """Trains the arm that a configuration describes; returns its loss on tune."""
-    from sweep.data import load_splits
-    from sweep.paths import Paths
-
-    paths = Paths.here()
-    splits = load_splits(plan.foundation.task, paths)
-
-    from sweep.config.units import show_bytes
-    from sweep.report.closing import console, shown
-    from sweep.report.progress import LiveDisplay
-    from sweep.store.trials import TrialStore
-    from sweep.study.single import train_single
-    from sweep.study.stopping import StopRequest
-
-    out = console()
-    with StopRequest().listening() as stop, LiveDisplay(out) as display:
-        for warning in splits.warnings:
-            display.note(warning)
-        display.planned(1, 0)
-        record = train_single(plan, paths, display, stop)
-    measures = record.result.measures
-    assert measures is not None
-    adapter = TrialStore(paths).adapter_folder(record.result.spec)
-    out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
-    stop.check()  # asked in the last moment: a multirun must not go on with the next job
-    return measures.loss
+from sweep.console.signals import end_at_once
 
 
 def main() -> int:
     """The command; returns its exit code."""
-    # before what takes a while to import: a signal in the first moments is one like any other
-    end_at_once()
-    from sweep.command import run
-    from sweep.config.app import run_app
-    from sweep.data import problems_of
-    from sweep.study.options import option_problems
+    end_at_once()  # before the slow imports, so that a signal in the first moments is handled, too
+    from sweep.commands.train import main as command
 
-    return run(lambda: run_app(trial, problems_of, option_problems))
+    return command()
 
 
 if __name__ == "__main__":

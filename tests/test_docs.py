@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.verdict_calibration import document
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
+from sweep.commands.predict import USAGE as PREDICT
+from sweep.commands.report import USAGE as REPORT
 from sweep.config.groups import groups
 from sweep.config.overrides import known_keys
-from sweep.predict.__main__ import USAGE as PREDICT
-from sweep.report.__main__ import USAGE as REPORT
 from tasks.jsonl import load
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def test_the_study_of_ones_own_composes(tmp_path: Path, monkeypatch: pytest.Monk
     (folder / "kitchen.yaml").write_text(study)
     monkeypatch.chdir(tmp_path)
     plan = composed_plan(["+study=kitchen"])
-    assert (plan.name, plan.search.trials, plan.foundation.task.metric) == ("kitchen", 20, "accuracy")
+    assert (plan.name, plan.search.trials, plan.setup.task.metric) == ("kitchen", 20, "accuracy")
 
 
 def test_the_row_of_ones_own_data_loads(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.study import NAME
-from sweep.paths import Paths
 from sweep.records import StudyRecord, TrialRecord
-from sweep.study.reading import studies_of
-from sweep.study.storage import existing_storage
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
+from sweep.store.paths import Paths
 
 _IDENTITY_DIGITS = 32
 

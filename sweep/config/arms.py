@@ -8,8 +8,8 @@ from typing import Any
 
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
+from sweep.console.suggest import did_you_mean
 from sweep.records import Arm
-from sweep.suggest import did_you_mean
 
 FIELDS: Mapping[str, str] = {
     "r": "lora.r",

@@ -12,11 +12,11 @@ from sweep.config.limits import LIMITS, limit_problems, within_limits
 from sweep.config.schema import SweepKeys
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
-from sweep.database_drivers import url_problem
+from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.paths import checked_name
 from sweep.records import METHODS, TWO_RATES
-from sweep.suggest import did_you_mean
+from sweep.store.database_drivers import url_problem
+from sweep.store.paths import checked_name
 from tasks.metrics import METRICS
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")

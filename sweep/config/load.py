@@ -19,12 +19,12 @@ from sweep.config.schema import SweepKeys
 from sweep.config.secrets import recorded_yaml
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
+from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import (
     Arm,
     BaseModel,
     Declaration,
-    Foundation,
     Quantization,
     Scoring,
     Search,
@@ -32,8 +32,8 @@ from sweep.records import (
     StudyPlan,
     TaskData,
     Training,
+    WorkerSetup,
 )
-from sweep.suggest import did_you_mean
 
 _HUB = (
     "subset",
@@ -191,7 +191,7 @@ def _plan(keys: SweepKeys, config: str) -> StudyPlan:
     workers = chosen_workers(keys.executor.workers, keys.executor.threads, cores)
     return StudyPlan(
         name=keys.study.name,
-        foundation=Foundation(
+        setup=WorkerSetup(
             model=model,
             quant=Quantization(**_fields(keys.quant, Quantization)),
             task=_task(keys),

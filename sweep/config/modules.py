@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.suggest import did_you_mean
+from sweep.console.suggest import did_you_mean
 
 
 def check_targets(targets: Sequence[str], linear_modules: Sequence[str], key: str) -> list[str]:

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 
 from sweep.config.groups import groups
 from sweep.config.schema import SweepKeys
-from sweep.suggest import did_you_mean
+from sweep.console.suggest import did_you_mean
 
 OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options")
 """Keys below which a person may write names of their own."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.masking import mask
+from sweep.console.masking import mask
 
 _URL_KEYS = ("tracking.uri", "storage.url")
 _to_yaml = OmegaConf.to_yaml

@@ -11,18 +11,18 @@ from sweep.records.as_json import (
     trial_spec_from_json,
 )
 from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
-from sweep.records.loaded import Loaded, Room
-from sweep.records.plan import Declaration, Packing, Search, SearchSpace, StudyPlan
+from sweep.records.loaded import Loaded, SlotCapacity
+from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     METHODS,
     TWO_RATES,
     Arm,
     BaseModel,
-    Foundation,
     Quantization,
     Scoring,
     TaskData,
     Training,
+    WorkerSetup,
 )
 from sweep.records.study import StudyRecord
 from sweep.records.trained import TrainedAdapter
@@ -45,21 +45,20 @@ __all__ = [
     "TWO_RATES",
     "Arm",
     "BaseModel",
+    "CapacityRequest",
     "Certification",
     "Declaration",
-    "Foundation",
     "Loaded",
     "Measures",
-    "Packing",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
-    "Room",
     "ScoredTrial",
     "Scoring",
     "Search",
     "SearchSpace",
+    "SlotCapacity",
     "Split",
     "Stage",
     "Status",
@@ -72,6 +71,7 @@ __all__ = [
     "TrialRecord",
     "TrialResult",
     "TrialSpec",
+    "WorkerSetup",
     "arm_from_json",
     "examples_of",
     "loss_of",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.records.plan import Declaration
 from sweep.records.recipe import Arm
-from sweep.records.trial import Status, TrialResult
+from sweep.records.trial import Status, TrialResult, TrialSpec, loss_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,32 @@ class TrialRecord:
     number: int
     result: TrialResult
     run_id: str | None = None
+
+    @property
+    def spec(self) -> TrialSpec:
+        return self.result.spec
+
+    @property
+    def rank(self) -> int:
+        """The arm's rank, 0 for the unadapted base."""
+        return self.result.spec.rank
+
+    @property
+    def seed(self) -> int:
+        return self.result.spec.seed
+
+    @property
+    def status(self) -> Status:
+        return self.result.status
+
+    @property
+    def is_complete(self) -> bool:
+        return self.result.status is Status.COMPLETE
+
+    @property
+    def loss(self) -> float:
+        """Nats a completion token; infinity unless complete."""
+        return loss_of(self.result)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class SlotCapacity:
     """How many trials a worker trains side by side, and why not more.
 
     Attributes:
@@ -58,4 +58,4 @@ class Loaded:
     examples: Mapping[str, int]
     train_hash: str = ""
     note: str | None = None
-    room: Room | None = None
+    capacity: SlotCapacity | None = None

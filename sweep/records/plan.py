@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.records.recipe import Arm, Foundation, Training
+from sweep.records.recipe import Arm, Training, WorkerSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class CapacityRequest:
     """What a worker must know to say how many trials it can train side by side.
 
     Attributes:
@@ -97,7 +97,7 @@ class StudyPlan:
     """
 
     name: str
-    foundation: Foundation
+    setup: WorkerSetup
     training: Training
     arm: Arm
     seed: int

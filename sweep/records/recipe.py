@@ -181,7 +181,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Foundation:
+class WorkerSetup:
     """What a worker holds warm between trials: base model, quantization and data.
 
     Attributes:

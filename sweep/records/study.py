@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sweep.records.certification import Certification, TrialRecord
 from sweep.records.plan import Declaration
-from sweep.records.trial import Status, loss_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class StudyRecord:
 
     def complete(self) -> list[TrialRecord]:
         """The complete trials."""
-        return [trial for trial in self.trials if trial.result.status is Status.COMPLETE]
+        return [trial for trial in self.trials if trial.is_complete]
 
     def all_trials(self) -> list[TrialRecord]:
         """The trials of every stage in the order of the stages, the base first."""
@@ -64,4 +63,4 @@ class StudyRecord:
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the lowest loss on tune; of equals the one with the lower rank."""
-        return min(self.complete(), key=lambda trial: (loss_of(trial.result), trial.result.spec.rank), default=None)
+        return min(self.complete(), key=lambda trial: (trial.loss, trial.rank), default=None)

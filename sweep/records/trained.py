@@ -14,7 +14,7 @@ class TrainedAdapter:
     """The record beside a trained adapter's weights.
 
     Attributes:
-        identity: hash of everything that determines the weights, see `sweep.plan.identity.adapter_identity`.
+        identity: hash of everything that determines the weights, see `sweep.store.identity.adapter_identity`.
         history: training loss by step.
         reports: values that were reported to the pruner.
         phases: seconds by part of the training, for example `train`, `probe`, `save`.

@@ -55,14 +55,14 @@ class TrialSpec:
     """One trial: one arm with one seed.
 
     Attributes:
-        identity: hash of every field that changes the result (`sweep.plan.identity`); the same question has the same one.
+        identity: hash of every field that changes the result (`sweep.store.identity`); the same question has the same one.
         arm: the recipe, or None for the unadapted base.
         report_every: a value is reported to the pruner each so many steps; 0 for never.
         split: what the trial is scored on.
         answers: whether the model also writes answers, for the task metric; without them only losses are measured.
         adapter_of: identity of the certify trial whose adapter is scored on test, or None. The adapter is trained again only if it
             is gone.
-        adapter: identity of what is scored: of the trained adapter (`sweep.plan.identity.adapter_identity`), or of the
+        adapter: identity of what is scored: of the trained adapter (`sweep.store.identity.adapter_identity`), or of the
             unadapted base. An adapter that is there under this identity is scored and not trained again. Empty in records of
             earlier versions.
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.paths import Paths
+from sweep.store.paths import Paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.paths import Paths
 from sweep.records import TrialResult, TrialSpec, to_json, trial_result_from_json
 from sweep.store.adapters import ADAPTER, AdapterStore
+from sweep.store.paths import Paths
 from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
 
 RESULT = "result.json"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.plan.identity import is_current
 from sweep.records import (
     Arm,
     Certification,
@@ -21,8 +20,9 @@ from sweep.records import (
     TrialSpec,
     loss_of,
 )
-from sweep.study.certified import CertifiedTrials
-from sweep.study.explorer import Explorer
+from sweep.search.certified import CertifiedTrials
+from sweep.search.explorer import Explorer
+from sweep.store.identity import is_current
 from sweep.study.invocation import Invocation
 from sweep.study.next_step import Finish, FixRates, ScoreBase, Step, TakeLook, TrainLadder, TuneRates, next_step
 from sweep.verdict.chosen import chosen
@@ -58,7 +58,7 @@ def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) ->
                 judged = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
                 call.display.note(f"learning rates to be judged with: {judged}")
             case TakeLook(seeds):
-                certified.rest_on(call.plan.foundation.scoring.certify_examples)
+                certified.rest_on(call.plan.setup.scoring.certify_examples)
                 certified.add_look(seeds)
             case TuneRates(pairs):
                 recipe = _certification(record).recipe
@@ -139,22 +139,20 @@ def test_is_scored(plan: StudyPlan, record: StudyRecord) -> bool:
 
 
 def _base_unscored(plan: StudyPlan, record: StudyRecord) -> bool:
-    scored = any(trial.result.spec.arm is None for trial in _scored_on_test(plan, record))
+    scored = any(trial.spec.arm is None for trial in _scored_on_test(plan, record))
     return not scored and bool(adapters_for_test(record))
 
 
 def _adapters_unscored(plan: StudyPlan, record: StudyRecord) -> list[ScoredTrial]:
-    scored = [(trial.result.spec.arm, trial.result.spec.seed) for trial in _scored_on_test(plan, record)]
+    scored = [(trial.spec.arm, trial.seed) for trial in _scored_on_test(plan, record)]
     wanted = adapters_for_test(record)
-    return [trial for trial in wanted if (trial.trial.result.spec.arm, trial.trial.result.spec.seed) not in scored]
+    return [trial for trial in wanted if (trial.trial.spec.arm, trial.trial.seed) not in scored]
 
 
 def _scored_on_test(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
     """What was scored on test to its end, and as the plan asks for."""
     return [
-        trial
-        for trial in _certification(record).final
-        if trial.result.status is Status.COMPLETE and is_current(trial.result, plan.foundation)
+        trial for trial in _certification(record).final if trial.is_complete and is_current(trial.result, plan.setup)
     ]
 
 
@@ -165,15 +163,11 @@ def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
     if certification is None or conclusion is None:
         return []
     handed_out = chosen(record, conclusion)
-    ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials if _complete(scored)})
+    ranks = sorted({scored.trial.rank for scored in certification.trials if _complete(scored)})
     if handed_out is None or not ranks:
         return []
     largest = min(certification.complete(ranks[-1]), key=lambda scored: loss_of(scored.trial.result))
-    own = [
-        scored
-        for scored in certification.trials
-        if scored.trial.result.spec.identity == handed_out.result.spec.identity
-    ]
+    own = [scored for scored in certification.trials if scored.trial.spec.identity == handed_out.spec.identity]
     return own if largest in own else [*own, largest]
 
 
@@ -193,10 +187,10 @@ def _run(
 
     def finished(trial: TrialRecord) -> None:
         call.remember(certified, trial)
-        status = trial.result.status
+        status = trial.status
         call.trained += status is not Status.INTERRUPTED
         if status not in (Status.COMPLETE, Status.INTERRUPTED):
-            broken.add(trial.result.spec.rank)
+            broken.add(trial.rank)
 
     if call.run(specs, finished, done + 1, expected):
         return True
@@ -227,4 +221,4 @@ def _certification(record: StudyRecord) -> Certification:
 
 
 def _complete(scored: ScoredTrial) -> bool:
-    return scored.trial.result.status is Status.COMPLETE
+    return scored.trial.is_complete

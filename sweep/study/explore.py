@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.records import Split, Stage, Status, TrialRecord
-from sweep.study.explorer import Asked, Explorer
+from sweep.records import Split, Stage, TrialRecord
+from sweep.search.explorer import AskedTrial, Explorer
 from sweep.study.invocation import Invocation
 
 
@@ -29,7 +29,7 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
     call.display.planned(already + explorer.remaining(), already)
     begun = 0
     while True:
-        while session.pool.has_room() and explorer.remaining() > 0:
+        while session.pool.has_free_slot() and explorer.remaining() > 0:
             session.stop.check()  # here, since a trial that is asked for and not begun looks like a killed sweep's
             if already + begun > explorer.count() + session.running:
                 raise _stands_still(call, f"{explorer.remaining()} trials")
@@ -47,7 +47,7 @@ def explore(call: Invocation, explorer: Explorer) -> bool:
         session.step()
 
 
-def _begin(call: Invocation, explorer: Explorer, asked: Asked) -> None:
+def _begin(call: Invocation, explorer: Explorer, asked: AskedTrial) -> None:
     def done(record: TrialRecord) -> None:
         explorer.tell(asked, record.result, record.run_id)
         call.count(record)
@@ -71,5 +71,5 @@ def _expected(call: Invocation, explorer: Explorer) -> float:
     """Seconds that one more trial will take, going by the median so far; 0 where there is no limit to hold it against."""
     if call.plan.wall_clock is None:
         return 0.0
-    took = [trial.result.seconds for trial in explorer.ended() if trial.result.status is Status.COMPLETE]
+    took = [trial.result.seconds for trial in explorer.ended() if trial.is_complete]
     return median(took) if took else 0.0

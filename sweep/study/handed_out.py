@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from sweep.paths import ORIGIN, Paths
 from sweep.records import StudyRecord, TrialRecord
+from sweep.store.paths import ORIGIN, Paths
 from sweep.store.safetensors_size import size_problem
 from sweep.store.trials import TrialStore
 from sweep.study.invocation import Invocation
@@ -16,9 +16,9 @@ from sweep.verdict.conclude import conclude
 def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> TrialRecord | None:
     """The trial whose adapter the study hands out, if that adapter is neither in the store nor in the report; else None."""
     trial = chosen(record, conclude(record))
-    if trial is None or trial.result.spec.arm is None:
+    if trial is None or trial.spec.arm is None:
         return None
-    spec = trial.result.spec
+    spec = trial.spec
     if spec.adapter and store.adapters.find(spec.adapter) is not None:
         return None
     if any(size_problem(file) is None for file in store.adapter_folder(spec).glob("*.safetensors")):
@@ -45,6 +45,6 @@ def _is_in_report(record: StudyRecord, trial: TrialRecord, paths: Paths) -> bool
         return False
     try:
         origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        return bool(origin["trial"] == trial.result.spec.identity)
+        return bool(origin["trial"] == trial.spec.identity)
     except (OSError, ValueError, KeyError, TypeError):
         return True  # of a version that did not note it

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
 from sweep.errors import NoTrialSucceeded
-from sweep.paths import Paths
-from sweep.plan.identity import adapter_identity, trial_identity
 from sweep.records import Arm, Loaded, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
-from sweep.study.certified import CertifiedTrials
+from sweep.search.certified import CertifiedTrials
+from sweep.store.identity import adapter_identity, trial_identity
+from sweep.store.paths import Paths
 from sweep.study.display import Display
 from sweep.study.session import Session
 
@@ -50,7 +50,7 @@ class Invocation:
         """The trial with its identity."""
         plan, loaded = self.plan, self.loaded
         identity = trial_identity(
-            plan.foundation,
+            plan.setup,
             loaded.base_hash,
             loaded.data_hash,
             arm,
@@ -60,7 +60,7 @@ class Invocation:
             answers=answers,
             adapter_of=adapter_of,
         )
-        adapter = adapter_identity(plan.foundation, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
         return TrialSpec(
             identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
         )
@@ -97,7 +97,7 @@ class Invocation:
     def run(self, specs: Iterable[TrialSpec], done: Callable[[TrialRecord], None], first: int, expected: float) -> bool:
         """Runs trials that nothing is asked of but their results; answers whether all fitted into the budget."""
         for number, spec in enumerate(specs, first):
-            while not self.session.pool.has_room():
+            while not self.session.pool.has_free_slot():
                 self.session.step()
             if not self.affordable(expected):
                 self.session.finish_all()
@@ -143,10 +143,10 @@ class Invocation:
 
     def remember(self, certified: CertifiedTrials, record: TrialRecord) -> None:
         """Keeps a trial of the certify or final stage with the study, every example's figures included."""
-        if record.result.status is Status.INTERRUPTED:
+        if record.status is Status.INTERRUPTED:
             return
         complete = record.result.measures is not None
-        scores = self.session.store.scores(record.result.spec.identity) if complete else []
+        scores = self.session.store.scores(record.spec.identity) if complete else []
         certified.add(
             record,
             [score.nats for score in scores],
@@ -160,14 +160,14 @@ class Invocation:
         Raises:
             NoTrialSucceeded: `search.max_failures` trials in a row failed.
         """
-        status = record.result.status
+        status = record.status
         if status is Status.INTERRUPTED:
             return
         self.trained += 1
         if status in (Status.COMPLETE, Status.PRUNED):
             self.failures.clear()
             return
-        self.failures.append(f"{record.result.spec.name}: {status.value}: {record.result.reason}")
+        self.failures.append(f"{record.spec.name}: {status.value}: {record.result.reason}")
         if len(self.failures) >= self.plan.search.max_failures:
             raise NoTrialSucceeded(
                 "\n".join(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sweep.plan.rates import RateModel, RatePoint, at_edge, next_rates, tidy
 from sweep.records import (
     Arm,
     Certification,
@@ -15,8 +14,8 @@ from sweep.records import (
     StudyPlan,
     StudyRecord,
     TrialRecord,
-    loss_of,
 )
+from sweep.study.rates import RateModel, RatePoint, at_edge, next_rates, tidy
 from sweep.verdict import Verdict, active_ranks
 from sweep.verdict.conclude import conclude
 
@@ -92,11 +91,11 @@ def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
     """What is known on tune of the recipe's rates: its trials in `explore`, and those that tuned rates."""
     tuning = record.certification.tuning if record.certification else ()
     for trial in (*record.trials, *tuning):
-        arm = trial.result.spec.arm
+        arm = trial.spec.arm
         if arm is None or not same_recipe(arm, recipe):
             continue
         if _finite(trial):
-            yield RatePoint(arm.rank, arm.learning_rate, loss_of(trial.result))
+            yield RatePoint(arm.rank, arm.learning_rate, trial.loss)
         elif _diverged(trial):  # any other failure says nothing of the rate
             yield RatePoint(arm.rank, arm.learning_rate, math.inf)
 
@@ -104,9 +103,9 @@ def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
 def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tuple[int, float, Status]]:
     """Rank, rate and end of every trial of the recipe on tune, those that say nothing of the rate included."""
     return [
-        (arm.rank, arm.learning_rate, trial.result.status)
+        (arm.rank, arm.learning_rate, trial.status)
         for trial in (*record.trials, *certification.tuning)
-        if (arm := trial.result.spec.arm) is not None and same_recipe(arm, certification.recipe)
+        if (arm := trial.spec.arm) is not None and same_recipe(arm, certification.recipe)
     ]
 
 
@@ -183,9 +182,9 @@ def _missing(
 ) -> Iterator[tuple[Arm, int]]:
     """Seed by seed, so that an interrupted stage has whole seeds of all ranks. None of the seeds was used in tuning."""
     there = {
-        (scored.trial.result.spec.rank, scored.trial.result.spec.seed)
+        (scored.trial.rank, scored.trial.seed)
         for scored in certification.trials
-        if scored.trial.result.status is not Status.INTERRUPTED
+        if scored.trial.status is not Status.INTERRUPTED
     }
     for number in range(1, look + 1):
         for rank in ranks:
@@ -199,19 +198,18 @@ def _missing(
 def _broken(certification: Certification, rank: int) -> bool:
     """Whether a certify trial of the rank ended without a result."""
     return any(
-        scored.trial.result.spec.rank == rank
-        and scored.trial.result.status not in (Status.COMPLETE, Status.INTERRUPTED)
+        scored.trial.rank == rank and scored.trial.status not in (Status.COMPLETE, Status.INTERRUPTED)
         for scored in certification.trials
     )
 
 
 def _tried(certification: Certification, rank: int) -> bool:
-    return any(trial.result.spec.rank == rank for trial in certification.tuning)
+    return any(trial.rank == rank for trial in certification.tuning)
 
 
 def _diverged(trial: TrialRecord) -> bool:
-    return trial.result.status is Status.FAILED and (trial.result.reason or "").startswith("diverged")
+    return trial.status is Status.FAILED and (trial.result.reason or "").startswith("diverged")
 
 
 def _finite(trial: TrialRecord) -> bool:
-    return trial.result.status is Status.COMPLETE and math.isfinite(loss_of(trial.result))
+    return trial.is_complete and math.isfinite(trial.loss)

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from sweep.command import command_line
-from sweep.records import Status, StudyPlan, StudyRecord, TrialResult, loss_of
+from sweep.console.command import command_line
+from sweep.records import Status, StudyPlan, StudyRecord, TrialResult
 from sweep.store.trials import TrialStore
 from sweep.tracking import Summary, SweepRun, names
 from sweep.verdict.conclude import conclude
@@ -45,7 +45,7 @@ def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True)
     return SweepRun(
         study=plan.name,
         config_yaml=plan.config,
-        tags={"sweep.identity": identity, "sweep.engine": plan.foundation.engine},
+        tags={"sweep.identity": identity, "sweep.engine": plan.setup.engine},
         params={key: value for key, value in params.items() if key not in own},
         # a study's arms are its trials' affair: the configuration's own is a default that perhaps none of them has
         declared=(_declared(plan) if plan.certify else {}) if alone else own,
@@ -105,7 +105,7 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
 def _counts(record: StudyRecord) -> dict[str, float]:
     found = {f"trials/{status.value}": 0.0 for status in Status}
     for trial in record.trials:
-        found[f"trials/{trial.result.status.value}"] += 1
+        found[f"trials/{trial.status.value}"] += 1
     found["trials/interrupted"] = float(record.interrupted)
     return found
 
@@ -115,10 +115,10 @@ def _scores(record: StudyRecord) -> dict[str, float]:
     found: dict[str, float] = {}
     best = record.best()
     if best is not None:
-        found["search/best_rank"] = float(best.result.spec.rank)
+        found["search/best_rank"] = float(best.rank)
     for name, one in (("search/best_", best), ("base/", record.base)):
         if one is not None and one.result.measures is not None:
-            found[f"{name}loss"] = loss_of(one.result)
+            found[f"{name}loss"] = one.loss
             if record.metric in one.result.measures.metrics:
                 found[f"{name}{record.metric}"] = one.result.measures.metrics[record.metric]
     return found

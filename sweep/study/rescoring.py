@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sweep.plan.identity import is_current
-from sweep.records import Certification, Split, Stage, Status, StudyPlan, StudyRecord, TrialRecord, TrialSpec
-from sweep.study.certified import CertifiedTrials
-from sweep.study.explorer import Explorer
+from sweep.records import Certification, Split, Stage, StudyPlan, StudyRecord, TrialRecord, TrialSpec
+from sweep.search.certified import CertifiedTrials
+from sweep.search.explorer import Explorer
+from sweep.store.identity import is_current
 from sweep.study.invocation import Invocation
 
 
@@ -26,13 +26,13 @@ def outdated_certified(plan: StudyPlan, certification: Certification) -> list[Tr
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
     """The plan with as many certify examples as the verdict rests on already: what was looked at cannot be taken back."""
-    certification, scoring = record.certification, plan.foundation.scoring
+    certification, scoring = record.certification, plan.setup.scoring
     if certification is None or not certification.looks:
         return plan
     known = certification.examples or len(certification.tokens)
     if known <= scoring.certify_examples:
         return plan
-    return replace(plan, foundation=replace(plan.foundation, scoring=replace(scoring, certify_examples=known)))
+    return replace(plan, setup=replace(plan.setup, scoring=replace(scoring, certify_examples=known)))
 
 
 def rescore_explored(call: Invocation, explorer: Explorer) -> bool:
@@ -40,7 +40,7 @@ def rescore_explored(call: Invocation, explorer: Explorer) -> bool:
 
     def keep(earlier: TrialRecord, record: TrialRecord) -> None:
         again = TrialRecord(earlier.number, record.result, record.run_id)
-        if earlier.result.spec.stage is Stage.BASE:
+        if earlier.spec.stage is Stage.BASE:
             explorer.remember_base(again)
         else:
             explorer.remember_rescored(again)
@@ -56,7 +56,7 @@ def rescore_certified(call: Invocation, explorer: Explorer, certified: Certified
     certification = explorer.record().certification
     if certification is None:
         return True
-    asked = call.plan.foundation.scoring.certify_examples
+    asked = call.plan.setup.scoring.certify_examples
     if certification.looks and outdated_certified(call.plan, certification):
         there = examples_of_all(certification)
         if there < min(asked, call.loaded.examples[Split.CERTIFY.value]):
@@ -78,16 +78,12 @@ def rescore_certified(call: Invocation, explorer: Explorer, certified: Certified
 def examples_of_all(certification: Certification) -> int:
     """How many certify examples every complete trial was scored on: those that the verdict is computed on."""
     base = [certification.base] if certification.base is not None else []
-    scored = [*base, *(one for one in certification.trials if one.trial.result.status is Status.COMPLETE)]
+    scored = [*base, *(one for one in certification.trials if one.trial.is_complete)]
     return min([len(certification.tokens), *(len(one.nats) for one in scored)])
 
 
 def _outdated(plan: StudyPlan, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    return [
-        trial
-        for trial in trials
-        if trial.result.status is Status.COMPLETE and not is_current(trial.result, plan.foundation)
-    ]
+    return [trial for trial in trials if trial.is_complete and not is_current(trial.result, plan.setup)]
 
 
 def _rescore(
@@ -110,8 +106,8 @@ def _rescore(
         specs[spec.identity] = spec
 
     def ended(record: TrialRecord) -> None:
-        if record.result.status is Status.COMPLETE:
-            for trial in earlier[record.result.spec.identity]:
+        if record.is_complete:
+            for trial in earlier[record.spec.identity]:
                 keep(trial, record)
 
     for spec in specs.values():
@@ -124,6 +120,6 @@ def _rescore(
         return False
     left = outdated()
     if left:
-        names = ", ".join(trial.result.spec.name for trial in left[:5])
+        names = ", ".join(trial.spec.name for trial in left[:5])
         call.display.note(f"{len(left)} trial(s) could not be scored again ({names}); the same command tries again")
     return not left

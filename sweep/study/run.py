@@ -7,22 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from optuna.storages import RDBStorage
-
 from sweep.errors import EnvironmentLacks, Interrupted, NoTrialSucceeded
-from sweep.paths import Paths
-from sweep.plan.space import largest_arm
-from sweep.records import Packing, Status, StudyPlan, StudyRecord
+from sweep.records import CapacityRequest, Status, StudyPlan, StudyRecord
+from sweep.search.explorer import Explorer
+from sweep.search.space import largest_arm
+from sweep.search.storage import StudyDatabase, opened_storage
+from sweep.store.paths import Paths
+from sweep.store.study_lock import study_lock
 from sweep.store.trials import TrialStore
 from sweep.study.certify import certify, score_test, test_is_scored
 from sweep.study.checks import check_loaded, least_examples, loading_notes
 from sweep.study.continuing import identity_to_go_on_with, studies_named
 from sweep.study.display import Display
 from sweep.study.explore import explore
-from sweep.study.explorer import Explorer
 from sweep.study.handed_out import make_again, missing_adapter
 from sweep.study.invocation import Invocation
-from sweep.study.lock import study_lock
 from sweep.study.next_step import Finish, next_step
 from sweep.study.recording import summary, sweep_run, told
 from sweep.study.rescoring import (
@@ -34,7 +33,6 @@ from sweep.study.rescoring import (
 )
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.study.storage import opened_storage
 from sweep.tracking import Refused, check_address, open_tracker, shown_store
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -81,8 +79,8 @@ def run_study(
         kept = with_examples_kept(plan, explorer.record())
         if kept != plan:
             display.note(
-                f"evaluate.certify_examples={plan.foundation.scoring.certify_examples} is below the "
-                f"{kept.foundation.scoring.certify_examples} that the verdict rests on already; those stay"
+                f"evaluate.certify_examples={plan.setup.scoring.certify_examples} is below the "
+                f"{kept.setup.scoring.certify_examples} that the verdict rests on already; those stay"
             )
             plan = kept
         if _is_done(plan, explorer) and not missing_adapter(explorer.record(), TrialStore(paths, display.note), paths):
@@ -104,17 +102,17 @@ def _run(
 ) -> Outcome:
     files: Sequence[Path] = ()
     started = time.monotonic()
-    packing = Packing(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers)
+    capacity_request = CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers)
     with Pool(
-        plan.foundation,
+        plan.setup,
         paths,
         plan.workers,
         plan.name,
-        packing,
+        capacity_request,
         data_hash=data_hash,
         least=least_examples(plan),
     ) as pool:
-        display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
+        display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         store = TrialStore(paths, display.note)
@@ -129,8 +127,8 @@ def _run(
             for note in loading_notes(plan, loaded):
                 display.note(note)
             explorer.remember_available(loaded.examples)
-            if loaded.room is not None:
-                plan = replace(plan, slots=loaded.room.slots)
+            if loaded.capacity is not None:
+                plan = replace(plan, slots=loaded.capacity.slots)
                 explorer.remember_parallel(plan.parallel)
             if plan.certify or explorer.remaining() > 1:
                 pool.start_all()
@@ -187,7 +185,7 @@ def _stages(call: Invocation, explorer: Explorer) -> bool:
         return True
     best = _some_complete(explorer.record()).best()
     assert best is not None
-    recipe = best.result.spec.arm
+    recipe = best.spec.arm
     assert recipe is not None
     certified = explorer.certified(recipe)
     certified.begin(call.plan.declaration, recipe)
@@ -203,7 +201,7 @@ def _is_done(plan: StudyPlan, explorer: Explorer) -> bool:
     best = record.best()
     if not plan.certify or best is None:
         return True
-    arm = best.result.spec.arm
+    arm = best.spec.arm
     assert arm is not None
     if record.certification is None or not explorer.certified(arm).is_current:
         return False
@@ -212,7 +210,7 @@ def _is_done(plan: StudyPlan, explorer: Explorer) -> bool:
     return isinstance(next_step(plan, record), Finish) and test_is_scored(plan, record)
 
 
-def _tell_if_new(plan: StudyPlan, identity: str, storage: RDBStorage, display: Display) -> None:
+def _tell_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display: Display) -> None:
     known = list(studies_named(storage, plan.name))
     if known and identity not in known:
         display.note(
@@ -223,9 +221,7 @@ def _tell_if_new(plan: StudyPlan, identity: str, storage: RDBStorage, display: D
 
 def _some_complete(record: StudyRecord) -> StudyRecord:
     if not record.complete():
-        reasons = [
-            f"  {trial.result.spec.name}: {trial.result.status.value}: {trial.result.reason}" for trial in record.trials
-        ]
+        reasons = [f"  {trial.spec.name}: {trial.status.value}: {trial.result.reason}" for trial in record.trials]
         raise NoTrialSucceeded(
             "\n".join(["no trial is complete:", *reasons[-10:], "raise search.trials to try more arms"])
         )

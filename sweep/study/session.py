@@ -18,7 +18,7 @@ _TICK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenTrial:
     """A trial that has begun.
 
     Attributes:
@@ -50,7 +50,7 @@ class Session:
     display: Display
     stop: StopRequest
     beat: Callable[[], None] = lambda: None
-    _open: dict[str, Open] = field(default_factory=dict)
+    _open: dict[str, OpenTrial] = field(default_factory=dict)
 
     def __enter__(self) -> Session:
         return self
@@ -87,12 +87,12 @@ class Session:
         started = time.time()
         known = None if again else self.store.find(spec.identity)
         if known is None:
-            while not self.pool.has_room():  # a pack may have broken, so that fewer trials fit side by side
+            while not self.pool.has_free_slot():  # a pack may have broken, so that fewer trials fit side by side
                 self.step()
             if spec.arm is not None:
                 self.store.adapters.find(spec.adapter_id)  # a damaged one is set aside here, where a person hears of it
             self.pool.submit(spec)  # first: the worker need not wait for the tracker
-        trial = Open(number, spec, self.tracker.open_trial(self.parent, spec), started, report, done)
+        trial = OpenTrial(number, spec, self.tracker.open_trial(self.parent, spec), started, report, done)
         self._open[spec.identity] = trial
         self.display.began(number, spec)
         if known is not None:
@@ -124,7 +124,7 @@ class Session:
         while self._open:
             self.step()
 
-    def _finish(self, trial: Open, result: TrialResult) -> None:
+    def _finish(self, trial: OpenTrial, result: TrialResult) -> None:
         self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
         trial.done(TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.errors import Interrupted, NoTrialSucceeded
-from sweep.paths import Paths
-from sweep.plan.identity import adapter_identity, trial_identity
 from sweep.records import Stage, Status, StudyPlan, TrialRecord, TrialSpec, loss_of
+from sweep.store.identity import adapter_identity, trial_identity
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
@@ -30,8 +30,8 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     """
     check_address(plan.tracking_uri, paths)
     ended: list[TrialRecord] = []
-    with Pool(replace(plan.foundation, threads=plan.threads_alone), paths, 1, plan.name) as pool:
-        display.waiting(f"loading {plan.foundation.model.name} ({plan.foundation.quant.name})")
+    with Pool(replace(plan.setup, threads=plan.threads_alone), paths, 1, plan.name) as pool:
+        display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         parent = tracker.open_sweep(sweep_run(plan, "single", {}, alone=False))
@@ -42,16 +42,16 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
             for note in loading_notes(plan, loaded):
                 display.note(note)
             identity = trial_identity(
-                plan.foundation, loaded.base_hash, loaded.data_hash, plan.arm, plan.training, plan.seed
+                plan.setup, loaded.base_hash, loaded.data_hash, plan.arm, plan.training, plan.seed
             )
             adapter = adapter_identity(
-                plan.foundation, loaded.base_hash, loaded.train_hash, plan.arm, plan.training, plan.seed
+                plan.setup, loaded.base_hash, loaded.train_hash, plan.arm, plan.training, plan.seed
             )
             spec = TrialSpec(identity, plan.name, Stage.SINGLE, plan.arm, plan.training, plan.seed, adapter=adapter)
             with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
                 session.begin(1, spec, lambda step, loss: False, ended.append)
                 session.finish_all()
-            status = ended[0].result.status
+            status = ended[0].status
         except Interrupted:
             status = Status.INTERRUPTED
             raise
@@ -66,5 +66,5 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
 
 
 def _summary(ended: list[TrialRecord]) -> Summary:
-    complete = [trial.result for trial in ended if trial.result.status is Status.COMPLETE]
+    complete = [trial.result for trial in ended if trial.is_complete]
     return Summary({"tune/loss": loss_of(complete[0])} if complete else {})

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from sweep.console.signals import heard
 from sweep.errors import Interrupted
-from sweep.signals import heard
 
 
 class StopRequest:

@@ -12,7 +12,7 @@ from sweep.tracking.port import Refused, Summary, SweepRun, Tracker, has_page
 from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
-    from sweep.paths import Paths
+    from sweep.store.paths import Paths
 
 __all__ = ["Refused", "Summary", "SweepRun", "Tracker", "check_address", "has_page", "open_tracker", "shown_store"]
 

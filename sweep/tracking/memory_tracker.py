@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweep.owner import this_process
 from sweep.records import Status, TrialResult, TrialSpec
+from sweep.store.owner import this_process
 from sweep.tracking import names
 from sweep.tracking.names import Point
 from sweep.tracking.owner import is_leftover, owner_tags

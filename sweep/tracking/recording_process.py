@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep import errors
+from sweep.console.masking import hide, mask_output
 from sweep.errors import EnvironmentLacks, GoldilocksError
-from sweep.masking import hide, mask_output
 from sweep.records import Status, trial_result_from_json, trial_spec_from_json
-from sweep.sqlite_files import write_ahead
+from sweep.store.sqlite_files import write_ahead
 from sweep.tracking.journal import Entry
 from sweep.tracking.port import Refused, Summary, has_page
 
@@ -47,7 +47,7 @@ class Start:
         uri: see `MlflowTracker`.
         artifact_root: see `MlflowTracker`.
         owner: the process that sweeps.
-        own: the store's file if it is this project's own, see `sweep.sqlite_files`; None for anybody else's.
+        own: the store's file if it is this project's own, see `sweep.store.sqlite_files`; None for anybody else's.
         log: the file that takes what MLflow prints; None: it is printed.
     """
 

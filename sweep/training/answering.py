@@ -9,8 +9,8 @@ import torch
 from peft import PeftModel
 
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
-from sweep.records import Foundation
+from sweep.records import WorkerSetup
+from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
 from sweep.training.forward import greedy_answers
@@ -30,12 +30,12 @@ class Answering:
         EnvironmentLacks: the base is not to be had.
     """
 
-    def __init__(self, foundation: Foundation, base_hash: str | None, threads: int, paths: Paths) -> None:
+    def __init__(self, setup: WorkerSetup, base_hash: str | None, threads: int, paths: Paths) -> None:
         torch.set_num_threads(threads)
-        self._base = load_base(foundation.model, foundation.quant, paths)
+        self._base = load_base(setup.model, setup.quant, paths)
         if base_hash is not None and self._base.hash != base_hash:
             raise ConfigurationError(
-                f"model={foundation.model.name}: the weights (from {self._base.source}, {self._base.hash[:8]}) are not those "
+                f"model={setup.model.name}: the weights (from {self._base.source}, {self._base.hash[:8]}) are not those "
                 f"that the adapter was trained on ({base_hash[:8]})"
             )
         self._adapted: PeftModel | None = None

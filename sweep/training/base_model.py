@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from sweep.paths import ORIGIN, Paths
 from sweep.records import BaseModel, Quantization
+from sweep.store.paths import ORIGIN, Paths
 from sweep.training.batches import Collator
 from sweep.training.dequantized import DequantizedCopies
 from sweep.training.frozen_linear import speed_up

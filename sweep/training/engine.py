@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sweep.records import Packing, Room, StepLoss, TrialSpec
+from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
@@ -74,7 +74,9 @@ class Engine(Protocol):
     def shares_memory(self) -> bool:
         """Whether several trials are in memory at the same time, so that a peak is not one trial's own."""
 
-    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+    def capacity(
+        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+    ) -> SlotCapacity:
         """How many trials can be trained side by side.
 
         Args:

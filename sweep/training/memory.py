@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from sweep.free_memory import available_memory
+from sweep.training.free_memory import available_memory
 
 _PROC = Path("/proc/self")
 
@@ -83,9 +83,9 @@ def limit_memory(budget: int, device: torch.device) -> None:
         return
     if sys.platform == "linux":
         mapped = _status_bytes("VmData")
-        room = max(0, budget - resident_bytes(device))
+        capacity = max(0, budget - resident_bytes(device))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (mapped + room, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (mapped + capacity, hard))
 
 
 _NO_MEMORY = (

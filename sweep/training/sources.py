@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
-from sweep.hub import HUB_SECONDS, hub_answers
-from sweep.locks import held
-from sweep.paths import Paths, checked_name
 from sweep.records import BaseModel
+from sweep.store.locks import held
+from sweep.store.paths import Paths, checked_name
 from sweep.store.safetensors_size import size_problem
 from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside
+from sweep.training.hub import HUB_SECONDS, hub_answers
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 

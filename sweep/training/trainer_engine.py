@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweep.errors import ConfigurationError, TrialDiverged
-from sweep.records import Arm, Packing, Room, StepLoss, TrialSpec
+from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
@@ -36,9 +36,11 @@ class TrainerEngine:
         self._base = base
         self._begun: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
 
-    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+    def capacity(
+        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+    ) -> SlotCapacity:
         """One trial at a time."""
-        return Room(1, 1)
+        return SlotCapacity(1, 1)
 
     def bare(self) -> Adapted:
         """The base without an adapter."""

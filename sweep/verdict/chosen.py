@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-from sweep.records import Certification, StudyRecord, TrialRecord, loss_of
+from sweep.records import Certification, StudyRecord, TrialRecord
 from sweep.verdict.conclusion import Conclusion
 
 
@@ -19,7 +19,7 @@ def chosen(record: StudyRecord, conclusion: Conclusion | None) -> TrialRecord | 
     if conclusion is None or certification is None:
         return record.best()
     rank = conclusion.rank or best_rank(certification, (left.rank for left in conclusion.left_out))
-    return min((scored.trial for scored in certification.complete(rank)), key=lambda trial: loss_of(trial.result))
+    return min((scored.trial for scored in certification.complete(rank)), key=lambda trial: trial.loss)
 
 
 def best_rank(certification: Certification, left_out: Iterable[int]) -> int:
@@ -27,7 +27,7 @@ def best_rank(certification: Certification, left_out: Iterable[int]) -> int:
     unfit = set(left_out)
     by_rank = {
         rank: [scored.trial for scored in certification.complete(rank)]
-        for rank in sorted({scored.trial.result.spec.rank for scored in certification.trials})
+        for rank in sorted({scored.trial.rank for scored in certification.trials})
     }
     trained = [rank for rank, trials in by_rank.items() if trials]
     dependable = [rank for rank in trained if rank not in unfit]
@@ -36,4 +36,4 @@ def best_rank(certification: Certification, left_out: Iterable[int]) -> int:
 
 def _mean_loss(trials: list[TrialRecord]) -> float:
     """Rounded, so that of equal ranks the smaller one is taken."""
-    return round(fmean(loss_of(trial.result) for trial in trials), 12)
+    return round(fmean(trial.loss for trial in trials), 12)

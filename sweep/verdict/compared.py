@@ -29,7 +29,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class LadderData:
     """The tables that the statistics are computed on.
 
     Attributes:
@@ -63,7 +63,7 @@ class Compared:
         return tuple(round(mean, _DIGITS) for mean in means)
 
 
-def compared(certification: Certification, declared: Declaration, metric: str) -> Compared:
+def compared(certification: Certification, declared: Declaration, metric: str) -> LadderData:
     """Sorts out what can be compared.
 
     Args:
@@ -87,7 +87,7 @@ def compared(certification: Certification, declared: Declaration, metric: str) -
     tokens = np.asarray(certification.tokens[:examples], dtype=np.float64)
     scored = bool(ranks) and all(_is_mean_of_scores(trial, metric) for found in trials for trial in found)
     base_scored = base is not None and _is_mean_of_scores(base, metric)
-    return Compared(
+    return LadderData(
         ranks=tuple(ranks),
         losses=tuple(np.array([trial.nats[:examples] for trial in found]) / tokens for found in trials),
         answered=all(trial.scores for found in trials for trial in found),

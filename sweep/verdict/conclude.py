@@ -9,7 +9,7 @@ import numpy as np
 from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.chosen import best_rank
-from sweep.verdict.compared import Compared, compared
+from sweep.verdict.compared import LadderData, compared
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.exchange import loss_of_points, points_of_loss
 from sweep.verdict.findings import findings, margin_changed
@@ -82,7 +82,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     )
 
 
-def _obstacle(certification: Certification, given: Compared, metric: str) -> str | None:
+def _obstacle(certification: Certification, given: LadderData, metric: str) -> str | None:
     """Why nothing can be computed, in words; None if something can."""
     of = certification.declared.margin_of
     if len(given.ranks) < 2:
@@ -100,7 +100,7 @@ def _obstacle(certification: Certification, given: Compared, metric: str) -> str
     return words.one_seed() if given.looks[-1] < 2 else None
 
 
-def _judged(given: Compared, certification: Certification, record: StudyRecord) -> Verdict:
+def _judged(given: LadderData, certification: Certification, record: StudyRecord) -> Verdict:
     declared = certification.declared
     return judge_looks(
         given.losses,
@@ -117,7 +117,7 @@ def _judged(given: Compared, certification: Certification, record: StudyRecord) 
     )
 
 
-def _judged_on_metric(given: Compared, margin: float, alpha: float, record: StudyRecord, *, decides: bool) -> Verdict:
+def _judged_on_metric(given: LadderData, margin: float, alpha: float, record: StudyRecord, *, decides: bool) -> Verdict:
     """The test on the task metric; what would settle it is asked only where it decides."""
     assert given.costs is not None
     assert record.certification is not None
@@ -134,12 +134,12 @@ def _judged_on_metric(given: Compared, margin: float, alpha: float, record: Stud
     )
 
 
-def _from_two(given: Compared) -> tuple[int, ...]:
+def _from_two(given: LadderData) -> tuple[int, ...]:
     """One seed shows nothing, so a look at one is none."""
     return tuple(look for look in given.looks if look >= 2)
 
 
-def _no_metric_test(given: Compared, metric: str, margin: float | None) -> str | None:
+def _no_metric_test(given: LadderData, metric: str, margin: float | None) -> str | None:
     if given.costs is None:
         return words.no_metric_test(metric, answers=given.answered)
     return words.no_exchange(metric) if margin is None else None
@@ -156,7 +156,7 @@ def _guarded(
         yield words.changed(certification.declared, record.declaration)
 
 
-def _status(given: Compared, verdict: Verdict | None, guarded: tuple[str, ...]) -> str:
+def _status(given: LadderData, verdict: Verdict | None, guarded: tuple[str, ...]) -> str:
     if verdict is None or verdict.status is not State.CERTIFIED or given.pending:
         return "undecided"
     return "provisional" if guarded else "certified"

@@ -44,7 +44,7 @@ def _slope(record: StudyRecord, least: float) -> float | None:
     """Points lost for each nat more, near the best; None if it cannot be told or is not above zero."""
     certification = record.certification
     on_certify = [scored.trial for scored in certification.trials] if certification else []
-    on_tune = [trial for trial in record.trials if trial.result.spec.arm]
+    on_tune = [trial for trial in record.trials if trial.spec.arm]
     bases = (certification.base.trial if certification and certification.base else None, record.base)
     slopes: list[float] = []
     for trials, base in zip((on_certify, on_tune), bases, strict=True):

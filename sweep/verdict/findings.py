@@ -8,7 +8,7 @@ import numpy as np
 
 from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.compared import Compared
+from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.gained import NotGained, least_gain
 from sweep.verdict.kinds import Weakness
@@ -26,7 +26,7 @@ LEAST = 0.01
 
 def findings(
     record: StudyRecord,
-    given: Compared,
+    given: LadderData,
     verdict: Verdict | None,
     metric_verdict: Verdict | None,
     margin_in_metric: float | None,
@@ -70,7 +70,7 @@ def margin_changed(record: StudyRecord, certification: Certification) -> bool:
     return (first.margin, first.margin_of, first.alpha) != (later.margin, later.margin_of, later.alpha)
 
 
-def base_as_good(record: StudyRecord, given: Compared, certification: Certification) -> Finding | None:
+def base_as_good(record: StudyRecord, given: LadderData, certification: Certification) -> Finding | None:
     """Whether the base is not shown to be worse than the best adapter, by more than the margin where it is no share of that."""
     declared = certification.declared
     by_metric = declared.margin_of == MarginOf.METRIC
@@ -127,7 +127,7 @@ def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Find
     return Finding("metric_disagrees", words.metric_disagrees(metric, only_loss, only_metric))
 
 
-def _metric_behind(metric: str, given: Compared, rank: int, declared: Declaration) -> Finding | None:
+def _metric_behind(metric: str, given: LadderData, rank: int, declared: Declaration) -> Finding | None:
     """Whether the chosen rank is measurably worse on the task metric than the rank that is best on it."""
     if given.costs is None:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from sweep.records import Certification, Measures
-from sweep.verdict.compared import Compared
+from sweep.verdict.compared import LadderData
 from sweep.verdict.moments import Array
 from sweep.verdict.record import MarginOf
 
@@ -32,7 +32,7 @@ class NotGained:
     examples: int
 
 
-def metric_not_gained(metric: str, given: Compared, certification: Certification, rank: int) -> NotGained | None:
+def metric_not_gained(metric: str, given: LadderData, certification: Certification, rank: int) -> NotGained | None:
     """The rank's task metric beside the base's, where it is not shown to be higher; None where it is, or is not known.
 
     The test is paired over examples where each has a score; otherwise it goes by the means of the seeds and their spread. With

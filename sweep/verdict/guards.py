@@ -9,7 +9,7 @@ from sweep.records import Certification, RateChoice
 from sweep.verdict.record import MarginOf, Verdict
 
 _SAME_RATE = 0.4
-"""Rates so many doublings apart count as one: the loss at one tells what the other is worth (`sweep.plan.rates.NEAR`)."""
+"""Rates so many doublings apart count as one: the loss at one tells what the other is worth (`sweep.study.rates.NEAR`)."""
 
 
 @dataclass(frozen=True, slots=True)

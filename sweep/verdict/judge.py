@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sweep.verdict.projection import Outlook, example_counts, outlook
 from sweep.verdict.reasons import why_open
 from sweep.verdict.record import Need, State, Verdict
-from sweep.verdict.replay import Standing, lacking, replay
+from sweep.verdict.replay import LookState, lacking, replay
 from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
 
@@ -132,7 +132,7 @@ def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
 
 def _verdict(
     table: LossTable,
-    standing: Standing,
+    standing: LookState,
     level: float,
     later: Callable[[int, int], float],
     missing: tuple[str, ...],

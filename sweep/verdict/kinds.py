@@ -124,7 +124,7 @@ def weakness(scores: Sequence[KindScore], certification: Certification, rank: in
 
 
 def _largest(certification: Certification) -> int:
-    return max(scored.trial.result.spec.rank for scored in certification.trials if scored.nats)
+    return max(scored.trial.rank for scored in certification.trials if scored.nats)
 
 
 def kind_scores(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from sweep.records import Certification, Measures, StudyRecord, TrialRecord, loss_of
+from sweep.records import Certification, Measures, StudyRecord, TrialRecord
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.kinds import KindScore, kind_scores
@@ -66,9 +66,9 @@ def _judged(rung: Rung, certification: Certification) -> LadderRow:
 
 def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow]:
     """Ranks with trials on certify that the statistics have not been computed on."""
-    ranks = sorted({scored.trial.result.spec.rank for scored in certification.trials} - left_out)
+    ranks = sorted({scored.trial.rank for scored in certification.trials} - left_out)
     trained = [found for rank in ranks if (found := [scored.trial for scored in certification.complete(rank)])]
-    means = [fmean(loss_of(trial.result) for trial in found) for found in trained]
+    means = [fmean(trial.loss for trial in found) for found in trained]
     return [
         _row(found, certification, State.UNDECIDED, (mean, mean - min(means), None, None))
         for found, mean in zip(trained, means, strict=True)
@@ -77,12 +77,12 @@ def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow
 
 def _explored(record: StudyRecord) -> list[LadderRow]:
     """Each rank with its best arm."""
-    trials = [t for t in record.complete() if t.result.spec.arm]
-    best = min((loss_of(trial.result) for trial in trials), default=0.0)
+    trials = [t for t in record.complete() if t.spec.arm]
+    best = min((trial.loss for trial in trials), default=0.0)
     rows = []
-    for rank in sorted({trial.result.spec.rank for trial in trials}):
-        own = min((t for t in trials if t.result.spec.rank == rank), key=lambda trial: loss_of(trial.result))
-        loss = loss_of(own.result)
+    for rank in sorted({trial.rank for trial in trials}):
+        own = min((t for t in trials if t.rank == rank), key=lambda trial: trial.loss)
+        loss = own.loss
         rows.append(_row([own], None, State.UNDECIDED, (loss, loss - best, None, None)))
     return rows
 
@@ -94,7 +94,7 @@ def _row(
     figures: tuple[float, float, float | None, float | None],
 ) -> LadderRow:
     measures = [found for trial in trials if (found := trial.result.measures) is not None]
-    arm = trials[0].result.spec.arm
+    arm = trials[0].spec.arm
     assert arm is not None
     choice = certification.rate_of(arm.rank) if certification is not None else None
     mean, diff_to_best, upper_bound, lower_bound = figures
@@ -136,7 +136,7 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Tri
     handed_out = chosen(record, conclusion)
     places = {
         "base": 0,
-        "goldilocks": handed_out.result.spec.rank if handed_out else None,
+        "goldilocks": handed_out.rank if handed_out else None,
         "largest": max((rank for rank in scored if rank > 0), default=None),
     }
     return {name: scored[rank] for name, rank in places.items() if rank is not None and rank in scored}

@@ -7,7 +7,7 @@ import numpy as np
 from sweep.verdict.bounds import Side
 from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
 from sweep.verdict.record import MarginOf, Need
-from sweep.verdict.replay import Standing
+from sweep.verdict.replay import LookState
 from sweep.verdict.sequence import Mask, look
 from sweep.verdict.table import LossTable
 
@@ -15,7 +15,7 @@ ENDLESS = 1e9  # seeds
 
 
 def why_open(
-    table: LossTable, standing: Standing, level: float, ahead: Outlook, needed: Need | None, available: int | None
+    table: LossTable, standing: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
 ) -> tuple[str, ...]:
     """Sentences, the most basic obstacle first.
 
@@ -46,7 +46,7 @@ def why_open(
     return (*sentences, *_blocking(table, standing), *_outlook(table, standing, level, ahead, needed, available))
 
 
-def _blocking(table: LossTable, standing: Standing) -> list[str]:
+def _blocking(table: LossTable, standing: LookState) -> list[str]:
     """The rank at which the sequence of tests stopped, and the ranks it did not reach."""
     states = standing.certified | standing.inferior
     blocking = _largest_open(standing.certified, standing.inferior)
@@ -64,7 +64,7 @@ def _blocking(table: LossTable, standing: Standing) -> list[str]:
 
 
 def _outlook(
-    table: LossTable, standing: Standing, level: float, ahead: Outlook, needed: Need | None, available: int | None
+    table: LossTable, standing: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
 ) -> list[str]:
     """What would settle it: the cheapest way, the other ways, and where the data does not suffice."""
     if needed is not None:
@@ -106,7 +106,7 @@ def _more(need: Need, ahead: Outlook) -> str:
     return " and ".join(parts)
 
 
-def _left_by_examples(table: LossTable, standing: Standing, level: float) -> list[str]:
+def _left_by_examples(table: LossTable, standing: LookState, level: float) -> list[str]:
     """What the choice of examples alone leaves open, were there any number of seeds."""
     assert standing.last is not None
     given = standing.last

@@ -52,7 +52,7 @@ def steps(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LookState:
     """Where one study stands after its looks. All arrays (ranks,).
 
     Attributes:
@@ -80,7 +80,9 @@ class Standing:
         return bool(self.certified[np.argmax(~self.inferior)])
 
 
-def replay(table: LossTable, looks: Sequence[int], levels: Sequence[float], before: Standing | None = None) -> Standing:
+def replay(
+    table: LossTable, looks: Sequence[int], levels: Sequence[float], before: LookState | None = None
+) -> LookState:
     """Takes the looks in order, until the bracket is closed or a rank not yet shown inferior has too few seeds.
 
     Where none can be taken (too few seeds, one example, one rank) nothing is shown and bounds are infinite.
@@ -98,20 +100,20 @@ def replay(table: LossTable, looks: Sequence[int], levels: Sequence[float], befo
     return standing
 
 
-def lacking(table: LossTable, standing: Standing, seeds: int) -> tuple[int, ...]:
+def lacking(table: LossTable, standing: LookState, seeds: int) -> tuple[int, ...]:
     """The ranks not shown inferior that have fewer seeds than this."""
     rows = zip(table.ranks, table.seeds, standing.inferior, strict=True)
     return tuple(rank for rank, there, inferior in rows if there < seeds and not inferior)
 
 
-def _before(table: LossTable) -> Standing:
+def _before(table: LossTable) -> LookState:
     mean = np.array([(rows @ table.weights).mean() for rows in table.losses]) / table.weights.sum()
     nothing = np.zeros(len(table.ranks), bool)
     infinite = np.full(len(table.ranks), np.inf)
-    return Standing(0, nothing, nothing, infinite, -infinite, mean, table.seeds, _margin_in_loss(table, mean), None)
+    return LookState(0, nothing, nothing, infinite, -infinite, mean, table.seeds, _margin_in_loss(table, mean), None)
 
 
-def _after(before: Standing, table: LossTable, step: Step) -> Standing:
+def _after(before: LookState, table: LossTable, step: Step) -> LookState:
     active = step.contrasts.active[0]
     certified, inferior = step.look.certified[0], step.look.inferior[0]
     mean = np.where(active, step.moments.mean[0, :-1], before.mean)
@@ -120,7 +122,7 @@ def _after(before: Standing, table: LossTable, step: Step) -> Standing:
     below, above = np.nextafter(margin, -np.inf), np.nextafter(margin, np.inf)
     upper = np.where(certified, np.minimum(upper, below), np.maximum(upper, margin))
     lower = np.where(inferior, np.maximum(lower, above), np.minimum(lower, margin))
-    return Standing(
+    return LookState(
         taken=before.taken + 1,
         certified=certified,
         inferior=inferior,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 from sweep.records import Certification, StudyRecord
-from sweep.verdict.compared import Compared
+from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
@@ -22,7 +22,7 @@ def with_values(command: str, values: Mapping[str, str]) -> str:
 
 def settle(
     record: StudyRecord,
-    given: Compared,
+    given: LadderData,
     verdict: Verdict | None,
     edges: list[Edge],
     findings: tuple[Finding, ...],
@@ -86,7 +86,7 @@ def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _unfinished(record: StudyRecord, given: Compared, verdict: Verdict | None) -> int:
+def _unfinished(record: StudyRecord, given: LadderData, verdict: Verdict | None) -> int:
     """How many trials the study's own command would still train, at most."""
     certification = record.certification
     assert certification is not None

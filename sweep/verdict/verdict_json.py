@@ -129,8 +129,8 @@ def _scores(trial: TrialRecord) -> dict[str, Any]:
     if measures is None:
         return {}
     return {
-        "rank": trial.result.spec.rank,
-        "split": trial.result.spec.split.value,
+        "rank": trial.rank,
+        "split": trial.spec.split.value,
         "loss": measures.loss,
         "examples": measures.examples,
         "metrics": dict(measures.metrics),
@@ -148,13 +148,13 @@ def _counts(record: StudyRecord) -> dict[str, int]:
     """How the trials of all stages that train ended."""
     certification = record.certification
     later = certification.trained() if certification else ()
-    ended = Counter(trial.result.status for trial in (*record.trials, *later))
-    interrupted = record.interrupted + sum(trial.result.status is Status.INTERRUPTED for trial in later)
+    ended = Counter(trial.status for trial in (*record.trials, *later))
+    interrupted = record.interrupted + sum(trial.status is Status.INTERRUPTED for trial in later)
     return {**{status.value: ended[status] for status in _COUNTED}, "interrupted": interrupted}
 
 
 def _adapter(trial: TrialRecord | None) -> dict[str, Any]:
-    arm = trial.result.spec.arm if trial else None
+    arm = trial.spec.arm if trial else None
     if trial is None or arm is None:
         return {}
     return {
@@ -165,7 +165,7 @@ def _adapter(trial: TrialRecord | None) -> dict[str, Any]:
         "use_rslora": arm.use_rslora,
         "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
-        "seed": trial.result.spec.seed,
+        "seed": trial.seed,
     }
 
 

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.console.masking import mask_output
 from sweep.errors import GoldilocksError, Problems
-from sweep.masking import mask_output
-from sweep.paths import Paths
-from sweep.records import Foundation, Packing
+from sweep.records import CapacityRequest, WorkerSetup
+from sweep.store.paths import Paths
 from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ _COMPILED_SHAPES = "32"
 
 def main(
     connection: Connection,
-    foundation: Foundation,
+    setup: WorkerSetup,
     root: str,
     log: str,
     parent: int,
-    packing: Packing | None,
+    capacity_request: CapacityRequest | None,
     least: Mapping[str, int],
     data_hash: str | None,
     base_hash: str | None,
@@ -56,7 +56,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    set_threads(foundation.threads)
+    set_threads(setup.threads)
     from sweep.training.quiet import quiet_libraries, quiet_progress
 
     quiet_libraries()
@@ -66,7 +66,7 @@ def main(
 
         quiet_progress()
         gc.freeze()  # libraries stay; to look through them would take every collection a quarter of a second
-        job = Job(foundation, Paths(Path(root)), packing, Expected(data_hash, base_hash, least))
+        job = Job(setup, Paths(Path(root)), capacity_request, Expected(data_hash, base_hash, least))
     except GoldilocksError as error:
         connection.send(_refusal(error))
         return

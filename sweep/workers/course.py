@@ -35,7 +35,7 @@ class Listener:
 
 
 @dataclass
-class Course:
+class RunningTrial:
     """What has happened in a trial so far.
 
     Attributes:

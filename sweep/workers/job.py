@@ -10,28 +10,27 @@ from pathlib import Path
 
 import yaml
 
-from sweep.data import load_splits
 from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
 from sweep.evaluation.answers import Answers
 from sweep.evaluation.forgetting import GeneralProse
 from sweep.evaluation.scores import mean_loss, write_scores
-from sweep.paths import Paths
 from sweep.records import (
-    Foundation,
+    CapacityRequest,
     Loaded,
     Measures,
-    Packing,
     Provenance,
     Report,
-    Room,
+    SlotCapacity,
     Status,
     StepLoss,
     TrainedAdapter,
     TrialResult,
     TrialSpec,
+    WorkerSetup,
     to_json,
 )
 from sweep.store.adapters import ADAPTER
+from sweep.store.paths import Paths
 from sweep.store.scores import ScoreStore
 from sweep.store.trials import CONFIG, SCORES, TrialStore
 from sweep.training import memory
@@ -43,7 +42,8 @@ from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
 from sweep.training.engines import open_engine
 from sweep.training.probe import longest_batch, training_peak
-from sweep.workers.course import Course, Listener
+from sweep.training.splits import load_splits
+from sweep.workers.course import Listener, RunningTrial
 from sweep.workers.expected import Expected
 from sweep.workers.held_out import HeldOut
 from sweep.workers.measures import measures_of
@@ -71,7 +71,7 @@ class Job:
     """A base model and a task's data, loaded; runs trials on them, side by side where the engine can.
 
     Args:
-        packing: asks how many trials can be trained side by side, see `Loaded.room`; None asks nothing.
+        packing: asks how many trials can be trained side by side, see `Loaded.capacity`; None asks nothing.
         expected: what base and data must be; None expects nothing.
 
     Raises:
@@ -79,40 +79,44 @@ class Job:
     """
 
     def __init__(
-        self, foundation: Foundation, paths: Paths, packing: Packing | None = None, expected: Expected | None = None
+        self,
+        setup: WorkerSetup,
+        paths: Paths,
+        capacity_request: CapacityRequest | None = None,
+        expected: Expected | None = None,
     ) -> None:
-        self._foundation = foundation
+        self._setup = setup
         self._store = TrialStore(paths)
-        splits = load_splits(foundation.task, paths)
+        splits = load_splits(setup.task, paths)
         expected = expected or Expected()
         expected.check_data(splits.data_hash)
         # the weights come last: examples that do not fit are said before they are loaded
-        opened = open_base(foundation.model, paths)
-        encoder = Encoder(opened.tokenizer, foundation.task.system_prompt)
-        longest = min(foundation.task.max_length, opened.context)
+        opened = open_base(setup.model, paths)
+        encoder = Encoder(opened.tokenizer, setup.task.system_prompt)
+        longest = min(setup.task.max_length, opened.context)
         self._train = encoder.encode_split(splits.train, longest)
         tune = encoder.encode_split(splits.tune, longest)
-        held_out = HeldOut(splits, encoder, longest, foundation.scoring)
+        held_out = HeldOut(splits, encoder, longest, setup.scoring)
         examples = {"train": len(self._train.examples), "tune": len(tune.examples), **held_out.fitting}
         expected.check_examples(examples, longest)
-        self._base = load_base(foundation.model, foundation.quant, paths, foundation.memory_budget, opened)
+        self._base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
         expected.check_base(self._base.hash)
-        self._tune = tune.examples[: foundation.scoring.examples]
-        self._answers = Answers(foundation.task.metric, foundation.scoring, self._train.examples)
-        self._prose = GeneralProse(encoder, foundation.scoring.general_paragraphs, longest)
-        self._engine, note = open_engine(foundation.engine, self._base, self._train.examples[:_SAMPLE])
+        self._tune = tune.examples[: setup.scoring.examples]
+        self._answers = Answers(setup.task.metric, setup.scoring, self._train.examples)
+        self._prose = GeneralProse(encoder, setup.scoring.general_paragraphs, longest)
+        self._engine, note = open_engine(setup.engine, self._base, self._train.examples[:_SAMPLE])
         self._scores = ScoreStore(paths)
         self._scorer = Scorer(
             self._base,
             self._engine,
-            foundation.task.metric,
+            setup.task.metric,
             self._tune,
             held_out,
             self._answers,
             self._prose,
             self._scores,
         )
-        self._courses: dict[str, Course] = {}
+        self._courses: dict[str, RunningTrial] = {}
         self._untrained: list[TrialSpec] = []
         self._broken_at_once: list[Trained] = []
         self.loaded = Loaded(
@@ -130,14 +134,14 @@ class Job:
             too_long={"train": self._train.too_long, "tune": tune.too_long, **held_out.too_long},
             examples=examples,
             note="; ".join(filter(None, (self._base.note, note))) or None,
-            room=None if packing is None else self._room(packing),
+            capacity=None if capacity_request is None else self._room(capacity_request),
         )
-        if foundation.memory_budget is not None:
-            memory.limit_memory(foundation.memory_budget, self._base.device)
+        if setup.memory_budget is not None:
+            memory.limit_memory(setup.memory_budget, self._base.device)
 
-    def _room(self, packing: Packing) -> Room:
+    def _room(self, capacity_request: CapacityRequest) -> SlotCapacity:
         scored = [(self._tune, self._answers.rule(self._tune)), (self._prose.paragraphs, None)]
-        return self._engine.room(packing, self._foundation.memory_budget, self._train.examples, scored)
+        return self._engine.capacity(capacity_request, self._setup.memory_budget, self._train.examples, scored)
 
     @property
     def idle(self) -> bool:
@@ -150,7 +154,7 @@ class Job:
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        course = self._courses[spec.identity] = Course(spec, listener, memory.PeakMemory(self._base.device))
+        course = self._courses[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._base.device))
         try:
             self._scorer.general_loss_of_base()
             if spec.arm is not None:
@@ -194,13 +198,13 @@ class Job:
             self._train_anew(course)
             return []
 
-    def _train_anew(self, course: Course) -> None:
+    def _train_anew(self, course: RunningTrial) -> None:
         course.trained_here = True
         if not self._engine.shares_memory:
             course.peak.start()
         self._engine.begin(course.spec, self._train.examples, self._on_step(course))
 
-    def _blame_nobody(self, error: Exception, course: Course) -> None:
+    def _blame_nobody(self, error: Exception, course: RunningTrial) -> None:
         """Memory that runs out beside others in training may do for this trial alone.
 
         Raises:
@@ -292,11 +296,11 @@ class Job:
             del self._courses[trained.spec.identity]
         return EndedTrial(course.result(status, reason, None, self._provenance()), worker_is_sound=sound)
 
-    def _written(self, adapted: Adapted, scored: Scored, scratch: Path, course: Course) -> Measures:
+    def _written(self, adapted: Adapted, scored: Scored, scratch: Path, course: RunningTrial) -> Measures:
         """Writes a trial's files; returns its figures."""
         write_scores(scored.outcome.scores, scratch / SCORES)
         (scratch / CONFIG).write_text(
-            yaml.safe_dump({"trial": to_json(course.spec), "foundation": to_json(self._foundation)})
+            yaml.safe_dump({"trial": to_json(course.spec), "foundation": to_json(self._setup)})
         )
         return measures_of(
             course,
@@ -307,7 +311,7 @@ class Job:
             general_before=self._scorer.general_loss_of_base(),
         )
 
-    def _on_step(self, course: Course) -> OnStep:
+    def _on_step(self, course: RunningTrial) -> OnStep:
         spec = course.spec
 
         def on_step(adapted: Adapted, step: StepLoss) -> None:
@@ -319,7 +323,7 @@ class Job:
                     course.probed_peak = training_peak(self._base, adapted, longest)
             if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
                 with course.timed("report"):
-                    some = self._tune[: self._foundation.scoring.report_examples]
+                    some = self._tune[: self._setup.scoring.report_examples]
                     report = Report(step.step, mean_loss(adapted.losses(some)))
                     course.reports.append(report)
                     prune = course.listener.report(report.step, report.loss)
@@ -341,7 +345,7 @@ class Job:
             base_source=self.loaded.source,
             base_hash=self.loaded.base_hash,
             data_hash=self.loaded.data_hash,
-            threads=self._foundation.threads,
+            threads=self._setup.threads,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sweep.records import Measures, StepLoss
 from sweep.training.base_model import LoadedBase
-from sweep.workers.course import Course
+from sweep.workers.course import RunningTrial
 from sweep.workers.scorer import Scored
 
 _SCORING = ("score", "answer", "general")
@@ -15,7 +15,7 @@ _SCORING = ("score", "answer", "general")
 
 
 def measures_of(
-    course: Course,
+    course: RunningTrial,
     scored: Scored,
     base: LoadedBase,
     *,

@@ -17,8 +17,8 @@ from typing import Any
 
 from sweep import errors
 from sweep.errors import EnvironmentLacks, GoldilocksError
-from sweep.paths import Paths
-from sweep.records import Foundation, Loaded, Packing, Status, StepLoss, TrialResult, TrialSpec
+from sweep.records import CapacityRequest, Loaded, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
+from sweep.store.paths import Paths
 from sweep.workers import child
 from sweep.workers.messages import Broke, Decision, Ended, FromWorker, Progress, Ready, Refused, Reported, Run
 
@@ -51,17 +51,17 @@ class Pool:
 
     def __init__(
         self,
-        foundation: Foundation,
+        setup: WorkerSetup,
         paths: Paths,
         workers: int,
         study: str,
-        packing: Packing | None = None,
+        capacity_request: CapacityRequest | None = None,
         *,
         data_hash: str | None = None,
         least: Mapping[str, int] | None = None,
     ) -> None:
-        self._foundation = foundation
-        self._packing = packing
+        self._setup = setup
+        self._packing = capacity_request
         self._data_hash = data_hash
         self._base_hash: str | None = None
         self._least = dict(least or {})
@@ -116,14 +116,14 @@ class Pool:
                 raise EnvironmentLacks(
                     f"the worker ended while it loaded the base model ({worker.cause()}); its words are in {self._log}"
                 )
-        if self._packing is not None and worker.loaded.room is not None:
-            self._slots = worker.loaded.room.slots
+        if self._packing is not None and worker.loaded.capacity is not None:
+            self._slots = worker.loaded.capacity.slots
             self._packing = None  # what the first has measured holds for all
         self._base_hash = worker.loaded.base_hash
         self._data_hash = worker.loaded.data_hash
         return worker.loaded
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether a trial can be submitted."""
         return not self._waiting and min(self._loads()) < self._slots
 
@@ -220,7 +220,7 @@ class Pool:
 
     def _start(self) -> _Worker:
         expected = (self._least, self._data_hash, self._base_hash)
-        return _Worker(self._foundation, self._paths, self._log, self._packing, expected)
+        return _Worker(self._setup, self._paths, self._log, self._packing, expected)
 
 
 class _Worker:
@@ -228,10 +228,10 @@ class _Worker:
 
     def __init__(
         self,
-        foundation: Foundation,
+        setup: WorkerSetup,
         paths: Paths,
         log: Path,
-        packing: Packing | None,
+        capacity_request: CapacityRequest | None,
         expected: tuple[Mapping[str, int], str | None, str | None],
     ) -> None:
         context = multiprocessing.get_context("spawn")
@@ -240,7 +240,7 @@ class _Worker:
         self._kills_before = _kernel_kills()
         self._process: BaseProcess = context.Process(
             target=child.main,
-            args=(theirs, foundation, str(paths.root), str(log), os.getpid(), packing, *expected),
+            args=(theirs, setup, str(paths.root), str(log), os.getpid(), capacity_request, *expected),
             name="goldilocks-worker",
             daemon=True,
         )

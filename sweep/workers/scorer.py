@@ -18,7 +18,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, Engine, Trained
 from sweep.training.scored import AnswerRule, Scores
-from sweep.workers.course import Course
+from sweep.workers.course import RunningTrial
 from sweep.workers.held_out import HeldOut
 
 
@@ -68,7 +68,7 @@ class Scorer:
         self._store = store
         self._general_loss_of_base: float | None = None
 
-    def scored(self, trained: Sequence[Trained], courses: Mapping[str, Course]) -> dict[str, Scored | Exception]:
+    def scored(self, trained: Sequence[Trained], courses: Mapping[str, RunningTrial]) -> dict[str, Scored | Exception]:
         """By identity what scoring came to, or what broke it.
 
         Args:
@@ -99,7 +99,9 @@ class Scorer:
             self._general_loss_of_base = loss
         return self._general_loss_of_base
 
-    def _guarded(self, together: Sequence[Trained], courses: Mapping[str, Course]) -> dict[str, Scored | Exception]:
+    def _guarded(
+        self, together: Sequence[Trained], courses: Mapping[str, RunningTrial]
+    ) -> dict[str, Scored | Exception]:
         try:
             return self._score(together, [courses[each.spec.identity] for each in together])
         except ConfigurationError:
@@ -111,7 +113,7 @@ class Scorer:
             traceback.print_exception(error)
             return {key: value for each in together for key, value in self._guarded([each], courses).items()}
 
-    def _score(self, together: Sequence[Trained], courses: Sequence[Course]) -> dict[str, Scored | Exception]:
+    def _score(self, together: Sequence[Trained], courses: Sequence[RunningTrial]) -> dict[str, Scored | Exception]:
         spec = together[0].spec
         adapted = [each.adapted for each in together if each.adapted is not None]
         peaks = [_trained_peak(course) for course in courses]
@@ -138,7 +140,7 @@ class Scorer:
     def _examples(
         self,
         adapted: Sequence[Adapted],
-        courses: Sequence[Course],
+        courses: Sequence[RunningTrial],
         examples: Sequence[Encoded],
         rule: AnswerRule | None,
         phase: str | None = None,
@@ -184,7 +186,7 @@ def _by_key(examples: Sequence[Encoded], scores: Scores) -> dict[str, ScoredExam
     }
 
 
-def _trained_peak(course: Course) -> tuple[int, str] | None:
+def _trained_peak(course: RunningTrial) -> tuple[int, str] | None:
     """Peak memory of the training that belongs to the trial; where there is none, measuring the scoring begins."""
     if course.training is not None:
         return course.training.peak_bytes, course.training.peak_of

@@ -14,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import account
 from benchmarks.arithmetic import Shapes, Work, forward, packed, padded, shapes_of, together, training
 from benchmarks.machine import Ran
-from sweep.paths import Paths
 from sweep.records import TrialRecord, TrialSpec
+from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.packed.pack import Pack, Taking
+from sweep.training.packed.pack import Pack, SlotBatch
 from sweep.training.sources import find_model
 from tests.conftest import arm, result, study_record
 from tests.training.conftest import TINY, encoded, examples, load_tiny, spec
@@ -56,7 +56,7 @@ def test_torch_counts_the_same(
 ) -> None:
     pack, batch = Pack(load_tiny("none")), encoded[:3]
     slot = pack.add(spec(4, targets=targets), encoded)
-    counted = products_counted(lambda: pack.accumulate([Taking(slot.adapter, batch, 10)]))
+    counted = products_counted(lambda: pack.accumulate([SlotBatch(slot.adapter, batch, 10)]))
     assert slot.spec.arm is not None
     # attention is held against a count by hand below
     assert counted == training(shapes, replace(packed(batch), pairs=0), slot.spec.arm)

@@ -25,9 +25,9 @@ from benchmarks.same_work import (
     without_template,
     write_rows,
 )
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Arm, StudyPlan
+from sweep.store.paths import Paths
 from sweep.training.sources import find_model
 from tests.conftest import ROWS
 
@@ -79,7 +79,7 @@ def order(recipe: TrainingArguments) -> list[list[int]]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a chat template, which the peer does not use."""
     paths = Paths(tmp_path_factory.mktemp("model"))
-    folder = find_model(composed_plan(["model=tiny"]).foundation.model, paths).folder
+    folder = find_model(composed_plan(["model=tiny"]).setup.model, paths).folder
     (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
     return folder
 
@@ -149,7 +149,7 @@ def test_other_rows_are_noticed(split: str, told: str, plan: StudyPlan, work: Sa
 
 
 def test_a_chat_template_is_noticed(plan: StudyPlan, work: SameWork, tokenizer: Any, model: Path) -> None:
-    plain = Path(str(plan.foundation.model.path))
+    plain = Path(str(plan.setup.model.path))
     (plain / "chat_template.jinja").symlink_to(model / "chat_template.jinja")
     with pytest.raises(NotTheSame, match="different tokens"):
         check_same(plan, work, encode, tokenizer)

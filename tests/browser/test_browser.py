@@ -15,12 +15,12 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from sweep.records import StudyRecord
-from sweep.report.page import Beside, Contrast, answer_of, render, render_comparison
+from sweep.reports.page import Beside, Contrast, answer_of, render, render_comparison
 from sweep.verdict.conclude import conclude
 from tests.browser.chrome import DESKTOP, PHONE, chromium, drawn, errors, picture, requests, show
 from tests.conftest import arm, result, study_record
-from tests.report.made_page import page, page_record
-from tests.report.test_page import HOSTILE
+from tests.reports.made_page import page, page_record
+from tests.reports.test_page import HOSTILE
 
 pytestmark = pytest.mark.browser
 

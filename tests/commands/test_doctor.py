@@ -14,14 +14,14 @@ from threading import Event, Thread
 import psutil
 import pytest
 
-from sweep.config.app import composed_plan
-from sweep.doctor import capacity, databases, machine, sources
-from sweep.doctor.__main__ import doctor as examine_all
-from sweep.doctor.findings import Finding, conclusion, exit_code, misconfigured
-from sweep.doctor.rehearsal import Rehearsed, ended, rehearsed
-from sweep.free_memory import available_memory
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
+from sweep.commands.doctor import capacity, databases, machine, sources
+from sweep.commands.doctor.command import doctor as examine_all
+from sweep.commands.doctor.findings import Finding, conclusion, exit_code, misconfigured
+from sweep.commands.doctor.rehearsal import Rehearsed, ended, rehearsed
 from sweep.records import BaseModel, StudyPlan, TaskData
+from sweep.store.paths import Paths
+from sweep.training.free_memory import available_memory
 
 GB = 10**9
 WHEEL = BaseModel("smollm2-135m", "ORG/SmolLM2-135M", wheel="some-wheel==1", wheel_sha256="ab" * 32)
@@ -100,8 +100,8 @@ class TestEmptyEnvironment:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.delitem(sys.modules, "sweep.doctor.examination", raising=False)
-        monkeypatch.delitem(sys.modules, "sweep.config.app", raising=False)
+        monkeypatch.delitem(sys.modules, "sweep.commands.doctor.examination", raising=False)
+        monkeypatch.delitem(sys.modules, "sweep.commands.app", raising=False)
         for name in ("hydra", "rich.table"):
             monkeypatch.setitem(sys.modules, name, None)
         assert examine_all([]) == 3

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from sweep.command import run
+from sweep.commands.chosen_adapters import Chosen, _check_one_base
+from sweep.commands.predict import predict
 from sweep.config.load import plan_of_record
+from sweep.console.command import run
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
-from sweep.predict.__main__ import predict
-from sweep.predict.chosen import Chosen, _check_one_base
 from sweep.records import StudyRecord
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
+from sweep.store.paths import Paths
 from sweep.store.trials import SCORES, TrialStore
-from sweep.study.reading import studies_of
-from sweep.study.storage import existing_storage
 
 TOKENS = 4
 # the second name has a dot, which PyTorch takes in no module's name
@@ -81,7 +81,7 @@ def answers_in_training(folder: Path, name: str) -> dict[str, str]:
     paths = Paths.here(folder / "mlruns")
     best = record_of(folder, name).best()
     assert best is not None
-    lines = (TrialStore(paths).folder(best.result.spec.identity) / SCORES).read_text().splitlines()
+    lines = (TrialStore(paths).folder(best.spec.identity) / SCORES).read_text().splitlines()
     return {row["prompt"]: row["answer"] for row in map(json.loads, lines)}
 
 
@@ -154,19 +154,19 @@ def test_weights_that_cannot_be_loaded(
 def test_record_becomes_its_plan_again(studies: Path) -> None:
     record = record_of(studies, SECOND)
     plan = plan_of_record(record.config)
-    assert (plan.name, plan.foundation.model.name, plan.foundation.quant.name) == (SECOND, "tiny", "nf4")
-    assert plan.foundation.task.system_prompt == "Be brief."
+    assert (plan.name, plan.setup.model.name, plan.setup.quant.name) == (SECOND, "tiny", "nf4")
+    assert plan.setup.task.system_prompt == "Be brief."
 
 
 def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
     record = record_of(studies, FIRST)
     plan = plan_of_record(record.config)
     other = plan_of_record(record.config.replace("name: nf4", "name: none"))
-    one = Chosen("one", Path("one"), plan.foundation, "aa" * 32)
-    _check_one_base([one, Chosen("two", Path("two"), plan.foundation, "aa" * 32)])
+    one = Chosen("one", Path("one"), plan.setup, "aa" * 32)
+    _check_one_base([one, Chosen("two", Path("two"), plan.setup, "aa" * 32)])
     for unlike in (
-        Chosen("two", Path("two"), other.foundation, "aa" * 32),
-        Chosen("two", Path("two"), plan.foundation, "bb" * 32),
+        Chosen("two", Path("two"), other.setup, "aa" * 32),
+        Chosen("two", Path("two"), plan.setup, "bb" * 32),
     ):
         with pytest.raises(ConfigurationError, match=r"study=one is on tiny .*study=two on tiny .*one at a time"):
             _check_one_base([one, unlike])

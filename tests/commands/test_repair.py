@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sweep.command import run as run_command
-from sweep.doctor.__main__ import doctor
-from sweep.doctor.repair import repair
+from sweep.commands.doctor.command import doctor
+from sweep.commands.doctor.repair import repair
+from sweep.console.command import run as run_command
 from sweep.errors import ConfigurationError, EnvironmentLacks, StudyBusy
-from sweep.paths import Paths
+from sweep.store.paths import Paths
 from tests.study.driven import Trained, essence, planned, run
 
 

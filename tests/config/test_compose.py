@@ -9,7 +9,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.config.groups import groups, package_folder
 from sweep.config.load import plan_of_record
 from sweep.config.overrides import ADDED_GROUPS, OPEN_KEYS, known_keys
@@ -90,7 +90,7 @@ def test_every_file_is_an_option_or_a_part() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_ready_model_has_target_sets_of_its_own_modules(name: str) -> None:
-    model = composed_plan([f"model={name}"]).foundation.model
+    model = composed_plan([f"model={name}"]).setup.model
     assert isinstance(model, BaseModel)
     assert model.name == name
     assert {"q_v", "attention", "mlp", "all_linear"} <= set(model.target_sets)
@@ -104,9 +104,9 @@ def test_any_model_needs_its_name_on_the_hub_or_a_folder() -> None:
     with pytest.raises(ConfigurationError) as caught:
         composed_plan(["model=hub"])
     assert caught.value.problems == ("model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER",)
-    model = composed_plan(["model=hub", "model.id=Org/Some_Model"]).foundation.model
+    model = composed_plan(["model=hub", "model.id=Org/Some_Model"]).setup.model
     assert (model.name, model.id, model.linear_modules) == ("some_model", "Org/Some_Model", ())
-    assert composed_plan(["model=hub", "model.path=/models/Some_Model"]).foundation.model.name == "some_model"
+    assert composed_plan(["model=hub", "model.path=/models/Some_Model"]).setup.model.name == "some_model"
 
 
 @pytest.mark.parametrize(

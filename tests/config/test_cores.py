@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sweep.commands.app import composed_plan
 from sweep.config import cores
-from sweep.config.app import composed_plan
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_a_single_trial_has_the_machine_to_itself(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sweep.config.checks.available_cores", lambda: 4)
     monkeypatch.setattr(cores.shutil, "which", lambda name: None)
     plan = composed_plan(["model=tiny"])
-    assert (plan.workers, plan.foundation.threads, plan.threads_alone) == (2, 2, 4)
+    assert (plan.workers, plan.setup.threads, plan.threads_alone) == (2, 2, 4)
     told = composed_plan(["model=tiny", "executor.threads=1"])
-    assert (told.foundation.threads, told.threads_alone) == (1, 1)
+    assert (told.setup.threads, told.threads_alone) == (1, 1)

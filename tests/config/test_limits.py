@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.config.limits import LIMITS
 from sweep.config.schema import SweepKeys
 from sweep.errors import ConfigurationError

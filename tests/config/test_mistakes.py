@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.config.cores import available_cores
 from sweep.config.groups import groups
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
 from sweep.records import BaseModel
+from sweep.store.paths import Paths
 from sweep.training.sources import find_model
 
 
@@ -294,7 +294,7 @@ def test_own_files_are_found_from_where_the_person_stands(tmp_path: Path, monkey
     write_own_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     plan = composed_plan(["+study=mine"])
-    assert (plan.name, plan.foundation.model.name, plan.training.steps) == ("mine", "own-llama", 7)
+    assert (plan.name, plan.setup.model.name, plan.training.steps) == ("mine", "own-llama", 7)
     assert "did you mean 'mine'?" in only_problem("+study=minee")
 
 

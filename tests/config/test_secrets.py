@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.config.secrets import masked_files
-from sweep.masking import mask
+from sweep.console.masking import mask
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
 ) -> None:
     code = (
         "import os, signal, sys\n"
-        "from sweep.command import run\n"
-        "from sweep.config.app import run_app\n"
+        "from sweep.console.command import run\n"
+        "from sweep.commands.app import run_app\n"
         "def task(plan):\n"
         f"    {what}\n"
         "sys.exit(run(lambda: run_app(task, lambda data: [], lambda search, training: [])))\n"

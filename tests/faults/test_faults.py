@@ -124,7 +124,7 @@ class TestAKillAfterTheLastTrial:
     def test_the_next_call_ends_the_sweeps_run_and_later_ones_do_not_open_mlflow(self, sweep: Sweep) -> None:
         code = (
             "import os, runpy, signal, sys\n"
-            "from sweep.report import files\n"
+            "from sweep.reports import files\n"
             "files.write_report = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
             "runpy.run_module('sweep', run_name='__main__', alter_sys=True)\n"
         )

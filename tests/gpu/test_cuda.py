@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.workers.course import Listener
 from sweep.workers.job import Job
 from tests.conftest import arm
@@ -42,7 +42,7 @@ def job(made_task: Path, tmp_path: Path) -> Callable[..., Job]:
                 f"engine={engine}",
             ]
         )
-        return Job(plan.foundation, Paths(tmp_path / engine))
+        return Job(plan.setup, Paths(tmp_path / engine))
 
     return make
 

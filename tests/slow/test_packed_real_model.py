@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.config.app import composed_plan
-from sweep.data import load_splits
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Stage, StepLoss, Training, TrialSpec
+from sweep.store.paths import Paths
 from sweep.training.adapters import adapter_parameters, detach
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.packed.pack import Pack, Slot
+from sweep.training.splits import load_splits
 from sweep.training.trainer_engine import train
 from tests.conftest import arm
 
@@ -27,10 +27,10 @@ ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedBase, list[Encoded]]:
     paths = Paths(tmp_path_factory.mktemp("mlruns"))
-    foundation = composed_plan(["task=pharma"]).foundation
-    base = load_base(foundation.model, foundation.quant, paths)
-    encoder = Encoder(base.tokenizer, foundation.task.system_prompt)
-    return base, [encoder.encode(example) for example in load_splits(foundation.task, paths).train[:60]]
+    setup = composed_plan(["task=pharma"]).setup
+    base = load_base(setup.model, setup.quant, paths)
+    encoder = Encoder(base.tokenizer, setup.task.system_prompt)
+    return base, [encoder.encode(example) for example in load_splits(setup.task, paths).train[:60]]
 
 
 def specs() -> list[TrialSpec]:

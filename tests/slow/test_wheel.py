@@ -45,7 +45,7 @@ def test_configuration_data_and_tasks_are_in_the_wheel(installed: Path) -> None:
         "tasks/pharma/data/train.jsonl",
         "sweep/py.typed",
         "sweep/verdict/verdict.schema.json",
-        "sweep/report/page/template/page.html.j2",
+        "sweep/reports/page/template/page.html.j2",
     ):
         assert (installed / name).is_file(), name
 

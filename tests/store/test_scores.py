@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.paths import Paths
+from sweep.store.paths import Paths
 from sweep.store.scores import ScoredExample, ScoreStore, rule_key
 
 ONE = ScoredExample(1.5, 3, "red")

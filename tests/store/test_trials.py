@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.paths import Paths
 from sweep.records import TrialResult
 from sweep.store.adapters import ADAPTER
+from sweep.store.paths import Paths
 from sweep.store.trials import RESULT, SCORES, TrialStore
 from tests.conftest import arm, result
 

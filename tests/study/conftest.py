@@ -11,8 +11,8 @@ import pytest
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
-from sweep.paths import Paths
-from sweep.study.storage import open_storage
+from sweep.search.storage import open_storage
+from sweep.store.paths import Paths
 
 
 @pytest.fixture(scope="session")

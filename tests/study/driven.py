@@ -24,9 +24,9 @@ from sqlalchemy.engine import Connection as DatabaseConnection
 from sqlalchemy.engine import Engine
 
 from benchmarks import stand_in
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import StudyPlan, StudyRecord, TrialRecord, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.study.display import Silent
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest

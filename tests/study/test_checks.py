@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError
 from sweep.records import Loaded, StudyPlan
 from sweep.study.checks import check_loaded, least_examples, loading_notes

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.app import composed_plan
-from sweep.data import load_splits
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Split, Stage, Status, StudyPlan, TrialSpec
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.training.encoding import Encoded
+from sweep.training.splits import load_splits
 from sweep.workers.course import Listener
 from sweep.workers.held_out import HeldOut
 from sweep.workers.job import Job
@@ -57,7 +57,7 @@ def plan(made_task: Path) -> StudyPlan:
 
 @pytest.fixture
 def guarded(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guarded:
-    made = Guarded(load_splits(plan.foundation.task, Paths(tmp_path)))
+    made = Guarded(load_splits(plan.setup.task, Paths(tmp_path)))
     examples = HeldOut.examples
 
     def noted(held_out: HeldOut, split: Split) -> Sequence[Encoded]:
@@ -69,7 +69,7 @@ def guarded(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_path_of_explore_reads_certify_or_test(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
-    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
     recipe = replace(plan.arm, learning_rate=1e-3)
     for number, (stage, recipe_or_none) in enumerate(
         [(Stage.BASE, None), (Stage.EXPLORE, recipe), (Stage.RATES, recipe), (Stage.SINGLE, recipe)]
@@ -83,7 +83,7 @@ def test_no_path_of_explore_reads_certify_or_test(plan: StudyPlan, guarded: Guar
 
 
 def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
-    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
     store = TrialStore(Paths(tmp_path / "mlruns"))
     for number, split in enumerate(Split):
         spec = TrialSpec(f"identity{number}", "study", Stage.BASE, None, plan.training, 0, split=split)
@@ -95,7 +95,7 @@ def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded
 
 
 def test_a_kept_adapter_scores_as_when_it_was_trained(plan: StudyPlan, tmp_path: Path) -> None:
-    job = Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
     store = TrialStore(Paths(tmp_path / "mlruns"))
     trained = TrialSpec("trained0", "study", Stage.EXPLORE, plan.arm, plan.training, 0)
     assert job.run(trained, LISTENER).status is Status.COMPLETE

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sweep.config.app import composed_plan
-from sweep.plan.rates import NEAR, WIDENING
+from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
     Certification,
@@ -44,6 +43,7 @@ from sweep.study.next_step import (
     next_step,
     planned_looks,
 )
+from sweep.study.rates import NEAR, WIDENING
 from tests.conftest import TRAINING, arm, result, study_record
 
 EXAMPLES = 12
@@ -126,7 +126,7 @@ class Simulated:
                     self._change(looks=tuple(sorted({*self.certification.looks, seeds})))
                 case TuneRates(pairs):
                     assert 0 < len(pairs) <= plan.parallel
-                    known = {(trial.result.spec.rank, rate_of(trial)) for trial in self._tried()}
+                    known = {(trial.rank, rate_of(trial)) for trial in self._tried()}
                     for pair in pairs:
                         assert pair not in known, f"tried already: {pair}"
                         known.add(pair)
@@ -150,11 +150,11 @@ class Simulated:
         """Keeps a trial by its identity, as `study.certified` does: what is asked twice is there once."""
         trial = self._scored(spec)
         if spec.stage is Stage.RATES:
-            kept = {old.result.spec.identity: old for old in self.certification.tuning}
+            kept = {old.spec.identity: old for old in self.certification.tuning}
             kept[spec.identity] = trial.trial
             self._change(tuning=tuple(kept.values()))
         else:
-            scored = {old.trial.result.spec.identity: old for old in self.certification.trials}
+            scored = {old.trial.spec.identity: old for old in self.certification.trials}
             scored[spec.identity] = trial
             self._change(trials=tuple(scored.values()))
         return trial.trial.result
@@ -177,8 +177,8 @@ class Simulated:
 
 
 def rate_of(trial: TrialRecord) -> float:
-    assert trial.result.spec.arm is not None
-    return trial.result.spec.arm.learning_rate
+    assert trial.spec.arm is not None
+    return trial.spec.arm.learning_rate
 
 
 def plan_for(

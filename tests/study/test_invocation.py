@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.errors import NoTrialSucceeded
-from sweep.paths import Paths
 from sweep.records import Split, Status, TrialRecord, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.study.display import Silent
 from sweep.study.invocation import BASE_TRIES, Invocation
 from sweep.study.session import Session
@@ -46,7 +46,7 @@ def test_a_worker_that_dies_while_the_base_is_scored_is_replaced(made_task: Path
     session = EndsAtOnce([Status.FAILED] * (BASE_TRIES - 1) + [Status.COMPLETE])
     records: list[TrialRecord] = []
     invocation(session, made_task, tmp_path).score_base(Split.TUNE, records.append)
-    assert [record.result.status for record in records] == [Status.COMPLETE]
+    assert [record.status for record in records] == [Status.COMPLETE]
     assert len({spec.identity for spec in session.begun}) == 1
 
 

@@ -17,9 +17,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.paths import Paths
-from sweep.study.reading import studies_of
-from sweep.study.storage import open_storage
+from sweep.search.reading import studies_of
+from sweep.search.storage import open_storage
+from sweep.store.paths import Paths
 from tests.study.driven import Killed, Trained, essence, killed_at, planned, run
 
 KINDS: Mapping[str, Sequence[str]] = {

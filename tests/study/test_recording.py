@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.study.recording import summary, sweep_run
 from sweep.tracking.names import valid_tags
 from sweep.verdict.conclude import conclude
@@ -25,7 +25,7 @@ def test_verdict_and_search_are_told_apart() -> None:
     assert found.metrics["verdict/margin_in_loss"] == pytest.approx(conclusion.margin_in_loss)
     best = record.best()
     assert best is not None
-    assert found.metrics["search/best_rank"] == best.result.spec.rank
+    assert found.metrics["search/best_rank"] == best.rank
     assert {"search/best_loss", "search/best_accuracy", "base/loss", "base/accuracy", "trials/complete"} <= set(
         found.metrics
     )

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Provenance, Stage, Status, StudyPlan, StudyRecord, TrialRecord
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study import rescoring
 from sweep.study.display import Silent
@@ -36,7 +36,7 @@ class Noting(Silent):
 class WithRoom:
     """A pool that always has room."""
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         return True
 
 
@@ -102,14 +102,12 @@ def looked_at(examples: int, looks: tuple[int, ...] = (3,)) -> StudyRecord:
 def test_a_verdict_keeps_the_examples_that_it_rests_on(
     plan: StudyPlan, examples: int, looks: tuple[int, ...], kept: int
 ) -> None:
-    assert with_examples_kept(plan, looked_at(examples, looks)).foundation.scoring.certify_examples == kept
+    assert with_examples_kept(plan, looked_at(examples, looks)).setup.scoring.certify_examples == kept
 
 
 def test_records_of_earlier_versions_rest_on_what_was_scored(plan: StudyPlan) -> None:
-    fewer = replace(
-        plan, foundation=replace(plan.foundation, scoring=replace(plan.foundation.scoring, certify_examples=20))
-    )
-    assert with_examples_kept(fewer, looked_at(0)).foundation.scoring.certify_examples == 80
+    fewer = replace(plan, setup=replace(plan.setup, scoring=replace(plan.setup.scoring, certify_examples=20)))
+    assert with_examples_kept(fewer, looked_at(0)).setup.scoring.certify_examples == 80
 
 
 def test_the_verdict_is_computed_on_the_examples_of_all() -> None:

@@ -11,16 +11,16 @@ from typing import Any, cast
 import pytest
 from optuna.storages import RDBStorage
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.errors import Interrupted, NoProgress
-from sweep.paths import Paths
 from sweep.records import Loaded, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.search.certified import CertifiedTrials
+from sweep.search.explorer import Explorer
+from sweep.store.paths import Paths
 from sweep.store.trials import ExampleFigures, TrialStore
-from sweep.study.certified import CertifiedTrials
 from sweep.study.certify import certify
 from sweep.study.display import Silent
 from sweep.study.explore import explore
-from sweep.study.explorer import Explorer
 from sweep.study.invocation import Invocation
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
@@ -49,7 +49,7 @@ class InstantPool:
     outcome: Outcome = complete
     specs: list[TrialSpec] = field(default_factory=list)
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         return not self.specs
 
     def submit(self, spec: TrialSpec) -> None:
@@ -135,7 +135,7 @@ def made(plan: StudyPlan, new_storage: Callable[[], RDBStorage], tmp_path: Path)
 
 
 def certification(call: Invocation, explorer: Explorer) -> CertifiedTrials:
-    recipe = explorer.ended()[0].result.spec.arm
+    recipe = explorer.ended()[0].spec.arm
     assert recipe is not None
     certified = explorer.certified(recipe)
     certified.begin(call.plan.declaration, recipe)

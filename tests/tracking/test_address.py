@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
+from sweep.store.paths import Paths
 from sweep.tracking import open_tracker
 from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker

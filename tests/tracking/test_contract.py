@@ -21,8 +21,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
-from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StepLoss, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.tracking import SweepRun, Tracker, mlflow_tracker, names, open_tracker
 from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
 from sweep.tracking.mlflow_tracker import MlflowTracker
@@ -556,7 +556,7 @@ def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from sweep.paths import Paths\n"
+        "from sweep.store.paths import Paths\n"
         "from sweep.tracking import SweepRun, open_tracker\n"
         "assert 'mlflow' not in sys.modules\n"
         "open_tracker('memory://', Paths.here(), 'pharma')\n"
@@ -590,7 +590,7 @@ def test_two_sweeps_may_create_the_database_at_once(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from sweep.paths import Paths\n"
+        "from sweep.store.paths import Paths\n"
         "from sweep.tracking import SweepRun, open_tracker\n"
         "open_tracker(None, Paths(Path(sys.argv[1]) / 'mlruns'), sys.argv[2]).open_sweep(SweepRun(sys.argv[2], ''))\n"
     )

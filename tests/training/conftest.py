@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.paths import Paths
 from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
+from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
 from tasks import Example

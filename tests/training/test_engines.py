@@ -14,8 +14,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from sweep.errors import ConfigurationError, TrialFailed, TrialPruned
-from sweep.paths import ORIGIN
 from sweep.records import StepLoss, TrialSpec
+from sweep.store.paths import ORIGIN
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded

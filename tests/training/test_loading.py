@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sweep.errors import ConfigurationError
-from sweep.paths import Paths
 from sweep.records import BaseModel, Quantization
+from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
 from sweep.training.quiet import quiet_libraries, quiet_progress

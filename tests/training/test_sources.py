@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sweep import hub
 from sweep.errors import ConfigurationError, EnvironmentLacks
-from sweep.paths import Paths
 from sweep.records import BaseModel
-from sweep.training import sources
+from sweep.store.paths import Paths
+from sweep.training import hub, sources
 from sweep.training.sources import find_model, fingerprint
 from sweep.training.tiny_model import make_tiny_model
 

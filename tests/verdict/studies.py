@@ -50,7 +50,7 @@ def with_kinds(
         measures = trial.result.measures
         if measures is None or not measures.metrics:
             return trial
-        own = {f"{record.metric}/{kind}": score for kind, score in scores[trial.result.spec.rank].items()}
+        own = {f"{record.metric}/{kind}": score for kind, score in scores[trial.rank].items()}
         dressed: Measures = replace(measures, metrics={**measures.metrics, **own}, kinds=counts)
         return replace(trial, result=replace(trial.result, measures=dressed))
 

@@ -35,9 +35,7 @@ def with_certification(record: StudyRecord, **changes: object) -> StudyRecord:
 
 def without_trials(record: StudyRecord, rank: int, first_seed: int = 0) -> StudyRecord:
     kept = tuple(
-        scored
-        for scored in certification(record).trials
-        if scored.trial.result.spec.rank != rank or scored.trial.result.spec.seed < first_seed
+        scored for scored in certification(record).trials if scored.trial.rank != rank or scored.trial.seed < first_seed
     )
     return with_certification(record, trials=kept)
 
@@ -99,7 +97,7 @@ def test_rank_that_fails_is_left_out_and_named(rank: int) -> None:
 def test_rank_with_one_failed_seed_is_no_reference() -> None:
     record = certified_record()
     trials = list(certification(record).trials)
-    place = next(i for i, scored in enumerate(trials) if scored.trial.result.spec.rank == 32)
+    place = next(i for i, scored in enumerate(trials) if scored.trial.rank == 32)
     broken = replace(trials[place].trial.result, status=Status.FAILED, reason="diverged", measures=None)
     trials[place] = replace(trials[place], trial=replace(trials[place].trial, result=broken), nats=(), scores=())
     found = concluded(with_certification(record, trials=tuple(trials)))

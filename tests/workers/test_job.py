@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.app import composed_plan
+from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
-from sweep.paths import Paths
 from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.training.encoding import Encoded
 from sweep.training.engine import PackBroke
@@ -44,7 +44,7 @@ def plan(request: pytest.FixtureRequest, made_task: Path) -> StudyPlan:
 
 @pytest.fixture
 def job(plan: StudyPlan, tmp_path: Path) -> Job:
-    return Job(plan.foundation, Paths(tmp_path / "mlruns"))
+    return Job(plan.setup, Paths(tmp_path / "mlruns"))
 
 
 @pytest.fixture
@@ -177,21 +177,21 @@ def test_memory_that_runs_out_before_training_is_infeasible(
     monkeypatch.setattr("sweep.workers.scorer.Scorer.general_loss_of_base", out_of_memory)
     job.begin(spec("a"), quiet())
     (ended,) = ends_of(job).values()
-    assert ended.result.status is Status.INFEASIBLE
+    assert ended.status is Status.INFEASIBLE
     assert not ended.worker_is_sound
 
 
 def test_other_data_or_another_base_than_planned_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     paths = Paths(tmp_path / "mlruns")
     with pytest.raises(DataError, match="data set was changed"):
-        Job(plan.foundation, paths, expected=Expected(data_hash="0" * 64))
+        Job(plan.setup, paths, expected=Expected(data_hash="0" * 64))
     with pytest.raises(EnvironmentLacks, match="base model's files were changed"):
-        Job(plan.foundation, paths, expected=Expected(base_hash="0" * 64))
+        Job(plan.setup, paths, expected=Expected(base_hash="0" * 64))
 
 
 def test_a_split_of_which_too_little_fits_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"certify: \d+ examples of 512 tokens or fewer .* at least 99"):
-        Job(plan.foundation, Paths(tmp_path / "mlruns"), expected=Expected(least={"certify": 99, "test": 1}))
+        Job(plan.setup, Paths(tmp_path / "mlruns"), expected=Expected(least={"certify": 99, "test": 1}))
 
 
 def test_unknown_target_is_the_user_s_mistake(job: Job, spec: Callable[..., TrialSpec]) -> None:
@@ -206,7 +206,7 @@ def test_unknown_target_is_the_user_s_mistake(job: Job, spec: Callable[..., Tria
 def test_what_breaks_a_pass_is_nobody_s_fault_yet(
     job: Job, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if plan.foundation.engine == "trainer":
+    if plan.setup.engine == "trainer":
         pytest.skip("one trial at a time")
 
     def out_of_memory(*_: object) -> None:
@@ -225,7 +225,7 @@ def test_what_breaks_a_pass_alone_is_its_own(
     def out_of_memory(*_: object, **__: object) -> None:
         raise RuntimeError("can't allocate memory")
 
-    where = "packed.pack.Pack.accumulate" if plan.foundation.engine == "packed" else "trainer_engine.train"
+    where = "packed.pack.Pack.accumulate" if plan.setup.engine == "packed" else "trainer_engine.train"
     monkeypatch.setattr(f"sweep.training.{where}", out_of_memory)
     job.begin(spec("a"), quiet())
     ended = to_the_end(job)

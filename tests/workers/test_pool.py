@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from benchmarks import stand_in
-from sweep.config.app import composed_plan
-from sweep.paths import Paths
+from sweep.commands.app import composed_plan
 from sweep.records import Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.store.paths import Paths
 from sweep.workers.messages import Ended, Ready, Run
 from sweep.workers.pool import Pool
 
@@ -32,7 +32,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
 @pytest.fixture
 def pool(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     monkeypatch.setattr("sweep.workers.child.main", stand_in.main)
-    with Pool(plan.foundation, Paths(tmp_path / "mlruns"), 1, "made") as made:
+    with Pool(plan.setup, Paths(tmp_path / "mlruns"), 1, "made") as made:
         made.load(lambda: None)
         yield made
 
@@ -88,7 +88,7 @@ def test_a_trial_that_kills_its_worker_twice_has_failed(
 ) -> None:
     monkeypatch.setattr("sweep.workers.child.main", dies_of_its_trial)
     monkeypatch.setattr(Pool, "submit", counted := CountedSubmits(Pool.submit))
-    with Pool(plan.foundation, Paths(tmp_path / "mlruns"), 1, "made") as pool:
+    with Pool(plan.setup, Paths(tmp_path / "mlruns"), 1, "made") as pool:
         pool.load(lambda: None)
         pool.submit(spec(plan, "a"))
         ended = the_end(pool)

@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicLayer
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import Share
+from sweep.training.packed.slots import SlotRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def decoded(
         going = [sequence for sequence, _ in goes_on]
         counts = [(slot, len(list(own))) for slot, own in groupby(slots[sequence] for sequence in going)]
         step = seen.next_step(going, [word for _, word in goes_on], counts, cache.get_seq_length())
-        shares = [Share(adapters[slot], count) for slot, count in counts]
+        shares = [SlotRows(adapters[slot], count) for slot, count in counts]
         with pack.passing(step, shares, cache) as logits:
             words = logits.argmax(dim=-1).tolist()
 
@@ -89,10 +89,10 @@ class _Seen:
         room: how many places may be added to each.
     """
 
-    def __init__(self, places: Sequence[torch.Tensor], room: int) -> None:
+    def __init__(self, places: Sequence[torch.Tensor], capacity: int) -> None:
         self._counts = torch.tensor([len(own) for own in places], device=places[0].device)
         # what is not read yet stands for a place of the sequence's own
-        longest = max(len(own) for own in places) + room
+        longest = max(len(own) for own in places) + capacity
         self._places = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
 
     def next_step(

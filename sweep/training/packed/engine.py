@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.records import Packing, Room, StepLoss, TrialSpec
+from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
 from sweep.training.forward import completion_losses
 from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
-from sweep.training.packed.pack import Pack, Slot, Taking
-from sweep.training.packed.room import room_for
+from sweep.training.packed.capacity import room_for
+from sweep.training.packed.pack import Pack, Slot, SlotBatch
 from sweep.training.packed.scoring import packed_losses, packed_scores
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
@@ -51,9 +51,11 @@ class PackedEngine:
         self._trials: list[_Trial] = []
         self._check(sample)
 
-    def room(self, packing: Packing, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]) -> Room:
+    def capacity(
+        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+    ) -> SlotCapacity:
         """How many trials can be trained side by side, by the memory that they are predicted to take."""
-        return room_for(self._base, self.pack, packing, budget, train, scored)
+        return room_for(self._base, self.pack, capacity_request, budget, train, scored)
 
     def bare(self) -> Adapted:
         """The base without an adapter."""
@@ -159,7 +161,7 @@ class SlotAdapted:
         """Forward and backward on a batch, as a training step does it; leaves no gradient."""
         assert self.adapter is not None
         tokens = sum(len(item.completion) for item in batch)
-        self._pack.accumulate([Taking(self.adapter, batch, tokens, dropout="probe")])
+        self._pack.accumulate([SlotBatch(self.adapter, batch, tokens, dropout="probe")])
         self.adapter.zero_gradients()
 
     def save(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from sweep.training.forward import SCORE_LOGITS
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import Share
+from sweep.training.packed.slots import SlotRows
 from sweep.training.scored import Label
 
 
@@ -105,7 +105,7 @@ def likeliest_labels(
             for slot, own in groupby(range(len(rows)), key=lambda place: prompted[rows[place]].slot)
         ]
         layout = packed_row.layout([count for _, count in counts])
-        shares = [Share(adapters[slot], count) for slot, count in counts]
+        shares = [SlotRows(adapters[slot], count) for slot, count in counts]
         rest[rows] = _each_edge(pack, layout, shares, cache, packed_row, tree) @ tree.of_label.t()
         cache.crop(cached)
     # a label that was not looked into is less likely than the expected one, whatever stands in `rest`
@@ -114,7 +114,7 @@ def likeliest_labels(
 
 
 def _each_edge(
-    pack: Pack, layout: Layout, shares: Sequence[Share], cache: Cache, row: _Row, tree: LabelTree
+    pack: Pack, layout: Layout, shares: Sequence[SlotRows], cache: Cache, row: _Row, tree: LabelTree
 ) -> torch.Tensor:
     """The log-probability of each of the tree's predictions after each prompt, shape (prompts, edges)."""
     with pack.passing(layout, shares, cache) as logits:

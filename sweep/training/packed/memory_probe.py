@@ -15,7 +15,7 @@ from sweep.training.packed.attention import SHORT
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import Costs, MemoryModel, ModelSizes, PassShape, shape_of
 from sweep.training.packed.memory_work import scoring_passes
-from sweep.training.packed.pack import Pack, Taking
+from sweep.training.packed.pack import Pack, SlotBatch
 from sweep.training.packed.scoring import packed_losses
 from tasks import Example
 
@@ -132,7 +132,7 @@ class _Probe:
         self._base, self._pack, self._adapter = base, pack, adapter
 
     def training(self, batch: Sequence[Encoded]) -> Taken:
-        taking = Taking(self._adapter, batch, len(batch), dropout="probe")
+        taking = SlotBatch(self._adapter, batch, len(batch), dropout="probe")
         return shape_of(batch), self._taken(lambda: self._pack.accumulate([taking]))
 
     def scoring(self, batch: Sequence[Encoded]) -> Taken:

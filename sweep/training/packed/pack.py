@@ -24,7 +24,7 @@ from sweep.training.gradient_check import GradientCheck
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.attention import laid_out, use_packed_attention
 from sweep.training.packed.layout import Layout, lay_out
-from sweep.training.packed.slots import Share, SlotAdapters
+from sweep.training.packed.slots import SlotAdapters, SlotRows
 from sweep.training.quantization import check_trainable_format
 
 
@@ -68,12 +68,12 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Taking:
+class SlotBatch:
     """What a slot brings to one pass.
 
     Attributes:
         tokens: predictions of its whole step, over which its loss is the mean.
-        dropout: see `Share.dropout`.
+        dropout: see `SlotRows.dropout`.
     """
 
     adapter: SlotAdapter
@@ -137,7 +137,7 @@ class Pack:
                 slot.ended = ended
 
     @contextmanager
-    def passing(self, layout: Layout, shares: Sequence[Share], cache: Cache | None = None) -> Iterator[torch.Tensor]:
+    def passing(self, layout: Layout, shares: Sequence[SlotRows], cache: Cache | None = None) -> Iterator[torch.Tensor]:
         """A pass over the base, within which its backward pass must take place too.
 
         Args:
@@ -155,11 +155,11 @@ class Pack:
             )
             yield output.logits[0].float()
 
-    def accumulate(self, taking: Sequence[Taking]) -> list[float]:
+    def accumulate(self, taking: Sequence[SlotBatch]) -> list[float]:
         """Adds the gradients of each slot's mean loss; returns the summed nats of each slot's predictions."""
         layout = lay_out([each.batch for each in taking]).to(self._base.device)
         shares = [
-            Share(each.adapter, rows, each.dropout) for each, rows in zip(taking, layout.slot_tokens, strict=True)
+            SlotRows(each.adapter, rows, each.dropout) for each, rows in zip(taking, layout.slot_tokens, strict=True)
         ]
         self._base.model.train()
         with torch.enable_grad(), self.passing(layout, shares) as logits:
@@ -181,7 +181,7 @@ class Pack:
         for number in range(max((len(own) for own in batches), default=0)):
             places = [place for place, own in enumerate(batches) if number < len(own)]
             taking = [
-                Taking(going[place].adapter, batches[place][number], tokens[place], _stream(going[place], number))
+                SlotBatch(going[place].adapter, batches[place][number], tokens[place], _stream(going[place], number))
                 for place in places
             ]
             for place, part in zip(places, self.accumulate(taking), strict=True):

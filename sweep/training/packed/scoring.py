@@ -21,7 +21,7 @@ from sweep.training.packed.decoding import Begun, decoded, row_cache
 from sweep.training.packed.label_likelihood import LabelTree, Prompted, likeliest_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import Share
+from sweep.training.packed.slots import SlotRows
 from sweep.training.quantization import evaluating
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
@@ -118,7 +118,7 @@ class _Scoring:
         layout = lay_out([batch] * len(self.adapters)).to(self.base.device)
         if cache is not None:
             layout = replace(layout, keys=layout.keys + cache.get_seq_length())
-        shares = [Share(adapter, rows) for adapter, rows in zip(self.adapters, layout.slot_tokens, strict=True)]
+        shares = [SlotRows(adapter, rows) for adapter, rows in zip(self.adapters, layout.slot_tokens, strict=True)]
         counts = list(layout.completions)
         with self.pack.passing(layout, shares, cache) as logits:
             nats = functional.cross_entropy(logits, layout.labels, reduction="none")

@@ -15,7 +15,7 @@ from sweep.training.packed.adapter import SlotAdapter
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class SlotRows:
     """One slot's part of a pass.
 
     Attributes:
@@ -37,12 +37,12 @@ class SlotAdapters:
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        self._shares: tuple[Share, ...] = ()
+        self._shares: tuple[SlotRows, ...] = ()
         for name in names:
             model.get_submodule(name).register_forward_hook(self._hook(name))
 
     @contextmanager
-    def worn(self, shares: Sequence[Share]) -> Iterator[None]:
+    def worn(self, shares: Sequence[SlotRows]) -> Iterator[None]:
         """Within, the rows of every pass belong to these slots, in this order."""
         before, self._shares = self._shares, tuple(shares)
         try:
@@ -60,7 +60,7 @@ class SlotAdapters:
         return add
 
 
-def _with_updates(name: str, shares: Sequence[Share], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+def _with_updates(name: str, shares: Sequence[SlotRows], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     flat_in, flat_out = inputs.reshape(-1, inputs.shape[-1]), output.reshape(-1, output.shape[-1])
     each = flat_in.shape[0] // sum(share.rows for share in shares)  # one, or the columns of an ordinary batch
     sizes = [share.rows * each for share in shares]

@@ -16,7 +16,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.packed.layout import lay_out, shared_prompt
-from sweep.training.packed.pack import Pack, Taking
+from sweep.training.packed.pack import Pack, SlotBatch
 from sweep.training.scored import AnswerRule, Label
 from sweep.training.trainer_engine import TrainerEngine
 from tasks import Example
@@ -106,7 +106,7 @@ def test_sharing_the_instruction_changes_no_gradient(
     def gradients(passes: list[list[Encoded]]) -> list[torch.Tensor]:
         slot.adapter.zero_gradients()
         for part in passes:
-            pack.accumulate([Taking(slot.adapter, part, tokens)])
+            pack.accumulate([SlotBatch(slot.adapter, part, tokens)])
         return [vector.grad.clone() for vector in slot.adapter.vectors if vector.grad is not None]
 
     together, alone = gradients([batch]), gradients([[example] for example in batch])

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sweep.training.packed.capacity import BEST, SPARE, Forecast, forecast, room_for
 
-from sweep.records import Packing, TrialSpec
+from sweep.records import CapacityRequest, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory
@@ -26,7 +27,6 @@ from sweep.training.packed.memory_model import (
 )
 from sweep.training.packed.memory_probe import fitted, shortened
 from sweep.training.packed.memory_work import scoring_passes, training_passes
-from sweep.training.packed.room import BEST, SPARE, Forecast, forecast, room_for
 from sweep.training.scored import AnswerRule, Label
 from tasks import Example
 from tests.conftest import arm
@@ -181,35 +181,45 @@ def test_a_trial_that_ended_holds_its_adapter_and_nothing_else(
 
 class TestRoom:
     @pytest.fixture
-    def packing(self, spec: Callable[..., TrialSpec]) -> Packing:
+    def capacity_request(self, spec: Callable[..., TrialSpec]) -> CapacityRequest:
         asked = spec(8)
         assert asked.arm is not None
-        return Packing(8, asked.arm, asked.training, asked.seed, workers=1)
+        return CapacityRequest(8, asked.arm, asked.training, asked.seed, workers=1)
 
     def test_a_number_without_a_budget_is_taken_as_it_is(
-        self, engine: PackedEngine, packing: Packing, encoded: list[Encoded]
+        self, engine: PackedEngine, capacity_request: CapacityRequest, encoded: list[Encoded]
     ) -> None:
-        room = engine.room(packing, None, encoded, [])
-        assert (room.slots, room.predicted) == (8, None)
+        capacity = engine.capacity(capacity_request, None, encoded, [])
+        assert (capacity.slots, capacity.predicted) == (8, None)
 
     def test_auto_is_what_is_fastest_where_there_is_memory(
-        self, engine: PackedEngine, packing: Packing, encoded: list[Encoded], load_tiny: Callable[[str], LoadedBase]
+        self,
+        engine: PackedEngine,
+        capacity_request: CapacityRequest,
+        encoded: list[Encoded],
+        load_tiny: Callable[[str], LoadedBase],
     ) -> None:
-        room = engine.room(replace(packing, slots=None), None, encoded, [(encoded, None)])
-        assert room.slots == room.aimed == BEST[load_tiny("none").device.type]
+        capacity = engine.capacity(replace(capacity_request, slots=None), None, encoded, [(encoded, None)])
+        assert capacity.slots == capacity.aimed == BEST[load_tiny("none").device.type]
 
     def test_a_budget_makes_it_fewer_and_never_none(
-        self, engine: PackedEngine, packing: Packing, long_ones: list[Encoded], load_tiny: Callable[[str], LoadedBase]
+        self,
+        engine: PackedEngine,
+        capacity_request: CapacityRequest,
+        long_ones: list[Encoded],
+        load_tiny: Callable[[str], LoadedBase],
     ) -> None:
-        packing = replace(packing, training=replace(packing.training, batch_size=len(long_ones)))
+        capacity_request = replace(
+            capacity_request, training=replace(capacity_request.training, batch_size=len(long_ones))
+        )
         base = load_tiny("none")
-        asked = forecast(base, engine.pack, packing.largest, packing.training, 0, long_ones, [])
+        asked = forecast(base, engine.pack, capacity_request.largest, capacity_request.training, 0, long_ones, [])
         budget = round(asked.peak(4) / (1 - SPARE) * 1.02)
-        room = room_for(base, engine.pack, packing, budget, long_ones, [])
-        assert 1 < room.slots < room.aimed == 8
-        assert room.predicted is not None
-        assert room.predicted <= (1 - SPARE) * budget
-        assert room_for(base, engine.pack, packing, 1, long_ones[:4], []).slots == 1
+        capacity = room_for(base, engine.pack, capacity_request, budget, long_ones, [])
+        assert 1 < capacity.slots < capacity.aimed == 8
+        assert capacity.predicted is not None
+        assert capacity.predicted <= (1 - SPARE) * budget
+        assert room_for(base, engine.pack, capacity_request, 1, long_ones[:4], []).slots == 1
 
 
 def test_each_pass_of_a_trial_counts_once(encoded: list[Encoded], spec: Callable[..., TrialSpec]) -> None:

@@ -165,12 +165,12 @@ def test_a_slot_s_loss_gives_its_neighbours_no_gradient(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker
 ) -> None:
     from sweep.training.packed.layout import lay_out
-    from sweep.training.packed.slots import Share
+    from sweep.training.packed.slots import SlotRows
 
     pack = packs("none")
     slots = [pack.add(spec(rank, seed=rank, targets=ALL), encoded) for rank in (2, 8, 4)]
     layout = lay_out([encoded[:3], encoded[3:5], encoded[5:]])
-    shares = [Share(slot.adapter, count) for slot, count in zip(slots, layout.slot_tokens, strict=True)]
+    shares = [SlotRows(slot.adapter, count) for slot, count in zip(slots, layout.slot_tokens, strict=True)]
     first = sum(layout.completions[:3])
     second = sum(layout.completions[3:5])
     with pack.passing(layout, shares) as logits:

@@ -1,0 +1,176 @@
+"""The Hydra application that `python -m sweep` and `python -m sweep.train` are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
+from sweep.config.load import DataCheck, OptionCheck, plan_from
+from sweep.config.overrides import in_hydras_words, override_problems
+from sweep.config.resolvers import register_resolvers
+from sweep.config.secrets import masked_files
+from sweep.console.masking import hide
+from sweep.errors import ConfigurationError
+from sweep.records import StudyPlan
+
+_FLAGS = ("-m", "--multirun")
+"""Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
+
+
+def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, option_check: OptionCheck) -> None:
+    """Composes the configuration from the command line and calls `task` with the study it describes.
+
+    What is wrong with the command line, with the configuration that it makes and with the data is reported together,
+    before anything is written.
+
+    Raises:
+        ConfigurationError, DataError: with all problems.
+    """
+    register_resolvers()
+    words = sys.argv[1:] = in_hydras_words(sys.argv[1:])
+    flags = [word for word in words if word.startswith("-")]
+    if all(flag in _FLAGS for flag in flags):
+        overrides = [word for word in words if word not in flags]
+        for words_of_a_job in _jobs(overrides) if flags else [overrides]:
+            _check(words_of_a_job, data_check, option_check)
+    # argparse refuses words on both sides of a flag
+    for flag in _FLAGS:
+        if flag in words:
+            sys.argv.remove(flag)
+            sys.argv.insert(1, flag)
+    own = own_folder()
+    if own is not None and "--config-dir" not in words and "-cd" not in words:
+        sys.argv[1:1] = ["--config-dir", str(own)]
+
+    def composed(config: DictConfig) -> float | None:
+        try:
+            plan = plan_from(config)
+            hide(plan.tracking_uri, plan.storage_url)
+            return task(plan)
+        except Exception as error:
+            raise _Ended(error) from error
+
+    # Hydra would print a person's mistake with its own words and exit code; raised, it is explained like any other
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    application = hydra.main(version_base="1.3", config_path=str(package_folder()), config_name=ROOT_CONFIG)(composed)
+    failed: Exception | None = None
+    try:
+        with masked_files():
+            application()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigurationError(_first_lines(error)) from error
+    except _Ended as ended:
+        failed = ended.error
+    if failed is not None:  # out here: its own cause is the only one
+        raise failed
+
+
+class _Ended(BaseException):
+    """Carries an error past Hydra, which would print the overrides first and go on with a multirun's next job."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def composed_plan(overrides: Sequence[str]) -> StudyPlan:
+    """The study that these overrides describe, without running a Hydra application.
+
+    Raises:
+        ConfigurationError: with all problems.
+    """
+    register_resolvers()
+    problems, usable = override_problems(in_hydras_words(overrides))
+    return _planned(usable, problems)
+
+
+def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
+    """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
+    problems, usable = override_problems(overrides)
+    _planned(usable, problems, data_check, option_check)
+
+
+def _planned(
+    usable: Sequence[str],
+    problems: Sequence[str],
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
+) -> StudyPlan:
+    try:
+        composed = _compose(usable)
+    # whatever YAML and Hydra stumble over in a person's own files
+    except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise ConfigurationError([*problems, _composing_problem(error)]) from error
+    plan = plan_from(composed, problems, data_check, option_check)
+    hide(plan.tracking_uri, plan.storage_url)
+    return plan
+
+
+def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of enough jobs of a multirun to see every value: `lora.r=4` and `lora.r=8` of `lora.r=4,8`."""
+    values = [_values_of_sweep(word) for word in overrides]
+    for job in range(max(map(len, values), default=1)):
+        yield [choices[min(job, len(choices) - 1)] for choices in values]
+
+
+def _values_of_sweep(word: str) -> list[str]:
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if not override.is_sweep_override():
+            return [word]
+        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except (HydraException, ValueError):
+        return [word]
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    own = own_folder()
+    GlobalHydra.instance().clear()
+    search_path = [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"] if own else []
+    with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
+        return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides])
+
+
+def _composing_problem(error: Exception) -> str:
+    if isinstance(error, YAMLError):
+        return f"a configuration file is no YAML: {' '.join(str(error).split())}"
+    if isinstance(error, RecursionError):
+        return "a configuration file under ./conf contains itself: by its defaults list, or by an anchor"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{_not_utf8() or 'a configuration file under ./conf'}: is not UTF-8 ({error}); save it as UTF-8"
+    return _first_lines(error)
+
+
+def _not_utf8() -> Path | None:
+    """The first of a person's own files that Hydra cannot read."""
+    for file in sorted((own_folder() or Path("conf")).rglob("*.yaml")):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+        except OSError:
+            continue
+    return None
+
+
+def _quoted(text: str) -> str:
+    """As a quoted value of Hydra's override grammar: Hydra reads paths as they are, so they must not be encoded."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return " ".join(lines[:3])

@@ -1,0 +1,100 @@
+"""The adapters that studies chose, as far as it can be known without loading anything: which base, which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.load import plan_of_record
+from sweep.errors import ConfigurationError
+from sweep.records import StudyRecord, WorkerSetup
+from sweep.reports.closing import shown
+from sweep.store.paths import Paths
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One study's adapter and what it was trained on.
+
+    Attributes:
+        folder: the adapter in PEFT's own format.
+        base_hash: sha256 of the base's files, in hex; None if no trial's record has it.
+    """
+
+    study: str
+    folder: Path
+    setup: WorkerSetup
+    base_hash: str | None
+
+
+def chosen_adapters(studies: Iterable[str], record_of: Callable[[str], StudyRecord], paths: Paths) -> list[Chosen]:
+    """The adapters of these studies, each study once, all on the same base.
+
+    Args:
+        record_of: a study's record by its name; raises `ConfigurationError` if there is none.
+
+    Raises:
+        ConfigurationError: with all studies that do not exist or have no adapter; or their bases differ.
+    """
+    found: list[Chosen] = []
+    problems: list[str] = []
+    for study in dict.fromkeys(studies):
+        try:
+            found.append(_chosen(record_of(study), paths))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    _check_one_base(found)
+    return found
+
+
+def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
+    folder = paths.adapter(record.name)
+    best = record.best()
+    if not (folder / "adapter_config.json").is_file():
+        mend = f"python -m sweep.report study={record.name}" if best else record.command
+        raise ConfigurationError(f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{mend}`")
+    _check_weights(record.name, folder / WEIGHTS)
+    provenance = best.result.provenance if best else None
+    return Chosen(
+        record.name,
+        folder,
+        plan_of_record(record.config).setup,
+        provenance.base_hash if provenance else None,
+    )
+
+
+def _check_weights(study: str, weights: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    again = f"run `python -m sweep.report study={study}`, which copies the adapter there again"
+    if not weights.is_file():
+        raise ConfigurationError(
+            f"study={study}: its adapter has no {shown(weights)}; {again} (pickled adapters are not loaded, they can run code)"
+        )
+    try:
+        with safe_open(weights, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ConfigurationError(f"study={study}: {shown(weights)} is damaged ({error}); {again}") from error
+
+
+def _check_one_base(adapters: Sequence[Chosen]) -> None:
+    first, *others = adapters
+    for other in others:
+        same = other.base_hash == first.base_hash and other.setup.quant == first.setup.quant
+        if not same:
+            raise ConfigurationError(
+                f"study={first.study} is on {_base(first)}, study={other.study} on {_base(other)}: adapters can be swapped "
+                "only on the same base; ask these studies one at a time"
+            )
+
+
+def _base(adapter: Chosen) -> str:
+    setup = adapter.setup
+    weights = f", weights {adapter.base_hash[:8]}" if adapter.base_hash else ""
+    return f"{setup.model.name} ({setup.quant.name}{weights})"

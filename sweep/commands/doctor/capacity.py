@@ -1,0 +1,213 @@
+"""What there is room for: GPU, memory and disk, against what the study needs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.commands.doctor.findings import Finding
+from sweep.config.units import show_bytes
+from sweep.records import StudyPlan
+
+_STORED_BYTES = {"nf4": 1.0, "int8": 1.5, "none": 4.0}
+"""Bytes a parameter: embeddings and output head are not quantized, so these are more than half a byte and one."""
+_FP32_BYTES = 4.0
+_HUB_BYTES = 2.2
+_WHEEL_BYTES = 7.0
+"""Bytes a parameter on disk: from the hub in bf16; from a wheel in fp32, with wheel and GGUF file beside it for a while."""
+_WORKER_BYTES = 1.4e9
+"""A worker with its libraries and the activations of small batches."""
+_ACTIVATION_BYTES = 1e9
+_RECORD_BYTES = 0.5e9
+"""Adapters, scores and databases of a study."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """An NVIDIA GPU as its driver describes it.
+
+    Attributes:
+        total: bytes of memory.
+        free: bytes of it that nobody uses.
+        capability: compute capability, for example (9, 0); None if the driver does not tell.
+    """
+
+    name: str
+    total: int
+    free: int
+    capability: tuple[int, int] | None
+
+
+def gpus_listed(text: str) -> Iterator[Gpu]:
+    """The GPUs in `nvidia-smi --query-gpu=name,memory.total,memory.free,compute_cap --format=csv,noheader,nounits`."""
+    for line in text.splitlines():
+        name, _, numbers = line.partition(", ")
+        try:
+            total, free, capability = (number.strip() for number in numbers.split(","))
+            major, _, minor = capability.partition(".")
+            known = (int(major), int(minor)) if minor.isdecimal() else None
+            yield Gpu(name.strip(), int(total) * 2**20, int(free) * 2**20, known)
+        except ValueError:
+            continue
+
+
+def gpus() -> list[Gpu]:
+    """The NVIDIA GPUs of this machine, asked of the driver's own tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    columns = "name,memory.total,memory.free,compute_cap"
+    try:
+        answer = subprocess.run(  # noqa: S603 (fixed words)
+            [tool, f"--query-gpu={columns}", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return list(gpus_listed(answer.stdout)) if answer.returncode == 0 else []
+
+
+def graphics(found: Sequence[Gpu], device: str | None, need: int | None) -> Finding:
+    """Which GPU there is, and whether training uses it; none is fine.
+
+    Args:
+        device: `cuda` or `cpu`, which training picked when it was tried; None if that is not known.
+        need: bytes of GPU memory that the study needs, or None if unknown.
+    """
+    if not found:
+        words = "not an NVIDIA one; PyTorch uses it" if device == "cuda" else "none; training runs on the processor"
+        return Finding("GPU", "ok", words)
+    first = found[0]
+    words = f"{first.name}, {show_bytes(first.total)} ({show_bytes(first.free)} free)"
+    if first.capability is not None:
+        native = first.capability >= (8, 0)
+        words += f", compute capability {first.capability[0]}.{first.capability[1]}, bf16 {'yes' if native else 'no'}"
+    if len(found) > 1:
+        words += f"; {len(found) - 1} more, which a study does not use"
+    if device == "cpu":
+        return Finding(
+            "GPU",
+            "warning",
+            f"{words}; PyTorch does not use it",
+            "install PyTorch for CUDA (https://pytorch.org/get-started/locally), see that CUDA_VISIBLE_DEVICES is not empty",
+        )
+    if need is not None and first.free < need:
+        mend = "free GPU memory, or choose a smaller model or executor.workers=1"
+        return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)}", mend)
+    return Finding("GPU", "ok", words)
+
+
+def memory(need: int | None, available: int, budget: int | None = None) -> Finding:
+    """Free memory against what the study needs; the need is an estimate, so only a clear lack is a problem.
+
+    Args:
+        need: bytes, or None if unknown.
+        available: bytes.
+        budget: `budget.memory` in bytes, or None.
+    """
+    found = f"{show_bytes(available)} free"
+    mend = "close other programs, or choose a smaller model (model=smollm2-135m) or executor.workers=1"
+    if need is None:
+        return Finding("memory", "ok", f"{found}; how much the model needs is not known before it is loaded")
+    found += f", about {show_bytes(need)} needed"
+    if available < 0.6 * need:
+        return Finding("memory", "problem", found, mend)
+    if available < need:
+        return Finding("memory", "warning", f"{found}: it may not be enough", mend)
+    if budget is not None and budget < need:
+        mend = f"budget.memory={need / 2**30:.1f}GiB"
+        return Finding("memory", "warning", f"{found}, but budget.memory allows {show_bytes(budget)}", mend)
+    return Finding("memory", "ok", found)
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def free_space(place: Path) -> int:
+    """Bytes that are free on the disk of an existing folder."""
+    return shutil.disk_usage(place).free
+
+
+def disk(folder: Path, need: int | None, free: Callable[[Path], int] = free_space) -> Finding:
+    """Whether `mlruns` can be written to (made, if it is not there), and free space against what the study needs.
+
+    Args:
+        folder: `mlruns`.
+        need: bytes, or None if unknown.
+        free: asked for the free bytes of an existing folder.
+    """
+    place = existing(folder)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".goldilocks-doctor-", dir=place):
+            pass
+        there = free(place)
+    except OSError as error:
+        found = f"{place} cannot be written to ({error.strerror})"
+        return Finding("disk", "problem", found, f"chmod u+w {place}, or go to a folder of your own (cd)")
+    found = f"{show_bytes(there)} free for {folder.name}/"
+    if need is None:
+        return Finding("disk", "ok", f"{found}; how much the model needs is not known before it is loaded")
+    found += f", about {show_bytes(need)} needed"
+    if there < need:
+        return Finding("disk", "problem", found, "free some space, or go to a folder on another disk (cd)")
+    return Finding("disk", "ok", found)
+
+
+def hub_cache(folder: Path, need: int, free: Callable[[Path], int] = free_space) -> Finding:
+    """Free space where the hub's models are kept, against what is to be fetched from it (bytes)."""
+    there = free(existing(folder))
+    found = f"{show_bytes(there)} free in {folder}, about {show_bytes(need)} needed"
+    if there < need:
+        return Finding("hub cache", "problem", found, "free some space, or set HF_HOME to a folder on another disk")
+    return Finding("hub cache", "ok", found)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a study needs, estimated; None where the size of its model is not known before it is loaded.
+
+    Attributes:
+        memory: bytes of the host's memory.
+        gpu_memory: bytes of GPU memory, where there is a GPU.
+        disk: bytes under `mlruns/`.
+        cache: bytes in the hub's cache; 0 if nothing is to be fetched from the hub.
+    """
+
+    memory: int | None
+    gpu_memory: int | None
+    disk: int | None
+    cache: int = 0
+
+
+def need(parameters: int | None, plan: StudyPlan, *, fetched: bool, from_wheel: bool, on_gpu: bool) -> Need:
+    """What a study needs.
+
+    Args:
+        parameters: of its base model, or None if unknown.
+        fetched: whether the base model is on this machine already.
+        from_wheel: whether it is converted out of a wheel, which takes all its parameters in fp32.
+        on_gpu: whether it is trained on a GPU.
+    """
+    if parameters is None:
+        return Need(None, None, None)
+    stored = _STORED_BYTES[plan.setup.quant.name] * parameters
+    host = 0.0 if on_gpu else stored
+    if from_wheel and not fetched:
+        host = max(host, _FP32_BYTES * parameters)
+    return Need(
+        memory=int(plan.workers * (_WORKER_BYTES + host)),
+        gpu_memory=int(plan.workers * (_ACTIVATION_BYTES + stored)),
+        disk=int(_RECORD_BYTES + (_WHEEL_BYTES * parameters if from_wheel and not fetched else 0)),
+        cache=0 if fetched or from_wheel else int(_HUB_BYTES * parameters),
+    )

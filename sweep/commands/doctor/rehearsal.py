@@ -1,0 +1,186 @@
+"""A very small training, run for real in a process of its own: what breaks there breaks nothing here.
+
+The child trains an adapter on the tiny made model, through the same code as any trial, and scores it after every step.
+That is where adapters silently lost their gradients on some processors: the loss must fall from step to step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from sweep.commands.doctor.findings import Finding
+from sweep.errors import GoldilocksError, TrialFailed
+from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
+
+SECONDS = 120.0
+"""The child may take so long; most of it is importing PyTorch, which takes a minute from a cold, slow disk."""
+
+_QUANTIZATIONS = (Quantization("nf4"), Quantization("int8", double_quant=False))
+_SPEC = TrialSpec(
+    identity="rehearsal",
+    study="doctor",
+    stage=Stage.SINGLE,
+    arm=Arm(rank=4, alpha_ratio=2.0, dropout=0.0, targets=("down_proj", "q_proj", "v_proj"), learning_rate=1e-2),
+    training=Training(steps=5, batch_size=4, warmup_fraction=0.0),
+    seed=0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What came of the rehearsal.
+
+    Attributes:
+        device: `cpu` or `cuda`, what training picks; None if the libraries could not even be loaded.
+        outcomes: for each quantization that was tried its problem, or None where it trained.
+        end: how the child ended, if not as it should.
+    """
+
+    device: str | None = None
+    outcomes: Mapping[str, str | None] = field(default_factory=dict)
+    end: str | None = None
+
+    def finding(self, quantization: str, configured: str) -> Finding:
+        """Whether one can train so.
+
+        Args:
+            quantization: `nf4` or `int8`.
+            configured: what the study uses; a problem with anything else is only worth knowing.
+        """
+        name = {"nf4": "4-bit training", "int8": "8-bit training"}[quantization]
+        problem = self.outcomes.get(quantization, self.end or "it was not tried")
+        if problem is None:
+            return Finding(name, "ok", f"trained a small model on {self.device}; the loss fell, also after scoring")
+        return Finding(
+            name,
+            "problem" if quantization == configured else "warning",
+            problem,
+            "quant=none trains without quantization and needs more memory"
+            if self.device
+            else "install the packages anew: python -m pip install --force-reinstall torch bitsandbytes transformers peft",
+        )
+
+
+class Rehearsal:
+    """The child, started; it rehearses while other things are looked at. Leaving the block ends it."""
+
+    def __enter__(self) -> Rehearsal:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sweep.commands.doctor.rehearsal"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def outcome(self, seconds: float = SECONDS) -> Rehearsed:
+        """What came of it, waiting at most so many seconds."""
+        try:
+            said, errors = self._process.communicate(timeout=seconds)
+            end = ended(self._process.returncode, errors)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            said, _ = self._process.communicate()
+            end = f"no end within {seconds:.0f} s"
+        return rehearsed(said, end)
+
+
+def ended(code: int, errors: str) -> str | None:
+    """How a child ended, in words; None if as it should."""
+    if code == 0:
+        return None
+    if code < 0:
+        return f"the try was killed by signal {-code} ({signal.Signals(-code).name})"
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return f"the try ended with exit code {code}: {lines[-1].strip() if lines else 'no word'}"
+
+
+def rehearsed(said: str, end: str | None) -> Rehearsed:
+    """What the child's lines say; lines that are not its own are passed over."""
+    device: str | None = None
+    outcomes: dict[str, str | None] = {}
+    for line in said.splitlines():
+        with contextlib.suppress(ValueError):
+            match json.loads(line):
+                case {"device": str(name)}:
+                    device = name
+                case {"quantization": str(name), "problem": str() | None as problem}:
+                    outcomes[name] = problem
+    return Rehearsed(device, outcomes, end)
+
+
+def _rehearse(quantization: Quantization, folder: Path) -> None:
+    """Trains a few steps and scores after each.
+
+    Raises:
+        TrialFailed: gradients did not reach the adapter, or the loss did not fall.
+    """
+    from sweep.store.paths import Paths
+    from sweep.training.base_model import load_base
+    from sweep.training.encoding import Encoder
+    from sweep.training.forward import completion_losses
+    from sweep.training.trainer_engine import train
+    from tasks import Example
+
+    base = load_base(BaseModel("tiny", "tiny", source="made"), quantization, Paths(folder))
+    encoder = Encoder(base.tokenizer, None)
+    examples = [encoder.encode(Example(f"question {number}", f"answer {number}")) for number in range(4)]
+    losses: list[float] = []
+
+    def score(model: object, step: object) -> None:
+        losses.append(sum(loss.nats for loss in completion_losses(base, model, examples)))
+
+    train(base, _SPEC, examples, score)
+    if not all(later < earlier for earlier, later in itertools.pairwise(losses)):
+        raise TrialFailed(f"the loss did not fall: {', '.join(f'{loss:.2f}' for loss in losses)}")
+
+
+def _outcomes() -> Iterator[dict[str, str | None]]:
+    from sweep.training.quiet import quiet_libraries, quiet_progress
+
+    quiet_libraries()
+    from sweep.training.base_model import pick_device
+
+    quiet_progress()
+    yield {"device": pick_device().type}
+    with tempfile.TemporaryDirectory(prefix="goldilocks-doctor-") as scratch:
+        for quantization in _QUANTIZATIONS:
+            problem = None
+            try:
+                _rehearse(quantization, Path(scratch))
+            except GoldilocksError as error:
+                problem = str(error)
+            except Exception as error:
+                problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            yield {"quantization": quantization.name, "problem": problem}
+
+
+def main() -> None:
+    """The child: a line of JSON for the device, and one for each quantization."""
+    for outcome in _outcomes():
+        print(json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    main()

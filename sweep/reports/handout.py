@@ -1,0 +1,130 @@
+"""The adapter folder that a study hands out: PEFT's files, the base's tokenizer, a model card; ready to be copied elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweep.records import StudyRecord, TrialRecord
+from sweep.reports.model_card import Card, model_card
+from sweep.reports.replacing import replace_folder
+from sweep.store.paths import ORIGIN
+from sweep.verdict.conclusion import Conclusion
+
+CARD = "README.md"
+_CONFIG = "adapter_config.json"
+_WEIGHTS = "adapter_model.*"
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+"""What transformers reads a tokenizer and its chat template from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The base that an adapter is for.
+
+    Attributes:
+        id: its name on the model hub, `ORG/NAME`; a plain name where it is on none.
+        folder: where its files are on this machine, None if they are not where they were when the adapter was trained.
+    """
+
+    id: str
+    folder: Path | None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether others find it under its name."""
+        return self.id.count("/") == 1 and not self.id.startswith(("/", "."))
+
+
+def hand_out(
+    record: StudyRecord,
+    conclusion: Conclusion | None,
+    trial: TrialRecord,
+    source: Path,
+    target: Path,
+    models: Path,
+) -> None:
+    """Makes the folder whole, then puts it in the place of the one that was there.
+
+    Args:
+        trial: whose adapter it is.
+        source: the adapter as the worker left it.
+        models: where converted and made bases are kept, should the folder that the trial noted have moved.
+    """
+    fresh = target.with_name(f".adapter.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for file in (source / _CONFIG, *source.glob(_WEIGHTS)):
+        shutil.copyfile(file, fresh / file.name)  # with the permissions of a new file
+    config = json.loads((fresh / _CONFIG).read_text(encoding="utf-8"))
+    base = _base(record, source, config, models)
+    _write(fresh / _CONFIG, {**config, "base_model_name_or_path": base.id})
+    if base.folder is not None:
+        for file in (base.folder / name for name in _TOKENIZER):
+            if file.is_file():
+                shutil.copyfile(file, fresh / file.name)
+    _write(fresh / ORIGIN, _origin(record, conclusion, trial, base))
+    card = Card(base.id, base.on_hub, _chat_template(fresh), (fresh / "tokenizer_config.json").is_file())
+    (fresh / CARD).write_text(model_card(record, conclusion, trial, card), encoding="utf-8")
+    replace_folder(fresh, target)
+
+
+def _base(record: StudyRecord, source: Path, config: dict[str, Any], models: Path) -> Base:
+    """Named as the study's configuration does; the folder as the trial noted it, older ones in PEFT's own configuration."""
+    model = (yaml.safe_load(record.config) or {}).get("model") or {}
+    try:
+        noted = json.loads((source / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        noted = {}
+    named = str(noted.get("base_folder") or config.get("base_model_name_or_path") or "")
+    folders = [Path(named), models / Path(named).name] if Path(named).is_absolute() else []
+    found = next((folder for folder in folders if (folder / "config.json").is_file()), None)
+    return Base(str(model.get("id") or noted.get("base_model") or record.model), found)
+
+
+def _origin(
+    record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord, base: Base
+) -> dict[str, str | int | None]:
+    """Where the adapter comes from, for programs and for whoever finds the folder later."""
+    provenance = trial.result.provenance
+    return {
+        "study": record.name,
+        "task": record.task,
+        "status": conclusion.status if conclusion else "undecided",
+        "rank": trial.rank,
+        "seed": trial.seed,
+        "trial": trial.spec.identity,
+        "run_id": trial.run_id,
+        "base_model": base.id,
+        "base_folder": str(base.folder) if base.folder else None,
+        "base_source": provenance.base_source if provenance else None,
+        "base_sha256": provenance.base_hash if provenance else None,
+        "data_sha256": record.data_hash,
+    }
+
+
+def _chat_template(folder: Path) -> str | None:
+    """The chat template that came with the tokenizer; None if there is none."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            template = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
+            if template:
+                return json.dumps(template)
+    return None
+
+
+def _write(file: Path, contents: dict[str, Any]) -> None:
+    file.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")

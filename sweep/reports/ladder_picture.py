@@ -1,0 +1,85 @@
+"""The ladder as a picture without a script: for a README, a slide, a commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweep.records import StudyRecord
+from sweep.reports.page.ladder import MEANS, Scale, reach, scale_of
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import LadderRow, ladder_rows
+from sweep.verdict.record import State
+
+LADDER_PICTURE = "ladder.svg"
+_COLOURS = {State.CERTIFIED: "#00725a", State.UNDECIDED: "#4f5bb5", State.INFERIOR: "#b8430b"}
+_MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X"}
+
+
+def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) -> bool:
+    """Writes an SVG of the ladder with bounds and margin; False where there is nothing on it.
+
+    The same record gives the same bytes.
+    """
+    rows = ladder_rows(record, conclusion)
+    if not rows:
+        return False
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "goldilocks"
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    from matplotlib import pyplot
+
+    scale = scale_of(record, conclusion)
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for state in MEANS:
+        of_state = [(place, row) for place, row in enumerate(rows) if row.state is state]
+        if of_state:
+            _draw(axes, of_state, state)
+    for place, row in enumerate(rows):
+        if conclusion is not None and row.rank == conclusion.rank:
+            axes.scatter(
+                [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="the answer"
+            )
+    _draw_margin(axes, scale)
+    axes.set_xticks(range(len(rows)), [str(row.rank) for row in rows])
+    axes.set_xlim(-0.5, len(rows) - 0.5)
+    axes.set_xlabel("LoRA rank")
+    axes.set_ylabel(_text(f"worse than the best, {scale.unit}"))
+    axes.set_title(_text(f"{record.name}: {record.task} on {record.model}"))
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
+    pyplot.close(figure)
+    return True
+
+
+def _draw(axes: Any, rows: list[tuple[int, LadderRow]], state: State) -> None:
+    axes.errorbar(
+        [place for place, _ in rows],
+        [row.diff_to_best for _, row in rows],
+        yerr=[
+            [reach(row.lower_bound, row.diff_to_best) for _, row in rows],
+            [reach(row.diff_to_best, row.upper_bound) for _, row in rows],
+        ],
+        fmt=_MARKERS[state],
+        color=_COLOURS[state],
+        markerfacecolor="white" if state is State.UNDECIDED else _COLOURS[state],
+        markersize=8,
+        capsize=4,
+        label=MEANS[state],
+        linestyle="none",
+    )
+
+
+def _draw_margin(axes: Any, scale: Scale) -> None:
+    if scale.margin is not None:
+        axes.axhspan(0, scale.margin, color="#00725a", alpha=0.08, linewidth=0)
+        axes.axhline(scale.margin, color="#00725a", linestyle="--", linewidth=1, label=f"margin {scale.margin:.3g}")
+
+
+def _text(text: str) -> str:
+    """Names may hold what matplotlib takes for mathematics."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,205 @@
+"""The model card of an adapter: what it is, what it is worth, and how to load it. Its format is the model hub's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+import yaml
+
+from sweep.config.targets import set_name
+from sweep.config.units import show_bytes
+from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import on_test
+
+_FOLDER = "PATH_OF_THIS_FOLDER"
+_BASE = "FOLDER_OF_THE_BASE_MODEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a card must know of the folder beside it.
+
+    Attributes:
+        base: the base model's name.
+        on_hub: whether the base is found on the model hub under that name.
+        chat_template: the tokenizer's chat template, None if it has none.
+        has_tokenizer: whether the tokenizer is in the folder.
+    """
+
+    base: str
+    on_hub: bool
+    chat_template: str | None
+    has_tokenizer: bool
+
+
+def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord, card: Card) -> str:
+    """The card as Markdown."""
+    return "\n".join(
+        [
+            *_front_matter(record, card),
+            f"# {record.name}: rank {trial.rank}",
+            "",
+            f"A LoRA adapter for {_base_name(card)}, trained on the data set `{record.task}` and chosen by Goldilocks, which looks for "
+            "the smallest rank shown to match the best.",
+            "",
+            f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
+            "",
+            *(f"- {note}" for note in (conclusion.notes() if conclusion else ())),
+            *([""] if conclusion and conclusion.findings else []),
+            *_scores(record, conclusion, trial),
+            "## Load it",
+            "",
+            "```python",
+            *_snippet(record, card),
+            "```",
+            "",
+            *_notes(record, card),
+            "## Training",
+            "",
+            *_training(record, trial),
+            "",
+            "No license is stated: that of the base model and of the data apply, and yours for the adapter.",
+            "",
+        ]
+    )
+
+
+def _front_matter(record: StudyRecord, card: Card) -> list[str]:
+    fields = {
+        **({"base_model": card.base} if card.on_hub else {}),
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "goldilocks"],
+    }
+    return ["---", *yaml.safe_dump(fields, sort_keys=False).splitlines(), "---", ""]
+
+
+def _base_name(card: Card) -> str:
+    return f"[{card.base}](https://huggingface.co/{card.base})" if card.on_hub else f"`{card.base}`"
+
+
+def _status(conclusion: Conclusion | None) -> str:
+    if conclusion is None or conclusion.status == "undecided":
+        return "Not certified: the best adapter so far."
+    return "Certified." if conclusion.status == "certified" else "Certified provisionally."
+
+
+def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord) -> Iterator[str]:
+    """Loss and task metric of base and adapter, split by split."""
+    rows = []
+    certification = record.certification
+    rank = trial.rank
+    if certification is not None and conclusion is not None:
+        seeds = [found for scored in certification.complete(rank) if (found := scored.trial.result.measures)]
+        base = certification.base.trial.result.measures if certification.base else None
+        if seeds:
+            rows.append(_row(f"certify, mean of {len(seeds)} seeds", record.metric, base, seeds))
+        tested = {name: found.result.measures for name, found in on_test(record, conclusion).items()}
+        own = tested.get("goldilocks")
+        if own is not None:
+            rows.append(_row("test, this adapter", record.metric, tested.get("base"), [own]))
+    elif trial.result.measures is not None:
+        base = record.base.result.measures if record.base else None
+        rows.append(_row("tune, this adapter", record.metric, base, [trial.result.measures]))
+    if rows:
+        yield from [
+            f"| split | examples | loss, base | loss, adapter | {record.metric}, base | {record.metric}, adapter |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "Losses are in nats per completion token.",
+            "",
+        ]
+
+
+def _row(split: str, metric: str, base: Measures | None, own: list[Measures]) -> str:
+    scores = [found.metrics[metric] for found in own if metric in found.metrics]
+    cells = [
+        split,
+        str(own[0].examples),
+        f"{base.loss:.4f}" if base else "-",
+        f"{fmean(found.loss for found in own):.4f}",
+        f"{base.metrics[metric]:.3f}" if base and metric in base.metrics else "-",
+        f"{fmean(scores):.3f}" if scores else "-",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _snippet(record: StudyRecord, card: Card) -> list[str]:
+    base = card.base if card.on_hub else _BASE
+    tokenizer = _FOLDER if card.has_tokenizer else base
+    system = _system_prompt(record)
+    lines = [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+        f'model = PeftModel.from_pretrained(base, "{_FOLDER}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{tokenizer}")',
+        "",
+        'prompt = "..."',
+    ]
+    if card.chat_template is not None:
+        turns = ['{"role": "user", "content": prompt}']
+        if system:
+            turns.insert(0, f'{{"role": "system", "content": {system!r}}}')
+        thinking = ", enable_thinking=False" if "enable_thinking" in card.chat_template else ""
+        lines += [
+            f"messages = [{', '.join(turns)}]",
+            "inputs = tokenizer.apply_chat_template(",
+            f'    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"{thinking}',
+            ")",
+        ]
+    else:
+        lines.append('inputs = tokenizer(prompt, return_tensors="pt")')
+    return [
+        *lines,
+        "answer = model.generate(**inputs, max_new_tokens=64, do_sample=False)",
+        'print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
+    ]
+
+
+def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
+    if not card.on_hub:
+        yield f"The base model `{card.base}` is on no model hub; `goldilocks.json` says where it was when this was trained."
+        yield ""
+    quant = (_config(record).get("quant") or {}).get("name")
+    if quant and quant != "none":
+        yield (
+            f"It was trained on the base quantized to {quant}. On the unquantized base answers can differ clearly; pass the same "
+            "`quantization_config` to `AutoModelForCausalLM.from_pretrained` for those of the training."
+        )
+        yield ""
+
+
+def _training(record: StudyRecord, trial: TrialRecord) -> Iterator[str]:
+    arm, measures, provenance = trial.spec.arm, trial.result.measures, trial.result.provenance
+    if arm is not None:
+        targets = set_name(arm.targets, record.target_sets)
+        yield (
+            f"- rank {arm.rank}, alpha {arm.alpha:g}, dropout {arm.dropout:g}, on {targets} ({', '.join(arm.targets)}); "
+            f"method {arm.method}"
+        )
+        training = trial.spec.training
+        yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}"
+        yield f"- seed {trial.seed}"
+    if measures is not None:
+        yield f"- {measures.trainable_parameters:,} parameters, {show_bytes(measures.adapter_bytes)}"
+    if provenance is not None:
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
+        yield f"- base weights sha256 `{provenance.base_hash}` ({provenance.base_source})"
+        yield f"- data sha256 `{record.data_hash}`"
+        yield f"- {provenance.device}; {versions}"
+
+
+def _system_prompt(record: StudyRecord) -> str | None:
+    found = (_config(record).get("task") or {}).get("system_prompt")
+    return str(found) if found else None
+
+
+def _config(record: StudyRecord) -> dict[str, dict[str, object]]:
+    """The study's configuration; read by itself, since an older record may be of a version with other keys."""
+    return yaml.safe_load(record.config) or {}

@@ -1,0 +1,49 @@
+"""How a page becomes one file: template, style, script, plotly.js and figures, and nothing from a network.
+
+The page's own policy lets only its own two scripts run, known by their hashes: whatever text gets into the page, it is no
+script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from sweep.reports.page.chart import Chart
+from sweep.reports.page.escape import clean, script_json
+
+
+def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
+    """The page as text; `values` are what the template shows."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("sweep.reports.page", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: clean(value) if type(value) is str else value,
+    )
+    files = resources.files("sweep.reports.page") / "template"
+    script = (files / "page.js").read_text(encoding="utf-8")
+    plotly = get_plotlyjs() if charts else ""
+    return environment.get_template(template).render(
+        **values,
+        charts={chart.name: chart for chart in charts},
+        # what follows is the project's own, or escaped
+        figures=Markup(script_json({chart.name: chart.spec for chart in charts})),  # noqa: S704
+        style=Markup((files / "style.css").read_text(encoding="utf-8")),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        plotly=Markup(plotly),  # noqa: S704
+        script_hashes=[_hash(text) for text in (script, plotly) if text],
+    )
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,228 @@
+"""Two studies side by side: both answers, both ladders in one chart, the figures, the test scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import StudyRecord
+from sweep.reports.page.answer import Answer, answer_of
+from sweep.reports.page.assemble import assemble
+from sweep.reports.page.chart import Chart, axis, chart, short
+from sweep.reports.page.escape import in_figure
+from sweep.reports.page.finals import TestScore, test_scores
+from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
+from sweep.reports.page.provenance import wall_clock
+from sweep.reports.recipe import recipe_words
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import LadderRow, ladder_rows
+
+COLOURS = ("var(--accent)", "var(--ramp-5)")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two studies, with what was worked out of it."""
+
+    record: StudyRecord
+    conclusion: Conclusion | None
+    answer: Answer
+    rows: Sequence[LadderRow]
+    scale: Scale
+    scores: Sequence[TestScore]
+
+    @property
+    def chosen(self) -> LadderRow | None:
+        rank = self.conclusion.rank if self.conclusion else None
+        return next((row for row in self.rows if row.rank == rank), None)
+
+
+def render_comparison(
+    first: tuple[StudyRecord, Conclusion | None], second: tuple[StudyRecord, Conclusion | None], created: str
+) -> str:
+    """The page as HTML, complete in itself."""
+    sides = [_side(*first), _side(*second)]
+    drawn = _ladders(sides)
+    return assemble(
+        "comparison.html.j2",
+        [drawn] if drawn else [],
+        sides=sides,
+        figures_of=[(name, [of(side) for side in sides]) for name, of in _FIGURES],
+        warnings=_warnings(sides),
+        created=created,
+        show_bytes=show_bytes,
+    )
+
+
+def _side(record: StudyRecord, conclusion: Conclusion | None) -> Side:
+    return Side(
+        record,
+        conclusion,
+        answer_of(record, conclusion),
+        ladder_rows(record, conclusion),
+        scale_of(record, conclusion),
+        test_scores(record, conclusion),
+    )
+
+
+def _warnings(sides: Sequence[Side]) -> list[str]:
+    """What cannot be held against each other."""
+    first, second = (side.record for side in sides)
+    return [
+        *(["The data differ, so losses and scores do not compare."] if first.data_hash != second.data_hash else []),
+        *([f"The task metrics differ: {first.metric} and {second.metric}."] if first.metric != second.metric else []),
+        *(
+            [
+                "The base models differ: a token of one is not a token of the other, so compare the task metric, not the loss."
+            ]
+            if first.model != second.model
+            else []
+        ),
+    ]
+
+
+def _ladders(sides: Sequence[Side]) -> Chart | None:
+    """Both ladders; in margins where both have one, so that studies with different margins share a scale."""
+    from plotly import graph_objects
+
+    in_margins = all(side.scale.margin for side in sides)
+    ranks = sorted({row.rank for side in sides for row in side.rows})
+    traces = []
+    for number, (side, colour) in enumerate(zip(sides, COLOURS, strict=True)):
+        unit = side.scale.margin if in_margins and side.scale.margin else 1.0
+        if side.rows:
+            places = [ranks.index(row.rank) + 0.09 * (2 * number - 1) for row in side.rows]
+            traces.append(graph_objects.Scatter(**_points(side, places, unit, colour)))
+            traces.append(graph_objects.Scatter(**_named(side, colour)))
+    if not traces:
+        return None
+    band: dict[str, Any] = {}
+    if in_margins:
+        shared = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
+        band["shapes"] = [
+            {**shared, "type": "rect", "y0": 0, "y1": 1, "fillcolor": "var(--band)", "line": {"width": 0}},
+            {
+                **shared,
+                "type": "line",
+                "y0": 1,
+                "y1": 1,
+                "line": {"color": "var(--good)", "width": 1.5, "dash": "dash"},
+            },
+        ]
+    return chart(
+        "ladders",
+        f"The ladders of {sides[0].record.name} and {sides[1].record.name} in one chart.",
+        traces,
+        xaxis=axis(
+            "LoRA rank",
+            tickvals=list(range(len(ranks))),
+            ticktext=[str(rank) for rank in ranks],
+            range=[-0.5, len(ranks) - 0.5],
+            showgrid=False,
+        ),
+        yaxis=axis("worse than its best, in margins" if in_margins else "worse than its best, nats a token"),
+        **band,
+    )
+
+
+def _points(side: Side, places: Sequence[float], unit: float, colour: str) -> dict[str, Any]:
+    rows = side.rows
+    return {
+        "x": list(places),
+        "y": [short(row.diff_to_best / unit) for row in rows],
+        "mode": "markers",
+        "showlegend": False,
+        "marker": {
+            "symbol": [SYMBOLS[row.state] for row in rows],
+            "size": [17 if row is side.chosen else 12 for row in rows],
+            "opacity": 1,
+            "color": colour,
+            "line": {"width": 2, "color": colour},
+        },
+        "text": [
+            f"<b>{in_figure(side.record.name)}, rank {row.rank}</b><br>{MEANS[row.state]}<br>{row.diff_to_best:+.4f} "
+            f"{in_figure(side.scale.unit)}"
+            for row in rows
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [short(reach(row.diff_to_best, row.upper_bound) / unit) for row in rows],
+            "arrayminus": [short(reach(row.lower_bound, row.diff_to_best) / unit) for row in rows],
+            "color": colour,
+            "thickness": 2,
+            "width": 6,
+        },
+    }
+
+
+def _named(side: Side, colour: str) -> dict[str, Any]:
+    """The entry of the legend: a study has one colour and several symbols."""
+    marker = {"symbol": "square", "size": 12, "color": colour}
+    return {"x": [None], "y": [None], "mode": "markers", "name": in_figure(side.record.name), "marker": marker}
+
+
+def _bracket(side: Side) -> str:
+    bracket = side.conclusion.bracket if side.conclusion else ()
+    return " to ".join(dict.fromkeys(str(rank) for rank in bracket)) or "–"
+
+
+def _of_chosen(show: Callable[[LadderRow], str]) -> Callable[[Side], str]:
+    return lambda side: show(side.chosen) if side.chosen else "–"
+
+
+def _metric(side: Side) -> str:
+    value = side.chosen.metrics.get(side.record.metric) if side.chosen else None
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _base_loss(side: Side) -> str:
+    base = side.record.base.result.measures if side.record.base else None
+    return f"{base.loss:.4f}" if base else "–"
+
+
+def _recipe(side: Side) -> str:
+    if side.record.certification is None:
+        return "–"
+    recipe = side.record.certification.recipe
+    return f"{recipe_words(recipe, side.record.target_sets)}, dropout {recipe.dropout:g}"
+
+
+def _declared(side: Side) -> str:
+    declared = side.record.certification.declared if side.record.certification else side.record.declaration
+    return f"{declared.margin:g} of {declared.margin_of}, alpha {declared.alpha:g}"
+
+
+def _trials(side: Side) -> str:
+    trials = side.record.all_trials()
+    summed = show_seconds(sum(trial.result.seconds for trial in trials))
+    return f"{len(trials)}; wall-clock {show_seconds(wall_clock(trials))}, summed over trials {summed}"
+
+
+def _device(side: Side) -> str:
+    sources = [trial.result.provenance for trial in side.record.all_trials() if trial.result.provenance]
+    return "; ".join(dict.fromkeys(source.device for source in sources)) or "–"
+
+
+_FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (
+    ("status", lambda side: side.answer.status),
+    ("rank", _of_chosen(lambda row: str(row.rank))),
+    ("bracket", _bracket),
+    ("adapter", _of_chosen(lambda row: show_bytes(row.adapter_bytes))),
+    ("loss on certify", _of_chosen(lambda row: f"{row.loss:.4f}")),
+    ("task metric on certify", _metric),
+    ("learning rate", _of_chosen(lambda row: f"{row.learning_rate:.2g}")),
+    ("peak memory", _of_chosen(lambda row: show_bytes(row.peak_memory_bytes))),
+    ("training", _of_chosen(lambda row: show_seconds(row.train_seconds))),
+    ("base model's loss on tune", _base_loss),
+    ("recipe", _recipe),
+    ("margin", _declared),
+    ("model", lambda side: side.record.model),
+    ("task", lambda side: f"{side.record.task}, {side.record.metric}"),
+    ("data sha256", lambda side: side.record.data_hash[:16]),
+    ("trials", _trials),
+    ("device", _device),
+)

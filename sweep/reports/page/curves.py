@@ -1,0 +1,95 @@
+"""Learning curves: the training loss by step, thinned so that a page stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from sweep.records import StepLoss, StudyRecord, TrialRecord
+from sweep.reports.page.chart import Chart, axis, chart, log_axis, shade, short
+
+MOST_CURVES = 48
+MOST_POINTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The chart, and what is not in it.
+
+    Attributes:
+        averaged: whether any point is the mean of several steps.
+    """
+
+    chart: Chart | None
+    drawn: int
+    known: int
+    stage: str
+    averaged: bool
+
+
+def curves(record: StudyRecord) -> Curves:
+    """The curves of the ladder's trials; before there are any, the best of `explore` at each rank in turn."""
+    certification = record.certification
+    certified = [scored.trial for scored in certification.trials] if certification else []
+    trials = [trial for trial in certified if trial.result.history]
+    stage = "certify"
+    if not trials:
+        trials, stage = [trial for trial in record.trials if trial.result.history], "explore"
+    chosen = _in_turn(trials)[:MOST_CURVES]
+    averaged = any(len(trial.result.history) > MOST_POINTS for trial in chosen)
+    return Curves(_chart(chosen) if chosen else None, len(chosen), len(trials), stage, averaged)
+
+
+def _in_turn(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The best of each rank, then the second of each rank, and so on."""
+    places: dict[int, int] = {}
+    ordered = []
+    for trial in sorted(trials, key=lambda trial: (trial.loss, trial.number)):
+        rank = trial.rank
+        places[rank] = places.get(rank, 0) + 1
+        ordered.append((places[rank], rank, trial))
+    return [trial for *_, trial in sorted(ordered, key=lambda item: item[:2])]
+
+
+def thinned(history: Sequence[StepLoss], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most so many points: each the mean of neighbouring steps, which also takes out some of the noise."""
+    width = -(-len(history) // most) if history else 1
+    parts = [history[start : start + width] for start in range(0, len(history), width)]
+    return [(short(fmean(entry.step for entry in part)), short(fmean(entry.loss for entry in part))) for part in parts]
+
+
+def _chart(trials: Sequence[TrialRecord]) -> Chart:
+    from plotly import graph_objects
+
+    ranks = sorted({trial.rank for trial in trials})
+    traces = []
+    named: set[int] = set()
+    heights: list[float] = []
+    for trial in sorted(trials, key=lambda trial: (trial.rank, trial.seed, trial.number)):
+        rank = trial.rank
+        points = thinned(trial.result.history)
+        heights += [loss for _, loss in points]
+        traces.append(
+            graph_objects.Scatter(
+                x=[step for step, _ in points],
+                y=[loss for _, loss in points],
+                mode="lines",
+                line={"color": shade(ranks.index(rank), len(ranks)), "width": 1.6},
+                opacity=0.85,
+                name=f"rank {rank}",
+                legendgroup=str(rank),
+                showlegend=rank not in named,
+                hovertemplate=f"<b>{trial.spec.name}</b><br>step %{{x:.0f}}: loss %{{y:.3f}}<extra></extra>",
+            )
+        )
+        named.add(rank)
+    return chart(
+        "curves",
+        f"Training loss by step of {len(trials)} trials at ranks {', '.join(str(rank) for rank in ranks)}.",
+        traces,
+        xaxis=axis("step", rangemode="tozero", showgrid=False),
+        yaxis=log_axis("training loss, nats a token", heights)
+        if min(heights) > 0
+        else axis("training loss, nats a token"),
+    )

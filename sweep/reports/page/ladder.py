@@ -1,0 +1,189 @@
+"""The chart of the answer: how much worse than the best each rank is, with confidence bounds, against the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.units import show_bytes
+from sweep.records import StudyRecord
+from sweep.reports.page.chart import Chart, axis, chart, short
+from sweep.reports.page.escape import in_figure
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import LadderRow
+from sweep.verdict.record import MarginOf, State
+
+SYMBOLS = {State.CERTIFIED: "circle", State.UNDECIDED: "diamond-open", State.INFERIOR: "x"}
+COLOURS = {State.CERTIFIED: "var(--good)", State.UNDECIDED: "var(--open)", State.INFERIOR: "var(--bad)"}
+MEANS = {
+    State.CERTIFIED: "certified",
+    State.UNDECIDED: "undecided",
+    State.INFERIOR: "inferior",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the differences are measured in.
+
+    Attributes:
+        unit: nats a token, or points of the task metric where the margin is one of the metric.
+        margin: in that unit; None where it is not known.
+        alpha: the verdict's error rate.
+    """
+
+    unit: str
+    margin: float | None
+    alpha: float
+
+
+def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
+    """The scale of the verdict."""
+    declared = record.certification.declared if record.certification else record.declaration
+    if conclusion is not None and conclusion.verdict is not None and declared.margin_of == MarginOf.METRIC:
+        return Scale(f"points of {record.metric}", declared.margin, declared.alpha)
+    return Scale("nats a token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
+
+
+def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) -> Chart | None:
+    """The ladder; None where there is nothing on it.
+
+    Args:
+        answer: the chosen rank.
+    """
+    from plotly import graph_objects
+
+    if not rows:
+        return None
+    traces = []
+    for state in MEANS:
+        of_state = [row for row in rows if row.state == state]
+        if of_state:
+            traces.append(graph_objects.Scatter(**_points(of_state, state, scale)))
+    chosen = [row for row in rows if row.rank == answer]
+    if chosen:
+        traces.append(
+            graph_objects.Scatter(
+                x=[str(row.rank) for row in chosen],
+                y=[short(row.diff_to_best) for row in chosen],
+                mode="markers",
+                name="the answer",
+                marker={"symbol": "circle-open", "size": 26, "color": "var(--ink)", "line": {"width": 1.5}},
+                hoverinfo="skip",
+            )
+        )
+    names = [str(row.rank) for row in rows]
+    return chart(
+        "ladder",
+        _says(rows, scale),
+        traces,
+        xaxis=axis("LoRA rank", type="category", categoryorder="array", categoryarray=names, showgrid=False),
+        yaxis=axis(f"worse than the best, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
+        **_band(scale),
+    )
+
+
+def _points(rows: Sequence[LadderRow], state: State, scale: Scale) -> dict[str, Any]:
+    points: dict[str, Any] = {
+        "x": [str(row.rank) for row in rows],
+        "y": [short(row.diff_to_best) for row in rows],
+        "mode": "markers",
+        "name": MEANS[state],
+        "marker": {
+            "symbol": SYMBOLS[state],
+            "size": 13,
+            "color": COLOURS[state],
+            "line": {"width": 2 if state == State.UNDECIDED else 0, "color": COLOURS[state]},
+        },
+        "text": [_details(row, scale) for row in rows],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    if any(row.upper_bound is not None or row.lower_bound is not None for row in rows):
+        points["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [reach(row.diff_to_best, row.upper_bound) for row in rows],
+            "arrayminus": [reach(row.lower_bound, row.diff_to_best) for row in rows],
+            "color": COLOURS[state],
+            "thickness": 2,
+            "width": 7,
+        }
+    return points
+
+
+def _range(rows: Sequence[LadderRow], margin: float | None) -> list[float]:
+    """From below the lowest bound to above the highest, zero and the margin within."""
+    ends = [0.0, margin or 0.0, *(row.diff_to_best for row in rows)]
+    ends += [end for row in rows for end in (row.lower_bound, row.upper_bound) if end is not None]
+    capacity = 0.08 * (max(ends) - min(ends)) or 0.01
+    return [short(min(ends) - capacity), short(max(ends) + capacity)]
+
+
+def reach(low: float | None, high: float | None) -> float:
+    """The length of an error bar, none where its end is not known."""
+    return 0.0 if low is None or high is None else short(max(high - low, 0.0))
+
+
+def _details(row: LadderRow, scale: Scale) -> str:
+    lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
+    lines.append(f"{row.diff_to_best:+.4f} to the best")
+    if row.lower_bound is not None and row.upper_bound is not None:
+        lines.append(f"bounds {row.lower_bound:+.4f} to {row.upper_bound:+.4f} (each at {100 * scale.alpha:g} %)")
+    lines.append(f"loss {row.loss:.4f}, {row.seeds} seed{'s' if row.seeds != 1 else ''}")
+    lines.append(f"adapter {show_bytes(row.adapter_bytes)}")
+    return "<br>".join(lines)
+
+
+def _band(scale: Scale) -> dict[str, Any]:
+    margin = scale.margin
+    if margin is None:
+        return {}
+    return {
+        "shapes": [
+            {
+                "type": "rect",
+                "layer": "below",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": 0,
+                "y1": margin,
+                "fillcolor": "var(--band)",
+                "line": {"width": 0},
+            },
+            {
+                "type": "line",
+                "layer": "below",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": margin,
+                "y1": margin,
+                "line": {"color": "var(--good)", "width": 1.5, "dash": "dash"},
+            },
+        ],
+        "annotations": [
+            {
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": margin,
+                "yanchor": "bottom",
+                "yshift": 2,
+                "text": f"margin {margin:.3g}",
+                "showarrow": False,
+                "font": {"color": "var(--good)", "size": 12},
+            }
+        ],
+    }
+
+
+def _says(rows: Sequence[LadderRow], scale: Scale) -> str:
+    parts = []
+    for row in rows:
+        known = row.lower_bound is not None and row.upper_bound is not None
+        bounds = f" ({row.lower_bound:+.3f} to {row.upper_bound:+.3f})" if known else ""
+        parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
+    against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
+    return f"Loss difference to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"

@@ -1,0 +1,160 @@
+"""The page of one study: the answer first, then what it rests on, then every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.reports.kinds_table import kinds_of
+from sweep.reports.page import trials as table
+from sweep.reports.page.answer import Answer
+from sweep.reports.page.assemble import assemble
+from sweep.reports.page.curves import curves
+from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
+from sweep.reports.page.failures import MOST_KINDS, failures
+from sweep.reports.page.finals import TestScore, finals_chart, test_scores
+from sweep.reports.page.importances import importances_chart
+from sweep.reports.page.ladder import ladder_chart, scale_of
+from sweep.reports.page.pareto import COSTS, MOST_POINTS, pareto_charts
+from sweep.reports.page.provenance import provenance, wall_clock
+from sweep.reports.page.rates import rates_chart
+from sweep.reports.recipe import recipe_words
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import LadderRow, ladder_rows
+from sweep.verdict.record import MarginOf
+
+SHOWN = {"bytes": show_bytes, "seconds": show_seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a page shows beside the records.
+
+    Attributes:
+        created: when the page was made, for people.
+        contrasts: examples on which a smaller rank fails.
+        open_runs: the command that opens MLflow's pages, None where there is none.
+    """
+
+    created: str
+    contrasts: Sequence[Contrast] = ()
+    open_runs: str | None = None
+
+
+def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
+    """The page as HTML, complete in itself; the same for the same arguments."""
+    trials = record.all_trials()
+    rows = ladder_rows(record, conclusion)
+    scores = test_scores(record, conclusion)
+    rank = conclusion.rank if conclusion else None
+    ladder = ladder_chart(rows, rank, scale_of(record, conclusion))
+    drawn_curves = curves(record)
+    pareto = pareto_charts(record)
+    charts = [
+        chart
+        for chart in (
+            ladder,
+            finals_chart(scores, record.metric),
+            *pareto,
+            rates_chart(record),
+            importances_chart(record.importances),
+            drawn_curves.chart,
+        )
+        if chart is not None
+    ]
+    found = failures(trials)
+    shown = table.rows(record, trials[: table.MOST_ROWS])
+    return assemble(
+        "page.html.j2",
+        charts,
+        record=record,
+        conclusion=conclusion,
+        answer=answer,
+        beside=beside,
+        rank=rank,
+        facts=_facts(record, rows, rank, scores, trials),
+        ladder=rows,
+        base=_base(record, certified=conclusion is not None),
+        certifying=conclusion is not None,
+        scores=scores,
+        kinds=kinds_of(record, conclusion),
+        costs=[cost for cost in COSTS if pareto],
+        complete=len(record.complete()),
+        most_points=MOST_POINTS,
+        curves=drawn_curves,
+        contrasts=[list(group) for _, group in groupby(beside.contrasts, key=_pair)],
+        most_characters=MOST_CHARACTERS,
+        served=record.run_page is not None and not record.run_page.startswith("#"),
+        ui=table.UI,
+        columns=table.columns(record.metric),
+        trials=shown,
+        trial_count=len(trials),
+        stages=list(dict.fromkeys(row.stage for row in shown)),
+        statuses=sorted({row.status for row in shown}),
+        failures=found[:MOST_KINDS],
+        failed=sum(failure.count for failure in found),
+        more_failures=max(len(found) - MOST_KINDS, 0),
+        provenance=provenance(record, trials, beside.created),
+        show=SHOWN,
+    )
+
+
+def _pair(contrast: Contrast) -> tuple[int, int]:
+    return contrast.smaller_rank, contrast.larger_rank
+
+
+def _facts(
+    record: StudyRecord,
+    ladder: Sequence[LadderRow],
+    rank: int | None,
+    scores: Sequence[TestScore],
+    trials: Sequence[TrialRecord],
+) -> list[tuple[str, str, str]]:
+    """The few figures beside the answer: name, value, and what to hold it against."""
+    facts: list[tuple[str, str, str]] = []
+    chosen = next((row for row in ladder if row.rank == rank), None)
+    largest = ladder[-1] if ladder else None
+    if chosen is not None and largest is not None:
+        beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
+        facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
+    on_test = {score.rank: score.metrics.get(record.metric) for score in scores}
+    value = on_test.get(chosen.rank) if chosen else None
+    if value is not None:
+        base = on_test.get(0)
+        facts.append(
+            (f"{record.metric} on test", f"{value:.3f}", f"base model: {base:.3f}" if base is not None else "")
+        )
+    if chosen is not None:
+        facts.append(("learning rate", f"{chosen.learning_rate:.2g}", f"{_recipe(record)}"))
+    facts.append(_margin(record))
+    complete = sum(trial.result.measures is not None for trial in trials)
+    facts.append(("complete trials", f"{complete}", f"of {len(trials)}"))
+    if trials:
+        summed = sum(trial.result.seconds for trial in trials)
+        facts.append(("wall-clock time", show_seconds(wall_clock(trials)), f"trials summed: {show_seconds(summed)}"))
+    return facts
+
+
+def _base(record: StudyRecord, *, certified: bool) -> Measures | None:
+    """The unadapted base on the split that the ladder was scored on."""
+    if certified and record.certification is not None:
+        scored = record.certification.base
+        return scored.trial.result.measures if scored else None
+    return record.base.result.measures if record.base else None
+
+
+def _margin(record: StudyRecord) -> tuple[str, str, str]:
+    declared = record.certification.declared if record.certification else record.declaration
+    error = f"error rate {100 * declared.alpha:g} %"
+    if declared.margin_of == MarginOf.METRIC:
+        return "margin", f"{100 * declared.margin:g} points", f"of {record.metric}, {error}"
+    return "margin", f"{100 * declared.margin:g} %", f"of the {declared.margin_of}, {error}"
+
+
+def _recipe(record: StudyRecord) -> str:
+    if record.certification is None:
+        return ""
+    return recipe_words(record.certification.recipe, record.target_sets)

@@ -1,0 +1,1 @@
+"""The Optuna study: search space, samplers, pruning, and the database."""

@@ -1,0 +1,164 @@
+"""What makes two adapters, two trials or two studies the same: a hash of every field that changes the result, and of no other.
+
+What is trained and what is scored are two questions. `adapter_identity` covers what determines the weights; `trial_identity` covers
+that and how the adapter is scored. So another metric, split or number of examples is another trial of the same adapter, and
+trains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sweep.records import Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
+from tasks.metrics import LABEL_METRICS
+
+RESULT_VERSION = 2
+"""Raised whenever the code changes what a trial's result would be."""
+
+
+def trial_identity(
+    setup: WorkerSetup,
+    base_hash: str,
+    data_hash: str,
+    arm: Arm | None,
+    training: Training,
+    seed: int,
+    *,
+    split: Split = Split.TUNE,
+    answers: bool = True,
+    adapter_of: str | None = None,
+) -> str:
+    """The trial's identity, 32 hex digits.
+
+    Neither names nor paths count, only contents: base weights and data by their hashes. Nor do the number of workers,
+    threads or reports. For the unadapted base (`arm` None) training and seed do not count either.
+    """
+    question: dict[str, Any] = {
+        "base": base_hash,
+        "data": data_hash,
+        "quant": _quantization(setup),
+        "scoring": _scoring(setup, split, answers),
+    }
+    if adapter_of is not None:
+        question["adapter_of"] = adapter_of
+    elif arm is not None:
+        question |= {"engine": setup.engine, "arm": _arm(arm), "training": to_json(training), "seed": seed}
+    return _hash(question)[:32]
+
+
+def adapter_identity(
+    setup: WorkerSetup, base_hash: str, train_hash: str, arm: Arm | None, training: Training, seed: int
+) -> str:
+    """The identity of a trained adapter, 32 hex digits; of the unadapted base where `arm` is None.
+
+    Args:
+        train_hash: hash of the training split alone: other splits change no weight.
+    """
+    question: dict[str, Any] = {
+        "base": base_hash,
+        "quant": _quantization(setup),
+        "engine": setup.engine,
+        "system_prompt": setup.task.system_prompt,
+    }
+    if arm is not None:
+        question |= {
+            "train": train_hash,
+            "max_length": setup.task.max_length,
+            "arm": _arm(arm),
+            "training": to_json(training),
+            "seed": seed,
+        }
+    return _hash({"adapter": question})[:32]
+
+
+def is_current(result: TrialResult, setup: WorkerSetup) -> bool:
+    """Whether a recorded trial of this study was scored as the configuration asks for: same metric, answers and examples."""
+    spec, provenance = result.spec, result.provenance
+    if provenance is None:
+        return True
+    asked = trial_identity(
+        setup,
+        provenance.base_hash,
+        provenance.data_hash,
+        spec.arm,
+        spec.training,
+        spec.seed,
+        split=spec.split,
+        answers=spec.answers,
+        adapter_of=spec.adapter_of,
+    )
+    return asked == spec.identity
+
+
+def study_identity(plan: StudyPlan, data_hash: str) -> str:
+    """The study's identity, 10 hex digits: what all its trials share, and the space they are chosen from.
+
+    How many trials there are and how they are chosen does not count, so more trials or another sampler continue a study. Nor does
+    the task metric, nor how answers are made: neither changes a loss, and what is missing is scored when a study goes on.
+    """
+    model = to_json(plan.setup.model)
+    question = {
+        "model": {key: model[key] for key in ("id", "path", "revision")},
+        "data": data_hash,
+        "quant": _quantization(plan.setup),
+        "scoring": {
+            "examples": plan.setup.scoring.examples,
+            "system_prompt": plan.setup.task.system_prompt,
+            "max_length": plan.setup.task.max_length,
+        },
+        "engine": plan.setup.engine,
+        "method": plan.arm.method,
+        "training": to_json(plan.training),
+        "seed": plan.seed,
+        "space": to_json(plan.space),
+    }
+    if "loraplus_lr_ratio" in (arm := _arm(plan.arm)):
+        question["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
+    return _hash(question)[:10]
+
+
+def certification_identity(recipe: Arm) -> str:
+    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate."""
+    return _hash({"recipe": recipe_of(recipe)})[:10]
+
+
+def recipe_of(arm: Arm) -> dict[str, Any]:
+    """An arm's fields without rank and learning rate: what all ranks of a ladder share."""
+    return {key: value for key, value in _arm(arm).items() if key not in ("rank", "learning_rate")}
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    """The arm's fields; LoRA+'s ratio only where there is one, so that trials from before it are found again."""
+    fields = to_json(arm)
+    if arm.loraplus_lr_ratio == 1:
+        del fields["loraplus_lr_ratio"]
+    return fields
+
+
+def _quantization(setup: WorkerSetup) -> dict[str, Any]:
+    return {"name": setup.quant.name, "double_quant": setup.quant.double_quant}
+
+
+def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
+    task = setup.task
+    scoring = {
+        "split": split.value,
+        "examples": examples_of(setup.scoring, split),
+        "system_prompt": task.system_prompt,
+        "max_length": task.max_length,
+        "general_paragraphs": setup.scoring.general_paragraphs,
+    }
+    if answers:
+        scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
+        # that answers are decoded goes without saying
+        decoded = ("generate",) if task.metric in LABEL_METRICS else ("generate", "auto")
+        if setup.scoring.answers not in decoded:
+            scoring["answers"] = setup.scoring.answers
+    return scoring
+
+
+def _hash(question: dict[str, Any]) -> str:
+    words = json.dumps({"version": RESULT_VERSION, **question}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(words.encode()).hexdigest()

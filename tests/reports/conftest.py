@@ -1,0 +1,27 @@
+"""Text as it is printed where the output is no terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console, RenderableType
+
+from sweep.reports.closing import WIDTH
+
+
+@pytest.fixture
+def out() -> Console:
+    """A console whose `file` keeps what is printed."""
+    return Console(file=io.StringIO(), width=WIDTH, highlight=False)
+
+
+@pytest.fixture
+def printed(out: Console) -> Callable[[RenderableType], list[str]]:
+    def lines(shown: RenderableType) -> list[str]:
+        out.print(shown)
+        assert isinstance(out.file, io.StringIO)
+        return out.file.getvalue().splitlines()
+
+    return lines

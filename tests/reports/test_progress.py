@@ -1,0 +1,107 @@
+"""Progress where the output is no terminal: a line for each thing that ends, and one now and then."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from sweep.records import Arm, Status, TrialResult
+from sweep.reports.progress import LiveDisplay, outcome
+from sweep.workers.messages import Progress
+from tests.conftest import arm, result
+
+BASE = result(None, 4.0)
+
+
+@pytest.fixture
+def display(out: Console) -> Iterator[LiveDisplay]:
+    with LiveDisplay(out) as shown:
+        yield shown
+
+
+def lines(out: Console) -> list[str]:
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue().splitlines()
+
+
+def named(identity: str, recipe: Arm, loss: float | None, status: Status = Status.COMPLETE) -> TrialResult:
+    ended = result(recipe, loss, status, None if loss is not None else "out of memory")
+    return replace(ended, spec=replace(ended.spec, identity=identity))
+
+
+def run(display: LiveDisplay, number: int, ended: TrialResult, *messages: Progress) -> None:
+    display.began(number, ended.spec)
+    for message in messages:
+        display.progressed(ended.spec, message)
+    display.ended(number, ended)
+
+
+def test_every_trial_ends_with_a_line(display: LiveDisplay, out: Console) -> None:
+    display.waiting("loading tiny (nf4)")
+    run(display, 0, BASE)
+    display.planned(3, 0)
+    run(display, 1, named("a", arm(8), 0.5))
+    run(display, 2, named("b", arm(16), None, Status.INFEASIBLE))
+    assert lines(out) == [
+        "loading tiny (nf4)",
+        "base model: loss 4.0000  accuracy 0.500  in 23 s",
+        "trial 1 of 3  r8-lr2e-03-s0: loss 0.5000  accuracy 0.500  in 23 s",
+        "trial 2 of 3  r16-lr2e-03-s0: infeasible: out of memory",
+    ]
+
+
+def test_step_and_loss_are_told_now_and_then_and_not_each_time(display: LiveDisplay, out: Console) -> None:
+    display.planned(3, 0)
+    ended = named("a", arm(8), 0.5)
+    run(display, 1, ended, *(Progress("identity", "train", step, 100, 2.0 / step) for step in range(1, 101)))
+    assert lines(out)[0] == "  trial 1 of 3  r8-lr2e-03-s0  training 1/100  loss 2.000"
+    assert len(lines(out)) == 2
+
+
+@pytest.mark.parametrize("ended_before", [0, 1])
+def test_time_left_is_told_in_a_terminal_once_a_trial_has_ended(ended_before: int) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with LiveDisplay(terminal) as display:
+        display.planned(3, 0)
+        if ended_before:
+            run(display, 1, named("a", arm(8), 0.5))
+        trial = named("b", arm(16), 0.4)
+        display.began(ended_before + 1, trial.spec)
+        display.progressed(trial.spec, Progress("identity", "train", 1, 100, 1.5))
+    shown = "\n".join(lines(terminal))
+    assert "training 1/100  loss 1.500" in shown
+    assert ("left" in shown) == bool(ended_before)
+
+
+def test_two_trials_at_once_are_told_apart(display: LiveDisplay, out: Console) -> None:
+    display.planned(2, 0)
+    first, second = named("a", arm(8), 0.5), named("b", arm(16), 0.4)
+    display.began(1, first.spec)
+    display.began(2, second.spec)
+    display.ended(2, second)
+    display.ended(1, first)
+    assert [line.partition(":")[0] for line in lines(out)] == [
+        "trial 2 of 2  r16-lr2e-03-s0",
+        "trial 1 of 2  r8-lr2e-03-s0",
+    ]
+
+
+def test_notes_are_printed_as_they_are(display: LiveDisplay, out: Console) -> None:
+    display.note("train: row 3 [of 4] is a duplicate")
+    assert lines(out) == ["train: row 3 [of 4] is a duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "text"),
+    [
+        (named("a", arm(8), 0.25), "loss 0.2500  accuracy 0.500  in 23 s"),
+        (named("a", arm(8), None, Status.FAILED), "failed: out of memory"),
+        (named("a", arm(8), None, Status.INTERRUPTED), "interrupted: out of memory"),
+    ],
+)
+def test_outcome_in_half_a_line(ended: TrialResult, text: str) -> None:
+    assert outcome(ended) == text

@@ -1,0 +1,90 @@
+"""The certification in the Optuna study: whatever a killed call has left of it can be read and completed."""
+
+from __future__ import annotations
+
+import itertools
+
+import optuna
+import pytest
+
+from sweep.records import (
+    Arm,
+    Declaration,
+    Split,
+    Stage,
+    Status,
+    TrialRecord,
+    TrialResult,
+    TrialSpec,
+    to_json,
+)
+from sweep.search.certified import CertifiedTrials, certification_of
+from sweep.store.identity import certification_identity
+from tests.conftest import TRAINING, arm, measures
+
+DECLARED = Declaration(ladder=(2, 8), seeds=2, margin=0.01, margin_of="gain", alpha=0.05)
+OTHER = Declaration(ladder=(2, 8), seeds=6, margin=0.01, margin_of="gain", alpha=0.05)
+
+
+@pytest.mark.parametrize("left", [left for count in range(4) for left in itertools.combinations(range(3), count)])
+def test_a_begun_certification_is_completed_from_any_part_of_it(left: tuple[int, ...]) -> None:
+    study = optuna.create_study()
+    key = certification_identity(arm(8))
+    parts = {f"certify/{key}/declared": to_json(DECLARED), f"certify/{key}/recipe": to_json(arm(8)), "certify": key}
+    for number, (name, value) in enumerate(parts.items()):
+        if number in left:
+            study.set_user_attr(name, value)
+    assert (certification_of(study) is None) == (len(left) < 3)
+    CertifiedTrials(study, arm(8)).begin(OTHER if 0 in left else DECLARED, arm(8))
+    begun = certification_of(study)
+    assert begun is not None
+    assert begun.declared == DECLARED, "what was declared first stays"
+    assert begun.recipe == arm(8)
+
+
+def scored(recipe: Arm | None, identity: str, started: float) -> TrialRecord:
+    stage = Stage.CERTIFY if recipe else Stage.BASE
+    spec = TrialSpec(identity, "made", stage, recipe, TRAINING, 1, split=Split.CERTIFY)
+    return TrialRecord(1, TrialResult(spec, Status.COMPLETE, measures=measures(0.5), started=started), "run")
+
+
+def test_a_trial_that_is_scored_anew_takes_the_place_of_the_earlier() -> None:
+    study = optuna.create_study()
+    certified = CertifiedTrials(study, arm(8))
+    certified.begin(DECLARED, arm(8))
+    certified.add(scored(None, "base", 1.0), [4.0, 5.0], [1, 1], [])
+    certified.add(scored(arm(8), "five", 2.0), [1.0, 2.0], [1, 1], [])
+    certified.add(scored(arm(2), "other", 3.0), [2.0, 3.0], [1, 1], [])
+    certified.add(scored(arm(8), "nine", 2.0), [1.0, 2.0, 3.0], [1, 1, 2], [])
+    kept = certification_of(study)
+    assert kept is not None
+    assert [(one.trial.spec.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
+    assert kept.tokens == (1, 1, 2)
+    assert kept.base is not None
+    assert kept.base.nats == (4.0, 5.0)
+
+
+def test_a_recipe_s_certification_is_found_again_whatever_it_was_called() -> None:
+    study = optuna.create_study()
+    for key, of in (("older", arm(8)), ("another", arm(8, dropout=0.5)), ("newer", arm(2, learning_rate=1e-3))):
+        study.set_user_attr(f"certify/{key}/declared", to_json(DECLARED))
+        study.set_user_attr(f"certify/{key}/recipe", to_json(of))
+    study.set_user_attr("certify", "newer")
+    assert CertifiedTrials(study, arm(32)).is_current
+    assert not CertifiedTrials(study, arm(32, dropout=0.5)).is_current
+    assert not CertifiedTrials(study, arm(32, dropout=0.1)).is_current
+
+
+def test_fewer_examples_than_before_are_as_many_as_before_and_an_extension_is_noted_once() -> None:
+    study = optuna.create_study()
+    certified = CertifiedTrials(study, arm(8))
+    certified.begin(DECLARED, arm(8))
+    for examples in (40, 80, 20):
+        certified.rest_on(examples)
+    certified.extend(3, 40)
+    certified.extend(3, 40)
+    certified.extend(5, 60)
+    kept = certification_of(study)
+    assert kept is not None
+    assert kept.examples == 80
+    assert kept.extended == ((3, 40), (5, 60))

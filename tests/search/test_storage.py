@@ -1,0 +1,145 @@
+"""Optuna's database: wherever it lies, whatever is wrong with it, it is opened or refused in words, and closed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+from filelock import FileLock
+from sqlalchemy import event
+
+from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted
+from sweep.search import storage as module
+from sweep.search.storage import existing_storage, open_storage, opened_storage
+from sweep.store.paths import Paths
+from tests.study.driven import Trained, planned, run
+
+ODD = ["a%41b", "a?b", "a#b", "with space", "naïve-日本", "{brace}", "a&b=c;d", "100%", "'quoted\""]
+
+
+def paths_with(empty_database: Path, folder: Path) -> Paths:
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_database, folder / "optuna.db")
+    return Paths(folder)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_folder_will_do(name: str, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / name / "mlruns")
+    with opened_storage(None, paths) as storage:
+        optuna.create_study(storage=storage, study_name="s")
+    assert paths.optuna_database.is_file()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    with existing_storage(None, paths) as storage:
+        assert optuna.get_all_study_names(storage) == ["s"]
+
+
+@pytest.mark.parametrize("name", ["a%41b", "a?b"])
+def test_a_folder_in_which_mlflow_cannot_work_is_said_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+    paths, trained = Paths(tmp_path / name / "mlruns"), Trained()
+    with pytest.raises(EnvironmentLacks, match=r"rename the folder, or name another place: tracking\.uri="):
+        run(paths, planned("tracking.uri=null"), trained)
+    assert not paths.root.exists()
+    assert run(paths, planned(), trained).complete(), "without MLflow's own file it does"
+
+
+def test_nothing_is_left_open(empty_database: Path, tmp_path: Path) -> None:
+    paths = paths_with(empty_database, tmp_path)
+    with opened_storage(None, paths) as storage:
+        optuna.create_study(storage=storage, study_name="s")
+        assert open_files(paths)
+    assert not open_files(paths)
+
+
+def open_files(paths: Paths) -> list[str]:
+    found = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [name for name in found if name.startswith(str(paths.optuna_database))]
+
+
+def test_no_study_yet(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no study here"), existing_storage(None, Paths(tmp_path)):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+class TestDamage:
+    REPAIR = r"optuna\.db is damaged \(.*\); run `python -m sweep\.doctor --repair`"
+
+    def test_of_the_whole_file(self, tmp_path: Path) -> None:
+        (tmp_path / "optuna.db").write_bytes(b"no database" * 1000)
+        with pytest.raises(EnvironmentLacks, match=self.REPAIR), opened_storage(None, Paths(tmp_path)):
+            pass
+
+    def test_that_shows_only_when_it_is_read(self, empty_database: Path, tmp_path: Path) -> None:
+        paths = paths_with(empty_database, tmp_path)
+        with opened_storage(None, paths) as storage:
+            study = optuna.create_study(storage=storage, study_name="s")
+            study.set_user_attr("long", "x" * 200_000)
+            with closing(sqlite3.connect(paths.optuna_database)) as database:
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = paths.optuna_database.stat().st_size
+        with paths.optuna_database.open("r+b") as stream:
+            stream.seek(size // 2)
+            stream.write(os.urandom(size // 2))
+
+        def read() -> None:
+            with opened_storage(None, paths) as storage:
+                optuna.load_study(storage=storage, study_name="s").user_attrs  # noqa: B018
+
+        with pytest.raises(EnvironmentLacks, match=self.REPAIR):
+            read()
+
+    def test_of_a_named_file(self, tmp_path: Path) -> None:
+        (tmp_path / "own.db").write_bytes(b"no database" * 1000)
+        with (
+            pytest.raises(EnvironmentLacks, match="move it away or name another"),
+            opened_storage(f"sqlite:///{tmp_path}/own.db", Paths(tmp_path)),
+        ):
+            pass
+
+
+def test_a_full_disk(empty_database: Path, tmp_path: Path) -> None:
+    paths = paths_with(empty_database, tmp_path)
+
+    def fill() -> None:
+        with opened_storage(None, paths) as storage:
+            study = optuna.create_study(storage=storage, study_name="s")
+            storage.engine.dispose()
+            event.listen(storage.engine, "connect", lambda own, _: own.execute("PRAGMA max_page_count = 1"))
+            study.set_user_attr("long", "x" * 500_000)
+
+    with pytest.raises(EnvironmentLacks, match=r"cannot be written \(database or disk is full\); free space"):
+        fill()
+
+
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("")
+    with pytest.raises(OSError, match="mlruns"), opened_storage(None, Paths(tmp_path / "mlruns")):
+        pass
+
+
+class TestLock:
+    def test_is_waited_for_with_a_word_and_not_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_LOCK_SECONDS", 1.5)
+        said: list[str] = []
+        with FileLock(tmp_path / "optuna.db.lock"):
+            began = time.monotonic()
+            with pytest.raises(EnvironmentLacks, match="another process opens the Optuna database and has held"):
+                open_storage(None, Paths(tmp_path), say=said.append)
+            assert 1 < time.monotonic() - began < 30
+        (line,) = said
+        assert "waiting for" in line
+        assert "optuna.db.lock" in line
+
+    def test_a_wait_ends_when_the_sweep_is_asked_to_stop(self, tmp_path: Path) -> None:
+        def check() -> None:
+            raise Interrupted("stopped")
+
+        with FileLock(tmp_path / "optuna.db.lock"), pytest.raises(Interrupted):
+            open_storage(None, Paths(tmp_path), check=check)

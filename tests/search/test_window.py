@@ -1,0 +1,80 @@
+"""What TPE looks at once a study is very long."""
+
+from __future__ import annotations
+
+import math
+from unittest.mock import patch
+
+import optuna
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from sweep.search import window
+from sweep.search.samplers import make_sampler
+from sweep.search.window import Best, in_window, window_on
+
+SPACE = {"x": FloatDistribution(0.0, 1.0)}
+
+
+def trial(number: int, value: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
+    made = create_trial(
+        state=state,
+        value=value if state is TrialState.COMPLETE else None,
+        params={"x": value % 1.0},
+        distributions=SPACE,
+    )
+    made.number = number
+    return made
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=60), st.data())
+def test_it_holds_the_best_and_the_latest_in_their_order(found: list[tuple[float, bool]], data: st.DataObject) -> None:
+    trials = [
+        trial(number, value, TrialState.COMPLETE if complete else TrialState.PRUNED)
+        for number, (value, complete) in enumerate(found)
+    ]
+    best = data.draw(st.integers(1, 10))
+    most = data.draw(st.integers(best + 1, 40))
+    with patch.multiple(window, BEST=best, MOST=most):
+        seen = [each.number for each in in_window(trials, Best())]
+    assert seen == sorted(set(seen))
+    complete = sorted((each.value, each.number) for each in trials if each.state is TrialState.COMPLETE)
+    assert {number for _, number in complete[:best]} <= set(seen)
+    assert {each.number for each in trials[best - most :]} <= set(seen)
+    assert len(seen) <= most
+    if len(trials) <= most:
+        assert len(seen) == len(trials)
+    assert seen[-1] == trials[-1].number
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(0, 8)), min_size=1, max_size=40), st.data())
+def test_what_is_known_from_the_last_time_changes_nothing(found: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Trials end out of order: each when so many others have begun since."""
+    best = data.draw(st.integers(1, 5))
+    most = data.draw(st.integers(best + 1, 12))
+    known = Best()
+    with patch.multiple(window, BEST=best, MOST=most):
+        for begun in range(1, len(found) + 1):
+            trials = [
+                trial(number, value, TrialState.COMPLETE if number + later < begun else TrialState.RUNNING)
+                for number, (value, later) in enumerate(found[:begun])
+            ]
+            seen = [each.number for each in in_window(trials, known)]
+            assert seen == [each.number for each in in_window(trials, Best())]
+
+
+def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> None:
+    study = optuna.create_study()
+    for number in range(window.MOST + 200):
+        x = number * 0.618 % 1.0
+        study.add_trial(create_trial(params={"x": x}, distributions=SPACE, value=abs(x - 0.3)))
+    assert len(study.get_trials(deepcopy=False)) == window.MOST + 200
+    seen = window_on(study, Best()).get_trials(deepcopy=False)
+    assert len(seen) == window.MOST
+    assert study.best_trial.number in {each.number for each in seen}
+    sampler = make_sampler("tpe", {}, seed=0)
+    study.sampler = sampler
+    drawn = [study.ask().suggest_float("x", 0.0, 1.0) for _ in range(5)]
+    assert all(math.isclose(x, 0.3, abs_tol=0.05) for x in drawn), drawn
