@@ -15,12 +15,11 @@ from sweep.config.arms import configured_arm, first_arms
 from sweep.config.checks import problems_in
 from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
-from sweep.config.overrides import ALTERNATIVES, given_keys, wrong_form
+from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
-from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import Declaration, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
 
@@ -31,6 +30,9 @@ DataCheck = Callable[[TaskData], Sequence[str]]
 
 OptionCheck = Callable[[Search, Training], Sequence[str]]
 """Returns the problems of sampler and pruner options."""
+
+UNKNOWN_STEPS = 0
+"""The steps of a plan whose epochs are not resolved yet."""
 
 _URL_KEYS = ("tracking.uri", "storage.url")
 
@@ -102,7 +104,7 @@ def with_steps(plan: StudyPlan, training_examples: int) -> StudyPlan:
     if plan.epochs is None:
         return plan
     per_step = plan.training.batch_size * plan.training.gradient_accumulation
-    steps = max(1, math.ceil(plan.epochs * training_examples / per_step))
+    steps = max(1, math.ceil(round(plan.epochs * training_examples / per_step, 9)))
     limit = limits()["train.steps"]
     if not limit.allows(steps):
         raise ConfigurationError(f"train.epochs={plan.epochs:g}: results in train.steps={steps}, which must be {limit}")
@@ -124,7 +126,7 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
     wrong: dict[str, str | None] = {}
     for key, node in _leaves(composed, known):
         if key not in known:
-            wrong[key] = f"{key}: there is no such key{did_you_mean(key, known)}"
+            wrong[key] = f"{key}: there is no such key{suggestion(key)}"
         elif node._value() == MISSING:
             wrong[key] = f"{key}: a value is needed; write {key}=..."
         else:
@@ -223,6 +225,7 @@ def _first_line(error: Exception) -> str:
 
 def _plan(config: Config, recorded: str) -> StudyPlan:
     model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
+    training, epochs = _as(Training, config.train), config.train.epochs
     cores = available_cores()
     workers = chosen_workers(executor.workers, executor.threads, cores)
     return StudyPlan(
@@ -236,8 +239,8 @@ def _plan(config: Config, recorded: str) -> StudyPlan:
             threads=executor.threads or max(1, cores // workers),
             memory_budget=byte_count(config.budget.memory) if config.budget.memory is not None else None,
         ),
-        training=_as(Training, config.train),
-        epochs=config.train.epochs,
+        training=training if epochs is None else dataclasses.replace(training, steps=UNKNOWN_STEPS),
+        epochs=epochs,
         arm=configured_arm(config),
         seed=config.seed,
         space=SearchSpace(

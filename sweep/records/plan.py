@@ -117,7 +117,7 @@ class StudyPlan:
     """A whole study, resolved and checked.
 
     Attributes:
-        training: its `steps` are not known yet where `epochs` is given, see `sweep.config.load.with_steps`.
+        training: `steps` is 0 while `epochs` is not resolved, see `sweep.config.load.with_steps`.
         epochs: `train.epochs` until it is resolved to steps, else None.
         arm: the recipe of a single trial; in a search, of the first arms.
         tracking_uri: MLflow's; None for the database under `mlruns/`.
