@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
@@ -131,7 +131,7 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
             wrong[key] = f"{key}: a value is needed; write {key}=..."
         else:
             try:
-                value = _value(composed, key, node)
+                value = _value(composed, key)
             except InterpolationToMissingValueError:
                 wrong[key] = None
             except (OmegaConfBaseException, ValueError) as error:
@@ -149,10 +149,11 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
 
 
 def recorded_yaml(composed: DictConfig) -> str:
-    """The resolved configuration as records keep it: no URL holds credentials, and keys of `ALTERNATIVES` are resolved to the others."""
-    copy = composed.copy()
-    OmegaConf.set_readonly(copy, False)
-    OmegaConf.set_struct(copy, False)
+    """The resolved configuration as records keep it: no URL holds credentials, and `train.epochs` and `lora.alpha` are left out.
+
+    They are recorded as `train.steps`, see `with_steps`, and `lora.alpha_ratio`.
+    """
+    copy = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
     for key in _URL_KEYS:
         value = OmegaConf.select(copy, key)
         if isinstance(value, str):
@@ -162,16 +163,18 @@ def recorded_yaml(composed: DictConfig) -> str:
     for key in ALTERNATIVES:
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
-    return OmegaConf.to_yaml(copy, resolve=True)
+    return OmegaConf.to_yaml(copy)
 
 
 def _without_replaced(composed: DictConfig, given: Collection[str]) -> DictConfig:
     """The configuration without a study's epochs and alpha where the command line gives steps and alpha_ratio."""
+    replaced = [key for key, other in ALTERNATIVES.items() if other in given and key not in given]
+    if not replaced:
+        return composed
     copy = composed.copy()
     OmegaConf.set_readonly(copy, False)
-    for key, other in ALTERNATIVES.items():
-        if other in given and key not in given:
-            OmegaConf.update(copy, key, None)
+    for key in replaced:
+        OmegaConf.update(copy, key, None)
     return copy
 
 
@@ -202,21 +205,27 @@ def _is_about(problem: str, keys: Iterable[str]) -> bool:
 
 
 def _leaves(composed: DictConfig, known: Mapping[str, Entry], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that is not a section, with its node; a section that is not a mapping counts as a key."""
     for name in map(str, composed):
         key = f"{prefix}{name}"
-        node = composed._get_node(name)
-        plain = isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
-        section = plain and key in known and known[key].is_section
-        if section and not OmegaConf.is_interpolation(composed, name):
-            yield from _leaves(composed[name], known, f"{key}.")
+        section = _mapping(composed, name) if key in known and known[key].is_section else None
+        if section is None:
+            yield key, composed._get_node(name)
         else:
-            yield key, node
+            yield from _leaves(section, known, f"{key}.")
 
 
-def _value(composed: DictConfig, key: str, node: Any) -> Any:
-    if OmegaConf.is_config(node):
-        return OmegaConf.to_container(node, resolve=True)
-    return OmegaConf.select(composed, key, throw_on_missing=True)
+def _mapping(composed: DictConfig, name: str) -> DictConfig | None:
+    try:
+        value = composed[name]
+    except OmegaConfBaseException:
+        return None
+    return value if isinstance(value, DictConfig) else None
+
+
+def _value(composed: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(composed, key, throw_on_missing=True)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from sweep.commands.app import composed_plan
 from sweep.config.load import UNKNOWN_STEPS, plan_of_record, with_steps
 from sweep.errors import ConfigurationError
+from sweep.records import StudyPlan
 from sweep.store.identity import study_identity
 
 
@@ -41,6 +44,29 @@ class TestEpochs:
         assert by_epochs == by_steps
         assert study_identity(by_epochs, "data") == study_identity(by_steps, "data")
         assert plan_of_record(by_epochs.config) == by_epochs
+
+    @pytest.mark.parametrize(
+        ("command", "runs"),
+        [("study", "sweep.study.run.run_study"), ("train", "sweep.study.single.train_single")],
+    )
+    def test_both_commands_resolve_them(
+        self, command: str, runs: str, made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Reached(Exception):
+            pass
+
+        def stop(plan: StudyPlan, *_: object) -> None:
+            raise Reached(plan.training.steps)
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(runs, stop)
+        module = importlib.import_module(f"sweep.commands.{command}")
+        run = module.study if command == "study" else module.trial
+        plan = composed_plan(["model=tiny", "task=jsonl", f"task.path={made_task}", "train.epochs=2"])
+        with pytest.raises(Reached) as reached:
+            run(plan)
+        examples = len((made_task / "train.jsonl").read_text().splitlines())
+        assert reached.value.args == (math.ceil(2 * examples / 4),)
 
     def test_without_epochs_nothing_changes(self) -> None:
         plan = composed_plan([])

@@ -261,6 +261,23 @@ def test_own_files_that_cannot_be_read(
     assert told in only_problem("+study=mine")
 
 
+def test_sections_and_values_may_refer_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf/study").mkdir(parents=True)
+    file = tmp_path / "conf/study/mine.yaml"
+    monkeypatch.chdir(tmp_path)
+    file.write_text(
+        "# @package _global_\ncertify:\n  ladder: ${search.space.rank}\nsearch:\n  space:\n    rank: [4, 8]\n"
+    )
+    assert composed_plan(["+study=mine"]).declaration.ladder == (4, 8)
+    file.write_text("# @package _global_\ntracking: ${storage}\nstorage:\n  uri: x\n")
+    assert [problem.partition(";")[0] for problem in problems("+study=mine")] == [
+        "tracking.url: there is no such key",
+        "storage.uri: there is no such key",
+    ]
+    file.write_text("# @package _global_\ntracking: ${nothing}\n")
+    assert only_problem("+study=mine").startswith("tracking: Interpolation key 'nothing' not found")
+
+
 def test_groups_are_written_whole_or_value_by_value() -> None:
     assert composed_plan(["search.sampler_options={a: 1}"]).search.sampler_options == {"a": 1}
     sets = composed_plan(["model.target_sets={mine: [q_proj]}", "lora.targets=mine"])
