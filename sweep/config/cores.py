@@ -22,18 +22,18 @@ def available_cores() -> int:
     return max(1, min(cores, _quota(_QUOTA)))
 
 
-def chosen_workers(asked: int | str, threads: int | None, cores: int) -> int:
+def chosen_workers(requested: int | str, threads: int | None, cores: int) -> int:
     """The number of workers for `executor.workers`.
 
     `auto` is one worker beside an NVIDIA GPU, which then has the GPU's memory to itself. On a CPU with two cores or more it is two:
     small matrices keep two processes busier than the threads of one (measurements: docs/engine.md).
 
     Args:
-        asked: a number, or `auto`.
+        requested: a number, or `auto`.
         threads: threads per worker if given; `auto` starts no more workers than there are cores for.
     """
-    if asked != AUTO:
-        return int(asked)
+    if requested != AUTO:
+        return int(requested)
     return 1 if _trains_on_gpu() else max(1, min(2, cores // (threads or 1)))
 
 
