@@ -118,7 +118,7 @@ class Simulated:
                     return step
                 case ScoreBase():
                     scored = self._scored(self._spec(plan, None, Stage.BASE, 0, Split.CERTIFY))
-                    self._change(base=scored, tokens=(3,) * EXAMPLES)
+                    self._change(base=scored.evaluated(), tokens=(3,) * EXAMPLES)
                 case FixRates(choices):
                     self._change(rates=choices)
                 case TakeLook(seeds):
