@@ -41,7 +41,7 @@ def study(plan: StudyPlan) -> float | None:
         outcome = run_study(plan, splits, paths, display, stop, write)
     print_outcome(outcome.record, paths, plan.tracking_uri, out)
     best = outcome.record.best()
-    return best.result.measures.loss if best and best.result.measures else None
+    return best.loss if best else None
 
 
 def main() -> int:
