@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -84,15 +84,17 @@ class _Ended(BaseException):
         self.error = error
 
 
-def composed_plan(overrides: Sequence[str]) -> StudyPlan:
+def composed_plan(
+    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+) -> StudyPlan:
     """The study that these overrides describe, without running a Hydra application.
 
     Raises:
-        ConfigurationError: with all problems.
+        ConfigurationError, DataError: with all problems.
     """
     set_up_hydra()
     problems, usable = override_problems(in_hydras_words(overrides))
-    return _planned(usable, problems)
+    return _planned(usable, problems, data_check, option_check)
 
 
 def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
@@ -112,9 +114,24 @@ def _planned(
     # whatever YAML and Hydra stumble over in a person's own files
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
         raise ConfigurationError([*problems, _composing_problem(error)]) from error
-    plan = plan_from(composed, problems, data_check, option_check, usable)
+    plan = plan_from(composed, [*problems, *_tracking_problems(composed)], data_check, option_check, usable)
     hide(plan.tracking_uri, plan.storage_url)
     return plan
+
+
+def _tracking_problems(composed: DictConfig) -> tuple[str, ...]:
+    """What is wrong with `tracking.uri`, known before anything is written."""
+    from sweep.tracking.address import address_of
+
+    try:
+        uri = OmegaConf.select(composed, "tracking.uri")
+        if isinstance(uri, str):
+            address_of(uri)
+    except OmegaConfBaseException:
+        return ()  # reported with the other keys
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
