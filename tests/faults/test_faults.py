@@ -109,7 +109,7 @@ class TestAKilledWorker:
     @pytest.mark.slow
     def test_its_only_trial_is_tried_again_by_a_new_one(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=1")
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         (worker,) = workers_of(process)
         worker.kill()
         code, output = finish(process)
@@ -135,7 +135,7 @@ class TestAKilledRecorder:
     @pytest.mark.slow
     def test_is_replaced_and_the_sweep_goes_on(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         recorder_of(process).kill()
         code, output = finish(process)
         assert code == 0, output
@@ -181,7 +181,7 @@ class TestAKilledServer:
         server.start()
         try:
             process = sweep.start(*words)
-            wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+            wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
             server.kill()
             killed = time.monotonic()
             code, output = finish(process)
@@ -211,26 +211,27 @@ class TestAKilledServer:
 class TestAStoppedSweep:
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_keeps_finished_trials_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
-        process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        words = ("train.steps=60", "search.trials=3")
+        process = sweep.start(*words)
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         code, output = finish(process, number)
         assert code == 130, output
         assert nothing_is_running(sweep)
         finished = len(sweep.trained())
-        assert 1 <= finished < 4
+        assert 1 <= finished < 3
         times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
 
-        done = sweep.run(*LONG)
+        done = sweep.run(*words)
         assert done.returncode == 0, done.stdout
-        assert len(sweep.trained()) == 4
+        assert len(sweep.trained()) == 3
         assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
-        assert trainings_logged(sweep) == 4
+        assert trainings_logged(sweep) == 3
         assert nothing_is_running(sweep)
 
     @pytest.mark.slow
     def test_goes_on_after_sigkill(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         workers = workers_of(process)
         process.kill()
         process.communicate()
@@ -253,7 +254,7 @@ class TestAStoppedSweep:
         assert whole.returncode == 0, whole.stdout
 
         process = sweep.start(*LONG, "search.trials=5")
-        wait_until(lambda: len(sweep.trained()) == 2, process, "a second trial")
+        wait_until(lambda: len(sweep.trained()) >= 2, process, "a second trial")
         assert finish(process, signal.SIGTERM)[0] == 130
         assert sweep.run(*LONG, "search.trials=5").returncode == 0
         assert {file.parent.name for file in sweep.trained()} == {file.parent.name for file in undisturbed.trained()}
@@ -324,7 +325,7 @@ class TestChangedData:
         file = sweep.data / "train.jsonl"
         before = file.read_text()
         process = sweep.start(*words)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "finished trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "finished trial")
         file.write_text(before + json.dumps({"prompt": "one more: the red box", "completion": "red"}) + "\n")
         for worker in workers_of(process):
             worker.kill()

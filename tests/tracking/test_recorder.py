@@ -249,6 +249,7 @@ def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkey
     assert log.read_text() == "View run at http://***@host/#/runs, ***\n"
 
 
+@pytest.mark.slow
 def test_what_a_killed_sweep_has_told_is_recorded(place: Place, complete: TrialResult) -> None:
     """The sweep is killed at once after it has told of many trials."""
     code = (
