@@ -17,10 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
+from sweep.config.hydra_setup import masked_files, set_up_hydra
 from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
-from sweep.config.resolvers import register_resolvers
-from sweep.config.secrets import masked_files
 from sweep.console.masking import hide
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
@@ -38,7 +37,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, op
     Raises:
         ConfigurationError, DataError: with all problems.
     """
-    register_resolvers()
+    set_up_hydra()
     words = sys.argv[1:] = in_hydras_words(sys.argv[1:])
     flags = [word for word in words if word.startswith("-")]
     if all(flag in _FLAGS for flag in flags):
@@ -56,7 +55,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, op
 
     def composed(config: DictConfig) -> float | None:
         try:
-            plan = plan_from(config)
+            plan = plan_from(config, overrides=words)
             hide(plan.tracking_uri, plan.storage_url)
             return task(plan)
         except Exception as error:
@@ -91,7 +90,7 @@ def composed_plan(overrides: Sequence[str]) -> StudyPlan:
     Raises:
         ConfigurationError: with all problems.
     """
-    register_resolvers()
+    set_up_hydra()
     problems, usable = override_problems(in_hydras_words(overrides))
     return _planned(usable, problems)
 
@@ -113,7 +112,7 @@ def _planned(
     # whatever YAML and Hydra stumble over in a person's own files
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
         raise ConfigurationError([*problems, _composing_problem(error)]) from error
-    plan = plan_from(composed, problems, data_check, option_check)
+    plan = plan_from(composed, problems, data_check, option_check, usable)
     hide(plan.tracking_uri, plan.storage_url)
     return plan
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 def study(plan: StudyPlan) -> float | None:
     """Runs the study that a configuration describes; returns the best loss."""
+    from sweep.config.load import with_steps
     from sweep.store.paths import Paths
     from sweep.training.splits import load_splits
 
     paths = Paths.here()
     splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
 
     from sweep.reports.closing import console, print_outcome
     from sweep.reports.files import write_report
