@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -9,15 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sweep.config.groups import groups
 from sweep.config.keys import KeyHelp, key_help, section_help
+from sweep.config.overrides import suggestion
 from sweep.console.command import run
 from sweep.console.command_line import SCRIPT, started_as_script
-from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 
 WIDTH = 100
+_SHOWN = 36
+"""Longer defaults are cut off in lists."""
 
 COMMANDS = {
-    "run": "run a study, or resume it; ends with a table and a verdict (the default of python -m sweep)",
+    "run": "run a study, or resume it; ends with a table and a verdict",
     "train": "train one adapter, by the same code as a study's trials",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
@@ -122,15 +125,15 @@ def screen() -> Iterator[str]:
     yield "Commands (COMMAND --help says more):"
     yield from _table(COMMANDS)
     yield ""
-    yield "Most used keys, with their defaults:"
-    yield from _table({_with_default(keys[key]): keys[key].text for key in MOST_USED if key in keys}, width=WIDTH)
+    yield "Most used keys (default):"
+    yield from _table({key: _in_short(keys[key]) for key in MOST_USED})
     yield ""
     yield "Groups (GROUP=NAME, but +study=NAME; add your own as ./conf/GROUP/NAME.yaml):"
     for group, names in groups().items():
         lead = f"  {group:10}"
         yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
     yield ""
-    yield f"All keys: {program()} help. One key: {program()} help search.trials. Try a study: {program()} run +study=pharma"
+    yield f"More: {program()} help (all keys), {program()} help lora.r (one key or section)"
 
 
 def all_keys(width: int | None) -> Iterator[str]:
@@ -138,7 +141,7 @@ def all_keys(width: int | None) -> Iterator[str]:
     sections = section_help()
     last = ""
     keys = key_help()
-    for key in sorted(keys, key=lambda key: ("." in key, "")):
+    for key in sorted(keys, key=lambda key: "." in key):  # those without a section first
         section = key.rpartition(".")[0].partition(".")[0]
         if section != last:
             yield ""
@@ -158,11 +161,7 @@ def explained(word: str) -> Iterator[str]:
         yield from _key(keys[word])
         return
     if word not in sections and word not in choices:
-        known = [*keys, *sections, *choices, *COMMANDS]
-        leaves = [key for key in keys if key.endswith(f".{word}")]
-        near = f"; did you mean '{leaves[0]}'?" if len(leaves) == 1 else did_you_mean(word, known)
-        if len(leaves) > 1:
-            near = f" (keys with this name: {', '.join(leaves)})"
+        near = suggestion(word, [*choices, *COMMANDS]) or f" ({program()} help lists all keys)"
         raise ConfigurationError(f"{word}: there is no such key, section or command{near}")
     yield f"{word}: {sections[word]}" if word in sections else word
     if word in choices:
@@ -213,8 +212,15 @@ def _show_command(name: str) -> int:
     return show(["--help"])
 
 
+def _in_short(about: KeyHelp) -> str:
+    """The meaning up to where it gets detailed, and the default."""
+    text = re.split(r"; |: | \(", about.text)[0] if len(about.text) > 60 else about.text
+    return text if about.default in (None, "null") else f"{text} ({about.default})"
+
+
 def _with_default(about: KeyHelp) -> str:
-    return f"{about.key}={'...' if about.default is None else about.default}"
+    default = about.default or "..."
+    return f"{about.key}={default if len(default) <= _SHOWN else default[: _SHOWN - 3] + '...'}"
 
 
 def _table(rows: Mapping[str, str], *, column: int | None = None, width: int | None = None) -> Iterator[str]:

@@ -136,32 +136,33 @@ def _bytes_per_rank(rank: int, measures: Measures) -> float:
 
 def plan_line(plan: StudyPlan, record: StudyRecord | None) -> str:
     """The plan in one line: trials per stage, time, disk. Says what an estimate rests on, or that there is none yet."""
-    work = "; ".join(text for _, text in stage_lines(plan, record)) or "no trials"
-    return f"plan: {work}; {estimate(plan, record)}"
+    return f"plan: {'; '.join([*(text for _, text in stage_lines(plan, record)), estimate(plan, record)])}"
 
 
 def stage_lines(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
     """Each stage that has trials left: its name, and its trials in words."""
     left = trials_left(plan, record)
-    if explore := left[Stage.EXPLORE]:
+    explore = left[Stage.EXPLORE]
+    if explore.most:
         done = plan.search.trials - int(explore.most)
-        if explore.most:
-            yield "search", f"{explore.count()} search trials" + (f" ({done} done)" if done > 0 else "")
+        yield "search", _trials(explore, "search ") + (f" ({done} done)" if done > 0 else "")
     if Stage.RATES in left and left[Stage.RATES].most:
-        yield "rates", f"about {left[Stage.RATES].count()} to tune learning rates"
+        yield "rates", f"about {_trials(left[Stage.RATES])} to tune learning rates"
     if Stage.CERTIFY in left and left[Stage.CERTIFY].most:
-        ladder, seeds = (
-            plan.declaration.ladder,
-            Span(min(plan.first_look, plan.declaration.seeds), plan.declaration.seeds),
-        )
-        yield (
-            "verdict",
-            f"{left[Stage.CERTIFY].count()} for the verdict ({len(ladder)} ranks, {seeds.count()} seeds each)",
-        )
+        ladder = plan.declaration.ladder
+        seeds = Span(min(plan.first_look, plan.declaration.seeds), plan.declaration.seeds)
+        each = f"{len(ladder)} ranks, {seeds.count()} seeds each"
+        yield "verdict", f"{_trials(left[Stage.CERTIFY])} for the verdict ({each})"
+
+
+def _trials(number: Span, kind: str = "") -> str:
+    return f"{number.count()} {kind}trial{'' if number.most == 1 else 's'}"
 
 
 def estimate(plan: StudyPlan, record: StudyRecord | None) -> str:
     """Time and disk in words, and what they were estimated from."""
+    if not any(left.most for left in trials_left(plan, record).values()):
+        return "no trial is left to train"
     seconds, size = time_left(plan, record), adapter_bytes_left(plan, record)
     limit = "" if plan.wall_clock is None else f", budget.wall_clock={show_seconds(plan.wall_clock)}"
     if seconds is None or size is None:

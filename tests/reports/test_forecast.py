@@ -37,8 +37,8 @@ def test_a_new_study_has_everything_left_and_no_estimate() -> None:
     assert left == {Stage.EXPLORE: Span(8, 8), Stage.RATES: Span(6, 6), Stage.CERTIFY: Span(15, 25)}
     assert time_left(plan(), None) is None
     assert plan_line(plan(), study_record([], base_loss=None)) == (
-        "plan: 8 search trials; about 6 to tune learning rates; 15 to 25 for the verdict (5 ranks, 3 to 5 seeds each); "
-        "time and disk unknown until the first trial"
+        "plan: 8 search trials; about 6 trials to tune learning rates; 15 to 25 trials for the verdict (5 ranks, 3 to 5 seeds "
+        "each); time and disk unknown until the first trial"
     )
 
 
@@ -48,6 +48,11 @@ def test_a_resumed_study_is_estimated_from_its_own_trials() -> None:
     assert line == (
         "plan: 6 search trials (2 done); about 9 min, adapters about 7.4 MB (estimated from 2 finished trials)"
     )
+
+
+def test_a_finished_search_has_nothing_left() -> None:
+    record = study_record([taking(60.0)])
+    assert plan_line(plan("certify=none", "search.trials=1"), record) == "plan: no trial is left to train"
 
 
 def test_failed_trials_count_as_done_and_are_not_measured() -> None:
