@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import textwrap
@@ -212,10 +211,14 @@ def _show_command(name: str) -> int:
     return show(["--help"])
 
 
-def _in_short(about: KeyHelp) -> str:
-    """The meaning up to where it gets detailed, and the default."""
-    text = re.split(r"; |: | \(", about.text)[0] if len(about.text) > 60 else about.text
-    return text if about.default in (None, "null") else f"{text} ({about.default})"
+def _in_short(about: KeyHelp, width: int = 76) -> str:
+    """The meaning, as far as it fits, and the default."""
+    default = "" if about.default in (None, "null") else f" ({about.default})"
+    text = about.text
+    for separator in ("; ", " (", ": ", ", "):
+        if len(text) + len(default) > width:
+            text = text.partition(separator)[0]
+    return text + default
 
 
 def _with_default(about: KeyHelp) -> str:
