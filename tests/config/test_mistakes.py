@@ -241,9 +241,9 @@ def test_lists_groups_and_single_values_are_distinguished(override: str, reporte
 @pytest.mark.parametrize(
     ("content", "reported"),
     [
-        (b"a: [1", "is no YAML: while parsing a flow sequence"),
-        (b"a:\tb\n\tc: d", "is no YAML: while scanning"),
-        (b"\x00", "is no YAML: unacceptable character"),
+        (b"a: [1", "is not valid YAML: while parsing a flow sequence"),
+        (b"a:\tb\n\tc: d", "is not valid YAML: while scanning"),
+        (b"\x00", "is not valid YAML: unacceptable character"),
         (b"# @package _global_\nseed: 1\nseed: 2\n", "found duplicate key seed"),
         (b"# @package _global_\nseed: !!python/object/apply:os.system ['id']\n", "could not determine a constructor"),
         (b"# @package _global_\nlora: &a\n  r: *a\n", "contains itself"),
@@ -370,7 +370,7 @@ def test_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monkeypat
     assert composed_plan(["+study=kitchen"]).name == "kitchen"
 
 
-@pytest.mark.parametrize("module", ["sweep", "sweep.train"])
+@pytest.mark.parametrize("module", ["sweep", pytest.param("sweep.train", marks=pytest.mark.slow)])
 def test_no_password_is_written_anywhere(module: str, tmp_path: Path, made_task: Path) -> None:
     flags = ["-m", "lora.r=4,8"] if module == "sweep.train" else []
     words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "tracking.uri=http://me:hushhush@127.0.0.1:9"]
