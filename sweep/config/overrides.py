@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 
 from sweep.config.groups import groups
 from sweep.config.keys import OPEN_KEYS, Entry, entries, shortened
+from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 
 ADDED_GROUPS = ("study",)
@@ -223,4 +224,6 @@ def _unknown_key(name: str, choices: Sequence[str], text: str) -> str | None:
     if "@" in name and name.split("@")[0] in choices:
         return None
     near = suggestion(name, choices)
-    return f"{text}: there is no key '{name}'{near}" + ("" if near else " (python -m sweep --help lists all)")
+    return f"{text}: there is no key '{name}'{near}" + (
+        "" if near else f" ({pasteable('python -m sweep help')} lists all keys)"
+    )

@@ -46,11 +46,16 @@ class TestEpochs:
         assert plan_of_record(by_epochs.config) == by_epochs
 
     @pytest.mark.parametrize(
-        ("command", "runs"),
-        [("study", "sweep.study.run.run_study"), ("train", "sweep.study.single.train_single")],
+        ("run", "module", "calls"),
+        [
+            ("study", "sweep.commands.study", "sweep.study.run.run_study"),
+            ("trial", "sweep.commands.train", "sweep.study.single.train_single"),
+            ("run", "sweep.commands.python_api", "sweep.commands.python_api.run_study"),
+            ("train", "sweep.commands.python_api", "sweep.commands.python_api.train_single"),
+        ],
     )
-    def test_both_commands_resolve_them(
-        self, command: str, runs: str, made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_every_command_resolves_them(
+        self, run: str, module: str, calls: str, made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Reached(Exception):
             pass
@@ -59,12 +64,17 @@ class TestEpochs:
             raise Reached(plan.training.steps)
 
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(runs, stop)
-        module = importlib.import_module(f"sweep.commands.{command}")
-        run = module.study if command == "study" else module.trial
-        plan = composed_plan(["model=tiny", "task=jsonl", f"task.path={made_task}", "train.epochs=2"])
+        command = getattr(importlib.import_module(module), run)
+        monkeypatch.setattr(calls, stop)
+        words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "train.epochs=2"]
+        arguments = {
+            "study": [composed_plan(words)],
+            "trial": [composed_plan(words)],
+            "run": [None, words],
+            "train": [words],
+        }
         with pytest.raises(Reached) as reached:
-            run(plan)
+            command(*arguments[run])
         examples = len((made_task / "train.jsonl").read_text().splitlines())
         assert reached.value.args == (math.ceil(2 * examples / 4),)
 

@@ -11,6 +11,7 @@ import pytest
 from sweep.commands.app import composed_plan
 from sweep.config.cores import available_cores
 from sweep.config.groups import groups
+from sweep.console.command_line import interpreter
 from sweep.errors import ConfigurationError
 from sweep.records import BaseModel
 from sweep.store.paths import Paths
@@ -71,7 +72,10 @@ def test_unknown_option_gets_the_list(group: str) -> None:
 
 
 def test_unlike_any_key() -> None:
-    assert only_problem("zzz.qqq=1") == "zzz.qqq=1: there is no key 'zzz.qqq' (python -m sweep --help lists all)"
+    assert (
+        only_problem("zzz.qqq=1")
+        == f"zzz.qqq=1: there is no key 'zzz.qqq' ({interpreter()} -m sweep help lists all keys)"
+    )
 
 
 @pytest.mark.parametrize(
