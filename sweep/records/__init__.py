@@ -1,6 +1,6 @@
-"""The records that go from room to room: small, frozen, and free of any library's types.
+"""The records that are passed between packages: small, frozen, without types of any library.
 
-`StudyPlan` says what a study is, `TrialSpec` what one trial is, `TrialResult` what came of it.
+`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its outcome.
 """
 
 from sweep.records.as_json import (
