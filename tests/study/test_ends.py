@@ -33,9 +33,9 @@ from sweep.records import (
     TrialSpec,
 )
 from sweep.study.next_step import (
+    EvaluateBase,
     Finish,
     FixRates,
-    ScoreBase,
     Step,
     TakeLook,
     TrainLadder,
@@ -117,7 +117,7 @@ class Simulated:
             match step:
                 case Finish():
                     return step
-                case ScoreBase():
+                case EvaluateBase():
                     scored = self._scored(self._spec(plan, None, Stage.BASE, 0, Split.CERTIFY))
                     self._change(base=scored, tokens=(3,) * EXAMPLES)
                 case FixRates(choices):

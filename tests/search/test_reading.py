@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from sweep.search.importances import FEWEST_TRIALS, importances_of
+from sweep.search.reading import FEWEST_TRIALS, importances_of
 
 RATE = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
 RANK = optuna.distributions.IntDistribution(1, 5)

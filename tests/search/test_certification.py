@@ -18,7 +18,7 @@ from sweep.records import (
     TrialSpec,
     to_json,
 )
-from sweep.search.certified import CertifiedTrials, certification_of
+from sweep.search.certification import StoredCertification, read_certification
 from sweep.store.identity import certification_identity
 from tests.conftest import TRAINING, arm, measures
 
@@ -34,9 +34,9 @@ def test_a_begun_certification_is_completed_from_any_part_of_it(left: tuple[int,
     for number, (name, value) in enumerate(parts.items()):
         if number in left:
             study.set_user_attr(name, value)
-    assert (certification_of(study) is None) == (len(left) < 3)
-    CertifiedTrials(study, arm(8)).begin(OTHER if 0 in left else DECLARED, arm(8))
-    begun = certification_of(study)
+    assert (read_certification(study) is None) == (len(left) < 3)
+    StoredCertification(study, arm(8)).begin(OTHER if 0 in left else DECLARED)
+    begun = read_certification(study)
     assert begun is not None
     assert begun.declared == DECLARED, "what was declared first stays"
     assert begun.recipe == arm(8)
@@ -50,13 +50,13 @@ def scored(recipe: Arm | None, identity: str, started: float) -> TrialRecord:
 
 def test_a_trial_that_is_scored_anew_takes_the_place_of_the_earlier() -> None:
     study = optuna.create_study()
-    certified = CertifiedTrials(study, arm(8))
-    certified.begin(DECLARED, arm(8))
-    certified.add(scored(None, "base", 1.0), [4.0, 5.0], [1, 1], [])
-    certified.add(scored(arm(8), "five", 2.0), [1.0, 2.0], [1, 1], [])
-    certified.add(scored(arm(2), "other", 3.0), [2.0, 3.0], [1, 1], [])
-    certified.add(scored(arm(8), "nine", 2.0), [1.0, 2.0, 3.0], [1, 1, 2], [])
-    kept = certification_of(study)
+    certified = StoredCertification(study, arm(8))
+    certified.begin(DECLARED)
+    certified.add_trial(scored(None, "base", 1.0), [4.0, 5.0], [1, 1], [])
+    certified.add_trial(scored(arm(8), "five", 2.0), [1.0, 2.0], [1, 1], [])
+    certified.add_trial(scored(arm(2), "other", 3.0), [2.0, 3.0], [1, 1], [])
+    certified.add_trial(scored(arm(8), "nine", 2.0), [1.0, 2.0, 3.0], [1, 1, 2], [])
+    kept = read_certification(study)
     assert kept is not None
     assert [(one.trial.spec.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
     assert kept.tokens == (1, 1, 2)
@@ -70,21 +70,21 @@ def test_a_recipe_s_certification_is_found_again_whatever_it_was_called() -> Non
         study.set_user_attr(f"certify/{key}/declared", to_json(DECLARED))
         study.set_user_attr(f"certify/{key}/recipe", to_json(of))
     study.set_user_attr("certify", "newer")
-    assert CertifiedTrials(study, arm(32)).is_current
-    assert not CertifiedTrials(study, arm(32, dropout=0.5)).is_current
-    assert not CertifiedTrials(study, arm(32, dropout=0.1)).is_current
+    assert StoredCertification(study, arm(32)).is_current
+    assert not StoredCertification(study, arm(32, dropout=0.5)).is_current
+    assert not StoredCertification(study, arm(32, dropout=0.1)).is_current
 
 
 def test_fewer_examples_than_before_are_as_many_as_before_and_an_extension_is_noted_once() -> None:
     study = optuna.create_study()
-    certified = CertifiedTrials(study, arm(8))
-    certified.begin(DECLARED, arm(8))
+    certified = StoredCertification(study, arm(8))
+    certified.begin(DECLARED)
     for examples in (40, 80, 20):
-        certified.rest_on(examples)
-    certified.extend(3, 40)
-    certified.extend(3, 40)
-    certified.extend(5, 60)
-    kept = certification_of(study)
+        certified.raise_examples(examples)
+    certified.add_extension(3, 40)
+    certified.add_extension(3, 40)
+    certified.add_extension(5, 60)
+    kept = read_certification(study)
     assert kept is not None
     assert kept.examples == 80
     assert kept.extended == ((3, 40), (5, 60))
