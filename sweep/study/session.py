@@ -98,7 +98,7 @@ class Session:
         waiting, exhausted = iter(specs), False
         pause: StudyPaused | None = None
         number = first
-        while self._open or not exhausted:
+        while True:
             while not exhausted and self.pool.has_free_slot():
                 self.stop.check()
                 spec = None
@@ -113,8 +113,9 @@ class Session:
                 else:
                     yield from self._begin(number, spec, should_prune, retrain=retrain)
                     number += 1
-            if self._open:
-                yield from self._wait(should_prune)
+            if exhausted and not self._open:
+                break
+            yield from self._wait(should_prune)
         if pause is not None:
             raise pause
 
