@@ -1,4 +1,4 @@
-"""Optuna databases, made once and copied, since making the tables takes a while."""
+"""Optuna databases, created once and copied, since creating the tables is slow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_storage(empty_database: Path, tmp_path: Path) -> Iterator[Callable[[], RDBStorage]]:
-    """Each call opens another, empty database."""
+    """Each call opens a new, empty database."""
     opened: list[RDBStorage] = []
 
     def make() -> RDBStorage:

@@ -31,7 +31,7 @@ WAYS = (Status.COMPLETE, Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.I
 
 def ended(asked: AskedTrial, status: Status) -> TrialResult:
     """A result with a learning curve long enough to be thinned."""
-    made = result(asked.arm, loss_of(asked.arm) if status is Status.COMPLETE else None, status, "as told")
+    made = result(asked.arm, loss_of(asked.arm) if status is Status.COMPLETE else None, status, "made up")
     history = tuple(StepLoss(step, 5.0 / step, 1e-3) for step in range(1, 121))
     return replace(made, history=history, reports=(Report(20, 0.5 + asked.arm.dropout),))
 
@@ -59,8 +59,8 @@ def assert_agrees(study: SearchStudy, plan: StudyPlan, storage: RDBStorage) -> N
         assert mine.system_attrs == theirs.system_attrs
         if theirs.state is TrialState.RUNNING:
             assert theirs.user_attrs["owner"] == this_process(), "others must see the owner"
-    noted = (each._storage.get_study_system_attrs(each._study_id) for each in (copied, stored))
-    assert next(noted) == next(noted)
+    attributes = (each._storage.get_study_system_attrs(each._study_id) for each in (copied, stored))
+    assert next(attributes) == next(attributes)
 
 
 def some_trials(study: SearchStudy, steps: list[tuple[int, Status]]) -> list[AskedTrial]:

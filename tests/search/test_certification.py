@@ -1,4 +1,4 @@
-"""The certification in the Optuna study: whatever a killed call has left of it can be read and completed."""
+"""The certification in the Optuna study: what a killed run has stored of it can be read and completed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER = Declaration(ladder=(2, 8), seeds=6, margin=0.01, margin_of="gain", alpha
 
 
 @pytest.mark.parametrize("left", [left for count in range(4) for left in itertools.combinations(range(3), count)])
-def test_a_begun_certification_is_completed_from_any_part_of_it(left: tuple[int, ...]) -> None:
+def test_a_partly_stored_certification_is_completed(left: tuple[int, ...]) -> None:
     study = optuna.create_study()
     key = certification_identity(arm(8))
     parts = {f"certify/{key}/declared": to_json(DECLARED), f"certify/{key}/recipe": to_json(arm(8)), "certify": key}
@@ -38,7 +38,7 @@ def test_a_begun_certification_is_completed_from_any_part_of_it(left: tuple[int,
     StoredCertification(study, arm(8)).begin(OTHER if 0 in left else DECLARED)
     begun = read_certification(study)
     assert begun is not None
-    assert begun.declared == DECLARED, "what was declared first stays"
+    assert begun.declared == DECLARED, "the first declaration stays"
     assert begun.recipe == arm(8)
 
 
@@ -48,7 +48,7 @@ def scored(recipe: Arm | None, identity: str, started: float) -> TrialRecord:
     return TrialRecord(1, TrialResult(spec, Status.COMPLETE, measures=measures(0.5), started=started), "run")
 
 
-def test_a_trial_that_is_scored_anew_takes_the_place_of_the_earlier() -> None:
+def test_a_trial_that_is_evaluated_again_replaces_the_earlier_one() -> None:
     study = optuna.create_study()
     certified = StoredCertification(study, arm(8))
     certified.begin(DECLARED)
@@ -64,7 +64,7 @@ def test_a_trial_that_is_scored_anew_takes_the_place_of_the_earlier() -> None:
     assert kept.base.nats == (4.0, 5.0)
 
 
-def test_a_recipe_s_certification_is_found_again_whatever_it_was_called() -> None:
+def test_a_recipe_has_one_certification_under_any_key() -> None:
     study = optuna.create_study()
     for key, of in (("older", arm(8)), ("another", arm(8, dropout=0.5)), ("newer", arm(2, learning_rate=1e-3))):
         study.set_user_attr(f"certify/{key}/declared", to_json(DECLARED))
@@ -75,7 +75,7 @@ def test_a_recipe_s_certification_is_found_again_whatever_it_was_called() -> Non
     assert not StoredCertification(study, arm(32, dropout=0.1)).is_current
 
 
-def test_fewer_examples_than_before_are_as_many_as_before_and_an_extension_is_noted_once() -> None:
+def test_examples_never_decrease_and_an_extension_is_stored_once() -> None:
     study = optuna.create_study()
     certified = StoredCertification(study, arm(8))
     certified.begin(DECLARED)

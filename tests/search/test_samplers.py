@@ -1,4 +1,4 @@
-"""What TPE looks at once a study is very long."""
+"""The trials that TPE reads in a very long study."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def trial(number: int, value: float, state: TrialState = TrialState.COMPLETE) ->
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=60), st.data())
-def test_it_holds_the_best_and_the_latest_in_their_order(found: list[tuple[float, bool]], data: st.DataObject) -> None:
+def test_the_window_has_the_best_and_the_latest_by_number(drawn: list[tuple[float, bool]], data: st.DataObject) -> None:
     trials = [
         trial(number, value, TrialState.COMPLETE if complete else TrialState.PRUNED)
-        for number, (value, complete) in enumerate(found)
+        for number, (value, complete) in enumerate(drawn)
     ]
     best = data.draw(st.integers(1, 10))
     most = data.draw(st.integers(best + 1, 40))
@@ -49,22 +49,22 @@ def test_it_holds_the_best_and_the_latest_in_their_order(found: list[tuple[float
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.integers(0, 8)), min_size=1, max_size=40), st.data())
-def test_what_is_known_from_the_last_time_changes_nothing(found: list[tuple[float, int]], data: st.DataObject) -> None:
-    """Trials end out of order: each when so many others have begun since."""
+def test_the_best_trials_of_an_earlier_call_change_nothing(drawn: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Trials end out of order: each after the drawn number of later trials has begun."""
     best = data.draw(st.integers(1, 5))
     most = data.draw(st.integers(best + 1, 12))
     known = BestTrials()
     with patch.multiple(samplers, BEST=best, WINDOW=most):
-        for begun in range(1, len(found) + 1):
+        for begun in range(1, len(drawn) + 1):
             trials = [
                 trial(number, value, TrialState.COMPLETE if number + later < begun else TrialState.RUNNING)
-                for number, (value, later) in enumerate(found[:begun])
+                for number, (value, later) in enumerate(drawn[:begun])
             ]
             seen = [each.number for each in window_of(trials, known)]
             assert seen == [each.number for each in window_of(trials, BestTrials())]
 
 
-def test_readers_of_a_long_study_see_the_window_and_tpe_finds_the_valley() -> None:
+def test_a_windowed_study_shows_the_window_and_tpe_finds_the_minimum() -> None:
     study = optuna.create_study()
     for number in range(samplers.WINDOW + 200):
         x = number * 0.618 % 1.0

@@ -1,4 +1,4 @@
-"""Every sampler, asked through `SearchStudy` with invented results: defaults first, counts are totals, no kill changes anything."""
+"""Every sampler through `SearchStudy`, with made-up results: defaults first, counts are totals, kills change nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import result
 
 TRIALS = 8
 OPTIONS = {"tpe": "n_startup_trials: 3, multivariate: true", "gp": "n_startup_trials: 3"}
-"""Few random draws at first, so that eight trials are enough to see the sampler at work."""
+"""Few random draws, so that eight trials also show the sampler's own proposals."""
 
 NewStorage = Callable[[], RDBStorage]
 
@@ -39,7 +39,7 @@ def search_study(plan: StudyPlan, storage: RDBStorage) -> SearchStudy:
 
 
 def loss_of(arm: Arm) -> float:
-    """Invented: a wide valley around rank 16 with its own learning rate."""
+    """Made up: lowest at rank 16 and a learning rate of 3e-3."""
     return 0.2 + abs(math.log2(arm.rank) - 4) / 10 + abs(math.log10(arm.learning_rate / 3e-3)) + arm.dropout
 
 
@@ -73,7 +73,7 @@ def is_inside(arm: Arm, space: SearchSpace) -> bool:
 
 
 def abandon(asked: AskedTrial, storage: RDBStorage) -> None:
-    """As if the process that asked had been killed."""
+    """Makes the trial look as if its process had been killed."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (study,) = storage.get_all_studies()
@@ -100,14 +100,14 @@ ARMS = ["search.arms=[{r: 4, dropout: 0.05}, {r: 32, alpha_ratio: 1.0, targets: 
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])
-def test_own_arms_first_in_their_order_then_others(sampler: str, new_storage: NewStorage) -> None:
+def test_search_arms_come_first_in_their_order(sampler: str, new_storage: NewStorage) -> None:
     plan = plan_with(sampler, *ARMS)
     arms = go_on(search_study(plan, new_storage()))
     assert tuple(arms[:2]) == plan.search.arms
     assert len(set(arms)) == TRIALS
 
 
-def test_arms_added_later_are_tried_next_and_once(new_storage: NewStorage) -> None:
+def test_arms_added_later_come_next_and_once(new_storage: NewStorage) -> None:
     storage = new_storage()
     before = go_on(search_study(plan_with("random", trials=4), storage))
     plan = plan_with("random", *ARMS)
@@ -119,7 +119,7 @@ def test_arms_added_later_are_tried_next_and_once(new_storage: NewStorage) -> No
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
 @pytest.mark.parametrize("stopped_after", [2, 5])
-def test_study_stopped_between_trials_goes_on_as_if_it_had_not_been(
+def test_a_study_stopped_between_trials_continues_unchanged(
     sampler: str, stopped_after: int, new_storage: NewStorage
 ) -> None:
     plan = plan_with(sampler)
@@ -131,7 +131,7 @@ def test_study_stopped_between_trials_goes_on_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
 @pytest.mark.parametrize("stopped_after", [3, 5])
-def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
+def test_a_study_killed_in_a_trial_continues_unchanged(
     sampler: str, stopped_after: int, new_storage: NewStorage
 ) -> None:
     plan = plan_with(sampler)
@@ -145,7 +145,7 @@ def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
     assert [*first, *go_on(resumed)] == whole
 
 
-def test_trial_of_a_dead_process_is_asked_for_again_once_with_the_same_values(new_storage: NewStorage) -> None:
+def test_a_trial_of_a_dead_process_runs_again_once_with_the_same_values(new_storage: NewStorage) -> None:
     plan, storage = plan_with("random"), new_storage()
     killed = search_study(plan, storage)
     go_on(killed, 4)
@@ -161,7 +161,7 @@ def test_trial_of_a_dead_process_is_asked_for_again_once_with_the_same_values(ne
     assert search_study(plan, storage).ask().arm != asked.arm
 
 
-def test_interrupted_trial_does_not_count_and_is_asked_for_again(new_storage: NewStorage) -> None:
+def test_an_interrupted_trial_does_not_count_and_runs_again(new_storage: NewStorage) -> None:
     plan, storage = plan_with("random"), new_storage()
     study = search_study(plan, storage)
     go_on(study, 4)
@@ -184,21 +184,21 @@ def test_counts_are_totals(sampler: str, new_storage: NewStorage) -> None:
 
 
 @pytest.mark.parametrize("status", [Status.PRUNED, Status.FAILED, Status.INFEASIBLE])
-def test_every_way_to_end_counts_and_is_kept(status: Status, new_storage: NewStorage) -> None:
+def test_every_status_counts_and_is_stored(status: Status, new_storage: NewStorage) -> None:
     plan, storage = plan_with("tpe", trials=5), new_storage()
     study = search_study(plan, storage)
     go_on(study, 3)
     asked = study.ask()
-    study.tell(asked, result(asked.arm, None, status, "as told"), None)
+    study.tell(asked, result(asked.arm, None, status, "made up"), None)
     assert study.remaining == 1
     go_on(study)
     (record,) = studies_of(storage, plan.name)
     assert [trial.status for trial in record.trials].count(status) == 1
-    assert record.trials[3].result.reason == "as told"
+    assert record.trials[3].result.reason == "made up"
     assert record.trials[3].spec.arm == asked.arm
 
 
-def test_another_sampler_goes_on_with_the_same_study(new_storage: NewStorage) -> None:
+def test_another_sampler_continues_the_same_study(new_storage: NewStorage) -> None:
     storage = new_storage()
     go_on(search_study(plan_with("random"), storage), 5)
     assert len(search_study(plan_with("tpe"), storage).ended) == 5
@@ -240,7 +240,7 @@ def test_grid_ends_when_every_point_was_tried(new_storage: NewStorage) -> None:
         ("qmc", "qmc_typ", "qmc_type"),
     ],
 )
-def test_misspelt_option_is_told_with_the_nearest(
+def test_a_misspelt_option_is_reported_with_the_nearest(
     sampler: str, option: str, nearest: str, new_storage: NewStorage
 ) -> None:
     plan = composed_plan([f"sampler={sampler}", f"search.sampler_options.{option}=2"])
@@ -251,7 +251,7 @@ def test_misspelt_option_is_told_with_the_nearest(
     )
 
 
-def test_unknown_study_is_told_with_those_there_are(new_storage: NewStorage) -> None:
+def test_an_unknown_study_is_reported_with_the_known_ones(new_storage: NewStorage) -> None:
     plan, storage = plan_with("random"), new_storage()
     with pytest.raises(ConfigurationError, match=r"there is none yet"):
         studies_of(storage, "other")
@@ -279,7 +279,7 @@ def test_pruner_as_a_key_is_the_same_as_the_group(pruner: str) -> None:
     ],
     ids=" ".join,
 )
-def test_option_values_that_optuna_refuses_are_told_before_the_study_is_made(
+def test_option_values_that_optuna_rejects_are_reported_before_the_study_is_created(
     overrides: list[str], new_storage: NewStorage
 ) -> None:
     storage = new_storage()

@@ -105,7 +105,7 @@ def certification(run: StudyRun, study: SearchStudy) -> StoredCertification:
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_undisturbed_both_stages_end(made: Callable[..., Any], knows: bool) -> None:
+def test_both_stages_end(made: Callable[..., Any], knows: bool) -> None:
     run, study = made(knows=knows)
     explore(run, study)
     assert len(study.ended) == 12
@@ -116,7 +116,7 @@ def test_undisturbed_both_stages_end(made: Callable[..., Any], knows: bool) -> N
     assert len(certified.tuning) == 6
 
 
-def test_explore_of_known_trials_hears_the_first_signal(made: Callable[..., Any]) -> None:
+def test_explore_of_finished_trials_stops_at_the_first_signal(made: Callable[..., Any]) -> None:
     run, study = made(knows=True, patience=5)
     with pytest.raises(Interrupted), run.session:
         explore(run, study)
@@ -126,7 +126,7 @@ def test_explore_of_known_trials_hears_the_first_signal(made: Callable[..., Any]
 
 
 @pytest.mark.parametrize("patience", [1, 3, 8, 10])
-def test_certify_of_known_trials_hears_the_first_signal(made: Callable[..., Any], patience: int) -> None:
+def test_certify_of_finished_trials_stops_at_the_first_signal(made: Callable[..., Any], patience: int) -> None:
     run, study = made(knows=True)
     explore(run, study)
     store = cast(Store, run.session.store)
@@ -136,7 +136,7 @@ def test_certify_of_known_trials_hears_the_first_signal(made: Callable[..., Any]
     assert store.asked == store.patience
 
 
-def test_a_signal_between_steps_is_heard(made: Callable[..., Any]) -> None:
+def test_a_signal_between_steps_stops_certify(made: Callable[..., Any]) -> None:
     run, study = made(knows=True)
     explore(run, study)
     stored = certification(run, study)
@@ -145,14 +145,14 @@ def test_a_signal_between_steps_is_heard(made: Callable[..., Any]) -> None:
         certify(run, study, stored)
 
 
-def test_trials_that_do_not_count_end_explore_in_words(made: Callable[..., Any]) -> None:
+def test_trials_that_do_not_count_end_explore_with_an_error(made: Callable[..., Any]) -> None:
     run, study = made(knows=False, outcome=lambda spec: interrupted(spec) if spec.arm is not None else complete(spec))
     with pytest.raises(NoProgress, match="the explore stage makes no progress: it waits for 12 trials"):
         explore(run, study)
     assert cast(Store, run.session.store).asked < 8
 
 
-def test_a_base_without_a_score_ends_explore_in_words(made: Callable[..., Any]) -> None:
+def test_a_base_without_a_loss_ends_explore_with_an_error(made: Callable[..., Any]) -> None:
     run, study = made(knows=False, outcome=interrupted)
     with pytest.raises(NoProgress, match="the unadapted base's loss on tune"):
         explore(run, study)
@@ -181,7 +181,9 @@ class Forgetful:
         (7, r"certify trials: r2 with seed 1.* and \d+ more"),
     ],
 )
-def test_a_step_that_adds_nothing_ends_certify_in_words(made: Callable[..., Any], since: int, awaited: str) -> None:
+def test_a_step_that_adds_nothing_ends_certify_with_an_error(
+    made: Callable[..., Any], since: int, awaited: str
+) -> None:
     run, study = made(knows=True)
     explore(run, study)
     forgetful = cast(StoredCertification, Forgetful(certification(run, study), since))
