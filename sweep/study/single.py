@@ -13,7 +13,7 @@ from sweep.study.display import Display
 from sweep.study.recording import sweep_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.study.study_run import trial_spec
+from sweep.study.study_run import StudyRun
 from sweep.tracking import Summary, check_address, open_tracker
 from sweep.workers.pool import Pool
 
@@ -40,9 +40,9 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
             check_loaded(plan, loaded, (), searched=False)
             for note in loading_notes(plan, loaded):
                 display.note(note)
-            spec = trial_spec(plan, loaded, Stage.SINGLE, plan.arm, plan.seed)
             with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
-                (trial,) = session.run([spec])
+                run = StudyRun(plan, paths, display, session, loaded)
+                (trial,) = session.run([run.spec(Stage.SINGLE, plan.arm, plan.seed)])
             status = trial.status
             if trial.is_complete:
                 summary = Summary({"tune/loss": trial.loss})

@@ -1,4 +1,4 @@
-"""One run of a study: what its stages share, and its budget."""
+"""One run of a study or of a single trial: the specs of its trials, its budget and its failures."""
 
 from __future__ import annotations
 
@@ -30,36 +30,6 @@ class BudgetSpent(StudyPaused):
         self.reason = reason
 
 
-def trial_spec(
-    plan: StudyPlan,
-    loaded: Loaded,
-    stage: Stage,
-    arm: Arm | None,
-    seed: int,
-    *,
-    split: Split = Split.TUNE,
-    answers: bool = True,
-    adapter_of: str | None = None,
-    report_every: int = 0,
-) -> TrialSpec:
-    """The spec of a trial, with its identity."""
-    identity = trial_identity(
-        plan.setup,
-        loaded.base_hash,
-        loaded.data_hash,
-        arm,
-        plan.training,
-        seed,
-        split=split,
-        answers=answers,
-        adapter_of=adapter_of,
-    )
-    adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
-    return TrialSpec(
-        identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
-    )
-
-
 @dataclass
 class StudyRun:
     """A plan with the loaded base and the session of this run.
@@ -75,7 +45,7 @@ class StudyRun:
     display: Display
     session: Session
     loaded: Loaded
-    started: float
+    started: float = field(default_factory=time.monotonic)
     trained: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -91,16 +61,21 @@ class StudyRun:
         report_every: int = 0,
     ) -> TrialSpec:
         """The spec of a trial, with its identity."""
-        return trial_spec(
-            self.plan,
-            self.loaded,
-            stage,
+        plan, loaded = self.plan, self.loaded
+        identity = trial_identity(
+            plan.setup,
+            loaded.base_hash,
+            loaded.data_hash,
             arm,
+            plan.training,
             seed,
             split=split,
             answers=answers,
             adapter_of=adapter_of,
-            report_every=report_every,
+        )
+        adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        return TrialSpec(
+            identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
         )
 
     def base_spec(self, split: Split) -> TrialSpec:
