@@ -119,9 +119,10 @@ def make(trials: int) -> None:
     stored.begin(plan.declaration)
 
     def add(result: TrialResult) -> None:
-        scores = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
-        figures = ([s.nats for s in scores], [s.tokens for s in scores], [s.score or 0.0 for s in scores])
-        stored.add_trial(TrialRecord(1, result, f"run-{result.spec.identity[:6]}"), *figures)
+        examples = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
+        nats, scores = tuple(e.nats for e in examples), tuple(e.score or 0.0 for e in examples)
+        trial = TrialRecord(1, result, f"run-{result.spec.identity[:6]}", nats, scores)
+        stored.add_trial(trial, [example.tokens for example in examples])
 
     while True:
         match next_step(plan, study.record()):

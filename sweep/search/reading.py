@@ -49,7 +49,7 @@ def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, floa
         model=attributes["model"],
         task=attributes["task"],
         metric=attributes["metric"],
-        base=record_from_json(-1, attributes["base"]) if "base" in attributes else None,
+        base=record_from_json(-1, attributes["base"]).evaluated() if "base" in attributes else None,
         trials=log.ended,
         interrupted=log.interrupted,
         planned=attributes["planned"],

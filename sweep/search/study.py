@@ -11,9 +11,9 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from sweep.console.command import command_line
+from sweep.console.command_line import command_line
 from sweep.errors import StudyBusy
-from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, loss_of, to_json
+from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, to_json
 from sweep.search.cached_study import CachedStudy, requeue
 from sweep.search.certification import StoredCertification
 from sweep.search.optuna_internals import id_of, stale_trials, transaction
@@ -142,14 +142,14 @@ class SearchStudy:
         if result.status is Status.INTERRUPTED:
             self.interrupt(asked)
             return
-        complete = result.status is Status.COMPLETE
+        record = TrialRecord(asked.number, result, run_id)
         self._cached.tell(
             asked.trial,
-            loss_of(result) if complete else None,
+            record.loss if record.is_complete else None,
             _STATES.get(result.status, TrialState.FAIL),
             {RESULT: record_to_json(result, run_id)},
         )
-        self._log.end(TrialRecord(asked.number, result, run_id))
+        self._log.end(record)
         self._pruner.finish(asked.number, result)
 
     def interrupt(self, asked: AskedTrial) -> None:

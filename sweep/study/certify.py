@@ -120,8 +120,8 @@ def _train(
 def expected_seconds(record: StudyRecord) -> float:
     """The expected duration of a ladder trial: the median of those so far, or of the explored trials."""
     certification = record.certification
-    ladder = [scored.trial for scored in certification.trials if scored.trial.is_complete] if certification else []
-    seconds = [trial.result.seconds for trial in ladder or record.complete()]
+    ladder = [trial for trial in certification.trials if trial.is_complete] if certification else []
+    seconds = [trial.seconds for trial in ladder or record.complete()]
     return median(seconds) if seconds else 0.0
 
 

@@ -66,5 +66,5 @@ def _no_progress(run: StudyRun, awaited: str) -> NoProgress:
 
 def _expected_seconds(study: SearchStudy) -> float:
     """The median duration of the complete trials so far; 0 before the first one."""
-    seconds = [trial.result.seconds for trial in study.ended if trial.is_complete]
+    seconds = [trial.seconds for trial in study.ended if trial.is_complete]
     return median(seconds) if seconds else 0.0

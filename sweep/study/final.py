@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sweep.records import ScoredTrial, Split, Stage, StudyPlan, StudyRecord, TrialRecord, TrialSpec
+from sweep.records import CompletedTrial, Split, Stage, StudyPlan, StudyRecord, TrialRecord, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.store.identity import is_current
@@ -37,25 +37,25 @@ def is_evaluated_on_test(plan: StudyPlan, record: StudyRecord) -> bool:
     return not _base_is_missing(plan, record) and not _missing_adapters(plan, record)
 
 
-def trials_for_test(record: StudyRecord) -> list[ScoredTrial]:
+def trials_for_test(record: StudyRecord) -> list[CompletedTrial]:
     """The certify trials whose adapters are evaluated on test: the one handed out, and the best of the largest rank."""
     certification = record.certification
     conclusion = conclude(record)
     if certification is None or conclusion is None:
         return []
     handed_out = chosen(record, conclusion)
-    ranks = sorted({scored.trial.rank for scored in certification.trials if scored.trial.is_complete})
+    ranks = certification.complete_ranks()
     if handed_out is None or not ranks:
         return []
-    largest = min(certification.complete(ranks[-1]), key=lambda scored: scored.trial.loss)
-    own = [scored for scored in certification.trials if scored.trial.spec.identity == handed_out.spec.identity]
+    largest = min(certification.complete(ranks[-1]), key=lambda trial: trial.loss)
+    own = [trial for trial in certification.complete(handed_out.rank) if trial.identity == handed_out.identity]
     return own if largest in own else [*own, largest]
 
 
-def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> TrialRecord | None:
+def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> CompletedTrial | None:
     """The trial whose adapter the study hands out, if neither the store nor the report has that adapter; else None."""
     trial = chosen(record, conclude(record))
-    if trial is None or trial.spec.arm is None:
+    if trial is None:
         return None
     spec = trial.spec
     if spec.adapter and store.adapters.find(spec.adapter) is not None:
@@ -80,22 +80,21 @@ def restore_adapter(run: StudyRun, record: StudyRecord) -> None:
 def _missing_on_test(run: StudyRun, record: StudyRecord) -> list[TrialSpec]:
     """The specs that are missing on test, the base first. An adapter that is gone is trained again."""
     specs = [run.base_spec(Split.TEST)] if _base_is_missing(run.plan, record) else []
-    for scored in _missing_adapters(run.plan, record):
-        known = scored.trial.spec
-        spec = run.spec(Stage.FINAL, known.arm, known.seed, split=Split.TEST, adapter_of=known.identity)
-        run.session.store.adapters.adopt(spec.adapter, scored.trial.result)
+    for trial in _missing_adapters(run.plan, record):
+        spec = run.spec(Stage.FINAL, trial.arm, trial.seed, split=Split.TEST, adapter_of=trial.identity)
+        run.session.store.adapters.adopt(spec.adapter, trial.result)
         specs.append(spec)
     return specs
 
 
 def _base_is_missing(plan: StudyPlan, record: StudyRecord) -> bool:
-    evaluated = any(trial.spec.arm is None for trial in _current_on_test(plan, record))
+    evaluated = any(trial.arm is None for trial in _current_on_test(plan, record))
     return not evaluated and bool(trials_for_test(record))
 
 
-def _missing_adapters(plan: StudyPlan, record: StudyRecord) -> list[ScoredTrial]:
-    evaluated = [(trial.spec.arm, trial.seed) for trial in _current_on_test(plan, record)]
-    return [scored for scored in trials_for_test(record) if (scored.trial.spec.arm, scored.trial.seed) not in evaluated]
+def _missing_adapters(plan: StudyPlan, record: StudyRecord) -> list[CompletedTrial]:
+    evaluated = [(trial.arm, trial.seed) for trial in _current_on_test(plan, record)]
+    return [trial for trial in trials_for_test(record) if (trial.arm, trial.seed) not in evaluated]
 
 
 def _current_on_test(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sweep.console.command import command_line
+from sweep.console.command_line import command_line
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord, TrialResult
 from sweep.search.study import SearchStudy
@@ -185,10 +185,10 @@ def _scores(record: StudyRecord) -> dict[str, float]:
     if best is not None:
         scores["search/best_rank"] = float(best.rank)
     for name, trial in (("search/best_", best), ("base/", record.base)):
-        if trial is not None and trial.result.measures is not None:
+        if trial is not None:
             scores[f"{name}loss"] = trial.loss
-            if record.metric in trial.result.measures.metrics:
-                scores[f"{name}{record.metric}"] = trial.result.measures.metrics[record.metric]
+            if (metric := trial.metric(record.metric)) is not None:
+                scores[f"{name}{record.metric}"] = metric
     return scores
 
 

@@ -23,8 +23,8 @@ def outdated_certified(plan: StudyPlan, certification: Certification | None) -> 
     """Likewise on certify. Trials that tuned rates never count: only their losses on tune matter, which do not change."""
     if certification is None:
         return []
-    base = [certification.base.trial] if certification.base is not None else []
-    return _outdated(plan, [*base, *(scored.trial for scored in certification.trials)])
+    base = [certification.base] if certification.base is not None else []
+    return _outdated(plan, [*base, *certification.trials])
 
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
@@ -82,8 +82,8 @@ def rescore_certified(run: StudyRun, study: SearchStudy, stored: StoredCertifica
 def common_examples(certification: Certification) -> int:
     """How many certify examples every complete trial was evaluated on; the verdict uses these."""
     base = [certification.base] if certification.base is not None else []
-    scored = [*base, *(one for one in certification.trials if one.trial.is_complete)]
-    return min([len(certification.tokens), *(len(one.nats) for one in scored)])
+    complete = [*base, *(trial for trial in certification.trials if trial.is_complete)]
+    return min([len(certification.tokens), *(len(trial.nats) for trial in complete)])
 
 
 def rescore(run: StudyRun, outdated: Callable[[], list[TrialRecord]], keep: Callable[[TrialRecord], None]) -> None:
@@ -112,11 +112,11 @@ def rescore(run: StudyRun, outdated: Callable[[], list[TrialRecord]], keep: Call
     run.display.planned(sum(spec.arm is not None for spec in specs.values()), 0)
     for evaluated in run.run_trials(specs.values()):
         if evaluated.is_complete:
-            for trial in known[evaluated.spec.identity]:
+            for trial in known[evaluated.identity]:
                 keep(replace(evaluated, number=trial.number))
     left = outdated()
     if left:
-        names = ", ".join(trial.spec.name for trial in left[:5])
+        names = ", ".join(trial.name for trial in left[:5])
         raise StudyPaused(f"{len(left)} trial(s) could not be evaluated again ({names}); the same command tries again")
 
 

@@ -124,6 +124,7 @@ def _run(
                 study.set_parallel(plan.parallel)
             if plan.certify or study.remaining > 1:
                 pool.start_all()
+            display.study(plan, study.record())
             with Session(
                 pool, tracker, sweep.run_id, store, display, stop, heartbeat=study.record_heartbeats
             ) as session:
@@ -158,12 +159,12 @@ def best_recipe(record: StudyRecord) -> Arm:
         NoTrialSucceeded: no trial is complete.
     """
     best = record.best()
-    if best is None or best.spec.arm is None:
-        reasons = [f"  {trial.spec.name}: {trial.status.value}: {trial.result.reason}" for trial in record.trials]
+    if best is None:
+        reasons = [f"  {trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials]
         raise NoTrialSucceeded(
             "\n".join(["no trial is complete:", *reasons[-10:], "raise search.trials to try more arms"])
         )
-    return best.spec.arm
+    return best.arm
 
 
 def _is_done(plan: StudyPlan, study: SearchStudy) -> bool:

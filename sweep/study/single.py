@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.errors import Interrupted, NoTrialSucceeded
-from sweep.records import Stage, Status, StudyPlan, TrialRecord
+from sweep.records import CompletedTrial, Stage, Status, StudyPlan
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.checks import check_loaded, loading_notes
@@ -18,7 +18,7 @@ from sweep.tracking import Summary, check_address, open_tracker
 from sweep.workers.pool import Pool
 
 
-def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequest) -> TrialRecord:
+def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequest) -> CompletedTrial:
     """Trains the plan's own arm with the plan's seed; a finished trial is taken from the store.
 
     Takes no lock, so that launchers may run several at the same time.
@@ -53,7 +53,6 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
             tracker.close_sweep(parent, status, summary, ())
     if not trial.is_complete:
         raise NoTrialSucceeded(
-            f"{trial.spec.name}: {trial.status.value}: {trial.result.reason}; the output of the worker is in "
-            f"{paths.log(plan.name)}"
+            f"{trial.name}: {trial.status.value}: {trial.reason}; the output of the worker is in {paths.log(plan.name)}"
         )
-    return trial
+    return trial.completed()

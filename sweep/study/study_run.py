@@ -121,7 +121,7 @@ class StudyRun:
             retries: list[TrialSpec] = []
             tries -= 1
             for trial in self.session.run(within_budget(pending), first=first):
-                if trial.spec.arm is not None or trial.status is Status.INTERRUPTED:
+                if trial.arm is not None or trial.status is Status.INTERRUPTED:
                     yield trial
                 elif trial.is_complete:
                     yield replace(trial, number=-1)
@@ -134,13 +134,11 @@ class StudyRun:
         """Stores a trial of the certify or final stage in the study, with the figures of every example."""
         if trial.status is Status.INTERRUPTED:
             return
-        examples = self.session.store.scores(trial.spec.identity) if trial.is_complete else []
-        certification.add_trial(
-            trial,
-            [example.nats for example in examples],
-            [example.tokens for example in examples],
-            [example.score for example in examples if example.score is not None],
-        )
+        examples = self.session.store.scores(trial.identity) if trial.is_complete else []
+        if trial.spec.split is Split.CERTIFY:
+            nats = tuple(example.nats for example in examples)
+            trial = replace(trial, nats=nats, scores=tuple(e.score for e in examples if e.score is not None))
+        certification.add_trial(trial, [example.tokens for example in examples])
 
     def count(self, trial: TrialRecord) -> None:
         """Counts a trained trial.
@@ -154,7 +152,7 @@ class StudyRun:
         if trial.status in (Status.COMPLETE, Status.PRUNED):
             self.failures.clear()
             return
-        self.failures.append(f"{trial.spec.name}: {trial.status.value}: {trial.result.reason}")
+        self.failures.append(f"{trial.name}: {trial.status.value}: {trial.reason}")
         if len(self.failures) >= self.plan.search.max_failures:
             raise NoTrialSucceeded(
                 "\n".join(
@@ -184,10 +182,9 @@ class StudyRun:
         )
 
     def _check_base_can_be_retried(self, trial: TrialRecord, tries_left: int) -> None:
-        result = trial.result
-        if result.status is not Status.FAILED or tries_left == 0:
+        if trial.status is not Status.FAILED or tries_left == 0:
             raise NoTrialSucceeded(
-                f"the unadapted base model could not be evaluated: {result.status.value}: {result.reason}; the output of "
+                f"the unadapted base model could not be evaluated: {trial.status.value}: {trial.reason}; the output of "
                 f"the worker is in {self.log}"
             )
-        self.display.note(f"the base model could not be evaluated ({result.reason}); trying again with a new worker")
+        self.display.note(f"the base model could not be evaluated ({trial.reason}); trying again with a new worker")

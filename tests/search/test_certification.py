@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import optuna
 import pytest
@@ -42,23 +43,24 @@ def test_a_partly_stored_certification_is_completed(left: tuple[int, ...]) -> No
     assert begun.recipe == arm(8)
 
 
-def scored(recipe: Arm | None, identity: str, started: float) -> TrialRecord:
+def certify_trial(recipe: Arm | None, identity: str, started: float, nats: Sequence[float]) -> TrialRecord:
     stage = Stage.CERTIFY if recipe else Stage.BASE
     spec = TrialSpec(identity, "made", stage, recipe, TRAINING, 1, split=Split.CERTIFY)
-    return TrialRecord(1, TrialResult(spec, Status.COMPLETE, measures=measures(0.5), started=started), "run")
+    result = TrialResult(spec, Status.COMPLETE, measures=measures(0.5), started=started)
+    return TrialRecord(1, result, "run", tuple(nats))
 
 
 def test_a_trial_that_is_evaluated_again_replaces_the_earlier_one() -> None:
     study = optuna.create_study()
     certified = StoredCertification(study, arm(8))
     certified.begin(DECLARED)
-    certified.add_trial(scored(None, "base", 1.0), [4.0, 5.0], [1, 1], [])
-    certified.add_trial(scored(arm(8), "five", 2.0), [1.0, 2.0], [1, 1], [])
-    certified.add_trial(scored(arm(2), "other", 3.0), [2.0, 3.0], [1, 1], [])
-    certified.add_trial(scored(arm(8), "nine", 2.0), [1.0, 2.0, 3.0], [1, 1, 2], [])
+    certified.add_trial(certify_trial(None, "base", 1.0, [4.0, 5.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(8), "five", 2.0, [1.0, 2.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(2), "other", 3.0, [2.0, 3.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(8), "nine", 2.0, [1.0, 2.0, 3.0]), [1, 1, 2])
     kept = read_certification(study)
     assert kept is not None
-    assert [(one.trial.spec.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
+    assert [(one.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
     assert kept.tokens == (1, 1, 2)
     assert kept.base is not None
     assert kept.base.nats == (4.0, 5.0)

@@ -81,7 +81,7 @@ def test_only_missing_seeds_are_trained_seed_by_seed() -> None:
     record = begun(whole, trials=whole.certification.trials[:4], looks=())
     step = next_step(plan_for(record), record)
     assert isinstance(step, TrainLadder)
-    ended = {(scored.trial.rank, scored.trial.seed) for scored in whole.certification.trials[:4]}
+    ended = {(trial.rank, trial.seed) for trial in whole.certification.trials[:4]}
     asked = [(recipe.rank, seed) for recipe, seed in step.arms]
     assert set(asked) | ended == {(rank, seed) for rank in (2, 4, 8) for seed in range(3)}
     assert not set(asked) & ended

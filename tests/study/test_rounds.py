@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -97,9 +97,7 @@ def made(plan: StudyPlan, new_storage: Callable[[], RDBStorage], tmp_path: Path)
 
 
 def certification(run: StudyRun, study: SearchStudy) -> StoredCertification:
-    recipe = study.ended[0].spec.arm
-    assert recipe is not None
-    stored = study.certification(recipe)
+    stored = study.certification(study.ended[0].completed().arm)
     stored.begin(run.plan.declaration)
     return stored
 
@@ -164,10 +162,10 @@ class Forgetful:
     def __init__(self, stored: StoredCertification, since: int) -> None:
         self._stored, self._left = stored, since
 
-    def add_trial(self, record: TrialRecord, *figures: Any) -> None:
+    def add_trial(self, trial: TrialRecord, tokens: Sequence[int]) -> None:
         self._left -= 1
         if self._left >= 0:
-            self._stored.add_trial(record, *figures)
+            self._stored.add_trial(trial, tokens)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stored, name)
