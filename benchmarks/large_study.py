@@ -121,7 +121,7 @@ def make(trials: int) -> None:
     certified.begin(plan.declaration, recipe)
 
     def add(result: TrialResult) -> None:
-        scores = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
+        scores = store.outcomes(result.spec.identity) if result.spec.split is Split.CERTIFY else []
         figures = ([s.nats for s in scores], [s.tokens for s in scores], [s.score or 0.0 for s in scores])
         certified.add(TrialRecord(1, result, f"run-{result.spec.identity[:6]}"), *figures)
 

@@ -11,6 +11,7 @@ from sweep.records.as_json import (
     trial_spec_from_json,
 )
 from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
+from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import Loaded, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
@@ -48,6 +49,7 @@ __all__ = [
     "CapacityRequest",
     "Certification",
     "Declaration",
+    "ExampleOutcome",
     "Loaded",
     "Measures",
     "Provenance",

@@ -32,7 +32,7 @@ from sweep.search.space import (
     log2_ranks,
 )
 from sweep.search.storage import HEARTBEAT_SECONDS
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 
 _STATE = {Status.PRUNED: TrialState.PRUNED, Status.INFEASIBLE: TrialState.PRUNED}
 

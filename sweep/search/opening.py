@@ -18,7 +18,7 @@ from sweep.search.ledger import OWNER, was_interrupted
 from sweep.search.optuna_internals import id_of, stale_trials, transaction
 from sweep.search.sampling import wait_again
 from sweep.search.space import ALPHA_RATIO, DROPOUT, LEARNING_RATE, LOG2_RANK, TARGETS, first_points
-from sweep.store.owner import is_left, this_process
+from sweep.store.locks import is_left, this_process
 
 _RETRY_OF = "retry_of"
 """The user attribute with which an earlier version enqueued an interrupted trial: its number."""

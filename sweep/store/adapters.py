@@ -10,8 +10,7 @@ from pathlib import Path
 
 from sweep.records import TrainedAdapter, TrialResult, to_json, trained_adapter_from_json, trial_result_from_json
 from sweep.store.paths import Paths
-from sweep.store.safetensors_size import size_problem
-from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
+from sweep.store.whole_folder import commit, damage, scratch_for, set_aside, size_problem
 
 ADAPTER = "adapter"
 TRAINING = "training.json"

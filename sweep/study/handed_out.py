@@ -6,8 +6,8 @@ import json
 
 from sweep.records import StudyRecord, TrialRecord
 from sweep.store.paths import ORIGIN, Paths
-from sweep.store.safetensors_size import size_problem
 from sweep.store.trials import TrialStore
+from sweep.store.whole_folder import size_problem
 from sweep.study.invocation import Invocation
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude

@@ -146,7 +146,7 @@ class Invocation:
         if record.status is Status.INTERRUPTED:
             return
         complete = record.result.measures is not None
-        scores = self.session.store.scores(record.spec.identity) if complete else []
+        scores = self.session.store.outcomes(record.spec.identity) if complete else []
         certified.add(
             record,
             [score.nats for score in scores],

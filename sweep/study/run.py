@@ -12,8 +12,8 @@ from sweep.records import CapacityRequest, Status, StudyPlan, StudyRecord
 from sweep.search.explorer import Explorer
 from sweep.search.space import largest_arm
 from sweep.search.storage import StudyDatabase, opened_storage
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
-from sweep.store.study_lock import study_lock
 from sweep.store.trials import TrialStore
 from sweep.study.certify import certify, score_test, test_is_scored
 from sweep.study.checks import check_loaded, least_examples, loading_notes

@@ -20,7 +20,7 @@ from sweep.search.ledger import Ledger
 from sweep.search.reading import studies_of
 from sweep.search.samplers import make_sampler
 from sweep.search.storage import open_storage
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 from sweep.store.paths import Paths
 from tests.conftest import result
 from tests.search.test_samplers import explorer_of, loss_of, plan_with

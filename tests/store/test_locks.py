@@ -1,7 +1,11 @@
-"""A lock is waited for with a word, within a limit, and not beyond a stop."""
+"""Waiting for a lock is announced and limited; what a killed process left is recognized."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from sweep.errors import EnvironmentLacks
-from sweep.store.locks import held
+from sweep.store.locks import held, is_gone, is_here, is_left, this_process
 
 
 def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +41,32 @@ def test_one_that_is_freed_meanwhile_is_taken(tmp_path: Path) -> None:
     threading.Timer(0.3, other.release).start()
     with held(tmp_path / "lock", "another process works", seconds=30):
         assert not other.is_locked
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_this_process_is_here_and_alive() -> None:
+    assert this_process() == f"{socket.gethostname()}:{os.getpid()}"
+    assert is_here(this_process())
+    assert not is_gone(this_process())
+
+
+def test_an_ended_process_is_gone() -> None:
+    assert is_gone(f"{socket.gethostname()}:{ended_process()}")
+
+
+def test_what_an_ended_process_or_an_earlier_one_of_this_number_did_is_left() -> None:
+    assert is_left(f"{socket.gethostname()}:{ended_process()}", by=this_process())
+    assert is_left(this_process(), by=this_process())
+    assert not is_left(f"{socket.gethostname()}:{os.getppid()}", by=this_process())
+    assert not is_left("elsewhere:1", by=this_process())
+
+
+@pytest.mark.parametrize("owner", ["", ":", "elsewhere:1", "nonsense", f"{socket.gethostname()}:x"])
+def test_nothing_is_known_of_others(owner: str) -> None:
+    assert not is_here(owner)
+    assert not is_gone(owner)

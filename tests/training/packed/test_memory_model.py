@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep.training.packed.capacity import BEST, SPARE, Forecast, forecast, room_for
 
 from sweep.records import CapacityRequest, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory
+from sweep.training.packed.capacity import BEST, SPARE, Forecast, forecast, room_for
 from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
