@@ -102,7 +102,7 @@ class Pool:
                     raise message.error()
             if worker.loaded is None and worker.is_dead():
                 raise EnvironmentLacks(
-                    f"the worker ended while it loaded the base model ({worker.cause_of_death()}); its output is in {self._log}"
+                    f"the worker {worker.cause_of_death()} while it loaded the base model; its output is in {self._log}"
                 )
         loaded = worker.loaded
         if self._capacity_request is not None and loaded.capacity is not None:

@@ -143,11 +143,11 @@ class Worker:
         return not self._process.is_alive()
 
     def cause_of_death(self) -> str:
-        """The exit code or signal, in words."""
+        """What became of the process, as the rest of a sentence about the worker."""
         code = self._process.exitcode
         if code is not None and code < 0:
-            return f"killed by signal {-code} ({signal.Signals(-code).name})"
-        return f"exit code {code}"
+            return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"ended with exit code {code}"
 
     def was_killed(self) -> bool:
         """Whether a signal killed the process, other than the kernel's for lack of memory."""
@@ -163,7 +163,7 @@ class Worker:
             status=Status.INFEASIBLE if out_of_memory else Status.FAILED,
             reason="out of memory: the system killed the worker"
             if out_of_memory
-            else f"the worker was {self.cause_of_death()}",
+            else f"the worker {self.cause_of_death()}",
             history=tuple(trial.history),
             started=trial.started,
             seconds=time.time() - trial.started,
