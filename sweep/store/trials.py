@@ -28,10 +28,10 @@ class TrialStore:
     """The folders `mlruns/trials/xx/IDENTITY`, each with result.json, scores.jsonl and config.yaml.
 
     Args:
-        note: called with one line for a person when a damaged folder was set aside.
+        note: called with a line for the user when a damaged folder was set aside.
 
     Attributes:
-        adapters: the adapters that trials have trained.
+        adapters: the adapters that trials trained.
     """
 
     def __init__(self, paths: Paths, note: Callable[[str], None] = print) -> None:
