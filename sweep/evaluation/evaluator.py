@@ -30,13 +30,13 @@ class EvaluationRequest:
 
     Attributes:
         spec: its trial, which says on which split and whether with answers.
-        measure_peak: whether to measure the peak memory of the evaluation.
+        training_peak: peak memory of its training and what that covers, see `Measures.peak_of`; None measures the evaluation.
     """
 
     spec: TrialSpec
     adapted: Adapted
     on_progress: OnProgress
-    measure_peak: bool
+    training_peak: tuple[int, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Evaluation:
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         general_loss: nats per token on general prose; None where it is not measured.
         phases: seconds by phase: `score` (losses), `answer`, `general`; adapters evaluated together share the time.
-        peak_bytes: peak memory of the evaluation; None unless it was asked for.
+        peak_bytes, peak_of: peak memory of the training if there was one, else of the evaluation.
     """
 
     examples: tuple[Example, ...]
@@ -58,7 +58,8 @@ class Evaluation:
     metrics: Mapping[str, float]
     general_loss: float | None
     phases: Mapping[str, float]
-    peak_bytes: int | None
+    peak_bytes: int
+    peak_of: str
 
 
 class Evaluator:
@@ -118,50 +119,36 @@ class Evaluator:
 
     def _evaluate_together(self, group: Sequence[EvaluationRequest]) -> list[Evaluation | Exception]:
         spec = group[0].spec
-        peak = PeakMemory(self._base.device) if any(request.measure_peak for request in group) else None
-        if peak is not None:
+        peak = PeakMemory(self._base.device)
+        if any(request.training_peak is None for request in group):
             peak.start()
         examples = self._data.examples(spec.split)
-        outcomes, seconds = self._outcomes(
-            group, examples, self._data.answer_rule(examples) if spec.answers else None, with_progress=True
-        )
+        rule = self._data.answer_rule(examples) if spec.answers else None
+        outcomes, seconds = self._outcomes(group, examples, rule, with_progress=True)
         clock = time.perf_counter()
         prose, _ = self._outcomes(group, self._data.prose, None, with_progress=False)
         general_seconds = (time.perf_counter() - clock) / len(group)
-        peak_bytes = None if peak is None else peak.peak() - self._base.copies.bytes
         results: list[Evaluation | Exception] = []
-        for request, own, spent, on_prose in zip(group, outcomes, seconds, prose, strict=True):
+        for request, own, on_prose, spent in zip(group, outcomes, prose, seconds, strict=True):
+            peak_bytes, peak_of = request.training_peak or (peak.peak() - self._base.copies.bytes, "evaluation")
             try:
                 results.append(
-                    self._evaluation(
-                        [item.example for item in examples],
-                        own,
-                        on_prose,
-                        {**spent, "general": general_seconds},
-                        peak_bytes if request.measure_peak else None,
+                    Evaluation(
+                        examples=tuple(item.example for item in examples),
+                        outcomes=tuple(
+                            with_score(self._metric, item.example, one) for item, one in zip(examples, own, strict=True)
+                        ),
+                        loss=mean_loss(own),
+                        metrics=metrics_of(self._metric, [item.example for item in examples], own),
+                        general_loss=mean_loss(on_prose) if on_prose else None,
+                        phases={**spent, "general": general_seconds},
+                        peak_bytes=peak_bytes,
+                        peak_of=peak_of,
                     )
                 )
             except TrialFailed as error:  # of this adapter alone
                 results.append(error)
         return results
-
-    def _evaluation(
-        self,
-        examples: Sequence[Example],
-        outcomes: Sequence[ExampleOutcome],
-        prose: Sequence[ExampleOutcome],
-        phases: Mapping[str, float],
-        peak_bytes: int | None,
-    ) -> Evaluation:
-        return Evaluation(
-            tuple(examples),
-            tuple(with_score(self._metric, example, one) for example, one in zip(examples, outcomes, strict=True)),
-            mean_loss(outcomes),
-            metrics_of(self._metric, examples, outcomes),
-            mean_loss(prose) if prose else None,
-            phases,
-            peak_bytes,
-        )
 
     def _outcomes(
         self,

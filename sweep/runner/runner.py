@@ -203,7 +203,8 @@ class TrialRunner:
 
     def _request(self, spec: TrialSpec, adapted: Adapted) -> EvaluationRequest:
         trial = self._running[spec.identity]
-        return EvaluationRequest(spec, adapted, trial.listener.progress, measure_peak=trial.training is None)
+        training_peak = (trial.training.peak_bytes, trial.training.peak_of) if trial.training else None
+        return EvaluationRequest(spec, adapted, trial.listener.progress, training_peak)
 
     def _ended(self, trial: RunningTrial, outcome: Evaluation | Exception) -> EndedTrial:
         """The end of a trial: complete and in the store, or by an error."""

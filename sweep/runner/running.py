@@ -116,18 +116,14 @@ def measures_of(
     parameters = adapter.parameters if adapter else 0
     phases = {**(training.phases if training else {}), **trial.phases, **evaluation.phases}
     train_seconds = phases.get("train", 0.0)
-    if training is not None:
-        peak, peak_of = training.peak_bytes, training.peak_of
-    else:
-        peak, peak_of = evaluation.peak_bytes or 0, "evaluation"
     forgetting = None if general is None or base_general_loss is None else general - base_general_loss
     return Measures(
         loss=evaluation.loss,
         metrics=evaluation.metrics,
         examples=len(evaluation.outcomes),
         tokens=sum(one.tokens for one in evaluation.outcomes),
-        peak_bytes=peak,
-        peak_above_base_bytes=max(0, peak - base.resident),
+        peak_bytes=evaluation.peak_bytes,
+        peak_above_base_bytes=max(0, evaluation.peak_bytes - base.resident),
         base_bytes=base.bytes,
         adapter_bytes=adapter.bytes if adapter else 0,
         trainable_parameters=parameters,
@@ -139,7 +135,7 @@ def measures_of(
         general_loss=general,
         forgetting_loss_delta=None if trial.spec.arm is None else forgetting,
         phases=phases,
-        peak_of=peak_of,
+        peak_of=evaluation.peak_of,
         kinds=dict(sorted(Counter(example.kind for example in evaluation.examples if example.kind).items())),
     )
 

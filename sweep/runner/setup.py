@@ -27,7 +27,7 @@ class LoadedSetup:
 
     Attributes:
         train: the training examples that fit.
-        loaded: what the worker reports about all this.
+        description: what the worker reports to its parent.
     """
 
     setup: WorkerSetup
@@ -36,16 +36,16 @@ class LoadedSetup:
     engine: Engine
     train: Sequence[Encoded]
     data: EvaluationData
-    loaded: Loaded
+    description: Loaded
 
     def provenance(self) -> Provenance:
         """Where the figures of a trial come from."""
         return Provenance(
             versions=versions(),
-            device=self.loaded.device,
-            base_source=self.loaded.source,
-            base_hash=self.loaded.base_hash,
-            data_hash=self.loaded.data_hash,
+            device=self.description.device,
+            base_source=self.description.source,
+            base_hash=self.description.base_hash,
+            data_hash=self.description.data_hash,
             threads=self.setup.threads,
         )
 
@@ -79,7 +79,7 @@ def load_setup(
     base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
     requirements.check_base(base.hash)
     engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
-    loaded = Loaded(
+    description = Loaded(
         source=base.source,
         base_hash=base.hash,
         base_bytes=base.bytes,
@@ -100,4 +100,4 @@ def load_setup(
     )
     if setup.memory_budget is not None:
         memory.limit_memory(setup.memory_budget, base.device)
-    return LoadedSetup(setup, paths, base, engine, train.examples, data, loaded)
+    return LoadedSetup(setup, paths, base, engine, train.examples, data, description)

@@ -73,7 +73,7 @@ def main(
         traceback.print_exc()
         connection.send(Refused("EnvironmentLacks", (_why_not_started(error),)))
         return
-    connection.send(Ready(loaded.loaded))
+    connection.send(Ready(loaded.description))
     _serve(connection, runner)
 
 

@@ -15,7 +15,7 @@ def test_examples_are_counted_by_kind() -> None:
     kinds = ("dosage", "brand", None, "dosage")
     examples = tuple(Example(prompt="prompt", completion="expected", kind=kind) for kind in kinds)
     outcomes = (ExampleOutcome(1.0, 2, "answer", 1.0),) * 4
-    evaluation = Evaluation(examples, outcomes, 0.5, {"accuracy": 1.0}, None, {"score": 1.0}, 100)
+    evaluation = Evaluation(examples, outcomes, 0.5, {"accuracy": 1.0}, None, {"score": 1.0}, 100, "evaluation")
     trial: Any = SimpleNamespace(phases={}, training=None, adapter=None, spec=SimpleNamespace(arm=None))
     base: Any = SimpleNamespace(resident=10, bytes=10, parameters=5)
     measures = measures_of(trial, evaluation, base, base_general_loss=None)
