@@ -39,11 +39,11 @@ def test_labels_are_the_classes_of_training(
     assert len(texts) == labels if isinstance(labels, int) else texts == labels
 
 
-def test_nothing_is_answered_where_none_is_wanted() -> None:
+def test_answers_can_be_turned_off() -> None:
     assert answer_rule(Scoring(answers="none"), (), FEW) is None
 
 
-def test_an_answer_is_as_long_as_the_longest_expected() -> None:
+def test_an_answer_may_be_as_long_as_the_longest_completion() -> None:
     rule = answer_rule(Scoring(), (), FEW)
     assert rule is not None
     assert rule.max_new_tokens == len("maybe")

@@ -93,7 +93,7 @@ def test_each_ends_in_its_own_way(runner: TrialRunner, spec: Callable[..., Trial
     assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
 
 
-def test_a_finished_adapter_is_scored_again(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+def test_a_finished_adapter_is_evaluated_again(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
     runner.begin(spec("a"), HeardProgress())
     trained = to_the_end(runner)["a"]
     runner.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), HeardProgress())
@@ -107,7 +107,7 @@ def test_a_finished_adapter_is_scored_again(runner: TrialRunner, spec: Callable[
     assert ended["f"].measures.train_seconds == 0
 
 
-def test_another_question_about_a_trained_adapter_trains_nothing(
+def test_another_evaluation_of_a_trained_adapter_trains_nothing(
     runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner.begin(spec("a", adapter="e" * 32), HeardProgress())
@@ -156,7 +156,7 @@ def test_a_damaged_adapter_is_set_aside_and_trained_again(
     assert list((tmp_path / "mlruns/adapters/aa").glob(".*.damaged-1/adapter/adapter_model.safetensors"))
 
 
-def test_a_diverged_trial_leaves_the_worker_as_it_was(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+def test_a_diverged_trial_leaves_the_worker_sound(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
     runner.begin(spec("b", rate=1e30), HeardProgress())
     (ended,) = ends_of(runner).values()
     assert "diverged" in str(ended.result.reason)
@@ -165,7 +165,7 @@ def test_a_diverged_trial_leaves_the_worker_as_it_was(runner: TrialRunner, spec:
     assert to_the_end(runner)["a"].status is Status.COMPLETE
 
 
-def test_memory_that_runs_out_before_training_is_infeasible(
+def test_running_out_of_memory_before_training_is_infeasible(
     runner: TrialRunner, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object) -> None:
@@ -178,7 +178,7 @@ def test_memory_that_runs_out_before_training_is_infeasible(
     assert not ended.worker_is_sound
 
 
-def test_other_data_or_another_base_than_planned_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+def test_other_data_or_another_base_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     paths = Paths(tmp_path / "mlruns")
     with pytest.raises(DataError, match="data set was changed"):
         load_setup(plan.setup, paths, requirements=Requirements(data_hash="0" * 64))
@@ -186,12 +186,12 @@ def test_other_data_or_another_base_than_planned_is_refused(plan: StudyPlan, tmp
         load_setup(plan.setup, paths, requirements=Requirements(base_hash="0" * 64))
 
 
-def test_a_split_of_which_too_little_fits_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+def test_a_split_with_too_few_fitting_examples_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"certify: \d+ examples of 512 tokens or fewer .* at least 99"):
         load_setup(plan.setup, Paths(tmp_path / "mlruns"), requirements=Requirements(least={"certify": 99, "test": 1}))
 
 
-def test_unknown_target_is_the_user_s_mistake(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+def test_an_unknown_target_module_is_a_configuration_error(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
     def run() -> None:
         runner.begin(spec("a", arm=replace(arm(), targets=("nowhere",))), HeardProgress())
         to_the_end(runner)
@@ -200,7 +200,7 @@ def test_unknown_target_is_the_user_s_mistake(runner: TrialRunner, spec: Callabl
         run()
 
 
-def test_what_breaks_a_pass_is_nobody_s_fault_yet(
+def test_an_error_in_a_shared_pass_blames_no_trial(
     runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if plan.setup.engine == "trainer":
@@ -216,7 +216,7 @@ def test_what_breaks_a_pass_is_nobody_s_fault_yet(
         runner.advance()
 
 
-def test_what_breaks_a_pass_alone_is_its_own(
+def test_an_error_in_a_trial_s_own_pass_ends_it(
     runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object, **__: object) -> None:

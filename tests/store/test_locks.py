@@ -17,13 +17,13 @@ from sweep.errors import EnvironmentLacks
 from sweep.store.locks import held, is_gone, is_here, is_left, this_process
 
 
-def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_free_lock_is_taken_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with held(tmp_path / "lock", "another process works", seconds=5):
         assert not FileLock(tmp_path / "lock").is_locked
     assert capsys.readouterr().err == ""
 
 
-def test_a_held_one_is_waited_for_and_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_wait_for_a_held_lock_is_announced_and_limited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
     with (
         FileLock(tmp_path / "lock"),
@@ -35,7 +35,7 @@ def test_a_held_one_is_waited_for_and_given_up(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.count("waiting for") == 1
 
 
-def test_one_that_is_freed_meanwhile_is_taken(tmp_path: Path) -> None:
+def test_a_lock_that_is_released_meanwhile_is_taken(tmp_path: Path) -> None:
     other = FileLock(tmp_path / "lock", thread_local=False)
     other.acquire()
     threading.Timer(0.3, other.release).start()
@@ -59,7 +59,7 @@ def test_an_ended_process_is_gone() -> None:
     assert is_gone(f"{socket.gethostname()}:{ended_process()}")
 
 
-def test_what_an_ended_process_or_an_earlier_one_of_this_number_did_is_left() -> None:
+def test_work_of_an_ended_process_or_an_earlier_one_of_this_number_is_left() -> None:
     assert is_left(f"{socket.gethostname()}:{ended_process()}", by=this_process())
     assert is_left(this_process(), by=this_process())
     assert not is_left(f"{socket.gethostname()}:{os.getppid()}", by=this_process())
@@ -67,6 +67,6 @@ def test_what_an_ended_process_or_an_earlier_one_of_this_number_did_is_left() ->
 
 
 @pytest.mark.parametrize("owner", ["", ":", "elsewhere:1", "nonsense", f"{socket.gethostname()}:x"])
-def test_nothing_is_known_of_others(owner: str) -> None:
+def test_processes_elsewhere_count_as_alive(owner: str) -> None:
     assert not is_here(owner)
     assert not is_gone(owner)

@@ -52,7 +52,7 @@ def test_lines_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
     assert store.known("a" * 32, "losses") == {"k": ONE}
 
 
-def test_rules_are_told_apart() -> None:
+def test_rules_have_keys_of_their_own() -> None:
     keys = [
         rule_key(None),
         rule_key(8),
