@@ -28,7 +28,7 @@ def url_problem(key: str, url: str, kinds: Sequence[str] = KINDS) -> str | None:
     """Describes what is wrong with a database URL; None if nothing is. Only the URL's kind is repeated: it may hold a password."""
     match = _URL.match(url)
     if match is None:
-        return f"{key} is not a database URL; write {key}=sqlite:////FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE"
+        return f"{key}: this is not a database URL; write {key}=sqlite:////FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE"
     kind = match["kind"]
     if kind.lower() in kinds:
         return None

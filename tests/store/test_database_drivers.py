@@ -17,8 +17,8 @@ from sweep.store.paths import Paths
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("/data/optuna.db", "is not a database URL; write storage.url=sqlite:////FOLDER/FILE.db"),
-        ("mysql:secret", "is not a database URL"),
+        ("/data/optuna.db", "this is not a database URL; write storage.url=sqlite:////FOLDER/FILE.db"),
+        ("mysql:secret", "this is not a database URL"),
         ("postgres://me:secret@host/x", "no database of the kind 'postgres'; did you mean 'postgresql'?"),
         ("redis://:secret@host", "no database of the kind 'redis' (known: sqlite, "),
     ],
