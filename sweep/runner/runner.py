@@ -18,10 +18,10 @@ from sweep.store.outcomes import OutcomeCache
 from sweep.store.trials import TrialStore
 from sweep.training import memory
 from sweep.training.adapters import weight_bytes
-from sweep.training.batches import training_examples
+from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
-from sweep.training.probe import longest_batch, training_peak
+from sweep.training.memory import training_peak
 
 
 @dataclass(frozen=True, slots=True)
