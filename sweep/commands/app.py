@@ -12,15 +12,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
+from sweep.config.hydra_setup import masked_files, set_up_hydra
 from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
-from sweep.config.resolvers import register_resolvers
-from sweep.config.secrets import masked_files
 from sweep.console.masking import hide
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
@@ -38,7 +37,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, op
     Raises:
         ConfigurationError, DataError: with all problems.
     """
-    register_resolvers()
+    set_up_hydra()
     words = sys.argv[1:] = in_hydras_words(sys.argv[1:])
     flags = [word for word in words if word.startswith("-")]
     if all(flag in _FLAGS for flag in flags):
@@ -56,7 +55,7 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, op
 
     def composed(config: DictConfig) -> float | None:
         try:
-            plan = plan_from(config)
+            plan = plan_from(config, overrides=words)
             hide(plan.tracking_uri, plan.storage_url)
             return task(plan)
         except Exception as error:
@@ -85,15 +84,17 @@ class _Ended(BaseException):
         self.error = error
 
 
-def composed_plan(overrides: Sequence[str]) -> StudyPlan:
+def composed_plan(
+    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+) -> StudyPlan:
     """The study that these overrides describe, without running a Hydra application.
 
     Raises:
-        ConfigurationError: with all problems.
+        ConfigurationError, DataError: with all problems.
     """
-    register_resolvers()
+    set_up_hydra()
     problems, usable = override_problems(in_hydras_words(overrides))
-    return _planned(usable, problems)
+    return _planned(usable, problems, data_check, option_check)
 
 
 def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
@@ -113,9 +114,24 @@ def _planned(
     # whatever YAML and Hydra stumble over in a person's own files
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
         raise ConfigurationError([*problems, _composing_problem(error)]) from error
-    plan = plan_from(composed, problems, data_check, option_check)
+    plan = plan_from(composed, [*problems, *_tracking_problems(composed)], data_check, option_check, usable)
     hide(plan.tracking_uri, plan.storage_url)
     return plan
+
+
+def _tracking_problems(composed: DictConfig) -> tuple[str, ...]:
+    """What is wrong with `tracking.uri`, known before anything is written."""
+    from sweep.tracking.address import address_of
+
+    try:
+        uri = OmegaConf.select(composed, "tracking.uri")
+        if isinstance(uri, str):
+            address_of(uri)
+    except OmegaConfBaseException:
+        return ()  # reported with the other keys
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:

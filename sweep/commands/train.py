@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 def trial(plan: StudyPlan) -> float:
     """Trains the arm that a configuration describes; returns its loss on tune."""
+    from sweep.config.load import with_steps
     from sweep.store.paths import Paths
     from sweep.training.splits import load_splits
 
     paths = Paths.here()
     splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
 
     from sweep.config.units import show_bytes
     from sweep.reports.closing import console, shown
@@ -32,12 +34,10 @@ def trial(plan: StudyPlan) -> float:
             display.note(warning)
         display.planned(1, 0)
         record = train_single(plan, paths, display, stop)
-    measures = record.result.measures
-    assert measures is not None
     adapter = TrialStore(paths).adapter_folder(record.spec)
-    out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    out.print(f"adapter: {shown(adapter)} ({show_bytes(record.measures.adapter_bytes)})", markup=False, soft_wrap=True)
     stop.check()  # asked in the last moment: a multirun must not go on with the next job
-    return measures.loss
+    return record.loss
 
 
 def main() -> int:
