@@ -21,9 +21,11 @@ from pathlib import Path
 
 import optuna
 
+from benchmarks import stand_in
 from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
+    ExampleOutcome,
     Measures,
     Provenance,
     Split,
@@ -44,6 +46,7 @@ from sweep.store.identity import certification_identity, study_identity, trial_i
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from tasks import Example
 
 EXAMPLES = 150
 AS_IN_A_SWEEP = 40
@@ -91,16 +94,11 @@ class MadeUp:
             provenance=Provenance({"torch": "made up"}, "cpu", "made up", "base", "data", 2),
         )
         if split is not Split.TUNE or stage is Stage.EXPLORE:
-            rows = (
-                {"key": f"k{n}", "kind": None, "prompt": f"prompt {n}", "expected": "yes", "answer": "no"}
-                | {"nats": nats[n], "tokens": tokens[n], "score": float(n % 2)}
-                for n in range(EXAMPLES)
-            )
-            with self._store.writing(identity) as scratch:
-                (scratch / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-                (scratch / "adapter").mkdir()
-                (scratch / "adapter" / "adapter_config.json").write_text("{}")
-                self._store.commit(made)
+            examples = [Example(prompt=f"prompt {n}", completion="yes") for n in range(EXAMPLES)]
+            outcomes = [ExampleOutcome(nats[n], tokens[n], "no", float(n % 2)) for n in range(EXAMPLES)]
+            if arm is not None:
+                stand_in.leave_adapter(self._store.adapters, spec, made)
+            self._store.save(made, plan.setup, examples, outcomes)
         return made
 
 

@@ -7,8 +7,7 @@ half-written one for finished. An identity covers everything that changes a resu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -87,26 +86,17 @@ class TrialStore:
             files.append(self.adapter_folder(result.spec))
         return tuple(file for file in files if file.exists())
 
-    @contextmanager
-    def writing(self, identity: str) -> Iterator[Path]:
-        """A scratch folder for the trial's files; removed at the end of the block unless it was committed."""
-        with scratch_for(self.folder(identity)) as scratch:
-            yield scratch
-
     def save(
         self, result: TrialResult, setup: WorkerSetup, examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]
     ) -> None:
         """Writes a complete trial's folder."""
-        with self.writing(result.spec.identity) as scratch:
+        folder = self.folder(result.spec.identity)
+        config = {"trial": to_json(result.spec), "foundation": to_json(setup)}
+        with scratch_for(folder) as scratch:
             (scratch / SCORES).write_text(_json_lines(examples, outcomes), encoding="utf-8")
-            config = {"trial": to_json(result.spec), "foundation": to_json(setup)}
             (scratch / CONFIG).write_text(yaml.safe_dump(config))
-            self.commit(scratch, result)
-
-    def commit(self, scratch: Path, result: TrialResult) -> None:
-        """Adds the result to the scratch folder and makes it the trial's; call within `writing`."""
-        (scratch / RESULT).write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
-        commit(scratch, self.folder(result.spec.identity))
+            (scratch / RESULT).write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
+            commit(scratch, folder)
 
 
 def _json_lines(examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]) -> str:

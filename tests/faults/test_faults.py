@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep.store.locks import study_lock
 
 from benchmarks.faults.server import Server
 from sweep.config.units import show_bytes
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
 

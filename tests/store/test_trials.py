@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweep.records import TrialResult
+from sweep.records import (
+    BaseModel,
+    ExampleOutcome,
+    Quantization,
+    Scoring,
+    TaskData,
+    TrialResult,
+    WorkerSetup,
+)
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import Paths
 from sweep.store.trials import RESULT, SCORES, TrialStore
+from tasks import Example
 from tests.conftest import arm, result
 
 IDENTITY = "0123abcd"
+SETUP = WorkerSetup(
+    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+)
+EXAMPLES = (Example(prompt="größer\u2028?", completion="yes", kind="size"), Example(prompt="b", completion="no"))
+OUTCOMES = (ExampleOutcome(1.0, 2, "a\nb", 0.5), ExampleOutcome(0.25, 1))
 EMPTY = (2).to_bytes(8, "little") + b"{}"
 """An empty safetensors file."""
 
@@ -34,15 +47,13 @@ def notes() -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path, finished: TrialResult, notes: list[str]) -> TrialStore:
     made = TrialStore(Paths(tmp_path), notes.append)
-    with made.writing(IDENTITY) as scratch:
-        row = {"nats": 1.0, "tokens": 2, "score": None}
-        (scratch / SCORES).write_text(f"{json.dumps(row)}\n" * 2)
-        made.commit(scratch, finished)
+    made.save(finished, SETUP, EXAMPLES, OUTCOMES)
     return made
 
 
 def test_it_is_found_unchanged(store: TrialStore, finished: TrialResult, notes: list[str]) -> None:
     assert store.find(IDENTITY) == finished
+    assert store.outcomes(IDENTITY) == list(OUTCOMES)
     assert store.find("other000") is None
     assert notes == []
 
