@@ -49,8 +49,21 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
 
 
 def _from_hub(task: TaskData, paths: Paths) -> RawSplits:
-    if not Path(str(task.hub["dataset"])).expanduser().exists() and not hub_answers():
+    dataset = str(task.dataset)
+    if not Path(dataset).expanduser().exists() and not hub_answers():
         os.environ["HF_HUB_OFFLINE"] = "1"  # `datasets` would retry for half a minute before it uses the cache
     from tasks import hub
 
-    return hub.load(**task.hub, cache_dir=paths.root / "datasets")
+    return hub.load(
+        dataset,
+        subset=task.subset,
+        revision=task.revision,
+        train_split=task.train_split,
+        validation_split=task.validation_split,
+        test_split=task.test_split,
+        prompt_column=task.prompt_column,
+        completion_column=task.completion_column,
+        label_column=task.label_column,
+        template=task.template,
+        cache_dir=paths.root / "datasets",
+    )
