@@ -136,7 +136,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
         "measured": peak.peak(),
         "measured_training": trained,
         "resident": asked.model.resident,
-        "tokens": max(shape.tokens for shape in asked.trained) * slots,
+        "tokens": max(shape.tokens for shape in asked.training) * slots,
     }
 
 

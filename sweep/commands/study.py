@@ -1,10 +1,11 @@
-"""`python -m sweep +study=NAME`: runs a study, or goes on where it stopped, and ends with a table and a verdict.
+"""`run`: runs a study, or resumes it, and ends with a table and a verdict.
 
-Imports nothing heavy: `--help` answers at once, and a mistake in the configuration is told before anything is loaded.
+Imports nothing heavy, so that a mistake in the configuration is reported before anything is loaded.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,9 +54,14 @@ def study(plan: StudyPlan) -> float | None:
 
 def main() -> int:
     """The command; returns its exit code."""
+    from sweep.commands.help import RUN, asks_for_help, print_usage
+
+    if asks_for_help(sys.argv[1:]):
+        return print_usage(RUN)
     from sweep.commands.app import run_app
+    from sweep.commands.plan import show_study_plan
     from sweep.console.command import run
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(study, problems_of, option_problems))
+    return run(lambda: run_app(study, show_study_plan, problems_of, option_problems))

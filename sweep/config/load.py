@@ -160,6 +160,7 @@ def recorded_yaml(composed: DictConfig) -> str:
     for key in ALTERNATIVES:
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
+    copy.pop("dry_run", None)
     return OmegaConf.to_yaml(copy, resolve=True)
 
 
@@ -261,6 +262,7 @@ def _plan(config: Config, recorded: str) -> StudyPlan:
         first_look=certify.first_look,
         slots=None if config.engine.slots == AUTO else config.engine.slots,
         config=recorded,
+        dry_run=config.dry_run,
     )
 
 

@@ -238,3 +238,4 @@ class Config:
         # certify seeds count up from it, and random generators take 32 bits
         int, Key("random seed; certify uses the seeds that follow", Limit(0, 2**32 - 1 - MOST_SEEDS))
     ] = 0
+    dry_run: Annotated[bool, Key("print the plan and end; trains and writes nothing", example="true")] = False

@@ -130,6 +130,7 @@ class StudyPlan:
         slots: trials that a worker trains side by side; None until a worker has computed the fastest number.
         first_look: seeds per rank before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
+        dry_run: whether to print the plan and end.
     """
 
     name: str
@@ -151,6 +152,7 @@ class StudyPlan:
     first_look: int
     slots: int | None
     epochs: float | None = None
+    dry_run: bool = False
 
     @property
     def parallel(self) -> int:

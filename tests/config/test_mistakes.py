@@ -241,9 +241,9 @@ def test_lists_groups_and_single_values_are_told_apart(override: str, told: str)
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"a: [1", "is no YAML: while parsing a flow sequence"),
-        (b"a:\tb\n\tc: d", "is no YAML: while scanning"),
-        (b"\x00", "is no YAML: unacceptable character"),
+        (b"a: [1", "is not valid YAML: while parsing a flow sequence"),
+        (b"a:\tb\n\tc: d", "is not valid YAML: while scanning"),
+        (b"\x00", "is not valid YAML: unacceptable character"),
         (b"# @package _global_\nseed: 1\nseed: 2\n", "found duplicate key seed"),
         (b"# @package _global_\nseed: !!python/object/apply:os.system ['id']\n", "could not determine a constructor"),
         (b"# @package _global_\nlora: &a\n  r: *a\n", "contains itself"),
