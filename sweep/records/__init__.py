@@ -11,7 +11,7 @@ from sweep.records.as_json import (
     trial_spec_from_json,
 )
 from sweep.records.example import ExampleOutcome
-from sweep.records.loaded import Loaded, SlotCapacity
+from sweep.records.loaded import LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     METHODS,
@@ -52,7 +52,7 @@ __all__ = [
     "Declaration",
     "EvaluatedTrial",
     "ExampleOutcome",
-    "Loaded",
+    "LoadReport",
     "Measures",
     "Provenance",
     "Quantization",
