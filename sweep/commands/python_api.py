@@ -132,12 +132,14 @@ def _listening() -> AbstractContextManager[StopRequest]:
 
 @contextmanager
 def _display(progress: bool) -> Iterator[Display]:
-    """Bars in a terminal, plain lines in a notebook."""
+    """Bars in a terminal, plain lines in a notebook, whose output would keep every redrawing of a bar."""
     if not progress:
         yield Silent()
         return
-    out = Console(force_jupyter=False, highlight=False)
-    with LiveDisplay(out if out.is_terminal else Console(force_jupyter=False, highlight=False, width=WIDTH)) as display:
+    out = Console(highlight=False)
+    if out.is_jupyter or not out.is_terminal:
+        out = Console(highlight=False, force_jupyter=False, force_terminal=False, width=WIDTH)
+    with LiveDisplay(out) as display:
         yield display
 
 
@@ -148,7 +150,7 @@ def _as_command(module: str, words: Sequence[str]) -> Iterator[None]:
     So the recorded command can be pasted into a terminal, and child processes, which import the main module again, do
     not run the caller's script. Errors are raised without the frames in here: the message says what to do.
     """
-    failed: Exception | None = None
+    failed: GoldilocksError | None = None
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         stack.callback(_restore_environment, dict(os.environ))
@@ -168,7 +170,7 @@ def _as_command(module: str, words: Sequence[str]) -> Iterator[None]:
                 raise
             failed = _masked(lack)
     if failed is not None:
-        raise failed.with_traceback(None) from None
+        raise failed from None
 
 
 def _restore_environment(before: dict[str, str]) -> None:
@@ -179,7 +181,7 @@ def _restore_environment(before: dict[str, str]) -> None:
 
 
 def _masked(error: GoldilocksError) -> GoldilocksError:
+    """The error without passwords; a new object, which does not carry the traceback of the old one."""
     if isinstance(error, Problems):
-        error.problems = tuple(mask(problem) for problem in error.problems)
-    error.args = tuple(mask(part) if isinstance(part, str) else part for part in error.args)
-    return error
+        return type(error)([mask(problem) for problem in error.problems])
+    return type(error)(mask(str(error)))
