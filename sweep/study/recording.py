@@ -22,7 +22,7 @@ _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "c
 
 
 Told = Mapping[str, tuple[TrialResult, Sequence[Path]]]
-"""See `SweepRun.told`."""
+"""See `SweepRun.known_results`."""
 
 
 def told(record: StudyRecord, store: TrialStore) -> Told:
@@ -50,7 +50,7 @@ def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True)
         # a study's arms are its trials' affair: the configuration's own is a default that perhaps none of them has
         declared=(_declared(plan) if plan.certify else {}) if alone else own,
         command=command_line(),
-        told=told,
+        known_results=told,
         alone=alone,
     )
 

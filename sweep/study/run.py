@@ -33,7 +33,7 @@ from sweep.study.rescoring import (
 )
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Refused, check_address, open_tracker, shown_store
+from sweep.tracking import RecordRefused, check_address, open_tracker, shown_store
 from sweep.workers.pool import Pool
 from tasks import Splits
 
@@ -169,7 +169,7 @@ def _complete_recording(
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         tracker.resume_sweep(known["run"], sweep_run(plan, identity, told(record, TrialStore(paths))))
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, found, files)
-    except Refused:
+    except RecordRefused:
         closed = True  # a person has deleted the run
     except EnvironmentLacks as error:
         display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")

@@ -10,7 +10,7 @@ from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
 from sweep.store.trials import TrialStore
 from sweep.study.display import Display
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Tracker, has_page
+from sweep.tracking import Tracker
 from sweep.workers.messages import Ended, Progress, Reported
 from sweep.workers.pool import Pool
 
@@ -107,7 +107,7 @@ class Session:
         """
         self.stop.check()
         self.beat()
-        self.tracker.heed()
+        self.tracker.poll()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
             match event.message:
@@ -125,7 +125,7 @@ class Session:
             self.step()
 
     def _finish(self, trial: OpenTrial, result: TrialResult) -> None:
-        self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
+        run_id = self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
-        trial.done(TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None))
+        trial.done(TrialRecord(trial.number, result, run_id))
         self.display.ended(trial.number, result)
