@@ -1,10 +1,11 @@
-"""`python -m sweep +study=NAME`: runs a study, or goes on where it stopped, and ends with a table and a verdict.
+"""`run`: runs a study, or resumes it, and ends with a table and a verdict.
 
-Imports nothing heavy: `--help` answers at once, and a mistake in the configuration is told before anything is loaded.
+Imports nothing heavy, so that a mistake in the configuration is reported before anything is loaded.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +28,13 @@ def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None
 
 def study(plan: StudyPlan) -> float | None:
     """Runs the study that a configuration describes; returns the best loss."""
+    from sweep.config.load import with_steps
     from sweep.store.paths import Paths
     from sweep.training.splits import load_splits
 
     paths = Paths.here()
     splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
 
     from sweep.reports.closing import console, print_outcome
     from sweep.reports.progress import LiveDisplay
@@ -46,14 +49,19 @@ def study(plan: StudyPlan) -> float | None:
         outcome = run_study(plan, splits, paths, display, stop, write)
     print_outcome(outcome.record, paths, plan.tracking_uri, out)
     best = outcome.record.best()
-    return best.result.measures.loss if best and best.result.measures else None
+    return best.loss if best else None
 
 
 def main() -> int:
     """The command; returns its exit code."""
+    from sweep.commands.help import RUN, asks_for_help, print_usage
+
+    if asks_for_help(sys.argv[1:]):
+        return print_usage(RUN)
     from sweep.commands.app import run_app
+    from sweep.commands.plan import show_study_plan
     from sweep.console.command import run
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(study, problems_of, option_problems))
+    return run(lambda: run_app(study, show_study_plan, problems_of, option_problems))

@@ -145,6 +145,7 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
     assert all(run.data.params["model"] == "tiny" and run.data.params["lora.r"] == "16" for run in children)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_the_next_run_records_what_a_store_that_stays_away_lacks(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
@@ -173,6 +174,7 @@ def test_the_next_run_records_what_a_store_that_stays_away_lacks(place: Place, c
     assert not place.journals()
 
 
+@pytest.mark.slow
 def test_recording_twice_adds_nothing(place: Place, complete: TrialResult) -> None:
     """A sweep was killed before it learned that all was recorded."""
     first = place.recorder()
@@ -261,6 +263,7 @@ def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkey
     assert log.read_text() == "View run at http://***@host/#/runs, ***\n"
 
 
+@pytest.mark.slow
 def test_the_last_records_of_a_killed_sweep_are_recorded(place: Place, complete: TrialResult) -> None:
     """The sweep is killed right after it has sent many records."""
     code = (
