@@ -71,7 +71,9 @@ def address_of(uri: str) -> Address:
     scheme, separator, rest = uri.partition("://")
     kind = scheme.lower().partition("+")[0]
     if not separator or kind == "file":
-        raise ConfigurationError(f"tracking.uri: MLflow no longer keeps runs in plain folders ('{uri}'): {_SUGGESTION}")
+        raise ConfigurationError(
+            f"tracking.uri: '{uri}' is not the address of a store (MLflow no longer keeps runs in plain folders): {_SUGGESTION}"
+        )
     if kind == "sqlite":
         return _sqlite(uri, scheme, rest)
     if kind not in (*SERVERS, *DATABASES):
