@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.tracking.address import Address, address_of
 from sweep.tracking.memory_tracker import MemoryTracker
-from sweep.tracking.port import RecordRefused, Summary, SweepRun, Tracker
+from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, Tracker
 from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.store.paths import Paths
 
-__all__ = ["RecordRefused", "Summary", "SweepRun", "Tracker", "check_address", "open_tracker", "shown_store"]
+__all__ = [
+    "KnownResults",
+    "RecordRefused",
+    "Summary",
+    "SweepRun",
+    "Tracker",
+    "check_address",
+    "open_tracker",
+    "shown_store",
+]
 
 
 def check_address(uri: str | None, paths: Paths) -> None:

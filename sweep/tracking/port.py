@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec
-from sweep.store.owner import is_gone, is_here, is_left
+from sweep.store.locks import is_gone, is_here, is_left
 
 KnownResults = Mapping[str, tuple[TrialResult, Sequence[Path]]]
 """How trials ended, and their files (see `Tracker.close_trial`), by run id."""
@@ -141,7 +141,7 @@ def is_leftover(tags: Mapping[str, str], process: str, *, alone: bool) -> bool:
 
     Args:
         tags: the run's tags.
-        process: the process that is sweeping, as named by `sweep.store.owner.this_process`.
+        process: the process that is sweeping, as named by `sweep.store.locks.this_process`.
         alone: whether no other process sweeps this study; then only a live process of this machine keeps its runs.
     """
     owner = tags.get(_OWNER, "")
