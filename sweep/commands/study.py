@@ -59,4 +59,4 @@ def main() -> int:
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(study, show_study_plan, problems_of, option_problems))
+    return run(lambda: run_app(study, problems_of, option_problems, show_study_plan))
