@@ -77,7 +77,10 @@ def _run_with_hydra(
         try:
             plan = plan_from(config, overrides=words)
             hide(plan.tracking_uri, plan.storage_url)
-            return show_plan(plan) if plan.dry_run else task(plan)
+            if plan.dry_run:
+                show_plan(plan)
+                return None
+            return task(plan)
         except Exception as error:
             raise _Ended(error) from error
 

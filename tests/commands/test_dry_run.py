@@ -41,7 +41,8 @@ def test_a_new_study(made_task: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_epochs_are_resolved(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    show_study_plan(plan(made_task, "train.epochs=2", "train.batch_size=4"))
+    words = [word for word in WORDS if not word.startswith("train.steps")]
+    show_study_plan(composed_plan([*words, f"task.path={made_task}", "train.epochs=2", "train.batch_size=4"]))
     assert "  training  12 steps, 48 examples per trial" in capsys.readouterr().out.splitlines()
 
 
