@@ -91,8 +91,6 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.workers import child
 
     child.set_threads(1)
-    from sweep.training.packed.capacity import forecast
-
     from sweep.commands.app import composed_plan
     from sweep.evaluation.answers import Answers
     from sweep.evaluation.forgetting import GeneralProse
@@ -101,9 +99,10 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
     from sweep.training.engine import Trained
+    from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
+    from sweep.training.packed.capacity import forecast
     from sweep.training.packed.engine import PackedEngine
-    from sweep.training.quiet import quiet_libraries, quiet_progress
     from sweep.training.splits import load_splits
 
     quiet_libraries()

@@ -8,7 +8,7 @@ Reads the studies' records under ./mlruns and trains nothing. For each study one
     seed sd                 standard deviation of a trial's mean loss between seeds, pooled over ranks
     correlation             of two ranks' losses over seeds, mean over pairs: what training ranks with the same seeds gains
     example sd              standard error of a difference of two ranks that stems from the choice of certify examples
-    margin / seed sd        six or more can be certified with three seeds, three or more with eight (docs/verdict.md)
+    margin / seed sd        six or more can be certified with three seeds, three or more with eight (docs/calibration.md)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sweep.store.paths import Paths
 def losses_of(certification: Certification, rank: int) -> np.ndarray:
     """(seeds, examples): loss of each certify example in nats a token."""
     tokens = np.array(certification.tokens, dtype=float)
-    return np.array([scored.nats for scored in certification.complete(rank)]) / tokens
+    return np.array([trial.nats for trial in certification.complete(rank)]) / tokens
 
 
 def row(record: StudyRecord) -> list[str]:
@@ -39,7 +39,7 @@ def row(record: StudyRecord) -> list[str]:
         return [record.name, *["-"] * 10]
     weights = np.array(certification.tokens, dtype=float)
     weights /= weights.sum()
-    ranks = sorted({scored.trial.rank for scored in certification.trials})
+    ranks = certification.complete_ranks()
     tables = {rank: losses_of(certification, rank) for rank in ranks}
     seeds = min(len(table) for table in tables.values())
     means = np.array([table[:seeds] @ weights for table in tables.values()])  # (ranks, seeds)

@@ -24,7 +24,7 @@ from sweep.records import StudyRecord, TrialResult
 from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
-from sweep.training.quiet import quiet_libraries
+from sweep.training.machine import quiet_libraries
 from sweep.training.sources import find_model
 
 STUDY = "time-to-verdict"
@@ -63,17 +63,15 @@ def seeds_of(record: StudyRecord) -> int:
     """The most seeds that a rank was trained with for the verdict."""
     assert record.certification is not None
     counted: dict[int, int] = {}
-    for scored in record.certification.trials:
-        rank = scored.trial.rank
-        counted[rank] = counted.get(rank, 0) + 1
+    for trial in record.certification.trials:
+        counted[trial.rank] = counted.get(trial.rank, 0) + 1
     return max(counted.values())
 
 
 def trained(record: StudyRecord) -> list[TrialResult]:
     """Every training of the study: the search, the tuning of rates, the ladder."""
     assert record.certification is not None
-    found = [trial.result for trial in (*record.trials, *record.certification.tuning)]
-    return [*found, *(scored.trial.result for scored in record.certification.trials)]
+    return [trial.result for trial in (*record.trials, *record.certification.trained())]
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:

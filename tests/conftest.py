@@ -15,11 +15,11 @@ from sweep.records import (
     Arm,
     Certification,
     Declaration,
+    EvaluatedTrial,
     Measures,
     Provenance,
     RateChoice,
     Report,
-    ScoredTrial,
     Split,
     Stage,
     Status,
@@ -123,7 +123,7 @@ def study_record(trials: Sequence[TrialResult], base_loss: float | None = 4.0) -
         model="tiny",
         task="boxes",
         metric="accuracy",
-        base=None if base_loss is None else TrialRecord(-1, result(None, base_loss), "run-base"),
+        base=None if base_loss is None else EvaluatedTrial(-1, result(None, base_loss), "run-base"),
         trials=tuple(TrialRecord(number, trial, f"run-{number}") for number, trial in enumerate(trials)),
         interrupted=0,
         planned=10,
@@ -184,7 +184,7 @@ def certified_record(
     tokens = draw.integers(2, 7, examples)
     hardness = _centred(draw.normal(0.0, 0.05, examples), tokens)
     rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in losses}
-    trials: list[ScoredTrial] = []
+    trials: list[TrialRecord] = []
     for rank in ladder:
         recipe = arm(rank, learning_rate=rates[rank].learning_rate if rank in rates else 2e-3)
         shifts = _centred(draw.normal(0.0, 1.0, seeds))
@@ -193,7 +193,7 @@ def certified_record(
             spec = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, seed)
             if rank in (failures or {}):
                 ended = replace(result(recipe, None, *(failures or {})[rank]), spec=spec)
-                trials.append(ScoredTrial(TrialRecord(len(trials) + 1, ended, f"run-r{rank}-s{seed}")))
+                trials.append(TrialRecord(len(trials) + 1, ended, f"run-r{rank}-s{seed}"))
                 continue
             per_token = (
                 losses[rank] + shifts[seed] + hardness + _centred(draw.normal(0, example_noise, examples), tokens)
@@ -255,7 +255,7 @@ def _scored(
     tokens: np.ndarray,
     answered: np.ndarray | None,
     metric: str,
-) -> ScoredTrial:
+) -> EvaluatedTrial:
     ended = replace(result(spec.arm, float(nats.sum() / tokens.sum())), spec=spec)
     assert ended.measures is not None
     metrics = {} if answered is None else {metric: float(answered.mean())}
@@ -264,7 +264,7 @@ def _scored(
     )
     name = f"run-r{spec.rank}-s{spec.seed}"
     scores = () if answered is None else tuple(float(value) for value in answered)
-    return ScoredTrial(TrialRecord(number, ended, name), tuple(float(value) for value in nats), scores)
+    return EvaluatedTrial(number, ended, name, tuple(float(value) for value in nats), scores)
 
 
 def _rate_choice(rank: int, at_edge: bool, tried: Sequence[tuple[float, float]] | None) -> RateChoice:

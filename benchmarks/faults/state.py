@@ -168,8 +168,8 @@ def _trials(record: StudyRecord) -> Iterator[Trial]:
     certification = record.certification
     remembered: list[TrialRecord] = [*([record.base] if record.base else []), *record.trials]
     if certification:
-        remembered += [*([certification.base.trial] if certification.base else []), *certification.tuning]
-        remembered += [*(scored.trial for scored in certification.trials), *certification.final]
+        remembered += [*([certification.base] if certification.base else []), *certification.tuning]
+        remembered += [*certification.trials, *certification.final]
     for trial in remembered:
         result = trial.result
         arm = result.spec.arm

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -144,11 +144,26 @@ def _checked(
     hydra_keys = composed.hydra
     with open_dict(composed):
         del composed["hydra"]
-    plan = plan_from(composed, problems, data_check, option_check, usable)
+    plan = plan_from(composed, [*problems, *_tracking_problems(composed)], data_check, option_check, usable)
     hide(plan.tracking_uri, plan.storage_url)
     acts = hydra_keys.callbacks or hydra_keys.job.env_set or hydra_keys.job.env_copy or hydra_keys.job.chdir
     needs_hydra = any(word.lstrip("+~").startswith("hydra") for word in usable) or bool(acts)
     return _Checked(plan, needs_hydra or hydra_keys.output_subdir is not None)
+
+
+def _tracking_problems(composed: DictConfig) -> tuple[str, ...]:
+    """What is wrong with `tracking.uri`, known before anything is written."""
+    from sweep.tracking.address import address_of
+
+    try:
+        uri = OmegaConf.select(composed, "tracking.uri")
+        if isinstance(uri, str):
+            address_of(uri)
+    except OmegaConfBaseException:
+        return ()  # reported with the other keys
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:

@@ -59,7 +59,7 @@ def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
         mend = f"python -m sweep.report study={record.name}" if best else record.command
         raise ConfigurationError(f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{mend}`")
     _check_weights(record.name, folder / WEIGHTS)
-    provenance = best.result.provenance if best else None
+    provenance = best.provenance if best else None
     return Chosen(
         record.name,
         folder,

@@ -6,11 +6,24 @@ Imports nothing heavy, so that a mistake in the configuration is reported before
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweep.records import StudyPlan, StudyRecord
+    from sweep.store.paths import Paths
+
+
+def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None) -> list[Path]:
+    """Writes page, verdict.json, pictures and adapter; returns the small files, which are also kept with the MLflow run."""
+    from sweep.reports.files import write_report
+    from sweep.reports.pages import write_page
+    from sweep.verdict.conclude import conclude
+
+    conclusion = conclude(record)
+    files = write_page(record, conclusion, paths, tracking_uri=tracking_uri)
+    return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
 
 
 def study(plan: StudyPlan) -> float | None:
@@ -24,19 +37,11 @@ def study(plan: StudyPlan) -> float | None:
     plan = with_steps(plan, len(splits.train))
 
     from sweep.reports.closing import console, print_outcome
-    from sweep.reports.files import write_report
-    from sweep.reports.pages import write_page
     from sweep.reports.progress import LiveDisplay
     from sweep.study.run import run_study
     from sweep.study.stopping import StopRequest
-    from sweep.verdict.conclude import conclude
 
-    def write(record: StudyRecord) -> list[Path]:
-        """Writes the report; names the small files, which are kept with the MLflow run, too."""
-        conclusion = conclude(record)
-        files = write_page(record, conclusion, paths, tracking_uri=plan.tracking_uri)
-        return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
-
+    write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
         for warning in splits.warnings:
@@ -44,7 +49,7 @@ def study(plan: StudyPlan) -> float | None:
         outcome = run_study(plan, splits, paths, display, stop, write)
     print_outcome(outcome.record, paths, plan.tracking_uri, out)
     best = outcome.record.best()
-    return best.result.measures.loss if best and best.result.measures else None
+    return best.loss if best else None
 
 
 def main() -> int:

@@ -35,12 +35,10 @@ def trial(plan: StudyPlan) -> float:
             display.note(warning)
         display.planned(1, 0)
         record = train_single(plan, paths, display, stop)
-    measures = record.result.measures
-    assert measures is not None
     adapter = TrialStore(paths).adapter_folder(record.spec)
-    out.print(f"adapter: {shown(adapter)} ({show_bytes(measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    out.print(f"adapter: {shown(adapter)} ({show_bytes(record.measures.adapter_bytes)})", markup=False, soft_wrap=True)
     stop.check()  # asked in the last moment: a multirun must not go on with the next job
-    return measures.loss
+    return record.loss
 
 
 def main() -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import sweep
-
 ROOT_CONFIG = "sweep"
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def package_folder() -> Path:
     """The package's own `conf`: inside the installed package, or beside it in a checkout."""
-    inside = Path(sweep.__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(sweep.__file__).parents[1] / "conf"
+    inside = _PACKAGE / "conf"
+    return inside if inside.is_dir() else _PACKAGE.parent / "conf"
 
 
 def own_folder() -> Path | None:

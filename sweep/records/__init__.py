@@ -10,7 +10,6 @@ from sweep.records.as_json import (
     trial_result_from_json,
     trial_spec_from_json,
 )
-from sweep.records.certification import Certification, RateChoice, ScoredTrial, TrialRecord
 from sweep.records.loaded import Loaded, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
@@ -24,7 +23,7 @@ from sweep.records.recipe import (
     Training,
     WorkerSetup,
 )
-from sweep.records.study import StudyRecord
+from sweep.records.study import Certification, RateChoice, StudyRecord
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import (
     Measures,
@@ -39,6 +38,7 @@ from sweep.records.trial import (
     examples_of,
     loss_of,
 )
+from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialRecord
 
 __all__ = [
     "METHODS",
@@ -47,14 +47,15 @@ __all__ = [
     "BaseModel",
     "CapacityRequest",
     "Certification",
+    "CompletedTrial",
     "Declaration",
+    "EvaluatedTrial",
     "Loaded",
     "Measures",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
-    "ScoredTrial",
     "Scoring",
     "Search",
     "SearchSpace",

@@ -5,8 +5,79 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sweep.records.certification import Certification, TrialRecord
 from sweep.records.plan import Declaration
+from sweep.records.recipe import Arm
+from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RateChoice:
+    """The tuned learning rate of a rank, used by its certify trials.
+
+    Attributes:
+        tried: the rates tried for this rank on tune, ascending, and the loss of each (nats per token).
+        at_edge: the best rate is at the edge of the range that may be tried, so a better one may lie beyond.
+    """
+
+    rank: int
+    learning_rate: float
+    tried: tuple[tuple[float, float], ...]
+    at_edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Certification:
+    """The certify and final stages of a study, as far as they have come.
+
+    Attributes:
+        declared: what was declared before the first trial of the stage was trained.
+        recipe: the recipe from `explore`; only its targets, dropout, alpha ratio and method are used.
+        rates: one for each ladder rank whose rate is tuned.
+        tuning: the trials that tuned the rates, evaluated on tune.
+        tokens: completion tokens of each certify example.
+        base: the unadapted base on certify.
+        trials: the trials of every ladder rank and seed, evaluated on certify, every status.
+        looks: the numbers of seeds at which the verdict was computed, ascending.
+        examples: maximum number of certify examples at the last look; 0 before it, and in records of earlier versions.
+        extended: (seeds, certify examples) at the last look before each time that examples were added; the earlier
+            examples come first.
+        stopped: why no more seeds were added although the bracket is open; None if it is closed or still running.
+        final: trials evaluated on test, once: the base (rank 0), the chosen rank and the largest rank.
+    """
+
+    declared: Declaration
+    recipe: Arm
+    rates: tuple[RateChoice, ...] = ()
+    tuning: tuple[TrialRecord, ...] = ()
+    tokens: tuple[int, ...] = ()
+    base: EvaluatedTrial | None = None
+    trials: tuple[TrialRecord, ...] = ()
+    looks: tuple[int, ...] = ()
+    extended: tuple[tuple[int, int], ...] = ()
+    examples: int = 0
+    stopped: str | None = None
+    final: tuple[TrialRecord, ...] = ()
+
+    def complete(self, rank: int) -> list[CompletedTrial]:
+        """The complete certify trials of a rank, by seed."""
+        trials = [trial.completed() for trial in self.trials if trial.rank == rank and trial.is_complete]
+        return sorted(trials, key=lambda trial: trial.seed)
+
+    def complete_ranks(self) -> list[int]:
+        """The ranks that have a complete certify trial, ascending."""
+        return sorted({trial.rank for trial in self.trials if trial.is_complete})
+
+    def trained(self) -> tuple[TrialRecord, ...]:
+        """The trials that trained an adapter: those that tuned rates, then the certify trials, every status."""
+        return (*self.tuning, *self.trials)
+
+    def rate_of(self, rank: int) -> RateChoice | None:
+        """The tuned rate of a rank."""
+        return next((choice for choice in self.rates if choice.rank == rank), None)
+
+    def on_test(self) -> Mapping[int, EvaluatedTrial]:
+        """The complete test trials by rank, 0 for the base."""
+        return {trial.rank: trial.evaluated() for trial in self.final if trial.is_complete}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +86,18 @@ class StudyRecord:
 
     Attributes:
         identity: hash of what all its trials share and of the search space.
-        base: the unadapted base's record, or None if it was not scored.
+        base: the unadapted base on tune, or None if it was not evaluated.
         trials: those that ended, in order; interrupted ones are not among them.
-        interrupted: how many were interrupted.
+        interrupted: number of interrupted trials.
         planned: trials in all, as last asked for.
         config: the resolved configuration as YAML.
-        certification: what the certify and final stages have left, None before they have begun.
+        certification: the certify and final stages, None before they have begun.
         run_page: address of a trial's MLflow run with `{run}` for its id; begins with `#` where it follows the address of
             `mlflow ui`. None if not known.
-        parallel: how many trials ran at the same time, as last asked for.
+        parallel: number of trials that ran at the same time, as last asked for.
         importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
-            trials to tell.
-        available: examples of each split that are not too long, scored or not; empty in older records.
+            trials.
+        available: examples of each split that are not too long, evaluated or not; empty in older records.
     """
 
     name: str
@@ -34,7 +105,7 @@ class StudyRecord:
     model: str
     task: str
     metric: str
-    base: TrialRecord | None
+    base: EvaluatedTrial | None
     trials: tuple[TrialRecord, ...]
     interrupted: int
     planned: int
@@ -49,18 +120,18 @@ class StudyRecord:
     importances: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, int] = field(default_factory=dict)
 
-    def complete(self) -> list[TrialRecord]:
-        """The complete trials."""
-        return [trial for trial in self.trials if trial.is_complete]
+    def complete(self) -> list[CompletedTrial]:
+        """The complete trials of the explore stage."""
+        return [trial.completed() for trial in self.trials if trial.is_complete]
 
     def all_trials(self) -> list[TrialRecord]:
         """The trials of every stage in the order of the stages, the base first."""
         later: list[TrialRecord] = []
         if self.certification is not None:
-            base = [self.certification.base.trial] if self.certification.base else []
+            base = [self.certification.base] if self.certification.base else []
             later = [*base, *self.certification.trained(), *self.certification.final]
         return [*([self.base] if self.base else []), *self.trials, *later]
 
-    def best(self) -> TrialRecord | None:
+    def best(self) -> CompletedTrial | None:
         """The complete trial with the lowest loss on tune; of equals the one with the lower rank."""
         return min(self.complete(), key=lambda trial: (trial.loss, trial.rank), default=None)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_table import ladder_table, legend, scored_on_test
 from sweep.reports.steps import shown as shown
@@ -107,13 +107,10 @@ def _seeds(record: StudyRecord) -> str:
     return f"seed {', '.join(str(seed) for seed in seeds)}"
 
 
-def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:
+def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
     """What is known and what is not."""
-    arm, measures = best.spec.arm, best.result.measures
-    assert arm is not None
-    assert measures is not None
-    base = record.base.result.measures if record.base else None
-    gain = f", the base model {base.loss:.4f} and {show_metric(base, record.metric)}" if base else ""
+    arm, measures, base = best.arm, best.measures, record.base
+    gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
     first, *more = reasons_unjudged(record)
     lines = [
         f"status: undecided. No rank is certified yet: {first.partition(':')[0]}.",
@@ -123,31 +120,24 @@ def words(record: StudyRecord, best: TrialRecord) -> Sequence[str]:
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "
         f"{100 * measures.trainable_fraction:.2f} % of the model.",
     ]
-    smallest = _smallest_close(record, measures)
+    smallest = _smallest_close(record, best)
     if smallest is not None:
         lines.append(smallest)
     return lines
 
 
-def _smallest_close(record: StudyRecord, best: Measures) -> str | None:
+def _smallest_close(record: StudyRecord, best: CompletedTrial) -> str | None:
     """A pointer to the smallest rank within a hundredth of the gain, worth a look, not a verdict."""
-    if record.base is None or record.base.result.measures is None:
-        return None
-    gain = record.base.result.measures.loss - best.loss
+    gain = record.base.loss - best.loss if record.base is not None else 0.0
     if not gain > 0:
         return None
-    close = [
-        trial
-        for trial in record.complete()
-        if trial.result.measures is not None and trial.result.measures.loss - best.loss <= 0.01 * gain
-    ]
-    smallest = min(close, key=lambda trial: trial.result.measures.adapter_bytes if trial.result.measures else 0)
-    measures = smallest.result.measures
-    if measures is None or measures.adapter_bytes >= best.adapter_bytes:
+    close = [trial for trial in record.complete() if trial.loss - best.loss <= 0.01 * gain]
+    smallest = min(close, key=lambda trial: trial.measures.adapter_bytes)
+    if smallest.measures.adapter_bytes >= best.measures.adapter_bytes:
         return None
     return (
         f"Worth a look: rank {smallest.rank} keeps 99 % of the gain in this one run with an adapter of "
-        f"{show_bytes(measures.adapter_bytes)} (loss {measures.loss:.4f})."
+        f"{show_bytes(smallest.measures.adapter_bytes)} (loss {smallest.loss:.4f})."
     )
 
 

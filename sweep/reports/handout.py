@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sweep.records import StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.model_card import Card, model_card
 from sweep.reports.replacing import replace_folder
 from sweep.store.paths import ORIGIN
@@ -49,7 +49,7 @@ class Base:
 def hand_out(
     record: StudyRecord,
     conclusion: Conclusion | None,
-    trial: TrialRecord,
+    trial: CompletedTrial,
     source: Path,
     target: Path,
     models: Path,
@@ -93,17 +93,17 @@ def _base(record: StudyRecord, source: Path, config: dict[str, Any], models: Pat
 
 
 def _origin(
-    record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord, base: Base
+    record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial, base: Base
 ) -> dict[str, str | int | None]:
     """Where the adapter comes from, for programs and for whoever finds the folder later."""
-    provenance = trial.result.provenance
+    provenance = trial.provenance
     return {
         "study": record.name,
         "task": record.task,
         "status": conclusion.status if conclusion else "undecided",
         "rank": trial.rank,
         "seed": trial.seed,
-        "trial": trial.spec.identity,
+        "trial": trial.identity,
         "run_id": trial.run_id,
         "base_model": base.id,
         "base_folder": str(base.folder) if base.folder else None,

@@ -70,7 +70,7 @@ def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None
     shown = sorted(sorted(rows, key=_score)[:MOST], key=lambda row: row.kind)
     rank = handed_out.rank
     assert record.certification is not None
-    largest = max(scored.trial.rank for scored in record.certification.trials if scored.nats)
+    largest = record.certification.complete_ranks()[-1]
     return Kinds(tuple(shown), len(rows) - len(shown), rank, largest if largest != rank else None, bool(test))
 
 

@@ -37,10 +37,8 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     ):
         table.add_column(name, justify="right")
     base = record.certification.base if record.certification else None
-    measures = base.trial.result.measures if base else None
-    if measures is not None:
-        metric = _metric(measures.metrics.get(record.metric))
-        loss = f"{measures.loss:.4f}"
+    if base is not None:
+        loss, metric = f"{base.loss:.4f}", _metric(base.metric(record.metric))
         table.add_row("0", "base model", _UNKNOWN, _UNKNOWN, loss, _UNKNOWN, _UNKNOWN, metric, *[_UNKNOWN] * 3)
     for row in ladder_rows(record, conclusion):
         chosen = row.rank == conclusion.rank
@@ -76,16 +74,15 @@ def scored_on_test(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     for name in ("loss", record.metric):
         table.add_column(name, justify="right")
     for name, trial in scored.items():
-        measures, rank = trial.result.measures, trial.rank
+        rank = trial.rank
         chosen = name == "goldilocks" and conclusion.rank is not None
         label = (
             NAMES[name]
             if rank == 0
             else f"{NAMES[name] if chosen or name == 'largest' else 'best so far: rank'} {rank}"
         )
-        if measures is not None:
-            figures = (f"{measures.loss:.4f}", _metric(measures.metrics.get(record.metric)))
-            table.add_row(label, *figures, style="bold green" if chosen else None)
+        figures = (f"{trial.loss:.4f}", _metric(trial.metric(record.metric)))
+        table.add_row(label, *figures, style="bold green" if chosen else None)
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,7 +10,7 @@ import yaml
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, EvaluatedTrial, StudyRecord
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import on_test
 
@@ -35,7 +35,7 @@ class Card:
     has_tokenizer: bool
 
 
-def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord, card: Card) -> str:
+def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial, card: Card) -> str:
     """The card as Markdown."""
     return "\n".join(
         [
@@ -87,23 +87,21 @@ def _status(conclusion: Conclusion | None) -> str:
     return "Certified." if conclusion.status == "certified" else "Certified provisionally."
 
 
-def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: TrialRecord) -> Iterator[str]:
+def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial) -> Iterator[str]:
     """Loss and task metric of base and adapter, split by split."""
     rows = []
     certification = record.certification
     rank = trial.rank
     if certification is not None and conclusion is not None:
-        seeds = [found for scored in certification.complete(rank) if (found := scored.trial.result.measures)]
-        base = certification.base.trial.result.measures if certification.base else None
+        seeds = certification.complete(rank)
         if seeds:
-            rows.append(_row(f"certify, mean of {len(seeds)} seeds", record.metric, base, seeds))
-        tested = {name: found.result.measures for name, found in on_test(record, conclusion).items()}
+            rows.append(_row(f"certify, mean of {len(seeds)} seeds", record.metric, certification.base, seeds))
+        tested = on_test(record, conclusion)
         own = tested.get("goldilocks")
         if own is not None:
             rows.append(_row("test, this adapter", record.metric, tested.get("base"), [own]))
-    elif trial.result.measures is not None:
-        base = record.base.result.measures if record.base else None
-        rows.append(_row("tune, this adapter", record.metric, base, [trial.result.measures]))
+    else:
+        rows.append(_row("tune, this adapter", record.metric, record.base, [trial]))
     if rows:
         yield from [
             f"| split | examples | loss, base | loss, adapter | {record.metric}, base | {record.metric}, adapter |",
@@ -115,14 +113,15 @@ def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: TrialReco
         ]
 
 
-def _row(split: str, metric: str, base: Measures | None, own: list[Measures]) -> str:
-    scores = [found.metrics[metric] for found in own if metric in found.metrics]
+def _row(split: str, metric: str, base: EvaluatedTrial | None, own: Sequence[EvaluatedTrial]) -> str:
+    scores = [value for trial in own if (value := trial.metric(metric)) is not None]
+    of_base = base.metric(metric) if base else None
     cells = [
         split,
-        str(own[0].examples),
+        str(own[0].measures.examples),
         f"{base.loss:.4f}" if base else "-",
-        f"{fmean(found.loss for found in own):.4f}",
-        f"{base.metrics[metric]:.3f}" if base and metric in base.metrics else "-",
+        f"{fmean(trial.loss for trial in own):.4f}",
+        "-" if of_base is None else f"{of_base:.3f}",
         f"{fmean(scores):.3f}" if scores else "-",
     ]
     return f"| {' | '.join(cells)} |"
@@ -175,19 +174,17 @@ def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
         yield ""
 
 
-def _training(record: StudyRecord, trial: TrialRecord) -> Iterator[str]:
-    arm, measures, provenance = trial.spec.arm, trial.result.measures, trial.result.provenance
-    if arm is not None:
-        targets = set_name(arm.targets, record.target_sets)
-        yield (
-            f"- rank {arm.rank}, alpha {arm.alpha:g}, dropout {arm.dropout:g}, on {targets} ({', '.join(arm.targets)}); "
-            f"method {arm.method}"
-        )
-        training = trial.spec.training
-        yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}"
-        yield f"- seed {trial.seed}"
-    if measures is not None:
-        yield f"- {measures.trainable_parameters:,} parameters, {show_bytes(measures.adapter_bytes)}"
+def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
+    arm, measures, provenance = trial.arm, trial.measures, trial.provenance
+    targets = set_name(arm.targets, record.target_sets)
+    yield (
+        f"- rank {arm.rank}, alpha {arm.alpha:g}, dropout {arm.dropout:g}, on {targets} ({', '.join(arm.targets)}); "
+        f"method {arm.method}"
+    )
+    training = trial.spec.training
+    yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}"
+    yield f"- seed {trial.seed}"
+    yield f"- {measures.trainable_parameters:,} parameters, {show_bytes(measures.adapter_bytes)}"
     if provenance is not None:
         versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
         yield f"- base weights sha256 `{provenance.base_hash}` ({provenance.base_source})"

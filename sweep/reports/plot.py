@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.targets import set_name
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, StudyRecord
 from sweep.verdict.pareto import pareto_front
 
 PICTURE = "pareto.svg"
@@ -24,27 +24,25 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
-    trials = [(trial, trial.result.measures) for trial in record.complete() if trial.result.measures is not None]
+    trials = record.complete()
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    names = sorted({_targets(record, trial) for trial, _ in trials})
+    names = sorted({_targets(record, trial) for trial in trials})
     for name in names:
-        chosen = [measures for trial, measures in trials if _targets(record, trial) == name]
-        axes.scatter(
-            [found.adapter_bytes / 1e6 for found in chosen], [found.loss for found in chosen], label=name, s=40
-        )
-    for trial, measures in trials:
+        alike = [trial for trial in trials if _targets(record, trial) == name]
+        axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=name, s=40)
+    for trial in trials:
         axes.annotate(
             f"r{trial.rank}",
-            (measures.adapter_bytes / 1e6, measures.loss),
+            (_megabytes(trial), trial.loss),
             textcoords="offset points",
             xytext=(6, 4),
             fontsize=8,
         )
-    _draw_front(axes, [measures for _, measures in trials])
+    _draw_front(axes, trials)
     axes.set_xscale("log")
     axes.set_xlabel("adapter size on disk, MB")
     axes.set_ylabel("loss on tune, nats a token")
-    base = record.base.result.measures if record.base else None
+    base = record.base
     axes.set_title(
         f"{record.name}: {record.task} on {record.model}" + (f" (base model: loss {base.loss:.2f})" if base else "")
     )
@@ -54,14 +52,17 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     pyplot.close(figure)
 
 
-def _targets(record: StudyRecord, trial: TrialRecord) -> str:
-    arm = trial.spec.arm
-    return set_name(arm.targets, record.target_sets) if arm else ""
+def _targets(record: StudyRecord, trial: CompletedTrial) -> str:
+    return set_name(trial.arm.targets, record.target_sets)
 
 
-def _draw_front(axes: Any, measures: list[Measures]) -> None:
-    front = pareto_front([(found.loss, found.adapter_bytes) for found in measures])
-    best = sorted((found.adapter_bytes / 1e6, found.loss) for found, on in zip(measures, front, strict=True) if on)
+def _megabytes(trial: CompletedTrial) -> float:
+    return trial.measures.adapter_bytes / 1e6
+
+
+def _draw_front(axes: Any, trials: list[CompletedTrial]) -> None:
+    front = pareto_front([(trial.loss, trial.measures.adapter_bytes) for trial in trials])
+    best = sorted((_megabytes(trial), trial.loss) for trial, on in zip(trials, front, strict=True) if on)
     axes.step(
         [size for size, _ in best],
         [loss for _, loss in best],

@@ -24,5 +24,5 @@ def method_words(recipe: Arm) -> str:
 
 def method_of(record: StudyRecord) -> str:
     """The method that a study's trials share, in words; nothing for plain LoRA, or if nothing was trained."""
-    arms = (trial.spec.arm for trial in record.trials)
+    arms = (trial.arm for trial in record.trials)
     return next((method_words(arm) for arm in arms if arm is not None), "")

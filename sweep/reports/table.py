@@ -6,7 +6,7 @@ from rich.table import Table
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import EvaluatedTrial, Measures, StudyRecord
 from sweep.reports.recipe import method_of
 from sweep.verdict.pareto import pareto_front
 
@@ -26,8 +26,8 @@ def trials_table(record: StudyRecord) -> Table:
     table.add_column(PARETO, justify="center")
     if record.base is not None:
         table.add_row(*_row(record, record.base), "")
-    complete = sorted(record.complete(), key=lambda trial: (trial.rank, _loss(trial)))
-    front = pareto_front([(_loss(trial), _adapter_bytes(trial)) for trial in complete])
+    complete = sorted(record.complete(), key=lambda trial: (trial.rank, trial.loss))
+    front = pareto_front([(trial.loss, trial.measures.adapter_bytes) for trial in complete])
     best = record.best()
     for trial, on_front in zip(complete, front, strict=True):
         style = "bold green" if best is not None and trial.number == best.number else None
@@ -37,16 +37,11 @@ def trials_table(record: StudyRecord) -> Table:
 
 def others(record: StudyRecord) -> list[str]:
     """A line for each trial that is not complete."""
-    return [
-        f"{trial.spec.name}: {trial.status.value}: {trial.result.reason}"
-        for trial in record.trials
-        if not trial.is_complete
-    ]
+    return [f"{trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials if not trial.is_complete]
 
 
-def _row(record: StudyRecord, trial: TrialRecord) -> list[str]:
-    measures, arm = trial.result.measures, trial.spec.arm
-    assert measures is not None
+def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
+    arm, measures = trial.arm, trial.measures
     recipe = ["0", "-", "base model", "-", "-"]
     if arm is not None:
         recipe = [
@@ -61,21 +56,11 @@ def _row(record: StudyRecord, trial: TrialRecord) -> list[str]:
         f"{measures.loss:.4f}",
         show_metric(measures, record.metric),
         show_bytes(measures.peak_bytes),
-        show_bytes(measures.adapter_bytes) if arm else "-",
-        show_seconds(trial.result.seconds),
+        "-" if arm is None else show_bytes(measures.adapter_bytes),
+        show_seconds(trial.seconds),
     ]
 
 
 def show_metric(measures: Measures, metric: str) -> str:
     """The task metric, or `-` where no answers were asked for."""
     return f"{measures.metrics[metric]:.3f}" if metric in measures.metrics else "-"
-
-
-def _loss(trial: TrialRecord) -> float:
-    assert trial.result.measures is not None
-    return trial.result.measures.loss
-
-
-def _adapter_bytes(trial: TrialRecord) -> float:
-    assert trial.result.measures is not None
-    return trial.result.measures.adapter_bytes

@@ -17,7 +17,6 @@ from sweep.records import (
     Certification,
     Declaration,
     RateChoice,
-    ScoredTrial,
     Split,
     Stage,
     TrialRecord,
@@ -127,16 +126,12 @@ def certification_of(study: optuna.Study) -> Certification | None:
         return None
     entries = [entry for name, entry in own.items() if name.startswith("trial/")]
     latest = {_question(entry): entry for entry in sorted(entries, key=lambda entry: entry.get("saved", 0.0))}
-    trials = sorted(
-        map(_scored, latest.values()), key=lambda scored: (scored.trial.result.started, scored.trial.number)
-    )
+    trials = sorted(map(_record, latest.values()), key=lambda trial: (trial.started, trial.number))
 
-    def of(stage: Stage, split: Split) -> tuple[ScoredTrial, ...]:
-        return tuple(
-            scored for scored in trials if scored.trial.spec.stage is stage and scored.trial.spec.split is split
-        )
+    def of(stage: Stage, split: Split) -> tuple[TrialRecord, ...]:
+        return tuple(trial for trial in trials if trial.spec.stage is stage and trial.spec.split is split)
 
-    base = [scored for scored in of(Stage.BASE, Split.CERTIFY) if scored.trial.is_complete]
+    base = [trial.evaluated() for trial in of(Stage.BASE, Split.CERTIFY) if trial.is_complete]
     return Certification(
         declared=Declaration(**{**own["declared"], "ladder": tuple(own["declared"]["ladder"])}),
         recipe=arm_from_json(own["recipe"]),
@@ -144,7 +139,7 @@ def certification_of(study: optuna.Study) -> Certification | None:
             RateChoice(**{**choice, "tried": tuple(tuple(pair) for pair in choice["tried"])})
             for choice in own.get("rates", [])
         ),
-        tuning=tuple(scored.trial for scored in of(Stage.RATES, Split.TUNE)),
+        tuning=of(Stage.RATES, Split.TUNE),
         tokens=tuple(own.get("tokens", [])),
         base=base[-1] if base else None,
         trials=of(Stage.CERTIFY, Split.CERTIFY),
@@ -152,7 +147,7 @@ def certification_of(study: optuna.Study) -> Certification | None:
         examples=own.get("examples", 0),
         extended=tuple((seeds, examples) for seeds, examples in own.get("extended", [])),
         stopped=own.get("stopped"),
-        final=tuple(scored.trial for scored in (*of(Stage.BASE, Split.TEST), *of(Stage.FINAL, Split.TEST))),
+        final=(*of(Stage.BASE, Split.TEST), *of(Stage.FINAL, Split.TEST)),
     )
 
 
@@ -162,6 +157,11 @@ def _question(entry: dict[str, Any]) -> str:
     return json.dumps([spec.stage, spec.split, to_json(spec.arm) if spec.arm else None, spec.seed], sort_keys=True)
 
 
-def _scored(entry: dict[str, Any]) -> ScoredTrial:
-    trial = TrialRecord(entry["number"], trial_result_from_json(entry), entry["run_id"])
-    return ScoredTrial(trial, tuple(entry.get("nats", [])), tuple(entry.get("scores", [])))
+def _record(entry: dict[str, Any]) -> TrialRecord:
+    return TrialRecord(
+        number=entry["number"],
+        result=trial_result_from_json(entry),
+        run_id=entry["run_id"],
+        nats=tuple(entry.get("nats", [])),
+        scores=tuple(entry.get("scores", [])),
+    )

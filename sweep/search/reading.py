@@ -65,7 +65,7 @@ def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, flo
         model=attributes["model"],
         task=attributes["task"],
         metric=attributes["metric"],
-        base=record_from_json(-1, attributes["base"]) if "base" in attributes else None,
+        base=record_from_json(-1, attributes["base"]).evaluated() if "base" in attributes else None,
         trials=ledger.ended,
         interrupted=ledger.interrupted,
         planned=attributes["planned"],

@@ -10,7 +10,7 @@ from sweep.errors import NoProgress
 from sweep.records import (
     Arm,
     Certification,
-    ScoredTrial,
+    CompletedTrial,
     Split,
     Stage,
     Status,
@@ -18,7 +18,6 @@ from sweep.records import (
     StudyRecord,
     TrialRecord,
     TrialSpec,
-    loss_of,
 )
 from sweep.search.certified import CertifiedTrials
 from sweep.search.explorer import Explorer
@@ -125,10 +124,8 @@ def unscored_on_test(call: Invocation, record: StudyRecord) -> list[TrialSpec]:
     base = _base_unscored(call.plan, record)
     specs = [call.spec(Stage.BASE, None, call.plan.seed, split=Split.TEST)] if base else []
     for trial in _adapters_unscored(call.plan, record):
-        result = trial.trial.result
-        known = result.spec
-        spec = call.spec(Stage.FINAL, known.arm, known.seed, split=Split.TEST, adapter_of=known.identity)
-        call.session.store.adapters.adopt(spec.adapter, result)
+        spec = call.spec(Stage.FINAL, trial.arm, trial.seed, split=Split.TEST, adapter_of=trial.identity)
+        call.session.store.adapters.adopt(spec.adapter, trial.result)
         specs.append(spec)
     return specs
 
@@ -139,14 +136,14 @@ def test_is_scored(plan: StudyPlan, record: StudyRecord) -> bool:
 
 
 def _base_unscored(plan: StudyPlan, record: StudyRecord) -> bool:
-    scored = any(trial.spec.arm is None for trial in _scored_on_test(plan, record))
+    scored = any(trial.arm is None for trial in _scored_on_test(plan, record))
     return not scored and bool(adapters_for_test(record))
 
 
-def _adapters_unscored(plan: StudyPlan, record: StudyRecord) -> list[ScoredTrial]:
-    scored = [(trial.spec.arm, trial.seed) for trial in _scored_on_test(plan, record)]
+def _adapters_unscored(plan: StudyPlan, record: StudyRecord) -> list[CompletedTrial]:
+    scored = [(trial.arm, trial.seed) for trial in _scored_on_test(plan, record)]
     wanted = adapters_for_test(record)
-    return [trial for trial in wanted if (trial.trial.spec.arm, trial.trial.seed) not in scored]
+    return [trial for trial in wanted if (trial.arm, trial.seed) not in scored]
 
 
 def _scored_on_test(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
@@ -156,18 +153,18 @@ def _scored_on_test(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
     ]
 
 
-def adapters_for_test(record: StudyRecord) -> list[ScoredTrial]:
+def adapters_for_test(record: StudyRecord) -> list[CompletedTrial]:
     """The adapter that is handed out, and the best of the ladder's largest rank (once, if they are the same)."""
     certification = record.certification
     conclusion = conclude(record)
     if certification is None or conclusion is None:
         return []
     handed_out = chosen(record, conclusion)
-    ranks = sorted({scored.trial.rank for scored in certification.trials if _complete(scored)})
+    ranks = certification.complete_ranks()
     if handed_out is None or not ranks:
         return []
-    largest = min(certification.complete(ranks[-1]), key=lambda scored: loss_of(scored.trial.result))
-    own = [scored for scored in certification.trials if scored.trial.spec.identity == handed_out.spec.identity]
+    largest = min(certification.complete(ranks[-1]), key=lambda trial: trial.loss)
+    own = [trial for trial in certification.complete(handed_out.rank) if trial.identity == handed_out.identity]
     return own if largest in own else [*own, largest]
 
 
@@ -203,8 +200,8 @@ def _run(
 def expected_seconds(record: StudyRecord) -> float:
     """Seconds of a trial of the ladder, going by the median of those so far, or of the explored ones."""
     certification = record.certification
-    ladder = [scored.trial for scored in certification.trials if _complete(scored)] if certification else []
-    took = [trial.result.seconds for trial in ladder or record.complete()]
+    ladder = [trial for trial in certification.trials if trial.is_complete] if certification else []
+    took = [trial.seconds for trial in ladder or record.complete()]
     return median(took) if took else 0.0
 
 
@@ -218,7 +215,3 @@ def ladder_specs(call: Invocation, runs: Iterable[tuple[Arm, int]], broken: Set[
 def _certification(record: StudyRecord) -> Certification:
     assert record.certification is not None
     return record.certification
-
-
-def _complete(scored: ScoredTrial) -> bool:
-    return scored.trial.is_complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sweep.records import StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, StudyRecord, TrialRecord
 from sweep.store.paths import ORIGIN, Paths
 from sweep.store.safetensors_size import size_problem
 from sweep.store.trials import TrialStore
@@ -13,10 +13,10 @@ from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
 
 
-def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> TrialRecord | None:
+def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> CompletedTrial | None:
     """The trial whose adapter the study hands out, if that adapter is neither in the store nor in the report; else None."""
     trial = chosen(record, conclude(record))
-    if trial is None or trial.spec.arm is None:
+    if trial is None:
         return None
     spec = trial.spec
     if spec.adapter and store.adapters.find(spec.adapter) is not None:

@@ -181,11 +181,7 @@ def _missing(
     plan: StudyPlan, certification: Certification, ranks: Sequence[int], look: int
 ) -> Iterator[tuple[Arm, int]]:
     """Seed by seed, so that an interrupted stage has whole seeds of all ranks. None of the seeds was used in tuning."""
-    there = {
-        (scored.trial.rank, scored.trial.seed)
-        for scored in certification.trials
-        if scored.trial.status is not Status.INTERRUPTED
-    }
+    there = {(trial.rank, trial.seed) for trial in certification.trials if trial.status is not Status.INTERRUPTED}
     for number in range(1, look + 1):
         for rank in ranks:
             if (rank, plan.seed + number) not in there:
@@ -198,8 +194,8 @@ def _missing(
 def _broken(certification: Certification, rank: int) -> bool:
     """Whether a certify trial of the rank ended without a result."""
     return any(
-        scored.trial.rank == rank and scored.trial.status not in (Status.COMPLETE, Status.INTERRUPTED)
-        for scored in certification.trials
+        trial.rank == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED)
+        for trial in certification.trials
     )
 
 

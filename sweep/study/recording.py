@@ -117,10 +117,10 @@ def _scores(record: StudyRecord) -> dict[str, float]:
     if best is not None:
         found["search/best_rank"] = float(best.rank)
     for name, one in (("search/best_", best), ("base/", record.base)):
-        if one is not None and one.result.measures is not None:
+        if one is not None:
             found[f"{name}loss"] = one.loss
-            if record.metric in one.result.measures.metrics:
-                found[f"{name}{record.metric}"] = one.result.measures.metrics[record.metric]
+            if record.metric in one.measures.metrics:
+                found[f"{name}{record.metric}"] = one.measures.metrics[record.metric]
     return found
 
 

@@ -20,8 +20,8 @@ def outdated_explored(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]
 
 def outdated_certified(plan: StudyPlan, certification: Certification) -> list[TrialRecord]:
     """Likewise on certify; trials that tuned rates are compared by their losses on tune alone, which stay as they are."""
-    base = [certification.base.trial] if certification.base is not None else []
-    return _outdated(plan, [*base, *(scored.trial for scored in certification.trials)])
+    base = [certification.base] if certification.base is not None else []
+    return _outdated(plan, [*base, *certification.trials])
 
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
@@ -78,8 +78,8 @@ def rescore_certified(call: Invocation, explorer: Explorer, certified: Certified
 def examples_of_all(certification: Certification) -> int:
     """How many certify examples every complete trial was scored on: those that the verdict is computed on."""
     base = [certification.base] if certification.base is not None else []
-    scored = [*base, *(one for one in certification.trials if one.trial.is_complete)]
-    return min([len(certification.tokens), *(len(one.nats) for one in scored)])
+    complete = [*base, *(trial for trial in certification.trials if trial.is_complete)]
+    return min([len(certification.tokens), *(len(trial.nats) for trial in complete)])
 
 
 def _outdated(plan: StudyPlan, trials: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -186,10 +186,8 @@ def _stages(call: Invocation, explorer: Explorer) -> bool:
         return True
     best = _some_complete(explorer.record()).best()
     assert best is not None
-    recipe = best.spec.arm
-    assert recipe is not None
-    certified = explorer.certified(recipe)
-    certified.begin(call.plan.declaration, recipe)
+    certified = explorer.certified(best.arm)
+    certified.begin(call.plan.declaration, best.arm)
     if rescore_certified(call, explorer, certified) and certify(call, explorer, certified):
         score_test(call, explorer, certified)
     return True
@@ -202,9 +200,7 @@ def _is_done(plan: StudyPlan, explorer: Explorer) -> bool:
     best = record.best()
     if not plan.certify or best is None:
         return True
-    arm = best.spec.arm
-    assert arm is not None
-    if record.certification is None or not explorer.certified(arm).is_current:
+    if record.certification is None or not explorer.certified(best.arm).is_current:
         return False
     if outdated_certified(plan, record.certification):
         return False

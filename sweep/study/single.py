@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.errors import Interrupted, NoTrialSucceeded
-from sweep.records import Stage, Status, StudyPlan, TrialRecord, TrialSpec, loss_of
+from sweep.records import CompletedTrial, Stage, Status, StudyPlan, TrialRecord, TrialSpec
 from sweep.store.identity import adapter_identity, trial_identity
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
@@ -18,7 +18,7 @@ from sweep.tracking import Summary, check_address, open_tracker
 from sweep.workers.pool import Pool
 
 
-def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequest) -> TrialRecord:
+def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequest) -> CompletedTrial:
     """Trains the plan's own arm with the plan's seed; the same question asked before is answered from the store.
 
     Takes no lock, so that launchers may run several at once.
@@ -57,14 +57,14 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
             raise
         finally:
             tracker.close_sweep(parent, status, _summary(ended), ())
-    result = ended[0].result
-    if result.status is not Status.COMPLETE:
+    trial = ended[0]
+    if not trial.is_complete:
         raise NoTrialSucceeded(
-            f"{result.spec.name}: {result.status.value}: {result.reason}; what the worker printed is in {paths.log(plan.name)}"
+            f"{trial.name}: {trial.status.value}: {trial.reason}; what the worker printed is in {paths.log(plan.name)}"
         )
-    return ended[0]
+    return trial.completed()
 
 
 def _summary(ended: list[TrialRecord]) -> Summary:
-    complete = [trial.result for trial in ended if trial.is_complete]
-    return Summary({"tune/loss": loss_of(complete[0])} if complete else {})
+    complete = [trial.loss for trial in ended if trial.is_complete]
+    return Summary({"tune/loss": complete[0]} if complete else {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import TaskData
 from sweep.store.paths import Paths
-from sweep.training.hub import hub_answers
+from sweep.training.sources import hub_answers
 from tasks import DataProblems, RawSplits, Splits
 from tasks.splits import divide
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.records import Certification, Declaration, ScoredTrial, Status
+from sweep.records import Certification, Declaration, EvaluatedTrial, Status
 from sweep.verdict.moments import Array
 
 _SAME = 1e-6
@@ -102,18 +102,15 @@ def compared(certification: Certification, declared: Declaration, metric: str) -
 
 
 def _broken(certification: Certification, rank: int) -> LeftOut | None:
-    for scored in certification.trials:
-        result = scored.trial.result
-        if result.spec.rank == rank and result.status not in (Status.COMPLETE, Status.INTERRUPTED):
-            return LeftOut(rank, result.status.value, result.reason or "no reason is known")
+    for trial in certification.trials:
+        if trial.rank == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED):
+            return LeftOut(rank, trial.status.value, trial.reason or "no reason is known")
     return None
 
 
-def _is_mean_of_scores(trial: ScoredTrial, metric: str) -> bool:
-    measures = trial.trial.result.measures
-    if measures is None or not trial.scores or metric not in measures.metrics:
-        return False
-    return abs(_mean(trial.scores) - measures.metrics[metric]) < _SAME
+def _is_mean_of_scores(trial: EvaluatedTrial, metric: str) -> bool:
+    value = trial.metric(metric)
+    return value is not None and bool(trial.scores) and abs(_mean(trial.scores) - value) < _SAME
 
 
 def _mean(values: Sequence[float]) -> float:

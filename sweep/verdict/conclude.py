@@ -24,7 +24,7 @@ from sweep.verdict.settle import seconds_a_rank, settle
 def conclude(record: StudyRecord) -> Conclusion | None:
     """The study's answer; None before any rank has a complete trial on certify."""
     certification = record.certification
-    if certification is None or not any(scored.nats for scored in certification.trials):
+    if certification is None or not certification.complete_ranks():
         return None
     declared = certification.declared
     given = compared(certification, record.declaration, record.metric)

@@ -17,7 +17,7 @@ from statistics import median
 
 from scipy.stats import linregress
 
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord
 
 _NEAR_BEST = 0.25
 _LEAST_PAIRS = 6
@@ -43,12 +43,10 @@ def loss_of_points(record: StudyRecord, points: float) -> float | None:
 def _slope(record: StudyRecord, least: float) -> float | None:
     """Points lost for each nat more, near the best; None if it cannot be told or is not above zero."""
     certification = record.certification
-    on_certify = [scored.trial for scored in certification.trials] if certification else []
-    on_tune = [trial for trial in record.trials if trial.spec.arm]
-    bases = (certification.base.trial if certification and certification.base else None, record.base)
+    on_certify = (certification.trials, certification.base) if certification else ((), None)
     slopes: list[float] = []
-    for trials, base in zip((on_certify, on_tune), bases, strict=True):
-        near = _near_best(_points(trials, record.metric), base.result.measures if base else None)
+    for trials, base in (on_certify, (record.trials, record.base)):
+        near = _near_best(_points(trials, record.metric), base)
         slopes += [
             (second[1] - first[1]) / (first[0] - second[0])
             for first, second in combinations(near, 2)
@@ -61,7 +59,7 @@ def _slope(record: StudyRecord, least: float) -> float | None:
 def _fitted(record: StudyRecord) -> float | None:
     """Points lost for each nat more by least squares over the ladder's trials; None if it cannot be told from zero."""
     certification = record.certification
-    points = _points((scored.trial for scored in certification.trials), record.metric) if certification else []
+    points = _points(certification.trials, record.metric) if certification else []
     if len(points) < _LEAST_POINTS or len({loss for loss, _ in points}) == 1:
         return None
     fit = linregress(*zip(*points, strict=True))
@@ -73,8 +71,8 @@ def _slope_of_gain(record: StudyRecord) -> float | None:
     certification = record.certification
     if certification is None or certification.base is None:
         return None
-    base = _points([certification.base.trial], record.metric)
-    trials = _points((scored.trial for scored in certification.trials), record.metric)
+    base = _points([certification.base], record.metric)
+    trials = _points(certification.trials, record.metric)
     if not base or not trials:
         return None
     best = min(trials)
@@ -82,7 +80,7 @@ def _slope_of_gain(record: StudyRecord) -> float | None:
     return metric / loss if loss > 0 and metric > 0 else None
 
 
-def _near_best(points: list[Point], base: Measures | None) -> list[Point]:
+def _near_best(points: list[Point], base: EvaluatedTrial | None) -> list[Point]:
     if not points or base is None:
         return points
     best = min(loss for loss, _ in points)
@@ -90,5 +88,5 @@ def _near_best(points: list[Point], base: Measures | None) -> list[Point]:
 
 
 def _points(trials: Iterable[TrialRecord], metric: str) -> list[Point]:
-    measured = (trial.result.measures for trial in trials)
-    return [(found.loss, found.metrics[metric]) for found in measured if found is not None and metric in found.metrics]
+    complete = (trial.evaluated() for trial in trials if trial.is_complete)
+    return [(trial.loss, value) for trial in complete if (value := trial.metric(metric)) is not None]

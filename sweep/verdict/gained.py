@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.records import Certification, Measures
+from sweep.records import Certification
 from sweep.verdict.compared import LadderData
 from sweep.verdict.moments import Array
 from sweep.verdict.record import MarginOf
@@ -38,26 +38,21 @@ def metric_not_gained(metric: str, given: LadderData, certification: Certificati
     The test is paired over examples where each has a score; otherwise it goes by the means of the seeds and their spread. With
     a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so there is nothing to add.
     """
-    before = certification.base.trial.result.measures if certification.base else None
-    measured = measures_of(certification, rank)
-    if certification.declared.margin_of == MarginOf.METRIC or before is None or not measured:
+    before = certification.base
+    trials = certification.complete(rank)
+    if certification.declared.margin_of == MarginOf.METRIC or before is None or not trials:
         return None
-    if any(metric not in found.metrics for found in (before, *measured)):
+    of_base = before.metric(metric)
+    scores = [value for trial in trials if (value := trial.metric(metric)) is not None]
+    if of_base is None or len(scores) < len(trials):
         return None
-    scores = [found.metrics[metric] for found in measured]
     if given.costs is not None and given.base_costs is not None and rank in given.ranks:
         base, table = given.base_costs, given.costs[given.ranks.index(rank)]
     else:
-        base, table = np.array([1 - before.metrics[metric]]), 1 - np.array(scores)[:, None]
+        base, table = np.array([1 - of_base]), 1 - np.array(scores)[:, None]
     if least_gain(base, table, np.ones(len(base)), certification.declared.alpha) > 0:
         return None
-    return NotGained(rank, fmean(scores), before.metrics[metric], before.examples)
-
-
-def measures_of(certification: Certification, rank: int) -> list[Measures]:
-    """What the rank's complete certify trials measured, by seed."""
-    measured = (scored.trial.result.measures for scored in certification.complete(rank))
-    return [found for found in measured if found is not None]
+    return NotGained(rank, fmean(scores), of_base, before.measures.examples)
 
 
 def least_gain(base: Array, table: Array, weights: Array, alpha: float) -> float:

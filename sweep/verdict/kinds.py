@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from sweep.records import Certification, Measures
-from sweep.verdict.gained import measures_of
+from sweep.records import Certification, EvaluatedTrial
 
 LEAST_EXAMPLES = 5
 """A kind of fewer examples is not judged: its score says next to nothing."""
@@ -65,9 +64,8 @@ class Weakness:
 
 def kinds_on_certify(metric: str, certification: Certification, rank: int) -> tuple[KindScore, ...]:
     """The base's, the rank's and the largest rank's scores on certify: over all examples, then on each kind."""
-    base = certification.base.trial.result.measures if certification.base else None
-    largest = measures_of(certification, _largest(certification))
-    return kind_scores(metric, base, measures_of(certification, rank), largest)
+    largest = certification.complete_ranks()[-1]
+    return kind_scores(metric, certification.base, certification.complete(rank), certification.complete(largest))
 
 
 def joined_with_test(
@@ -79,11 +77,8 @@ def joined_with_test(
         scores: on certify, as `kinds_on_certify` returns them.
     """
     tested = certification.on_test()
-    base, chosen, largest = (
-        [trial.result.measures] if (trial := tested.get(one)) and trial.result.measures else []
-        for one in (0, rank, _largest(certification))
-    )
-    on_test = {score.kind: score for score in kind_scores(metric, base[0] if base else None, chosen, largest)}
+    chosen, largest = ([tested[each]] if each in tested else [] for each in (rank, certification.complete_ranks()[-1]))
+    on_test = {score.kind: score for score in kind_scores(metric, tested.get(0), chosen, largest)}
     joined = [_joined(score, on_test.pop(score.kind, None)) for score in scores]
     return (*joined, *on_test.values()) if joined else ()
 
@@ -115,7 +110,7 @@ def weakness(scores: Sequence[KindScore], certification: Certification, rank: in
     weak_larger = {kind.kind for kind in weak_kinds(larger)}
     return Weakness(
         rank=rank,
-        largest=_largest(certification),
+        largest=certification.complete_ranks()[-1],
         kinds=weak,
         of=len(scores) - 1,
         overall=scores[0].chosen,
@@ -123,12 +118,8 @@ def weakness(scores: Sequence[KindScore], certification: Certification, rank: in
     )
 
 
-def _largest(certification: Certification) -> int:
-    return max(scored.trial.rank for scored in certification.trials if scored.nats)
-
-
 def kind_scores(
-    metric: str, base: Measures | None, chosen: Sequence[Measures], largest: Sequence[Measures] = ()
+    metric: str, base: EvaluatedTrial | None, chosen: Sequence[EvaluatedTrial], largest: Sequence[EvaluatedTrial] = ()
 ) -> tuple[KindScore, ...]:
     """All examples together first, then each kind by name; nothing where no answers were asked for.
 
@@ -136,19 +127,19 @@ def kind_scores(
         chosen: of each seed of the rank.
         largest: likewise.
     """
-    if not chosen or metric not in chosen[0].metrics:
+    if not chosen or chosen[0].metric(metric) is None:
         return ()
-    prefix = f"{metric}/"
-    counts = {prefix + kind: count for kind, count in chosen[0].kinds.items()} | {metric: chosen[0].examples}
+    first, prefix = chosen[0].measures, f"{metric}/"
+    counts = {prefix + kind: count for kind, count in first.kinds.items()} | {metric: first.examples}
     return tuple(
         KindScore(
             kind=name.removeprefix(prefix) if name != metric else "",
             examples=counts.get(name),
             base=_mean(name, [base] if base else []),
-            chosen=fmean(found.metrics[name] for found in chosen if name in found.metrics),
+            chosen=fmean(_values(name, chosen)),
             largest=_mean(name, largest),
         )
-        for name in (metric, *sorted(name for name in chosen[0].metrics if name.startswith(prefix)))
+        for name in (metric, *sorted(name for name in first.metrics if name.startswith(prefix)))
     )
 
 
@@ -202,6 +193,10 @@ def _highest(score: float, examples: int) -> float:
     return (score + square / 2 + half) / (1 + square)
 
 
-def _mean(name: str, measures: Sequence[Measures]) -> float | None:
-    values = [found.metrics[name] for found in measures if name in found.metrics]
+def _values(name: str, trials: Sequence[EvaluatedTrial]) -> list[float]:
+    return [value for trial in trials if (value := trial.metric(name)) is not None]
+
+
+def _mean(name: str, trials: Sequence[EvaluatedTrial]) -> float | None:
+    values = _values(name, trials)
     return fmean(values) if values else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from sweep.records import Certification, Measures, StudyRecord, TrialRecord
+from sweep.records import Certification, CompletedTrial, EvaluatedTrial, Measures, StudyRecord
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.kinds import KindScore, kind_scores
@@ -55,7 +55,7 @@ def ladder_rows(record: StudyRecord, conclusion: Conclusion | None) -> list[Ladd
 
 
 def _judged(rung: Rung, certification: Certification) -> LadderRow:
-    trials = [scored.trial for scored in certification.complete(rung.rank)][: rung.seeds]
+    trials = certification.complete(rung.rank)[: rung.seeds]
     return _row(
         trials,
         certification,
@@ -66,18 +66,17 @@ def _judged(rung: Rung, certification: Certification) -> LadderRow:
 
 def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow]:
     """Ranks with trials on certify that the statistics have not been computed on."""
-    ranks = sorted({scored.trial.rank for scored in certification.trials} - left_out)
-    trained = [found for rank in ranks if (found := [scored.trial for scored in certification.complete(rank)])]
-    means = [fmean(trial.loss for trial in found) for found in trained]
+    trained = [certification.complete(rank) for rank in certification.complete_ranks() if rank not in left_out]
+    means = [fmean(trial.loss for trial in trials) for trials in trained]
     return [
-        _row(found, certification, State.UNDECIDED, (mean, mean - min(means), None, None))
-        for found, mean in zip(trained, means, strict=True)
+        _row(trials, certification, State.UNDECIDED, (mean, mean - min(means), None, None))
+        for trials, mean in zip(trained, means, strict=True)
     ]
 
 
 def _explored(record: StudyRecord) -> list[LadderRow]:
     """Each rank with its best arm."""
-    trials = [t for t in record.complete() if t.spec.arm]
+    trials = record.complete()
     best = min((trial.loss for trial in trials), default=0.0)
     rows = []
     for rank in sorted({trial.rank for trial in trials}):
@@ -88,14 +87,13 @@ def _explored(record: StudyRecord) -> list[LadderRow]:
 
 
 def _row(
-    trials: Sequence[TrialRecord],
+    trials: Sequence[CompletedTrial],
     certification: Certification | None,
     state: State,
     figures: tuple[float, float, float | None, float | None],
 ) -> LadderRow:
-    measures = [found for trial in trials if (found := trial.result.measures) is not None]
-    arm = trials[0].spec.arm
-    assert arm is not None
+    measures = [trial.measures for trial in trials]
+    arm = trials[0].arm
     choice = certification.rate_of(arm.rank) if certification is not None else None
     mean, diff_to_best, upper_bound, lower_bound = figures
     return LadderRow(
@@ -127,7 +125,7 @@ def _finite(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
-def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, TrialRecord]:
+def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, EvaluatedTrial]:
     """What was scored on test: `base`, `goldilocks` (the rank whose adapter is handed out) and `largest`, as far as it was."""
     certification = record.certification
     if certification is None or conclusion is None:
@@ -144,8 +142,8 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Tri
 
 def kinds_on_test(record: StudyRecord, conclusion: Conclusion | None) -> tuple[KindScore, ...]:
     """The task metric on test over all examples, then on each kind; nothing before test was scored."""
-    scored = {name: trial.result.measures for name, trial in on_test(record, conclusion).items()}
-    chosen, largest = scored.get("goldilocks"), scored.get("largest")
+    tested = on_test(record, conclusion)
+    chosen, largest = tested.get("goldilocks"), tested.get("largest")
     if chosen is None:
         return ()
-    return kind_scores(record.metric, scored.get("base"), [chosen], [largest] if largest else [])
+    return kind_scores(record.metric, tested.get("base"), [chosen], [largest] if largest else [])

@@ -107,18 +107,18 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
 
 def _seconds_each(record: StudyRecord, certification: Certification) -> float:
     """What a trial of the ladder adds to the study's time; some run at the same time."""
-    took = [scored.trial.result.seconds for scored in certification.trials if scored.trial.result.measures is not None]
+    took = [trial.seconds for trial in certification.trials if trial.is_complete]
     return median(took) / record.parallel if took else 0.0
 
 
 def _seconds_an_example(record: StudyRecord, certification: Certification) -> float:
     """What scoring one certify example with one adapter adds to the study's time."""
-    measured = [found for scored in certification.trials if (found := scored.trial.result.measures) is not None]
-    took = [found.eval_seconds / found.examples for found in measured if found.examples]
+    measured = [trial.measures for trial in certification.trials if trial.measures is not None]
+    took = [measures.eval_seconds / measures.examples for measures in measured if measures.examples]
     return median(took) / record.parallel if took else 0.0
 
 
 def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:
     """Another range of rates is another search: nearly all is trained again."""
     trials = (*record.trials, *certification.trained())
-    return sum(trial.result.seconds for trial in trials) / record.parallel
+    return sum(trial.seconds for trial in trials) / record.parallel

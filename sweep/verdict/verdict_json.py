@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
-from sweep.records import Status, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.chosen import chosen
 from sweep.verdict.compared import compared
@@ -31,7 +31,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
     rows = ladder_rows(record, conclusion)
     declared = record.certification.declared if record.certification else record.declaration
     shipped = chosen(record, conclusion)
-    provenance = shipped.result.provenance if shipped else None
+    provenance = shipped.provenance if shipped else None
     verdict = conclusion.verdict if conclusion else None
     found: dict[str, Any] = {
         "schema": SCHEMA,
@@ -120,14 +120,12 @@ def _rung(row: LadderRow, record: StudyRecord, conclusion: Conclusion | None) ->
 def _base(record: StudyRecord) -> dict[str, Any]:
     """The unadapted base on the split that the ladder was scored on."""
     certification = record.certification
-    scored = certification.base.trial if certification and certification.base else record.base
-    return _scores(scored) if scored else {}
+    base = certification.base if certification and certification.base else record.base
+    return _scores(base) if base else {}
 
 
-def _scores(trial: TrialRecord) -> dict[str, Any]:
-    measures = trial.result.measures
-    if measures is None:
-        return {}
+def _scores(trial: EvaluatedTrial) -> dict[str, Any]:
+    measures = trial.measures
     return {
         "rank": trial.rank,
         "split": trial.spec.split.value,
@@ -137,8 +135,8 @@ def _scores(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _forgetting(trial: TrialRecord | None) -> Mapping[str, float]:
-    measures = trial.result.measures if trial else None
+def _forgetting(trial: CompletedTrial | None) -> Mapping[str, float]:
+    measures = trial.measures if trial else None
     if measures is None or measures.forgetting_loss_delta is None or measures.general_loss is None:
         return {}
     return {"loss_delta": measures.forgetting_loss_delta, "general_loss": measures.general_loss}
@@ -153,10 +151,10 @@ def _counts(record: StudyRecord) -> dict[str, int]:
     return {**{status.value: ended[status] for status in _COUNTED}, "interrupted": interrupted}
 
 
-def _adapter(trial: TrialRecord | None) -> dict[str, Any]:
-    arm = trial.spec.arm if trial else None
-    if trial is None or arm is None:
+def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
+    if trial is None:
         return {}
+    arm = trial.arm
     return {
         "r": arm.rank,
         "lora_alpha": arm.alpha,

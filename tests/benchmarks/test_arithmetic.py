@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import account
 from benchmarks.arithmetic import Shapes, Work, forward, packed, padded, shapes_of, together, training
 from benchmarks.machine import Ran
-from sweep.records import TrialRecord, TrialSpec
+from sweep.records import EvaluatedTrial, TrialSpec
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
@@ -94,7 +94,7 @@ def test_parts_add_up_to_the_whole_process() -> None:
 
     record = study_record([ended(110, 10, train=8, score=1), ended(111, 12, train=9, score=1.5)])
     assert record.base is not None
-    record = replace(record, base=TrialRecord(-1, ended(104, 5, score=4), None))
+    record = replace(record, base=EvaluatedTrial(-1, ended(104, 5, score=4), None))
     parts = account.parts(record, Ran(began=100, seconds=30, output=""), workers=2)
     assert parts == {
         "loading": 4,

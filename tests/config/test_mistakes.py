@@ -353,7 +353,7 @@ def test_ones_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monk
     assert composed_plan(["+study=kitchen"]).name == "kitchen"
 
 
-@pytest.mark.parametrize("module", ["sweep", "sweep.train"])
+@pytest.mark.parametrize("module", ["sweep", pytest.param("sweep.train", marks=pytest.mark.slow)])
 def test_no_password_is_written_anywhere(module: str, tmp_path: Path, made_task: Path) -> None:
     flags = ["-m", "lora.r=4,8"] if module == "sweep.train" else []
     words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "tracking.uri=http://me:hushhush@127.0.0.1:9"]

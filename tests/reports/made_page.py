@@ -13,7 +13,6 @@ from sweep.records import (
     Certification,
     Measures,
     Provenance,
-    ScoredTrial,
     Status,
     StepLoss,
     StudyRecord,
@@ -132,13 +131,13 @@ STEPS = (
 def made_contrasts(record: StudyRecord, conclusion: Conclusion | None, folder: Path) -> tuple:
     """Contrasts out of made-up scores.jsonl files, as a real study leaves them."""
     assert record.certification is not None
-    for scored in record.certification.trials:
-        write_scores(folder / f"{scored.trial.spec.identity}.jsonl", scored)
+    for trial in record.certification.trials:
+        write_scores(folder / f"{trial.identity}.jsonl", trial)
     return contrasts(record, conclusion, lambda identity: folder / f"{identity}.jsonl")
 
 
-def write_scores(file: Path, scored: ScoredTrial) -> None:
-    rank, seed = scored.trial.rank, scored.trial.seed
+def write_scores(file: Path, trial: TrialRecord) -> None:
+    rank, seed = trial.rank, trial.seed
     rows = []
     for number, (prompt, expected) in enumerate(EXAMPLES):
         hard = number % 3
@@ -236,8 +235,8 @@ def _dressed_certification(draw: random.Random, certification: Certification, hi
 
     return replace(
         certification,
-        base=replace(certification.base, trial=dressed(certification.base.trial, 0)) if certification.base else None,
-        trials=tuple(replace(scored, trial=dressed(scored.trial, history)) for scored in certification.trials),
+        base=dressed(certification.base, 0).evaluated() if certification.base else None,
+        trials=tuple(dressed(trial, history) for trial in certification.trials),
         tuning=tuple(dressed(trial, 0) for trial in certification.tuning),
         final=tuple(dressed(trial, 0) for trial in certification.final),
     )

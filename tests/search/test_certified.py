@@ -58,7 +58,7 @@ def test_a_trial_that_is_scored_anew_takes_the_place_of_the_earlier() -> None:
     certified.add(scored(arm(8), "nine", 2.0), [1.0, 2.0, 3.0], [1, 1, 2], [])
     kept = certification_of(study)
     assert kept is not None
-    assert [(one.trial.spec.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
+    assert [(one.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
     assert kept.tokens == (1, 1, 2)
     assert kept.base is not None
     assert kept.base.nats == (4.0, 5.0)

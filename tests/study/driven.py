@@ -143,7 +143,7 @@ def essence(record: StudyRecord) -> Mapping[str, Any]:
         "recipe": certification.recipe,
         "rates": certification.rates,
         "tuning": [_trial(trial) for trial in certification.tuning],
-        "ladder": [(_trial(scored.trial), scored.nats, scored.scores) for scored in certification.trials],
+        "ladder": [(_trial(trial), trial.nats, trial.scores) for trial in certification.trials],
         "tokens": certification.tokens,
         "looks": certification.looks,
         "examples": (certification.examples, certification.extended),

@@ -22,7 +22,6 @@ from sweep.records import (
     Arm,
     Certification,
     Declaration,
-    ScoredTrial,
     Split,
     Stage,
     Status,
@@ -119,7 +118,7 @@ class Simulated:
                     return step
                 case ScoreBase():
                     scored = self._scored(self._spec(plan, None, Stage.BASE, 0, Split.CERTIFY))
-                    self._change(base=scored, tokens=(3,) * EXAMPLES)
+                    self._change(base=scored.evaluated(), tokens=(3,) * EXAMPLES)
                 case FixRates(choices):
                     self._change(rates=choices)
                 case TakeLook(seeds):
@@ -150,23 +149,23 @@ class Simulated:
         """Keeps a trial by its identity, as `study.certified` does: what is asked twice is there once."""
         trial = self._scored(spec)
         if spec.stage is Stage.RATES:
-            kept = {old.spec.identity: old for old in self.certification.tuning}
-            kept[spec.identity] = trial.trial
+            kept = {old.identity: old for old in self.certification.tuning}
+            kept[spec.identity] = trial
             self._change(tuning=tuple(kept.values()))
         else:
-            scored = {old.trial.spec.identity: old for old in self.certification.trials}
+            scored = {old.identity: old for old in self.certification.trials}
             scored[spec.identity] = trial
             self._change(trials=tuple(scored.values()))
-        return trial.trial.result
+        return trial.result
 
-    def _scored(self, spec: TrialSpec) -> ScoredTrial:
+    def _scored(self, spec: TrialSpec) -> TrialRecord:
         ended = replace(result(None, 4.0), spec=spec) if spec.arm is None else self.world.outcome(spec)
         nats: tuple[float, ...] = ()
         if ended.measures is not None and spec.split is Split.CERTIFY:
             loss = min(ended.measures.loss, 1e3)
             noise = self.world.draw("examples", spec.identity).normal(0, 0.05, EXAMPLES)
             nats = tuple(float(3 * loss * math.exp(value)) for value in noise)
-        return ScoredTrial(TrialRecord(1, ended), nats, (0.5,) * len(nats))
+        return TrialRecord(1, ended, None, nats, (0.5,) * len(nats))
 
     def _spec(self, plan: StudyPlan, recipe: Arm | None, stage: Stage, seed: int, split: Split) -> TrialSpec:
         identity = repr((stage.value, recipe, seed, split.value))

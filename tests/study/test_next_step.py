@@ -81,7 +81,7 @@ def test_seeds_are_trained_rank_by_rank_and_none_that_is_there() -> None:
     record = begun(whole, trials=whole.certification.trials[:4], looks=())
     step = next_step(plan_for(record), record)
     assert isinstance(step, TrainLadder)
-    there = {(scored.trial.rank, scored.trial.seed) for scored in whole.certification.trials[:4]}
+    there = {(trial.rank, trial.seed) for trial in whole.certification.trials[:4]}
     asked = [(recipe.rank, seed) for recipe, seed in step.runs]
     assert set(asked) | there == {(rank, seed) for rank in (2, 4, 8) for seed in range(3)}
     assert not set(asked) & there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from sweep.records import Measures, StudyRecord, TrialRecord
 
 Array = NDArray[np.float64]
+Trial = TypeVar("Trial", bound=TrialRecord)
 BASE = 4.7
 
 
@@ -46,8 +48,8 @@ def with_kinds(
     assert certification is not None
     assert certification.base is not None
 
-    def told(trial: TrialRecord) -> TrialRecord:
-        measures = trial.result.measures
+    def with_kinds_of(trial: Trial) -> Trial:
+        measures = trial.measures
         if measures is None or not measures.metrics:
             return trial
         own = {f"{record.metric}/{kind}": score for kind, score in scores[trial.rank].items()}
@@ -58,8 +60,8 @@ def with_kinds(
         record,
         certification=replace(
             certification,
-            base=replace(certification.base, trial=told(certification.base.trial)),
-            trials=tuple(replace(scored, trial=told(scored.trial)) for scored in certification.trials),
-            final=tuple(told(trial) for trial in certification.final),
+            base=with_kinds_of(certification.base),
+            trials=tuple(with_kinds_of(trial) for trial in certification.trials),
+            final=tuple(with_kinds_of(trial) for trial in certification.final),
         ),
     )

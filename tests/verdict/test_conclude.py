@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.records import Certification, Declaration, Status, StudyRecord
+from sweep.records import Certification, Declaration, Status, StudyRecord, TrialRecord
 from sweep.verdict import State
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
@@ -34,9 +34,7 @@ def with_certification(record: StudyRecord, **changes: object) -> StudyRecord:
 
 
 def without_trials(record: StudyRecord, rank: int, first_seed: int = 0) -> StudyRecord:
-    kept = tuple(
-        scored for scored in certification(record).trials if scored.trial.rank != rank or scored.trial.seed < first_seed
-    )
+    kept = tuple(trial for trial in certification(record).trials if trial.rank != rank or trial.seed < first_seed)
     return with_certification(record, trials=kept)
 
 
@@ -97,9 +95,9 @@ def test_rank_that_fails_is_left_out_and_named(rank: int) -> None:
 def test_rank_with_one_failed_seed_is_no_reference() -> None:
     record = certified_record()
     trials = list(certification(record).trials)
-    place = next(i for i, scored in enumerate(trials) if scored.trial.rank == 32)
-    broken = replace(trials[place].trial.result, status=Status.FAILED, reason="diverged", measures=None)
-    trials[place] = replace(trials[place], trial=replace(trials[place].trial, result=broken), nats=(), scores=())
+    place = next(i for i, trial in enumerate(trials) if trial.rank == 32)
+    broken = replace(trials[place].result, status=Status.FAILED, reason="diverged", measures=None)
+    trials[place] = TrialRecord(trials[place].number, broken, trials[place].run_id)
     found = concluded(with_certification(record, trials=tuple(trials)))
     assert found.verdict is not None
     assert found.verdict.ranks == (2, 4, 8, 16)

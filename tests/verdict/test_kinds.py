@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.records import StudyRecord
+from sweep.records import Split, Stage, Status, StudyRecord, TrialRecord, TrialResult, TrialSpec
 from sweep.verdict.conclude import conclude
 from sweep.verdict.kinds import KindScore, joined_with_test, weak_kinds
 from sweep.verdict.verdict_json import verdict_json
-from tests.conftest import certified_record, measures
+from tests.conftest import TRAINING, arm, certified_record, measures
 from tests.verdict.studies import with_kinds
 
 COUNTS = {"brand": 12, "dosage": 20, "indication": 16, "normalise": 40, "strength": 12}
@@ -149,36 +147,34 @@ def test_mean_is_over_the_seeds_of_the_rank() -> None:
     record = with_kinds(certified_record(), SCORES, COUNTS)
     assert record.certification is not None
     first, *others = record.certification.trials
-    assert first.trial.result.measures is not None
-    measures = replace(
-        first.trial.result.measures, metrics={**first.trial.result.measures.metrics, "accuracy/brand": 0.3}
-    )
-    changed = replace(first, trial=replace(first.trial, result=replace(first.trial.result, measures=measures)))
+    assert first.measures is not None
+    measures = replace(first.measures, metrics={**first.measures.metrics, "accuracy/brand": 0.3})
+    changed = replace(first, result=replace(first.result, measures=measures))
     found = conclude(replace(record, certification=replace(record.certification, trials=(changed, *others))))
     assert found is not None
     assert found.weak_kinds[0].chosen == 0.0  # the changed trial is of rank 2
 
 
-def scored_on_test(rank: int, scores: dict[str, float], examples: dict[str, int]) -> Any:
-    """A trial on test, as far as `joined_with_test` looks at it."""
+def trial_on_test(rank: int, scores: dict[str, float], examples: dict[str, int]) -> TrialRecord:
     metrics = {"accuracy": 0.5, **{f"accuracy/{kind}": score for kind, score in scores.items()}}
     made = replace(measures(0.5, rank), metrics=metrics, kinds=examples, examples=sum(examples.values()))
-    return SimpleNamespace(result=SimpleNamespace(measures=made, spec=SimpleNamespace(rank=rank)))
+    recipe = arm(rank) if rank else None
+    spec = TrialSpec("0123", "made", Stage.FINAL if rank else Stage.BASE, recipe, TRAINING, 0, split=Split.TEST)
+    return TrialRecord(1, TrialResult(spec, Status.COMPLETE, measures=made))
 
 
 def test_examples_of_certify_and_test_count_together() -> None:
     on_certify = (overall(0.5, base=0.0, examples=40), kind(0.0, examples=4, name="bid"), kind(0.9, name="normalise"))
     assert weak_kinds(on_certify) == ()
     counts = {"bid": 5, "normalise": 30, "late": 6}
-    trials = {
-        0: scored_on_test(0, {"bid": 0.0, "normalise": 0.0, "late": 0.0}, counts),
-        8: scored_on_test(8, {"bid": 0.09, "normalise": 0.9, "late": 0.0}, counts),
-    }
-    known: Any = SimpleNamespace(on_test=lambda: trials, trials=[SimpleNamespace(trial=trials[8], nats=(1.0,))])
-    joined = joined_with_test(on_certify, "accuracy", known, 8)
+    base = trial_on_test(0, {"bid": 0.0, "normalise": 0.0, "late": 0.0}, counts)
+    rank_8 = trial_on_test(8, {"bid": 0.09, "normalise": 0.9, "late": 0.0}, counts)
+    certification = certified_record({8: 0.3}).certification
+    assert certification is not None
+    tested = replace(certification, final=(base, rank_8))
+    joined = joined_with_test(on_certify, "accuracy", tested, 8)
     bid = next(score for score in joined if score.kind == "bid")
     assert (bid.examples, bid.base) == (9, 0.0)
     assert bid.chosen == pytest.approx(0.05)
     assert [score.kind for score in weak_kinds(joined)] == ["late", "bid"]
-    untested: Any = SimpleNamespace(on_test=dict, trials=known.trials)
-    assert joined_with_test(on_certify, "accuracy", untested, 8) == on_certify
+    assert joined_with_test(on_certify, "accuracy", certification, 8) == on_certify

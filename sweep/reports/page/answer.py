@@ -56,12 +56,11 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
 
 def _best(record: StudyRecord) -> str:
     best = record.best()
-    measures = best.result.measures if best else None
-    if best is None or measures is None:
+    if best is None:
         return "No trial is complete."
-    score = measures.metrics.get(record.metric)
+    score = best.metric(record.metric)
     points = f", {record.metric} {score:.3f}" if score is not None else ""
     return (
-        f"Best so far in one run is rank {best.rank}: loss {measures.loss:.4f}{points}, an adapter of "
-        f"{show_bytes(measures.adapter_bytes)}."
+        f"Best so far in one run is rank {best.rank}: loss {best.loss:.4f}{points}, an adapter of "
+        f"{show_bytes(best.measures.adapter_bytes)}."
     )

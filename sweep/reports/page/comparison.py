@@ -180,7 +180,7 @@ def _metric(side: Side) -> str:
 
 
 def _base_loss(side: Side) -> str:
-    base = side.record.base.result.measures if side.record.base else None
+    base = side.record.base
     return f"{base.loss:.4f}" if base else "–"
 
 
@@ -198,12 +198,12 @@ def _declared(side: Side) -> str:
 
 def _trials(side: Side) -> str:
     trials = side.record.all_trials()
-    summed = show_seconds(sum(trial.result.seconds for trial in trials))
+    summed = show_seconds(sum(trial.seconds for trial in trials))
     return f"{len(trials)}; wall-clock {show_seconds(wall_clock(trials))}, summed over trials {summed}"
 
 
 def _device(side: Side) -> str:
-    sources = [trial.result.provenance for trial in side.record.all_trials() if trial.result.provenance]
+    sources = [trial.provenance for trial in side.record.all_trials() if trial.provenance]
     return "; ".join(dict.fromkeys(source.device for source in sources)) or "–"
 
 

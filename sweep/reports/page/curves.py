@@ -31,7 +31,7 @@ class Curves:
 def curves(record: StudyRecord) -> Curves:
     """The curves of the ladder's trials; before there are any, the best of `explore` at each rank in turn."""
     certification = record.certification
-    certified = [scored.trial for scored in certification.trials] if certification else []
+    certified = certification.trials if certification else ()
     trials = [trial for trial in certified if trial.result.history]
     stage = "certify"
     if not trials:
@@ -80,7 +80,7 @@ def _chart(trials: Sequence[TrialRecord]) -> Chart:
                 name=f"rank {rank}",
                 legendgroup=str(rank),
                 showlegend=rank not in named,
-                hovertemplate=f"<b>{trial.spec.name}</b><br>step %{{x:.0f}}: loss %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"<b>{trial.name}</b><br>step %{{x:.0f}}: loss %{{y:.3f}}<extra></extra>",
             )
         )
         named.add(rank)

@@ -87,9 +87,7 @@ def contrasts(
     if certification is None:
         return ()
     judged = [rank for rank in certification.declared.ladder if certification.complete(rank)]
-    files = {
-        rank: [scores_of(scored.trial.spec.identity) for scored in certification.complete(rank)] for rank in judged
-    }
+    files = {rank: [scores_of(trial.identity) for trial in certification.complete(rank)] for rank in judged}
     found: list[Contrast] = []
     for smaller, larger in _pairs(judged, conclusion.rank if conclusion else None):
         found += contrasts_between(smaller, files[smaller], larger, files[larger], count)

@@ -25,10 +25,9 @@ def failures(trials: Iterable[TrialRecord]) -> list[Failure]:
     """Failed and infeasible trials by reason, the most frequent first; pruned ones came to something."""
     found: dict[tuple[str, str], list[str]] = {}
     for trial in trials:
-        result = trial.result
-        if result.status in (Status.FAILED, Status.INFEASIBLE, Status.INTERRUPTED):
-            found.setdefault((result.status.value, result.reason or "no reason was recorded"), []).append(
-                f"{result.spec.stage.value} {result.spec.name}"
+        if trial.status in (Status.FAILED, Status.INFEASIBLE, Status.INTERRUPTED):
+            found.setdefault((trial.status.value, trial.reason or "no reason was recorded"), []).append(
+                f"{trial.spec.stage.value} {trial.name}"
             )
     grouped = [Failure(status, reason, len(names), _some(names)) for (status, reason), names in found.items()]
     return sorted(grouped, key=lambda failure: (-failure.count, failure.status, failure.reason))

@@ -31,7 +31,7 @@ def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[Test
     for name, trial in on_test(record, conclusion).items():
         rank = trial.rank
         roles.setdefault(rank, []).append(name)
-        scored[rank] = trial.result.measures
+        scored[rank] = trial.measures
     return [
         TestScore(
             who=_who(rank, roles[rank], decided=conclusion is not None and conclusion.rank is not None),
@@ -43,7 +43,6 @@ def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[Test
             forgetting=measures.forgetting_loss_delta,
         )
         for rank, measures in sorted(scored.items())
-        if measures is not None
     ]
 
 

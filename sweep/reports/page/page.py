@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord
 from sweep.reports.kinds_table import kinds_of
 from sweep.reports.page import trials as table
 from sweep.reports.page.answer import Answer
@@ -130,20 +130,19 @@ def _facts(
     if chosen is not None:
         facts.append(("learning rate", f"{chosen.learning_rate:.2g}", f"{_recipe(record)}"))
     facts.append(_margin(record))
-    complete = sum(trial.result.measures is not None for trial in trials)
+    complete = sum(trial.is_complete for trial in trials)
     facts.append(("complete trials", f"{complete}", f"of {len(trials)}"))
     if trials:
-        summed = sum(trial.result.seconds for trial in trials)
+        summed = sum(trial.seconds for trial in trials)
         facts.append(("wall-clock time", show_seconds(wall_clock(trials)), f"trials summed: {show_seconds(summed)}"))
     return facts
 
 
-def _base(record: StudyRecord, *, certified: bool) -> Measures | None:
+def _base(record: StudyRecord, *, certified: bool) -> EvaluatedTrial | None:
     """The unadapted base on the split that the ladder was scored on."""
     if certified and record.certification is not None:
-        scored = record.certification.base
-        return scored.trial.result.measures if scored else None
-    return record.base.result.measures if record.base else None
+        return record.certification.base
+    return record.base
 
 
 def _margin(record: StudyRecord) -> tuple[str, str, str]:

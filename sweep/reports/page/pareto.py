@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, Measures, StudyRecord
 from sweep.reports.page.chart import Chart, axis, chart, like, log_axis, shade, short
 from sweep.reports.page.escape import in_figure
 from sweep.verdict.pareto import pareto_front
@@ -34,27 +34,25 @@ COSTS = (
 
 def pareto_charts(record: StudyRecord) -> list[Chart]:
     """The same trials against each cost; empty where no trial of `explore` is complete."""
-    trials = [(trial, trial.result.measures) for trial in record.complete() if trial.result.measures is not None]
+    trials = record.complete()
     if not trials:
         return []
     first, *others = (_chart(record, _shown(trials), cost) for cost in COSTS)
     return [first, *(like(other, first) for other in others)]
 
 
-def _shown(trials: list[tuple[TrialRecord, Measures]]) -> list[tuple[TrialRecord, Measures]]:
+def _shown(trials: list[CompletedTrial]) -> list[CompletedTrial]:
     """All of them, or where they are too many those with the lowest loss."""
-    return sorted(trials, key=lambda trial: trial[1].loss)[:MOST_POINTS] if len(trials) > MOST_POINTS else trials
+    return sorted(trials, key=lambda trial: trial.loss)[:MOST_POINTS] if len(trials) > MOST_POINTS else trials
 
 
-def _chart(record: StudyRecord, trials: list[tuple[TrialRecord, Measures]], cost: Cost) -> Chart:
+def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Chart:
     from plotly import graph_objects
 
-    costs = [short(cost.of(measures)) for _, measures in trials]
-    front = pareto_front([(measures.loss, paid) for (_, measures), paid in zip(trials, costs, strict=True)])
-    steps = sorted(
-        (paid, short(measures.loss)) for (_, measures), paid, on in zip(trials, costs, front, strict=True) if on
-    )
-    ranks = sorted({trial.rank for trial, _ in trials})
+    costs = [short(cost.of(trial.measures)) for trial in trials]
+    front = pareto_front([(trial.loss, paid) for trial, paid in zip(trials, costs, strict=True)])
+    steps = sorted((paid, short(trial.loss)) for trial, paid, on in zip(trials, costs, front, strict=True) if on)
+    ranks = sorted({trial.rank for trial in trials})
     traces = [
         graph_objects.Scatter(
             x=[paid for paid, _ in steps],
@@ -66,15 +64,11 @@ def _chart(record: StudyRecord, trials: list[tuple[TrialRecord, Measures]], cost
         )
     ]
     for index, rank in enumerate(ranks):
-        chosen = [
-            (trial, measures, paid, on)
-            for (trial, measures), paid, on in zip(trials, costs, front, strict=True)
-            if trial.rank == rank
-        ]
+        chosen = [(trial, paid, on) for trial, paid, on in zip(trials, costs, front, strict=True) if trial.rank == rank]
         traces.append(
             graph_objects.Scatter(
                 x=[paid for *_, paid, _ in chosen],
-                y=[short(measures.loss) for _, measures, _, _ in chosen],
+                y=[short(trial.loss) for trial, *_ in chosen],
                 mode="markers",
                 name=f"rank {rank}",
                 marker={
@@ -84,7 +78,7 @@ def _chart(record: StudyRecord, trials: list[tuple[TrialRecord, Measures]], cost
                     "line": {"width": 1, "color": "var(--raised)"},
                     "opacity": 0.9,
                 },
-                text=[_details(record, trial, measures) for trial, measures, *_ in chosen],
+                text=[_details(record, trial) for trial, *_ in chosen],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
@@ -98,17 +92,13 @@ def _chart(record: StudyRecord, trials: list[tuple[TrialRecord, Measures]], cost
     )
 
 
-def _details(record: StudyRecord, trial: TrialRecord, measures: Measures) -> str:
-    arm = trial.spec.arm
-    lines = [f"<b>{trial.spec.name}</b>"]
-    if arm is not None:
-        targets = in_figure(set_name(arm.targets, record.target_sets), 40)
-        lines.append(f"{targets}, alpha {arm.alpha:g}, dropout {arm.dropout:g}")
-    score = measures.metrics.get(record.metric)
-    lines.append(
-        f"loss {measures.loss:.4f}" + (f", {in_figure(record.metric)} {score:.3f}" if score is not None else "")
-    )
-    lines.append(
-        f"{show_bytes(measures.adapter_bytes)}, {show_bytes(measures.peak_bytes)}, {show_seconds(measures.train_seconds)}"
-    )
+def _details(record: StudyRecord, trial: CompletedTrial) -> str:
+    arm, measures, value = trial.arm, trial.measures, trial.metric(record.metric)
+    targets = in_figure(set_name(arm.targets, record.target_sets), 40)
+    lines = [
+        f"<b>{trial.name}</b>",
+        f"{targets}, alpha {arm.alpha:g}, dropout {arm.dropout:g}",
+        f"loss {trial.loss:.4f}" + (f", {in_figure(record.metric)} {value:.3f}" if value is not None else ""),
+        f"{show_bytes(measures.adapter_bytes)}, {show_bytes(measures.peak_bytes)}, {show_seconds(measures.train_seconds)}",
+    ]
     return "<br>".join(lines)

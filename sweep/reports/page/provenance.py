@@ -12,10 +12,10 @@ from sweep.reports.recipe import method_of
 
 def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str) -> list[tuple[str, str]]:
     """What and its value, in the order to read them; what is not known is left out."""
-    sources = [trial.result.provenance for trial in trials if trial.result.provenance is not None]
-    started = [trial.result.started for trial in trials if trial.result.started > 0]
-    ended = [trial.result.started + trial.result.seconds for trial in trials if trial.result.started > 0]
-    seeds = sorted({trial.seed for trial in trials if trial.spec.arm is not None})
+    sources = [trial.provenance for trial in trials if trial.provenance is not None]
+    started = [trial.started for trial in trials if trial.started > 0]
+    ended = [trial.started + trial.seconds for trial in trials if trial.started > 0]
+    seeds = sorted({trial.seed for trial in trials if trial.arm is not None})
     facts = [
         ("study", f"{record.name} ({record.identity})"),
         ("model", record.model),
@@ -31,7 +31,7 @@ def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str)
         ("wall-clock time", f"{show_seconds(wall_clock(trials))} with a trial running" if started else ""),
         (
             "summed over trials",
-            f"{show_seconds(sum(trial.result.seconds for trial in trials))}, those side by side counted each"
+            f"{show_seconds(sum(trial.seconds for trial in trials))}, those side by side counted each"
             if trials
             else "",
         ),
@@ -42,11 +42,7 @@ def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str)
 
 def wall_clock(trials: Sequence[TrialRecord]) -> float:
     """Seconds in which at least one of the trials was running; trials side by side count once."""
-    spans = sorted(
-        (trial.result.started, trial.result.started + trial.result.seconds)
-        for trial in trials
-        if trial.result.started > 0
-    )
+    spans = sorted((trial.started, trial.started + trial.seconds) for trial in trials if trial.started > 0)
     seconds, reached = 0.0, 0.0
     for began, ended in spans:
         seconds += max(0.0, ended - max(began, reached))

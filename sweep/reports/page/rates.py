@@ -46,10 +46,10 @@ def rates_tried(record: StudyRecord) -> list[Tried]:
 
 def _losses(trials: Iterable[TrialRecord], recipe: Arm | None) -> Iterable[tuple[int, float, float]]:
     for trial in trials:
-        arm, measures = trial.spec.arm, trial.result.measures
-        if arm is None or measures is None or not (recipe is None or _same_recipe(arm, recipe)):
+        arm = trial.arm
+        if arm is None or not trial.is_complete or not (recipe is None or _same_recipe(arm, recipe)):
             continue
-        yield arm.rank, arm.learning_rate, measures.loss
+        yield arm.rank, arm.learning_rate, trial.loss
 
 
 def _same_recipe(arm: Arm, recipe: Arm) -> bool:

@@ -77,7 +77,7 @@ def _link(record: StudyRecord, trial: TrialRecord) -> str | None:
 
 
 def _row(record: StudyRecord, trial: TrialRecord) -> Row:
-    spec, measures = trial.spec, trial.result.measures
+    spec, measures = trial.spec, trial.measures
     recipe = [Cell("0", 0), Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
     if spec.arm is not None:
         recipe = [
@@ -97,11 +97,11 @@ def _row(record: StudyRecord, trial: TrialRecord) -> Row:
             Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
             Cell(show_bytes(measures.adapter_bytes), measures.adapter_bytes) if spec.arm else Cell(""),
         ]
-    took = Cell(show_seconds(trial.result.seconds), round(trial.result.seconds, 1))
+    took = Cell(show_seconds(trial.seconds), round(trial.seconds, 1))
     status = trial.status.value
     return Row(
         stage=spec.stage.value,
         status=status,
-        cells=(Cell(spec.stage.value), Cell(spec.name), *recipe, *measured, took, Cell(status)),
+        cells=(Cell(spec.stage.value), Cell(trial.name), *recipe, *measured, took, Cell(status)),
         link=_link(record, trial),
     )
