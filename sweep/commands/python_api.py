@@ -119,9 +119,12 @@ def _plan(words: Sequence[str]) -> StudyPlan:
     hydra = GlobalHydra.instance()
     before = hydra.hydra
     try:
-        return composed_plan(words, problems_of, option_problems)
+        plan = composed_plan(words, problems_of, option_problems)
     finally:
         GlobalHydra.instance().hydra = before
+    if plan.dry_run:
+        raise ConfigurationError("dry_run=true: only the commands print a plan; leave it out")
+    return plan
 
 
 def _listening() -> AbstractContextManager[StopRequest]:

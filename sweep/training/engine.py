@@ -138,12 +138,15 @@ def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple
         name: `packed` or `trainer`.
         sample: a few examples on which packing is tried.
     """
-    from sweep.training.packed.engine import PackedEngine
-    from sweep.training.trainer_engine import TrainerEngine
-
+    note = None
     if name == "packed":
+        from sweep.training.packed.engine import PackedEngine
+
         try:
             return PackedEngine(base, sample), None
         except ValueError as error:
-            return TrainerEngine(base), f"engine=packed cannot train this model ({error}); engine=trainer does"
-    return TrainerEngine(base), None
+            note = f"engine=packed cannot train this model ({error}); engine=trainer does"
+    # here, since transformers' Trainer imports pandas and pyarrow: most of a second
+    from sweep.training.trainer_engine import TrainerEngine
+
+    return TrainerEngine(base), note

@@ -57,12 +57,13 @@ def main(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(setup.threads)
-    from sweep.training.machine import quiet_libraries, quiet_progress
+    from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
-        from sweep.workers.expected import Expected
-        from sweep.workers.job import Job
+        with compiling_on_first_call():
+            from sweep.workers.expected import Expected
+            from sweep.workers.job import Job
 
         quiet_progress()
         gc.freeze()  # libraries stay; to look through them would take every collection a quarter of a second
