@@ -85,7 +85,7 @@ def compiling_on_first_call() -> Iterator[None]:
             return compiler(function, **options)
         return _compiled_on_first_call(function, lambda: compiler(function, **options))
 
-    torch.compile = later
+    torch.compile = later  # type: ignore[assignment]
     try:
         yield
     finally:
