@@ -91,6 +91,13 @@ def pasteable(command: str) -> str:
     return f"{interpreter()} -m {module}{' help' if name == 'help' else ''}{rest}"
 
 
+def program(name: str = "run") -> str:
+    """How help and usage name a command: `goldilocks NAME`, or `python -m sweep.NAME`."""
+    if started_as_script():
+        return f"{SCRIPT} {name}"
+    return "python -m sweep" if name == "run" else f"python -m sweep.{name}"
+
+
 def interpreter() -> str:
     """The Python that runs this process, as a word for the shell: `python` if PATH finds it, else its path."""
     return _word(Path(sys.executable), "python") if sys.executable else "python"
