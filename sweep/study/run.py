@@ -83,9 +83,9 @@ def run_study(
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
             best_recipe(record)  # raises if no trial is complete
-            complete_recording(plan, identity, study, paths, display, report(record))
+            complete_recording(plan, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
-        return _run(plan, splits.data_hash, paths, display, stop, study, identity, report)
+        return _run(plan, splits.data_hash, paths, display, stop, study, report)
 
 
 def _run(
@@ -95,7 +95,6 @@ def _run(
     display: Display,
     stop: StopRequest,
     study: SearchStudy,
-    identity: str,
     report: Report,
 ) -> Outcome:
     started = time.monotonic()
@@ -113,7 +112,7 @@ def _run(
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         store = TrialStore(paths, display.note)
-        with open_sweep(plan, identity, study, tracker, store, paths) as sweep:
+        with open_sweep(plan, study, tracker, store, paths) as sweep:
             loaded = pool.load(stop.check)
             check_loaded(plan, loaded, study.record().all_trials(), searched=True)
             for note in loading_notes(plan, loaded):
