@@ -21,9 +21,11 @@ from pathlib import Path
 
 import optuna
 
+from benchmarks import stand_in
 from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
+    ExampleOutcome,
     Measures,
     Provenance,
     Split,
@@ -45,6 +47,7 @@ from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.next_step import EvaluateBase, Finish, FixRates, TakeLook, TrainLadder, TuneRates, next_step
 from sweep.study.run import best_recipe
+from tasks import Example
 
 EXAMPLES = 150
 AS_IN_A_SWEEP = 40
@@ -92,16 +95,11 @@ class MadeUp:
             provenance=Provenance({"torch": "made up"}, "cpu", "made up", "base", "data", 2),
         )
         if split is not Split.TUNE or stage is Stage.EXPLORE:
-            rows = (
-                {"key": f"k{n}", "kind": None, "prompt": f"prompt {n}", "expected": "yes", "answer": "no"}
-                | {"nats": nats[n], "tokens": tokens[n], "score": float(n % 2)}
-                for n in range(EXAMPLES)
-            )
-            with self._store.writing(identity) as scratch:
-                (scratch / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-                (scratch / "adapter").mkdir()
-                (scratch / "adapter" / "adapter_config.json").write_text("{}")
-                self._store.commit(made)
+            examples = [Example(prompt=f"prompt {n}", completion="yes") for n in range(EXAMPLES)]
+            outcomes = [ExampleOutcome(nats[n], tokens[n], "no", float(n % 2)) for n in range(EXAMPLES)]
+            if arm is not None:
+                stand_in.leave_adapter(self._store.adapters, spec, made)
+            self._store.save(made, plan.setup, examples, outcomes)
         return made
 
 
@@ -119,7 +117,7 @@ def make(trials: int) -> None:
     stored.begin(plan.declaration)
 
     def add(result: TrialResult) -> None:
-        examples = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
+        examples = store.outcomes(result.spec.identity) if result.spec.split is Split.CERTIFY else []
         nats, scores = tuple(e.nats for e in examples), tuple(e.score or 0.0 for e in examples)
         trial = TrialRecord(1, result, f"run-{result.spec.identity[:6]}", nats, scores)
         stored.add_trial(trial, [example.tokens for example in examples])

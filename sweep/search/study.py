@@ -41,7 +41,7 @@ from sweep.search.stored_trials import (
     rescored_results,
     was_interrupted,
 )
-from sweep.store.owner import is_left, this_process
+from sweep.store.locks import is_left, this_process
 
 _STATES = {
     Status.COMPLETE: None,  # Optuna takes it from the value

@@ -9,8 +9,8 @@ from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.store.identity import is_current
 from sweep.store.paths import ORIGIN, Paths
-from sweep.store.safetensors_size import size_problem
 from sweep.store.trials import TrialStore
+from sweep.store.whole_folder import size_problem
 from sweep.study.study_run import StudyRun
 from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude

@@ -15,8 +15,8 @@ from sweep.search.space import largest_arm
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
 from sweep.store.identity import study_identity
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
-from sweep.store.study_lock import study_lock
 from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, least_examples, loading_notes

@@ -134,7 +134,7 @@ class StudyRun:
         """Stores a trial of the certify or final stage in the study, with the figures of every example."""
         if trial.status is Status.INTERRUPTED:
             return
-        examples = self.session.store.scores(trial.identity) if trial.is_complete else []
+        examples = self.session.store.outcomes(trial.identity) if trial.is_complete else []
         if trial.spec.split is Split.CERTIFY:
             nats = tuple(example.nats for example in examples)
             trial = replace(trial, nats=nats, scores=tuple(e.score for e in examples if e.score is not None))

@@ -20,7 +20,7 @@ from sweep.search.samplers import make_sampler
 from sweep.search.storage import open_storage
 from sweep.search.stored_trials import TrialLog
 from sweep.search.study import AskedTrial, SearchStudy
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 from sweep.store.paths import Paths
 from tests.conftest import result
 from tests.search.test_study import loss_of, plan_with, search_study

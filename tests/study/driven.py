@@ -31,7 +31,7 @@ from sweep.study.display import Silent
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
 from sweep.verdict.conclude import conclude
-from sweep.workers import child, pool
+from sweep.workers import child, pool, worker
 from tasks import Splits
 
 OVERRIDES = (
@@ -78,7 +78,7 @@ def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyR
     splits = Splits((), (), (), (), (), "d" * 64, "t" * 64)
     with (
         patch.object(child, "main", stand_in.main),
-        patch.object(pool.multiprocessing, "get_context", lambda _: _Threads),
+        patch.object(worker.multiprocessing, "get_context", lambda _: _Threads),
         patch.object(pool.Pool, "submit", counted),
     ):
         return run_study(plan, splits, paths, given, StopRequest(), lambda record: ()).record

@@ -13,11 +13,11 @@ from optuna.storages import RDBStorage
 
 from sweep.commands.app import composed_plan
 from sweep.errors import Interrupted, NoProgress
-from sweep.records import Loaded, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.records import ExampleOutcome, Loaded, StudyPlan, TrialRecord, TrialResult, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
-from sweep.store.trials import ExampleFigures, TrialStore
+from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.display import Silent
 from sweep.study.explore import explore
@@ -47,9 +47,9 @@ class Store:
         assert self.asked < 500, "runs for ever"
         return complete(self.known[identity]) if self.knows else None
 
-    def scores(self, identity: str) -> list[ExampleFigures]:
+    def outcomes(self, identity: str) -> list[ExampleOutcome]:
         per_token = 0.3 if self.known[identity].arm else 4.0
-        return [ExampleFigures((per_token + 0.01 * number) * 3, 3, 0.5) for number in range(6)]
+        return [ExampleOutcome((per_token + 0.01 * number) * 3, 3, "answer", 0.5) for number in range(6)]
 
     def artifacts(self, ended: TrialResult) -> tuple[Path, ...]:
         return ()

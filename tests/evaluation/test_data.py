@@ -1,10 +1,10 @@
-"""Which completions are labels."""
+"""Which completions are labels, and how answers are made."""
 
 from __future__ import annotations
 
 import pytest
 
-from sweep.evaluation.answers import Answers
+from sweep.evaluation.data import answer_rule, labels_of
 from sweep.records import Scoring
 from sweep.training.encoding import Encoded
 from tasks import Example
@@ -35,20 +35,18 @@ MANY = items([f"text {number}" for number in range(6)])
 def test_labels_are_the_classes_of_training(
     metric: str, answers: str, train: list[Encoded], labels: list[str] | int
 ) -> None:
-    rule = Answers(metric, Scoring(answers=answers), train).rule(FEW)
-    assert rule is not None
-    found = [label.text for label in rule.labels]
-    assert len(found) == labels if isinstance(labels, int) else found == labels
+    texts = [label.text for label in labels_of(metric, answers, train)]
+    assert len(texts) == labels if isinstance(labels, int) else texts == labels
 
 
-def test_nothing_is_answered_where_none_is_wanted() -> None:
-    assert Answers("accuracy", Scoring(answers="none"), FEW).rule(FEW) is None
+def test_answers_can_be_turned_off() -> None:
+    assert answer_rule(Scoring(answers="none"), (), FEW) is None
 
 
-def test_an_answer_is_as_long_as_the_longest_expected() -> None:
-    rule = Answers("exact_match", Scoring(), FEW).rule(FEW)
+def test_an_answer_may_be_as_long_as_the_longest_completion() -> None:
+    rule = answer_rule(Scoring(), (), FEW)
     assert rule is not None
     assert rule.max_new_tokens == len("maybe")
-    capped = Answers("exact_match", Scoring(max_new_tokens=3), FEW).rule(FEW)
+    capped = answer_rule(Scoring(max_new_tokens=3), (), FEW)
     assert capped is not None
     assert capped.max_new_tokens == 3

@@ -1,4 +1,4 @@
-"""Scores by adapter and example: what is known is kept, what cannot be read is missing."""
+"""Outcomes by adapter and example: what was added is known, what cannot be read is missing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.records import ExampleOutcome
+from sweep.store.outcomes import OutcomeCache, rule_key
 from sweep.store.paths import Paths
-from sweep.store.scores import ScoredExample, ScoreStore, rule_key
 
-ONE = ScoredExample(1.5, 3, "red")
+ONE = ExampleOutcome(1.5, 3, "red")
 EXAMPLES = st.dictionaries(
     st.sampled_from("abcdef"),
     st.builds(
-        ScoredExample, st.floats(0, 1e6), st.integers(1, 99), st.sampled_from([None, "red", "", "a\n\u2028b", "größer"])
+        ExampleOutcome,
+        st.floats(0, 1e6),
+        st.integers(1, 99),
+        st.sampled_from([None, "red", "", "a\n\u2028b", "größer"]),
     ),
     max_size=4,
 )
@@ -24,9 +28,9 @@ EXAMPLES = st.dictionaries(
 
 @given(first=EXAMPLES, second=EXAMPLES)
 def test_what_was_added_is_known(
-    first: dict[str, ScoredExample], second: dict[str, ScoredExample], tmp_path_factory: pytest.TempPathFactory
+    first: dict[str, ExampleOutcome], second: dict[str, ExampleOutcome], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = ScoreStore(Paths(tmp_path_factory.mktemp("scores")))
+    store = OutcomeCache(Paths(tmp_path_factory.mktemp("scores")))
     store.add("a" * 32, "losses", first)
     store.add("a" * 32, "losses", second)
     assert store.known("a" * 32, "losses") == {**first, **second}
@@ -35,20 +39,20 @@ def test_what_was_added_is_known(
 
 
 def test_a_loss_that_is_not_finite_is_not_kept(tmp_path: Path) -> None:
-    store = ScoreStore(Paths(tmp_path))
-    store.add("a" * 32, "losses", {"k": ScoredExample(math.nan, 1, None), "l": ONE})
+    store = OutcomeCache(Paths(tmp_path))
+    store.add("a" * 32, "losses", {"k": ExampleOutcome(math.nan, 1, None), "l": ONE})
     assert store.known("a" * 32, "losses") == {"l": ONE}
 
 
 def test_lines_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
-    store = ScoreStore(Paths(tmp_path))
+    store = OutcomeCache(Paths(tmp_path))
     store.add("a" * 32, "losses", {"k": ONE, "l": ONE})
     file = tmp_path / "scores" / "aa" / ("a" * 32) / "losses.jsonl"
     file.write_text(file.read_text()[:-5] + "\n[]\nnull\n")
     assert store.known("a" * 32, "losses") == {"k": ONE}
 
 
-def test_rules_are_told_apart() -> None:
+def test_rules_have_keys_of_their_own() -> None:
     keys = [
         rule_key(None),
         rule_key(8),

@@ -1,4 +1,4 @@
-"""One worker's work with either engine: trials side by side end each in its own way, and are on disk when they do."""
+"""Running trials with either engine: each ends in its own way, and a complete one is on disk by then."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
 from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.runner.requirements import Requirements
+from sweep.runner.runner import EndedTrial, TrialRunner
+from sweep.runner.setup import load_setup
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.training.encoding import Encoded
 from sweep.training.engine import PackBroke
-from sweep.workers.course import Listener
-from sweep.workers.expected import Expected
-from sweep.workers.job import EndedTrial, Job
-from sweep.workers.messages import Progress
 from tests.conftest import arm
+from tests.runner.conftest import HeardProgress
 
 
 @pytest.fixture(params=["packed", "trainer"])
@@ -43,8 +43,8 @@ def plan(request: pytest.FixtureRequest, made_task: Path) -> StudyPlan:
 
 
 @pytest.fixture
-def job(plan: StudyPlan, tmp_path: Path) -> Job:
-    return Job(plan.setup, Paths(tmp_path / "mlruns"))
+def runner(plan: StudyPlan, tmp_path: Path) -> TrialRunner:
+    return TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns")))
 
 
 @pytest.fixture
@@ -56,29 +56,25 @@ def spec(plan: StudyPlan) -> Callable[..., TrialSpec]:
     return make
 
 
-def quiet(prune: bool = False) -> Listener:
-    return Listener(lambda message: None, lambda step, loss: prune)
+def to_the_end(runner: TrialRunner) -> dict[str, TrialResult]:
+    return {name: ended.result for name, ended in ends_of(runner).items()}
 
 
-def to_the_end(job: Job) -> dict[str, TrialResult]:
-    return {name: ended.result for name, ended in ends_of(job).items()}
-
-
-def ends_of(job: Job) -> dict[str, EndedTrial]:
+def ends_of(runner: TrialRunner) -> dict[str, EndedTrial]:
     ends: dict[str, EndedTrial] = {}
-    while not job.idle:
-        ends |= {ended.result.spec.identity[0]: ended for ended in job.advance()}
+    while not runner.idle:
+        ends |= {ended.result.spec.identity[0]: ended for ended in runner.advance()}
     return ends
 
 
-def test_each_ends_in_its_own_way(job: Job, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
+def test_each_ends_in_its_own_way(runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
     store = TrialStore(Paths(tmp_path / "mlruns"))
-    heard: list[Progress] = []
-    job.begin(spec("a"), Listener(heard.append, lambda step, loss: False))
-    job.begin(spec("b", rate=1e30), quiet())
-    job.begin(spec("c", report_every=2), quiet(prune=True))
-    job.begin(spec("d", arm=None, stage=Stage.BASE), quiet())
-    ended = to_the_end(job)
+    heard = HeardProgress()
+    runner.begin(spec("a"), heard)
+    runner.begin(spec("b", rate=1e30), HeardProgress())
+    runner.begin(spec("c", report_every=2), HeardProgress(prune=True))
+    runner.begin(spec("d", arm=None, stage=Stage.BASE), HeardProgress())
+    ended = to_the_end(runner)
     assert {name: result.status for name, result in ended.items()} == {
         "a": Status.COMPLETE,
         "b": Status.FAILED,
@@ -89,18 +85,19 @@ def test_each_ends_in_its_own_way(job: Job, spec: Callable[..., TrialSpec], tmp_
     assert [step.step for step in ended["a"].history] == [1, 2, 3, 4, 5, 6]
     assert store.find("a" * 32) == ended["a"]
     assert store.find("b" * 32) is None
-    assert {message.identity[0] for message in heard} == {"a"}
+    assert heard.steps == [1, 2, 3, 4, 5, 6]
+    assert heard.losses == [step.loss for step in ended["a"].history]
     assert ended["a"].measures is not None
     assert ended["d"].measures is not None
     assert ended["a"].measures.loss < ended["d"].measures.loss
     assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
 
 
-def test_a_finished_adapter_is_scored_again(job: Job, spec: Callable[..., TrialSpec]) -> None:
-    job.begin(spec("a"), quiet())
-    trained = to_the_end(job)["a"]
-    job.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), quiet())
-    ended = to_the_end(job)
+def test_a_finished_adapter_is_evaluated_again(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+    runner.begin(spec("a"), HeardProgress())
+    trained = to_the_end(runner)["a"]
+    runner.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), HeardProgress())
+    ended = to_the_end(runner)
     assert ended["f"].status is Status.COMPLETE
     assert ended["f"].measures is not None
     assert trained.measures is not None
@@ -110,26 +107,26 @@ def test_a_finished_adapter_is_scored_again(job: Job, spec: Callable[..., TrialS
     assert ended["f"].measures.train_seconds == 0
 
 
-def test_another_question_about_a_trained_adapter_trains_nothing(
-    job: Job, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_evaluation_of_a_trained_adapter_trains_nothing(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job.begin(spec("a", adapter="e" * 32), quiet())
-    trained = to_the_end(job)["a"]
+    runner.begin(spec("a", adapter="e" * 32), HeardProgress())
+    trained = to_the_end(runner)["a"]
 
     def never(*_: object) -> None:
         raise AssertionError("an adapter was trained again")
 
-    monkeypatch.setattr(type(job._engine), "begin", never)
+    monkeypatch.setattr(type(runner._engine), "begin", never)
     scored: list[int] = []
-    score = type(job._engine).score
+    score = type(runner._engine).score
 
     def counted(engine: object, adapted: object, encoded: Sequence[Encoded], *rest: object) -> object:
         scored.append(len(encoded))
         return score(engine, adapted, encoded, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(job._engine), "score", counted)
-    job.begin(spec("b", adapter="e" * 32), quiet())
-    again = to_the_end(job)["b"]
+    monkeypatch.setattr(type(runner._engine), "score", counted)
+    runner.begin(spec("b", adapter="e" * 32), HeardProgress())
+    again = to_the_end(runner)["b"]
     assert scored == []  # every example has been scored before
     assert again.measures is not None
     assert trained.measures is not None
@@ -137,74 +134,74 @@ def test_another_question_about_a_trained_adapter_trains_nothing(
     assert again.measures.train_seconds == trained.measures.train_seconds
     assert again.measures.peak_bytes == trained.measures.peak_bytes
     assert again.history == trained.history
-    job.begin(spec("c", adapter="e" * 32, stage=Stage.CERTIFY, split=Split.CERTIFY), quiet())
-    on_certify = to_the_end(job)["c"]
+    runner.begin(spec("c", adapter="e" * 32, stage=Stage.CERTIFY, split=Split.CERTIFY), HeardProgress())
+    on_certify = to_the_end(runner)["c"]
     assert on_certify.measures is not None
     assert scored == [on_certify.measures.examples]  # the general prose is known, too
     assert TrialStore(Paths(tmp_path / "mlruns")).find("c" * 32) == on_certify
 
 
 def test_a_damaged_adapter_is_set_aside_and_trained_again(
-    job: Job, spec: Callable[..., TrialSpec], tmp_path: Path
+    runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path
 ) -> None:
-    job.begin(spec("a"), quiet())
-    trained = to_the_end(job)["a"]
+    runner.begin(spec("a"), HeardProgress())
+    trained = to_the_end(runner)["a"]
     weights = tmp_path / f"mlruns/adapters/aa/{'a' * 32}/adapter/adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
-    job.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), quiet())
-    ended = to_the_end(job)["f"]
+    runner.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), HeardProgress())
+    ended = to_the_end(runner)["f"]
     assert ended.status is Status.COMPLETE
     assert len(ended.history) == 6
     assert ended.history == trained.history
     assert list((tmp_path / "mlruns/adapters/aa").glob(".*.damaged-1/adapter/adapter_model.safetensors"))
 
 
-def test_a_diverged_trial_leaves_the_worker_as_it_was(job: Job, spec: Callable[..., TrialSpec]) -> None:
-    job.begin(spec("b", rate=1e30), quiet())
-    (ended,) = ends_of(job).values()
+def test_a_diverged_trial_leaves_the_worker_sound(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+    runner.begin(spec("b", rate=1e30), HeardProgress())
+    (ended,) = ends_of(runner).values()
     assert "diverged" in str(ended.result.reason)
     assert ended.worker_is_sound
-    job.begin(spec("a"), quiet())
-    assert to_the_end(job)["a"].status is Status.COMPLETE
+    runner.begin(spec("a"), HeardProgress())
+    assert to_the_end(runner)["a"].status is Status.COMPLETE
 
 
-def test_memory_that_runs_out_before_training_is_infeasible(
-    job: Job, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+def test_running_out_of_memory_before_training_is_infeasible(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object) -> None:
         raise RuntimeError("can't allocate memory")
 
-    monkeypatch.setattr("sweep.workers.scorer.Scorer.general_loss_of_base", out_of_memory)
-    job.begin(spec("a"), quiet())
-    (ended,) = ends_of(job).values()
-    assert ended.status is Status.INFEASIBLE
+    monkeypatch.setattr("sweep.evaluation.evaluator.Evaluator.base_general_loss", out_of_memory)
+    runner.begin(spec("a"), HeardProgress())
+    (ended,) = ends_of(runner).values()
+    assert ended.result.status is Status.INFEASIBLE
     assert not ended.worker_is_sound
 
 
-def test_other_data_or_another_base_than_planned_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+def test_other_data_or_another_base_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     paths = Paths(tmp_path / "mlruns")
     with pytest.raises(DataError, match="data set was changed"):
-        Job(plan.setup, paths, expected=Expected(data_hash="0" * 64))
+        load_setup(plan.setup, paths, requirements=Requirements(data_hash="0" * 64))
     with pytest.raises(EnvironmentLacks, match="base model's files were changed"):
-        Job(plan.setup, paths, expected=Expected(base_hash="0" * 64))
+        load_setup(plan.setup, paths, requirements=Requirements(base_hash="0" * 64))
 
 
-def test_a_split_of_which_too_little_fits_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+def test_a_split_with_too_few_fitting_examples_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"certify: \d+ examples of 512 tokens or fewer .* at least 99"):
-        Job(plan.setup, Paths(tmp_path / "mlruns"), expected=Expected(least={"certify": 99, "test": 1}))
+        load_setup(plan.setup, Paths(tmp_path / "mlruns"), requirements=Requirements(least={"certify": 99, "test": 1}))
 
 
-def test_unknown_target_is_the_user_s_mistake(job: Job, spec: Callable[..., TrialSpec]) -> None:
+def test_an_unknown_target_module_is_a_configuration_error(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
     def run() -> None:
-        job.begin(spec("a", arm=replace(arm(), targets=("nowhere",))), quiet())
-        to_the_end(job)
+        runner.begin(spec("a", arm=replace(arm(), targets=("nowhere",))), HeardProgress())
+        to_the_end(runner)
 
     with pytest.raises(ConfigurationError, match="nowhere"):
         run()
 
 
-def test_what_breaks_a_pass_is_nobody_s_fault_yet(
-    job: Job, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+def test_an_error_in_a_shared_pass_blames_no_trial(
+    runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if plan.setup.engine == "trainer":
         pytest.skip("one trial at a time")
@@ -212,22 +209,22 @@ def test_what_breaks_a_pass_is_nobody_s_fault_yet(
     def out_of_memory(*_: object) -> None:
         raise RuntimeError("can't allocate memory")
 
-    job.begin(spec("a"), quiet())
+    runner.begin(spec("a"), HeardProgress())
     monkeypatch.setattr("sweep.training.packed.pack.Pack.accumulate", out_of_memory)
-    job.begin(spec("b"), quiet())
+    runner.begin(spec("b"), HeardProgress())
     with pytest.raises(PackBroke, match="allocate"):
-        job.advance()
+        runner.advance()
 
 
-def test_what_breaks_a_pass_alone_is_its_own(
-    job: Job, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+def test_an_error_in_a_trial_s_own_pass_ends_it(
+    runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object, **__: object) -> None:
         raise RuntimeError("can't allocate memory")
 
     where = "packed.pack.Pack.accumulate" if plan.setup.engine == "packed" else "trainer_engine.train"
     monkeypatch.setattr(f"sweep.training.{where}", out_of_memory)
-    job.begin(spec("a"), quiet())
-    ended = to_the_end(job)
+    runner.begin(spec("a"), HeardProgress())
+    ended = to_the_end(runner)
     assert ended["a"].status is Status.INFEASIBLE
     assert "out of memory" in str(ended["a"].reason)

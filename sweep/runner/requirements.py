@@ -1,4 +1,4 @@
-"""What a worker's base and data must be before it may run a trial of a study."""
+"""What a worker's base and data must be for a study; light to import, since the parent states it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from sweep.errors import DataError, EnvironmentLacks
 
-TO_TRAIN_AT_ALL = {"train": 1, "tune": 1}
+_EVERY_TRIAL = {"train": 1, "tune": 1}
 """Examples that every trial needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the study was planned with: trials of two data sets, or of two bases, must not be mixed.
+class Requirements:
+    """What base and data must be: a study never mixes two data sets or two bases.
 
     Attributes:
-        data_hash: of the splits that the study's identity was computed from, or None.
-        base_hash: of the base that the study's first worker loaded, or None.
-        least: for each split, how many examples must be left once those that are too long are left out.
+        data_hash: hash of the splits that the study was planned with; None accepts any.
+        base_hash: hash of the base that the study's first worker loaded; None accepts any.
+        least: per split, the minimum number of examples that are short enough.
     """
 
     data_hash: str | None = None
@@ -42,11 +42,11 @@ class Expected:
             )
 
     def check_examples(self, fitting: Mapping[str, int], longest: int) -> None:
-        """Raises a DataError, with every split that has too few examples that fit into `longest` tokens."""
+        """Raises a DataError that names every split with too few examples of at most `longest` tokens."""
         problems = [
             f"{split}: {_examples(fitting[split])} of {longest} tokens or fewer (task.max_length, or the model's context) where at least "
             f"{least} are needed; raise task.max_length, or add shorter examples"
-            for split, least in {**TO_TRAIN_AT_ALL, **self.least}.items()
+            for split, least in {**_EVERY_TRIAL, **self.least}.items()
             if fitting[split] < least
         ]
         if problems:
