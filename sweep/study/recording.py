@@ -42,10 +42,10 @@ class OpenSweep:
 
 @contextmanager
 def open_sweep(
-    plan: StudyPlan, identity: str, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
+    plan: StudyPlan, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
 ) -> Iterator[OpenSweep]:
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
-    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, identity, trials_by_run(study.record(), store))))
+    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, study.identity, trials_by_run(study.record(), store))))
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id}
     study.set_recording({**state, "open": True})
     study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
@@ -63,7 +63,7 @@ def open_sweep(
 
 
 def complete_recording(
-    plan: StudyPlan, identity: str, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
+    plan: StudyPlan, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
 ) -> None:
     """Completes the parent run of a sweep that was killed after its last trial, and updates the verdict in MLflow.
 
@@ -78,7 +78,7 @@ def complete_recording(
         return
     try:
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        tracker.resume_sweep(known["run"], sweep_run(plan, identity, trials_by_run(record, TrialStore(paths))))
+        tracker.resume_sweep(known["run"], sweep_run(plan, study.identity, trials_by_run(record, TrialStore(paths))))
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
     except RecordRefused:
         closed = True  # someone has deleted the run
