@@ -1,11 +1,11 @@
-"""Importances are told where there are enough trials, of what was varied."""
+"""Importances need enough trials, and cover the parameters that vary."""
 
 from __future__ import annotations
 
 import optuna
 import pytest
 
-from sweep.search.importances import FEWEST_TRIALS, importances_of
+from sweep.search.reading import FEWEST_TRIALS, importances_of
 
 RATE = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
 RANK = optuna.distributions.IntDistribution(1, 5)
@@ -25,11 +25,11 @@ def study(trials: int) -> optuna.Study:
 
 
 @pytest.mark.parametrize("trials", [0, FEWEST_TRIALS - 1])
-def test_too_few_trials_tell_nothing(trials: int) -> None:
+def test_too_few_trials_give_no_importances(trials: int) -> None:
     assert importances_of(study(trials)) == {}
 
 
-def test_what_was_not_varied_is_left_out() -> None:
+def test_a_parameter_that_does_not_vary_is_left_out() -> None:
     assert set(importances_of(study(20))) == {"learning_rate"}
 
 
