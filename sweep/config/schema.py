@@ -48,7 +48,7 @@ class LoraKeys:
     alpha: Annotated[
         float | None,
         Key(
-            "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, which other ranks of a search share",
+            "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, also for the first arms of a search",
             Limit(0, 4_096_000, above=True),
             example="32",
         ),
