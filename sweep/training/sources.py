@@ -20,8 +20,7 @@ from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel
 from sweep.store.locks import held
 from sweep.store.paths import Paths, checked_name
-from sweep.store.safetensors_size import size_problem
-from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside
+from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside, size_problem
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
