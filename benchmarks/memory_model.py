@@ -113,7 +113,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     base = load_base(setup.model, setup.quant, paths)
     encoder, longest = Encoder(base.tokenizer, setup.task.system_prompt), setup.task.max_length
     train = encoder.encode_split(splits.train, longest).examples
-    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_passes()
+    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_examples()
     engine = PackedEngine(base, train[:3])
     slots = plan.slots or 1
     asked = forecast(base, engine.pack, plan.arm, plan.training, plan.seed, train, scored)
@@ -130,7 +130,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     adapted = [each.adapted for each in ended if each.adapted is not None]
     trained = peak.peak()
     for examples, rule in scored:
-        engine.score(adapted, examples, rule)
+        engine.evaluate(adapted, examples, rule)
     return {
         "predicted": predicted,
         "measured": peak.peak(),

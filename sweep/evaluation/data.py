@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sweep.errors import DataError
 from sweep.records import Scoring, Split, examples_of
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.scored import AnswerRule, Label
+from sweep.training.engine import EvaluationExamples
+from sweep.training.losses_and_answers import AnswerRule, Label
 from tasks import Splits, general
 from tasks.metrics import LABEL_METRICS
 
@@ -72,7 +73,7 @@ class EvaluationData:
         """How these examples are answered; None where no answers are asked for."""
         return answer_rule(self._settings, self._labels, examples)
 
-    def explore_passes(self) -> list[tuple[Sequence[Encoded], AnswerRule | None]]:
+    def explore_examples(self) -> list[EvaluationExamples]:
         """Everything that an explore trial is evaluated on, each with its answer rule."""
         tune = self.examples(Split.TUNE)
         return [(tune, self.answer_rule(tune)), (self.prose, None)]

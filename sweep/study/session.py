@@ -11,7 +11,7 @@ from sweep.store.trials import TrialStore
 from sweep.study.display import Display
 from sweep.study.stopping import StopRequest
 from sweep.tracking import Tracker, has_page
-from sweep.workers.messages import Ended, Progress, Reported
+from sweep.workers.messages import LossReport, Progress, TrialEnd
 from sweep.workers.pool import Pool
 
 _TICK_SECONDS = 0.25
@@ -149,9 +149,9 @@ class Session:
             match event.message:
                 case Progress():
                     self.display.progressed(trial.spec, event.message)
-                case Reported(_, step, loss):
+                case LossReport(_, step, loss):
                     self.pool.decide(event.spec, prune=should_prune(trial.number, step, loss))
-                case Ended(result):
+                case TrialEnd(result):
                     # a worker that dies after committing a trial to the store has finished it
                     yield self._close(trial, self.store.find(trial.spec.identity) or result)
 

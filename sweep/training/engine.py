@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 
 if TYPE_CHECKING:
     from sweep.training.base_model import LoadedBase
@@ -48,7 +48,7 @@ class Adapted(Protocol):
 OnStep = Callable[[Adapted, StepLoss], None]
 """Called after each optimizer step; may raise `TrialEnded` to end the training of the trial."""
 
-Scored = tuple[Sequence[Encoded], AnswerRule | None]
+EvaluationExamples = tuple[Sequence[Encoded], AnswerRule | None]
 """Examples to evaluate, and how to answer them; None for losses only."""
 
 
@@ -76,14 +76,18 @@ class Engine(Protocol):
         """Whether several trials are in memory at a time, so that the process peak is not that of one trial."""
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Number of trials that can be trained side by side.
 
         Args:
             budget: bytes that the process may use, or None for all free memory.
             train: training examples.
-            scored: examples of each evaluation.
+            evaluated: everything that a trial is evaluated on.
         """
 
     def bare(self) -> Adapted:
@@ -96,13 +100,13 @@ class Engine(Protocol):
             TrialFailed: the folder has no adapter in safetensors format.
         """
 
-    def score(
+    def evaluate(
         self,
         adapted: Sequence[Adapted],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers of several adapters, in shared passes if the engine supports them.
 
         Args:

@@ -12,8 +12,8 @@ from torch.nn import functional
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import IGNORED, by_length
 from sweep.training.encoding import Encoded
+from sweep.training.losses_and_answers import AnswerRule, CompletionLoss, is_most_likely, most_likely
 from sweep.training.quantization import evaluating
-from sweep.training.scored import AnswerRule, CompletionLoss, is_most_likely, most_likely
 
 SCORE_TOKENS = 4096
 """Approximate maximum of tokens per evaluation pass: efficient, with little memory."""

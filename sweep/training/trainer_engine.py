@@ -20,11 +20,11 @@ from sweep.training.adapters import adapter_parameters, attach, detach, load_ada
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, Scored, Trained
+from sweep.training.engine import Adapted, EvaluationExamples, OnStep, Trained
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.quantization import check_trainable_format, compute_dtype
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 
 class TrainerEngine:
@@ -37,7 +37,11 @@ class TrainerEngine:
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Always one trial."""
         return SlotCapacity(1, 1)
@@ -50,13 +54,13 @@ class TrainerEngine:
         """The base model with a saved adapter."""
         return PeftAdapted(self._base, load_adapter(self._base.model, folder))
 
-    def score(
+    def evaluate(
         self,
         adapted: Sequence[Adapted],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers, adapter by adapter."""
         return [_evaluate(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdapted)]
 
@@ -88,17 +92,17 @@ class TrainerEngine:
 
 
 def _evaluate(
-    adapted: PeftAdapted, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnScored | None
-) -> Scores:
+    adapted: PeftAdapted, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnEvaluated | None
+) -> AdapterOutcomes:
     report = on_progress or (lambda phase, done: None)
     start = time.perf_counter()
     losses = adapted.losses(encoded, lambda done: report("score", done))
     middle = time.perf_counter()
     if rule is None:
-        return Scores(tuple(losses), None, {"score": middle - start})
+        return AdapterOutcomes.of(losses, None, {"score": middle - start})
     answers = adapted.answers(encoded, losses, rule, lambda done: report("answer", done))
     seconds = {"score": middle - start, "answer": time.perf_counter() - middle}
-    return Scores(tuple(losses), tuple(answers), seconds)
+    return AdapterOutcomes.of(losses, answers, seconds)
 
 
 def train(

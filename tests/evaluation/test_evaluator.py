@@ -20,7 +20,7 @@ from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded, EncodedSplit, Encoder
 from sweep.training.engine import Adapted, Engine
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from tasks import Example, Splits
 from tests.conftest import TRAINING, arm
 
@@ -57,13 +57,13 @@ class TableEngine:
     def bare(self) -> object:
         return 4.0
 
-    def score(
+    def evaluate(
         self,
         adapted: Sequence[Any],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         for key in (*adapted, *(["together"] if len(adapted) > 1 else [])):
             if key in self.broken:
                 raise self.broken[key]
@@ -72,7 +72,7 @@ class TableEngine:
             on_progress("score", len(encoded))
         losses = [tuple(CompletionLoss(loss, 1) for _ in encoded) for loss in adapted]
         answers = None if rule is None else tuple("yes" for _ in encoded)
-        return [Scores(one, answers, {"score": 0.5}) for one in losses]
+        return [AdapterOutcomes.of(one, answers, {"score": 0.5}) for one in losses]
 
 
 @pytest.fixture

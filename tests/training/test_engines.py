@@ -21,8 +21,8 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, Engine, Trained, open_engine
 from sweep.training.forward import completion_losses, greedy_answers
+from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.quantization import weights_hash
-from sweep.training.scored import AnswerRule
 
 Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
@@ -47,10 +47,9 @@ def trained(engine: Engine, spec: TrialSpec, encoded: list[Encoded], on_step: An
             return over
 
 
-def answered(engine: Engine, adapted: Adapted, encoded: list[Encoded], most: int) -> list[str]:
-    (scores,) = engine.score([adapted], encoded, AnswerRule(most))
-    assert scores.answers is not None
-    return list(scores.answers)
+def answered(engine: Engine, adapted: Adapted, encoded: list[Encoded], most: int) -> list[str | None]:
+    (result,) = engine.evaluate([adapted], encoded, AnswerRule(most))
+    return [one.answer for one in result.outcomes]
 
 
 def test_a_saved_adapter_names_its_base_by_hub_id(

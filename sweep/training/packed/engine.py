@@ -11,14 +11,14 @@ from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
+from sweep.training.engine import Adapted, EvaluationExamples, OnStep, PackBroke, Trained
 from sweep.training.forward import completion_losses
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.capacity import slot_capacity
 from sweep.training.packed.evaluator import evaluate, packed_losses
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 TOLERANCE = 1e-3
 """Nats by which a completion's loss in a packed pass may differ from a plain pass in fp32; 100 times as much in bf16."""
@@ -52,10 +52,14 @@ class PackedEngine:
         self._check(sample)
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Number of trials that can be trained side by side, by their predicted memory."""
-        return slot_capacity(self._base, self.pack, capacity_request, budget, train, scored)
+        return slot_capacity(self._base, self.pack, capacity_request, budget, train, evaluated)
 
     def bare(self) -> Adapted:
         """The base model without an adapter."""
@@ -65,13 +69,13 @@ class PackedEngine:
         """The base model with a saved adapter."""
         return SlotAdapted(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
 
-    def score(
+    def evaluate(
         self,
         adapted: Sequence[Adapted],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers of several adapters in shared passes."""
         release()  # memory freed by training is fragmented, too small for evaluation passes
         adapters = [each.adapter for each in adapted if isinstance(each, SlotAdapted)]

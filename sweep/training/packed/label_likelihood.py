@@ -12,10 +12,10 @@ import torch
 from transformers import Cache
 
 from sweep.training.forward import SCORE_LOGITS
+from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.scored import Label
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.forward import SCORE_LOGITS
+from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import shared_prompt
-from sweep.training.scored import AnswerRule
 
 STATE_BYTES = 16
 """Bytes per trainable parameter in training, in fp32: parameter, gradient, AdamW's two moments."""
