@@ -107,6 +107,6 @@ def test_answers_known_from_losses_equal_decoded_answers(
     losses = completion_losses(base, adapted, encoded)
     answers = greedy_answers(base, adapted, encoded, 12)
     detach(adapted)
-    known = [loss.would_be_answered for loss in losses]
+    known = [loss.is_greedy_answer for loss in losses]
     assert 0 < sum(known) < len(known)
     assert known == [answer == item.example.completion for answer, item in zip(answers, encoded, strict=True)]
