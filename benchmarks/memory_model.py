@@ -97,7 +97,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.store.paths import Paths
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
-    from sweep.training.engine import Trained
+    from sweep.training.engine import TrainedTrial
     from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
     from sweep.training.packed.capacity import forecast
@@ -124,7 +124,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     for number in range(slots):
         spec = TrialSpec(f"{number}", "benchmark", Stage.EXPLORE, plan.arm, plan.training, plan.seed)
         engine.begin(spec, train, lambda adapted, step: None)
-    ended: list[Trained] = []
+    ended: list[TrainedTrial] = []
     while len(ended) < slots:
         ended += engine.advance()
     adapted = [each.adapted for each in ended if each.adapted is not None]

@@ -15,7 +15,7 @@ from sweep.records import ExampleOutcome, Split, TrialSpec
 from sweep.store.outcomes import OutcomeCache, rule_key
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine
+from sweep.training.engine import AdaptedModel, Engine
 from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.memory import PeakMemory
 from tasks import Example
@@ -34,7 +34,7 @@ class EvaluationRequest:
     """
 
     spec: TrialSpec
-    adapted: Adapted
+    adapted: AdaptedModel
     on_progress: OnProgress
     training_peak: tuple[int, str] | None
 

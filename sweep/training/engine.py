@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sweep.training.base_model import LoadedBase
 
 
-class Adapted(Protocol):
+class AdaptedModel(Protocol):
     """The base model with one adapter, or without any."""
 
     @property
@@ -45,7 +45,7 @@ class Adapted(Protocol):
         """Removes the adapter from the base."""
 
 
-OnStep = Callable[[Adapted, StepLoss], None]
+OnStep = Callable[[AdaptedModel, StepLoss], None]
 """Called after each optimizer step; may raise `TrialEnded` to end the training of the trial."""
 
 EvaluationExamples = tuple[Sequence[Encoded], AnswerRule | None]
@@ -53,7 +53,7 @@ EvaluationExamples = tuple[Sequence[Encoded], AnswerRule | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedTrial:
     """A trial after its training.
 
     Attributes:
@@ -63,7 +63,7 @@ class Trained:
     """
 
     spec: TrialSpec
-    adapted: Adapted | None
+    adapted: AdaptedModel | None
     error: Exception | None
     seconds: float
 
@@ -90,10 +90,10 @@ class Engine(Protocol):
             evaluated: everything that a trial is evaluated on.
         """
 
-    def bare(self) -> Adapted:
+    def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
 
-    def load(self, folder: Path) -> Adapted:
+    def load(self, folder: Path) -> AdaptedModel:
         """The base model with a saved adapter.
 
         Raises:
@@ -102,7 +102,7 @@ class Engine(Protocol):
 
     def evaluate(
         self,
-        adapted: Sequence[Adapted],
+        adapted: Sequence[AdaptedModel],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
         on_progress: OnEvaluated | None = None,
@@ -121,7 +121,7 @@ class Engine(Protocol):
             ConfigurationError: a target module does not exist.
         """
 
-    def advance(self) -> list[Trained]:
+    def advance(self) -> list[TrainedTrial]:
         """Continues training; returns the trials whose training ended.
 
         Raises:

@@ -17,13 +17,13 @@ class CompletionLoss:
     Attributes:
         nats: negative log-likelihood, summed over its tokens.
         tokens: number of its tokens.
-        would_be_answered: whether each token is the most likely one given those before it, so that greedy decoding
+        is_greedy_answer: whether each token is the most likely one given those before it, so that greedy decoding
             gives exactly this completion.
     """
 
     nats: float
     tokens: int
-    would_be_answered: bool = False
+    is_greedy_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

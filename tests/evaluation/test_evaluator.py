@@ -19,7 +19,7 @@ from sweep.store.outcomes import OutcomeCache
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded, EncodedSplit, Encoder
-from sweep.training.engine import Adapted, Engine
+from sweep.training.engine import AdaptedModel, Engine
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from tasks import Example, Splits
 from tests.conftest import TRAINING, arm
@@ -94,7 +94,7 @@ def request(name: str, loss: float, split: Split = Split.TUNE, answers: bool = T
     stage = Stage.EXPLORE if split is Split.TUNE else Stage.CERTIFY
     spec = TrialSpec(name * 32, "made", stage, arm(), TRAINING, 0, split=split, answers=answers)
     ignored = given.get("on_progress", lambda phase, done, total: None)
-    return EvaluationRequest(spec, cast(Adapted, loss), ignored, given.get("training_peak", (7, "training")))
+    return EvaluationRequest(spec, cast(AdaptedModel, loss), ignored, given.get("training_peak", (7, "training")))
 
 
 def evaluations(results: list[Evaluation | Exception]) -> list[Evaluation]:

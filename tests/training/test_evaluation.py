@@ -15,8 +15,8 @@ from sweep.records import TrialSpec
 from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine, open_engine
-from sweep.training.forward import SCORE_LOGITS, SCORE_TOKENS, completion_losses, examples_at_once
+from sweep.training.engine import AdaptedModel, Engine, open_engine
+from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS, completion_losses, examples_at_once
 from sweep.training.losses_and_answers import (
     AdapterOutcomes,
     AnswerRule,
@@ -26,7 +26,7 @@ from sweep.training.losses_and_answers import (
     most_likely,
 )
 from sweep.training.packed import evaluator
-from sweep.training.packed.engine import PackedEngine, SlotAdapted
+from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from tasks import Example
 
 Loader = Callable[[str], LoadedBase]
@@ -73,7 +73,7 @@ def packed(load_tiny: Loader, encoded: list[Encoded]) -> PackedEngine:
 
 
 @pytest.fixture
-def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[Adapted]:
+def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[AdaptedModel]:
     """The base alone and three adapters, two of which have learned some answers."""
     for rank, steps in ((2, 25), (8, 25), (4, 5)):
         packed.begin(spec(rank, seed=rank, steps=steps, targets=("q_proj", "down_proj")), encoded, lambda *_: None)
@@ -121,7 +121,7 @@ def test_a_probability_above_one_half_is_the_largest(encoded: list[Encoded], wei
 @pytest.mark.parametrize("tokens", [40, 200, 4096])
 def test_evaluating_together_equals_evaluating_alone(
     packed: PackedEngine,
-    adapters: list[Adapted],
+    adapters: list[AdaptedModel],
     encoded: list[Encoded],
     by: str,
     tokens: int,
@@ -133,7 +133,7 @@ def test_evaluating_together_equals_evaluating_alone(
         "losses alone": None,
     }[by]
     alone = [packed.evaluate([adapter], encoded, rule)[0] for adapter in adapters]
-    monkeypatch.setattr(forward, "SCORE_TOKENS", tokens)
+    monkeypatch.setattr(forward, "EVALUATION_TOKENS", tokens)
     monkeypatch.setattr(evaluator, "CACHED_TOKENS", 2 * tokens)
     reported: list[tuple[str, int]] = []
     together = packed.evaluate(adapters, encoded, rule, lambda phase, done: reported.append((phase, done)))
@@ -154,13 +154,13 @@ def test_an_evaluation_pass_is_limited_in_tokens_and_in_logits(lengths: list[tup
     count = examples_at_once(examples, adapters)
     assert count >= 1
     if count > 1:
-        assert adapters * count * max(prompt + words for prompt, words in lengths) <= SCORE_TOKENS
-        assert adapters * count * max(words for _, words in lengths) <= SCORE_LOGITS
+        assert adapters * count * max(prompt + words for prompt, words in lengths) <= EVALUATION_TOKENS
+        assert adapters * count * max(words for _, words in lengths) <= EVALUATION_LOGITS
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12])
 def test_decoding_continues_from_the_part_that_agrees(
-    load_tiny: Loader, packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded], most: int
+    load_tiny: Loader, packed: PackedEngine, adapters: list[AdaptedModel], encoded: list[Encoded], most: int
 ) -> None:
     """Answers do not depend on the expected completions, whose cached part is reused."""
     unrelated = [replace(item, completion=(7, *item.completion)) for item in encoded]
@@ -181,10 +181,10 @@ def test_decoding_continues_from_the_part_that_agrees(
 
 
 def test_nan_of_one_adapter_does_not_affect_others(
-    packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded]
+    packed: PackedEngine, adapters: list[AdaptedModel], encoded: list[Encoded]
 ) -> None:
     ill = adapters[1]
-    assert isinstance(ill, SlotAdapted)
+    assert isinstance(ill, SlotAdaptedModel)
     assert ill.adapter is not None
     alone = packed.evaluate([adapters[2]], encoded, AnswerRule(4))[0]
     with torch.no_grad():

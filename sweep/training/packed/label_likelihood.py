@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 from transformers import Cache
 
-from sweep.training.forward import SCORE_LOGITS
+from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.layout import Layout
@@ -136,7 +136,7 @@ def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > SCORE_LOGITS:
+        if rows and used + own > EVALUATION_LOGITS:
             yield rows
             rows, used = [], 0
         rows.append(row)

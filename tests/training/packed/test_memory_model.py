@@ -15,7 +15,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
 from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, fit_costs, forecast, shorten, slot_capacity
-from sweep.training.packed.engine import PackedEngine, SlotAdapted
+from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
     EvaluationPass,
@@ -173,7 +173,7 @@ def test_an_ended_trial_keeps_only_its_adapter(
 ) -> None:
     engine.begin(spec(8, steps=1), encoded, lambda adapted, step: None)
     (ended,) = engine.advance()
-    assert isinstance(ended.adapted, SlotAdapted)
+    assert isinstance(ended.adapted, SlotAdaptedModel)
     adapter = ended.adapted.adapter
     assert adapter is not None
     held = (*adapter.vectors, *(matrix for _, matrix in adapter.matrices()))
