@@ -95,7 +95,7 @@ def load_setup(
         note="; ".join(filter(None, (base.note, note))) or None,
         capacity=None
         if capacity_request is None
-        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_passes()),
+        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples()),
     )
     if setup.memory_budget is not None:
         memory.limit_memory(setup.memory_budget, base.device)
