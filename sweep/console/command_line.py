@@ -7,6 +7,8 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def remember_command_line(program: tuple[str, ...], words: list[str]) -> None:
     """Keeps the command line as typed, before anything changes `sys.argv`."""
     global _typed
     _typed = _CommandLine(program, tuple(words))
+
+
+@contextmanager
+def called_as(program: Sequence[str], words: Sequence[str]) -> Iterator[None]:
+    """Within the block, `command_line` returns this command: for a study that is run from Python."""
+    global _typed
+    before, _typed = _typed, _CommandLine(tuple(program), tuple(words))
+    try:
+        yield
+    finally:
+        _typed = before
 
 
 def command_line() -> str:

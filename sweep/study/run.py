@@ -95,10 +95,10 @@ def run_study(
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
             best_recipe(record)  # raises if no trial is complete
-            complete_recording(plan, identity, study, paths, display, report(record))
+            complete_recording(plan, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
         with pool or worker_pool(plan, paths, splits.data_hash) as workers:
-            return _run(plan, workers, paths, display, stop, study, identity, report)
+            return _run(plan, workers, paths, display, stop, study, report)
 
 
 def _run(
@@ -108,7 +108,6 @@ def _run(
     display: Display,
     stop: StopRequest,
     study: SearchStudy,
-    identity: str,
     report: Report,
 ) -> Outcome:
     started = time.monotonic()
@@ -116,7 +115,7 @@ def _run(
     pool.start()
     tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
     store = TrialStore(paths, display.note)
-    with open_sweep(plan, identity, study, tracker, store, paths) as sweep:
+    with open_sweep(plan, study, tracker, store, paths) as sweep:
         loaded = pool.load(stop.check)
         check_loaded(plan, loaded, study.record().all_trials(), searched=True)
         for note in loading_notes(plan, loaded):
