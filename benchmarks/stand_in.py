@@ -16,7 +16,7 @@ from sweep.records import (
     Arm,
     CapacityRequest,
     ExampleOutcome,
-    Loaded,
+    LoadReport,
     Measures,
     Provenance,
     Report,
@@ -71,8 +71,8 @@ def loss_of(arm: Arm | None, seed: int) -> float:
     return 0.2 + abs(math.log2(arm.rank) - 4) / 50 + abs(math.log10(arm.learning_rate / 3e-3)) / 5 + noise
 
 
-def _loaded() -> Loaded:
-    return Loaded(
+def _loaded() -> LoadReport:
+    return LoadReport(
         source="made",
         base_hash="b" * 64,
         base_bytes=BASE_BYTES,

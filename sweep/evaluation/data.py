@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import DataError
-from sweep.records import Scoring, Split, examples_of
+from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
@@ -37,7 +37,7 @@ class EvaluationData:
         splits: Splits,
         encoder: Encoder,
         longest: int,
-        settings: Scoring,
+        settings: EvaluationSettings,
         metric: str,
         train: Sequence[Encoded],
     ) -> None:
@@ -79,7 +79,9 @@ class EvaluationData:
         return [(tune, self.answer_rule(tune)), (self.prose, None)]
 
 
-def answer_rule(settings: Scoring, labels: tuple[Label, ...], examples: Sequence[Encoded]) -> AnswerRule | None:
+def answer_rule(
+    settings: EvaluationSettings, labels: tuple[Label, ...], examples: Sequence[Encoded]
+) -> AnswerRule | None:
     """How these examples are answered under `evaluate.answers`; None where no answers are asked for."""
     if settings.answers == "none":
         return None

@@ -143,14 +143,15 @@ def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple
     Returns:
         The engine, and a message about the fallback or None.
     """
-    from sweep.training.packed.engine import PackedEngine
-    from sweep.training.trainer_engine import TrainerEngine
-
+    note = None
     if name == "packed":
+        from sweep.training.packed.engine import PackedEngine
+
         try:
             return PackedEngine(base, sample), None
         except ValueError as error:
-            return TrainerEngine(
-                base
-            ), f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
-    return TrainerEngine(base), None
+            note = f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
+    # here, since transformers' Trainer imports pandas and pyarrow: most of a second
+    from sweep.training.trainer_engine import TrainerEngine
+
+    return TrainerEngine(base), note

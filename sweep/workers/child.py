@@ -55,12 +55,13 @@ def main(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(setup.threads)
-    from sweep.training.machine import quiet_libraries, quiet_progress
+    from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
-        from sweep.runner.runner import TrialRunner
-        from sweep.runner.setup import load_setup
+        with compiling_on_first_call():
+            from sweep.runner.runner import TrialRunner
+            from sweep.runner.setup import load_setup
 
         quiet_progress()
         gc.freeze()  # without the libraries' objects, each collection takes a quarter of a second less

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweep import errors
 from sweep.errors import GoldilocksError, Problems
-from sweep.records import Loaded, TrialResult, TrialSpec
+from sweep.records import LoadReport, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Decision:
 class WorkerReady:
     """Worker: the setup is loaded."""
 
-    loaded: Loaded
+    loaded: LoadReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
-from sweep.records import CapacityRequest, Loaded, TrialSpec, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, TrialEnd
@@ -85,7 +85,7 @@ class Pool:
         for place in range(len(self._workers)):
             self._worker(place)
 
-    def load(self, check: Callable[[], None]) -> Loaded:
+    def load(self, check: Callable[[], None]) -> LoadReport:
         """Waits until the first worker has loaded its setup.
 
         Args:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from sweep.records import CapacityRequest, Loaded, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.workers import child
@@ -102,7 +102,7 @@ class Worker:
         self.connection = connection
         self._process = process
         self._oom_kills_before = oom_kills()
-        self.loaded: Loaded | None = None
+        self.loaded: LoadReport | None = None
         self.trials: dict[str, GivenTrial] = {}
         self._hung_up = False
 

@@ -14,7 +14,7 @@ import torch
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.evaluation.data import EvaluationData
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
-from sweep.records import ExampleOutcome, Scoring, Split, Stage, TrialSpec
+from sweep.records import EvaluationSettings, ExampleOutcome, Split, Stage, TrialSpec
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
@@ -82,7 +82,9 @@ def engine() -> TableEngine:
 
 @pytest.fixture
 def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
-    data = EvaluationData(SPLITS, cast(Encoder, ByteEncoder()), 64, Scoring(general_paragraphs=2), "exact_match", ())
+    data = EvaluationData(
+        SPLITS, cast(Encoder, ByteEncoder()), 64, EvaluationSettings(general_paragraphs=2), "exact_match", ()
+    )
     copies = type("Copies", (), {"bytes": 0})
     base = cast(LoadedBase, type("Base", (), {"device": torch.device("cpu"), "copies": copies}))
     return Evaluator(base, cast(Engine, engine), "exact_match", data, OutcomeCache(Paths(tmp_path)))

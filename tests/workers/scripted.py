@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from sweep.errors import DataError
-from sweep.records import CapacityRequest, Loaded, SlotCapacity, Status, TrialResult, TrialSpec
+from sweep.records import CapacityRequest, LoadReport, SlotCapacity, Status, TrialResult, TrialSpec
 from sweep.runner.requirements import Requirements
 from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, RunTrial, TrialEnd, WorkerReady
 from sweep.workers.worker import ChildProcess
@@ -29,8 +29,8 @@ class Death(Exception):
     """Ends a scripted worker that runs in a thread, with an exit code."""
 
 
-def loaded(slots: int | None) -> Loaded:
-    return Loaded(
+def loaded(slots: int | None) -> LoadReport:
+    return LoadReport(
         source="made",
         base_hash="b" * 64,
         base_bytes=1,

@@ -13,8 +13,8 @@ from sweep.errors import DataError, EnvironmentLacks, Interrupted
 from sweep.records import (
     BaseModel,
     CapacityRequest,
+    EvaluationSettings,
     Quantization,
-    Scoring,
     Stage,
     Status,
     TaskData,
@@ -31,7 +31,12 @@ from tests.workers.scripted import STEPS, ScriptedLauncher
 
 PATIENCE_SECONDS = 60.0
 SETUP = WorkerSetup(
-    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+    BaseModel("tiny", "tiny", "made"),
+    Quantization(),
+    TaskData("made", "jsonl", "accuracy"),
+    EvaluationSettings(),
+    "packed",
+    1,
 )
 OpenPool = Callable[..., tuple[Pool, ScriptedLauncher]]
 
