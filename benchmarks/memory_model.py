@@ -97,7 +97,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.store.paths import Paths
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
-    from sweep.training.engine import Trained
+    from sweep.training.engine import TrainedTrial
     from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
     from sweep.training.packed.capacity import forecast
@@ -113,7 +113,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     base = load_base(setup.model, setup.quant, paths)
     encoder, longest = Encoder(base.tokenizer, setup.task.system_prompt), setup.task.max_length
     train = encoder.encode_split(splits.train, longest).examples
-    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_passes()
+    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_examples()
     engine = PackedEngine(base, train[:3])
     slots = plan.slots or 1
     asked = forecast(base, engine.pack, plan.arm, plan.training, plan.seed, train, scored)
@@ -124,13 +124,13 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     for number in range(slots):
         spec = TrialSpec(f"{number}", "benchmark", Stage.EXPLORE, plan.arm, plan.training, plan.seed)
         engine.begin(spec, train, lambda adapted, step: None)
-    ended: list[Trained] = []
+    ended: list[TrainedTrial] = []
     while len(ended) < slots:
         ended += engine.advance()
     adapted = [each.adapted for each in ended if each.adapted is not None]
     trained = peak.peak()
     for examples, rule in scored:
-        engine.score(adapted, examples, rule)
+        engine.evaluate(adapted, examples, rule)
     return {
         "predicted": predicted,
         "measured": peak.peak(),

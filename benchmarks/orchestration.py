@@ -36,7 +36,8 @@ from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
-from sweep.tracking.recorder import NAME, Recorder
+from sweep.tracking.recorder import Recorder
+from sweep.tracking.recorder_process import NAME
 from sweep.workers import child
 from sweep.workers.pool import Pool
 from tasks import Splits

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sweep.records.recipe import Arm, Scoring, Training
+from sweep.records.recipe import Arm, EvaluationSettings, Training
 
 
 class Status(StrEnum):
@@ -216,7 +216,7 @@ def loss_of(result: TrialResult) -> float:
     return result.measures.loss if result.measures is not None else math.inf
 
 
-def examples_of(scoring: Scoring, split: Split) -> int:
+def examples_of(scoring: EvaluationSettings, split: Split) -> int:
     """At most so many examples of the split are scored."""
     return {
         Split.TUNE: scoring.examples,
