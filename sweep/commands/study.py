@@ -21,8 +21,7 @@ def study(plan: StudyPlan) -> float | None:
     splits = load_splits(plan.setup.task, paths)
 
     from sweep.reports.closing import console, print_outcome
-    from sweep.reports.files import write_report
-    from sweep.reports.pages import write_page
+    from sweep.reports.files import write_page, write_report
     from sweep.reports.progress import LiveDisplay
     from sweep.study.run import run_study
     from sweep.study.stopping import StopRequest

@@ -10,15 +10,12 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
-from sweep.reports.ladder_table import ladder_table, legend, scored_on_test
 from sweep.reports.steps import shown as shown
 from sweep.reports.steps import steps
-from sweep.reports.table import PARETO, others, show_metric, trials_table
+from sweep.reports.tables import PARETO, ladder_table, legend, others, scored_on_test, show_metric, trials_table
 from sweep.store.paths import Paths
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import ladder_rows
+from sweep.verdict.conclusion import Conclusion, chosen, rank_results
 from sweep.verdict.verdict_json import reasons_unjudged
 
 WIDTH = 132
@@ -87,7 +84,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
     """What the adapter that is handed out costs beside that of the largest rank."""
-    rows = ladder_rows(record, conclusion)
+    rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
     own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
     if own is None:

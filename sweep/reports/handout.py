@@ -1,4 +1,4 @@
-"""The adapter folder that a study hands out: PEFT's files, the base's tokenizer, a model card; ready to be copied elsewhere."""
+"""The adapter folder that a study hands out: the files of PEFT, the tokenizer of the base, a model card; ready to be copied elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import yaml
 
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.model_card import Card, model_card
-from sweep.reports.replacing import replace_folder
 from sweep.store.paths import ORIGIN
 from sweep.verdict.conclusion import Conclusion
 
@@ -128,3 +127,20 @@ def _chat_template(folder: Path) -> str | None:
 
 def _write(file: Path, contents: dict[str, Any]) -> None:
     file.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Writes a text file; until it is whole, the one that was there stays."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Puts a folder that is whole in the place of another; the other one is removed only once it is there."""
+    earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
+    if target.exists():
+        target.rename(earlier)
+    fresh.rename(target)
+    shutil.rmtree(earlier, ignore_errors=True)

@@ -9,10 +9,8 @@ from rich import box
 from rich.table import Table
 
 from sweep.records import StudyRecord
-from sweep.verdict.chosen import chosen
-from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test
 from sweep.verdict.kinds import KindScore
-from sweep.verdict.ladder import kinds_on_test
 
 WEAK = "!"
 MOST = 12

@@ -11,8 +11,7 @@ import yaml
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.records import CompletedTrial, EvaluatedTrial, StudyRecord
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import on_test
+from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"
 _BASE = "FOLDER_OF_THE_BASE_MODEL"

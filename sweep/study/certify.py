@@ -24,8 +24,8 @@ from sweep.search.explorer import Explorer
 from sweep.store.identity import is_current
 from sweep.study.invocation import Invocation
 from sweep.study.next_step import Finish, FixRates, ScoreBase, Step, TakeLook, TrainLadder, TuneRates, next_step
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 
 
 def certify(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> bool:

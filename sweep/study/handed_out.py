@@ -9,8 +9,8 @@ from sweep.store.paths import ORIGIN, Paths
 from sweep.store.safetensors_size import size_problem
 from sweep.store.trials import TrialStore
 from sweep.study.invocation import Invocation
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 
 
 def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> CompletedTrial | None:

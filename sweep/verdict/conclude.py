@@ -8,15 +8,14 @@ import numpy as np
 
 from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.chosen import best_rank
-from sweep.verdict.compared import LadderData, compared
-from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.conclusion import Conclusion, best_rank
 from sweep.verdict.exchange import loss_of_points, points_of_loss
 from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
+from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
 from sweep.verdict.record import MarginOf, State, Verdict
 from sweep.verdict.settle import seconds_a_rank, settle
 
@@ -27,7 +26,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     if certification is None or not certification.complete_ranks():
         return None
     declared = certification.declared
-    given = compared(certification, record.declaration, record.metric)
+    given = ladder_data(certification, record.declaration, record.metric)
     obstacle = _obstacle(certification, given, record.metric)
     by_metric = declared.margin_of == MarginOf.METRIC
     verdict = metric_verdict = margin_in_loss = margin_in_metric = None
@@ -70,6 +69,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         metric_note=note,
         margin_in_loss=margin_in_loss,
         margin_in_metric=margin_in_metric,
+        ladder=tuple(certified_ranks(certification, verdict, metric_verdict, given.left_out)),
         left_out=given.left_out,
         reasons=tuple(reasons),
         findings=found,

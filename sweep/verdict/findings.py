@@ -8,11 +8,11 @@ import numpy as np
 
 from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.gained import NotGained, least_gain
 from sweep.verdict.kinds import Weakness
-from sweep.verdict.record import MarginOf, Rung, State, Verdict
+from sweep.verdict.ladder import LadderData
+from sweep.verdict.record import MarginOf, RankVerdict, State, Verdict
 
 WIDE = 0.05
 """A margin worth more points of the task metric than this is said to be wide."""
@@ -110,7 +110,7 @@ def _overfitting(verdict: Verdict) -> Finding | None:
     return Finding("overfitting", words.overfitting(ranks, best.rank, least, verdict.margin_in_loss))
 
 
-def _worse_at_the_top(verdict: Verdict, best: Rung) -> Iterator[Rung]:
+def _worse_at_the_top(verdict: Verdict, best: RankVerdict) -> Iterator[RankVerdict]:
     for rung in reversed(verdict.ladder):
         beyond = rung.state is State.INFERIOR or (rung.diff_to_best > verdict.margin_in_loss and rung.lower_bound > 0)
         if rung.rank <= best.rank or not beyond:
@@ -145,10 +145,10 @@ def _metric_behind(metric: str, given: LadderData, rank: int, declared: Declarat
     return Finding("metric_behind", text)
 
 
-def _worse(rung: Rung, verdict: Verdict) -> bool:
+def _worse(rung: RankVerdict, verdict: Verdict) -> bool:
     """Whether the rank's own bound says so; one that the sequence of tests did not reach has its bound at the margin."""
     return rung.lower_bound >= verdict.margin_in_loss
 
 
-def _as_good(rung: Rung, verdict: Verdict) -> bool:
+def _as_good(rung: RankVerdict, verdict: Verdict) -> bool:
     return rung.upper_bound <= verdict.margin_in_loss

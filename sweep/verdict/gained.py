@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from sweep.records import Certification
-from sweep.verdict.compared import LadderData
-from sweep.verdict.moments import Array
+from sweep.verdict.bounds import Array
+from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import MarginOf
 
 

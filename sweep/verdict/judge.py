@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.verdict.looks import LookState, lacking, replay
 from sweep.verdict.projection import Outlook, example_counts, outlook
 from sweep.verdict.reasons import why_open
 from sweep.verdict.record import Need, State, Verdict
-from sweep.verdict.replay import LookState, lacking, replay
 from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
 
@@ -156,10 +156,6 @@ def _verdict(
             ahead = outlook(standing.last, standing.certified[None], later, table.examples, counts)
             needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
         reasons = (*why_open(table, standing, level, ahead, needed, available), *missing)
-    states = tuple(
-        State.CERTIFIED if good else State.INFERIOR if bad else State.UNDECIDED
-        for good, bad in zip(standing.certified, standing.inferior, strict=True)
-    )
     return Verdict(
         status=State.CERTIFIED if certified.size else State.UNDECIDED,
         rank=table.ranks[certified[0]] if certified.size else None,
@@ -169,20 +165,10 @@ def _verdict(
         alpha=table.alpha,
         level=level,
         margin_in_loss=standing.margin_in_loss,
-        ranks=table.ranks,
-        state=states,
-        mean=_floats(standing.mean),
-        diff_to_best=_floats(standing.mean - standing.mean.min()),
-        upper_bound=_floats(standing.upper),
-        lower_bound=_floats(standing.lower),
-        seeds=standing.seeds,
+        ladder=standing.ladder(table.ranks),
         examples=table.examples,
         seeds_needed=ahead.seeds_alone,
         examples_needed=ahead.examples_alone,
         needed=needed,
         reasons=reasons,
     )
-
-
-def _floats(values: np.typing.NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.verdict.moments import Array, Moments
+from sweep.verdict.bounds import Array, Moments
 from sweep.verdict.record import Need
 from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
 

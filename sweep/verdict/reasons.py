@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.verdict.bounds import Side
+from sweep.verdict.looks import LookState
 from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
 from sweep.verdict.record import MarginOf, Need
-from sweep.verdict.replay import LookState
 from sweep.verdict.sequence import Mask, look
 from sweep.verdict.table import LossTable
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 from sweep.records import Certification, StudyRecord
-from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
+from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import Need, Verdict, active_ranks
 
 

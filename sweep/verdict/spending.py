@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from sweep.verdict.moments import Array
+from sweep.verdict.bounds import Array
 
 FIRST = 1.5
 GRID = 801

@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.verdict.contrasts import Margin
-from sweep.verdict.moments import Array
+from sweep.verdict.bounds import Array
 from sweep.verdict.record import MarginOf
+from sweep.verdict.sequence import Margin
 
 
 @dataclass(frozen=True, slots=True)

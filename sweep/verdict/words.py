@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.records import Declaration
-from sweep.verdict.compared import LeftOut
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
 from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.kinds import KindScore, Weakness
+from sweep.verdict.ladder import LeftOut
 from sweep.verdict.record import MarginOf, Need, State, Verdict
 
 ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"

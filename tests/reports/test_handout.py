@@ -17,8 +17,8 @@ from sweep.reports.files import write_report
 from sweep.reports.model_card import Card, model_card
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import ORIGIN, Paths
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 from tests.conftest import arm, certified_record, result, study_record
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -18,16 +18,15 @@ import pytest
 from sweep.commands.report import report
 from sweep.errors import ConfigurationError
 from sweep.records import Declaration, Status, StepLoss, StudyRecord, TrialRecord
-from sweep.reports.ladder_picture import draw_ladder
+from sweep.reports.files import write_comparison, write_page
 from sweep.reports.page import Beside, Contrast, answer_of, contrasts, render, render_comparison
 from sweep.reports.page.chart import Chart, like, log_axis
 from sweep.reports.page.curves import MOST_CURVES, MOST_POINTS, curves, thinned
 from sweep.reports.page.escape import clean, script_json, web_address
 from sweep.reports.page.examples import Marks, contrasts_between
-from sweep.reports.page.failures import failures
-from sweep.reports.page.provenance import wall_clock
-from sweep.reports.page.rates import rates_tried
-from sweep.reports.pages import write_comparison, write_page
+from sweep.reports.page.search_charts import rates_tried
+from sweep.reports.page.trials import failures, wall_clock
+from sweep.reports.pictures import draw_ladder
 from sweep.reports.steps import open_runs, recorded_tracking, steps
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude

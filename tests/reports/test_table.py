@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from sweep.records import Status, StudyRecord
-from sweep.reports.table import PARETO, others, trials_table
+from sweep.reports.tables import PARETO, others, trials_table
 from tests.conftest import arm, result, study_record
 
 Printed = Callable[[RenderableType], list[str]]

@@ -70,7 +70,9 @@ def test_scaling_losses_scales_bounds(levels: list[float], margin_of: str, draw:
 def test_a_constant_for_all_leaves_the_verdict(levels: list[float], margin_of: str, draw: int, constant: float) -> None:
     losses = study(levels, draw)
     moved = judged(losses + constant, margin_of, base=base_of(EXAMPLES) + constant)
-    assert_same(dataclasses.replace(judged(losses, margin_of), mean=moved.mean), moved)
+    plain = judged(losses, margin_of)
+    ladder = tuple(dataclasses.replace(each, mean=mean) for each, mean in zip(plain.ladder, moved.mean, strict=True))
+    assert_same(dataclasses.replace(plain, ladder=ladder), moved)
 
 
 @given(means, kinds, numbers, st.floats(0, 1))

@@ -1,8 +1,8 @@
-"""The chart of the answer: how much worse than the best each rank is, with confidence bounds, against the margin."""
+"""The charts of the answer: how much worse than the best each rank is, against the margin, and the scores on test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from sweep.config.units import show_bytes
 from sweep.records import StudyRecord
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow
+from sweep.verdict.conclusion import Conclusion, on_test
+from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf, State
 
 SYMBOLS = {State.CERTIFIED: "circle", State.UNDECIDED: "diamond-open", State.INFERIOR: "x"}
@@ -46,7 +46,7 @@ def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
     return Scale("nats a token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
 
 
-def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) -> Chart | None:
+def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
     """The ladder; None where there is nothing on it.
 
     Args:
@@ -84,7 +84,7 @@ def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) ->
     )
 
 
-def _points(rows: Sequence[LadderRow], state: State, scale: Scale) -> dict[str, Any]:
+def _points(rows: Sequence[RankResult], state: State, scale: Scale) -> dict[str, Any]:
     points: dict[str, Any] = {
         "x": [str(row.rank) for row in rows],
         "y": [short(row.diff_to_best) for row in rows],
@@ -112,7 +112,7 @@ def _points(rows: Sequence[LadderRow], state: State, scale: Scale) -> dict[str, 
     return points
 
 
-def _range(rows: Sequence[LadderRow], margin: float | None) -> list[float]:
+def _range(rows: Sequence[RankResult], margin: float | None) -> list[float]:
     """From below the lowest bound to above the highest, zero and the margin within."""
     ends = [0.0, margin or 0.0, *(row.diff_to_best for row in rows)]
     ends += [end for row in rows for end in (row.lower_bound, row.upper_bound) if end is not None]
@@ -125,7 +125,7 @@ def reach(low: float | None, high: float | None) -> float:
     return 0.0 if low is None or high is None else short(max(high - low, 0.0))
 
 
-def _details(row: LadderRow, scale: Scale) -> str:
+def _details(row: RankResult, scale: Scale) -> str:
     lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
     lines.append(f"{row.diff_to_best:+.4f} to the best")
     if row.lower_bound is not None and row.upper_bound is not None:
@@ -179,7 +179,7 @@ def _band(scale: Scale) -> dict[str, Any]:
     }
 
 
-def _says(rows: Sequence[LadderRow], scale: Scale) -> str:
+def _says(rows: Sequence[RankResult], scale: Scale) -> str:
     parts = []
     for row in rows:
         known = row.lower_bound is not None and row.upper_bound is not None
@@ -187,3 +187,78 @@ def _says(rows: Sequence[LadderRow], scale: Scale) -> str:
         parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
     return f"Loss difference to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
+
+
+@dataclass(frozen=True, slots=True)
+class TestScore:
+    """One bar: who was scored on test, and what came of it; `chosen` is the one whose adapter is handed out."""
+
+    who: str
+    rank: int
+    chosen: bool
+    loss: float
+    metrics: Mapping[str, float]
+    adapter_bytes: int
+    forgetting: float | None
+
+
+def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[TestScore]:
+    """Base, chosen and largest, as far as they were scored; the smallest rank first."""
+    roles: dict[int, list[str]] = {}
+    scored = {}
+    for name, trial in on_test(record, conclusion).items():
+        rank = trial.rank
+        roles.setdefault(rank, []).append(name)
+        scored[rank] = trial.measures
+    return [
+        TestScore(
+            who=_who(rank, roles[rank], decided=conclusion is not None and conclusion.rank is not None),
+            rank=rank,
+            chosen="goldilocks" in roles[rank],
+            loss=measures.loss,
+            metrics=measures.metrics,
+            adapter_bytes=measures.adapter_bytes,
+            forgetting=measures.forgetting_loss_delta,
+        )
+        for rank, measures in sorted(scored.items())
+    ]
+
+
+def _who(rank: int, roles: Sequence[str], *, decided: bool) -> str:
+    if rank == 0:
+        return "base model"
+    words = {"goldilocks": "chosen" if decided else "best so far", "largest": "largest"}
+    return f"rank {rank}, {' and '.join(words[role] for role in roles)}"
+
+
+def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
+    """The task metric on test as bars; None where it was not measured."""
+    from plotly import graph_objects
+
+    shown = [score for score in scores if metric in score.metrics]
+    if not shown:
+        return None
+    colours = [
+        "var(--base)" if score.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)" for score in shown
+    ]
+    values = [short(score.metrics[metric]) for score in shown]
+    bars = graph_objects.Bar(
+        y=[score.who for score in shown],
+        x=values,
+        orientation="h",
+        marker={"color": colours},
+        text=[f"{value:.3f}" for value in values],
+        textposition="outside",
+        textfont={"color": "var(--ink)", "size": 14},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        width=0.62,
+    )
+    return chart(
+        "finals",
+        "; ".join(f"{score.who}: {metric} {value:.3f}" for score, value in zip(shown, values, strict=True)),
+        [bars],
+        xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
+        yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
+        showlegend=False,
+    )

@@ -14,16 +14,12 @@ from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
-from sweep.reports.page.failures import MOST_KINDS, failures
-from sweep.reports.page.finals import TestScore, finals_chart, test_scores
-from sweep.reports.page.importances import importances_chart
-from sweep.reports.page.ladder import ladder_chart, scale_of
-from sweep.reports.page.pareto import COSTS, MOST_POINTS, pareto_charts
-from sweep.reports.page.provenance import provenance, wall_clock
-from sweep.reports.page.rates import rates_chart
-from sweep.reports.recipe import recipe_words
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, ladder_rows
+from sweep.reports.page.ladder import TestScore, finals_chart, ladder_chart, scale_of, test_scores
+from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
+from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
+from sweep.reports.tables import recipe_words
+from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf
 
 SHOWN = {"bytes": show_bytes, "seconds": show_seconds}
@@ -47,7 +43,7 @@ class Beside:
 def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
     """The page as HTML, complete in itself; the same for the same arguments."""
     trials = record.all_trials()
-    rows = ladder_rows(record, conclusion)
+    rows = rank_results(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
     ladder = ladder_chart(rows, rank, scale_of(record, conclusion))
@@ -108,7 +104,7 @@ def _pair(contrast: Contrast) -> tuple[int, int]:
 
 def _facts(
     record: StudyRecord,
-    ladder: Sequence[LadderRow],
+    ladder: Sequence[RankResult],
     rank: int | None,
     scores: Sequence[TestScore],
     trials: Sequence[TrialRecord],

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.verdict.contrasts import Margin
-from sweep.verdict.moments import Array, Moments, moments
-from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
+from sweep.verdict.bounds import Array, Moments, moments
+from sweep.verdict.record import RankVerdict, State
+from sweep.verdict.sequence import Contrasts, Look, Margin, Mask, contrasts, look
 from sweep.verdict.table import LossTable
 
 
@@ -78,6 +78,26 @@ class LookState:
     def closed(self) -> bool:
         """Whether the smallest rank not shown inferior is certified."""
         return bool(self.certified[np.argmax(~self.inferior)])
+
+    def ladder(self, ranks: Sequence[int]) -> tuple[RankVerdict, ...]:
+        """The state of each of the ranks, ascending."""
+        return tuple(
+            RankVerdict(
+                rank=rank,
+                state=self._state(place),
+                seeds=self.seeds[place],
+                mean=float(self.mean[place]),
+                diff_to_best=float(self.mean[place] - self.mean.min()),
+                upper_bound=float(self.upper[place]),
+                lower_bound=float(self.lower[place]),
+            )
+            for place, rank in enumerate(ranks)
+        )
+
+    def _state(self, place: int) -> State:
+        if self.certified[place]:
+            return State.CERTIFIED
+        return State.INFERIOR if self.inferior[place] else State.UNDECIDED
 
 
 def replay(
