@@ -17,6 +17,7 @@ from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, rank_results
 from sweep.verdict.verdict_json import reasons_unjudged
+from sweep.verdict.words import NOTHING_CERTIFIED
 
 WIDTH = 132
 """Columns where the output is no terminal: a log, a file, a pipe."""
@@ -33,7 +34,7 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats a completion token; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
@@ -78,7 +79,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
         *([costs] if costs else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
         *(f"Note: {note}" for note in conclusion.notes()),
-        *([f"Note: {note}."] if note else []),
+        *([f"Note: {note}"] if note else []),
     ]
 
 
@@ -108,10 +109,9 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
     """What is known and what is not."""
     arm, measures, base = best.arm, best.measures, record.base
     gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
-    first, *more = reasons_unjudged(record)
     lines = [
-        f"status: undecided. No rank is certified yet: {first.partition(':')[0]}.",
-        *(f"  - {reason}" for reason in more),
+        f"status: undecided. {NOTHING_CERTIFIED}",
+        *(f"  - {reason}" for reason in reasons_unjudged(record)),
         f"Best so far: rank {arm.rank} on {set_name(arm.targets, record.target_sets)}, learning rate {arm.learning_rate:.1e}: "
         f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "

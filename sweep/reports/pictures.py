@@ -45,7 +45,7 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     _draw_front(axes, trials)
     axes.set_xscale("log")
     axes.set_xlabel("adapter size on disk, MB")
-    axes.set_ylabel("loss on tune, nats a token")
+    axes.set_ylabel("loss on tune, nats per token")
     base = record.base
     axes.set_title(
         f"{record.name}: {record.task} on {record.model}" + (f" (base model: loss {base.loss:.2f})" if base else "")
@@ -106,13 +106,13 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     for place, row in enumerate(rows):
         if conclusion is not None and row.rank == conclusion.rank:
             axes.scatter(
-                [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="the answer"
+                [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="chosen rank"
             )
     _draw_margin(axes, scale)
     axes.set_xticks(range(len(rows)), [str(row.rank) for row in rows])
     axes.set_xlim(-0.5, len(rows) - 0.5)
     axes.set_xlabel("LoRA rank")
-    axes.set_ylabel(_text(f"worse than the best, {scale.unit}"))
+    axes.set_ylabel(_text(f"gap to the best rank, {scale.unit}"))
     axes.set_title(_text(f"{record.name}: {record.task} on {record.model}"))
     axes.legend(fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)

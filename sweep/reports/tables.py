@@ -100,8 +100,8 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
         "rate",
         "seeds",
         "loss",
-        "worse\nby",
-        "at\nmost",
+        "gap to\nbest",
+        "upper\nbound",
         record.metric,
         "adapter",
         "peak\nmemory",
@@ -123,16 +123,16 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
 def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     """What the figures of the ladder's table are."""
     rows = rank_results(record, conclusion)
-    edge = f"; {EDGE} at the edge of the rates that may be tried" if any(row.at_edge for row in rows) else ""
+    edge = f"; {EDGE} at the edge of the learning rates allowed" if any(row.at_edge for row in rows) else ""
     if conclusion.verdict is None:
-        return f"loss: nats a completion token, mean over seeds{edge}"
+        return f"loss: nats per completion token, mean over seeds{edge}"
     verdict = conclusion.verdict
     by_metric = verdict.margin_of is MarginOf.METRIC
     what = record.metric if by_metric else "loss"
     margin = f"{verdict.margin_in_loss:.4f}{'' if by_metric else ' nats'}"
     return (
-        f"loss: nats a completion token, mean over seeds; worse by: difference in {what} to the best rank, and at most by the "
-        f"upper bound ({confidence(verdict.alpha)} confidence), certified below the margin of {margin}{edge}"
+        f"loss: nats per completion token, mean over seeds; gap to best: estimated difference in {what} to the best rank; upper bound: "
+        f"of that gap, with {confidence(verdict.alpha)} confidence; certified if the upper bound is below the margin of {margin}{edge}"
     )
 
 
@@ -141,7 +141,7 @@ def scored_on_test(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     scored = on_test(record, conclusion)
     if not scored:
         return None
-    table = _table("on test, scored once")
+    table = _table("on test, evaluated once")
     table.add_column("")
     for name in ("loss", record.metric):
         table.add_column(name, justify="right")

@@ -32,8 +32,8 @@ def points(share: float) -> str:
 
 
 def nats(loss: float) -> str:
-    """`0.027 nats a token`"""
-    return f"{figure(loss)} nats a token"
+    """`0.027 nats per token`"""
+    return f"{figure(loss)} nats per token"
 
 
 def figure(value: float) -> str:

@@ -98,7 +98,7 @@ def judge_looks(
     few = lacking(table, standing, plan[taken]) if taken < len(plan) else ()
     if few and not standing.closed:
         at = ", ".join(map(str, few))
-        missing = (f"the look at {plan[taken]} seeds was not taken: too few seeds at rank {at}",)
+        missing = (f"The look at {plan[taken]} seeds was not taken: too few seeds at rank {at}.",)
 
     def later(seeds: int, examples: int) -> float:
         if examples > table.examples:

@@ -76,7 +76,7 @@ def loss_table(
     ladder = _ladder(ranks, problems)
     if tables and ladder and len(tables) != len(ladder):
         problems.append(
-            f"ranks: {len(ladder)} given, but losses hold {len(tables)}: one (seeds, examples) table a rank"
+            f"ranks: {len(ladder)} given, but losses hold {len(tables)}: one (seeds, examples) table per rank"
         )
     if margin_of not in tuple(MarginOf):
         problems.append(f"margin_of: must be one of {', '.join(MarginOf)}, not {margin_of!r}")
@@ -107,7 +107,7 @@ def _tables(losses: Sequence[ArrayLike] | ArrayLike, problems: list[str]) -> lis
         tables = [np.asarray(rows, dtype=np.float64) for rows in losses]  # type: ignore[union-attr]
     except (TypeError, ValueError):
         problems.append(
-            f"losses: must be numbers of {shape}, every seed scored on the same examples; these are ragged or no numbers"
+            f"losses: must be numbers of {shape}, every seed evaluated on the same examples; these are ragged or not numeric"
         )
         return []
     if not tables:
@@ -121,7 +121,7 @@ def _tables(losses: Sequence[ArrayLike] | ArrayLike, problems: list[str]) -> lis
         return []
     counts = sorted({table.shape[1] for table in tables})
     if len(counts) > 1:
-        problems.append(f"losses: ranks were scored on different numbers of examples: {', '.join(map(str, counts))}")
+        problems.append(f"losses: ranks were evaluated on different numbers of examples: {', '.join(map(str, counts))}")
         return []
     unusable = sum(int((~np.isfinite(table)).sum()) for table in tables)
     if unusable:
@@ -137,7 +137,7 @@ def _ladder(ranks: Sequence[int], problems: list[str]) -> list[int]:
         problems.append(f"ranks: must be whole numbers above 0, not {list(ranks)}")
         return []
     if not whole:
-        problems.append("ranks: empty, expected one a table of losses")
+        problems.append("ranks: empty, expected one per table of losses")
     if any(second <= first for first, second in pairwise(whole)):
         problems.append(f"ranks: must be ascending, each once, not {whole}")
     return whole
@@ -151,11 +151,11 @@ def _per_example(
     try:
         row = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        problems.append(f"{name}: must be numbers, one an example")
+        problems.append(f"{name}: must be numbers, one per example")
         return np.empty(0)
     if row.ndim != 1 or (examples is not None and len(row) != examples):
         problems.append(
-            f"{name}: shape {row.shape}, expected ({'examples' if examples is None else examples},), one an example"
+            f"{name}: shape {row.shape}, expected ({'examples' if examples is None else examples},), one per example"
         )
         return np.empty(0)
     if not np.isfinite(row).all():

@@ -18,8 +18,8 @@ COLUMNS = [
     "rate",
     "seeds",
     "loss",
-    "worse\nby",
-    "at\nmost",
+    "gap to\nbest",
+    "upper\nbound",
     "accuracy",
     "adapter",
     "peak\nmemory",
@@ -70,7 +70,7 @@ def test_chosen_rank_alone_stands_out() -> None:
 
 def test_figures_have_units() -> None:
     assert column(RECORD, "loss") == ["4.0000", "0.4500", "0.3600", "0.3000", "0.3000", "0.3000", "-"]
-    assert column(RECORD, "worse\nby")[1:4] == ["0.1500", "0.0600", "0.0000"]
+    assert column(RECORD, "gap to\nbest")[1:4] == ["0.1500", "0.0600", "0.0000"]
     assert column(RECORD, "accuracy") == ["0.150", "0.860", "0.878", "0.890", "0.890", "0.890", "-"]
     assert column(RECORD, "adapter") == ["-", "200 kB", "400 kB", "800 kB", "1.6 MB", "3.2 MB", "-"]
     assert column(RECORD, "peak\nmemory")[1] == "900 MB"
@@ -79,13 +79,13 @@ def test_figures_have_units() -> None:
 
 def test_rate_at_the_edge_is_marked_and_explained() -> None:
     assert column(RECORD, "rate") == ["-", "4.0e-03!", "2.0e-03", "2.0e-03", "2.0e-03", "2.0e-03", "-"]
-    assert legend(RECORD, concluded(RECORD)).endswith("! at the edge of the rates that may be tried")
+    assert legend(RECORD, concluded(RECORD)).endswith("! at the edge of the learning rates allowed")
     plain = certified_record()
     assert "edge" not in legend(plain, concluded(plain))
 
 
 def test_margin_stands_in_the_unit_of_the_differences() -> None:
-    assert "certified below the margin of 0.0370 nats" in legend(RECORD, concluded(RECORD))
+    assert "certified if the upper bound is below the margin of 0.0370 nats" in legend(RECORD, concluded(RECORD))
     by_metric = certified_record(margin_of="metric", margin=0.015)
     assert "difference in accuracy" in legend(by_metric, concluded(by_metric))
     assert "margin of 0.0150" in legend(by_metric, concluded(by_metric))
@@ -93,10 +93,10 @@ def test_margin_stands_in_the_unit_of_the_differences() -> None:
 
 def test_without_statistics_there_are_means_alone() -> None:
     unjudged = certified_record(base_loss=None, answers=False)
-    assert column(unjudged, "at\nmost") == ["-"] * 5
+    assert column(unjudged, "upper\nbound") == ["-"] * 5
     assert column(unjudged, "accuracy") == ["-"] * 5
     assert column(unjudged, "state") == ["? undecided"] * 5
-    assert legend(unjudged, concluded(unjudged)) == "loss: nats a completion token, mean over seeds"
+    assert legend(unjudged, concluded(unjudged)) == "loss: nats per completion token, mean over seeds"
 
 
 def test_test_scores_are_told_by_what_they_are_for() -> None:

@@ -301,7 +301,7 @@ def test_without_bounds_there_are_no_bars() -> None:
 def test_a_margin_of_the_metric_is_in_points() -> None:
     record = certified_record(margin=0.02, margin_of="metric")
     figure = shown(record).figures()["ladder"]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "worse than the best, points of accuracy"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "gap to the best rank, points of accuracy"
     assert figure["layout"]["shapes"][1]["y0"] == 0.02
 
 
@@ -495,7 +495,7 @@ def test_ladders_of_two_studies_share_a_scale() -> None:
     first, second = certified_record(), certified_record(margin=0.02)
     found = Parsed(render_comparison((first, conclude(first)), (second, conclude(second)), "today"))
     figure = found.figures()["ladders"]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "worse than its best, in margins"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "gap to the best rank, in margins"
     points = [trace for trace in figure["data"] if "error_y" in trace]
     assert points[0]["y"][0] == pytest.approx(2 * points[1]["y"][0], rel=1e-3)
 

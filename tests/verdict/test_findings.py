@@ -86,7 +86,7 @@ def test_wide_margin_where_it_is_worth_many_points() -> None:
     worth = {0: 0.0, **{rank: 0.8 - 2 * (loss - 0.26) for rank, loss in losses.items()}}
     found = texts(certified_record(losses, base_loss=6.4, scores=worth, seed_noise=1e-6, margin=0.02))
     assert "2 % of the gain is worth about 25 points of accuracy here" in found["wide_margin"]
-    assert "One worth 2 points is certify.margin=0.0016" in found["wide_margin"]
+    assert "For a margin of 2 points, set certify.margin=0.0016" in found["wide_margin"]
     declared = certified_record(losses, base_loss=6.4, scores=worth, margin=0.25, margin_of="metric")
     assert "wide_margin" not in texts(declared)  # whoever declares points knows what they are worth
 

@@ -50,7 +50,7 @@ def test_where_seeds_are_the_noise_more_of_them_are_advised() -> None:
     assert verdict.seeds_needed is not None
     assert verdict.examples_needed is None
     assert verdict.needed == Need(verdict.seeds_needed, 40)
-    assert f"({verdict.seeds_needed} in all) would probably decide it" in verdict.reasons[-1]
+    assert f"({verdict.seeds_needed} in total) would probably decide it" in verdict.reasons[-1]
 
 
 def test_the_cheaper_way_goes_by_what_each_costs() -> None:
@@ -68,8 +68,8 @@ def test_examples_that_the_data_does_not_have_are_not_advised() -> None:
     assert "the data has 50: add validation data" in verdict.reasons[-1]
     rich = judged(EXAMPLES_MATTER, available=10_000)
     assert rich.needed is not None
-    assert "if the data has as many" not in rich.reasons[-1]
-    assert "if the data has as many" in judged(EXAMPLES_MATTER).reasons[-1]
+    assert "if the data has that many" not in rich.reasons[-1]
+    assert "if the data has that many" in judged(EXAMPLES_MATTER).reasons[-1]
 
 
 @pytest.mark.parametrize("available", [None, 40, 41, 100, 10_000_000])
@@ -124,7 +124,7 @@ def test_examples_alone_cost_no_training() -> None:
     # two seconds for 80 examples, three ranks of three seeds; a training takes 23 seconds
     assert found.settle is not None
     assert found.settle[1] == pytest.approx((needed.examples - 80) * 2.0 / 80 * 9)
-    assert f"With {needed.examples} certify examples (there are 80) it would probably be decided." in found.headline
+    assert f"With {needed.examples} certify examples (now 80), it would probably be decided." in found.headline
 
 
 def test_study_that_has_scored_all_its_data_is_told_to_add_some() -> None:

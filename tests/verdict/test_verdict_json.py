@@ -149,7 +149,8 @@ def test_ranks_that_were_not_compared_are_named() -> None:
         {"rank": 64, "status": "infeasible", "reason": "out of memory"}
     ]
     assert (
-        "rank 2 could not be compared: failed: diverged" in written(RECORDS["undecided: every rank failed"])["reasons"]
+        "Rank 2 could not be compared (failed: diverged)."
+        in written(RECORDS["undecided: every rank failed"])["reasons"]
     )
 
 

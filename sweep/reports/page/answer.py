@@ -11,6 +11,7 @@ from sweep.records import StudyRecord
 from sweep.reports.steps import Step
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
+from sweep.verdict.words import NOTHING_CERTIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
     """The conclusion's own words; where there is none, why nothing is decided."""
     if conclusion is None:
         reasons = tuple(reasons_unjudged(record))
-        return Answer("undecided", ("No rank is certified yet.", _best(record)), reasons, (), tuple(steps))
+        return Answer("undecided", (NOTHING_CERTIFIED, _best(record)), reasons, (), tuple(steps))
     warning = next((finding for finding in conclusion.findings if finding.kind == "metric_not_gained"), None)
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
     return Answer(
@@ -48,7 +49,7 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
         reasons=conclusion.reasons,
         findings=(
             *(finding.text for finding in conclusion.findings if finding is not warning),
-            *((f"{conclusion.metric_note}.",) if conclusion.metric_note else ()),
+            *((conclusion.metric_note,) if conclusion.metric_note else ()),
         ),
         steps=tuple(steps),
     )

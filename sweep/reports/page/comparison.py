@@ -67,7 +67,7 @@ def _side(record: StudyRecord, conclusion: Conclusion | None) -> Side:
 
 
 def _warnings(sides: Sequence[Side]) -> list[str]:
-    """What cannot be held against each other."""
+    """What cannot be compared."""
     first, second = (side.record for side in sides)
     return [
         *(["The data differ, so losses and scores do not compare."] if first.data_hash != second.data_hash else []),
@@ -121,7 +121,7 @@ def _ladders(sides: Sequence[Side]) -> Chart | None:
             range=[-0.5, len(ranks) - 0.5],
             showgrid=False,
         ),
-        yaxis=axis("worse than its best, in margins" if in_margins else "worse than its best, nats a token"),
+        yaxis=axis("gap to the best rank, in margins" if in_margins else "gap to the best rank, nats per token"),
         **band,
     )
 

@@ -89,7 +89,7 @@ def _chart(trials: Sequence[TrialRecord]) -> Chart:
         f"Training loss by step of {len(trials)} trials at ranks {', '.join(str(rank) for rank in ranks)}.",
         traces,
         xaxis=axis("step", rangemode="tozero", showgrid=False),
-        yaxis=log_axis("training loss, nats a token", heights)
+        yaxis=log_axis("training loss, nats per token", heights)
         if min(heights) > 0
-        else axis("training loss, nats a token"),
+        else axis("training loss, nats per token"),
     )

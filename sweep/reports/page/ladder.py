@@ -1,4 +1,4 @@
-"""The charts of the answer: how much worse than the best each rank is, against the margin, and the scores on test."""
+"""The charts of the answer: the gap of each rank to the best, with bounds and margin, and the scores on test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Scale:
     """What the differences are measured in.
 
     Attributes:
-        unit: nats a token, or points of the task metric where the margin is one of the metric.
+        unit: nats per token, or points of the task metric where the margin is one of the metric.
         margin: in that unit; None where it is not known.
         alpha: the verdict's error rate.
     """
@@ -43,7 +43,7 @@ def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
     declared = record.certification.declared if record.certification else record.declaration
     if conclusion is not None and conclusion.verdict is not None and declared.margin_of == MarginOf.METRIC:
         return Scale(f"points of {record.metric}", declared.margin, declared.alpha)
-    return Scale("nats a token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
+    return Scale("nats per token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
 
 
 def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
@@ -68,7 +68,7 @@ def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -
                 x=[str(row.rank) for row in chosen],
                 y=[short(row.diff_to_best) for row in chosen],
                 mode="markers",
-                name="the answer",
+                name="chosen rank",
                 marker={"symbol": "circle-open", "size": 26, "color": "var(--ink)", "line": {"width": 1.5}},
                 hoverinfo="skip",
             )
@@ -79,7 +79,7 @@ def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -
         _says(rows, scale),
         traces,
         xaxis=axis("LoRA rank", type="category", categoryorder="array", categoryarray=names, showgrid=False),
-        yaxis=axis(f"worse than the best, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
+        yaxis=axis(f"gap to the best rank, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
         **_band(scale),
     )
 
@@ -127,7 +127,7 @@ def reach(low: float | None, high: float | None) -> float:
 
 def _details(row: RankResult, scale: Scale) -> str:
     lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
-    lines.append(f"{row.diff_to_best:+.4f} to the best")
+    lines.append(f"gap to the best {row.diff_to_best:+.4f}")
     if row.lower_bound is not None and row.upper_bound is not None:
         lines.append(f"bounds {row.lower_bound:+.4f} to {row.upper_bound:+.4f} (each at {100 * scale.alpha:g} %)")
     lines.append(f"loss {row.loss:.4f}, {row.seeds} seed{'s' if row.seeds != 1 else ''}")
@@ -186,7 +186,7 @@ def _says(rows: Sequence[RankResult], scale: Scale) -> str:
         bounds = f" ({row.lower_bound:+.3f} to {row.upper_bound:+.3f})" if known else ""
         parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
-    return f"Loss difference to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
+    return f"Gap to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
         f"Loss on tune against {cost.label} for {len(trials)} trials; {sum(front)} of them are on the Pareto front.",
         traces,
         xaxis=log_axis(cost.title, costs) if spread > 4 else axis(cost.title),
-        yaxis=axis("loss on tune, nats a token"),
+        yaxis=axis("loss on tune, nats per token"),
     )
 
 

@@ -56,7 +56,7 @@ def columns(metric: str) -> tuple[Column, ...]:
         Column("dropout"),
         Column("rate", about="peak learning rate"),
         Column("seed"),
-        Column("loss", about="nats a completion token"),
+        Column("loss", about="nats per completion token"),
         Column(metric, about="the task metric, one is best"),
         Column("memory", about="peak while training"),
         Column("adapter", about="size on disk"),
