@@ -1,6 +1,6 @@
-"""The records that go from room to room: small, frozen, and free of any library's types.
+"""The records that are passed between packages: small, frozen, and free of any library's types.
 
-`StudyPlan` says what a study is, `TrialSpec` what one trial is, `TrialResult` what came of it.
+`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its result; `StudyRecord` is what is known of a study.
 """
 
 from sweep.records.as_json import (

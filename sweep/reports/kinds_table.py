@@ -58,8 +58,8 @@ class Kinds:
 
 def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None:
     """The kinds of a study with a verdict; None where its examples have fewer than two."""
-    handed_out = chosen(record, conclusion)
-    if conclusion is None or handed_out is None or len(conclusion.kinds) < 3:
+    certification, handed_out = record.certification, chosen(record, conclusion)
+    if conclusion is None or certification is None or handed_out is None or len(conclusion.kinds) < 3:
         return None
     certify = {score.kind: score for score in conclusion.kinds[1:]}
     test = {score.kind: score for score in kinds_on_test(record, conclusion)[1:]}
@@ -67,8 +67,7 @@ def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None
     rows = [KindRow(kind, kind in weak, certify.get(kind), test.get(kind)) for kind in sorted({*certify, *test})]
     shown = sorted(sorted(rows, key=_score)[:MOST], key=lambda row: row.kind)
     rank = handed_out.rank
-    assert record.certification is not None
-    largest = record.certification.complete_ranks()[-1]
+    largest = certification.complete_ranks()[-1]
     return Kinds(tuple(shown), len(rows) - len(shown), rank, largest if largest != rank else None, bool(test))
 
 

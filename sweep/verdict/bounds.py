@@ -28,7 +28,7 @@ are of the same mean, so that they err together; that the whole keeps its level 
 
 Seed and example part are joined as sqrt(t_seeds^2 V_seeds + t_examples^2 V_examples), each with its own Student quantile.
 Such a bound never falls short of its level, whatever the ratio of the two (Banerjee 1960), unlike one with Satterthwaite's
-estimated degrees of freedom, which is too short where few seeds happen to agree.
+estimated degrees of freedom, which is too short if few seeds happen to agree.
 
 Losses of examples are skewed: a few are hard. Where examples carry much of the noise, the Student bound on the side of the
 long tail is too short. Johnson's correction (1978) of the mean for its estimated skewness is added on that side, and not
@@ -59,7 +59,7 @@ class Moments:
         seed_covariance: (studies, columns, columns), of per-seed means; divided by `seeds` it is the covariance of means.
         example_covariance: (studies, columns, columns), the part of the means' covariance that more seeds leave as it is.
         example_parts: (studies, columns, examples), what each example adds to the deviation of the mean: its weight times the
-            difference of its own mean over seeds to the mean. Their third powers tell how skewed the mean is.
+            difference of its own mean over seeds to the mean. Their third powers give the skewness of the mean.
         seeds: number of seeds, at least 2.
         example_df: degrees of freedom of the example part.
     """
@@ -93,7 +93,7 @@ def moments(losses: Array, base: Array, weights: Array) -> Moments:
     seed_covariance = np.zeros((studies, ranks + 1, ranks + 1))
     seed_covariance[:, :ranks, :ranks] = from_seed @ from_seed.swapaxes(1, 2) / (seeds - 1)
 
-    # the mean is a ratio estimate where weights are random: variance of its linear form (Cochran 1977, ch. 6)
+    # the mean is a ratio estimate if weights are random: variance of its linear form (Cochran 1977, ch. 6)
     small_sample = examples / (examples - 1)
     parts = from_example * share
     example_covariance = small_sample * parts @ parts.swapaxes(1, 2)
@@ -148,7 +148,7 @@ class Estimates:
         Args:
             side: of the bound.
             level: one-sided error probability, one number or one a contrast.
-            seeds: as if there were so many seeds with the variances seen; broadcast against the arrays.
+            seeds: a hypothetical number of seeds, with the variances seen; broadcast against the arrays.
         """
         count = np.asarray(self.seeds if seeds is None else seeds, dtype=np.float64)
         unpaired = self._joined(

@@ -2,11 +2,11 @@
 
 The relation near the best arms is what counts: over the whole gain, most of the metric's rise is the model learning the
 format. So the slope of metric on loss is taken over the trials in the best quarter of the gain, as the median of the slopes
-of all pairs of trials scored on the same split (Theil 1950, Sen 1968), which a few wild trials do not move. Pairs whose losses are closer
-than half the margin tell more of noise than of the relation and are left out. Where too few pairs are left, because all
-trials are that close, least squares through the certify trials tell, if their slope is two standard errors from zero. Where
-that is not so either, the gain's own share is taken: a hundredth of the gain in loss for a hundredth of the gain in the
-metric, which is too little wherever most of the gain is the model learning the format.
+of all pairs of trials evaluated on the same split (Theil 1950, Sen 1968), which is robust to outliers. Pairs whose losses are
+closer than half the margin show more noise than relation and are left out. If too few pairs are left, the slope is that of
+least squares through the certify trials, provided it is two standard errors from zero. Otherwise it is the slope of the whole
+gain: a hundredth of the gain in loss for a hundredth of the gain in the metric, which is too little if most of the gain is the
+model learning the format.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Point = tuple[float, float]
 
 
 def points_of_loss(record: StudyRecord, nats: float) -> float | None:
-    """About how many points of the task metric (0 to 1) so many nats a token are worth; None if that is unknown."""
+    """About how many points of the task metric (0 to 1) a loss difference in nats per token is worth; None if unknown."""
     if not nats > 0:
         return None
     slope = _slope(record, nats / 2) or _fitted(record) or _slope_of_gain(record)
@@ -35,13 +35,13 @@ def points_of_loss(record: StudyRecord, nats: float) -> float | None:
 
 
 def loss_of_points(record: StudyRecord, points: float) -> float | None:
-    """About how many nats a token so many points of the task metric are worth; None if that is unknown."""
+    """About how many nats per token a number of points of the task metric is worth; None if unknown."""
     slope = _slope(record, 0.0) or _fitted(record) or _slope_of_gain(record)
     return None if slope is None or not points > 0 else points / slope
 
 
 def _slope(record: StudyRecord, least: float) -> float | None:
-    """Points lost for each nat more, near the best; None if it cannot be told or is not above zero."""
+    """Points lost per nat near the best; None if it cannot be estimated or is not above zero."""
     certification = record.certification
     on_certify = (certification.trials, certification.base) if certification else ((), None)
     slopes: list[float] = []
@@ -57,7 +57,7 @@ def _slope(record: StudyRecord, least: float) -> float | None:
 
 
 def _fitted(record: StudyRecord) -> float | None:
-    """Points lost for each nat more by least squares over the ladder's trials; None if it cannot be told from zero."""
+    """Points lost per nat by least squares over the certify trials; None if not distinguishable from zero."""
     certification = record.certification
     points = _points(certification.trials, record.metric) if certification else []
     if len(points) < _LEAST_POINTS or len({loss for loss, _ in points}) == 1:
@@ -67,7 +67,7 @@ def _fitted(record: StudyRecord) -> float | None:
 
 
 def _slope_of_gain(record: StudyRecord) -> float | None:
-    """Points won for each nat won by the best arm over the base; None unless it won both."""
+    """Points gained per nat gained by the best trial over the base; None unless it gained both."""
     certification = record.certification
     if certification is None or certification.base is None:
         return None

@@ -32,11 +32,11 @@ class NotGained:
     examples: int
 
 
-def metric_not_gained(metric: str, given: LadderData, certification: Certification, rank: int) -> NotGained | None:
-    """The rank's task metric beside the base's, where it is not shown to be higher; None where it is, or is not known.
+def metric_not_gained(metric: str, data: LadderData, certification: Certification, rank: int) -> NotGained | None:
+    """The rank's task metric and the base's, if it is not shown to be higher; None if it is, or is unknown.
 
-    The test is paired over examples where each has a score; otherwise it goes by the means of the seeds and their spread. With
-    a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so there is nothing to add.
+    The test is paired over examples if each has a score; otherwise it uses the seeds' means and their spread. With
+    a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so nothing is added.
     """
     before = certification.base
     trials = certification.complete(rank)
@@ -46,8 +46,8 @@ def metric_not_gained(metric: str, given: LadderData, certification: Certificati
     scores = [value for trial in trials if (value := trial.metric(metric)) is not None]
     if of_base is None or len(scores) < len(trials):
         return None
-    if given.costs is not None and given.base_costs is not None and rank in given.ranks:
-        base, table = given.base_costs, given.costs[given.ranks.index(rank)]
+    if data.costs is not None and data.base_costs is not None and rank in data.ranks:
+        base, table = data.base_costs, data.costs[data.ranks.index(rank)]
     else:
         base, table = np.array([1 - of_base]), 1 - np.array(scores)[:, None]
     if least_gain(base, table, np.ones(len(base)), certification.declared.alpha) > 0:

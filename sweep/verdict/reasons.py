@@ -8,7 +8,7 @@ from sweep.verdict.bounds import Side
 from sweep.verdict.looks import LookState
 from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
 from sweep.verdict.record import MarginOf, Need
-from sweep.verdict.sequence import Mask, look
+from sweep.verdict.sequence import Contrasts, Mask, look
 from sweep.verdict.table import LossTable
 
 ENDLESS = 1e9  # seeds
@@ -43,7 +43,10 @@ def why_open(
         )
     if after.last is None or after.margin_in_loss < 0:
         return tuple(sentences)
-    return (*sentences, *_blocking(table, after), *_outlook(table, after, level, ahead, needed, available))
+    blocking = _blocking(table, after)
+    if needed is None and not ahead.enough:
+        blocking += _left_by_examples(table, after.last, after.certified, level)
+    return (*sentences, *blocking, _outlook(table, ahead, needed, available))
 
 
 def _blocking(table: LossTable, after: LookState) -> list[str]:
@@ -65,27 +68,24 @@ def _blocking(table: LossTable, after: LookState) -> list[str]:
     return sentences
 
 
-def _outlook(
-    table: LossTable, after: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
-) -> list[str]:
-    """What would settle it: the cheapest way, the other ways, or that the data is too small."""
+def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: int | None) -> str:
+    """What would settle it: the cheapest way and the other ways, or that the data is too small."""
     if needed is not None:
         ways = [way for way in (_seeds_alone(ahead), _examples_alone(ahead, available)) if way not in (None, needed)]
         others = " or ".join(_more(way, ahead) for way in ways if way is not None)
         unknown = ", if the data has that many" if needed.examples > ahead.examples and available is None else ""
         would = f"{_more(needed, ahead)} would probably decide it{unknown}."
-        return [f"{would} At a higher cost, {others} would, too." if others else would]
+        return f"{would} At a higher cost, {others} would, too." if others else would
     if ahead.enough:
         least = min(need.examples for need in ahead.enough)
-        return [
+        return (
             f"More seeds alone would probably not decide it. About {least} certify examples would, but the data has {available}: add "
             "validation data."
-        ]
-    return [
-        *_left_by_examples(table, after, level),
+        )
+    return (
         f"Too close to the margin to call: not even {MOST} seeds per rank or {MOST_TIMES * table.examples} certify examples would "
-        "probably decide it.",
-    ]
+        "probably decide it."
+    )
 
 
 def _seeds_alone(ahead: Outlook) -> Need | None:
@@ -108,23 +108,21 @@ def _more(need: Need, ahead: Outlook) -> str:
     return " and ".join(parts)
 
 
-def _left_by_examples(table: LossTable, after: LookState, level: float) -> list[str]:
+def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level: float) -> list[str]:
     """The error that the choice of examples alone leaves, with any number of seeds."""
-    assert after.last is not None
-    given = after.last
-    endless = look(given, level, after.certified[None], seeds=ENDLESS)
+    endless = look(last, level, certified[None], seeds=ENDLESS)
     if is_closed(endless)[0]:
         return []
     ranks = len(table.ranks)
     blocking = _largest_open(endless.certified[0], endless.inferior[0])
-    entries = [place * ranks + blocking for place in range(ranks) if given.active[0, place] and place != blocking]
-    error = given.each.half_width(Side.UPPER, level, ENDLESS)[0]
-    worst = max(entries, key=lambda entry: float(given.each.value[0, entry] + error[entry]))
-    if given.each.examples[0, worst] == 0:
+    entries = [place * ranks + blocking for place in range(ranks) if last.active[0, place] and place != blocking]
+    error = last.each.half_width(Side.UPPER, level, ENDLESS)[0]
+    worst = max(entries, key=lambda entry: float(last.each.value[0, entry] + error[entry]))
+    if last.each.examples[0, worst] == 0:
         return []
     return [
         f"More seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
-        f"{abs(float(given.each.value[0, worst])):.2g} from the margin, and with {table.examples} examples alone the error is "
+        f"{abs(float(last.each.value[0, worst])):.2g} from the margin, and with {table.examples} examples alone the error is "
         f"{error[worst]:.2g}."
     ]
 

@@ -10,7 +10,7 @@ A rank is good if no rank j makes its contrast zero or positive. j = r is among 
 improves on the base at all (assay sensitivity: ICH E10, section 1.5), with `loss` and `metric` it is void. It bounds the
 difference to the best rank, which may be r itself, from below by about zero.
 
-Certified. A rank is held against every other rank, each at the full level: all must pass (intersection-union test, Berger
+Certified. A rank is compared with every other rank, each at the full level: all must pass (intersection-union test, Berger
 1982), so nothing is paid for choosing the worst. Ranks are tested from the largest downward until one fails (fixed sequence,
 Hsu and Berger 1999), so nothing is paid for testing several ranks either: the first rank that is not good is certified with
 probability at most the level, and none below it is reached without that.
@@ -56,7 +56,7 @@ class Margin:
         """Coefficients of the contrast of every rank with its reference, and the constant to be added.
 
         Args:
-            reference: (..., ranks, ranks), row r: what rank r is held against, as weights of ranks that sum to 1.
+            reference: (..., ranks, ranks), row r: what rank r is compared with, as weights of ranks that sum to 1.
 
         Returns:
             (..., ranks, ranks + 1) coefficients of the ranks and of the base, and the constant.
@@ -76,14 +76,14 @@ class Margin:
 
 
 def against_each(ranks: int) -> Array:
-    """(ranks, ranks, ranks): reference [j, r] holds rank r against rank j alone."""
+    """(ranks, ranks, ranks): reference [j, r] compares rank r with rank j alone."""
     return np.broadcast_to(np.eye(ranks)[:, None, :], (ranks, ranks, ranks)).copy()
 
 
 def against_larger_half(active: NDArray[np.bool_]) -> Array:
     """(studies, ranks, ranks): each rank against the mean of the larger half of the active ranks above it.
 
-    Of an odd number the middle one belongs to that half. A rank without any is held against itself.
+    Of an odd number the middle one belongs to that half. A rank without any is compared with itself.
 
     Args:
         active: (studies, ranks), ranks that are compared with.
@@ -105,9 +105,9 @@ class Contrasts:
 
     Attributes:
         of: means and covariances.
-        each: rank against rank, (studies, ranks * ranks); entry j * ranks + r is rank r held against rank j.
+        each: rank against rank, (studies, ranks * ranks); entry j * ranks + r compares rank r with rank j.
         active: (studies, ranks), ranks not shown inferior at an earlier look: only these are compared.
-        counts: (ranks, ranks), [j, r]: whether r against j can fail (r against itself cannot where the margin is zero).
+        counts: (ranks, ranks), [j, r]: whether r against j can fail (r against itself cannot if the margin is zero).
     """
 
     of: Moments
@@ -160,7 +160,7 @@ def look(
     Args:
         level: one-sided level of this look; one number, or (studies, 1).
         certified: (studies, ranks), ranks certified at an earlier look: they stay so, and count as passed.
-        seeds: as if there were so many seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds and
+        seeds: a hypothetical number of seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds and
             examples to come are added to the half-widths.
         luck: see `seeds`.
         fresh: the share of the examples that are to come.

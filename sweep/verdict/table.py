@@ -1,4 +1,4 @@
-"""The losses of a ladder, checked: what the statistics start from, or every mistake in it in words."""
+"""The input of the statistics, checked: the losses of a ladder, or every mistake in them in words."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sweep.verdict.sequence import Margin
 
 @dataclass(frozen=True, slots=True)
 class LossTable:
-    """Losses of every rank on the same examples, and what the verdict is to be held to.
+    """Losses of every rank on the same examples, and the declared margin and alpha.
 
     Attributes:
-        losses: one array (seeds, examples) a rank; numbers of seeds may differ.
-        base: (examples,), zeros where the margin needs no base.
+        losses: one array (seeds, examples) per rank; numbers of seeds may differ.
+        base: (examples,), zeros if the margin needs no base.
         weights: (examples,), ones if none were given.
     """
 
@@ -40,7 +40,7 @@ class LossTable:
         return tuple(len(rows) for rows in self.losses)
 
     def first(self, examples: int) -> LossTable:
-        """The same with the first so many examples alone."""
+        """The same table with the first examples alone."""
         return replace(
             self,
             losses=tuple(rows[:, :examples] for rows in self.losses),
@@ -66,10 +66,10 @@ def loss_table(
     """Checks the arguments of a verdict.
 
     Args:
-        losses: one (seeds, examples) table a rank.
+        losses: one (seeds, examples) table per rank.
 
     Raises:
-        ValueError: with one line for every mistake found.
+        ValueError: with one line for every mistake.
     """
     problems: list[str] = []
     tables = _tables(losses, problems)
@@ -90,14 +90,19 @@ def loss_table(
     if margin_of == MarginOf.GAIN and base is None:
         problems.append("base: margin_of='gain' needs the unadapted base's loss of each example, shape (examples,)")
     used = base if margin_of == MarginOf.GAIN else None
-    placebo = _per_example("base", used, examples, 0.0, problems)
+    base_losses = _per_example("base", used, examples, 0.0, problems)
     token_weights = _per_example("weights", weights, examples, 1.0, problems)
     if weights is not None and token_weights.size and not (token_weights > 0).all():
         problems.append("weights: must all be above 0")
     if problems:
         raise ValueError("\n".join(problems))
     return LossTable(
-        tuple(tables), tuple(ladder), Margin(float(margin), MarginOf(margin_of)), float(alpha), placebo, token_weights
+        tuple(tables),
+        tuple(ladder),
+        Margin(float(margin), MarginOf(margin_of)),
+        float(alpha),
+        base_losses,
+        token_weights,
     )
 
 

@@ -28,10 +28,10 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
     """
     ladder = rank_results(record, conclusion)
     declared = record.certification.declared if record.certification else record.declaration
-    shipped = chosen(record, conclusion)
-    provenance = shipped.provenance if shipped else None
+    handed_out = chosen(record, conclusion)
+    provenance = handed_out.provenance if handed_out else None
     verdict = conclusion.verdict if conclusion else None
-    found: dict[str, Any] = {
+    contents: dict[str, Any] = {
         "schema": SCHEMA,
         "study": record.name,
         "model": record.model,
@@ -55,10 +55,10 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "ladder": [_rank(each) for each in ladder],
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
-        "test": {name: _scores(trial) for name, trial in on_test(record, conclusion).items()},
-        "forgetting": _forgetting(shipped),
+        "test": {name: _evaluation(trial) for name, trial in on_test(record, conclusion).items()},
+        "forgetting": _forgetting(handed_out),
         "trials": _counts(record),
-        "adapter_config": _adapter(shipped),
+        "adapter_config": _adapter(handed_out),
         "looks": list(record.certification.looks) if record.certification else [],
         "seeds_needed": verdict.seeds_needed if verdict else None,
         "examples_needed": verdict.examples_needed if verdict else None,
@@ -71,7 +71,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "data_hash": record.data_hash,
         "config_hash": record.identity,
     }
-    plain = _without_infinities(found)
+    plain = _without_infinities(contents)
     assert isinstance(plain, dict)
     return plain
 
@@ -84,7 +84,7 @@ def verdict_schema() -> dict[str, Any]:
 
 
 def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
-    """Why nothing is said of a study without a complete trial on certify."""
+    """Why there is no verdict on a study without a complete trial on certify."""
     certification = record.certification
     yield words.ONE_SEED
     if certification is None or not certification.rates:
@@ -98,7 +98,7 @@ def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
 
 
 def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:
-    """Where nothing is excluded yet, the whole ladder."""
+    """The whole ladder if nothing is excluded yet."""
     if conclusion and conclusion.bracket:
         return list(conclusion.bracket)
     return [ladder[0].rank, ladder[-1].rank] if ladder else []
@@ -126,13 +126,13 @@ def _rank(result: RankResult) -> dict[str, Any]:
 
 
 def _base(record: StudyRecord) -> dict[str, Any]:
-    """The unadapted base on the split that the ladder was scored on."""
+    """The unadapted base on the split that the ladder was evaluated on."""
     certification = record.certification
     base = certification.base if certification and certification.base else record.base
-    return _scores(base) if base else {}
+    return _evaluation(base) if base else {}
 
 
-def _scores(trial: EvaluatedTrial) -> dict[str, Any]:
+def _evaluation(trial: EvaluatedTrial) -> dict[str, Any]:
     measures = trial.measures
     return {
         "rank": trial.rank,
@@ -176,7 +176,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
 
 
 def _without_infinities(value: Any) -> Any:
-    """JSON has neither infinities nor NaN: None stands for what is not known."""
+    """JSON has neither infinities nor NaN: None means unknown."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
