@@ -12,7 +12,7 @@ from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.steps import shown as shown
 from sweep.reports.steps import steps
-from sweep.reports.tables import PARETO, ladder_table, legend, others, scored_on_test, show_metric, trials_table
+from sweep.reports.tables import PARETO, ladder_table, legend, others, show_metric, test_table, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, rank_results
@@ -58,7 +58,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
     out.print()
     out.print(ladder_table(record, conclusion))
     out.print(legend(record, conclusion), markup=False)
-    tested = scored_on_test(record, conclusion)
+    tested = test_table(record, conclusion)
     if tested is not None:
         out.print()
         out.print(tested)

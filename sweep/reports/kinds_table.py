@@ -1,4 +1,4 @@
-"""The task metric by kind of example, on certify and on test, with how many examples each figure is from."""
+"""The task metric by kind of example, on certify and on test, with the number of examples behind each score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KindRow:
     Attributes:
         weak: whether the adapter is of little use on it, by the certify split.
         certify: its scores on certify.
-        test: its scores on test; None before test was scored.
+        test: its scores on test; None before the test stage.
     """
 
     kind: str
@@ -42,11 +42,11 @@ class Kinds:
     """The kinds of a study.
 
     Attributes:
-        rows: by name; where there are more than `MOST`, those with the lowest scores on certify.
-        left_out: how many more there are.
+        rows: by name; if there are more than `MOST`, those with the lowest scores on certify.
+        left_out: number of kinds that are not among the rows.
         rank: whose adapter is handed out.
         largest: the ladder's largest rank; None if that is `rank`.
-        on_test: whether test was scored.
+        on_test: whether there are scores on test.
     """
 
     rows: tuple[KindRow, ...]
@@ -57,7 +57,7 @@ class Kinds:
 
 
 def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None:
-    """The kinds of a study with a verdict; None where its examples have fewer than two."""
+    """The kinds of a study with a verdict; None if its examples have fewer than two."""
     certification, handed_out = record.certification, chosen(record, conclusion)
     if conclusion is None or certification is None or handed_out is None or len(conclusion.kinds) < 3:
         return None

@@ -17,7 +17,7 @@ PICTURE = "pareto.svg"
 
 
 def draw_pareto(record: StudyRecord, file: Path) -> None:
-    """Writes an SVG: one point a complete trial, labelled with its rank; the base's loss is in the title.
+    """Writes an SVG: one point per complete trial, labelled with its rank; the base's loss is in the title.
 
     The same record gives the same bytes.
     """
@@ -83,7 +83,7 @@ _MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X"}
 
 
 def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) -> bool:
-    """Writes an SVG of the ladder with bounds and margin; False where there is nothing on it.
+    """Writes an SVG of the ladder with bounds and margin; returns False if there are no ranks.
 
     The same record gives the same bytes.
     """
@@ -147,5 +147,5 @@ def _draw_margin(axes: Any, scale: Scale) -> None:
 
 
 def _text(text: str) -> str:
-    """Names may hold what matplotlib takes for mathematics."""
+    """Escapes what matplotlib would read as mathematics."""
     return text.replace("$", r"\$")

@@ -67,12 +67,12 @@ def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
 
 
 def show_metric(measures: Measures, metric: str) -> str:
-    """The task metric, or `-` where no answers were asked for."""
+    """The task metric, or `-` if no answers were written."""
     return f"{measures.metrics[metric]:.3f}" if metric in measures.metrics else "-"
 
 
 def pareto_front(costs: Sequence[tuple[float, float]]) -> list[bool]:
-    """For each point whether it is on the Pareto front of two costs, both of which are better when lower.
+    """For each point, whether it is on the Pareto front of two costs (lower is better).
 
     Of equal points all are on the front or none is. A cost that is not a number is never on it.
     """
@@ -92,7 +92,7 @@ _UNKNOWN = "-"
 
 
 def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
-    """Each rank's state with what it is worth and costs; the base first, ranks that could not be compared last."""
+    """Each rank's state, evaluation and costs; the base first, ranks that could not be compared last."""
     table = _table("ranks, on certify")
     table.add_column("rank", justify="right")
     table.add_column("state")
@@ -121,7 +121,7 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
 
 
 def legend(record: StudyRecord, conclusion: Conclusion) -> str:
-    """What the figures of the ladder's table are."""
+    """What the columns of the ladder's table mean."""
     rows = rank_results(record, conclusion)
     edge = f"; {EDGE} at the edge of the learning rates allowed" if any(row.at_edge for row in rows) else ""
     if conclusion.verdict is None:
@@ -136,16 +136,16 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     )
 
 
-def scored_on_test(record: StudyRecord, conclusion: Conclusion) -> Table | None:
+def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     """Base, chosen and largest rank on test; None before that."""
-    scored = on_test(record, conclusion)
-    if not scored:
+    tested = on_test(record, conclusion)
+    if not tested:
         return None
     table = _table("on test, evaluated once")
     table.add_column("")
     for name in ("loss", record.metric):
         table.add_column(name, justify="right")
-    for name, trial in scored.items():
+    for name, trial in tested.items():
         rank = trial.rank
         chosen = name == "goldilocks" and conclusion.rank is not None
         label = (
@@ -191,7 +191,7 @@ def _metric(value: float | None) -> str:
 
 
 def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:
-    """Target modules, alpha, and the method where it is not plain LoRA."""
+    """Target modules, alpha, and the method unless it is plain LoRA."""
     method = method_words(recipe)
     return f"{set_name(recipe.targets, sets)}, alpha {recipe.alpha_ratio:g} × rank" + (f", {method}" if method else "")
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from rich.table import Table
 
 from sweep.records import Status, StudyRecord
-from sweep.reports.tables import ladder_table, legend, scored_on_test
+from sweep.reports.tables import ladder_table, legend
+from sweep.reports.tables import test_table as table_of_test
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import certified_record
@@ -100,7 +101,7 @@ def test_without_statistics_there_are_means_alone() -> None:
 
 
 def test_test_scores_are_told_by_what_they_are_for() -> None:
-    tested = scored_on_test(RECORD, concluded(RECORD))
+    tested = table_of_test(RECORD, concluded(RECORD))
     assert tested is not None
     assert cells(tested, 0) == ["base model", "chosen: rank 8", "largest: rank 32"]
     assert cells(tested, 1) == ["4.0000", "0.3000", "0.3000"]
@@ -109,11 +110,11 @@ def test_test_scores_are_told_by_what_they_are_for() -> None:
 
 def test_nothing_is_chosen_where_nothing_is_certified() -> None:
     record = certified_record(seed_noise=0.02, final=(8, 32))
-    tested = scored_on_test(record, concluded(record))
+    tested = table_of_test(record, concluded(record))
     assert tested is not None
     assert cells(tested, 0) == ["base model", "best so far: rank 8", "largest: rank 32"]
 
 
 def test_before_the_final_stage_there_are_no_test_scores() -> None:
     record = replace(certified_record())
-    assert scored_on_test(record, concluded(record)) is None
+    assert table_of_test(record, concluded(record)) is None

@@ -1,4 +1,4 @@
-"""The words at the top of a page; they are made elsewhere, so that terminal and page say the same."""
+"""The words at the top of a page, from the same source as those in the terminal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sweep.verdict.words import NOTHING_CERTIFIED
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the study comes to, in words.
+    """The answer of a study, in words.
 
     Attributes:
         status: `certified`, `provisional` or `undecided`.
-        headline: the answer, a sentence each; the first one stands out.
-        reasons: why it is not more certain than it is.
+        headline: the answer, sentence by sentence; the first ones are set larger.
+        reasons: why the status is not `certified`, or what is still open.
         findings: what else a person should know.
         steps: what to do next.
-        warning: what makes the answer on ranks beside the point; stands before it, and is no part of headline and findings.
+        warning: a finding that matters more than the rank; shown first, and not part of headline and findings.
     """
 
     status: str
@@ -36,7 +36,7 @@ class Answer:
 
 
 def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequence[Step] = ()) -> Answer:
-    """The conclusion's own words; where there is none, why nothing is decided."""
+    """The words of the conclusion; without one, why nothing is decided."""
     if conclusion is None:
         reasons = tuple(reasons_unjudged(record))
         return Answer("undecided", (NOTHING_CERTIFIED, _best(record)), reasons, (), tuple(steps))

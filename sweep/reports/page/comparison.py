@@ -23,7 +23,7 @@ COLOURS = ("var(--accent)", "var(--ramp-5)")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two studies, with what was worked out of it."""
+    """One of the two studies, with its answer and figures."""
 
     record: StudyRecord
     conclusion: Conclusion | None
@@ -83,7 +83,7 @@ def _warnings(sides: Sequence[Side]) -> list[str]:
 
 
 def _ladders(sides: Sequence[Side]) -> Chart | None:
-    """Both ladders; in margins where both have one, so that studies with different margins share a scale."""
+    """Both ladders; in margins if both have one, so that studies with different margins share a scale."""
     from plotly import graph_objects
 
     in_margins = all(side.scale.margin for side in sides)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.units import show_bytes
-from sweep.records import StudyRecord
+from sweep.records import EvaluatedTrial, StudyRecord
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
 from sweep.verdict.conclusion import Conclusion, on_test
@@ -25,11 +25,11 @@ MEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the differences are measured in.
+    """The unit of the differences.
 
     Attributes:
-        unit: nats per token, or points of the task metric where the margin is one of the metric.
-        margin: in that unit; None where it is not known.
+        unit: nats per token, or points of the task metric if the margin is one of the metric.
+        margin: in that unit; None if unknown.
         alpha: the verdict's error rate.
     """
 
@@ -47,7 +47,7 @@ def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
 
 
 def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
-    """The ladder; None where there is nothing on it.
+    """The chart of the ladder; None if there are no ranks.
 
     Args:
         answer: the chosen rank.
@@ -121,7 +121,7 @@ def _range(rows: Sequence[RankResult], margin: float | None) -> list[float]:
 
 
 def reach(low: float | None, high: float | None) -> float:
-    """The length of an error bar, none where its end is not known."""
+    """The length of an error bar, 0 if its end is unknown."""
     return 0.0 if low is None or high is None else short(max(high - low, 0.0))
 
 
@@ -191,36 +191,24 @@ def _says(rows: Sequence[RankResult], scale: Scale) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TestScore:
-    """One bar: who was scored on test, and what came of it; `chosen` is the one whose adapter is handed out."""
+    """One model that was evaluated on test; `chosen` is the one whose adapter is handed out."""
 
     who: str
-    rank: int
     chosen: bool
-    loss: float
-    metrics: Mapping[str, float]
-    adapter_bytes: int
-    forgetting: float | None
+    trial: EvaluatedTrial
 
 
 def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[TestScore]:
-    """Base, chosen and largest, as far as they were scored; the smallest rank first."""
+    """Base, chosen and largest rank, as far as they were evaluated on test; the smallest rank first."""
     roles: dict[int, list[str]] = {}
-    scored = {}
+    tested = {}
     for name, trial in on_test(record, conclusion).items():
-        rank = trial.rank
-        roles.setdefault(rank, []).append(name)
-        scored[rank] = trial.measures
+        roles.setdefault(trial.rank, []).append(name)
+        tested[trial.rank] = trial
+    decided = conclusion is not None and conclusion.rank is not None
     return [
-        TestScore(
-            who=_who(rank, roles[rank], decided=conclusion is not None and conclusion.rank is not None),
-            rank=rank,
-            chosen="goldilocks" in roles[rank],
-            loss=measures.loss,
-            metrics=measures.metrics,
-            adapter_bytes=measures.adapter_bytes,
-            forgetting=measures.forgetting_loss_delta,
-        )
-        for rank, measures in sorted(scored.items())
+        TestScore(_who(rank, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
+        for rank, trial in sorted(tested.items())
     ]
 
 
@@ -232,18 +220,19 @@ def _who(rank: int, roles: Sequence[str], *, decided: bool) -> str:
 
 
 def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
-    """The task metric on test as bars; None where it was not measured."""
+    """The task metric on test as bars; None if it was not measured."""
     from plotly import graph_objects
 
-    shown = [score for score in scores if metric in score.metrics]
+    shown = [(score, value) for score in scores if (value := score.trial.metric(metric)) is not None]
     if not shown:
         return None
     colours = [
-        "var(--base)" if score.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)" for score in shown
+        "var(--base)" if score.trial.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)"
+        for score, _ in shown
     ]
-    values = [short(score.metrics[metric]) for score in shown]
+    values = [short(value) for _, value in shown]
     bars = graph_objects.Bar(
-        y=[score.who for score in shown],
+        y=[score.who for score, _ in shown],
         x=values,
         orientation="h",
         marker={"color": colours},
@@ -256,7 +245,7 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
     )
     return chart(
         "finals",
-        "; ".join(f"{score.who}: {metric} {value:.3f}" for score, value in zip(shown, values, strict=True)),
+        "; ".join(f"{score.who}: {metric} {value:.3f}" for (score, _), value in zip(shown, values, strict=True)),
         [bars],
         xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
         yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},

@@ -1,4 +1,4 @@
-"""The page of one study: the answer first, then what it rests on, then every trial."""
+"""The page of one study: the answer first, then the evidence, then every trial."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Beside:
     Attributes:
         created: when the page was made, for people.
         contrasts: examples on which a smaller rank fails.
-        open_runs: the command that opens MLflow's pages, None where there is none.
+        open_runs: the command that opens MLflow's pages, None if there is none.
     """
 
     created: str
@@ -61,7 +61,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         )
         if chart is not None
     ]
-    found = failures(trials)
+    failed = failures(trials)
     shown = table.rows(record, trials[: table.MOST_ROWS])
     return assemble(
         "page.html.j2",
@@ -90,9 +90,9 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         trial_count=len(trials),
         stages=list(dict.fromkeys(row.stage for row in shown)),
         statuses=sorted({row.status for row in shown}),
-        failures=found[:MOST_KINDS],
-        failed=sum(failure.count for failure in found),
-        more_failures=max(len(found) - MOST_KINDS, 0),
+        failures=failed[:MOST_KINDS],
+        failed=sum(failure.count for failure in failed),
+        more_failures=max(len(failed) - MOST_KINDS, 0),
         provenance=provenance(record, trials, beside.created),
         show=SHOWN,
     )
@@ -109,14 +109,14 @@ def _facts(
     scores: Sequence[TestScore],
     trials: Sequence[TrialRecord],
 ) -> list[tuple[str, str, str]]:
-    """The few figures beside the answer: name, value, and what to hold it against."""
+    """The few figures beside the answer: name, value, and a value to compare it with."""
     facts: list[tuple[str, str, str]] = []
     chosen = next((row for row in ladder if row.rank == rank), None)
     largest = ladder[-1] if ladder else None
     if chosen is not None and largest is not None:
         beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
         facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
-    on_test = {score.rank: score.metrics.get(record.metric) for score in scores}
+    on_test = {score.trial.rank: score.trial.metric(record.metric) for score in scores}
     value = on_test.get(chosen.rank) if chosen else None
     if value is not None:
         base = on_test.get(0)
@@ -135,7 +135,7 @@ def _facts(
 
 
 def _base(record: StudyRecord, *, certified: bool) -> EvaluatedTrial | None:
-    """The unadapted base on the split that the ladder was scored on."""
+    """The unadapted base on the split that the ladder was evaluated on."""
     if certified and record.certification is not None:
         return record.certification.base
     return record.base

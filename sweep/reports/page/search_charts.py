@@ -18,7 +18,7 @@ MOST_POINTS = 1500
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Something to pay for a lower loss."""
+    """A cost of a lower loss."""
 
     key: str
     label: str
@@ -34,7 +34,7 @@ COSTS = (
 
 
 def pareto_charts(record: StudyRecord) -> list[Chart]:
-    """The same trials against each cost; empty where no trial of `explore` is complete."""
+    """The same trials against each cost; empty if no trial of `explore` is complete."""
     trials = record.complete()
     if not trials:
         return []
@@ -43,7 +43,7 @@ def pareto_charts(record: StudyRecord) -> list[Chart]:
 
 
 def _shown(trials: list[CompletedTrial]) -> list[CompletedTrial]:
-    """All of them, or where they are too many those with the lowest loss."""
+    """All of them, or, if there are too many, those with the lowest loss."""
     return sorted(trials, key=lambda trial: trial.loss)[:MOST_POINTS] if len(trials) > MOST_POINTS else trials
 
 
@@ -105,12 +105,12 @@ def _details(record: StudyRecord, trial: CompletedTrial) -> str:
     return "<br>".join(lines)
 
 
-_ROOM_FOR_LABELS = 8
-_ROOM_FOR_SQUARES = 80
+_MOST_LABELS = 8
+_MOST_SQUARES = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class RateLoss:
     """A loss on tune at one rank with one rate."""
 
     rank: int
@@ -118,7 +118,7 @@ class Tried:
     loss: float
 
 
-def rates_tried(record: StudyRecord) -> list[Tried]:
+def rates_tried(record: StudyRecord) -> list[RateLoss]:
     """The losses on tune of the chosen recipe; before that is chosen, of all recipes. The lowest of equal points counts."""
     certification = record.certification
     recipe = certification.recipe if certification else None
@@ -135,7 +135,7 @@ def rates_tried(record: StudyRecord) -> list[Tried]:
     ):
         place = (rank, short(rate))
         lowest[place] = min(loss, lowest.get(place, loss))
-    tried = [Tried(rank, rate, loss) for (rank, rate), loss in sorted(lowest.items(), key=lambda item: item[1])]
+    tried = [RateLoss(rank, rate, loss) for (rank, rate), loss in sorted(lowest.items(), key=lambda item: item[1])]
     return sorted(tried[:MOST_POINTS], key=lambda point: (point.rank, point.rate))
 
 
@@ -151,8 +151,8 @@ def _same_recipe(arm: Arm, recipe: Arm) -> bool:
     return (arm.alpha_ratio, arm.dropout, arm.targets) == (recipe.alpha_ratio, recipe.dropout, recipe.targets)
 
 
-def _labels(tried: Sequence[Tried]) -> Any:
-    """The losses below the points, clear of the frame around a chosen one; the page leaves them out where it is narrow."""
+def _labels(tried: Sequence[RateLoss]) -> Any:
+    """The losses below the points, clear of the frame around a chosen one; narrow pages leave them out."""
     from plotly import graph_objects
 
     return graph_objects.Scatter(
@@ -170,7 +170,7 @@ def _labels(tried: Sequence[Tried]) -> Any:
 
 
 def rates_chart(record: StudyRecord) -> Chart | None:
-    """The map; None where fewer than two points are known."""
+    """The map of losses by rank and rate; None with fewer than two points."""
     from plotly import graph_objects
 
     tried = rates_tried(record)
@@ -187,7 +187,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         hovertemplate="rank %{y}, rate %{x:.2e}<br>loss %{customdata:.4f}<extra></extra>",
         marker={
             "symbol": "square",
-            "size": 17 if len(tried) <= _ROOM_FOR_SQUARES else 8,
+            "size": 17 if len(tried) <= _MOST_SQUARES else 8,
             "color": [short(min(point.loss, high)) for point in tried],
             "cmin": low,
             "cmax": high if high > low else low + 1e-9,
@@ -204,7 +204,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         showlegend=False,
     )
     traces = [points]
-    if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _ROOM_FOR_LABELS:
+    if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _MOST_LABELS:
         traces.append(_labels(tried))
     choices = record.certification.rates if record.certification else ()
     if choices:
@@ -238,7 +238,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
 
 
 def importances_chart(importances: Mapping[str, float]) -> Chart | None:
-    """Shares of the importance, the largest first; None where they are not known."""
+    """Shares of the importance, the largest first; None if unknown."""
     from plotly import graph_objects
 
     if not importances:

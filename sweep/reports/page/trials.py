@@ -1,4 +1,4 @@
-"""The tables of trials: every trial of every stage, those that failed by reason, and where the figures come from."""
+"""The tables of trials: every trial of every stage, those that failed by reason, and the provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UI = "http://127.0.0.1:5000/"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell; `key` is what it is sorted by where that is not the text."""
+    """A cell; `key` is what it is sorted by, None for the text itself."""
 
     text: str
     key: float | None = None
@@ -115,7 +115,7 @@ MOST_KINDS = 25
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """So many trials that ended the same way for the same reason."""
+    """Trials that ended the same way for the same reason."""
 
     status: str
     reason: str
@@ -124,14 +124,14 @@ class Failure:
 
 
 def failures(trials: Iterable[TrialRecord]) -> list[Failure]:
-    """Failed and infeasible trials by reason, the most frequent first; pruned ones came to something."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Failed, infeasible and interrupted trials by reason, the most frequent first; pruned ones are not failures."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for trial in trials:
         if trial.status in (Status.FAILED, Status.INFEASIBLE, Status.INTERRUPTED):
-            found.setdefault((trial.status.value, trial.reason or "no reason was recorded"), []).append(
+            by_reason.setdefault((trial.status.value, trial.reason or "no reason was recorded"), []).append(
                 f"{trial.spec.stage.value} {trial.name}"
             )
-    grouped = [Failure(status, reason, len(names), _some(names)) for (status, reason), names in found.items()]
+    grouped = [Failure(status, reason, len(names), _some(names)) for (status, reason), names in by_reason.items()]
     return sorted(grouped, key=lambda failure: (-failure.count, failure.status, failure.reason))
 
 
@@ -141,7 +141,7 @@ def _some(names: list[str]) -> str:
 
 
 def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str) -> list[tuple[str, str]]:
-    """What and its value, in the order to read them; what is not known is left out."""
+    """Names and values in reading order; unknown ones are left out."""
     sources = [trial.provenance for trial in trials if trial.provenance is not None]
     started = [trial.started for trial in trials if trial.started > 0]
     ended = [trial.started + trial.seconds for trial in trials if trial.started > 0]
@@ -181,7 +181,7 @@ def wall_clock(trials: Sequence[TrialRecord]) -> float:
 
 
 def _different(values: Iterable[str]) -> str:
-    """Each value once, in the order they came."""
+    """Each value once, in order."""
     return "; ".join(dict.fromkeys(values))
 
 
