@@ -37,8 +37,8 @@ from sweep.records import StudyPlan, StudyRecord
 from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
+from sweep.training.machine import quiet_libraries
 from sweep.training.packed.capacity import BEST
-from sweep.training.quiet import quiet_libraries
 from sweep.training.sources import find_model
 
 STUDY = "against-naive"

@@ -21,8 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from sweep.records import Arm
 from sweep.training.encoding import Encoded
 from sweep.training.packed.adapter import matching
+from sweep.training.packed.evaluator import passes
 from sweep.training.packed.layout import lay_out, shared_prompt
-from sweep.training.packed.scoring import passes
 
 _FIRST = re.compile(r"\.layers\.0\..*\.[qkv]_proj$")
 
@@ -105,7 +105,7 @@ def together(parts: Iterable[Work]) -> Work:
 
 
 def scored_packed(encoded: Sequence[Encoded]) -> Work:
-    """Scoring as `sweep.training.packed.scoring` does it for one adapter."""
+    """Scoring as `sweep.training.packed.evaluator` does it for one adapter."""
     every = (indices for group in passes(encoded, 1, together=False) for indices in group)
     return together(packed([encoded[index] for index in indices]) for indices in every)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.cores import available_cores
-from sweep.training.device import versions
+from sweep.training.machine import versions
 
 ROOT = Path(__file__).parents[1]
 _LAST_LINES = 30

@@ -99,10 +99,10 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
     from sweep.training.engine import Trained
+    from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
     from sweep.training.packed.capacity import forecast
     from sweep.training.packed.engine import PackedEngine
-    from sweep.training.quiet import quiet_libraries, quiet_progress
     from sweep.training.splits import load_splits
 
     quiet_libraries()

@@ -36,7 +36,7 @@ from sweep.training.adapters import adapter_parameters, detach
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.forward import completion_losses
-from sweep.training.quiet import quiet_libraries, quiet_progress
+from sweep.training.machine import quiet_libraries, quiet_progress
 from sweep.training.splits import load_splits
 from sweep.training.trainer_engine import train
 

@@ -8,7 +8,7 @@ Reads the studies' records under ./mlruns and trains nothing. For each study one
     seed sd                 standard deviation of a trial's mean loss between seeds, pooled over ranks
     correlation             of two ranks' losses over seeds, mean over pairs: what training ranks with the same seeds gains
     example sd              standard error of a difference of two ranks that stems from the choice of certify examples
-    margin / seed sd        six or more can be certified with three seeds, three or more with eight (docs/verdict.md)
+    margin / seed sd        six or more can be certified with three seeds, three or more with eight (docs/calibration.md)
 """
 
 from __future__ import annotations

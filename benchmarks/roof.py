@@ -1,7 +1,7 @@
 """How fast this machine multiplies: the model's own products, one after the other, and nothing else.
 
 As many processes as there are workers do it at the same time, each with a worker's threads, through the call that training uses
-(`sweep.training.frozen_linear`), and every weight has memory of its own, as in a model. The rate is what training could
+(`sweep.training.frozen_weights`), and every weight has memory of its own, as in a model. The rate is what training could
 reach if all that is not such a product cost nothing.
 """
 
@@ -50,7 +50,7 @@ def _multiply(
     barrier: Barrier,
     results: Any,
 ) -> None:
-    from sweep.training.quiet import quiet_libraries
+    from sweep.training.machine import quiet_libraries
 
     quiet_libraries()
     import torch
@@ -74,7 +74,7 @@ def _products(
     """Forward through the layers and the head, then back; and how many operations that is."""
     import torch
 
-    from sweep.training.frozen_linear import frozen_linear
+    from sweep.training.frozen_weights import frozen_linear
     from sweep.training.quantization import compute_dtype
 
     dtype, rows = compute_dtype(device), {}

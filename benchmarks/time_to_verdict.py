@@ -24,7 +24,7 @@ from sweep.records import StudyRecord, TrialResult
 from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
-from sweep.training.quiet import quiet_libraries
+from sweep.training.machine import quiet_libraries
 from sweep.training.sources import find_model
 
 STUDY = "time-to-verdict"

@@ -1,10 +1,10 @@
-"""`python -m sweep.doctor`, see `sweep.commands.doctor`."""
+"""`python -m sweep.doctor`: see `sweep.commands.doctor.command`."""
 
 from __future__ import annotations
 
 import sys
 
-from sweep.commands.doctor.command import main
+from sweep.commands.main import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("doctor"))

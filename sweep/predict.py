@@ -1,10 +1,10 @@
-"""`python -m sweep.predict`, see `sweep.commands.predict`."""
+"""`python -m sweep.predict`: see `sweep.commands.predict`."""
 
 from __future__ import annotations
 
 import sys
 
-from sweep.commands.predict import main
+from sweep.commands.main import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("predict"))

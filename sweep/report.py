@@ -1,10 +1,10 @@
-"""`python -m sweep.report`, see `sweep.commands.report`."""
+"""`python -m sweep.report`: see `sweep.commands.report`."""
 
 from __future__ import annotations
 
 import sys
 
-from sweep.commands.report import main
+from sweep.commands.main import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("report"))

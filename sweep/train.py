@@ -1,19 +1,10 @@
-"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's."""
+"""`python -m sweep.train`: see `sweep.commands.train`."""
 
 from __future__ import annotations
 
 import sys
 
-from sweep.console.signals import end_at_once
-
-
-def main() -> int:
-    """The command; returns its exit code."""
-    end_at_once()  # before the slow imports, so that a signal in the first moments is handled, too
-    from sweep.commands.train import main as command
-
-    return command()
-
+from sweep.commands.main import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("train"))

@@ -15,7 +15,7 @@ from sweep.commands.app import composed_plan
 from sweep.commands.predict import USAGE as PREDICT
 from sweep.commands.report import USAGE as REPORT
 from sweep.config.groups import groups
-from sweep.config.overrides import known_keys
+from sweep.config.keys import known_keys
 from tasks.jsonl import load
 
 ROOT = Path(__file__).parents[1]

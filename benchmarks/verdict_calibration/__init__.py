@@ -1,1 +1,1 @@
-"""Error rates and power of the verdict, by simulation. See docs/verdict.md."""
+"""Error rates and power of the verdict, by simulation. See docs/calibration.md."""

@@ -2,7 +2,7 @@
 
     python -m benchmarks.verdict_calibration [--studies 10000] [--quick] [--seed 1] [--out DIR] [--pictures DIR]
 
-Prints tables, writes results.json to DIR and the pictures of docs/verdict.md. `--quick` takes 500 studies a setting. Ends with
+Prints tables, writes results.json to DIR and the pictures of docs/calibration.md. `--quick` takes 500 studies a setting. Ends with
 status 1 if a setting that is held to the level exceeds it by more than two standard errors.
 """
 

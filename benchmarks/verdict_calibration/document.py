@@ -1,4 +1,4 @@
-"""Writes the figures of results.json into docs/verdict.md, between the marks that stand there.
+"""Writes the figures of results.json into docs/calibration.md, between the marks that stand there.
 
     python -m benchmarks.verdict_calibration.document
 
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.verdict_calibration import tables
 
 RESULTS = Path(__file__).parent / "results" / "results.json"
-PAGE = Path(__file__).parents[2] / "docs" / "verdict.md"
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 SHOWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.3, 3.0)
 
 Row = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The pictures of docs/verdict.md, as SVG."""
+"""The pictures of docs/calibration.md, as SVG."""
 
 from __future__ import annotations
 

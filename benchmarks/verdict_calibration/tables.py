@@ -1,4 +1,4 @@
-"""Results as Markdown tables, for the terminal and for docs/verdict.md."""
+"""Results as Markdown tables, for the terminal and for docs/calibration.md."""
 
 from __future__ import annotations
 

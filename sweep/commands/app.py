@@ -1,10 +1,11 @@
-"""The Hydra application that `python -m sweep` and `python -m sweep.train` are."""
+"""From the command line to a plan: what `run` and `train` share. Hydra composes; multiruns are Hydra applications."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -12,39 +13,57 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
+from sweep.config.hydra_setup import masked_files, set_up_hydra
 from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
-from sweep.config.resolvers import register_resolvers
-from sweep.config.secrets import masked_files
 from sweep.console.masking import hide
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
 
 _FLAGS = ("-m", "--multirun")
-"""Hydra's flags that run jobs; with any other, Hydra shows something, or composes from folders that only it knows."""
+"""Hydra's flags that run jobs. With others Hydra shows something, or composes from folders that only it knows."""
 
 
-def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, option_check: OptionCheck) -> None:
-    """Composes the configuration from the command line and calls `task` with the study it describes.
+def run_app(
+    task: Callable[[StudyPlan], float | None],
+    show_plan: Callable[[StudyPlan], None],
+    data_check: DataCheck,
+    option_check: OptionCheck,
+) -> None:
+    """Composes the configuration from the command line and calls `task` with its plan, or `show_plan` if `dry_run=true`.
 
-    What is wrong with the command line, with the configuration that it makes and with the data is reported together,
-    before anything is written.
+    Problems of the command line, the configuration and the data are reported together, before anything is written.
 
     Raises:
         ConfigurationError, DataError: with all problems.
     """
-    register_resolvers()
-    words = sys.argv[1:] = in_hydras_words(sys.argv[1:])
+    set_up_hydra()
+    words = in_hydras_words(sys.argv[1:])
     flags = [word for word in words if word.startswith("-")]
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
-        for words_of_a_job in _jobs(overrides) if flags else [overrides]:
-            _check(words_of_a_job, data_check, option_check)
+        jobs = _jobs(overrides) if flags else [overrides]
+        checked = [_checked(job, data_check, option_check) for job in jobs]
+        if checked[0].plan.dry_run:
+            for job in checked:
+                show_plan(job.plan)
+            return
+        if not flags and not checked[0].needs_hydra:
+            task(checked[0].plan)
+            return
+    _run_with_hydra(task, show_plan, words)
+
+
+def _run_with_hydra(
+    task: Callable[[StudyPlan], float | None], show_plan: Callable[[StudyPlan], None], words: list[str]
+) -> None:
+    """For multiruns, Hydra's own flags, and whatever is set below `hydra`."""
+    sys.argv[1:] = words
     # argparse refuses words on both sides of a flag
     for flag in _FLAGS:
         if flag in words:
@@ -56,8 +75,11 @@ def run_app(task: Callable[[StudyPlan], float | None], data_check: DataCheck, op
 
     def composed(config: DictConfig) -> float | None:
         try:
-            plan = plan_from(config)
+            plan = plan_from(config, overrides=words)
             hide(plan.tracking_uri, plan.storage_url)
+            if plan.dry_run:
+                show_plan(plan)
+                return None
             return task(plan)
         except Exception as error:
             raise _Ended(error) from error
@@ -85,41 +107,67 @@ class _Ended(BaseException):
         self.error = error
 
 
-def composed_plan(overrides: Sequence[str]) -> StudyPlan:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A plan without problems.
+
+    Attributes:
+        needs_hydra: whether the configuration sets something below `hydra` that acts in a single run.
+    """
+
+    plan: StudyPlan
+    needs_hydra: bool
+
+
+def composed_plan(
+    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+) -> StudyPlan:
     """The study that these overrides describe, without running a Hydra application.
 
     Raises:
-        ConfigurationError: with all problems.
+        ConfigurationError, DataError: with all problems.
     """
-    register_resolvers()
-    problems, usable = override_problems(in_hydras_words(overrides))
-    return _planned(usable, problems)
+    set_up_hydra()
+    return _checked(in_hydras_words(overrides), data_check, option_check).plan
 
 
-def _check(overrides: Sequence[str], data_check: DataCheck, option_check: OptionCheck) -> None:
-    """Before Hydra makes its output folder: a command that is refused leaves nothing behind."""
+def _checked(
+    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+) -> _Checked:
+    """Composes and checks, without Hydra's output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
-    _planned(usable, problems, data_check, option_check)
-
-
-def _planned(
-    usable: Sequence[str],
-    problems: Sequence[str],
-    data_check: DataCheck | None = None,
-    option_check: OptionCheck | None = None,
-) -> StudyPlan:
     try:
         composed = _compose(usable)
     # whatever YAML and Hydra stumble over in a person's own files
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
         raise ConfigurationError([*problems, _composing_problem(error)]) from error
-    plan = plan_from(composed, problems, data_check, option_check)
+    hydra_keys = composed.hydra
+    with open_dict(composed):
+        del composed["hydra"]
+    plan = plan_from(composed, [*problems, *_tracking_problems(composed)], data_check, option_check, usable)
     hide(plan.tracking_uri, plan.storage_url)
-    return plan
+    acts = hydra_keys.callbacks or hydra_keys.job.env_set or hydra_keys.job.env_copy or hydra_keys.job.chdir
+    needs_hydra = any(word.lstrip("+~").startswith("hydra") for word in usable) or bool(acts)
+    return _Checked(plan, needs_hydra or hydra_keys.output_subdir is not None)
+
+
+def _tracking_problems(composed: DictConfig) -> tuple[str, ...]:
+    """What is wrong with `tracking.uri`, known before anything is written."""
+    from sweep.tracking.address import address_of
+
+    try:
+        uri = OmegaConf.select(composed, "tracking.uri")
+        if isinstance(uri, str):
+            address_of(uri)
+    except OmegaConfBaseException:
+        return ()  # reported with the other keys
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """The overrides of enough jobs of a multirun to see every value: `lora.r=4` and `lora.r=8` of `lora.r=4,8`."""
+    """The overrides of as many jobs of a multirun as show every value: `lora.r=4` and `lora.r=8` of `lora.r=4,8`."""
     values = [_values_of_sweep(word) for word in overrides]
     for job in range(max(map(len, values), default=1)):
         yield [choices[min(job, len(choices) - 1)] for choices in values]
@@ -140,12 +188,12 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     search_path = [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"] if own else []
     with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
-        return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides])
+        return compose(config_name=ROOT_CONFIG, overrides=[*search_path, *overrides], return_hydra_config=True)
 
 
 def _composing_problem(error: Exception) -> str:
     if isinstance(error, YAMLError):
-        return f"a configuration file is no YAML: {' '.join(str(error).split())}"
+        return f"a configuration file is not valid YAML: {' '.join(str(error).split())}"
     if isinstance(error, RecursionError):
         return "a configuration file under ./conf contains itself: by its defaults list, or by an anchor"
     if isinstance(error, UnicodeDecodeError):

@@ -54,12 +54,12 @@ def predict(words: Sequence[str]) -> int:
     with existing_storage(storage_url, paths) as storage:
         adapters = chosen_adapters(studies, record_of, paths)
 
-    from sweep.training.quiet import quiet_libraries, quiet_progress
+    from sweep.training.machine import quiet_libraries, quiet_progress
 
     quiet_libraries()
     # peft reads a property of transformers that has a newer name
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
-    from sweep.training.answering import Answering
+    from sweep.training.predictor import Answering
 
     quiet_progress()
     answering = Answering(adapters[0].setup, adapters[0].base_hash, threads, paths)

@@ -1,38 +1,46 @@
-"""`python -m sweep +study=NAME`: runs a study, or goes on where it stopped, and ends with a table and a verdict.
+"""`run`: runs a study, or resumes it, and ends with a table and a verdict.
 
-Imports nothing heavy: `--help` answers at once, and a mistake in the configuration is told before anything is loaded.
+Imports nothing heavy, so that a mistake in the configuration is reported before anything is loaded.
 """
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweep.records import StudyPlan, StudyRecord
+    from sweep.store.paths import Paths
+
+
+def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None) -> list[Path]:
+    """Writes page, verdict.json, pictures and adapter; returns the small files, which are also kept with the MLflow run."""
+    from sweep.reports.files import write_page, write_report
+    from sweep.verdict.conclude import conclude
+
+    conclusion = conclude(record)
+    files = write_page(record, conclusion, paths, tracking_uri=tracking_uri)
+    return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
 
 
 def study(plan: StudyPlan) -> float | None:
     """Runs the study that a configuration describes; returns the best loss."""
+    from sweep.config.load import with_steps
     from sweep.store.paths import Paths
     from sweep.training.splits import load_splits
 
     paths = Paths.here()
     splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
 
     from sweep.reports.closing import console, print_outcome
-    from sweep.reports.files import write_page, write_report
     from sweep.reports.progress import LiveDisplay
     from sweep.study.run import run_study
     from sweep.study.stopping import StopRequest
-    from sweep.verdict.conclude import conclude
 
-    def write(record: StudyRecord) -> list[Path]:
-        """Writes the report; names the small files, which are kept with the MLflow run, too."""
-        conclusion = conclude(record)
-        files = write_page(record, conclusion, paths, tracking_uri=plan.tracking_uri)
-        return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
-
+    write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
         for warning in splits.warnings:
@@ -45,9 +53,14 @@ def study(plan: StudyPlan) -> float | None:
 
 def main() -> int:
     """The command; returns its exit code."""
+    from sweep.commands.help import RUN, asks_for_help, print_usage
+
+    if asks_for_help(sys.argv[1:]):
+        return print_usage(RUN)
     from sweep.commands.app import run_app
+    from sweep.commands.plan import show_study_plan
     from sweep.console.command import run
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(study, problems_of, option_problems))
+    return run(lambda: run_app(study, show_study_plan, problems_of, option_problems))

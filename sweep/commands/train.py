@@ -1,10 +1,11 @@
-"""`python -m sweep.train task=pharma lora.r=16`: one trial, by the same code path as a study's.
+"""`train`: one trial, by the same code path as a study's.
 
-A Hydra application that returns its objective (the loss on tune), so `-m lora.r=4,8` works with any sweeper or launcher.
+Returns its objective (the loss on tune), so that `-m lora.r=4,8` works with any Hydra sweeper or launcher.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
 def trial(plan: StudyPlan) -> float:
     """Trains the arm that a configuration describes; returns its loss on tune."""
+    from sweep.config.load import with_steps
     from sweep.store.paths import Paths
     from sweep.training.splits import load_splits
 
     paths = Paths.here()
     splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
 
     from sweep.config.units import show_bytes
     from sweep.reports.closing import console, shown
@@ -40,9 +43,14 @@ def trial(plan: StudyPlan) -> float:
 
 def main() -> int:
     """The command; returns its exit code."""
+    from sweep.commands.help import TRAIN, asks_for_help, print_usage
+
+    if asks_for_help(sys.argv[1:]):
+        return print_usage(TRAIN)
     from sweep.commands.app import run_app
+    from sweep.commands.plan import show_trial_plan
     from sweep.console.command import run
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(trial, problems_of, option_problems))
+    return run(lambda: run_app(trial, show_trial_plan, problems_of, option_problems))

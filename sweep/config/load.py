@@ -3,57 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from sweep.config.arms import first_arms
+from sweep.config.arms import configured_arm, first_arms
 from sweep.config.checks import problems_in
 from sweep.config.cores import AUTO, available_cores, chosen_workers
-from sweep.config.overrides import known_keys, wrong_form
-from sweep.config.schema import SweepKeys
-from sweep.config.secrets import recorded_yaml
+from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
+from sweep.config.overrides import ALTERNATIVES, given_keys, wrong_form
+from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
+from sweep.console.masking import mask
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, DataError
-from sweep.records import (
-    Arm,
-    BaseModel,
-    Declaration,
-    Quantization,
-    Scoring,
-    Search,
-    SearchSpace,
-    StudyPlan,
-    TaskData,
-    Training,
-    WorkerSetup,
-)
+from sweep.records import Declaration, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
 
-_HUB = (
-    "subset",
-    "revision",
-    "train_split",
-    "validation_split",
-    "test_split",
-    "prompt_column",
-    "completion_column",
-    "label_column",
-    "template",
-)
-"""Arguments of `tasks.hub.load` that are keys of `task`, too."""
-
+R = TypeVar("R")
 
 DataCheck = Callable[[TaskData], Sequence[str]]
-"""Looks into a data set and says what is wrong with it."""
+"""Reads a data set and returns its problems."""
 
 OptionCheck = Callable[[Search, Training], Sequence[str]]
-"""Says what is wrong with the options of sampler and pruner."""
+"""Returns the problems of sampler and pruner options."""
+
+_URL_KEYS = ("tracking.uri", "storage.url")
 
 
 def plan_from(
@@ -61,62 +40,87 @@ def plan_from(
     earlier_problems: Sequence[str] = (),
     data_check: DataCheck | None = None,
     option_check: OptionCheck | None = None,
+    overrides: Sequence[str] = (),
 ) -> StudyPlan:
     """The study that a composed configuration describes.
 
     Args:
-        composed: what Hydra made of YAML files and overrides.
-        earlier_problems: problems found before, to be reported together with those found here.
-        data_check: looks into the data as well, so that a person hears of everything at once.
-        option_check: looks at the options of sampler and pruner as well; only called where there are any.
+        composed: Hydra's result from YAML files and overrides.
+        earlier_problems: problems to report together with those of this function.
+        data_check: reads the data too, so that its problems are reported with all others.
+        option_check: checks the options of sampler and pruner; called only if there are any.
+        overrides: the command line. `train.steps` there replaces a study's `train.epochs`, and `lora.alpha_ratio` its `lora.alpha`.
 
     Raises:
-        ConfigurationError: with all problems that were found.
+        ConfigurationError: with all problems.
         DataError: the configuration is right, the data is not.
     """
-    keys, wrong = typed(composed)
+    composed = _without_replaced(composed, given_keys(overrides))
+    config, wrong = typed(composed)
     # without its sets, hardly any target of a model is known
-    unsaid = [*wrong, *(("lora.targets", "search.space.targets") if "model.target_sets" in wrong else ())]
-    problems = [*filter(None, wrong.values()), *(text for text in problems_in(keys) if not _is_about(text, unsaid))]
-    options = keys.search.sampler_options or keys.search.pruner_options
+    unknown = [*wrong, *(("lora.targets", "search.space.targets") if "model.target_sets" in wrong else ())]
+    problems = [*filter(None, wrong.values()), *(text for text in problems_in(config) if not _is_about(text, unknown))]
+    options = config.search.sampler_options or config.search.pruner_options
     if option_check and options and not any(text.startswith("search.") for text in (*problems, *earlier_problems)):
-        problems += option_check(_search(keys), _training(keys))
+        problems += option_check(_search(config), _as(Training, config.train))
     in_data: Sequence[str] = ()
     if data_check and not any(text.startswith("task.") for text in (*problems, *earlier_problems)):
-        in_data = data_check(_task(keys))
+        in_data = data_check(_task(config))
     if earlier_problems or problems:
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    return _plan(keys, recorded_yaml(composed))
+    return _plan(config, recorded_yaml(composed))
 
 
-def plan_of_record(config: str) -> StudyPlan:
-    """The study that a record was made with, out of its `StudyRecord.config`.
+def plan_of_record(recorded: str) -> StudyPlan:
+    """The study that was recorded with this `StudyRecord.config`.
 
-    Secrets are masked there, so databases other than files cannot be opened with this plan. Limits and the cores of this
-    machine do not matter any more: what was run, was possible.
+    Secrets are masked there, so databases other than files cannot be opened with this plan. The limits and the cores of this
+    machine are not checked: the study has already run.
 
     Raises:
         ConfigurationError: the record is of a version with other keys.
     """
-    composed = OmegaConf.create(config)
+    composed = OmegaConf.create(recorded)
     assert isinstance(composed, DictConfig)
-    keys, wrong = typed(composed)
+    config, wrong = typed(composed)
     if wrong:
         raise ConfigurationError(filter(None, wrong.values()))
-    return _plan(keys, recorded_yaml(composed))
+    return _plan(config, recorded_yaml(composed))
 
 
-def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
-    """The configuration in the types of the schema, and what does not fit.
+def with_steps(plan: StudyPlan, training_examples: int) -> StudyPlan:
+    """The plan with `train.epochs` resolved to steps; the plan itself if it has no epochs.
+
+    Args:
+        training_examples: examples in the training split, before those that are too long are left out.
+
+    Raises:
+        ConfigurationError: the steps are more than `train.steps` may be.
+    """
+    if plan.epochs is None:
+        return plan
+    per_step = plan.training.batch_size * plan.training.gradient_accumulation
+    steps = max(1, math.ceil(plan.epochs * training_examples / per_step))
+    limit = limits()["train.steps"]
+    if not limit.allows(steps):
+        raise ConfigurationError(f"train.epochs={plan.epochs:g}: results in train.steps={steps}, which must be {limit}")
+    config = OmegaConf.create(plan.config)
+    config.train.steps = steps
+    training = dataclasses.replace(plan.training, steps=steps)
+    return dataclasses.replace(plan, training=training, epochs=None, config=OmegaConf.to_yaml(config))
+
+
+def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
+    """The configuration in the types of the schema, and the problems of keys that do not fit.
 
     Returns:
-        the keys, with the schema's defaults in place of what does not fit; and for each key that does not fit the problem,
-        None if another key is the cause.
+        the configuration, with defaults in place of values that do not fit; and the problem of each such key, None if another
+        key is the cause.
     """
-    schema = OmegaConf.structured(SweepKeys)
-    known = known_keys()
+    known = entries()
+    values: dict[str, Any] = {}
     wrong: dict[str, str | None] = {}
     for key, node in _leaves(composed, known):
         if key not in known:
@@ -125,42 +129,92 @@ def typed(composed: DictConfig) -> tuple[SweepKeys, dict[str, str | None]]:
             wrong[key] = f"{key}: a value is needed; write {key}=..."
         else:
             try:
-                value = (
-                    OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else _value(composed, key)
-                )
-                if problem := wrong_form(key, value, known[key]):
-                    wrong[key] = f"{key}: {problem}"
-                    continue
-                OmegaConf.update(schema, key, value, merge=False)
+                value = _value(composed, key, node)
             except InterpolationToMissingValueError:
                 wrong[key] = None
-            except (OmegaConfBaseException, ValueError, OverflowError) as error:
+            except (OmegaConfBaseException, ValueError) as error:
                 wrong[key] = f"{key}: {_first_line(error)}"
-    for key in sorted(OmegaConf.missing_keys(schema)):
-        wrong.setdefault(key, f"{key}: a value is needed; write {key}=...")
-        OmegaConf.update(schema, key, "")
-    keys = OmegaConf.to_object(schema)
-    assert isinstance(keys, SweepKeys)
-    return keys, wrong
+            else:
+                values[key], problem = _read(known[key], value)
+                if problem:
+                    wrong[key] = problem
+    values = {key: value for key, value in values.items() if key not in wrong}
+    for key, entry in known.items():
+        if entry.default == REQUIRED and key not in values:
+            wrong.setdefault(key, f"{key}: a value is needed; write {key}=...")
+            values[key] = ""
+    return _built(Config, values), wrong
+
+
+def recorded_yaml(composed: DictConfig) -> str:
+    """The resolved configuration as records keep it: no URL holds credentials, and keys of `ALTERNATIVES` are resolved to the others."""
+    copy = composed.copy()
+    OmegaConf.set_readonly(copy, False)
+    OmegaConf.set_struct(copy, False)
+    for key in _URL_KEYS:
+        value = OmegaConf.select(copy, key)
+        if isinstance(value, str):
+            OmegaConf.update(copy, key, mask(value))
+    if (alpha := OmegaConf.select(copy, "lora.alpha")) is not None:
+        copy.lora.alpha_ratio = float(alpha) / int(copy.lora.r)
+    for key in ALTERNATIVES:
+        section, name = key.split(".")
+        copy.get(section, {}).pop(name, None)
+    copy.pop("dry_run", None)
+    return OmegaConf.to_yaml(copy, resolve=True)
+
+
+def _without_replaced(composed: DictConfig, given: Collection[str]) -> DictConfig:
+    """The configuration without a study's epochs and alpha where the command line gives steps and alpha_ratio."""
+    copy = composed.copy()
+    OmegaConf.set_readonly(copy, False)
+    for key, other in ALTERNATIVES.items():
+        if other in given and key not in given:
+            OmegaConf.update(copy, key, None)
+    return copy
+
+
+def _read(entry: Entry, value: Any) -> tuple[Any, str | None]:
+    if value is None and entry.about.null is not None:
+        return entry.about.null, None
+    if problem := wrong_form(entry, value):
+        return None, f"{entry.name}: {problem}"
+    try:
+        return read_value(value, entry.type), None
+    except ValueError as error:
+        return None, f"{entry.name}={shortened(value)}: {error}"
+
+
+def _built(record: type[R], values: Mapping[str, Any], prefix: str = "") -> R:
+    """A record of the schema from values by full key; fields without a value have their defaults."""
+    fields: dict[str, Any] = {}
+    for name, entry in fields_of(record, prefix):
+        if entry.is_section:
+            fields[name] = _built(entry.type, values, f"{entry.name}.")
+        elif entry.name in values:
+            fields[name] = values[entry.name]
+    return record(**fields)
 
 
 def _is_about(problem: str, keys: Iterable[str]) -> bool:
     return any(problem.startswith((f"{key}:", f"{key}=", f"{key}.")) for key in keys)
 
 
-def _leaves(composed: DictConfig, known: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(composed: DictConfig, known: Mapping[str, Entry], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in map(str, composed):
         key = f"{prefix}{name}"
         node = composed._get_node(name)
         plain = isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
-        section = plain and dataclasses.is_dataclass(known.get(key))
+        section = plain and key in known and known[key].is_section
         if section and not OmegaConf.is_interpolation(composed, name):
             yield from _leaves(composed[name], known, f"{key}.")
         else:
             yield key, node
 
 
-def _value(composed: DictConfig, key: str) -> Any:
+def _value(composed: DictConfig, key: str, node: Any) -> Any:
+    if OmegaConf.is_config(node):
+        return OmegaConf.to_container(node, resolve=True)
     return OmegaConf.select(composed, key, throw_on_missing=True)
 
 
@@ -168,86 +222,63 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def _plan(keys: SweepKeys, config: str) -> StudyPlan:
-    model = BaseModel(
-        **{
-            **_fields(keys.model, BaseModel),
-            "id": keys.model.id or keys.model.name,
-            "path": str(Path(keys.model.path).expanduser().absolute()) if keys.model.path else None,
-            "target_sets": {name: tuple(modules) for name, modules in keys.model.target_sets.items()},
-            "linear_modules": tuple(keys.model.linear_modules),
-        }
-    )
-    recipe = Arm(
-        rank=keys.lora.r,
-        alpha_ratio=keys.lora.alpha_ratio,
-        dropout=keys.lora.dropout,
-        targets=resolve_targets(keys.lora.targets, model.target_sets),
-        learning_rate=keys.train.learning_rate,
-        method=keys.method.name,
-        loraplus_lr_ratio=1.0 if keys.method.loraplus_lr_ratio is None else keys.method.loraplus_lr_ratio,
-    )
+def _plan(config: Config, recorded: str) -> StudyPlan:
+    model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
     cores = available_cores()
-    workers = chosen_workers(keys.executor.workers, keys.executor.threads, cores)
+    workers = chosen_workers(executor.workers, executor.threads, cores)
     return StudyPlan(
-        name=keys.study.name,
+        name=config.study.name,
         setup=WorkerSetup(
-            model=model,
-            quant=Quantization(**_fields(keys.quant, Quantization)),
-            task=_task(keys),
-            scoring=Scoring(report_examples=keys.search.report_examples, **_fields(keys.evaluate, Scoring)),
-            engine=keys.engine.name,
-            threads=keys.executor.threads or max(1, cores // workers),
-            memory_budget=byte_count(keys.budget.memory) if keys.budget.memory is not None else None,
+            model=dataclasses.replace(model, id=model.id or model.name, path=_absolute(model.path)),
+            quant=config.quant,
+            task=_task(config),
+            scoring=dataclasses.replace(config.evaluate, report_examples=config.search.report_examples),
+            engine=config.engine.name,
+            threads=executor.threads or max(1, cores // workers),
+            memory_budget=byte_count(config.budget.memory) if config.budget.memory is not None else None,
         ),
-        training=_training(keys),
-        arm=recipe,
-        seed=keys.seed,
+        training=_as(Training, config.train),
+        epochs=config.train.epochs,
+        arm=configured_arm(config),
+        seed=config.seed,
         space=SearchSpace(
-            ranks=tuple(keys.search.space.rank),
-            alpha_ratios=tuple(keys.search.space.alpha_ratio),
-            dropouts=tuple(keys.search.space.dropout),
+            ranks=space.rank,
+            alpha_ratios=space.alpha_ratio,
+            dropouts=space.dropout,
             targets=tuple(
-                dict.fromkeys(
-                    ",".join(resolve_targets(entry, model.target_sets)) for entry in keys.search.space.targets
-                )
+                dict.fromkeys(",".join(resolve_targets(entry, model.target_sets)) for entry in space.targets)
             ),
-            learning_rate=(keys.search.space.learning_rate.low, keys.search.space.learning_rate.high),
+            learning_rate=(space.learning_rate.low, space.learning_rate.high),
         ),
-        search=replace(_search(keys), arms=first_arms(keys)),
-        declaration=Declaration(**{**_fields(keys.certify, Declaration), "ladder": tuple(keys.certify.ladder)}),
-        tracking_uri=keys.tracking.uri,
-        storage_url=keys.storage.url,
-        wall_clock=seconds(keys.budget.wall_clock) if keys.budget.wall_clock is not None else None,
+        search=dataclasses.replace(_search(config), arms=first_arms(config)),
+        declaration=_as(Declaration, certify),
+        tracking_uri=config.tracking.uri,
+        storage_url=config.storage.url,
+        wall_clock=seconds(config.budget.wall_clock) if config.budget.wall_clock is not None else None,
         workers=workers,
-        threads_alone=keys.executor.threads or cores,
-        certify=keys.certify.enabled,
-        rate_trials=keys.certify.rate_trials,
-        first_look=keys.certify.first_look,
-        slots=None if keys.engine.slots == AUTO else keys.engine.slots,
-        config=config,
+        threads_alone=executor.threads or cores,
+        certify=certify.enabled,
+        rate_trials=certify.rate_trials,
+        first_look=certify.first_look,
+        slots=None if config.engine.slots == AUTO else config.engine.slots,
+        config=recorded,
+        dry_run=config.dry_run,
     )
 
 
-def _training(keys: SweepKeys) -> Training:
-    return Training(**_fields(keys.train, Training))
-
-
-def _search(keys: SweepKeys) -> Search:
+def _search(config: Config) -> Search:
     """Without its first arms."""
-    return Search(**{**_fields(keys.search, Search), "arms": ()})
+    return dataclasses.replace(_as(Search, config.search), arms=())
 
 
-def _task(keys: SweepKeys) -> TaskData:
-    task = keys.task
-    hub: dict[str, Any] = {}
-    if task.kind == "hub":
-        hub = {"dataset": task.dataset, **{name: getattr(task, name) for name in _HUB}}
-    path = str(Path(task.path).expanduser().absolute()) if task.path else None
-    return TaskData(**{**_fields(task, TaskData), "path": path, "hub": hub})
+def _task(config: Config) -> TaskData:
+    return dataclasses.replace(config.task, path=_absolute(config.task.path))
 
 
-def _fields(keys: Any, record: type) -> dict[str, Any]:
-    """The values of those keys that the record has, too."""
-    wanted = {entry.name for entry in dataclasses.fields(record)}
-    return {entry.name: getattr(keys, entry.name) for entry in dataclasses.fields(keys) if entry.name in wanted}
+def _absolute(path: str | None) -> str | None:
+    return str(Path(path).expanduser().absolute()) if path else None
+
+
+def _as(record: type[R], section: Any) -> R:
+    """The record that a section of the schema extends, without the section's own keys."""
+    return record(**{field.name: getattr(section, field.name) for field in dataclasses.fields(record)})  # type: ignore[arg-type]

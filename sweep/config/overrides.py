@@ -1,13 +1,12 @@
-"""Checks what a person wrote on the command line, all of it, before Hydra composes anything.
+"""Checks the words of the command line before Hydra composes.
 
-Hydra stops at the first thing that it does not know; a person wants to hear all of them, each with the nearest name.
+Hydra stops at the first word that it does not know. Here all are checked, and each unknown one gets a suggestion.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,39 +14,95 @@ from hydra.core.override_parser.types import Sweep
 from hydra.errors import HydraException
 
 from sweep.config.groups import groups
-from sweep.config.schema import SweepKeys
+from sweep.config.keys import OPEN_KEYS, Entry, entries, shortened
 from sweep.console.suggest import did_you_mean
 
-OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options")
-"""Keys below which a person may write names of their own."""
-
-_SHOWN = 60
-"""So much of an override that cannot be read is repeated."""
-
 ADDED_GROUPS = ("study",)
-"""Groups of which the defaults choose nothing, so that Hydra wants them with a plus."""
+"""Groups without a default option, which Hydra wants with a plus."""
 
+ALTERNATIVES = {"train.epochs": "train.steps", "lora.alpha": "lora.alpha_ratio"}
+"""Keys that each replace another one; only one of the two can be given on the command line."""
 
-def known_keys(schema: type = SweepKeys, prefix: str = "") -> dict[str, Any]:
-    """Every key of the schema, sections included, as `search.space.rank`, and its type."""
-    hints = typing.get_type_hints(schema)
-    found: dict[str, Any] = {}
-    for entry in dataclasses.fields(schema):
-        key = f"{prefix}{entry.name}"
-        found[key] = hints[entry.name]
-        if dataclasses.is_dataclass(hints[entry.name]):
-            found |= known_keys(typing.cast(type, hints[entry.name]), f"{key}.")
-    return found
+SYNONYMS: Mapping[str, str] = {
+    "lr": "train.learning_rate",
+    "rate": "train.learning_rate",
+    "learningrate": "train.learning_rate",
+    "num_train_epochs": "train.epochs",
+    "num_epochs": "train.epochs",
+    "max_steps": "train.steps",
+    "num_steps": "train.steps",
+    "iterations": "train.steps",
+    "per_device_train_batch_size": "train.batch_size",
+    "bs": "train.batch_size",
+    "grad_accum": "train.gradient_accumulation",
+    "gradient_accumulation_steps": "train.gradient_accumulation",
+    "accumulation": "train.gradient_accumulation",
+    "lr_scheduler_type": "train.schedule",
+    "lr_scheduler": "train.schedule",
+    "scheduler": "train.schedule",
+    "warmup": "train.warmup_fraction",
+    "warmup_ratio": "train.warmup_fraction",
+    "clip": "train.max_grad_norm",
+    "rank": "lora.r",
+    "lora_r": "lora.r",
+    "lora_rank": "lora.r",
+    "lora_alpha": "lora.alpha",
+    "alpha": "lora.alpha",
+    "lora_dropout": "lora.dropout",
+    "dropout": "lora.dropout",
+    "target_modules": "lora.targets",
+    "targets": "lora.targets",
+    "modules": "lora.targets",
+    "use_rslora": "method",
+    "rslora": "method",
+    "ranks": "search.space.rank",
+    "rates": "search.space.learning_rate",
+    "learning_rates": "search.space.learning_rate",
+    "n_trials": "search.trials",
+    "num_trials": "search.trials",
+    "n_seeds": "certify.seeds",
+    "num_seeds": "certify.seeds",
+    "random_seed": "seed",
+    "tolerance": "certify.margin",
+    "significance": "certify.alpha",
+    "model_name": "model",
+    "model_name_or_path": "model.path",
+    "base_model": "model",
+    "model_id": "model.id",
+    "model_path": "model.path",
+    "dataset": "task",
+    "data": "task",
+    "dataset_name": "task.dataset",
+    "data_path": "task.path",
+    "seq_length": "task.max_length",
+    "max_seq_length": "task.max_length",
+    "metric": "task.metric",
+    "quantization": "quant",
+    "load_in_4bit": "quant",
+    "bits": "quant",
+    "name": "study.name",
+    "study_name": "study.name",
+    "n_jobs": "executor.workers",
+    "jobs": "executor.workers",
+    "num_workers": "executor.workers",
+    "packing": "engine.slots",
+    "timeout": "budget.wall_clock",
+    "time": "budget.wall_clock",
+    "time_limit": "budget.wall_clock",
+    "memory_limit": "budget.memory",
+    "tracking_uri": "tracking.uri",
+    "mlflow": "tracking.uri",
+}
+"""Names that other tools use, or that fit several keys, and the key or group that is meant."""
 
 
 def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is wrong with the overrides, and those that are usable.
+    """The problems of the overrides, and the overrides without a problem.
 
     Returns:
-        problems, each saying what to write instead; and the overrides without a problem.
+        problems, each with what to write instead; and usable overrides.
     """
     choices = groups()
-    keys = known_keys()
     problems: list[str] = []
     usable: list[str] = []
     parser = OverridesParser.create()
@@ -56,7 +111,7 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         try:
             override = parser.parse_override(word)
         except ValueError:  # Python reads no whole number of thousands of digits
-            problems.append(f"{text[:_SHOWN]}...: cannot be read: the number has too many digits")
+            problems.append(f"{shortened(text)}: cannot be read: the number has too many digits")
             continue
         except HydraException:
             problems.append(
@@ -65,22 +120,68 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         name = override.key_or_group
         if name.startswith("hydra") or override.is_delete():
-            found = None
+            problem = None
         elif name in choices:
-            found = _unknown_choices(name, override.value(), choices[name], text) or _sign(name, override.is_add())
+            problem = _unknown_option(name, override.value(), choices[name], text) or _sign(name, override.is_add())
         else:
-            found = _unknown_key(name, keys, list(choices), text) or _wrong_form(name, override.value(), keys, text)
-        if found is None:
+            problem = _unknown_key(name, list(choices), text) or _wrong_value(name, override.value(), text)
+        if problem is None:
             usable.append(word)
         else:
-            problems.append(found)
-    return problems, usable
+            problems.append(problem)
+    return [*problems, *_both_alternatives(usable)], usable
 
 
 def in_hydras_words(overrides: Sequence[str]) -> list[str]:
-    """The overrides with `++` before keys of a person's own making, which Hydra would refuse to add without it."""
+    """The overrides with `++` before names below `OPEN_KEYS`, which Hydra would otherwise refuse to add."""
     opened = tuple(f"{key}{sign}" for key in OPEN_KEYS for sign in ".=")
     return [f"++{word}" if word.startswith(opened) else word for word in overrides]
+
+
+def given_keys(overrides: Sequence[str]) -> set[str]:
+    """The keys that overrides give a value other than null; words of another form are left out."""
+    pairs = (word.lstrip("+").partition("=") for word in overrides)
+    return {key for key, sign, value in pairs if sign and value != "null"}
+
+
+def wrong_form(entry: Entry, value: object) -> str | None:
+    """What to write instead, if the value is a list, a mapping or a single value where the key wants another of these."""
+    key, kind = entry.name, entry.type
+    if kind is Any or (isinstance(value, str) and value.startswith("${")):
+        return None
+    if value is None:
+        return None if entry.optional else "cannot be null; leave it out for its default"
+    if entry.is_section:
+        names = ", ".join(name.removeprefix(f"{key}.") for name in _keys_in(key))
+        return None if isinstance(value, dict) else f"is a group of keys; write {key}.NAME=VALUE (names: {names})"
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return None if isinstance(value, list) else f"write a list in brackets, as in {key}=[A,B]"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            return f"is a group of values by name; write {key}.NAME=VALUE"
+        lists = typing.get_origin(typing.get_args(kind)[1]) is tuple
+        if lists and not all(isinstance(each, list) for each in value.values()):
+            return f"write each value as a list in brackets, as in {key}.NAME=[A,B]"
+        return None
+    if isinstance(value, list | dict):
+        return f"write one value, as in {key}=A"
+    return None
+
+
+def suggestion(name: str, choices: Collection[str] = ()) -> str:
+    """`; did you mean 'x'?` for a name that is no key, or nothing if no key or group is near.
+
+    A synonym comes first, then a key with this last part (`trials` for `search.trials`), then the nearest spelling.
+    """
+    leaf = name.rpartition(".")[2]
+    synonym = SYNONYMS.get(name) or (SYNONYMS.get(leaf) if _same_section(name, SYNONYMS.get(leaf, "")) else None)
+    if synonym:
+        return f"; did you mean '{synonym}'?"
+    endings = [key for key in entries() if key.endswith(f".{name}")]
+    if len(endings) == 1:
+        return f"; did you mean '{endings[0]}'?"
+    return did_you_mean(name, [*entries(), *choices])
 
 
 def _as_written(word: str) -> str:
@@ -89,35 +190,22 @@ def _as_written(word: str) -> str:
     return word.removeprefix("++") if word.startswith(opened) else word
 
 
-def wrong_form(key: str, value: object, kind: Any) -> str | None:
-    """What to write instead of a value that is a list, a mapping or neither where the key wants another of these.
-
-    Args:
-        kind: the key's type, see `known_keys`.
-    """
-    if kind is Any or (isinstance(value, str) and value.startswith("${")):
-        return None
-    if value is None:
-        return None if type(None) in typing.get_args(kind) else "cannot be null; leave it out for its default"
-    if dataclasses.is_dataclass(kind):
-        names = ", ".join(entry.name for entry in dataclasses.fields(kind))
-        return None if isinstance(value, dict) else f"is a group of keys; write {key}.NAME=VALUE (names: {names})"
-    origin = typing.get_origin(kind)
-    if origin is dict:
-        if not isinstance(value, dict):
-            return f"is a group of values by name; write {key}.NAME=VALUE"
-        lists = typing.get_origin(typing.get_args(kind)[1]) is list and not all(
-            isinstance(each, list) for each in value.values()
-        )
-        return f"write each value as a list in brackets, as in {key}.NAME=[A,B]" if lists else None
-    if origin is list:
-        return None if isinstance(value, list) else f"write a list in brackets, as in {key}=[A,B]"
-    if isinstance(value, list | dict):
-        return f"write one value, as in {key}=A"
-    return None
+def _keys_in(section: str) -> Iterator[str]:
+    return (key for key in entries() if key.startswith(f"{section}.") and "." not in key.removeprefix(f"{section}."))
 
 
-def _unknown_choices(group: str, value: object, known: Sequence[str], text: str) -> str | None:
+def _same_section(name: str, key: str) -> bool:
+    return name.partition(".")[0] == key.partition(".")[0]
+
+
+def _both_alternatives(overrides: Sequence[str]) -> Iterator[str]:
+    given = given_keys(overrides)
+    for key, other in ALTERNATIVES.items():
+        if {key, other} <= given:
+            yield f"{key}: cannot be given together with {other}; leave one of them out"
+
+
+def _unknown_option(group: str, value: object, known: Sequence[str], text: str) -> str | None:
     chosen = getattr(value, "list", None) if isinstance(value, Sweep) else value
     for choice in chosen if isinstance(chosen, list) else [chosen]:
         if str(choice) not in known:
@@ -128,30 +216,31 @@ def _unknown_choices(group: str, value: object, known: Sequence[str], text: str)
 
 
 def _sign(group: str, plus: bool) -> str | None:
-    """A study is added to the defaults, every other group has one that is replaced."""
     if plus == (group in ADDED_GROUPS):
         return None
     return f"{group}: write +{group}=NAME, with a plus" if not plus else f"{group}: write {group}=NAME, without a plus"
 
 
-def _wrong_form(name: str, value: object, keys: Mapping[str, Any], text: str) -> str | None:
+def _wrong_value(name: str, value: object, text: str) -> str | None:
     if isinstance(value, Sweep):
         return f"{text}: has several values; write one, a list in brackets, or text with commas in quotes: '{name}=\"A,B\"'"
-    found = wrong_form(name, value, keys[name]) if name in keys else None
-    if found is None and isinstance(value, dict) and dataclasses.is_dataclass(keys.get(name)):
+    entry = entries().get(name)
+    if entry is None:
+        return None
+    if problem := wrong_form(entry, value):
+        return f"{text}: {problem}"
+    if entry.is_section and isinstance(value, dict):
         for inner, each in value.items():
             key = f"{name}.{inner}"
-            found = _unknown_key(key, keys, (), text) or _wrong_form(key, each, keys, text)
-            if found is not None:
-                return found
-    return f"{text}: {found}" if found else None
+            if problem := _unknown_key(key, (), text) or _wrong_value(key, each, text):
+                return problem
+    return None
 
 
-def _unknown_key(name: str, keys: Collection[str], choices: Sequence[str], text: str) -> str | None:
-    if name in keys or any(name.startswith(f"{opened}.") for opened in OPEN_KEYS):
+def _unknown_key(name: str, choices: Sequence[str], text: str) -> str | None:
+    if name in entries() or any(name.startswith(f"{opened}.") for opened in OPEN_KEYS):
         return None
     if "@" in name and name.split("@")[0] in choices:
         return None
-    endings = [key for key in keys if key.endswith(f".{name}")]
-    near = f"; did you mean '{endings[0]}'?" if len(endings) == 1 else did_you_mean(name, [*keys, *choices])
+    near = suggestion(name, choices)
     return f"{text}: there is no key '{name}'{near}" + ("" if near else " (python -m sweep --help lists all)")

@@ -1,223 +1,241 @@
-"""The typed schema of the configuration: what keys there are and what type each has.
+"""The whole configuration as one typed record: every key with its type, default, meaning and limits.
 
-The YAML files under `conf/` hold defaults and comments; a composed configuration is merged into this schema, which
-refuses unknown keys and wrong types. The classes are not frozen because OmegaConf cannot override frozen ones.
+A section whose keys are a record's fields is that record (`sweep.records`). The others are here; a subclass adds the keys that the
+record itself has no use for. Hydra's YAML files under `conf/` hold only what differs from these defaults.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from omegaconf import MISSING
+from sweep.config.cores import AUTO
+from sweep.records import BaseModel, Declaration, Quantization, Scoring, Search, TaskData, Training
+from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
+from sweep.records.plan import MOST_SEEDS, SEEDS
+from sweep.records.recipe import METHODS, REPORT_EXAMPLES
+
+COUNT_OR_AUTO = f"whole number, or {AUTO}"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class StudyKeys:
     """`study.*`"""
 
-    name: str = MISSING
+    name: Annotated[str, Key("name of the Optuna study, the MLflow experiment and the report")]
 
 
-@dataclass
-class ModelKeys:
-    """`model.*`, see `sweep.records.BaseModel`."""
-
-    name: str = MISSING
-    id: str | None = MISSING
-    source: str = "auto"
-    path: str | None = None
-    revision: str | None = None
-    wheel: str | None = None
-    wheel_sha256: str | None = None
-    trust_remote_code: bool = False
-    target_sets: dict[str, list[str]] = field(default_factory=dict)
-    linear_modules: list[str] = field(default_factory=list)
-
-
-@dataclass
-class TaskKeys:
-    """`task.*`, see `sweep.records.TaskData` and `tasks.hub.load`."""
-
-    name: str = MISSING
-    kind: str = MISSING
-    metric: str = MISSING
-    system_prompt: str | None = None
-    tune_fraction: float = 0.5
-    max_length: int = 512
-    path: str | None = None
-    dataset: str | None = None
-    subset: str | None = None
-    revision: str | None = None
-    train_split: str = "train"
-    validation_split: str = "validation"
-    test_split: str = "test"
-    prompt_column: str = "prompt"
-    completion_column: str = "completion"
-    label_column: str | None = None
-    template: str | None = None
-
-
-@dataclass
+@dataclass(frozen=True, slots=True)
 class MethodKeys:
-    """`method.*`, see `sweep.records.Arm`; null for methods without such a key."""
+    """`method.*`"""
 
-    name: str = MISSING
-    loraplus_lr_ratio: float | None = None
-
-
-@dataclass
-class EngineKeys:
-    """`engine.*`: what trains, and how many trials a worker trains side by side (a number, or `auto`)."""
-
-    name: str = MISSING
-    slots: Any = 1
+    name: Annotated[str, Key("how the adapter is trained; choose it with method=NAME", choices=METHODS)]
+    loraplus_lr_ratio: Annotated[
+        float | None,
+        Key("lora_plus, rslora_plus: learning rate of B divided by that of A", Limit(1, 10_000, above=True)),
+    ] = None
 
 
-@dataclass
-class QuantKeys:
-    """`quant.*`, see `sweep.records.Quantization`."""
-
-    name: str = MISSING
-    double_quant: bool = True
-    cache: str = "auto"
-
-
-@dataclass
+@dataclass(frozen=True, slots=True)
 class LoraKeys:
-    """`lora.*`, see `sweep.records.Arm`."""
+    """`lora.*`"""
 
-    r: int = 16
-    alpha_ratio: float = 2.0
-    dropout: float = 0.0
-    targets: Any = "q_v"
-
-
-@dataclass
-class TrainKeys:
-    """`train.*`, see `sweep.records.Training`."""
-
-    learning_rate: float = 3e-3
-    steps: int = 100
-    batch_size: int = 4
-    gradient_accumulation: int = 1
-    schedule: str = "linear"
-    warmup_fraction: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    gradient_checkpointing: bool = False
-
-
-@dataclass
-class EvaluateKeys:
-    """`evaluate.*`, see `sweep.records.Scoring`."""
-
-    examples: int = 128
-    certify_examples: int = 200
-    test_examples: int = 200
-    max_new_tokens: int | None = None
-    general_paragraphs: int = 8
-    answers: str = "auto"
+    r: Annotated[int, Key("rank of the adapter; a search chooses its own from search.space.rank", RANK)] = 16
+    alpha_ratio: Annotated[
+        float,
+        Key("alpha divided by r, the scale of the update (in rsLoRA the scale is this times sqrt(r))", ALPHA_RATIO),
+    ] = 2.0
+    alpha: Annotated[
+        float | None,
+        Key(
+            "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, which other ranks of a search share",
+            Limit(0, 4_096_000, above=True),
+            example="32",
+        ),
+    ] = None
+    dropout: Annotated[float, Key("dropout on the adapter's input", DROPOUT)] = 0.0
+    targets: Annotated[
+        Any,
+        Key(
+            "modules that get an adapter: a set of the model, or module names",
+            example="[q_proj,v_proj]",
+            kind="a name, or a list of names",
+        ),
+    ] = "q_v"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class TrainKeys(Training):
+    """`train.*`"""
+
+    epochs: Annotated[
+        float | None,
+        Key(
+            "passes over the training examples, instead of steps: "
+            "steps = epochs * examples / (batch_size * gradient_accumulation), rounded up",
+            Limit(0, 1_000_000, above=True),
+            example="2",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float, Key("peak learning rate (in LoRA+ that of A); a search chooses its own", LEARNING_RATE)
+    ] = 3e-3
+
+
+@dataclass(frozen=True, slots=True)
 class RateKeys:
-    """`search.space.learning_rate.*`: the range, on a log scale."""
+    """`search.space.learning_rate.*`"""
 
-    low: float = 1e-3
-    high: float = 1e-2
+    low: Annotated[float, Key("lowest learning rate, on a log scale", LEARNING_RATE)] = 1e-3
+    high: Annotated[float, Key("highest learning rate, on a log scale", LEARNING_RATE)] = 1e-2
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class SpaceKeys:
-    """`search.space.*`: what Optuna may choose from."""
+    """`search.space.*`"""
 
-    rank: list[int] = field(default_factory=list)
-    alpha_ratio: list[float] = field(default_factory=list)
-    dropout: list[float] = field(default_factory=list)
-    targets: list[str] = field(default_factory=list)
-    learning_rate: RateKeys = field(default_factory=RateKeys)
-
-
-@dataclass
-class SearchKeys:
-    """`search.*`, see `sweep.records.Search`."""
-
-    trials: int = 8
-    sampler: str = "tpe"
-    sampler_options: dict[str, Any] = field(default_factory=dict)
-    grid_learning_rates: int = 3
-    pruner: str = "none"
-    pruner_options: dict[str, Any] = field(default_factory=dict)
-    reports: int = 4
-    report_examples: int = 32
-    max_failures: int = 5
-    arms: list[Any] = field(default_factory=list)
-    space: SpaceKeys = field(default_factory=SpaceKeys)
+    rank: Annotated[
+        tuple[int, ...],
+        Key("ranks: powers of two in ascending order, each the same multiple of the one before", RANK),
+    ] = (2, 4, 8, 16, 32)
+    alpha_ratio: Annotated[tuple[float, ...], Key("values of alpha / r", ALPHA_RATIO)] = (1.0, 2.0, 4.0)
+    dropout: Annotated[tuple[float, ...], Key("values of dropout", DROPOUT)] = (0.0, 0.05, 0.1)
+    targets: Annotated[
+        tuple[str, ...],
+        Key("sets of target modules: names from model.target_sets, or module names joined with commas"),
+    ] = ("q_v", "attention", "all_linear")
+    learning_rate: Annotated[RateKeys, Key("range of the learning rate")] = field(default_factory=RateKeys)
 
 
-@dataclass
-class CertifyKeys:
-    """`certify.*`: what the verdict is about."""
+@dataclass(frozen=True, slots=True)
+class SearchKeys(Search):
+    """`search.*`"""
 
-    enabled: bool = True
-    ladder: list[int] = field(default_factory=list)
-    seeds: int = 5
-    first_look: int = 3
-    margin: float = 0.02
-    margin_of: str = "gain"
-    alpha: float = 0.05
-    rate_trials: int = 6
+    report_examples: Annotated[int, Key("tune examples to evaluate per report to the pruner", EXAMPLES)] = (
+        REPORT_EXAMPLES
+    )
+    arms: Annotated[
+        tuple[Any, ...],
+        Key(
+            "arms to try first; fields left out come from lora.* and train.learning_rate. [] for ranks 8, 16 and 32",
+            example="[{r: 8, alpha_ratio: 2, dropout: 0.05, targets: q_v, learning_rate: 1e-3}]",
+        ),
+    ] = ()
+    space: Annotated[SpaceKeys, Key("values that the search chooses from")] = field(default_factory=SpaceKeys)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class CertifyKeys(Declaration):
+    """`certify.*`"""
+
+    enabled: Annotated[bool, Key("end with a verdict; certify=none turns it off")] = True
+    first_look: Annotated[
+        int, Key("seeds per rank before the first verdict; looking too early lowers the power of later looks", SEEDS)
+    ] = 3
+    rate_trials: Annotated[
+        int,
+        Key(
+            "trials that tune the learning rate per rank, besides those of the search with the same recipe",
+            Limit(1, 1000),
+        ),
+    ] = 6
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKeys:
+    """`engine.*`"""
+
+    name: Annotated[str, Key("what trains; choose it with engine=NAME", choices=("packed", "trainer"))]
+    slots: Annotated[
+        Any,
+        Key(
+            "trials that a worker trains side by side, or auto: as many as are fastest and fit into memory",
+            Limit(1, 1024),
+            example="4",
+            kind=COUNT_OR_AUTO,
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorKeys:
     """`executor.*`"""
 
-    name: str = MISSING
-    workers: Any = "auto"
-    threads: int | None = None
+    name: Annotated[str, Key("where workers run; choose it with executor=NAME", choices=("local",))]
+    workers: Annotated[
+        Any,
+        Key(
+            "worker processes, or auto: two on a CPU with two cores or more, one with a GPU (docs/engine.md)",
+            example="2",
+            kind=COUNT_OR_AUTO,
+        ),
+    ] = AUTO
+    threads: Annotated[int | None, Key("CPU threads per worker; null for cores divided by workers", Limit(1, 4096))] = (
+        None
+    )
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class TrackingKeys:
     """`tracking.*`"""
 
-    uri: str | None = None
+    uri: Annotated[
+        str | None, Key("MLflow tracking URI; null for mlruns/mlflow.db", example="http://127.0.0.1:5000")
+    ] = None
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class StorageKeys:
     """`storage.*`"""
 
-    url: str | None = None
+    url: Annotated[
+        str | None, Key("Optuna storage URL; null for mlruns/optuna.db", example="postgresql://user@host/optuna")
+    ] = None
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class BudgetKeys:
     """`budget.*`"""
 
-    wall_clock: Any = None
-    memory: Any = None
+    wall_clock: Annotated[
+        Any,
+        Key(
+            "time limit: no trial starts that would end later; null for no limit",
+            example="1h30m",
+            kind="a time, or null",
+        ),
+    ] = None
+    memory: Annotated[
+        Any,
+        Key(
+            "memory limit per worker: a trial that needs more is infeasible; null for the machine's",
+            example="4GiB",
+            kind="a size, or null",
+        ),
+    ] = None
 
 
-@dataclass
-class SweepKeys:
+@dataclass(frozen=True, slots=True)
+class Config:
     """The whole configuration."""
 
-    study: StudyKeys = field(default_factory=StudyKeys)
-    model: ModelKeys = field(default_factory=ModelKeys)
-    task: TaskKeys = field(default_factory=TaskKeys)
-    method: MethodKeys = field(default_factory=MethodKeys)
-    quant: QuantKeys = field(default_factory=QuantKeys)
-    lora: LoraKeys = field(default_factory=LoraKeys)
-    train: TrainKeys = field(default_factory=TrainKeys)
-    evaluate: EvaluateKeys = field(default_factory=EvaluateKeys)
-    seed: int = 0
-    search: SearchKeys = field(default_factory=SearchKeys)
-    certify: CertifyKeys = field(default_factory=CertifyKeys)
-    engine: EngineKeys = field(default_factory=EngineKeys)
-    executor: ExecutorKeys = field(default_factory=ExecutorKeys)
-    tracking: TrackingKeys = field(default_factory=TrackingKeys)
-    storage: StorageKeys = field(default_factory=StorageKeys)
-    budget: BudgetKeys = field(default_factory=BudgetKeys)
+    study: Annotated[StudyKeys, Key("the study's name")]
+    model: Annotated[BaseModel, Key("the base model; model=NAME chooses one")]
+    task: Annotated[TaskData, Key("the data and the task metric; task=NAME chooses one")]
+    method: Annotated[MethodKeys, Key("variant of LoRA; method=NAME chooses one")]
+    quant: Annotated[Quantization, Key("quantization of the base model; quant=NAME chooses one")]
+    engine: Annotated[EngineKeys, Key("what trains the adapters; engine=NAME chooses one")]
+    executor: Annotated[ExecutorKeys, Key("worker processes and their threads")]
+    lora: Annotated[LoraKeys, Key("the adapter of a single trial, and of the first arms of a search")]
+    train: Annotated[TrainKeys, Key("the training recipe, the same for every arm")]
+    evaluate: Annotated[Scoring, Key("how much is evaluated, and how answers are made")]
+    search: Annotated[SearchKeys, Key("the search over arms")]
+    certify: Annotated[CertifyKeys, Key("what the verdict is about; certify=none for a search without a verdict")]
+    tracking: Annotated[TrackingKeys, Key("MLflow")]
+    storage: Annotated[StorageKeys, Key("Optuna's storage")]
+    budget: Annotated[BudgetKeys, Key("limits of time and memory")]
+    seed: Annotated[
+        # certify seeds count up from it, and random generators take 32 bits
+        int, Key("random seed; certify uses the seeds that follow", Limit(0, 2**32 - 1 - MOST_SEEDS))
+    ] = 0
+    dry_run: Annotated[bool, Key("print the plan and end; trains and writes nothing", example="true")] = False

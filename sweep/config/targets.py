@@ -1,8 +1,10 @@
-"""Target modules by the name of a set, or one by one."""
+"""Target modules: by the name of a set or one by one, and whether the model has them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+from sweep.console.suggest import did_you_mean
 
 
 def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -22,3 +24,20 @@ def set_name(targets: Sequence[str], sets: Mapping[str, Sequence[str]]) -> str:
         if sorted(modules) == sorted(targets):
             return name
     return ",".join(targets)
+
+
+def check_targets(targets: Sequence[str], linear_modules: Sequence[str], key: str) -> list[str]:
+    """Problems with target-module names, each with a suggestion; empty if all name real modules.
+
+    Args:
+        targets: name suffixes, as PEFT matches them.
+        linear_modules: full names of the model's linear modules.
+        key: the configuration key to name in the text.
+    """
+    suffixes = sorted({name.rsplit(".", 1)[-1] for name in linear_modules})
+    return [
+        f"{key}: the model has no linear module named '{target}'{did_you_mean(target, suffixes)} "
+        f"(it has: {', '.join(suffixes)})"
+        for target in targets
+        if not any(name == target or name.endswith(f".{target}") for name in linear_modules)
+    ]

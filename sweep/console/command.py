@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from sweep.console.masking import mask, mask_output
+from sweep.console.masking import mask_output
 from sweep.console.output import lost_output, make_lasting
 from sweep.console.system_errors import explained
 from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
@@ -48,19 +46,6 @@ def _outcome(command: Callable[[], int | None]) -> int:
             raise
         explain(lack)
         return lack.exit_code
-
-
-def command_line() -> str:
-    """How this process was called, as a person would type it; passwords in URLs are masked."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    module = spec.name.removesuffix(".__main__") if spec else "sweep"
-    return shlex.join(["python", "-m", module, *(mask(word) for word in _typed_words())])
-
-
-def _typed_words() -> list[str]:
-    """The words without the `--config-dir` that was put in front of them for `./conf`."""
-    words = sys.argv[1:]
-    return words[2:] if words[:2] == ["--config-dir", str(Path.cwd() / "conf")] else words
 
 
 def explain(error: GoldilocksError) -> None:

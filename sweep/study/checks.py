@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sweep.config.modules import check_targets
+from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
 from sweep.records import Loaded, SlotCapacity, Split, StudyPlan, TrialRecord

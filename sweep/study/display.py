@@ -1,34 +1,38 @@
-"""What a study tells a person while it runs; how it is shown is the report room's affair."""
+"""What a running study reports to a person; `sweep.reports.progress` shows it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from sweep.records import TrialResult, TrialSpec
+from sweep.records import StudyPlan, StudyRecord, TrialResult, TrialSpec
 from sweep.workers.messages import Progress
 
 
 class Display(Protocol):
-    """Told what happens, in the order in which it happens."""
+    """Notified of events in the order in which they happen."""
 
     def note(self, text: str) -> None:
-        """Something worth a line, for example a warning."""
+        """Shows a line, for example a warning."""
         ...
 
     def waiting(self, text: str) -> None:
         """Something that takes a while has begun, for example loading the model."""
         ...
 
+    def study(self, plan: StudyPlan, record: StudyRecord) -> None:
+        """The model is loaded and the study's stages begin, or resume from the record."""
+        ...
+
     def planned(self, trials: int, done: int) -> None:
-        """So many trials are to be there in the end, so many are there already."""
+        """A stage begins: its number of trials in total, and how many of them are done."""
         ...
 
     def began(self, number: int, spec: TrialSpec) -> None:
-        """Trial `number` (from 1; 0 for the base) was given to a worker."""
+        """A worker has received trial `number` (from 1; 0 for the base)."""
         ...
 
     def progressed(self, spec: TrialSpec, progress: Progress) -> None:
-        """How far a trial is."""
+        """A trial made progress."""
         ...
 
     def ended(self, number: int, result: TrialResult) -> None:
@@ -43,6 +47,9 @@ class Silent:
         pass
 
     def waiting(self, text: str) -> None:
+        pass
+
+    def study(self, plan: StudyPlan, record: StudyRecord) -> None:
         pass
 
     def planned(self, trials: int, done: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sweep.console.command import command_line
+from sweep.console.command_line import command_line
 from sweep.records import Status, StudyPlan, StudyRecord, TrialResult
 from sweep.store.trials import TrialStore
 from sweep.tracking import Summary, SweepRun, names

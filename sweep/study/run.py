@@ -132,6 +132,7 @@ def _run(
                 explorer.remember_parallel(plan.parallel)
             if plan.certify or explorer.remaining() > 1:
                 pool.start_all()
+            display.study(plan, explorer.record())
             with Session(pool, tracker, parent, store, display, stop, explorer.beat) as session:
                 call = Invocation(plan, paths, display, session, loaded, started)
                 within_budget = _stages(call, explorer)

@@ -43,6 +43,12 @@ def by_length(encoded: Sequence[Encoded], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
+def longest_batch(ordered: Sequence[Encoded], size: int) -> Sequence[Encoded]:
+    """Of the batches of `size` that `ordered` falls into, the one with the most tokens, padding included."""
+    batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return max(batches, key=lambda batch: len(batch) * max(len(item) for item in batch))
+
+
 class Collator:
     """Lays examples out left-padded, so that all completions end in the last column.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+
+if TYPE_CHECKING:
+    from sweep.training.base_model import LoadedBase
 
 
 class Adapted(Protocol):
@@ -126,3 +129,21 @@ class Engine(Protocol):
 
 class PackBroke(Exception):
     """Several trials were in training when something broke, memory ran out for example; none of them is to blame yet."""
+
+
+def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple[Engine, str | None]:
+    """The engine, and why it is not the one that was asked for, if it is not.
+
+    Args:
+        name: `packed` or `trainer`.
+        sample: a few examples on which packing is tried.
+    """
+    from sweep.training.packed.engine import PackedEngine
+    from sweep.training.trainer_engine import TrainerEngine
+
+    if name == "packed":
+        try:
+            return PackedEngine(base, sample), None
+        except ValueError as error:
+            return TrainerEngine(base), f"engine=packed cannot train this model ({error}); engine=trainer does"
+    return TrainerEngine(base), None

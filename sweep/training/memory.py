@@ -9,12 +9,19 @@ import gc
 import resource
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
 
-from sweep.training.free_memory import available_memory
+from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted
+from sweep.training.machine import available_memory
+
+if TYPE_CHECKING:
+    from sweep.training.base_model import LoadedBase
 
 _PROC = Path("/proc/self")
 
@@ -142,3 +149,20 @@ class _Sampler:
         self._over.set()
         self._thread.join()
         return self._largest
+
+
+def training_peak(base: LoadedBase, adapted: Adapted, batch: Sequence[Encoded]) -> int:
+    """The peak of memory in bytes, resident (CPU) or allocated (CUDA), of a training step on `batch`.
+
+    Runs forward and backward with the dequantized copies set aside, and takes what they and the trial's neighbours hold off
+    the figure, so it is the peak of a job that is alone and has no copies. Call once the optimizer has its state, with no
+    gradients there; weights, gradients and the streams of random numbers are afterwards as they were.
+    """
+    peak = PeakMemory(base.device)
+    devices = [base.device] if base.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), base.copies.set_aside():
+        peak.start()
+        with torch.enable_grad():
+            adapted.training_pass(batch)
+        most = peak.peak()
+    return most - base.copies.bytes - adapted.neighbour_bytes

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +22,6 @@ from sweep.store.locks import held
 from sweep.store.paths import Paths, checked_name
 from sweep.store.safetensors_size import size_problem
 from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside
-from sweep.training.hub import HUB_SECONDS, hub_answers
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
@@ -60,7 +63,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
         EnvironmentLacks: no source has it (the text says what was tried), or another process makes it and does not end.
     """
     if model.source == "made":
-        from sweep.training.tiny_model import make_tiny_model
+        from sweep.training.made_models import make_tiny_model
 
         return _made_once(paths.models / checked_name(model.id), make_tiny_model, "made")
     if model.path is not None:
@@ -73,7 +76,7 @@ def find_model(model: BaseModel, paths: Paths) -> FoundModel:
                 return found
     if model.source in ("auto", "wheel") and model.wheel and model.wheel_sha256:
         requirement, sha256 = model.wheel, model.wheel_sha256
-        from sweep.training.wheel_model import convert_wheel
+        from sweep.training.made_models import convert_wheel
 
         folder = paths.models / f"{checked_name(model.name)}-{sha256[:12]}"
         return _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh), f"wheel:{requirement}")
@@ -234,3 +237,34 @@ def damage_of_model(folder: Path) -> str | None:
         with suppress(OSError):  # a folder that cannot be written to is read each time
             checked.write_text(stamp, encoding="utf-8")
     return wrong
+
+
+HUB_SECONDS = 3.0
+"""The hub is used only if it answers within this many seconds."""
+
+
+@functools.lru_cache(maxsize=1)
+def hub_answers(seconds: float = HUB_SECONDS) -> bool:
+    """Whether the model hub answers within so many seconds, name lookup included; False if switched off."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    answer: list[bool] = []
+    # urllib's time limit does not cover the name lookup, so the question is asked in a thread of its own
+    asking = threading.Thread(target=lambda: answer.append(_ask(seconds)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return bool(answer and answer[0])
+
+
+def _ask(seconds: float) -> bool:
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if not endpoint.startswith(("https://", "http://")):
+        return False
+    try:
+        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 (scheme checked above)
+        with urllib.request.urlopen(request, timeout=seconds):  # noqa: S310
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import TaskData
 from sweep.store.paths import Paths
-from sweep.training.hub import hub_answers
+from sweep.training.sources import hub_answers
 from tasks import DataProblems, RawSplits, Splits
 from tasks.splits import divide
 
@@ -49,8 +49,21 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
 
 
 def _from_hub(task: TaskData, paths: Paths) -> RawSplits:
-    if not Path(str(task.hub["dataset"])).expanduser().exists() and not hub_answers():
+    dataset = str(task.dataset)
+    if not Path(dataset).expanduser().exists() and not hub_answers():
         os.environ["HF_HUB_OFFLINE"] = "1"  # answers from the cache at once instead of retrying for half a minute
     from tasks import hub
 
-    return hub.load(**task.hub, cache_dir=paths.root / "datasets")
+    return hub.load(
+        dataset,
+        subset=task.subset,
+        revision=task.revision,
+        train_split=task.train_split,
+        validation_split=task.validation_split,
+        test_split=task.test_split,
+        prompt_column=task.prompt_column,
+        completion_column=task.completion_column,
+        label_column=task.label_column,
+        template=task.template,
+        cache_dir=paths.root / "datasets",
+    )

@@ -16,15 +16,15 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
-from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
+from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Adapted, OnStep, Scored, Trained
+from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
-from sweep.training.peft_adapted import PeftAdapted
 from sweep.training.quantization import check_trainable_format, compute_dtype
-from sweep.training.scored import AnswerRule, OnScored, Scores
+from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 
 class TrainerEngine:
@@ -222,3 +222,59 @@ class _Watch(TrainerCallback):
             self._on_step(
                 model, StepLoss(state.global_step, float(logs["loss"]), float(logs.get("learning_rate", 0.0)))
             )
+
+
+class PeftAdapted:
+    """See `sweep.training.engine.Adapted`.
+
+    Args:
+        model: the base itself, or a PEFT model around it.
+    """
+
+    neighbour_bytes = 0
+
+    def __init__(self, base: LoadedBase, model: Any) -> None:
+        self.model = model
+        self._base = base
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained; 0 for the bare base."""
+        return trainable_parameters(self.model)
+
+    def losses(
+        self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+    ) -> list[CompletionLoss]:
+        """The loss of each example's completion given its prompt."""
+        return completion_losses(self._base, self.model, encoded, on_progress)
+
+    def answers(
+        self,
+        encoded: Sequence[Encoded],
+        losses: Sequence[CompletionLoss],
+        rule: AnswerRule,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        """The model's answers; see `sweep.training.forward.plain_answers`."""
+        return plain_answers(self._base, self.model, encoded, losses, rule, on_progress)
+
+    def training_pass(self, batch: Sequence[Encoded]) -> None:
+        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
+        device = self._base.device
+        inputs = {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value
+            for key, value in self._base.collator(batch).items()
+        }
+        self.model(**inputs).loss.backward()
+        for _, parameter in adapter_parameters(self.model):
+            parameter.grad = None
+
+    def save(self, folder: Path) -> None:
+        """Writes the adapter in PEFT's own format (safetensors)."""
+        save_adapter(self.model, folder, self._base.id)
+        self._base.write_origin(folder)
+
+    def release(self) -> None:
+        """Takes the adapter off; the base is as it was."""
+        if self.model is not self._base.model:
+            detach(self.model)

@@ -57,7 +57,7 @@ def main(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(setup.threads)
-    from sweep.training.quiet import quiet_libraries, quiet_progress
+    from sweep.training.machine import quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
@@ -173,7 +173,7 @@ def set_threads(threads: int) -> None:
     # so that is hundreds of megabytes which are never used again
     for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         os.environ.setdefault(name, _COMPILED_SHAPES)
-    from sweep.training.device import use_threads
+    from sweep.training.machine import use_threads
 
     use_threads(threads)
 

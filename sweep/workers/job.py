@@ -36,12 +36,11 @@ from sweep.store.trials import CONFIG, SCORES, TrialStore
 from sweep.training import memory
 from sweep.training.adapters import weight_bytes
 from sweep.training.base_model import load_base, open_base
-from sweep.training.batches import training_examples
-from sweep.training.device import device_name, versions
+from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
-from sweep.training.engines import open_engine
-from sweep.training.probe import longest_batch, training_peak
+from sweep.training.engine import Adapted, OnStep, PackBroke, Trained, open_engine
+from sweep.training.machine import device_name, versions
+from sweep.training.memory import training_peak
 from sweep.training.splits import load_splits
 from sweep.workers.course import Listener, RunningTrial
 from sweep.workers.expected import Expected

@@ -1,4 +1,4 @@
-"""The certify and final stages as a person meets them: run, run again, more seeds, a wider ladder, stopped in between."""
+"""The certify and final stages from the command line: run, rerun, more seeds, a wider ladder, interrupted."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SMALL = (
 
 
 def by_stage(made: Sweep) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    specs: dict[str, list[dict[str, Any]]] = {}
     for file in made.trial_results():
         spec = json.loads(file.read_text())["spec"]
-        found.setdefault(f"{spec['stage']} on {spec['split']}", []).append(spec)
-    return found
+        specs.setdefault(f"{spec['stage']} on {spec['split']}", []).append(spec)
+    return specs
 
 
 def seeds_by_rank(made: Sweep) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = {}
+    seeds: dict[int, set[int]] = {}
     for spec in by_stage(made).get("certify on certify", []):
-        found.setdefault(spec["arm"]["rank"], set()).add(spec["seed"])
-    return found
+        seeds.setdefault(spec["arm"]["rank"], set()).add(spec["seed"])
+    return seeds
 
 
 def verdict(made: Sweep) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def verdict(made: Sweep) -> dict[str, Any]:
 
 
 def outcome(text: str) -> str:
-    """What stands from the table on."""
+    """The output from the first table on."""
     return text[text.index("faults: made on tiny") :]
 
 
@@ -56,22 +56,22 @@ def parent_runs(made: Sweep) -> list[Run]:
     return [run for run in made.runs() if "mlflow.parentRunId" not in run.data.tags]
 
 
-def mlflow_says_the_verdict(made: Sweep) -> None:
-    """The sweep's latest run carries what verdict.json says."""
+def check_verdict_in_mlflow(made: Sweep) -> None:
+    """The sweep's latest run has the verdict of verdict.json."""
     latest = max(parent_runs(made), key=lambda run: run.info.start_time)
-    found, tags, metrics = verdict(made), latest.data.tags, latest.data.metrics
-    assert tags["sweep.verdict"] == found["status"]
-    assert tags["sweep.verdict.rank"] == str(found["rank"] or "none").lower()
-    assert metrics.get("verdict/rank") == found["rank"]
-    assert metrics["verdict/margin"] == found["margin"]
+    written, tags, metrics = verdict(made), latest.data.tags, latest.data.metrics
+    assert tags["sweep.verdict"] == written["status"]
+    assert tags["sweep.verdict.rank"] == str(written["rank"] or "none").lower()
+    assert metrics.get("verdict/rank") == written["rank"]
+    assert metrics["verdict/margin"] == written["margin"]
     assert tags["mlflow.note.content"] == "\n".join(
-        [found["headline"], *(f"- {reason}" for reason in found["reasons"])]
+        [written["headline"], *(f"- {reason}" for reason in written["reasons"])]
     )
     assert {"search/best_rank", "search/best_loss", "base/loss"} <= metrics.keys()
     assert not [name for name in latest.data.params if name.startswith("lora.")]
 
 
-def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
+def test_a_study_ends_with_a_verdict_and_a_rerun_trains_nothing(sweep: Sweep) -> None:
     first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     assert first.returncode == 0, first.stdout
     assert seeds_by_rank(sweep) == {2: {1, 2}, 4: {1, 2}}, "seed 0 tuned the rates and does not judge"
@@ -86,9 +86,9 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
         "final on test": len(stages["final on test"]),
     }
     assert 1 <= len(stages["final on test"]) <= 2
-    found = verdict(sweep)
-    assert [rung["rank"] for rung in found["ladder"]] == [2, 4]
-    assert set(found["test"]) == {"base", "goldilocks", "largest"}
+    written = verdict(sweep)
+    assert [rung["rank"] for rung in written["ladder"]] == [2, 4]
+    assert set(written["test"]) == {"base", "goldilocks", "largest"}
     assert (sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors").exists()
 
     times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
@@ -97,15 +97,21 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert outcome(again.stdout) == outcome(first.stdout)
     assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "a second call trains nothing"
     later = verdict(sweep)
-    assert {**later, "created": None} == {**found, "created": None}
-    mlflow_says_the_verdict(sweep)
+    assert {**later, "created": None} == {**written, "created": None}
+    check_verdict_in_mlflow(sweep)
 
+
+@pytest.mark.slow
+def test_a_certified_study_takes_another_margin_more_seeds_and_a_wider_ladder(sweep: Sweep) -> None:
+    first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    assert first.returncode == 0, first.stdout
+    times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
     calls = len(parent_runs(sweep))
     other_margin = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "certify.margin=0.3")
     assert other_margin.returncode == 0, other_margin.stdout
     assert len(parent_runs(sweep)) == calls, "nothing was trained"
     assert any("0.3" in reason or "30" in reason for reason in verdict(sweep)["reasons"])
-    mlflow_says_the_verdict(sweep)
+    check_verdict_in_mlflow(sweep)
 
     wider = sweep.run(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
     assert wider.returncode == 0, wider.stdout
@@ -115,7 +121,7 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
     assert {file: file.stat().st_mtime_ns for file in times} == times, "what was there is not trained again"
     assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [2, 4, 8]
 
-    mlflow_says_the_verdict(sweep)
+    check_verdict_in_mlflow(sweep)
     for run in parent_runs(sweep):
         client = mlflow.MlflowClient(f"sqlite:///{sweep.folder}/mlruns/mlflow.db")
         names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id)}
@@ -123,22 +129,22 @@ def test_a_study_is_certified_continued_and_widened(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_that_is_stopped_goes_on(sweep: Sweep) -> None:
+def test_an_interrupted_stage_goes_on(sweep: Sweep) -> None:
     words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "train.steps=12")
     process = sweep.start(*words)
     wait_until(lambda: bool(seeds_by_rank(sweep)), process, "a certify trial")
     code, text = finish(process, signal.SIGTERM)
     assert code == 130, text
-    there = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
+    finished = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
     done = sweep.run(*words)
     assert done.returncode == 0, done.stdout
     assert seeds_by_rank(sweep) == {2: {1, 2}, 4: {1, 2}}
-    assert {file: file.stat().st_mtime_ns for file in there} == there
+    assert {file: file.stat().st_mtime_ns for file in finished} == finished
 
 
 @pytest.mark.slow
-def test_rates_whose_best_lies_beyond_the_range_are_tuned_and_it_ends(sweep: Sweep) -> None:
-    """The tiny model learns best with rates far above these, so that each rank's best lies at the edge."""
+def test_rate_tuning_ends_when_the_best_rate_is_out_of_range(sweep: Sweep) -> None:
+    """The tiny model learns best with rates far above these, so each rank's best lies at the edge."""
     range_ = ("search.space.learning_rate.low=1e-4", "search.space.learning_rate.high=1e-3", "train.learning_rate=3e-4")
     done = sweep.run(*SMALL, *range_, "certify.rate_trials=6", "certify.seeds=1", "engine.slots=1")
     assert done.returncode == 0, done.stdout
@@ -148,7 +154,7 @@ def test_rates_whose_best_lies_beyond_the_range_are_tuned_and_it_ends(sweep: Swe
 
 
 @pytest.mark.slow
-def test_a_study_of_known_trials_hears_the_first_signal(sweep: Sweep) -> None:
+def test_the_first_signal_stops_a_replay_of_known_trials(sweep: Sweep) -> None:
     words = ("search.trials=16", "search.sampler=random", "train.steps=1", "evaluate.answers=none")
     assert sweep.run(*words).returncode == 0
     runs = len(sweep.runs())
@@ -163,8 +169,8 @@ def test_a_study_of_known_trials_hears_the_first_signal(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
-    # a margin so narrow that no number of seeds that a fast machine manages in this time decides it
+def test_a_spent_budget_ends_the_stage_undecided(sweep: Sweep) -> None:
+    # too narrow a margin for any number of seeds that fits into the time
     margin = ("certify.margin_of=loss", "certify.margin=1e-6")
     words = ("certify.ladder=[2,4]", "certify.seeds=200", "budget.wall_clock=25s", "train.steps=20")
     done = sweep.run(*SMALL, *margin, *words)
@@ -173,8 +179,9 @@ def test_the_budget_ends_the_stage_honestly(sweep: Sweep) -> None:
     assert "status: undecided" in done.stdout
 
 
-def test_one_seed_is_an_honest_undecided(sweep: Sweep) -> None:
-    """On a ladder that no search could hold."""
+@pytest.mark.slow
+def test_one_seed_is_undecided(sweep: Sweep) -> None:
+    """On a ladder of ranks outside the search space."""
     done = sweep.run(*SMALL, "certify.ladder=[3,7]", "certify.seeds=1")
     assert done.returncode == 0, done.stdout
     assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [3, 7]
@@ -182,31 +189,30 @@ def test_one_seed_is_an_honest_undecided(sweep: Sweep) -> None:
     assert verdict(sweep)["reasons"]
 
 
-@pytest.mark.parametrize(
-    "word", ["certify.seeds=0", "certify.ladder=[4,2]", "certify.rate_trials=0", "certify.margin=-1"]
-)
-def test_mistakes_are_told_before_anything_is_trained(sweep: Sweep, word: str) -> None:
-    done = sweep.run(*SMALL, word)
+def test_mistakes_are_reported_together_before_anything_is_trained(sweep: Sweep) -> None:
+    mistakes = ("certify.seeds=0", "certify.ladder=[4,2]", "certify.rate_trials=0", "certify.margin=-1")
+    done = sweep.run(*SMALL, *mistakes)
     assert done.returncode == 2, done.stdout
-    assert word.partition("=")[0] in done.stdout
+    for mistake in mistakes:
+        assert mistake.partition("=")[0] in done.stdout
     assert sweep.trial_results() == []
 
 
 @pytest.mark.slow
-def test_a_study_that_asks_for_no_answers_has_losses_and_no_metric(sweep: Sweep) -> None:
+def test_a_study_without_answers_has_losses_and_no_metric(sweep: Sweep) -> None:
     made = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.answers=none")
     assert made.returncode == 0, made.stdout
     assert "no test was made on it" in made.stdout
-    found = verdict(sweep)
-    assert all(rung["metrics"] == {} for rung in found["ladder"])
-    assert all(score["loss"] > 0 for score in found["test"].values())
+    written = verdict(sweep)
+    assert all(rung["metrics"] == {} for rung in written["ladder"])
+    assert all(score["loss"] > 0 for score in written["test"].values())
     assert not [name for run in sweep.runs() for name in run.data.metrics if "exact_match" in name]
 
 
 def trained_adapters(made: Sweep) -> set[str]:
-    """The adapters on disk and when each was trained."""
-    found = (made.folder / "mlruns/adapters").glob("*/*/training.json")
-    return {f"{file.parent.name} {file.stat().st_mtime_ns}" for file in found}
+    """The adapters on disk, each with the time it was trained."""
+    files = (made.folder / "mlruns/adapters").glob("*/*/training.json")
+    return {f"{file.parent.name} {file.stat().st_mtime_ns}" for file in files}
 
 
 @pytest.mark.slow
@@ -244,7 +250,7 @@ def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: 
 
 
 @pytest.mark.slow
-def test_a_handed_out_adapter_that_is_gone_is_trained_again(sweep: Sweep) -> None:
+def test_a_missing_adapter_of_the_report_is_trained_again(sweep: Sweep) -> None:
     words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     first = sweep.run(*words)
     assert first.returncode == 0, first.stdout

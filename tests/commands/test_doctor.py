@@ -21,7 +21,7 @@ from sweep.commands.doctor.findings import Finding, conclusion, exit_code, misco
 from sweep.commands.doctor.rehearsal import Rehearsed, ended, rehearsed
 from sweep.records import BaseModel, StudyPlan, TaskData
 from sweep.store.paths import Paths
-from sweep.training.free_memory import available_memory
+from sweep.training.machine import available_memory
 
 GB = 10**9
 WHEEL = BaseModel("smollm2-135m", "ORG/SmolLM2-135M", wheel="some-wheel==1", wheel_sha256="ab" * 32)

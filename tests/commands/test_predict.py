@@ -1,4 +1,4 @@
-"""`python -m sweep.predict`: the words it takes, and answers of real adapters that small real studies left."""
+"""`python -m sweep.predict`: its arguments, and the answers of real adapters of small real studies."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from sweep.store.paths import Paths
 from sweep.store.trials import SCORES, TrialStore
 
 TOKENS = 4
-# the second name has a dot, which PyTorch takes in no module's name
+# the second name has a dot, which PyTorch accepts in no module's name
 FIRST, SECOND = "first", "second-1.5b"
 
 
@@ -52,7 +52,7 @@ def study(name: str, *overrides: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two finished studies on the same base, whose adapters answer differently."""
+    """A folder with a finished study; tests may read it only."""
     folder = tmp_path_factory.mktemp("studies")
     (folder / "data").mkdir()
     for split in ("train", "validation", "test"):
@@ -60,15 +60,15 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
             json.dumps({"prompt": f"{split} {number}?", "completion": "yes" * (1 + number % 2)}) for number in range(24)
         ]
         (folder / "data" / f"{split}.jsonl").write_text("\n".join(lines))
-    study(FIRST, folder=folder)
-    study(
-        SECOND,
-        "train.learning_rate=2e-2",
-        "search.space.learning_rate.high=0.1",
-        "task.system_prompt=Be brief.",
-        folder=folder,
-    )
+    study(FIRST, "task.system_prompt=Be brief.", folder=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_studies(studies: Path) -> Path:
+    """The same folder with a second study on the same base, whose adapter answers differently."""
+    study(SECOND, "train.learning_rate=2e-2", "search.space.learning_rate.high=0.1", folder=studies)
+    return studies
 
 
 def record_of(folder: Path, name: str) -> StudyRecord:
@@ -77,7 +77,7 @@ def record_of(folder: Path, name: str) -> StudyRecord:
 
 
 def answers_in_training(folder: Path, name: str) -> dict[str, str]:
-    """What the adapter answered right after it was trained, by prompt."""
+    """The adapter's answers right after its training, by prompt."""
     paths = Paths.here(folder / "mlruns")
     best = record_of(folder, name).best()
     assert best is not None
@@ -91,13 +91,14 @@ def test_one_study_answers_as_it_did_in_training(studies: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{expected}\n", "")
 
 
-def test_several_studies_answer_in_turn_prompts_from_standard_input(studies: Path) -> None:
-    first, second = (answers_in_training(studies, name) for name in (FIRST, SECOND))
+@pytest.mark.slow
+def test_several_studies_answer_in_turn_prompts_from_standard_input(two_studies: Path) -> None:
+    first, second = (answers_in_training(two_studies, name) for name in (FIRST, SECOND))
     assert first != second
     done = command(
         "sweep.predict",
         *(f"study={FIRST}", f"study={SECOND}", "prompt=-", f"max_new_tokens={TOKENS}"),
-        folder=studies,
+        folder=two_studies,
         typed="\n".join(first) + "\n\n",
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,7 +106,7 @@ def test_several_studies_answer_in_turn_prompts_from_standard_input(studies: Pat
     assert done.stdout.splitlines() == expected
 
 
-def test_unknown_studies_are_all_told(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unknown_studies_are_reported(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(studies)
     with pytest.raises(ConfigurationError) as caught:
         predict(["study=frist", "study=second", "prompt=hello"])
@@ -151,10 +152,10 @@ def test_weights_that_cannot_be_loaded(
         aside.rename(adapter)
 
 
-def test_record_becomes_its_plan_again(studies: Path) -> None:
-    record = record_of(studies, SECOND)
+def test_a_record_gives_its_plan(studies: Path) -> None:
+    record = record_of(studies, FIRST)
     plan = plan_of_record(record.config)
-    assert (plan.name, plan.setup.model.name, plan.setup.quant.name) == (SECOND, "tiny", "nf4")
+    assert (plan.name, plan.setup.model.name, plan.setup.quant.name) == (FIRST, "tiny", "nf4")
     assert plan.setup.task.system_prompt == "Be brief."
 
 

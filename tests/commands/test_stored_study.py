@@ -1,4 +1,4 @@
-"""A study that an earlier version finished: the same verdict from its records, and it goes on."""
+"""A study that an earlier version finished: its records give the same verdict, and it can be continued."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DECIDED = ("status", "rank", "bracket", "margin", "margin_in_loss", "alpha", "la
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    """A folder with the stored study in it, as its owner would find it."""
+    """A folder with the stored study and its data."""
     with tarfile.open(STORED / "study.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     shutil.copytree(STORED / "data", tmp_path / "data")
@@ -67,7 +67,7 @@ def verdict(folder: Path) -> dict[str, Any]:
 
 
 def decided(folder: Path) -> dict[str, Any]:
-    """What an earlier verdict.json said; later versions may say more."""
+    """The keys of an earlier verdict.json; later versions may add keys."""
     return {key: value for key, value in verdict(folder).items() if key in DECIDED}
 
 
@@ -97,6 +97,7 @@ def test_it_goes_on_with_another_seed(stored: Path) -> None:
     assert {str(file) for file in stored.glob("mlruns/trials/*/*/adapter")} >= trained
 
 
+@pytest.mark.slow
 def test_more_examples_and_another_metric_train_nothing(stored: Path) -> None:
     weights = "adapter/adapter_model.safetensors"
     trained = {file.read_bytes() for file in stored.glob(f"mlruns/trials/*/*/{weights}")}

@@ -127,6 +127,7 @@ def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) 
     assert run.data.params["method.loraplus_lr_ratio"] == "4.0"
 
 
+@pytest.mark.slow
 def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> None:
     done = sweep.run("model.linear_modules=[]", "search.space.targets=[q_v,'k_porj']")
     assert done.returncode == 2, done.stdout
@@ -134,12 +135,14 @@ def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> 
     assert sweep.trial_results() == []
 
 
-@pytest.mark.parametrize("quant", ["none", pytest.param("int8", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("quant", ["none", "int8"])
 def test_other_storages_of_the_base(sweep: Sweep, quant: str) -> None:
     done = sweep.run(f"quant={quant}", module="sweep.train")
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_too_long_examples_are_counted_and_named(sweep: Sweep) -> None:
     with (sweep.data / "train.jsonl").open("a") as stream:
         stream.write(json.dumps({"prompt": "x" * 400, "completion": "red"}) + "\n")

@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 
 from sweep.commands.app import composed_plan
 from sweep.config.groups import groups, package_folder
+from sweep.config.hydra_setup import set_up_hydra
+from sweep.config.keys import OPEN_KEYS, known_keys
 from sweep.config.load import plan_of_record
-from sweep.config.overrides import ADDED_GROUPS, OPEN_KEYS, known_keys
-from sweep.config.resolvers import register_resolvers
+from sweep.config.overrides import ADDED_GROUPS
 from sweep.errors import ConfigurationError
 from sweep.records import BaseModel
 
@@ -55,7 +56,7 @@ STUDIES = sorted((package_folder() / "study").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
-    register_resolvers()
+    set_up_hydra()
     with initialize_config_dir(version_base="1.3", config_dir=str(package_folder())):
         return compose(config_name="sweep", overrides=list(overrides))
 

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Iterator
-
 import pytest
 
 from sweep.commands.app import composed_plan
-from sweep.config.limits import LIMITS
-from sweep.config.schema import SweepKeys
+from sweep.config.keys import known_keys, limits
 from sweep.errors import ConfigurationError
 
-NUMBERS = (int, float, list[int], list[float], int | None, float | None)
-
-
-def numbers(schema: type = SweepKeys, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The keys that hold numbers, and the type of each."""
-    hints = typing.get_type_hints(schema)
-    for entry in dataclasses.fields(schema):
-        kind = hints[entry.name]
-        if dataclasses.is_dataclass(kind):
-            yield from numbers(typing.cast(type, kind), f"{prefix}{entry.name}.")
-        elif kind in NUMBERS:
-            yield f"{prefix}{entry.name}", kind
-
-
-KEYS = dict(numbers())
+NUMBERS = (int, float, tuple[int, ...], tuple[float, ...], int | None, float | None)
+KEYS = {key: kind for key, kind in known_keys().items() if kind in NUMBERS}
+LIMITS = limits()
 WHOLE = [key for key, kind in KEYS.items() if "int" in str(kind)]
 FRACTIONS = [key for key in KEYS if key not in WHOLE]
 
@@ -40,7 +23,7 @@ def told(*words: str) -> list[str]:
 
 def said_of(keys: list[str], value: str) -> dict[str, str]:
     """What is told of each key, all of which are given this value."""
-    listed = {key: f"[{value}]" if "list" in str(KEYS[key]) else value for key in keys}
+    listed = {key: f"[{value}]" if "tuple" in str(KEYS[key]) else value for key in keys}
     problems = told(*(f"{key}={text}" for key, text in listed.items()))
     return {
         key: "\n".join(problem for problem in problems if problem.startswith((f"{key}=", f"{key}:"))) for key in keys
@@ -66,7 +49,7 @@ def test_fractions_outside_their_limits(value: str) -> None:
 @pytest.mark.parametrize("key", ["lora.r", "search.space.rank", "seed", "lora.dropout"])
 def test_the_limit_itself_is_allowed_and_no_more(key: str) -> None:
     high = LIMITS[key].high
-    value, beyond = (f"[{high}]", f"[{high + 1}]") if "list" in str(KEYS[key]) else (high, high + 1)
+    value, beyond = (f"[{high}]", f"[{high + 1}]") if "tuple" in str(KEYS[key]) else (high, high + 1)
     composed_plan([f"{key}={value}"])
     assert f"must be {LIMITS[key]}" in told(f"{key}={beyond}")[0]
 
@@ -77,7 +60,7 @@ def test_what_is_no_number_is_told_with_its_key(value: str) -> None:
     keys = [key for key in KEYS if key not in optional]
     problems = told(*(f"{key}={value}" for key in keys))
     for key in keys:
-        if value != "[1]" or "list" not in str(KEYS[key]):
+        if value != "[1]" or "tuple" not in str(KEYS[key]):
             assert any(problem.startswith((f"{key}=", f"{key}:")) for problem in problems), key
     assert all(problem.startswith(tuple(KEYS)) for problem in problems)
 

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sweep.commands.app import composed_plan
-from sweep.config.secrets import masked_files
+from sweep.config.hydra_setup import masked_files
 from sweep.console.masking import mask
 
 

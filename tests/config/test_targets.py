@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.config.modules import check_targets
-from sweep.config.targets import resolve_targets, set_name
+from sweep.config.targets import check_targets, resolve_targets, set_name
 
 SETS = {
     "q_v": ("q_proj", "v_proj"),

@@ -1,27 +1,41 @@
-"""What goes wrong in a real night of sweeping, done for real: each fault once, with what must be left afterwards."""
+"""Faults of a real sweep, each caused for real once: a kill, a signal, no memory, a damaged file.
+
+Most of them are slow. The fast suite keeps the sweep that is interrupted and goes on; tests of the rooms check the rest there.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.faults.server import Server
+from sweep.config.units import show_bytes
+from sweep.store.paths import Paths
+from sweep.store.study_lock import study_lock
 from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
 LONG = ("train.steps=60", "search.trials=4")
-"""Trials long enough to be caught in the act."""
+"""Trials that run long enough to be interrupted."""
 
 
 def trainings_logged(sweep: Sweep) -> int:
-    """How often a trial was trained to its end, by MLflow's account; a trial taken from the store counts as well."""
-    return len(sweep.trial_runs("complete")) - 1  # the base is one of them
+    """The number of complete trials in MLflow, the base left out; a trial taken from the store counts as well."""
+    return len(sweep.trial_runs("complete")) - 1
+
+
+def measures(trial: Path) -> dict[str, Any]:
+    """The measures in a trial's result file."""
+    loaded: dict[str, Any] = json.loads(trial.read_text())["measures"]
+    return loaded
 
 
 def nothing_is_running(sweep: Sweep) -> bool:
@@ -29,6 +43,7 @@ def nothing_is_running(sweep: Sweep) -> bool:
 
 
 class TestATrialThatBreaks:
+    @pytest.mark.slow
     def test_diverging_loss_is_failed_with_its_reason(self, sweep: Sweep) -> None:
         done = sweep.run(
             "train.steps=6", "train.learning_rate=1e38", "search.max_failures=2", "search.space.learning_rate.high=1e38"
@@ -40,8 +55,13 @@ class TestATrialThatBreaks:
         assert all(run.info.status == "FAILED" and "diverged" in run.data.tags["sweep.reason"] for run in failed)
         assert nothing_is_running(sweep)
 
+    @pytest.mark.slow
     def test_out_of_memory_is_infeasible(self, sweep: Sweep) -> None:
-        done = sweep.run("train.batch_size=30000", "budget.memory=1GB", module="sweep.train")
+        fits = sweep.run(module="sweep.train")
+        assert fits.returncode == 0, fits.stdout
+        (trial,) = sweep.trained()
+        budget = int(1.3 * measures(trial)["peak_bytes"])  # what a process takes differs between machines
+        done = sweep.run("train.batch_size=30000", f"budget.memory={budget}", module="sweep.train")
         assert done.returncode == 4, done.stdout
         assert "infeasible: out of memory" in done.stdout
         (run,) = sweep.trial_runs("infeasible")
@@ -58,6 +78,7 @@ class TestATrialThatBreaks:
         assert done.stdout.count("failed: diverged") >= 5
         assert len(sweep.trial_runs("failed")) == 5
 
+    @pytest.mark.slow
     def test_missing_gradient_is_an_error(self, sweep: Sweep) -> None:
         done = sweep.run("train.learning_rate=1e-45", "train.steps=8", module="sweep.train")
         assert done.returncode == 4, done.stdout
@@ -68,21 +89,27 @@ class TestTooLittleMemory:
     @pytest.mark.slow
     def test_fewer_trials_side_by_side_and_the_same_results(self, sweep: Sweep, tmp_path: Path) -> None:
         words = ("search.trials=3", "train.batch_size=3000", "train.steps=2", "quant=none")
-        done = sweep.run(*words, "engine.slots=8", "budget.memory=2GB")
+        (tmp_path / "one").mkdir()
+        one_at_a_time = Sweep(tmp_path / "one", sweep.data)
+        assert one_at_a_time.run(*words, "engine.slots=1").returncode == 0
+        # room for two trials at most; what the base alone takes differs between machines
+        budget = max(
+            measures(trial)["peak_bytes"] + measures(trial)["peak_above_base_bytes"]
+            for trial in one_at_a_time.trained()
+        )
+        done = sweep.run(*words, "engine.slots=8", f"budget.memory={budget}")
         assert done.returncode == 0, done.stdout
         assert "engine.slots=8: 8 trials side by side would take about" in done.stdout
-        assert "budget.memory allows 2.0 GB" in done.stdout
+        assert f"budget.memory allows {show_bytes(budget)}" in done.stdout
         assert not sweep.trial_runs("infeasible")
-        (tmp_path / "roomy").mkdir()
-        roomy = Sweep(tmp_path / "roomy", sweep.data)
-        assert roomy.run(*words, "engine.slots=1").returncode == 0
-        assert sweep.losses() == pytest.approx(roomy.losses(), rel=1e-4)
+        assert sweep.losses() == pytest.approx(one_at_a_time.losses(), rel=1e-4)
 
 
 class TestAKilledWorker:
+    @pytest.mark.slow
     def test_its_only_trial_is_tried_again_by_a_new_one(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=1")
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         (worker,) = workers_of(process)
         worker.kill()
         code, output = finish(process)
@@ -92,7 +119,7 @@ class TestAKilledWorker:
         assert nothing_is_running(sweep)
 
     @pytest.mark.slow
-    def test_trials_side_by_side_are_trained_anew_and_none_has_failed(self, sweep: Sweep) -> None:
+    def test_trials_side_by_side_are_trained_again_and_none_has_failed(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=2")
         wait_until(lambda: sweep.open_trials() == 2, process, "two trials side by side")
         (worker,) = workers_of(process)
@@ -108,7 +135,7 @@ class TestAKilledRecorder:
     @pytest.mark.slow
     def test_is_replaced_and_the_sweep_goes_on(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         recorder_of(process).kill()
         code, output = finish(process)
         assert code == 0, output
@@ -148,13 +175,13 @@ class TestAKillAfterTheLastTrial:
 
 class TestAKilledServer:
     @pytest.mark.slow
-    def test_stops_nobody_and_has_everything_when_it_is_back(self, sweep: Sweep, tmp_path: Path) -> None:
+    def test_stops_no_sweep_and_gets_every_record_once_it_is_back(self, sweep: Sweep, tmp_path: Path) -> None:
         server = Server(tmp_path / "server", sweep.folder / "mlruns/mlflow.db")
         words = (*LONG, f"tracking.uri=http://ann:Sekret@127.0.0.1:{server.port}")
         server.start()
         try:
             process = sweep.start(*words)
-            wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+            wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
             server.kill()
             killed = time.monotonic()
             code, output = finish(process)
@@ -183,27 +210,28 @@ class TestAKilledServer:
 
 class TestAStoppedSweep:
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-    def test_keeps_what_is_finished_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
-        process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+    def test_keeps_finished_trials_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
+        words = ("train.steps=60", "search.trials=3")
+        process = sweep.start(*words)
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         code, output = finish(process, number)
         assert code == 130, output
         assert nothing_is_running(sweep)
         finished = len(sweep.trained())
-        assert 1 <= finished < 4
+        assert 1 <= finished < 3
         times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
 
-        done = sweep.run(*LONG)
+        done = sweep.run(*words)
         assert done.returncode == 0, done.stdout
-        assert len(sweep.trained()) == 4
+        assert len(sweep.trained()) == 3
         assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
-        assert trainings_logged(sweep) == 4
+        assert trainings_logged(sweep) == 3
         assert nothing_is_running(sweep)
 
     @pytest.mark.slow
-    def test_killed_outright_it_goes_on_as_well(self, sweep: Sweep) -> None:
+    def test_goes_on_after_sigkill(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
         workers = workers_of(process)
         process.kill()
         process.communicate()
@@ -219,14 +247,14 @@ class TestAStoppedSweep:
         assert all(run.data.tags["sweep.status"] != "running" for run in sweep.runs())
 
     @pytest.mark.slow
-    def test_ends_as_an_undisturbed_one_would(self, sweep: Sweep, tmp_path: Path) -> None:
+    def test_ends_like_one_that_was_not_interrupted(self, sweep: Sweep, tmp_path: Path) -> None:
         (tmp_path / "undisturbed").mkdir()
         undisturbed = Sweep(tmp_path / "undisturbed", sweep.data)
         whole = undisturbed.run(*LONG, "search.trials=5")
         assert whole.returncode == 0, whole.stdout
 
         process = sweep.start(*LONG, "search.trials=5")
-        wait_until(lambda: len(sweep.trained()) == 2, process, "a second trial")
+        wait_until(lambda: len(sweep.trained()) >= 2, process, "a second trial")
         assert finish(process, signal.SIGTERM)[0] == 130
         assert sweep.run(*LONG, "search.trials=5").returncode == 0
         assert {file.parent.name for file in sweep.trained()} == {file.parent.name for file in undisturbed.trained()}
@@ -254,17 +282,17 @@ class TestAStoppedMultirun:
 
 
 class TestASecondSweep:
-    def test_of_the_same_study_is_refused_with_words(self, sweep: Sweep) -> None:
-        process = sweep.start(*LONG)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "a first trial")
-        second = sweep.run(*LONG)
+    def test_of_the_same_study_is_refused(self, sweep: Sweep) -> None:
+        with study_lock(Paths.here(sweep.folder / "mlruns"), "faults"):
+            second = sweep.run()
         assert second.returncode == 2, second.stdout
-        assert f"already running here (process {process.pid})" in second.stdout
+        assert f"already running here (process {os.getpid()})" in second.stdout
         assert "Traceback" not in second.stdout
-        assert finish(process)[0] == 0
+        assert not sweep.trial_results()
 
 
 class TestASecondCall:
+    @pytest.mark.slow
     def test_trains_nothing_and_prints_the_same(self, sweep: Sweep) -> None:
         first = sweep.run("search.trials=2")
         assert first.returncode == 0, first.stdout
@@ -297,7 +325,7 @@ class TestChangedData:
         file = sweep.data / "train.jsonl"
         before = file.read_text()
         process = sweep.start(*words)
-        wait_until(lambda: len(sweep.trained()) == 1, process, "finished trial")
+        wait_until(lambda: len(sweep.trained()) >= 1, process, "finished trial")
         file.write_text(before + json.dumps({"prompt": "one more: the red box", "completion": "red"}) + "\n")
         for worker in workers_of(process):
             worker.kill()
@@ -313,7 +341,8 @@ class TestChangedData:
 
 
 class TestADamagedTrial:
-    def test_is_set_aside_said_and_run_again(self, sweep: Sweep) -> None:
+    @pytest.mark.slow
+    def test_is_set_aside_reported_and_run_again(self, sweep: Sweep) -> None:
         first = sweep.run("search.trials=1")
         assert first.returncode == 0, first.stdout
         (trial,) = sweep.trained()
@@ -326,7 +355,7 @@ class TestADamagedTrial:
         assert sweep.losses() == losses
 
     @pytest.mark.slow
-    def test_of_which_the_adapter_is_gone_is_trained_again_for_test(self, sweep: Sweep) -> None:
+    def test_whose_adapter_is_damaged_is_trained_again_for_test(self, sweep: Sweep) -> None:
         words = ("certify.enabled=true", "search.trials=1", "search.space.rank=[2]", "certify.rate_trials=1")
         small = ("evaluate.certify_examples=8", "evaluate.test_examples=6", "certify.ladder=[2,4]", "certify.seeds=1")
         process = sweep.start(*words, *small)

@@ -25,3 +25,9 @@ def printed(out: Console) -> Callable[[RenderableType], list[str]]:
         return out.file.getvalue().splitlines()
 
     return lines
+
+
+@pytest.fixture(autouse=True)
+def _python_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands to copy start with `python`, whichever interpreter runs the tests."""
+    monkeypatch.setattr("sys.executable", "")

@@ -273,4 +273,4 @@ def test_command_that_only_scores_says_so() -> None:
     record = certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.001, example_noise=1.0)
     text = unwrapped(told(record))
     assert "evaluate.certify_examples=" in text
-    assert ": the adapters that are there are scored on more examples)" in text
+    assert ": existing adapters are evaluated on more examples)" in text

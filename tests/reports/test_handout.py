@@ -166,9 +166,9 @@ def test_copied_elsewhere_it_answers_in_plain_peft_as_here(
     import torch
 
     from sweep.records import BaseModel, Quantization
-    from sweep.training.answering import Answering
     from sweep.training.base_model import load_base
     from sweep.training.packed.adapter import SlotAdapter
+    from sweep.training.predictor import Answering
 
     record = replace(certified_record(), config="model:\n  id: tiny\n")
     trial = chosen(record, conclude(record))

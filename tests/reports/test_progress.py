@@ -1,4 +1,4 @@
-"""Progress where the output is no terminal: a line for each thing that ends, and one now and then."""
+"""Progress where the output is not a terminal: a line per ended trial, and one now and then."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_every_trial_ends_with_a_line(display: LiveDisplay, out: Console) -> Non
     assert lines(out) == [
         "loading tiny (nf4)",
         "base model: loss 4.0000  accuracy 0.500  in 23 s",
-        "trial 1 of 3  r8-lr2e-03-s0: loss 0.5000  accuracy 0.500  in 23 s",
-        "trial 2 of 3  r16-lr2e-03-s0: infeasible: out of memory",
+        "trial 1 of 3  r8-lr2e-03-s0: loss 0.5000  accuracy 0.500  in 23 s  (about 46 s left)",
+        "trial 2 of 3  r16-lr2e-03-s0: infeasible: out of memory  (about 23 s left)",
     ]
 
 
-def test_step_and_loss_are_told_now_and_then_and_not_each_time(display: LiveDisplay, out: Console) -> None:
+def test_step_and_loss_are_printed_now_and_then(display: LiveDisplay, out: Console) -> None:
     display.planned(3, 0)
     ended = named("a", arm(8), 0.5)
     run(display, 1, ended, *(Progress("identity", "train", step, 100, 2.0 / step) for step in range(1, 101)))
@@ -63,7 +63,7 @@ def test_step_and_loss_are_told_now_and_then_and_not_each_time(display: LiveDisp
 
 
 @pytest.mark.parametrize("ended_before", [0, 1])
-def test_time_left_is_told_in_a_terminal_once_a_trial_has_ended(ended_before: int) -> None:
+def test_a_terminal_shows_the_time_left_once_a_trial_has_ended(ended_before: int) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     with LiveDisplay(terminal) as display:
         display.planned(3, 0)
@@ -77,7 +77,7 @@ def test_time_left_is_told_in_a_terminal_once_a_trial_has_ended(ended_before: in
     assert ("left" in shown) == bool(ended_before)
 
 
-def test_two_trials_at_once_are_told_apart(display: LiveDisplay, out: Console) -> None:
+def test_two_trials_side_by_side_have_their_own_lines(display: LiveDisplay, out: Console) -> None:
     display.planned(2, 0)
     first, second = named("a", arm(8), 0.5), named("b", arm(16), 0.4)
     display.began(1, first.spec)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.config.checks import PRUNERS
 from sweep.errors import ConfigurationError
 from sweep.records import Report, Status, TrialResult
+from sweep.records.plan import PRUNERS
 from sweep.search.pruning import SameRankPruner, make_pruner
 from tests.conftest import TRAINING, arm, result
 

@@ -12,9 +12,9 @@ import pytest
 from optuna.storages import RDBStorage
 
 from sweep.commands.app import composed_plan
-from sweep.config.checks import PRUNERS, SAMPLERS
 from sweep.errors import ConfigurationError
 from sweep.records import Arm, SearchSpace, Status, StudyPlan, TrialResult
+from sweep.records.plan import PRUNERS, SAMPLERS
 from sweep.search.explorer import AskedTrial, Explorer
 from sweep.search.reading import studies_of
 from sweep.store.identity import study_identity

@@ -13,8 +13,8 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from sweep.config.checks import SAMPLERS
 from sweep.records import Report, Status, StepLoss, StudyPlan, TrialResult
+from sweep.records.plan import SAMPLERS
 from sweep.search.explorer import AskedTrial, Explorer
 from sweep.search.ledger import Ledger
 from sweep.search.reading import studies_of

@@ -108,6 +108,7 @@ def test_optunas_file_under_mlruns_has_a_log_and_a_file_of_ones_own_has_none(tmp
     assert journal_of(own) == "delete"
 
 
+@pytest.mark.slow
 def test_mlflows_file_under_mlruns_has_a_log_and_its_recorder_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "mlruns")
     open_tracker(None, paths, "made")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,4 +69,15 @@ def test_secrets_are_masked_in_any_text() -> None:
 
 def test_memory_needs_no_store(tmp_path: Path) -> None:
     assert isinstance(open_tracker("memory://", Paths(tmp_path), "made"), MemoryTracker)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unusable_address_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    words = ["tracking.uri=nonsense", "seed=x"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sweep.train", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "tracking.uri: " in done.stderr
+    assert "seed: " in done.stderr
     assert list(tmp_path.iterdir()) == []

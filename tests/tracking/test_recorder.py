@@ -145,6 +145,7 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
     assert all(run.data.params["model"] == "tiny" and run.data.params["lora.r"] == "16" for run in children)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
@@ -173,6 +174,7 @@ def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: P
     assert not place.journals()
 
 
+@pytest.mark.slow
 def test_what_is_recorded_twice_is_there_once(place: Place, complete: TrialResult) -> None:
     """A sweep that was killed had not heard that all was recorded."""
     first = place.recorder()
@@ -247,6 +249,7 @@ def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkey
     assert log.read_text() == "View run at http://***@host/#/runs, ***\n"
 
 
+@pytest.mark.slow
 def test_what_a_killed_sweep_has_told_is_recorded(place: Place, complete: TrialResult) -> None:
     """The sweep is killed at once after it has told of many trials."""
     code = (

@@ -19,8 +19,7 @@ from sweep.store.paths import ORIGIN
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine, Trained
-from sweep.training.engines import open_engine
+from sweep.training.engine import Adapted, Engine, Trained, open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.quantization import weights_hash
 from sweep.training.scored import AnswerRule

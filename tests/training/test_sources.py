@@ -14,9 +14,9 @@ import pytest
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel
 from sweep.store.paths import Paths
-from sweep.training import hub, sources
+from sweep.training import sources
+from sweep.training.made_models import make_tiny_model
 from sweep.training.sources import find_model, fingerprint
-from sweep.training.tiny_model import make_tiny_model
 
 HUB_MODEL = BaseModel(name="some", id="some-org/some-model")
 
@@ -32,9 +32,9 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        hub.hub_answers.cache_clear()
+        sources.hub_answers.cache_clear()
         yield
-    hub.hub_answers.cache_clear()
+    sources.hub_answers.cache_clear()
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_silent_hub_is_given_up_and_named(
     paths: Paths, tmp_path: Path, no_hub: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(hub, "HUB_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "HUB_SECONDS", 0.5)
     with pytest.raises(EnvironmentLacks, match=r"some-org/some-model .* hub: no answer within .* model\.path=FOLDER"):
         find_model(HUB_MODEL, paths)
 

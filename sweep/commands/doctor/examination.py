@@ -15,9 +15,8 @@ from sweep.config.cores import available_cores
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
 from sweep.store.paths import Paths
-from sweep.training.free_memory import available_memory
-from sweep.training.hub import hub_answers
-from sweep.training.quiet import quiet_libraries
+from sweep.training.machine import available_memory, quiet_libraries
+from sweep.training.sources import hub_answers
 
 
 def planned(overrides: Sequence[str]) -> StudyPlan:

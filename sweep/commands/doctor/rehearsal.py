@@ -157,10 +157,10 @@ def _rehearse(quantization: Quantization, folder: Path) -> None:
 
 
 def _outcomes() -> Iterator[dict[str, str | None]]:
-    from sweep.training.quiet import quiet_libraries, quiet_progress
+    from sweep.training.machine import quiet_libraries, quiet_progress
 
     quiet_libraries()
-    from sweep.training.base_model import pick_device
+    from sweep.training.machine import pick_device
 
     quiet_progress()
     yield {"device": pick_device().type}

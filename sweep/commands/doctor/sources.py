@@ -14,7 +14,7 @@ from sweep.commands.doctor.findings import Finding, misconfigured
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import BaseModel, TaskData
 from sweep.store.paths import Paths
-from sweep.training.hub import HUB_SECONDS
+from sweep.training.sources import HUB_SECONDS
 from sweep.training.splits import load_splits
 
 _SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])")

@@ -13,10 +13,9 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import SlotRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from sweep.training.forward import completion_losses
 from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.capacity import room_for
+from sweep.training.packed.evaluator import packed_losses, packed_scores
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
-from sweep.training.packed.scoring import packed_losses, packed_scores
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 SAME = 1e-3

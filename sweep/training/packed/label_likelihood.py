@@ -12,10 +12,9 @@ import torch
 from transformers import Cache
 
 from sweep.training.forward import SCORE_LOGITS
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import SlotRows
 from sweep.training.scored import Label
 
 

@@ -21,10 +21,9 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import SlotAdapter, SlotAdapters, SlotRows
 from sweep.training.packed.attention import laid_out, use_packed_attention
 from sweep.training.packed.layout import Layout, lay_out
-from sweep.training.packed.slots import SlotAdapters, SlotRows
 from sweep.training.quantization import check_trainable_format
 
 

@@ -13,7 +13,7 @@ from sweep.records import CapacityRequest, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory
-from sweep.training.packed.capacity import BEST, SPARE, Forecast, forecast, room_for
+from sweep.training.packed.capacity import BEST, SPARE, Forecast, fitted, forecast, room_for, shortened
 from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
@@ -23,10 +23,10 @@ from sweep.training.packed.memory_model import (
     PassShape,
     ScoringPass,
     parameters_of,
+    scoring_passes,
     shape_of,
+    training_passes,
 )
-from sweep.training.packed.memory_probe import fitted, shortened
-from sweep.training.packed.memory_work import scoring_passes, training_passes
 from sweep.training.scored import AnswerRule, Label
 from tasks import Example
 from tests.conftest import arm

@@ -18,8 +18,8 @@ from sweep.training.adapters import adapter_parameters, detach
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
+from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.pack import Pack, Slot
-from sweep.training.packed.scoring import packed_losses
 from sweep.training.trainer_engine import train
 
 Loader = Callable[[str], LoadedBase]
@@ -164,8 +164,8 @@ def test_any_pack_is_as_alone(
 def test_a_slot_s_loss_gives_its_neighbours_no_gradient(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker
 ) -> None:
+    from sweep.training.packed.adapter import SlotRows
     from sweep.training.packed.layout import lay_out
-    from sweep.training.packed.slots import SlotRows
 
     pack = packs("none")
     slots = [pack.add(spec(rank, seed=rank, targets=ALL), encoded) for rank in (2, 8, 4)]

@@ -18,8 +18,8 @@ from sweep.records import BaseModel, Quantization
 from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
-from sweep.training.quiet import quiet_libraries, quiet_progress
-from sweep.training.tiny_model import make_tiny_model
+from sweep.training.machine import quiet_libraries, quiet_progress
+from sweep.training.made_models import make_tiny_model
 from tasks import Example
 
 Change = Callable[[Path], None]

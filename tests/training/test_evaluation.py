@@ -15,10 +15,9 @@ from sweep.records import TrialSpec
 from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine
-from sweep.training.engines import open_engine
+from sweep.training.engine import Adapted, Engine, open_engine
 from sweep.training.forward import SCORE_LOGITS, SCORE_TOKENS, completion_losses, examples_at_once
-from sweep.training.packed import scoring as packed_scoring
+from sweep.training.packed import evaluator
 from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.scored import AnswerRule, CompletionLoss, Label, is_most_likely, most_likely
 from tasks import Example
@@ -120,7 +119,7 @@ def test_together_is_as_alone(
     }[by]
     alone = [packed.score([adapter], encoded, rule)[0] for adapter in adapters]
     monkeypatch.setattr(forward, "SCORE_TOKENS", tokens)
-    monkeypatch.setattr(packed_scoring, "CACHED_TOKENS", 2 * tokens)
+    monkeypatch.setattr(evaluator, "CACHED_TOKENS", 2 * tokens)
     told: list[tuple[str, int]] = []
     together = packed.score(adapters, encoded, rule, lambda phase, done: told.append((phase, done)))
     for one, other in zip(together, alone, strict=True):

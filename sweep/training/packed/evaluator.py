@@ -16,12 +16,11 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
 from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.decoding import Begun, decoded, row_cache
 from sweep.training.packed.label_likelihood import LabelTree, Prompted, likeliest_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.slots import SlotRows
 from sweep.training.quantization import evaluating
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 

@@ -1,0 +1,115 @@
+"""`dry_run=true`: the plan of a study or a trial. Trains nothing and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.records import StudyPlan, StudyRecord
+    from sweep.store.paths import Paths
+    from tasks import Splits
+
+
+def show_study_plan(plan: StudyPlan) -> None:
+    """Prints what a study would do: stages, time, disk, data, and where results go."""
+    from sweep.config.load import with_steps
+    from sweep.store.paths import Paths
+    from sweep.training.splits import load_splits
+
+    paths = Paths.here()
+    splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
+    _print(f"Study {plan.name}: {_on(plan)}", dict(_study_lines(plan, splits, paths)))
+
+
+def show_trial_plan(plan: StudyPlan) -> None:
+    """Prints what a single trial would do."""
+    from sweep.config.load import with_steps
+    from sweep.reports.steps import shown
+    from sweep.store.paths import Paths
+    from sweep.training.splits import load_splits
+
+    paths = Paths.here()
+    splits = load_splits(plan.setup.task, paths)
+    plan = with_steps(plan, len(splits.train))
+    arm = plan.arm
+    lines = {
+        "arm": f"rank {arm.rank}, alpha {arm.alpha_ratio * arm.rank:g}, dropout {arm.dropout:g}, learning rate "
+        f"{arm.learning_rate:g}, {arm.method}, on {', '.join(arm.targets)}",
+        "training": _training(plan),
+        "data": _data(plan, splits, certify=False),
+        "results": f"{shown(paths.root)}/adapters and {shown(paths.root)}/trials",
+    }
+    _print(f"One trial of {plan.name}: {_on(plan)}", lines)
+
+
+def _print(title: str, lines: Mapping[str, str]) -> None:
+    print(title)
+    for name, text in lines.items():
+        print(f"  {name:9} {text}")
+    print("Nothing was trained or written (dry_run=true).")
+
+
+def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tuple[str, str]]:
+    from sweep.reports.forecast import estimate, stage_lines
+    from sweep.reports.steps import shown
+
+    record = _recorded(plan, splits.data_hash, paths)
+    if record is None:
+        yield "state", "new: no trial of this study, with this data and search space, is recorded here"
+    else:
+        known = record.certification
+        certify = f", trials for the verdict: {len(known.trials)}" if known else ""
+        yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
+    yield from stage_lines(plan, record)
+    if plan.certify:
+        yield "test", "base, chosen and largest rank, evaluated once at the end"
+    yield "training", _training(plan)
+    yield "estimate", estimate(plan, record)
+    yield "data", _data(plan, splits, certify=plan.certify)
+    yield "workers", _workers(plan)
+    yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
+
+
+def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> StudyRecord | None:
+    """The study as recorded so far; None if it is new."""
+    if plan.storage_url is None and not paths.optuna_database.exists():
+        return None
+    from sweep.errors import ConfigurationError
+    from sweep.search.reading import studies_of
+    from sweep.search.storage import existing_storage
+    from sweep.store.identity import study_identity
+
+    with existing_storage(plan.storage_url, paths) as storage:
+        try:
+            records = studies_of(storage, plan.name)
+        except ConfigurationError:  # no study of this name
+            return None
+    own = study_identity(plan, data_hash)
+    return next((record for record in records if record.identity == own), None)
+
+
+def _on(plan: StudyPlan) -> str:
+    return f"{plan.setup.task.name} on {plan.setup.model.name} ({plan.setup.quant.name})"
+
+
+def _training(plan: StudyPlan) -> str:
+    training = plan.training
+    examples = training.steps * training.batch_size * training.gradient_accumulation
+    return f"{training.steps} steps, {examples:,} examples per trial"
+
+
+def _data(plan: StudyPlan, splits: Splits, *, certify: bool) -> str:
+    scoring = plan.setup.scoring
+    used = {"tune": scoring.examples, "certify": scoring.certify_examples, "test": scoring.test_examples}
+    sizes = [f"train {len(splits.train):,}"]
+    for split in used if certify else ("tune",):
+        there = len(getattr(splits, split))
+        sizes.append(f"{split} {min(used[split], there):,} of {there:,}")
+    return f"{', '.join(sizes)} examples"
+
+
+def _workers(plan: StudyPlan) -> str:
+    slots = "as many trials side by side as fit" if plan.slots is None else f"{plan.slots} trial(s) side by side"
+    return f"{plan.workers}, each with {slots}; CPU threads per worker: {plan.setup.threads}"

@@ -1,0 +1,189 @@
+"""What `sweep.run`, `sweep.open_study` and `sweep.train` return: a study or a trial, its verdict, and its tables."""
+
+from __future__ import annotations
+
+import datetime
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.config.targets import set_name
+from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.reports.steps import shown
+from sweep.store.paths import Paths
+from sweep.verdict.conclude import conclude
+from sweep.verdict.verdict_json import verdict_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WHOLE_NUMBERS = ("peak_memory_bytes", "adapter_bytes", "trainable_parameters")
+"""Columns of whole numbers in which values can be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A study's answer; `str(verdict)` is its headline.
+
+    Attributes:
+        status: `certified`, `provisional` or `undecided`.
+        rank: the smallest rank shown to match the best, within the margin; None while undecided.
+        bracket: the lowest and the highest rank that may be the answer; None before any rank has a complete trial.
+        headline: the answer in a sentence.
+        reasons: why the answer is not final.
+        json: the contents of verdict.json (docs/verdict.md).
+    """
+
+    status: str
+    rank: int | None
+    bracket: tuple[int, int] | None
+    headline: str
+    reasons: tuple[str, ...]
+    json: Mapping[str, Any] = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.headline
+
+
+class Study:
+    """A study with its records; makes no change to any file.
+
+    Args:
+        record: see `sweep.records.StudyRecord`; it stays as it was when the study was run or opened.
+        paths: the `mlruns` folder of the study.
+
+    Attributes:
+        name: the study's name.
+        record: all records of the study.
+    """
+
+    def __init__(self, record: StudyRecord, paths: Paths) -> None:
+        self.name = record.name
+        self.record = record
+        self._paths = paths
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        contents = verdict_json(self.record, conclude(self.record), created)
+        low_and_high = contents["bracket"]
+        return Verdict(
+            status=contents["status"],
+            rank=contents["rank"],
+            bracket=(low_and_high[0], low_and_high[-1]) if low_and_high else None,
+            headline=contents["headline"] or "No rank is certified yet.",
+            reasons=tuple(contents["reasons"]),
+            json=contents,
+        )
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of the chosen adapter in PEFT's format, or None if no trial is complete."""
+        folder = self._paths.adapter(self.name)
+        return folder if (folder / "adapter_config.json").is_file() else None
+
+    @property
+    def report(self) -> Path | None:
+        """The report for a browser (index.html), or None if it was not written."""
+        page = self._paths.page(self.name)
+        return page if page.is_file() else None
+
+    def trials(self) -> pd.DataFrame:
+        """One row per trial of every stage, including trials that failed, with the unadapted base as rank 0.
+
+        Losses are in nats per completion token; memory and sizes in bytes. The last columns are the task's metrics.
+        """
+        sets = self.record.target_sets
+        return _frame([_trial_row(trial, sets) for trial in self.record.all_trials()])
+
+    def ladder(self) -> pd.DataFrame:
+        """One row per rank that was compared, as in verdict.json, with a column per metric."""
+        return _frame([_with_metrics({**row}, row["metrics"]) for row in self.verdict.json["ladder"]])
+
+    def __repr__(self) -> str:
+        verdict = self.verdict
+        return f"<Study {self.name}: {verdict.status}. {verdict.headline}>"
+
+    def _repr_html_(self) -> str:
+        verdict, ladder = self.verdict, self.ladder()
+        lines = [f"<p><b>{html.escape(self.name)}</b>: {verdict.status}. {html.escape(verdict.headline)}</p>"]
+        columns = [*("rank", "state", "seeds", "learning_rate", "loss", self.record.metric, "adapter_bytes")]
+        shown_columns = [column for column in columns if column in ladder]
+        if len(ladder):
+            lines.append(ladder[shown_columns].to_html(index=False, border=0, float_format="{:.4g}".format))
+        if self.report is not None:
+            lines.append(f"<p>Report: <code>{html.escape(shown(self.report))}</code></p>")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One complete trial.
+
+    Attributes:
+        record: the trial's record.
+        measures: what was measured: loss, metrics, memory, sizes, seconds.
+        adapter: the folder of the trained adapter in PEFT's format.
+    """
+
+    record: TrialRecord = field(repr=False)
+    measures: Measures = field(repr=False)
+    adapter: Path
+
+    @property
+    def name(self) -> str:
+        return self.record.spec.name
+
+    @property
+    def loss(self) -> float:
+        """Mean loss on tune, in nats per completion token."""
+        return self.measures.loss
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The task metric on tune, by name."""
+        return self.measures.metrics
+
+    def __repr__(self) -> str:
+        metrics = "".join(f", {name} {value:.3f}" for name, value in self.metrics.items())
+        return f"<Trial {self.name}: loss {self.loss:.4f}{metrics}, adapter {shown(self.adapter)}>"
+
+
+def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    result, spec = trial.result, trial.spec
+    arm, measures = spec.arm, result.measures
+    row = {
+        "number": trial.number,
+        "stage": spec.stage.value,
+        "status": result.status.value,
+        "rank": spec.rank,
+        "alpha": arm.alpha if arm else None,
+        "dropout": arm.dropout if arm else None,
+        "targets": set_name(arm.targets, target_sets) if arm else None,
+        "learning_rate": arm.learning_rate if arm else None,
+        "seed": spec.seed,
+        "split": spec.split.value,
+        "loss": measures.loss if measures else None,
+        "perplexity": measures.perplexity if measures else None,
+        "peak_memory_bytes": measures.peak_bytes if measures else None,
+        "adapter_bytes": measures.adapter_bytes if measures else None,
+        "seconds": result.seconds,
+        "run_id": trial.run_id,
+        "reason": result.reason,
+    }
+    return _with_metrics(row, measures.metrics if measures else {})
+
+
+def _with_metrics(row: dict[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+    row.pop("metrics", None)
+    return row | {name if name not in row else f"metric/{name}": value for name, value in metrics.items()}
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd  # takes half a second to import
+
+    frame = pd.DataFrame(rows)
+    return frame.astype({column: "Int64" for column in _WHOLE_NUMBERS if column in frame})

@@ -1,0 +1,49 @@
+"""What Hydra gets before it composes: the defaults of all keys, our interpolations, and masking of what it writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from sweep.config.keys import default_values
+from sweep.console.masking import mask
+
+DEFAULTS = "all_keys"
+"""The configuration with every key and its default, first in the defaults list of `conf/sweep.yaml`."""
+
+_to_yaml = OmegaConf.to_yaml
+
+
+def set_up_hydra() -> None:
+    """Registers the defaults of all keys, and `${folder_name:PATH,...}`. Needed once per process, before Hydra composes."""
+    ConfigStore.instance().store(DEFAULTS, default_values(), provider="sweep.config.schema")
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+
+
+def folder_name(*paths: str | None) -> str:
+    """The last part of the first path (or `ORG/NAME`) that is not empty, lower case, with `-` for characters no name may have."""
+    last = str(next((path for path in paths if path), "unnamed")).rstrip("/").rsplit("/", 1)[-1].lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-.") or "unnamed"
+
+
+@contextmanager
+def masked_files() -> Iterator[None]:
+    """Masks passwords in every configuration that OmegaConf writes within the block.
+
+    Hydra's sweepers keep the configuration and the overrides of a multirun as given (`multirun.yaml`), and so does
+    `hydra.output_subdir`. Masking the files afterwards would be too late for a process that is killed.
+    """
+
+    def masked(cfg: Any, *, resolve: bool = False, sort_keys: bool = False) -> str:
+        return mask(_to_yaml(cfg, resolve=resolve, sort_keys=sort_keys))
+
+    OmegaConf.to_yaml = staticmethod(masked)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        OmegaConf.to_yaml = staticmethod(_to_yaml)  # type: ignore[method-assign]

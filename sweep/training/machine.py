@@ -1,0 +1,99 @@
+"""The machine and its libraries: free memory, threads, versions, and silenced library output. Importing it loads no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import platform
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "optuna", "mlflow", "goldilocks-lora")
+"""Packages whose versions are recorded with each result."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def pick_device() -> torch.device:
+    """CUDA if available, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """The name of the GPU, or the architecture of the CPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed `PACKAGES`."""
+    installed = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[package] = importlib.metadata.version(package)
+    return installed
+
+
+def use_threads(threads: int) -> None:
+    """Sets the number of CPU threads that torch uses in this process."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def available_memory(cgroup: Path = _CGROUP) -> int:
+    """Bytes of memory available without swapping, within the limit of the container if there is one."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        pages = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        # cached files count as used, but the kernel frees them on demand
+        free = min(free, limit - used + int(pages["inactive_file"]))
+    return max(0, free)
+
+
+def quiet_libraries() -> None:
+    """Silences known, harmless library output; errors are still printed.
+
+    Call before importing transformers, peft and bitsandbytes, and once after.
+
+    - tokenizers: its fork warning does not apply, because workers are spawned.
+    - transformers and huggingface_hub: their loading bars would break our progress display.
+    - bitsandbytes.backends: it suggests downloading a faster inference kernel at run time. Training does not use that
+      kernel, and code from the hub is never run here.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
+    for name in ("cpu", "default", "mps"):
+        logging.getLogger(f"bitsandbytes.backends.{name}.ops").setLevel(logging.ERROR)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    # tqdm's default lock is a semaphore shared between processes, which a killed worker would leave behind
+    tqdm.set_lock(threading.RLock())
+    # peft reads an attribute that transformers has renamed
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    # torch.jit deprecations are raised inside libraries; a user cannot fix them
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\..*|transformers\..*|peft\..*")
+
+
+def quiet_progress() -> None:
+    """Turns off the progress bars that transformers shows while loading."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
