@@ -11,15 +11,14 @@ from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.bounds import Array
 from sweep.verdict.conclusion import Conclusion, best_rank
-from sweep.verdict.exchange import loss_of_points, points_of_loss
 from sweep.verdict.findings import findings, margin_changed
-from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
 from sweep.verdict.record import MarginOf, Need, State, Verdict
 from sweep.verdict.settle import seconds_per_rank, settle
+from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
 
 
 @dataclass(frozen=True, slots=True)

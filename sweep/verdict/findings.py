@@ -9,10 +9,10 @@ import numpy as np
 from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.conclusion import Finding
-from sweep.verdict.gained import NotGained, least_gain
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import MarginOf, RankVerdict, State, Verdict
+from sweep.verdict.task_metric import NotGained, least_gain
 
 WIDE = 0.05
 """A margin worth more points of the task metric than this is reported as wide."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from sweep.records import Declaration
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
-from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
 from sweep.verdict.record import MarginOf, Need, State, Verdict
+from sweep.verdict.task_metric import NotGained
 
 NOTHING_CERTIFIED = "No rank is certified yet."
 ONE_SEED = "Every recipe was trained with one seed, so a difference between ranks can be chance."

@@ -47,11 +47,11 @@ def column(record: StudyRecord, name: str) -> list[str]:
     return cells(table(record), COLUMNS.index(name))
 
 
-def test_columns_are_what_a_rank_is_worth_and_costs() -> None:
+def test_columns_show_evaluation_and_costs() -> None:
     assert [column.header for column in table(RECORD).columns] == COLUMNS
 
 
-def test_base_stands_first_and_ranks_that_were_not_compared_last() -> None:
+def test_base_is_first_and_ranks_that_were_not_compared_are_last() -> None:
     assert column(RECORD, "rank") == ["0", "2", "4", "→ 8", "16", "32", "64"]
     assert column(RECORD, "state") == [
         "base model",
@@ -64,7 +64,7 @@ def test_base_stands_first_and_ranks_that_were_not_compared_last() -> None:
     ]
 
 
-def test_chosen_rank_alone_stands_out() -> None:
+def test_only_the_chosen_rank_is_highlighted() -> None:
     assert [str(row.style or "") for row in table(RECORD).rows] == ["", "", "", "bold green", "", "", "yellow"]
     assert "bold green" not in [str(row.style) for row in table(certified_record(seed_noise=0.02)).rows]
 
@@ -85,7 +85,7 @@ def test_rate_at_the_edge_is_marked_and_explained() -> None:
     assert "edge" not in legend(plain, concluded(plain))
 
 
-def test_margin_stands_in_the_unit_of_the_differences() -> None:
+def test_margin_has_the_unit_of_the_differences() -> None:
     assert "certified if the upper bound is below the margin of 0.0370 nats" in legend(RECORD, concluded(RECORD))
     by_metric = certified_record(margin_of="metric", margin=0.015)
     assert "difference in accuracy" in legend(by_metric, concluded(by_metric))
@@ -100,7 +100,7 @@ def test_without_statistics_there_are_means_alone() -> None:
     assert legend(unjudged, concluded(unjudged)) == "loss: nats per completion token, mean over seeds"
 
 
-def test_test_scores_are_told_by_what_they_are_for() -> None:
+def test_test_scores_are_keyed_by_role() -> None:
     tested = table_of_test(RECORD, concluded(RECORD))
     assert tested is not None
     assert cells(tested, 0) == ["base model", "chosen: rank 8", "largest: rank 32"]
@@ -108,7 +108,7 @@ def test_test_scores_are_told_by_what_they_are_for() -> None:
     assert cells(tested, 2) == ["0.150", "0.890", "0.890"]
 
 
-def test_nothing_is_chosen_where_nothing_is_certified() -> None:
+def test_nothing_is_chosen_if_nothing_is_certified() -> None:
     record = certified_record(seed_noise=0.02, final=(8, 32))
     tested = table_of_test(record, concluded(record))
     assert tested is not None

@@ -38,7 +38,7 @@ def without_trials(record: StudyRecord, rank: int, first_seed: int = 0) -> Study
     return with_certification(record, trials=kept)
 
 
-def test_smallest_rank_that_keeps_the_margin_is_certified() -> None:
+def test_smallest_rank_within_the_margin_is_certified() -> None:
     found = concluded(certified_record())
     assert (found.status, found.rank, found.bracket, found.reasons) == ("certified", 8, (8, 8), ())
     assert found.margin_in_loss == pytest.approx(0.037)
@@ -135,13 +135,13 @@ def test_rank_shown_inferior_needs_no_more_seeds() -> None:
         (certified_record(margin_of="metric", answers=False), "There is no accuracy per example"),
     ],
 )
-def test_where_nothing_can_be_computed_the_reason_says_why(record: StudyRecord, reason: str) -> None:
+def test_without_statistics_the_first_reason_says_why(record: StudyRecord, reason: str) -> None:
     found = concluded(record)
     assert (found.status, found.rank, found.verdict) == ("undecided", None, None)
     assert found.reasons[0].startswith(reason)
 
 
-def test_why_no_more_seeds_were_added_is_told() -> None:
+def test_reasons_say_why_the_study_stopped() -> None:
     found = concluded(certified_record(seed_noise=0.02, stopped="budget.wall_clock=25 min is spent"))
     assert found.reasons[-1] == "Stopped early: budget.wall_clock=25 min is spent."
 
@@ -166,7 +166,7 @@ def test_status_and_rank_agree_whatever_the_losses_are(losses: dict[int, float],
 
 
 @pytest.mark.parametrize(("rank", "guarded"), [(2, False), (4, True), (8, True), (32, True)])
-def test_rate_at_the_edge_makes_the_answer_provisional_where_it_rests_on_that_rank(rank: int, guarded: bool) -> None:
+def test_rate_at_the_edge_makes_the_answer_provisional_if_it_depends_on_that_rank(rank: int, guarded: bool) -> None:
     found = concluded(certified_record(at_edge=(rank,)))
     assert (found.status, found.rank) == ("provisional" if guarded else "certified", 8)
     if guarded:
@@ -226,7 +226,7 @@ def test_only_neighbours_of_a_rate_that_was_tried_can_flip_the_answer() -> None:
         Declaration((2, 4, 8, 16, 32), 3, 0.01, "gain", 0.1),
     ],
 )
-def test_margin_declared_anew_after_results_is_not_taken(later: Declaration) -> None:
+def test_margin_changed_after_results_is_ignored(later: Declaration) -> None:
     found = concluded(certified_record(declared=later))
     assert (found.status, found.rank) == ("provisional", 8)
     assert found.verdict is not None
@@ -243,7 +243,7 @@ def test_more_seeds_or_a_longer_ladder_change_no_declaration() -> None:
 # the task metric
 
 
-def test_metric_is_tested_with_what_the_margin_is_worth() -> None:
+def test_metric_is_tested_with_the_margin_in_points() -> None:
     found = concluded(certified_record())
     assert found.margin_in_metric == pytest.approx(0.2 * 0.037, rel=0.05)
     assert found.metric_verdict is not None
@@ -251,7 +251,7 @@ def test_metric_is_tested_with_what_the_margin_is_worth() -> None:
     assert found.metric_note is None
 
 
-def test_metric_that_is_no_mean_of_scores_is_not_tested() -> None:
+def test_metric_that_is_not_a_mean_of_scores_is_not_tested() -> None:
     record = certified_record(metric="macro_f1")
     trials = tuple(
         replace(scored, scores=tuple(min(1.0, score + 0.05) for score in scored.scores))

@@ -20,7 +20,7 @@ RANKS = (2, 4, 8)
 
 
 @given(alpha=st.floats(0.001, 0.5), seeds=st.lists(st.integers(2, 40), min_size=1, max_size=5))
-def test_however_often_examples_are_added_no_more_than_alpha_is_spent(alpha: float, seeds: list[int]) -> None:
+def test_adding_examples_never_spends_more_than_alpha(alpha: float, seeds: list[int]) -> None:
     total, rest = 0.0, alpha
     for count in sorted(seeds):
         total += spent(rest, count)

@@ -40,7 +40,7 @@ def assert_same(first: Verdict, second: Verdict) -> None:
 
 @given(means, kinds, numbers)
 @settings(max_examples=60, deadline=None)
-def test_order_of_seeds_and_examples_is_of_no_account(levels: list[float], margin_of: str, draw: int) -> None:
+def test_order_of_seeds_and_examples_does_not_matter(levels: list[float], margin_of: str, draw: int) -> None:
     losses, random = study(levels, draw), np.random.default_rng(draw)
     seeds, examples = random.permutation(3), random.permutation(EXAMPLES)
     base, weights = base_of(EXAMPLES), random.integers(1, 9, EXAMPLES)

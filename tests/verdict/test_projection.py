@@ -37,7 +37,7 @@ SEEDS_MATTER = noisy(seed_sd=0.1, example_sd=0.01)
 BOTH = noisy(seed_sd=0.05, example_sd=0.3)
 
 
-def test_where_examples_are_the_noise_more_of_them_are_advised() -> None:
+def test_noisy_examples_call_for_more_examples() -> None:
     verdict = judged(EXAMPLES_MATTER)
     assert verdict.seeds_needed is None
     assert verdict.examples_needed is not None
@@ -45,7 +45,7 @@ def test_where_examples_are_the_noise_more_of_them_are_advised() -> None:
     assert f"{verdict.examples_needed} certify examples instead of 40 would probably decide it" in verdict.reasons[-1]
 
 
-def test_where_seeds_are_the_noise_more_of_them_are_advised() -> None:
+def test_noisy_seeds_call_for_more_seeds() -> None:
     verdict = judged(SEEDS_MATTER)
     assert verdict.seeds_needed is not None
     assert verdict.examples_needed is None
@@ -103,7 +103,7 @@ def advice(record: StudyRecord) -> tuple[Conclusion, list[str]]:
 CLOSE = {2: 0.45, 4: 0.335, 8: 0.30, 16: 0.30}
 
 
-def test_command_holds_both_keys_where_both_are_needed() -> None:
+def test_command_has_both_keys_if_both_are_needed() -> None:
     found, words = advice(certified_record(CLOSE))
     assert found.verdict is not None
     needed = found.verdict.needed
@@ -127,7 +127,7 @@ def test_examples_alone_cost_no_training() -> None:
     assert f"With {needed.examples} certify examples (now 80), it would probably be decided." in found.headline
 
 
-def test_study_that_has_scored_all_its_data_is_told_to_add_some() -> None:
+def test_study_that_has_used_all_its_data_is_advised_to_add_some() -> None:
     record = certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.001, example_noise=1.0)
     found = conclude(replace(record, available={"certify": 80}))
     assert found is not None

@@ -1,4 +1,4 @@
-"""What a difference in loss is worth in points of the task metric, in this study.
+"""The task metric beside the loss: what a difference in loss is worth in points, and whether fine-tuning raised the metric.
 
 The relation near the best arms is what counts: over the whole gain, most of the metric's rise is the model learning the
 format. So the slope of metric on loss is taken over the trials in the best quarter of the gain, as the median of the slopes
@@ -11,13 +11,20 @@ model learning the format.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
+from statistics import fmean, median
 
+import numpy as np
+from scipy.special import ndtri
 from scipy.stats import linregress
 
-from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord
+from sweep.records import Certification, EvaluatedTrial, StudyRecord, TrialRecord
+from sweep.verdict.bounds import Array
+from sweep.verdict.ladder import LadderData
+from sweep.verdict.record import MarginOf
 
 _NEAR_BEST = 0.25
 _LEAST_PAIRS = 6
@@ -90,3 +97,61 @@ def _near_best(points: list[Point], base: EvaluatedTrial | None) -> list[Point]:
 def _points(trials: Iterable[TrialRecord], metric: str) -> list[Point]:
     complete = (trial.evaluated() for trial in trials if trial.is_complete)
     return [(trial.loss, value) for trial in complete if (value := trial.metric(metric)) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class NotGained:
+    """A task metric that is not shown to be better than without an adapter.
+
+    Attributes:
+        rank: whose adapter is handed out.
+        score: its task metric on certify, mean over seeds.
+        base: the unadapted base's.
+        examples: how many certify examples both are from.
+    """
+
+    rank: int
+    score: float
+    base: float
+    examples: int
+
+
+def metric_not_gained(metric: str, data: LadderData, certification: Certification, rank: int) -> NotGained | None:
+    """The rank's task metric and the base's, if it is not shown to be higher; None if it is, or is unknown.
+
+    The test is paired over examples if each has a score; otherwise it uses the seeds' means and their spread. With
+    a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so nothing is added.
+    """
+    before = certification.base
+    trials = certification.complete(rank)
+    if certification.declared.margin_of == MarginOf.METRIC or before is None or not trials:
+        return None
+    of_base = before.metric(metric)
+    scores = [value for trial in trials if (value := trial.metric(metric)) is not None]
+    if of_base is None or len(scores) < len(trials):
+        return None
+    if data.costs is not None and data.base_costs is not None and rank in data.ranks:
+        base, table = data.base_costs, data.costs[data.ranks.index(rank)]
+    else:
+        base, table = np.array([1 - of_base]), 1 - np.array(scores)[:, None]
+    if least_gain(base, table, np.ones(len(base)), certification.declared.alpha) > 0:
+        return None
+    return NotGained(rank, fmean(scores), of_base, before.measures.examples)
+
+
+def least_gain(base: Array, table: Array, weights: Array, alpha: float) -> float:
+    """A lower confidence bound of how much better the table's mean is than the base's; the gain itself with one seed.
+
+    Seeds and examples both count; what they share is counted twice, so the bound is a little too low.
+
+    Args:
+        base: (examples,), losses or costs.
+        table: (seeds, examples), likewise.
+    """
+    share = weights / weights.sum()
+    by_example, by_seed = base - table.mean(axis=0), table @ share
+    gain = float(by_example @ share)
+    variance = float((((by_example - gain) * share) ** 2).sum())
+    if len(by_seed) > 1:
+        variance += float(by_seed.var(ddof=1)) / len(by_seed)
+    return gain + float(ndtri(alpha)) * math.sqrt(variance)
