@@ -38,7 +38,7 @@ from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.training.machine import quiet_libraries
-from sweep.training.packed.capacity import BEST
+from sweep.training.packed.capacity import DEFAULT_SLOTS
 from sweep.training.sources import find_model
 
 STUDY = "against-naive"
@@ -280,7 +280,7 @@ def parsed() -> argparse.Namespace:
     cores = available_cores()
     on_gpu = chosen_device(found.device) == "cuda"
     layouts = found.layouts or [(1, cores) if on_gpu else (cores, 1)]
-    slots = found.slots or [BEST["cuda" if on_gpu else "cpu"]]
+    slots = found.slots or [DEFAULT_SLOTS["cuda" if on_gpu else "cpu"]]
     found.tried = [Layout(workers, threads, count) for workers, threads in layouts for count in slots]
     return found
 

@@ -20,8 +20,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from sweep.records import Arm
 from sweep.training.encoding import Encoded
-from sweep.training.packed.adapter import matching
-from sweep.training.packed.evaluator import passes
+from sweep.training.packed.adapter import target_modules
+from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import lay_out, shared_prompt
 
 _FIRST = re.compile(r"\.layers\.0\..*\.[qkv]_proj$")
@@ -106,7 +106,7 @@ def together(parts: Iterable[Work]) -> Work:
 
 def scored_packed(encoded: Sequence[Encoded]) -> Work:
     """Scoring as `sweep.training.packed.evaluator` does it for one adapter."""
-    every = (indices for group in passes(encoded, 1, together=False) for indices in group)
+    every = (indices for group in evaluation_batches(encoded, 1, with_answers=False) for indices in group)
     return together(packed([encoded[index] for index in indices]) for indices in every)
 
 
@@ -141,7 +141,7 @@ def training(shapes: Shapes, work: Work, arm: Arm) -> int:
 def _adapted(shapes: Shapes, arm: Arm | None) -> list[tuple[str, int, int, int]]:
     if arm is None:
         return []
-    return [(name, arm.rank, *shapes.linear[name]) for name in matching(arm, tuple(shapes.linear))]
+    return [(name, arm.rank, *shapes.linear[name]) for name in target_modules(arm, tuple(shapes.linear))]
 
 
 def _causal(tokens: int) -> int:

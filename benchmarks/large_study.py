@@ -21,9 +21,11 @@ from pathlib import Path
 
 import optuna
 
+from benchmarks import stand_in
 from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
+    ExampleOutcome,
     Measures,
     Provenance,
     Split,
@@ -37,13 +39,15 @@ from sweep.records import (
     loss_of,
     to_json,
 )
-from sweep.search.explorer import Explorer
 from sweep.search.space import arm_of
 from sweep.search.storage import open_storage
-from sweep.store.identity import certification_identity, study_identity, trial_identity
+from sweep.search.study import SearchStudy
+from sweep.store.identity import study_identity, trial_identity
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
-from sweep.study.next_step import Finish, FixRates, ScoreBase, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.next_step import EvaluateBase, Finish, FixRates, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.run import best_recipe
+from tasks import Example
 
 EXAMPLES = 150
 AS_IN_A_SWEEP = 40
@@ -91,16 +95,11 @@ class MadeUp:
             provenance=Provenance({"torch": "made up"}, "cpu", "made up", "base", "data", 2),
         )
         if split is not Split.TUNE or stage is Stage.EXPLORE:
-            rows = (
-                {"key": f"k{n}", "kind": None, "prompt": f"prompt {n}", "expected": "yes", "answer": "no"}
-                | {"nats": nats[n], "tokens": tokens[n], "score": float(n % 2)}
-                for n in range(EXAMPLES)
-            )
-            with self._store.writing(identity) as scratch:
-                (scratch / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-                (scratch / "adapter").mkdir()
-                (scratch / "adapter" / "adapter_config.json").write_text("{}")
-                self._store.commit(made)
+            examples = [Example(prompt=f"prompt {n}", completion="yes") for n in range(EXAMPLES)]
+            outcomes = [ExampleOutcome(nats[n], tokens[n], "no", float(n % 2)) for n in range(EXAMPLES)]
+            if arm is not None:
+                stand_in.leave_adapter(self._store.adapters, spec, made)
+            self._store.save(made, plan.setup, examples, outcomes)
         return made
 
 
@@ -110,45 +109,43 @@ def make(trials: int) -> None:
     paths = Paths.here()
     made = MadeUp(plan, TrialStore(paths))
     store = TrialStore(paths)
-    explorer = Explorer(plan, open_storage(None, paths), study_identity(plan, "data"), "data")
-    explorer.remember_base(TrialRecord(-1, made.result(Stage.BASE, None, 0), "run-base"))
-    _explored(plan, explorer, made)
-    best = explorer.record().best()
-    assert best is not None
-    recipe = best.spec.arm
-    assert recipe is not None
-    certified = explorer.certified(certification_identity(plan.setup, recipe))
-    certified.begin(plan.declaration, recipe)
+    study = SearchStudy(plan, open_storage(None, paths), study_identity(plan, "data"), "data")
+    study.set_base(TrialRecord(-1, made.result(Stage.BASE, None, 0), "run-base"))
+    _explored(plan, study, made)
+    recipe = best_recipe(study.record())
+    stored = study.certification(recipe)
+    stored.begin(plan.declaration)
 
     def add(result: TrialResult) -> None:
-        scores = store.scores(result.spec.identity) if result.spec.split is Split.CERTIFY else []
-        figures = ([s.nats for s in scores], [s.tokens for s in scores], [s.score or 0.0 for s in scores])
-        certified.add(TrialRecord(1, result, f"run-{result.spec.identity[:6]}"), *figures)
+        examples = store.outcomes(result.spec.identity) if result.spec.split is Split.CERTIFY else []
+        nats, scores = tuple(e.nats for e in examples), tuple(e.score or 0.0 for e in examples)
+        trial = TrialRecord(1, result, f"run-{result.spec.identity[:6]}", nats, scores)
+        stored.add_trial(trial, [example.tokens for example in examples])
 
     while True:
-        match next_step(plan, explorer.record()):
-            case ScoreBase():
+        match next_step(plan, study.record()):
+            case EvaluateBase():
                 add(made.result(Stage.BASE, None, plan.seed, Split.CERTIFY))
             case TuneRates(pairs):
                 for rank, rate in pairs:
                     add(made.result(Stage.RATES, replace(recipe, rank=rank, learning_rate=rate), plan.seed))
             case FixRates(choices):
-                certified.set_rates(choices)
-            case TrainLadder(runs):
-                for arm, seed in runs:
+                stored.set_rates(choices)
+            case TrainLadder(arms):
+                for arm, seed in arms:
                     add(made.result(Stage.CERTIFY, arm, seed, Split.CERTIFY))
             case TakeLook(seeds):
-                certified.add_look(seeds)
+                stored.add_look(seeds)
             case Finish(reason):
-                certified.stop(reason)
+                stored.set_stopped(reason)
                 return
 
 
-def _explored(plan: StudyPlan, explorer: Explorer, made: MadeUp) -> None:
-    """A few trials are asked for and told as in a sweep; the others are copies of how those lie in the database."""
-    while explorer.remaining() > max(0, plan.search.trials - AS_IN_A_SWEEP):
-        asked = explorer.ask()
-        explorer.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.number}")
+def _explored(plan: StudyPlan, search: SearchStudy, made: MadeUp) -> None:
+    """Asks for and tells a few trials as in a sweep; the others are copies of them as stored in the database."""
+    while search.remaining > max(0, plan.search.trials - AS_IN_A_SWEEP):
+        asked = search.ask()
+        search.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.number}")
     study = optuna.load_study(
         study_name=f"{plan.name}@{study_identity(plan, 'data')}", storage=open_storage(None, Paths.here())
     )

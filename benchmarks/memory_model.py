@@ -92,8 +92,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
 
     child.set_threads(1)
     from sweep.commands.app import composed_plan
-    from sweep.evaluation.answers import Answers
-    from sweep.evaluation.forgetting import GeneralProse
+    from sweep.evaluation.data import EvaluationData
     from sweep.records import Stage, TrialSpec
     from sweep.store.paths import Paths
     from sweep.training.base_model import load_base
@@ -114,9 +113,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     base = load_base(setup.model, setup.quant, paths)
     encoder, longest = Encoder(base.tokenizer, setup.task.system_prompt), setup.task.max_length
     train = encoder.encode_split(splits.train, longest).examples
-    tune = encoder.encode_split(splits.tune, longest).examples[: setup.scoring.examples]
-    prose = GeneralProse(encoder, setup.scoring.general_paragraphs, longest).paragraphs
-    scored = [(tune, Answers(setup.task.metric, setup.scoring, train).rule(tune)), (prose, None)]
+    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_passes()
     engine = PackedEngine(base, train[:3])
     slots = plan.slots or 1
     asked = forecast(base, engine.pack, plan.arm, plan.training, plan.seed, train, scored)
@@ -139,7 +136,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
         "measured": peak.peak(),
         "measured_training": trained,
         "resident": asked.model.resident,
-        "tokens": max(shape.tokens for shape in asked.trained) * slots,
+        "tokens": max(shape.tokens for shape in asked.training) * slots,
     }
 
 

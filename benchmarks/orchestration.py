@@ -29,8 +29,8 @@ from benchmarks.machine import machine
 from benchmarks.spent import Spent, methods_of
 from sweep.commands.app import composed_plan
 from sweep.records import Stage, StudyPlan, TrialResult, TrialSpec
-from sweep.search.explorer import Explorer
 from sweep.search.samplers import SharedSpaceTPE
+from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
@@ -109,7 +109,7 @@ def measure(trials: int, folder: Path, overrides: Sequence[str] = ()) -> dict[st
     parts: list[tuple[str, type, Sequence[str]]] = [
         ("sampler", sampler, ("infer_relative_search_space", "sample_relative", "sample_independent")),
         ("Optuna database", RDBStorage, methods_of(RDBStorage)),
-        ("study", Explorer, methods_of(Explorer)),
+        ("study", SearchStudy, methods_of(SearchStudy)),
         ("MLflow", Recorder, ("open_trial", "close_trial")),
         ("trial folders", TrialStore, ("find",)),
         ("worker", Pool, ("events", "submit")),

@@ -15,6 +15,7 @@ from pathlib import Path
 from sweep.records import (
     Arm,
     CapacityRequest,
+    ExampleOutcome,
     Loaded,
     Measures,
     Provenance,
@@ -29,10 +30,12 @@ from sweep.records import (
 )
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.paths import Paths
-from sweep.store.trials import CONFIG, SCORES, TrialStore
+from sweep.store.trials import TrialStore
 from sweep.workers.messages import Decision, Ended, Progress, Ready, Reported, Run
+from tasks import Example
 
 EXAMPLES = 32
+_EXAMPLES = tuple(Example(prompt=f"prompt {number}", completion="yes") for number in range(EXAMPLES))
 BASE_BYTES = 100_000_000
 _ADAPTER_BYTES = 8_192
 _VERSIONS = dict.fromkeys(("torch", "transformers", "peft", "bitsandbytes", "datasets"), "made up")
@@ -111,20 +114,13 @@ def _answer(connection: Connection, store: TrialStore, setup: WorkerSetup, spec:
         provenance=Provenance(_VERSIONS, "none", "made", "b" * 64, "d" * 64, setup.threads),
     )
     if spec.arm is not None and spec.adapter_of is None:
-        _leave_adapter(store.adapters, spec, result)
-    with store.writing(spec.identity) as scratch:
-        rows = (
-            {"key": f"k{number}", "kind": None, "prompt": f"prompt {number}", "expected": "yes", "answer": "no"}
-            | {"nats": 4 * loss, "tokens": 4, "score": 0.5}
-            for number in range(EXAMPLES)
-        )
-        (scratch / SCORES).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (scratch / CONFIG).write_text(json.dumps({"trial": to_json(spec), "foundation": to_json(setup)}))
-        store.commit(scratch, result)
+        leave_adapter(store.adapters, spec, result)
+    store.save(result, setup, _EXAMPLES, (ExampleOutcome(4 * loss, 4, "no", 0.5),) * EXAMPLES)
     return result
 
 
-def _leave_adapter(store: AdapterStore, spec: TrialSpec, result: TrialResult) -> None:
+def leave_adapter(store: AdapterStore, spec: TrialSpec, result: TrialResult) -> None:
+    """Stores a small made-up adapter for the trial."""
     assert spec.arm is not None
     assert result.provenance is not None
     trained = TrainedAdapter(

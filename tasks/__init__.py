@@ -1,4 +1,4 @@
-"""What models are fine-tuned on: each task's data, prompt and metrics. Imports nothing of `sweep`, and no torch."""
+"""Tasks: data, prompts and metrics. Imports neither `sweep` nor torch."""
 
 from tasks.example import DataProblems, Example, RawSplits, Splits
 

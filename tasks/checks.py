@@ -1,4 +1,4 @@
-"""What every source of rows has to pass, and the words in which its faults are told."""
+"""Checks that the rows of every source must pass, and their messages."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from tasks.suggest import closest
 
 KEYS = ("prompt", "completion", "label", "kind")
 FEWEST_ROWS = 8
-"""Rows that train and validation must have at least."""
+"""Minimum number of rows in train and in validation."""
 FAULTS_SHOWN = 20
-"""Bad rows told one by one for each split; the rest are counted."""
+"""Maximum number of bad rows reported one by one per split; the others are counted."""
 _PAIRS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A row that cannot be used, and why."""
+    """The reason why a row cannot be used."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a split was read: `path` as its owner finds it, `name` short and the same on every machine."""
+    """The source of a split: `path` on this machine, and a short `name` that is the same on every machine."""
 
     path: str
     name: str
     separator: str = ":"
 
     def at(self, row: int) -> str:
-        """A row's place, for problems."""
+        """Location of a row, for problems."""
         return f"{self.path}{self.separator}{row}"
 
     def short(self, row: int) -> str:
-        """A row's place, for warnings."""
+        """Location of a row, for warnings."""
         return f"{self.name}{self.separator}{row}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One split as read: its usable rows with their numbers, and what was wrong with the others.
+    """One split as read: the usable rows with their numbers, and the problems of the others.
 
-    `count` is how many rows there were, usable or not; `unknown` are the keys that nobody asked for, and how often.
+    Attributes:
+        count: number of rows, usable or not.
+        unknown: keys without a meaning, with their numbers of rows.
     """
 
     origin: Origin
@@ -58,12 +60,12 @@ class Reading:
 
     @property
     def examples(self) -> tuple[Example, ...]:
-        """The usable rows, in order."""
+        """The usable rows in file order."""
         return tuple(example for _, example in self.rows)
 
 
 def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tuple[str, ...] = ()) -> Reading:
-    """Examine one split's numbered rows; a row that its source could not even read comes as a `Flaw`."""
+    """Checks the numbered rows of a split; a `Flaw` stands for a row that could not be read."""
     good: list[tuple[int, Example]] = []
     flaws: list[str] = []
     unknown: Counter[str] = Counter()
@@ -83,7 +85,7 @@ def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tupl
 
 
 def examine(row: object) -> Example | Flaw:
-    """The example that a decoded row holds, or everything that is wrong with the row."""
+    """Returns a decoded row as an example, or all its faults."""
     if not isinstance(row, dict):
         return Flaw(f'a row must be an object like {{"prompt": "...", "completion": "..."}}, not {_type_name(row)}')
     faults = [fault for key in KEYS for fault in _faults(row, key)]
@@ -93,16 +95,13 @@ def examine(row: object) -> Example | Flaw:
 
 
 def assemble(train: Reading, validation: Reading, test: Reading, warnings: Iterable[str] = ()) -> RawSplits:
-    """Put three readings together.
+    """Combines three splits and checks them against each other.
 
     Args:
-        train: the split to train on.
-        validation: the split to choose and judge on.
-        test: the split for the end.
-        warnings: what the source itself has to say.
+        warnings: warnings of the source.
 
     Raises:
-        DataProblems: with the problems of all three, and of the three together.
+        DataProblems: lists the problems of each split and between splits.
     """
     readings = (train, validation, test)
     problems = [problem for reading in readings for problem in reading.problems]
@@ -136,7 +135,7 @@ def _faults(row: dict[object, object], key: str) -> Iterator[str]:
     elif "\0" in value:
         yield f'"{key}" holds a NUL character (\\u0000); remove it'
     elif any("\ud800" <= character <= "\udfff" for character in value):
-        yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; remove it'
+        yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is not valid text; remove it'
 
 
 def _missing(row: dict[object, object], key: str) -> str:
@@ -186,7 +185,7 @@ def _repeated_rows(reading: Reading) -> list[str]:
 
 
 def _contradictions(reading: Reading) -> list[str]:
-    """Prompts with several labels, or with several completions where rows have no label."""
+    """Warns about prompts with several labels, or several completions if rows have no label."""
     first_seen: dict[str, tuple[int, str]] = {}
     pairs: dict[str, tuple[int, int]] = {}
     for number, example in reading.rows:

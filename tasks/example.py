@@ -1,4 +1,4 @@
-"""The records a task is made of: one example, a task's splits, and everything that is wrong with its data."""
+"""The records of a task: examples, splits, and the problems of its data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row: the model sees `prompt` and learns to answer with `completion`.
+    """One row: the model learns to answer `prompt` with `completion`.
 
-    `label` is the class name where the task has classes, `kind` a free group name ("negation", "dosage") under which
-    results can be reported apart.
+    Attributes:
+        label: class name, for classification tasks.
+        kind: name of a group ("negation", "dosage") for which results are also reported separately.
     """
 
     prompt: str
@@ -23,13 +24,13 @@ class Example:
 
     @property
     def key(self) -> str:
-        """Content identity: SHA-256, in hex, of prompt and completion."""
+        """Content identity: SHA-256 of prompt and completion, in hex."""
         return hashlib.sha256(json.dumps([self.prompt, self.completion]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class RawSplits:
-    """The splits as they were delivered, in file order, and what a reader should know about them."""
+    """The splits as loaded, in file order, and warnings about them."""
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
@@ -39,10 +40,11 @@ class RawSplits:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The splits a study uses: it searches on `tune`, judges on `certify` and touches `test` once, at the end.
+    """The splits of a study: the search uses `tune`, the verdict `certify`, and the final evaluation `test`.
 
-    `data_hash` is a SHA-256 in hex over every split's rows in order; it changes whenever a result could. `train_hash` is the same over
-    the training split alone; it changes whenever a trained adapter could.
+    Attributes:
+        data_hash: SHA-256 of the rows of all splits in order, in hex.
+        train_hash: SHA-256 of the rows of `train` in order, in hex; part of an adapter's identity.
     """
 
     train: tuple[Example, ...]
@@ -55,7 +57,7 @@ class Splits:
 
 
 class DataProblems(Exception):
-    """The data cannot be used; `problems` names everything that was found, where it is and what to do about it."""
+    """The data cannot be used; `problems` lists each problem, its location and how to fix it."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems: tuple[str, ...] = tuple(problems)

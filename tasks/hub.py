@@ -1,6 +1,6 @@
-"""A task from a data set on the Hugging Face Hub, or from a local folder or file that `datasets` can read.
+"""Loads a data set from the Hugging Face Hub, or from a local folder or file, through `datasets`.
 
-Code that comes with a data set is never run: `datasets` reads data files only, and refuses scripts.
+Code in a data set is never run: `datasets` reads data files only and refuses scripts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from tasks.splits import place
 from tasks.suggest import closest, did_you_mean
 
 CARVED_SHARE = 0.2
-"""Expected share of train rows that stand in for a split that the data set lacks."""
+"""Expected share of train rows used as a split that the data set lacks."""
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-_NETWORK_FAULTS = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
+_NETWORK_ERRORS = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
 
 
 class DataUnreachable(DataProblems):
-    """The Hub cannot be reached from here, and the data set is not in the cache."""
+    """The Hub cannot be reached, and the data set is not in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which columns make a row; where there is a template, it makes the prompt from `prompt`."""
+    """The columns of a row; a template, if given, fills the prompt from the columns in `prompt`."""
 
     prompt: tuple[str, ...]
     completion: str
@@ -54,27 +54,27 @@ def load(
     template: str | None = None,
     cache_dir: Path | None = None,
 ) -> RawSplits:
-    """Load a data set's splits and make its columns into examples.
+    """Loads the splits of a data set and converts their rows to examples.
 
-    A missing validation or test split is taken out of train, by a hash of each row's prompt, with a warning. Class
-    columns become class names, whole numbers and truth values become text.
+    A missing validation or test split is taken from train by a hash of the prompt, with a warning. Class indices become
+    class names; integers and booleans become text.
 
     Args:
         dataset: `ORG/NAME` on the Hub, or a local folder or file (JSON, JSON lines, CSV, Parquet, or `save_to_disk`).
-        subset: the data set's configuration, where it has several.
+        subset: configuration of the data set, if it has several.
         revision: branch, tag or commit on the Hub; a commit makes the data reproducible.
-        train_split: the split to train on.
-        validation_split: the split to choose and judge on.
-        test_split: the split for the end.
-        prompt_column: the column with the prompt; not read where there is a `template`.
-        completion_column: the column with the answer.
-        label_column: the column with the class, for `accuracy` and `macro_f1`.
-        template: makes the prompt from columns, as in `"Classify: {text}\\nAnswer:"`; a brace is written `{{`.
-        cache_dir: where `datasets` keeps what it downloads and converts; None is its own default.
+        train_split: name of the training split.
+        validation_split: name of the split that is divided into tune and certify.
+        test_split: name of the split for the final evaluation.
+        prompt_column: column of the prompt; ignored with a `template`.
+        completion_column: column of the answer.
+        label_column: column of the class, for `accuracy` and `macro_f1`.
+        template: prompt with column names in braces, as in `"Classify: {text}\\nAnswer:"`; a literal brace is `{{`.
+        cache_dir: cache folder of `datasets`; None for its default.
 
     Raises:
         DataUnreachable: the Hub cannot be reached.
-        DataProblems: anything else that is wrong, with all faults of all splits.
+        DataProblems: lists all other problems of all splits.
     """
     columns = _Columns(
         _template_columns(template) if template is not None else (prompt_column,),
@@ -118,7 +118,7 @@ def _load_dataset(dataset: str, subset: str | None, revision: str | None, cache_
             loaded = datasets.load_dataset(source, subset, revision=revision, cache_dir=cache)
     except DataProblems:
         raise
-    # Whatever a foreign reader stumbles over is a fault of the data or of the way to it, and is told as one.
+    # any error of a reader is a problem of the data or of access to it
     except Exception as error:
         raise _explained(dataset, error) from error
     return loaded
@@ -129,7 +129,7 @@ def _load_file(path: Path, cache: str | None) -> Mapping[str, Any]:
 
     builder = _BUILDERS.get(path.suffix.casefold())
     if not builder:
-        raise DataProblems([f"{path}: is none of {', '.join(_BUILDERS)}; convert it to one of them"])
+        raise DataProblems([f"{path}: is not one of {', '.join(_BUILDERS)}; convert it to one of them"])
     separator = {"sep": "\t"} if path.suffix.casefold() == ".tsv" else {}
     loaded = datasets.load_dataset(builder, data_files={"train": str(path)}, cache_dir=cache, **separator)
     return cast(Mapping[str, Any], loaded)
@@ -137,11 +137,11 @@ def _load_file(path: Path, cache: str | None) -> Mapping[str, Any]:
 
 def _explained(dataset: str, error: Exception) -> DataProblems:
     chain = list(_causes(error))
-    if any(isinstance(one, (ConnectionError, TimeoutError)) or type(one).__name__ in _NETWORK_FAULTS for one in chain):
+    if any(isinstance(one, (ConnectionError, TimeoutError)) or type(one).__name__ in _NETWORK_ERRORS for one in chain):
         return DataUnreachable(
             [
-                f"{dataset}: is no local folder, the Hugging Face Hub cannot be reached from here, and the cache "
-                "does not have it; where there is a network, download it (hf download --repo-type dataset "
+                f"{dataset}: is not a local folder, the Hugging Face Hub cannot be reached, and it is not in "
+                "the cache; on a machine with a network, download it (hf download --repo-type dataset "
                 f"{dataset} --local-dir DIR) and set task.dataset=DIR, or write it as JSON lines and use task=jsonl "
                 "task.path=DIR"
             ]
@@ -150,7 +150,7 @@ def _explained(dataset: str, error: Exception) -> DataProblems:
     if "scripts are no longer supported" in text:
         return DataProblems(
             [
-                f"{dataset}: is read by a script of its own, which is never run; try the Hub's conversion with "
+                f"{dataset}: needs a script to be read, and scripts are never run; try the Hub's conversion with "
                 "task.revision=refs/convert/parquet, or write the rows as JSON lines and use task=jsonl"
             ]
         )
@@ -168,7 +168,7 @@ def _template_columns(template: str) -> tuple[str, ...]:
     try:
         parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise DataProblems([f"template: {error}; write a brace that is text as {{{{ or }}}}"]) from error
+        raise DataProblems([f"template: {error}; write a literal brace as {{{{ or }}}}"]) from error
     names = [name for _, name, form, conversion in parts if name and not form and not conversion]
     if not parts or len(names) < len(parts):
         raise DataProblems(['template: put a column\'s name, and only that, in braces, as in "Classify: {text}"'])
@@ -176,7 +176,7 @@ def _template_columns(template: str) -> tuple[str, ...]:
 
 
 def _unusable_splits(dataset: str, names: Mapping[str, str], existing: Sequence[str]) -> list[str]:
-    """Splits that are neither there nor can be replaced: train, and any that was asked for by another name."""
+    """Problems of splits that are missing and cannot be taken from train: train itself, and any with a configured name."""
     if len(set(names.values())) < len(names):
         return [
             f"{dataset}: train, validation and test must be three different splits, not {', '.join(names.values())}"
@@ -211,28 +211,28 @@ def _row(values: Mapping[str, Any], features: Mapping[str, Any], columns: _Colum
     try:
         texts = {column: _text(value, features[column]) for column, value in values.items()}
     except ValueError:
-        return Flaw("has a class number without a name, as where a split's labels are kept secret; use another split")
+        return Flaw("has a class index without a name, as in splits with hidden labels; use another split")
     row = {"completion": texts[columns.completion], "label": texts[columns.label] if columns.label else None}
     if columns.template is None:
         return {"prompt": texts[columns.prompt[0]], **row}
     wrong = [column for column in columns.prompt if not isinstance(texts[column], str)]
     if wrong:
         kind = "null" if texts[wrong[0]] is None else type(texts[wrong[0]]).__name__
-        return Flaw(f'the column "{wrong[0]}" of the template holds {kind} here, not text')
+        return Flaw(f'the column "{wrong[0]}" of the template contains {kind} here, not text')
     return {"prompt": _filled(columns.template, texts), **row}
 
 
 def _filled(template: str, texts: Mapping[str, object]) -> str:
-    # Not str.format: a column may be called "a.b" or "0", and a template must not reach into attributes.
+    # not str.format: columns may be named "a.b" or "0", and templates must not access attributes
     parts = string.Formatter().parse(template)
     return "".join(literal + (str(texts[name]) if name is not None else "") for literal, name, _, _ in parts)
 
 
 def _text(value: object, feature: Any) -> object:
-    """A class number's name, whole numbers and truth values as text, and anything else as it is.
+    """Converts a class index to its name, integers and booleans to text; returns other values unchanged.
 
     Raises:
-        ValueError: the class number has no name.
+        ValueError: the class index has no name.
     """
     if not isinstance(value, int):
         return value
@@ -242,24 +242,24 @@ def _text(value: object, feature: Any) -> object:
 
 
 def _holds_numbers(feature: Any) -> bool:
-    """Whether a column is declared to hold whole numbers or truth values, and not just happens to, among others."""
+    """Returns whether the column's declared type is integer or boolean."""
     return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
 
 
 def _column_warnings(columns: _Columns, features: Mapping[str, Any]) -> list[str]:
     answers = [columns.completion, *([columns.label] if columns.label else [])]
     warnings = [
-        f'the column "{column}" holds {features[column].dtype}; its values are used as text'
+        f'the column "{column}" contains {features[column].dtype}; its values are used as text'
         for column in dict.fromkeys(answers)
         if _holds_numbers(features[column]) and not hasattr(features[column], "int2str")
     ]
     if columns.template and "\\n" in columns.template:
-        warnings.append("the template holds a backslash followed by n, which is not a line break")
+        warnings.append("the template contains a backslash followed by n, which is not a line break")
     return warnings
 
 
 def _carve(train: Reading, role: str) -> tuple[Reading, Reading]:
-    """Take a share of train's rows out by a hash of their prompts: the same rows whatever else the split holds."""
+    """Takes a share of train's rows by a hash of their prompts, independent of the other rows."""
     taken = tuple(row for row in train.rows if place(row[1].prompt, salt=role) < CARVED_SHARE)
     kept = tuple(row for row in train.rows if place(row[1].prompt, salt=role) >= CARVED_SHARE)
     origin = Origin(f"{train.origin.path} (rows taken for {role})", train.origin.name, train.origin.separator)
@@ -270,4 +270,4 @@ def _carve(train: Reading, role: str) -> tuple[Reading, Reading]:
 def _carved(reading: Reading, name: str, role: str, existing: Sequence[str]) -> str:
     other = closest(role, [split for split in existing if split != "train"])
     hint = f'; if its split "{other}" is meant, set task.{role}_split={other}' if other else ""
-    return f'the data set has no split "{name}": {len(reading.rows)} rows of train stand in for it{hint}'
+    return f'the data set has no split "{name}": {len(reading.rows)} rows of train are used instead{hint}'

@@ -1,6 +1,6 @@
-"""A task from a folder with `train.jsonl`, `validation.jsonl` and `test.jsonl`: one JSON object on each line.
+"""Loads a folder with `train.jsonl`, `validation.jsonl` and `test.jsonl`: one JSON object per line.
 
-Each row has `prompt` and `completion`, and may have `label` and `kind`. Nothing on disk is changed.
+Each row has `prompt` and `completion`, and may have `label` and `kind`. Files are only read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.suggest import closest, did_you_mean
 
 _SPLITS = ("train", "validation", "test")
 _BLANK = object()
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
+# UTF-32 first, because its little-endian mark starts with that of UTF-16
 _WIDE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -27,19 +27,17 @@ _WIDE_MARKS = {
 
 
 def load(path: Path) -> RawSplits:
-    """Read the three splits of the folder at `path`, which may be relative or start with `~`.
-
-    Rows keep the order of their files. Oddities that do no harm are counted in the result's `warnings`.
+    """Reads the three splits of a folder, with rows in file order; `path` may be relative or start with `~`.
 
     Raises:
-        DataProblems: with all faults of all files.
+        DataProblems: lists the problems of all files.
     """
     try:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             raise DataProblems([_no_folder(folder)])
         train, validation, test = (_read_split(folder, name) for name in _SPLITS)
-    # RuntimeError: `~somebody` where there is no such user.
+    # RuntimeError: the user in `~user` does not exist
     except (OSError, RuntimeError) as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
     return assemble(train, validation, test)
@@ -64,7 +62,7 @@ def _read_split(folder: Path, name: str) -> Reading:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, object]]:
-    """Each line's number with its decoded row, a `Flaw`, or `_BLANK`."""
+    """Number of each line with its decoded row, a `Flaw`, or `_BLANK`."""
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     for number, line in enumerate(data[start:].splitlines(keepends=True), 1):
         yield number, _decoded(line, start)
@@ -72,7 +70,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, object]]:
 
 
 def _decoded(line: bytes, start: int) -> object:
-    """The row on one line; `start` is the line's place in the file, in bytes."""
+    """The row on a line that starts at byte `start` of the file."""
     if b"\0" in line:
         return Flaw(f"NUL byte at byte {start + line.index(0)} of the file: it is damaged, or UTF-16; save it as UTF-8")
     try:
@@ -95,13 +93,13 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f'the key "{next(name for name in names if names.count(name) > 1)}" is there twice; keep one')
+        raise ValueError(f'the key "{next(name for name in names if names.count(name) > 1)}" appears twice; keep one')
     return row
 
 
 def _not_utf8(line: bytes, column: int, position: int) -> str:
     byte = line[column]
-    # Windows-1252 has letters and quotation marks where Latin-1 has control characters nobody types.
+    # bytes that are letters and quotation marks in Windows-1252 are unusual control characters in Latin-1
     is_windows = any(0x80 <= other <= 0x9F for other in line)
     name, encoding = ("Windows-1252", "WINDOWS-1252") if is_windows else ("Latin-1 (ISO-8859-1)", "ISO-8859-1")
     character = line[column : column + 1].decode(encoding, errors="replace")
@@ -112,7 +110,7 @@ def _not_utf8(line: bytes, column: int, position: int) -> str:
 
 
 def _wrong_form(data: bytes) -> str | None:
-    """What makes the file as a whole something else than JSON lines, or None."""
+    """Describes why the file as a whole is not JSON lines; None if it may be."""
     for mark, encoding in _WIDE_MARKS.items():
         if data.startswith(mark):
             return (
@@ -142,11 +140,11 @@ def _no_folder(folder: Path) -> str:
 
 
 def _other_kind(path: Path) -> str | None:
-    """What stands at `path` in words, None if nothing does; nothing is opened, which could block."""
+    """Describes what exists at `path`, or None; opens nothing, because that could block."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return f"a link to {path.readlink()}, which is not there" if path.is_symlink() else None
+        return f"a link to {path.readlink()}, which does not exist" if path.is_symlink() else None
     kinds = {
         stat.S_IFREG: "a file",
         stat.S_IFDIR: "a folder",
@@ -159,16 +157,16 @@ def _other_kind(path: Path) -> str | None:
 def _no_file(folder: Path, name: str) -> str:
     if kind := _other_kind(folder / f"{name}.jsonl"):
         return f"{folder / name}.jsonl: is {kind}; put a file with one JSON object on each line there"
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
-    text = f"{folder / name}.jsonl: is missing; the folder has {_listed(found, 'no files')}"
+    files = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    text = f"{folder / name}.jsonl: is missing; the folder has {_listed(files, 'no files')}"
     expected = [f"{split}.jsonl" for split in _SPLITS]
-    others = {file.split(".", 1)[0]: file for file in found if file not in expected}
+    others = {file.split(".", 1)[0]: file for file in files if file not in expected}
     lines = {
         stem: file for stem, file in others.items() if file.casefold().endswith((".jsonl", ".ndjson", ".jsonlines"))
     }
     stem = closest(name, lines)
     if stem:
-        return f"{text}; if {lines[stem]} is it, rename it to {name}.jsonl"
+        return f"{text}; if {lines[stem]} is this split, rename it to {name}.jsonl"
     stem = closest(name, others)
     if stem:
         return (
@@ -177,8 +175,8 @@ def _no_file(folder: Path, name: str) -> str:
         )
     inner = next((file.parent for file in sorted(folder.glob(f"*/{name}.jsonl"))), None)
     if inner:
-        return f"{text}; there is one in {inner}: give that folder"
-    return f"{text}; each split needs a file of its own, and no row may be in two"
+        return f"{text}; {inner} has one: use that folder"
+    return f"{text}; each split needs its own file, and no row may be in two"
 
 
 def _listed(names: list[str], nothing: str) -> str:

@@ -1,15 +1,15 @@
-"""Task metrics on generated text, each in [0, 1] and 1 for a perfect answer.
+"""Task metrics of generated text, between 0 and 1 (perfect).
 
 | name | per example |
 | --- | --- |
 | `exact_match` | 1 if the normalised texts are equal |
-| `accuracy` | 1 if the normalised text is the label (the completion, where there is no label) |
-| `macro_f1` | as `accuracy`; over a split the mean of the classes' F1 |
+| `accuracy` | 1 if the normalised text is the label (or the completion, without a label) |
+| `macro_f1` | as `accuracy`; over a split, the mean F1 of the classes |
 | `set_f1` | F1 of the sets of items separated by `;` |
 | `token_f1` | F1 of the bags of words (Rajpurkar et al. 2016, SQuAD, section 6.1), articles kept |
 | `rouge_l` | F-measure on the longest common subsequence of words (Lin 2004, ROUGE, section 3.1, beta = 1) |
 
-Over a split a metric is the mean of its per-example scores, except `macro_f1`.
+Over a split, a metric is the mean of its per-example scores, except `macro_f1`.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def normalise(text: str) -> str:
-    """`text` without differences of case, white space or a trailing period."""
+    """Removes differences in case, white space and a trailing period."""
     folded = " ".join(_folded(text).split())
     return folded.removesuffix(".").rstrip()
 
 
 def exact_match(predicted: str, expected: str, label: str | None = None) -> float:
-    """1.0 if both texts are equal after `normalise`, else 0.0. Signs and punctuation inside the text count."""
+    """1.0 if both texts are equal after `normalise`, else 0.0. Punctuation inside the text counts."""
     return float(normalise(predicted) == normalise(expected))
 
 
 def accuracy(predicted: str, expected: str, label: str | None = None) -> float:
-    """1.0 if the predicted text is the label, or the expected text where there is no label, else 0.0."""
+    """1.0 if the predicted text is the label, or the expected text without a label, else 0.0."""
     return float(normalise(predicted) == _truth(expected, label))
 
 
 def set_f1(predicted: str, expected: str, label: str | None = None) -> float:
     """F1 of the sets of `;`-separated items, in any order; two empty sets score 1.0."""
-    found, wanted = _items(predicted), _items(expected)
-    return _f1(len(found & wanted), len(found), len(wanted))
+    ours, wanted = _items(predicted), _items(expected)
+    return _f1(len(ours & wanted), len(ours), len(wanted))
 
 
 def token_f1(predicted: str, expected: str, label: str | None = None) -> float:
-    """F1 of the bags of words: case and ASCII punctuation are ignored, as in SQuAD, and articles count as words."""
-    found, wanted = Counter(_tokens(predicted)), Counter(_tokens(expected))
-    return _f1((found & wanted).total(), found.total(), wanted.total())
+    """F1 of the bags of words. Case and ASCII punctuation are ignored, as in SQuAD; articles count as words."""
+    ours, wanted = Counter(_tokens(predicted)), Counter(_tokens(expected))
+    return _f1((ours & wanted).total(), ours.total(), wanted.total())
 
 
 def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
     """ROUGE-L: F = 2PR / (P + R) with P = LCS / words predicted and R = LCS / words expected.
 
-    Words are runs of letters and digits, not stemmed. Texts without any word score by `exact_match`.
+    Words are runs of letters and digits, not stemmed. Without any words the score is `exact_match`.
     """
-    found, wanted = _WORD.findall(_folded(predicted)), _WORD.findall(_folded(expected))
-    if not found and not wanted:
+    ours, wanted = _WORD.findall(_folded(predicted)), _WORD.findall(_folded(expected))
+    if not ours and not wanted:
         return exact_match(predicted, expected)
-    return _f1(_longest_common_subsequence(found, wanted), len(found), len(wanted))
+    return _f1(_longest_common_subsequence(ours, wanted), len(ours), len(wanted))
 
 
 _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
@@ -76,38 +76,36 @@ _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
 }
 
 METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)
-"""The names that `score_example` and `score_all` know."""
+"""Metric names of `score_example` and `score_all`."""
 
 LABEL_METRICS = ("accuracy", "macro_f1")
-"""Metrics whose answers are names of classes."""
+"""Metrics of classification tasks."""
 
 
 def score_example(metric: str, predicted: str, expected: str, label: str | None = None) -> float:
-    """Score one generated text, in [0, 1].
-
-    For `macro_f1`, which has no value for a single example, this is whether the class is right.
+    """Scores one generated text, in [0, 1]. For `macro_f1` this is the accuracy, because F1 has no value for one example.
 
     Raises:
         ValueError: `metric` is not one of `METRICS`.
     """
     if metric not in _PER_EXAMPLE:
-        raise ValueError(f"unknown metric {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}")
+        raise ValueError(f"unknown metric {metric!r}{did_you_mean(metric, METRICS)}; available: {', '.join(METRICS)}")
     return _PER_EXAMPLE[metric](predicted, expected, label)
 
 
 def score_all(
     metric: str, predicted: Sequence[str], expected: Sequence[str], labels: Sequence[str | None] | None = None
 ) -> float:
-    """Score a whole split, in [0, 1]; the order of the examples does not matter.
+    """Scores a split, in [0, 1]; independent of the order of examples.
 
     Args:
         metric: one of `METRICS`.
-        predicted: the generated texts.
-        expected: the completions, in the same order.
-        labels: the class names, in the same order; None where no example has one.
+        predicted: generated texts.
+        expected: completions in the same order.
+        labels: class names in the same order; None if the task has none.
 
     Raises:
-        ValueError: `metric` is unknown, the sequences differ in length, or there is nothing to score.
+        ValueError: `metric` is unknown, the sequences differ in length, or there are no examples.
     """
     names = [None] * len(expected) if labels is None else labels
     if not len(predicted) == len(expected) == len(names):
@@ -124,16 +122,16 @@ def score_all(
 def _macro_f1(predicted: Sequence[str], truths: Sequence[str]) -> float:
     """Unweighted mean of the F1 of the classes in `truths`: scikit-learn's `f1_score(average="macro", labels=...)`.
 
-    A text that names no class is a miss for its true class and a false alarm for none.
+    A text that is no class name counts as a false negative of the true class, and as a false positive of none.
     """
     hits = Counter(truth for text, truth in zip(predicted, truths, strict=True) if text == truth)
     guessed, present = Counter(predicted), Counter(truths)
     return math.fsum(_f1(hits[name], guessed[name], present[name]) for name in present) / len(present)
 
 
-def _f1(shared: int, found: int, wanted: int) -> float:
-    """F1 = 2PR / (P + R) = 2 shared / (found + wanted); nothing found where nothing is wanted is 1.0."""
-    return 2 * shared / (found + wanted) if found + wanted else 1.0
+def _f1(shared: int, predicted: int, wanted: int) -> float:
+    """F1 = 2PR / (P + R) = 2 shared / (predicted + wanted); 1.0 if both are empty."""
+    return 2 * shared / (predicted + wanted) if predicted + wanted else 1.0
 
 
 def _truth(expected: str, label: str | None) -> str:
@@ -141,7 +139,7 @@ def _truth(expected: str, label: str | None) -> str:
 
 
 def _folded(text: str) -> str:
-    """Without case, and in one spelling of accents (Unicode 3.13, canonical caseless matching)."""
+    """Folds case and normalizes accents (Unicode 3.13, canonical caseless matching)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
@@ -150,7 +148,7 @@ def _items(text: str) -> set[str]:
 
 
 def _tokens(text: str) -> list[str]:
-    # A word that is nothing but punctuation stays as it is: "+" and "-" are different answers.
+    # words of punctuation only are kept: "+" and "-" are different answers
     return [word.translate(_PUNCTUATION) or word for word in _folded(text).split()]
 
 

@@ -1,4 +1,4 @@
-"""From the delivered splits to the ones a study uses: validation is divided into tune and certify."""
+"""Divides the validation split into tune and certify."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from itertools import combinations
 
 from tasks.example import DataProblems, Example, RawSplits, Splits
 
-# The plain hyphen stays: "-5" and "5" are different questions.
+# without the hyphen: "-5" and "5" are different
 _LOOSE = re.compile(r"[\s.,;:!?'\"()\[\]{}`…‘’“”«»–—]+")
 
 
 def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
-    """Divide the validation split into tune and certify, both in file order.
+    """Divides the validation split into tune and certify, both in file order.
 
-    A row's side follows from its prompt alone: it stays where it is when other rows come or go, and rows that share
-    a prompt stay together, so the verdict is never computed on a prompt that the search has seen.
+    The side of a row depends on its prompt only. So a row keeps its side when other rows are added or removed, and rows
+    with the same prompt stay together: the verdict is never computed on a prompt that the search has used.
 
     Args:
-        raw: the splits as loaded.
-        tune_fraction: expected share of validation rows that go to tune, between 0 and 1.
+        tune_fraction: expected share of validation rows in tune, between 0 and 1.
 
     Raises:
         ValueError: `tune_fraction` is not between 0 and 1.
         DataProblems: one side would be empty.
     """
     if not 0 < tune_fraction < 1:
-        raise ValueError(f"tune_fraction must lie between 0 and 1, both left out; it is {tune_fraction}")
+        raise ValueError(f"tune_fraction must lie strictly between 0 and 1, not {tune_fraction}")
     tune: list[Example] = []
     certify: list[Example] = []
     for example in raw.validation:
@@ -46,16 +45,16 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
 
 
 def place(text: str, *, salt: str) -> float:
-    """A number in [0, 1) that depends on `text` and `salt` only; evenly spread, and unrelated between salts."""
+    """A uniformly distributed number in [0, 1) that depends on `text` and `salt` only; independent between salts."""
     digest = hashlib.sha256(json.dumps([salt, text]).encode()).digest()
-    # 53 bits are what a float holds exactly, so that the result never rounds up to 1.
+    # a float holds 53 bits exactly, so the result never rounds up to 1
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def near_duplicates(a: Sequence[Example], b: Sequence[Example]) -> int:
-    """How many rows of `b` have a prompt that differs from one in `a` only in case, white space or punctuation.
+    """Number of rows of `b` whose prompt differs from one in `a` only in case, white space or punctuation.
 
-    Rows whose prompt is in `a` to the letter are not counted.
+    Rows with exactly the same prompt do not count.
     """
     exact = {example.prompt for example in a}
     loose = {_loosened(prompt) for prompt in exact}
@@ -63,7 +62,7 @@ def near_duplicates(a: Sequence[Example], b: Sequence[Example]) -> int:
 
 
 def _loosened(text: str) -> str:
-    # A text of punctuation only stays as it is, or all such texts would look alike.
+    # text of punctuation only is kept, because all such texts would be equal
     return _LOOSE.sub(" ", text.casefold()).strip() or text
 
 
@@ -92,6 +91,6 @@ def _one_sided(validation: Sequence[Example], empty: str, tune_fraction: float) 
     prompts = len({example.prompt for example in validation})
     return (
         f"validation: the {empty} split would be empty: rows are divided by a hash of their prompt, and all "
-        f"{len(validation)} rows ({prompts} different prompts) fall on the other side at a tune fraction of "
+        f"{len(validation)} rows ({prompts} different prompts) are on the other side with a tune fraction of "
         f"{tune_fraction}; add validation rows with different prompts, or move the fraction towards 0.5"
     )

@@ -1,4 +1,4 @@
-"""Guesses at what a misspelt or differently named key was meant to be."""
+"""Suggestions for misspelled or differently named keys."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OTHER_NAMES = {
 
 
 def closest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice that `name` most likely stands for: by a usual other name first, else by spelling."""
+    """The most similar choice: by synonym first, then by spelling; None if there is none."""
     folded = {choice.casefold(): choice for choice in choices}
-    usual = [other for other in (name.casefold(), *_OTHER_NAMES.get(name, ())) if other in folded]
-    found = usual or get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
-    return folded[found[0]] if found else None
+    synonyms = [other for other in (name.casefold(), *_OTHER_NAMES.get(name, ())) if other in folded]
+    matches = synonyms or get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
+    return folded[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """` (did you mean "X"?)`, or nothing where no choice comes near."""
-    found = closest(name, choices)
-    return f' (did you mean "{found}"?)' if found else ""
+    """` (did you mean "X"?)`, or an empty string without a similar choice."""
+    choice = closest(name, choices)
+    return f' (did you mean "{choice}"?)' if choice else ""

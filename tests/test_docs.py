@@ -1,4 +1,4 @@
-"""What the documentation says can be done: commands compose, files load, names exist."""
+"""The documentation is right: commands compose, examples load, names exist."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(ROOT.glob("tasks/*/*.md")),
 ]
+ROOMS = ("sweep", "tests", "benchmarks", "tasks")
 EXAMPLES = ("mlruns/models/", "my_data", "FOLDER", "ORG/NAME")
 
 
@@ -35,9 +36,12 @@ def blocks(language: str) -> Iterator[str]:
         yield from (text.removeprefix(f"{language}\n") for text in fenced if text.startswith(f"{language}\n"))
 
 
+NAMES = {"sweep": "goldilocks run", "sweep.train": "goldilocks train"}
+
+
 def commands(module: str) -> list[str]:
-    """Whole-line commands of one module; those with a quoted line break are another test's affair."""
-    pattern = re.compile(rf"^(?:\.venv/bin/)?python -m {re.escape(module)} ([^\n#]*)$")
+    """Whole-line commands of one module, under either name; another test covers those with a quoted line break."""
+    pattern = re.compile(rf"^(?:\.venv/bin/)?(?:python -m {re.escape(module)}|{NAMES[module]}) ([^\n#]*)$")
     lines = [line for block in blocks("") for line in block.splitlines()]
     return sorted({match[1].strip() for line in lines if (match := pattern.match(line))})
 
@@ -98,6 +102,17 @@ def test_links_between_pages_and_pictures_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_and_tests_named_in_the_text_exist() -> None:
+    files = [f"/{file.relative_to(ROOT)}" for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+    tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
+    for page in PAGES:
+        text = page.read_text()
+        for name in re.findall(r"`([\w/]+\.py)\b", text):
+            assert any(file.endswith(f"/{name}") for file in files), f"{page.name}: {name}"
+        for name in re.findall(r"`(test_\w+)`", text):
+            assert f"def {name}(" in tests, f"{page.name}: {name}"
 
 
 def test_the_transcript_is_there() -> None:

@@ -59,14 +59,14 @@ def predict(words: Sequence[str]) -> int:
     quiet_libraries()
     # peft reads a property of transformers that has a newer name
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
-    from sweep.training.predictor import Answering
+    from sweep.training.predictor import Predictor
 
     quiet_progress()
-    answering = Answering(adapters[0].setup, adapters[0].base_hash, threads, paths)
+    predictor = Predictor(adapters[0].setup, adapters[0].base_hash, threads, paths)
     for chosen in adapters:
-        answering.add(chosen.study, chosen.folder)
+        predictor.add(chosen.study, chosen.folder)
     answered = [
-        answering.answers(chosen.study, chosen.setup.task.system_prompt, prompts, max_new_tokens) for chosen in adapters
+        predictor.answers(chosen.study, chosen.setup.task.system_prompt, prompts, max_new_tokens) for chosen in adapters
     ]
     for answers in zip(*answered, strict=True):
         for chosen, answer in zip(adapters, answers, strict=True):

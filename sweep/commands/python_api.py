@@ -21,6 +21,7 @@ from rich.console import Console
 from sweep.commands.app import composed_plan
 from sweep.commands.study import write_reports
 from sweep.commands.study_object import Study, Trial
+from sweep.config.load import with_steps
 from sweep.console.masking import mask, mask_output
 from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, GoldilocksError, Problems
@@ -59,6 +60,7 @@ def run(study: str | None = None, overrides: Sequence[str] = (), *, progress: bo
     with _as_command("sweep.__main__", words):
         plan, paths = _plan(words), Paths.here()
         splits = load_splits(plan.setup.task, paths)
+        plan = with_steps(plan, len(splits.train))
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
@@ -100,6 +102,7 @@ def train(overrides: Sequence[str] = (), *, progress: bool = True) -> Trial:
     with _as_command("sweep.train", words):
         plan, paths = _plan(words), Paths.here()
         splits = load_splits(plan.setup.task, paths)
+        plan = with_steps(plan, len(splits.train))
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
                 display.note(warning)

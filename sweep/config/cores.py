@@ -1,4 +1,4 @@
-"""How many cores there are, and between how many workers they are shared."""
+"""The number of CPU cores, and of the workers that share them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 AUTO = "auto"
-"""The word for a number that the machine decides."""
+"""The value of a number that is chosen for the machine."""
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> int:
-    """The cores that this process may use: by affinity, and by the quota of its container (cgroup v2 `cpu.max`)."""
+    """The cores that this process may use, by its CPU affinity and the quota of its container (cgroup v2 `cpu.max`)."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -22,18 +22,18 @@ def available_cores() -> int:
     return max(1, min(cores, _quota(_QUOTA)))
 
 
-def chosen_workers(asked: int | str, threads: int | None, cores: int) -> int:
-    """The workers of `executor.workers`.
+def chosen_workers(requested: int | str, threads: int | None, cores: int) -> int:
+    """The number of workers for `executor.workers`.
 
-    `auto` is two workers where the processor trains and has two cores or more: small matrices keep two processes busier than
-    the threads of one (docs/engine.md has the figures). Beside an NVIDIA GPU it is one, which has the GPU's memory to itself.
+    `auto` is one worker beside an NVIDIA GPU, which then has the GPU's memory to itself. On a CPU with two cores or more it is two:
+    small matrices keep two processes busier than the threads of one (measurements: docs/engine.md).
 
     Args:
-        asked: a number, or `auto`.
-        threads: of each worker, if somebody has said; `auto` takes no more workers than there are cores for.
+        requested: a number, or `auto`.
+        threads: threads per worker if given; `auto` starts no more workers than there are cores for.
     """
-    if asked != AUTO:
-        return int(asked)
+    if requested != AUTO:
+        return int(requested)
     return 1 if _trains_on_gpu() else max(1, min(2, cores // (threads or 1)))
 
 
@@ -43,7 +43,7 @@ def _trains_on_gpu() -> bool:
 
 
 def _quota(file: Path) -> int:
-    """The whole cores that a quota allows; a very large number where there is none."""
+    """The cores that a quota allows, rounded up; a very large number without a quota."""
     try:
         allowed, period = file.read_text().split()
         return math.ceil(int(allowed) / int(period))

@@ -35,6 +35,7 @@ class Entry:
     Attributes:
         name: the full name, as `search.space.rank`.
         type: the field's type; a dataclass for a section.
+        about: its meaning and limits.
         default: the schema's; `REQUIRED` if a value must be given, None for a section.
     """
 
@@ -55,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class KeyHelp:
-    """A key as a person reads about it.
+    """The help of a key, as text.
 
     Attributes:
         kind: its type in words.
@@ -76,13 +77,13 @@ class KeyHelp:
 
 
 def fields_of(record: type, prefix: str = "") -> Iterator[tuple[str, Entry]]:
-    """The fields of a record that are keys, by the field's name."""
+    """The fields of a record that are keys: the field's name, and the key's entry."""
     hints = typing.get_type_hints(record, include_extras=True)
     for field in dataclasses.fields(record):
-        extras = getattr(hints[field.name], "__metadata__", ())
-        for about in extras:
+        annotation = hints[field.name]
+        for about in getattr(annotation, "__metadata__", ()):
             if isinstance(about, Key):
-                kind = hints[field.name].__origin__
+                kind = annotation.__origin__
                 yield field.name, Entry(f"{prefix}{field.name}", kind, about, _default_of(field, kind))
 
 
@@ -104,7 +105,7 @@ def limits() -> Mapping[str, Limit]:
 
 
 def default_values() -> dict[str, Any]:
-    """Every key with its default, in nested dictionaries: what Hydra composes on."""
+    """Every key with its default, as nested dictionaries for Hydra."""
     values: dict[str, Any] = {}
     for name, entry in entries().items():
         *sections, last = name.split(".")
@@ -121,7 +122,7 @@ def must_be(entry: Entry) -> str:
 
 
 def key_help() -> dict[str, KeyHelp]:
-    """What there is to know of every key, by its full name, with the defaults of `conf/sweep.yaml`."""
+    """The help of every key, by its full name. Defaults include what `conf/sweep.yaml` and the options it chooses set."""
     chosen = _chosen_values()
     return {
         name: KeyHelp(
@@ -144,10 +145,10 @@ def section_help() -> dict[str, str]:
 
 
 def read_value(value: Any, kind: Any) -> Any:
-    """A value out of YAML or the command line in the type of its field: lists become tuples, text a number where one is wanted.
+    """Converts a value from YAML or the command line to a field's type: lists to tuples, text to numbers.
 
     Raises:
-        ValueError: the value is of another type; the text says what to write.
+        ValueError: the value cannot be converted; the text says what it must be.
     """
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType):
@@ -162,7 +163,7 @@ def read_value(value: Any, kind: Any) -> Any:
 
 
 def shortened(value: object) -> str:
-    """A value as messages repeat it."""
+    """A value as shown in messages."""
     text = str(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
@@ -183,18 +184,20 @@ def _default_of(field: dataclasses.Field[Any], kind: Any) -> Any:
 
 
 def _scalar(value: Any, kind: type) -> Any:
-    word = str(value).strip().lower()
+    text = str(value).strip().lower()
     if kind is str and isinstance(value, str | int | float):
         return str(value)
-    if kind is bool and (isinstance(value, int) or word in (*_TRUE, *_FALSE)):
-        return bool(value) if isinstance(value, int) else word in _TRUE
-    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-    if kind in (int, float) and isinstance(value, str | int | float if kind is float else str | int):
+    if kind is bool and isinstance(value, int):
+        return bool(value)
+    if kind is bool and text in (*_TRUE, *_FALSE):
+        return text in _TRUE
+    whole = isinstance(value, str | int) and not isinstance(value, bool)
+    if (kind is int and whole) or (kind is float and (whole or isinstance(value, float))):
         try:
-            if not isinstance(value, bool):
-                return kind(value)
+            return kind(value)
         except (ValueError, OverflowError):
             pass
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
     raise ValueError(f"must be {wanted}")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
@@ -15,12 +15,11 @@ from sweep.config.arms import configured_arm, first_arms
 from sweep.config.checks import problems_in
 from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
-from sweep.config.overrides import ALTERNATIVES, given_keys, wrong_form
+from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
-from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import Declaration, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
 
@@ -31,6 +30,9 @@ DataCheck = Callable[[TaskData], Sequence[str]]
 
 OptionCheck = Callable[[Search, Training], Sequence[str]]
 """Returns the problems of sampler and pruner options."""
+
+UNKNOWN_STEPS = 0
+"""The steps of a plan whose epochs are not resolved yet."""
 
 _URL_KEYS = ("tracking.uri", "storage.url")
 
@@ -102,7 +104,7 @@ def with_steps(plan: StudyPlan, training_examples: int) -> StudyPlan:
     if plan.epochs is None:
         return plan
     per_step = plan.training.batch_size * plan.training.gradient_accumulation
-    steps = max(1, math.ceil(plan.epochs * training_examples / per_step))
+    steps = max(1, math.ceil(round(plan.epochs * training_examples / per_step, 9)))
     limit = limits()["train.steps"]
     if not limit.allows(steps):
         raise ConfigurationError(f"train.epochs={plan.epochs:g}: results in train.steps={steps}, which must be {limit}")
@@ -124,12 +126,12 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
     wrong: dict[str, str | None] = {}
     for key, node in _leaves(composed, known):
         if key not in known:
-            wrong[key] = f"{key}: there is no such key{did_you_mean(key, known)}"
+            wrong[key] = f"{key}: there is no such key{suggestion(key)}"
         elif node._value() == MISSING:
             wrong[key] = f"{key}: a value is needed; write {key}=..."
         else:
             try:
-                value = _value(composed, key, node)
+                value = _value(composed, key)
             except InterpolationToMissingValueError:
                 wrong[key] = None
             except (OmegaConfBaseException, ValueError) as error:
@@ -147,10 +149,11 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
 
 
 def recorded_yaml(composed: DictConfig) -> str:
-    """The resolved configuration as records keep it: no URL holds credentials, and keys of `ALTERNATIVES` are resolved to the others."""
-    copy = composed.copy()
-    OmegaConf.set_readonly(copy, False)
-    OmegaConf.set_struct(copy, False)
+    """The resolved configuration as records keep it: no URL holds credentials, and `train.epochs` and `lora.alpha` are left out.
+
+    They are recorded as `train.steps`, see `with_steps`, and `lora.alpha_ratio`.
+    """
+    copy = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
     for key in _URL_KEYS:
         value = OmegaConf.select(copy, key)
         if isinstance(value, str):
@@ -161,16 +164,18 @@ def recorded_yaml(composed: DictConfig) -> str:
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
     copy.pop("dry_run", None)
-    return OmegaConf.to_yaml(copy, resolve=True)
+    return OmegaConf.to_yaml(copy)
 
 
 def _without_replaced(composed: DictConfig, given: Collection[str]) -> DictConfig:
     """The configuration without a study's epochs and alpha where the command line gives steps and alpha_ratio."""
+    replaced = [key for key, other in ALTERNATIVES.items() if other in given and key not in given]
+    if not replaced:
+        return composed
     copy = composed.copy()
     OmegaConf.set_readonly(copy, False)
-    for key, other in ALTERNATIVES.items():
-        if other in given and key not in given:
-            OmegaConf.update(copy, key, None)
+    for key in replaced:
+        OmegaConf.update(copy, key, None)
     return copy
 
 
@@ -201,21 +206,27 @@ def _is_about(problem: str, keys: Iterable[str]) -> bool:
 
 
 def _leaves(composed: DictConfig, known: Mapping[str, Entry], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that is not a section, with its node; a section that is not a mapping counts as a key."""
     for name in map(str, composed):
         key = f"{prefix}{name}"
-        node = composed._get_node(name)
-        plain = isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
-        section = plain and key in known and known[key].is_section
-        if section and not OmegaConf.is_interpolation(composed, name):
-            yield from _leaves(composed[name], known, f"{key}.")
+        section = _mapping(composed, name) if key in known and known[key].is_section else None
+        if section is None:
+            yield key, composed._get_node(name)
         else:
-            yield key, node
+            yield from _leaves(section, known, f"{key}.")
 
 
-def _value(composed: DictConfig, key: str, node: Any) -> Any:
-    if OmegaConf.is_config(node):
-        return OmegaConf.to_container(node, resolve=True)
-    return OmegaConf.select(composed, key, throw_on_missing=True)
+def _mapping(composed: DictConfig, name: str) -> DictConfig | None:
+    try:
+        value = composed[name]
+    except OmegaConfBaseException:
+        return None
+    return value if isinstance(value, DictConfig) else None
+
+
+def _value(composed: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(composed, key, throw_on_missing=True)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _first_line(error: Exception) -> str:
@@ -224,6 +235,7 @@ def _first_line(error: Exception) -> str:
 
 def _plan(config: Config, recorded: str) -> StudyPlan:
     model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
+    training, epochs = _as(Training, config.train), config.train.epochs
     cores = available_cores()
     workers = chosen_workers(executor.workers, executor.threads, cores)
     return StudyPlan(
@@ -237,8 +249,8 @@ def _plan(config: Config, recorded: str) -> StudyPlan:
             threads=executor.threads or max(1, cores // workers),
             memory_budget=byte_count(config.budget.memory) if config.budget.memory is not None else None,
         ),
-        training=_as(Training, config.train),
-        epochs=config.train.epochs,
+        training=training if epochs is None else dataclasses.replace(training, steps=UNKNOWN_STEPS),
+        epochs=epochs,
         arm=configured_arm(config),
         seed=config.seed,
         space=SearchSpace(

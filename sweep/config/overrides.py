@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 
 from sweep.config.groups import groups
 from sweep.config.keys import OPEN_KEYS, Entry, entries, shortened
+from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 
 ADDED_GROUPS = ("study",)
@@ -25,75 +26,56 @@ ALTERNATIVES = {"train.epochs": "train.steps", "lora.alpha": "lora.alpha_ratio"}
 
 SYNONYMS: Mapping[str, str] = {
     "lr": "train.learning_rate",
-    "rate": "train.learning_rate",
-    "learningrate": "train.learning_rate",
     "num_train_epochs": "train.epochs",
     "num_epochs": "train.epochs",
     "max_steps": "train.steps",
     "num_steps": "train.steps",
-    "iterations": "train.steps",
     "per_device_train_batch_size": "train.batch_size",
     "bs": "train.batch_size",
     "grad_accum": "train.gradient_accumulation",
     "gradient_accumulation_steps": "train.gradient_accumulation",
-    "accumulation": "train.gradient_accumulation",
-    "lr_scheduler_type": "train.schedule",
     "lr_scheduler": "train.schedule",
+    "lr_scheduler_type": "train.schedule",
     "scheduler": "train.schedule",
-    "warmup": "train.warmup_fraction",
     "warmup_ratio": "train.warmup_fraction",
-    "clip": "train.max_grad_norm",
     "rank": "lora.r",
     "lora_r": "lora.r",
     "lora_rank": "lora.r",
     "lora_alpha": "lora.alpha",
-    "alpha": "lora.alpha",
     "lora_dropout": "lora.dropout",
-    "dropout": "lora.dropout",
     "target_modules": "lora.targets",
-    "targets": "lora.targets",
-    "modules": "lora.targets",
     "use_rslora": "method",
-    "rslora": "method",
     "ranks": "search.space.rank",
-    "rates": "search.space.learning_rate",
     "learning_rates": "search.space.learning_rate",
     "n_trials": "search.trials",
     "num_trials": "search.trials",
     "n_seeds": "certify.seeds",
     "num_seeds": "certify.seeds",
     "random_seed": "seed",
-    "tolerance": "certify.margin",
-    "significance": "certify.alpha",
-    "model_name": "model",
-    "model_name_or_path": "model.path",
     "base_model": "model",
+    "model_name": "model",
     "model_id": "model.id",
     "model_path": "model.path",
-    "dataset": "task",
+    "model_name_or_path": "model.path",
     "data": "task",
+    "dataset": "task",
     "dataset_name": "task.dataset",
     "data_path": "task.path",
-    "seq_length": "task.max_length",
     "max_seq_length": "task.max_length",
-    "metric": "task.metric",
     "quantization": "quant",
     "load_in_4bit": "quant",
-    "bits": "quant",
     "name": "study.name",
     "study_name": "study.name",
     "n_jobs": "executor.workers",
-    "jobs": "executor.workers",
     "num_workers": "executor.workers",
-    "packing": "engine.slots",
     "timeout": "budget.wall_clock",
-    "time": "budget.wall_clock",
     "time_limit": "budget.wall_clock",
     "memory_limit": "budget.memory",
     "tracking_uri": "tracking.uri",
-    "mlflow": "tracking.uri",
 }
-"""Names that other tools use, or that fit several keys, and the key or group that is meant."""
+"""Names that people know from PEFT, transformers and Optuna, and the key or group that they mean here."""
+
+_MOST_SUGGESTED = 3
 
 
 def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -170,17 +152,20 @@ def wrong_form(entry: Entry, value: object) -> str | None:
 
 
 def suggestion(name: str, choices: Collection[str] = ()) -> str:
-    """`; did you mean 'x'?` for a name that is no key, or nothing if no key or group is near.
+    """`; did you mean 'x'?` for a name that is no key, or nothing if no key is near.
 
-    A synonym comes first, then a key with this last part (`trials` for `search.trials`), then the nearest spelling.
+    A synonym comes first, then the keys with this last part (`trials` for `search.trials`), then the nearest spelling.
+
+    Args:
+        choices: groups, which are suggested too.
     """
-    leaf = name.rpartition(".")[2]
-    synonym = SYNONYMS.get(name) or (SYNONYMS.get(leaf) if _same_section(name, SYNONYMS.get(leaf, "")) else None)
-    if synonym:
-        return f"; did you mean '{synonym}'?"
-    endings = [key for key in entries() if key.endswith(f".{name}")]
-    if len(endings) == 1:
-        return f"; did you mean '{endings[0]}'?"
+    section, _, leaf = name.rpartition(".")
+    meant = SYNONYMS.get(leaf)
+    if meant and (not section or meant.startswith(f"{section}.")):
+        return f"; did you mean '{meant}'?"
+    keys = [key for key in entries() if key.endswith(f".{name}")]
+    if 0 < len(keys) <= _MOST_SUGGESTED:
+        return f"; did you mean {' or '.join(map(repr, keys))}?"
     return did_you_mean(name, [*entries(), *choices])
 
 
@@ -192,10 +177,6 @@ def _as_written(word: str) -> str:
 
 def _keys_in(section: str) -> Iterator[str]:
     return (key for key in entries() if key.startswith(f"{section}.") and "." not in key.removeprefix(f"{section}."))
-
-
-def _same_section(name: str, key: str) -> bool:
-    return name.partition(".")[0] == key.partition(".")[0]
 
 
 def _both_alternatives(overrides: Sequence[str]) -> Iterator[str]:
@@ -243,4 +224,6 @@ def _unknown_key(name: str, choices: Sequence[str], text: str) -> str | None:
     if "@" in name and name.split("@")[0] in choices:
         return None
     near = suggestion(name, choices)
-    return f"{text}: there is no key '{name}'{near}" + ("" if near else " (python -m sweep --help lists all)")
+    return f"{text}: there is no key '{name}'{near}" + (
+        "" if near else f" ({pasteable('python -m sweep help')} lists all keys)"
+    )

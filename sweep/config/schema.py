@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from sweep.config.cores import AUTO
 from sweep.records import BaseModel, Declaration, Quantization, Scoring, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
-from sweep.records.plan import MOST_SEEDS, SEEDS
+from sweep.records.plan import MOST_SEEDS, RANKS, SEEDS
 from sweep.records.recipe import METHODS, REPORT_EXAMPLES
 
 COUNT_OR_AUTO = f"whole number, or {AUTO}"
@@ -40,7 +40,7 @@ class MethodKeys:
 class LoraKeys:
     """`lora.*`"""
 
-    r: Annotated[int, Key("rank of the adapter; a search chooses its own from search.space.rank", RANK)] = 16
+    r: Annotated[int, Key("rank of the adapter; a search chooses from search.space.rank", RANK)] = 16
     alpha_ratio: Annotated[
         float,
         Key("alpha divided by r, the scale of the update (in rsLoRA the scale is this times sqrt(r))", ALPHA_RATIO),
@@ -78,7 +78,7 @@ class TrainKeys(Training):
         ),
     ] = None
     learning_rate: Annotated[
-        float, Key("peak learning rate (in LoRA+ that of A); a search chooses its own", LEARNING_RATE)
+        float, Key("peak learning rate (in LoRA+ that of A); a search starts from it", LEARNING_RATE)
     ] = 3e-3
 
 
@@ -97,7 +97,7 @@ class SpaceKeys:
     rank: Annotated[
         tuple[int, ...],
         Key("ranks: powers of two in ascending order, each the same multiple of the one before", RANK),
-    ] = (2, 4, 8, 16, 32)
+    ] = RANKS
     alpha_ratio: Annotated[tuple[float, ...], Key("values of alpha / r", ALPHA_RATIO)] = (1.0, 2.0, 4.0)
     dropout: Annotated[tuple[float, ...], Key("values of dropout", DROPOUT)] = (0.0, 0.05, 0.1)
     targets: Annotated[
@@ -111,9 +111,7 @@ class SpaceKeys:
 class SearchKeys(Search):
     """`search.*`"""
 
-    report_examples: Annotated[int, Key("tune examples to evaluate per report to the pruner", EXAMPLES)] = (
-        REPORT_EXAMPLES
-    )
+    report_examples: Annotated[int, Key("tune examples per report to the pruner", EXAMPLES)] = REPORT_EXAMPLES
     arms: Annotated[
         tuple[Any, ...],
         Key(
@@ -170,9 +168,7 @@ class ExecutorKeys:
             kind=COUNT_OR_AUTO,
         ),
     ] = AUTO
-    threads: Annotated[int | None, Key("CPU threads per worker; null for cores divided by workers", Limit(1, 4096))] = (
-        None
-    )
+    threads: Annotated[int | None, Key("CPU threads per worker; null: cores / workers", Limit(1, 4096))] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from sweep.console.suggest import did_you_mean
 
 
 def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Sorted module names out of a set's name, `q_proj,v_proj`, or a list of either."""
+    """Sorted module names from the name of a set, `q_proj,v_proj`, or a list of either."""
     entries = value.split(",") if isinstance(value, str) else list(value)
     names: set[str] = set()
     for entry in entries:
@@ -19,7 +19,7 @@ def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]
 
 
 def set_name(targets: Sequence[str], sets: Mapping[str, Sequence[str]]) -> str:
-    """The name of the set that has exactly these modules, or the modules joined with commas."""
+    """The name of the set with exactly these modules, or the modules joined with commas."""
     for name, modules in sets.items():
         if sorted(modules) == sorted(targets):
             return name
@@ -27,12 +27,12 @@ def set_name(targets: Sequence[str], sets: Mapping[str, Sequence[str]]) -> str:
 
 
 def check_targets(targets: Sequence[str], linear_modules: Sequence[str], key: str) -> list[str]:
-    """Problems with target-module names, each with a suggestion; empty if all name real modules.
+    """Problems of target-module names, each with a suggestion; empty if the model has all of them.
 
     Args:
         targets: name suffixes, as PEFT matches them.
         linear_modules: full names of the model's linear modules.
-        key: the configuration key to name in the text.
+        key: the configuration key that the problems name.
     """
     suffixes = sorted({name.rsplit(".", 1)[-1] for name in linear_modules})
     return [

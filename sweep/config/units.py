@@ -1,4 +1,4 @@
-"""Times and sizes as people write them."""
+"""Times and sizes in the notation of people."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MOST_BYTES = 10**18
 
 
 def seconds(text: object) -> float:
-    """Seconds out of `90`, `90s`, `25m`, `1h30m` or `2d`.
+    """Seconds from `90`, `90s`, `25m`, `1h30m` or `2d`.
 
     Raises:
-        ValueError: it is no such time, not above zero, or absurdly long.
+        ValueError: the text is not a time, not above zero, or more than ten years.
     """
     value = str(text).strip().lower().replace(" ", "")
     if re.fullmatch(r"\d+(\.\d+)?", value):
@@ -32,7 +32,7 @@ def seconds(text: object) -> float:
     elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", value):
         total = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smhd])", value))
     else:
-        raise ValueError(f"'{text}' is no time; write seconds, or for example 90s, 25m, 1h30m")
+        raise ValueError(f"'{text}' is not a time; write seconds, or for example 90s, 25m, 1h30m")
     if total <= 0:
         raise ValueError(f"'{text}' must be above zero")
     if total > _MOST_SECONDS:
@@ -41,14 +41,14 @@ def seconds(text: object) -> float:
 
 
 def byte_count(text: object) -> int:
-    """Bytes out of `4GiB`, `500MB` or a plain number.
+    """Bytes from `4GiB`, `500MB` or a plain number.
 
     Raises:
-        ValueError: it is no such size, not above zero, or absurdly large.
+        ValueError: the text is not a size, not above zero, or more than any machine has.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?", str(text).strip().lower())
     if not match:
-        raise ValueError(f"'{text}' is no size; write bytes, or for example 4GiB or 500MB")
+        raise ValueError(f"'{text}' is not a size; write bytes, or for example 4GiB or 500MB")
     total = float(match[1]) * _BYTES[match[2] or "b"]
     if total < 1:
         raise ValueError(f"'{text}' must be above zero")

@@ -1,1 +1,1 @@
-"""Per-example scores, task metrics, and what was forgotten."""
+"""Evaluation: a model run on examples, and the loss and metrics that result."""

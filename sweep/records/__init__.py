@@ -10,6 +10,7 @@ from sweep.records.as_json import (
     trial_result_from_json,
     trial_spec_from_json,
 )
+from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import Loaded, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
@@ -50,6 +51,7 @@ __all__ = [
     "CompletedTrial",
     "Declaration",
     "EvaluatedTrial",
+    "ExampleOutcome",
     "Loaded",
     "Measures",
     "Provenance",

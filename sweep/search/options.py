@@ -1,11 +1,14 @@
-"""The options of sampler and pruner, tried out before anything is loaded or written."""
+"""The options of samplers and pruners, checked before a model is loaded or anything is written."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import Search, Training
 
@@ -13,14 +16,47 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+SAMPLER_OPTIONS, PRUNER_OPTIONS = "search.sampler_options", "search.pruner_options"
+
 _TRIALS = 14
-"""Enough for every sampler to leave its first, random trials behind it where its options do not say more."""
+"""Enough for every sampler to get past its random startup trials, unless its options ask for more of them."""
+
+
+def check_names(key: str, name: str, kind: type, options: Mapping[str, Any]) -> None:
+    """Checks that an Optuna class has these options.
+
+    Args:
+        key: the configuration key of the options.
+        name: the sampler's or pruner's name in the configuration.
+
+    Raises:
+        ConfigurationError: one problem for each unknown option.
+    """
+    known = [parameter for parameter in inspect.signature(kind).parameters if parameter not in ("seed", "self")]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"{key}.{option}: {name} has no such option{did_you_mean(option, known)} (known: {', '.join(known) or 'none'})"
+            for option in unknown
+        )
+
+
+def construct(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:
+    """Makes an Optuna sampler or pruner.
+
+    Raises:
+        ConfigurationError: Optuna rejects the value of an argument.
+    """
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{key}: {error}") from error
 
 
 def option_problems(search: Search, training: Training) -> tuple[str, ...]:
-    """What is wrong with `search.sampler_options` and `search.pruner_options`; empty if Optuna works with them.
+    """What is wrong with `search.sampler_options` and `search.pruner_options`; empty if Optuna accepts them.
 
-    Optuna looks at some values only when it uses them, so a few trials are made up.
+    Optuna checks some values only when it uses them, so this runs a few made-up trials.
     """
     from sweep.search.pruning import make_pruner
     from sweep.search.samplers import make_sampler
@@ -30,20 +66,16 @@ def option_problems(search: Search, training: Training) -> tuple[str, ...]:
     problems: list[str] = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the study itself says what is to be said
-            for key, options in (
-                ("search.sampler_options", search.sampler_options),
-                ("search.pruner_options", search.pruner_options),
-            ):
+            warnings.simplefilter("ignore")  # the study itself shows warnings
+            for key, options in ((SAMPLER_OPTIONS, search.sampler_options), (PRUNER_OPTIONS, search.pruner_options)):
                 try:
-                    if key == "search.sampler_options":
+                    if key == SAMPLER_OPTIONS:
                         _try(make_sampler(search.sampler, options, seed=0), None, training.steps)
                     else:
                         _try(None, make_pruner(search.pruner, options, 1, training.steps), training.steps)
                 except ConfigurationError as error:
                     problems += error.problems
-                # whatever Optuna stumbles over here comes of the options
-                except Exception as error:
+                except Exception as error:  # any error here is due to the options
                     given = ", ".join(f"{name}={value}" for name, value in options.items())
                     problems.append(f"{key}: Optuna cannot work with {given}: {error}")
     finally:
@@ -52,7 +84,7 @@ def option_problems(search: Search, training: Training) -> tuple[str, ...]:
 
 
 def _try(sampler: BaseSampler | None, pruner: BasePruner | None, last_step: int) -> None:
-    """A study in memory."""
+    """Runs a small study in memory."""
     import optuna
 
     study = optuna.create_study(sampler=sampler or optuna.samplers.RandomSampler(seed=0), pruner=pruner)

@@ -1,7 +1,7 @@
-"""The only place that uses what Optuna does not promise to keep; `pyproject.toml` pins Optuna to the releases that it fits.
+"""The only module that uses private parts of Optuna; `pyproject.toml` pins Optuna to releases that have them.
 
-Optuna's public interface has no numbers for its storages, no transaction over several writes, and no way to show a sampler
-some of the trials. `tests/search/test_optuna_internals.py` fails where an Optuna release changes what is used here.
+Optuna's public interface does not expose storage ids, has no transaction over several writes, and cannot show a sampler only some of
+the trials. `tests/search/test_optuna_internals.py` fails if an Optuna release changes what is used here.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 def id_of(thing: optuna.Study | optuna.Trial | FrozenTrial) -> int:
-    """The number by which storages know a study or a trial."""
+    """The id of a study or a trial in its storage."""
     return thing._study_id if isinstance(thing, optuna.Study) else thing._trial_id
 
 
 def system_attrs_of(study: optuna.Study) -> Mapping[str, Any]:
-    """What samplers have noted with the study."""
+    """What samplers have stored with the study."""
     return study._storage.get_study_system_attrs(study._study_id)
 
 
 def stale_trials(study: optuna.Study, storage: RDBStorage) -> frozenset[int]:
-    """The ids of running trials whose heart has not beaten for the storage's grace period."""
+    """The storage ids of running trials without a heartbeat for the storage's grace period."""
     return frozenset(storage._get_stale_trial_ids(study._study_id))
 
 
 @contextmanager
 def transaction(storage: RDBStorage) -> Iterator[None]:
-    """Makes one transaction of all that the block writes to the storage: a process that is killed in it has written nothing.
+    """Makes everything that the block writes to the storage one transaction: if the process is killed, nothing is written.
 
-    The block reads what it has written. If it raises, nothing is written, and studies that were read in it are of no use.
-    A write that the database refuses always raises, also where Optuna would go on: `create_study` of a name that is taken
-    does, whatever its `load_if_exists`. Blocks may be nested; the outermost one decides.
+    The block reads its own writes. If it raises, nothing is written, and studies that it read must not be used. A write that
+    the database rejects always raises, even where Optuna would ignore it: `create_study` with an existing name raises
+    whatever its `load_if_exists`. Blocks may be nested; the outermost one commits.
     """
     registry = storage.scoped_session
     session = registry()
@@ -53,7 +53,7 @@ def transaction(storage: RDBStorage) -> Iterator[None]:
 
 
 class _Joined:
-    """A session within a transaction, as the storage's methods take it: each ends its own, which ends nothing here."""
+    """The transaction's session as the storage's methods see it: they commit and close it, which has no effect here."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -62,23 +62,23 @@ class _Joined:
         return getattr(self._session, name)
 
     def commit(self) -> None:
-        """Later reads of the block see what was written, as after a commit."""
+        """Lets later reads in the block see the writes, as after a commit."""
         self._session.flush()
         self._session.expire_all()
 
     def rollback(self) -> None:
-        """Raises the error that is being handled: to go on would lose what the block wrote before it."""
+        """Re-raises the error being handled: continuing would lose the block's earlier writes."""
         raise
 
     def close(self) -> None:
-        """The session ends with the transaction."""
+        """Does nothing; the session closes with the transaction."""
 
 
 class PartOfStudy(optuna.Study):
-    """A study of which its readers see some trials; everything else is the study's own.
+    """A view of a study that shows only some of its trials.
 
     Args:
-        select: those to be seen, given all of them by number.
+        select: returns the trials to show, given all of them by number.
     """
 
     def __init__(self, study: optuna.Study, select: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]) -> None:
@@ -88,5 +88,5 @@ class PartOfStudy(optuna.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        seen = self._select(super()._get_trials(deepcopy, None, use_cache))
-        return [trial for trial in seen if states is None or trial.state in states]
+        shown = self._select(super()._get_trials(deepcopy, None, use_cache))
+        return [trial for trial in shown if states is None or trial.state in states]

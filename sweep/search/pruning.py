@@ -1,8 +1,7 @@
-"""Pruning that compares arms of one rank only.
+"""Pruning that compares only arms of the same rank.
 
-Low ranks keep up at first and fall behind later, so ranks are never pruned against other ranks. Each rank has a study of
-its own in memory, in which Optuna's pruner sees that rank's trials and no others; reports are passed on to it, and after
-a restart they are replayed.
+Low ranks keep up at first and fall behind later, so a trial is never compared with trials of another rank. Each rank has its own
+Optuna study in memory, where the pruner sees only trials of that rank. After a restart, stored reports are replayed.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from sweep.records import Status, TrialResult
-from sweep.search.samplers import check_options, made
+from sweep.search.options import PRUNER_OPTIONS, check_names, construct
 
 _CLASSES: Mapping[str, str] = {
     "none": "NopPruner",
@@ -27,25 +26,25 @@ _CLASSES: Mapping[str, str] = {
 
 
 def make_pruner(name: str, options: Mapping[str, Any], first_report: int, last_step: int) -> BasePruner:
-    """Optuna's pruner; the resources of Hyperband are optimizer steps, from the first report to the last step.
+    """Optuna's pruner; the resource of Hyperband is the optimizer step, from the first report to the last step.
 
     Raises:
-        ConfigurationError: an option is unknown to the pruner, or has a value that it does not take.
+        ConfigurationError: the pruner does not have an option, or rejects its value.
     """
     kind = getattr(optuna.pruners, _CLASSES[name])
-    check_options("search.pruner_options", name, kind, options)
-    # few trials of one rank come before a decision, so Optuna's own defaults would hardly ever prune
+    check_names(PRUNER_OPTIONS, name, kind, options)
+    # a rank has few trials, so Optuna's own defaults would hardly ever prune
     defaults: dict[str, dict[str, Any]] = {
         "median": {"n_startup_trials": 2},
         "percentile": {"percentile": 50.0, "n_startup_trials": 2},
         "wilcoxon": {"p_threshold": 0.1, "n_startup_steps": 2},
         "hyperband": {"min_resource": max(1, first_report), "max_resource": max(1, last_step), "reduction_factor": 2},
     }
-    return made("search.pruner_options", kind, {**defaults.get(name, {}), **options})  # type: ignore[no-any-return]
+    return construct(PRUNER_OPTIONS, kind, {**defaults.get(name, {}), **options})  # type: ignore[no-any-return]
 
 
 class SameRankPruner:
-    """Decides for each report whether the trial should stop, by other trials of the same rank."""
+    """Decides at each report whether to stop a trial, by comparing it with trials of the same rank."""
 
     def __init__(self, pruner: BasePruner) -> None:
         self._pruner = pruner
@@ -53,7 +52,7 @@ class SameRankPruner:
         self._running: dict[int, optuna.Trial] = {}
 
     def replay(self, ended: Iterable[TrialResult]) -> None:
-        """Takes in trials of earlier calls, in the order in which they were asked for."""
+        """Adds trials of earlier runs, in the order in which they began."""
         for number, result in enumerate(ended):
             self.finish(-number - 1, result)
 
@@ -69,7 +68,7 @@ class SameRankPruner:
         return trial.should_prune()
 
     def finish(self, number: int, result: TrialResult) -> None:
-        """Takes in how the trial ended, and its reports if it was trained by an earlier call; one without reports does not count."""
+        """Adds the result of a trial, and its reports if an earlier run trained it; a trial without reports is ignored."""
         if number not in self._running:
             for report in result.reports:
                 self.should_prune(number, result.spec.rank, report.step, report.loss)
@@ -78,8 +77,14 @@ class SameRankPruner:
             return
         study = self._studies[result.spec.rank]
         if result.measures is not None:
-            # where the pruner compares by step (Wilcoxon), the last value stands at the last step
+            # Wilcoxon compares values step by step, so the final loss needs a step of its own
             trial.report(result.measures.loss, result.spec.training.steps)
             study.tell(trial, result.measures.loss)
         else:
             study.tell(trial, state=TrialState.PRUNED if result.status is Status.PRUNED else TrialState.FAIL)
+
+    def forget(self, number: int) -> None:
+        """Drops a running trial that was interrupted."""
+        trial = self._running.pop(number, None)
+        if trial is not None:
+            trial.study.tell(trial, state=TrialState.FAIL)

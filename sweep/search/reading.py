@@ -1,4 +1,4 @@
-"""Studies read back from Optuna's database, as the records that reports and verdicts are made from."""
+"""Studies read from Optuna's database as records, which reports and verdicts are made from."""
 
 from __future__ import annotations
 
@@ -7,56 +7,40 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import Declaration, StudyRecord
-from sweep.search.certified import certification_of
-from sweep.search.importances import importances_of
-from sweep.search.ledger import Ledger, record_from_json, rescored_in
+from sweep.search.certification import read_certification
+from sweep.search.stored_trials import TrialLog, record_from_json, rescored_results
+
+FEWEST_TRIALS = 6
+"""Parameter importances need at least this many complete trials."""
 
 
 def study_names(storage: RDBStorage) -> list[str]:
     """The names of all studies that can be read."""
-    return sorted({_name(study) for study in _opened(storage)} - {""})
+    return sorted({_name(study) for study in _times_opened(storage)} - {""})
 
 
 def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     """The records of all Optuna studies of this name, the one opened last first.
 
     Raises:
-        ConfigurationError: there is none; the text says which there are.
+        ConfigurationError: there is none; the message lists the existing ones.
     """
-    opened = {study: time for study, time in _opened(storage).items() if _name(study) == name}
+    opened = {study: time for study, time in _times_opened(storage).items() if _name(study) == name}
     if not opened:
         names = study_names(storage)
         known = f"known: {', '.join(names)}" if names else "there is none yet; run `python -m sweep +study=pharma`"
         raise ConfigurationError(f"study={name}: there is no such study here{did_you_mean(name, names)} ({known})")
     last_first = sorted(opened, key=lambda study: opened[study], reverse=True)
-    return [_record(optuna.load_study(study_name=study, storage=storage)) for study in last_first]
+    return [_read(optuna.load_study(study_name=study, storage=storage)) for study in last_first]
 
 
-def _record(study: optuna.Study) -> StudyRecord:
-    ledger = Ledger(study.get_trials(deepcopy=False), rescored_in(study.user_attrs))
-    return record_of(study, ledger, importances_of(study))
-
-
-def _opened(storage: RDBStorage) -> dict[str, float]:
-    """When each Optuna study of ours was opened last.
-
-    Other people's studies may be in the database, and parts of one that a killed call of an earlier version left: the time of
-    opening was written last.
-    """
-    summaries = storage.get_all_studies()
-    return {each.study_name: each.user_attrs["opened"] for each in summaries if "opened" in each.user_attrs}
-
-
-def _name(study: str) -> str:
-    return study.rpartition("@")[0]
-
-
-def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, float]) -> StudyRecord:
-    """The record of a study, given what is known of its trials."""
+def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, float]) -> StudyRecord:
+    """The record of a study, given the log of its trials."""
     attributes: dict[str, Any] = study.user_attrs
     declaration = dict(attributes["declaration"])
     return StudyRecord(
@@ -66,17 +50,56 @@ def record_of(study: optuna.Study, ledger: Ledger, importances: Mapping[str, flo
         task=attributes["task"],
         metric=attributes["metric"],
         base=record_from_json(-1, attributes["base"]).evaluated() if "base" in attributes else None,
-        trials=ledger.ended,
-        interrupted=ledger.interrupted,
+        trials=log.ended,
+        interrupted=log.interrupted,
         planned=attributes["planned"],
         declaration=Declaration(**{**declaration, "ladder": tuple(declaration["ladder"])}),
         data_hash=attributes["data_hash"],
         target_sets={name: tuple(modules) for name, modules in attributes["target_sets"].items()},
         config=attributes["config"],
         command=attributes["command"],
-        certification=certification_of(study),
+        certification=read_certification(study),
         run_page=attributes.get("run_page"),
         importances=importances,
         parallel=attributes.get("parallel", 1),
         available=attributes.get("available", {}),
     )
+
+
+def importances_of(study: optuna.Study) -> Mapping[str, float]:
+    """The importance of each searched parameter, as its share of the total; the largest first, empty with too few trials.
+
+    It says how much a parameter decides whether a trial is among the best (PED-ANOVA: Watanabe et al. 2023,
+    https://arxiv.org/abs/2304.10255).
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    varied = [
+        name
+        for name in (complete[0].params if complete else {})
+        if len({trial.params.get(name) for trial in complete}) > 1
+    ]
+    if len(complete) < FEWEST_TRIALS or not varied:
+        return {}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
+    return get_param_importances(study, evaluator=evaluator, params=varied)
+
+
+def _read(study: optuna.Study) -> StudyRecord:
+    log = TrialLog(study.get_trials(deepcopy=False), rescored_results(study.user_attrs))
+    return record_of(study, log, importances_of(study))
+
+
+def _times_opened(storage: RDBStorage) -> dict[str, float]:
+    """When each Optuna study of ours was opened last.
+
+    The database may also hold other people's studies, and incomplete ones from killed runs of earlier versions, which wrote the
+    time of opening last.
+    """
+    summaries = storage.get_all_studies()
+    return {each.study_name: each.user_attrs["opened"] for each in summaries if "opened" in each.user_attrs}
+
+
+def _name(study: str) -> str:
+    return study.rpartition("@")[0]

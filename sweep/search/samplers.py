@@ -1,9 +1,9 @@
-"""Optuna's samplers by the names of the configuration."""
+"""Optuna's samplers by their names in the configuration, TPE's view of a long study, and the grid."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,18 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from sweep.console.suggest import did_you_mean
-from sweep.errors import ConfigurationError
-from sweep.search.window import Best, window_on
+from sweep.search.options import SAMPLER_OPTIONS, check_names, construct
+from sweep.search.optuna_internals import PartOfStudy
+from sweep.search.space import Values
+from sweep.search.stored_trials import was_interrupted
+
+WINDOW = 250
+"""Trials that TPE reads at most. It takes at most 25 of them as good ones, and the weights of the others fade with age."""
+
+BEST = 25
+"""How many of the window are the best of all older trials: TPE's `default_gamma` never takes more as good ones."""
 
 _CLASSES: Mapping[str, str] = {
     "tpe": "TPESampler",
@@ -23,8 +30,8 @@ _CLASSES: Mapping[str, str] = {
     "gp": "GPSampler",
     "qmc": "QMCSampler",
     "nsga2": "NSGAIISampler",
-    # the grid's points are enqueued one by one, so this one is never asked: Optuna's own GridSampler cannot be mixed
-    # with enqueued trials and stops a study in ways that only its own loop understands
+    # never asked, since grid points are enqueued one by one: Optuna's own GridSampler does not support enqueued trials and
+    # stops a study in a way that only Optuna's `optimize` handles
     "grid": "RandomSampler",
 }
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -34,87 +41,131 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _shared_space() -> IntersectionSearchSpace:
-    return IntersectionSearchSpace(include_pruned=True)
+def make_sampler(name: str, options: Mapping[str, Any], seed: int, shared: SamplerState | None = None) -> BaseSampler:
+    """A sampler, seeded.
+
+    Each trial gets its own sampler, seeded with the study's seed and the number of trials so far. So an interrupted study
+    continues exactly as it would have, and no run repeats the first draws.
+
+    Args:
+        shared: one object for all samplers of a study, to save time; changes no proposal.
+
+    Raises:
+        ConfigurationError: the sampler does not have an option, or rejects its value.
+    """
+    kind = getattr(optuna.samplers, _CLASSES[name])
+    check_names(SAMPLER_OPTIONS, name, kind, options)
+    arguments = {**_DEFAULTS.get(name, {}), **options}
+    joint = kind is TPESampler and arguments.get("multivariate") and not arguments.get("group")
+    sampler = construct(SAMPLER_OPTIONS, SharedSpaceTPE if joint else kind, {**arguments, "seed": seed})
+    if isinstance(sampler, SharedSpaceTPE):
+        sampler.shared = shared
+    return sampler  # type: ignore[no-any-return]
+
+
+class BestTrials:
+    """The `BEST` complete trials among the older ones of a growing study; each ended trial is read once."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._best: list[FrozenTrial] = []
+
+    def among(self, older: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The best of these, by number.
+
+        Args:
+            older: the first trials of the study, by number; at least as many as in the last call.
+        """
+        ended = self._read
+        while ended < len(older) and older[ended].state.is_finished():
+            ended += 1
+        self._best = _best_of([*self._best, *older[self._read : ended]])
+        self._read = ended
+        return sorted(_best_of([*self._best, *older[ended:]]), key=lambda trial: trial.number)
+
+
+def window_of(trials: Sequence[FrozenTrial], best: BestTrials) -> list[FrozenTrial]:
+    """The latest trials and the best complete ones before them, `WINDOW` in all, by number.
+
+    Args:
+        trials: all trials of a study that minimizes one value, by number.
+        best: the same object in each call for a study, or a new one.
+    """
+    if len(trials) <= WINDOW:
+        return list(trials)
+    return [*best.among(trials[: BEST - WINDOW]), *trials[BEST - WINDOW :]]
+
+
+def windowed(study: optuna.Study, best: BestTrials) -> optuna.Study:
+    """A view of the study with only the trials of `window_of`."""
+    return PartOfStudy(study, lambda trials: window_of(trials, best))
 
 
 @dataclass(frozen=True, slots=True)
-class SamplerMemory:
-    """What one sampler of a study leaves to the next, so that none reads all trials again.
+class SamplerState:
+    """What the samplers of one study share, so that none reads all trials again.
 
     Attributes:
         space: the parameters that all trials have in common.
         best: the best of the older trials.
     """
 
-    space: IntersectionSearchSpace = field(default_factory=_shared_space)
-    best: Best = field(default_factory=Best)
+    space: IntersectionSearchSpace = field(default_factory=lambda: IntersectionSearchSpace(include_pruned=True))
+    best: BestTrials = field(default_factory=BestTrials)
 
 
 class SharedSpaceTPE(TPESampler):
-    """Optuna's TPE, told which space all trials share by what outlives the sampler.
+    """Optuna's TPE with a search space that is kept between samplers, and a window on long studies.
 
-    A sampler made anew would hold every trial's distributions against one another for each proposal: three quarters of the
-    time of one with 5,000 trials. Its proposals are the same up to `window.MOST` trials; beyond, it looks at the best and
-    the latest of them.
+    A new `TPESampler` compares the distributions of all trials for each proposal: three quarters of its time with 5,000 trials.
+    Proposals are the same as Optuna's up to `WINDOW` trials.
     """
 
-    lasting: SamplerMemory | None = None
+    shared: SamplerState | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that are drawn together."""
-        if self.lasting is None:
+        """The parameters that are drawn jointly."""
+        if self.shared is None:
             return super().infer_relative_search_space(study, trial)
-        return {name: found for name, found in self.lasting.space.calculate(study).items() if not found.single()}
+        space = self.shared.space.calculate(study)
+        return {name: distribution for name, distribution in space.items() if not distribution.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The values of a trial."""
-        window = window_on(study, self.lasting.best if self.lasting is not None else Best())
-        return super().sample_relative(window, trial, search_space)
+        best = self.shared.best if self.shared is not None else BestTrials()
+        return super().sample_relative(windowed(study, best), trial, search_space)
 
 
-def make_sampler(name: str, options: Mapping[str, Any], seed: int, lasting: SamplerMemory | None = None) -> BaseSampler:
-    """The sampler, seeded.
-
-    A fresh one is made for every trial, seeded with the study's seed and the number of trials so far; so a study that was
-    interrupted goes on exactly as it would have, and none repeats its first draws.
+class Grid:
+    """The points of `sampler=grid` in their order, and which of them have a trial.
 
     Args:
-        lasting: the same one for all samplers of a study.
-
-    Raises:
-        ConfigurationError: an option is unknown to the sampler, or has a value that it does not take.
+        trials: the trials of the study.
     """
-    kind = getattr(optuna.samplers, _CLASSES[name])
-    check_options("search.sampler_options", name, kind, options)
-    arguments = {**_DEFAULTS.get(name, {}), **options}
-    together = kind is TPESampler and arguments.get("multivariate") and not arguments.get("group")
-    sampler = made("search.sampler_options", SharedSpaceTPE if together else kind, {**arguments, "seed": seed})
-    if isinstance(sampler, SharedSpaceTPE):
-        sampler.lasting = lasting
-    return sampler  # type: ignore[no-any-return]
+
+    def __init__(self, points: Sequence[Values], trials: Iterable[FrozenTrial]) -> None:
+        self._points = [(_key(point), point) for point in points]
+        self._visited = {
+            _key(trial.params or trial.system_attrs.get("fixed_params", {}))
+            for trial in trials
+            if not was_interrupted(trial)
+        }
+
+    def unvisited(self) -> list[Values]:
+        """The points without a trial."""
+        return [point for key, point in self._points if key not in self._visited]
+
+    def visit(self, values: Mapping[str, Any]) -> None:
+        """Marks the point with these values as having a trial."""
+        self._visited.add(_key(values))
 
 
-def made(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:
-    """An object of Optuna's.
-
-    Raises:
-        ConfigurationError: an argument has a value that it does not take.
-    """
-    try:
-        return kind(**arguments)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{key}: {error}") from error
+def _best_of(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return heapq.nsmallest(BEST, complete, key=lambda trial: trial.value or 0.0)
 
 
-def check_options(key: str, name: str, kind: type, options: Mapping[str, Any]) -> None:
-    """Raises a ConfigurationError for every option that the class does not take."""
-    known = [parameter for parameter in inspect.signature(kind).parameters if parameter not in ("seed", "self")]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ConfigurationError(
-            f"{key}.{option}: {name} has no such option{did_you_mean(option, known)} (known: {', '.join(known) or 'none'})"
-            for option in unknown
-        )
+def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset(values.items())

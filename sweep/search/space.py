@@ -1,4 +1,4 @@
-"""The search space in the numbers that Optuna handles, and back."""
+"""Conversion between arms and points of the search space, as Optuna handles them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TARGETS = "targets"
 LEARNING_RATE = "learning_rate"
 
 PRACTITIONERS_RANKS = (8, 16, 32)
-"""What people start with: r = 8, 16, 32 with alpha = 2r on the query and value projections."""
+"""Common starting points: r = 8, 16, 32 with alpha = 2r on the query and value projections."""
 
 
 def log2_ranks(space: SearchSpace) -> tuple[int, int, int]:
-    """Lowest, highest and step of log2(rank): keeps the order of ranks, which a categorical would lose."""
+    """Lowest, highest and step of log2(rank). An integer keeps the order of ranks, which a categorical would lose."""
     exponents = [rank.bit_length() - 1 for rank in space.ranks]
     return exponents[0], exponents[-1], exponents[1] - exponents[0] if len(exponents) > 1 else 1
 
 
 def arm_of(values: Values, recipe: Arm) -> Arm:
-    """The arm that a point of the space stands for; what is not searched is the recipe's."""
+    """The arm at a point of the space; the recipe has the values that are not searched."""
     return replace(
         recipe,
         rank=2 ** int(values[LOG2_RANK]),
@@ -42,7 +42,7 @@ def arm_of(values: Values, recipe: Arm) -> Arm:
 
 
 def point_of(arm: Arm) -> Values:
-    """The point of the space that stands for an arm: `arm_of` the other way round."""
+    """The point of an arm: the inverse of `arm_of`."""
     return {
         LOG2_RANK: arm.rank.bit_length() - 1,
         ALPHA_RATIO: arm.alpha_ratio,
@@ -53,7 +53,7 @@ def point_of(arm: Arm) -> Values:
 
 
 def largest_arm(plan: StudyPlan) -> Arm:
-    """The arm that takes most memory of those that the study may train."""
+    """An arm that takes at least as much memory as any that the study may train."""
     targets = {name for entry in plan.space.targets for name in entry.split(",")} | set(plan.arm.targets)
     ranks = (plan.arm.rank, *plan.space.ranks, *(plan.declaration.ladder if plan.certify else ()))
     return replace(
@@ -65,10 +65,10 @@ def largest_arm(plan: StudyPlan) -> Arm:
 
 
 def first_points(plan: StudyPlan) -> list[Values]:
-    """The arms to begin with: `search.arms`, or ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
+    """The points to try first: `search.arms`, or ranks 8, 16 and 32 with the plan's own recipe (by default alpha = 2r, q and v).
 
-    Of the latter, ranks outside the space are left out; where none is inside, its middle rank is taken. A recipe value that the space
-    does not have is replaced with the space's nearest, or first.
+    Default ranks outside the space are left out; if none is inside, the middle rank of the space is used. Recipe values outside the
+    space are replaced by its nearest value, target sets by its first.
     """
     if plan.search.arms:
         return [point_of(arm) for arm in plan.search.arms]
@@ -89,7 +89,7 @@ def first_points(plan: StudyPlan) -> list[Values]:
 
 
 def grid_points(space: SearchSpace, rates: int, seed: int) -> list[Values]:
-    """Every point of the grid in an order drawn with `seed`; learning rates evenly spaced on the log scale."""
+    """Every point of the grid, shuffled with `seed`; learning rates are evenly spaced on the log scale."""
     low, high = space.learning_rate
     steps = [index / (rates - 1) for index in range(rates)] if rates > 1 and high > low else [0.5]
     learning_rates = [math.exp(math.log(low) + step * (math.log(high) - math.log(low))) for step in steps]

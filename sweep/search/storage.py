@@ -1,4 +1,4 @@
-"""Optuna's database: opened once at a time, with heartbeats, its words kept quiet, its errors told in ours."""
+"""Optuna's database: opened by one process at a time, with heartbeats, and with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from sweep.store.sqlite_files import write_ahead
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 90
-"""A trial of another machine whose heart has not beaten for so long is dead."""
+"""A trial of another machine without a heartbeat for this long counts as dead."""
 
 _LOCK_SECONDS = 60.0
-"""The longest wait for another process that opens the database, which takes it a second."""
+"""The longest wait for another process that is opening the database, which takes about a second."""
 
 _BUSY_SECONDS = 60.0
-"""The longest wait for another process that writes to a SQLite file."""
+"""The longest wait for another process that is writing to a SQLite file."""
 
 
 @contextmanager
 def existing_storage(url: str | None, paths: Paths) -> Iterator[StudyDatabase]:
-    """The database, for reading: nothing is made where there is none.
+    """Opens the database for reading; does not create it.
 
     Raises:
-        ConfigurationError: nobody has run a study here yet.
+        ConfigurationError: no study has been run here.
         EnvironmentLacks: it cannot be opened or read.
     """
     if url is None and not paths.optuna_database.exists():
@@ -61,14 +61,14 @@ def opened_storage(
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
 ) -> Iterator[StudyDatabase]:
-    """The database for the length of a block; afterwards its connections are closed.
+    """Opens the database for a block, and closes its connections afterwards.
 
     Args:
-        say: told one line if another process has to be waited for.
-        check: called while waiting; may raise to end it.
+        say: called with one line if it has to wait for another process.
+        check: called while it waits; may raise to end the wait.
 
     Raises:
-        EnvironmentLacks: it cannot be opened, made, read or written.
+        EnvironmentLacks: it cannot be opened, created, read or written.
     """
     storage = open_storage(url, paths, say=say, check=check)
     try:
@@ -86,21 +86,21 @@ def open_storage(
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
 ) -> StudyDatabase:
-    """The database of `storage.url`, by default `mlruns/optuna.db`; close it, or use `opened_storage`.
+    """Opens the database of `storage.url`, by default `mlruns/optuna.db`; close it, or use `opened_storage`.
 
     Raises:
-        EnvironmentLacks: it cannot be opened or made.
+        EnvironmentLacks: it cannot be opened or created.
     """
-    # samplers may use torch in this process, whose threads would spin against the worker's
+    # samplers may use torch in this process; its threads would compete with the worker's
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
-    # trials are asked for and told, so this room beats their hearts itself (`Explorer.beat`)
+    # Optuna sends heartbeats only within `optimize`; `SearchStudy.record_heartbeats` sends them here
     warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     paths.root.mkdir(parents=True, exist_ok=True)
     lock = paths.root / "optuna.db.lock"
-    # two processes that make the tables at once crash one another
+    # two processes that create the tables at the same time make one another fail
     with held(lock, "another process opens the Optuna database", seconds=_LOCK_SECONDS, say=say, check=check):
         if url is None:
             write_ahead(paths.optuna_database)
@@ -111,7 +111,7 @@ def open_storage(
                 grace_period=GRACE_SECONDS,
                 engine_kwargs=_engine_arguments(url, paths.optuna_database),
             )
-        except GoldilocksError:  # asked to stop meanwhile
+        except GoldilocksError:  # asked to stop while opening
             raise
         except Exception as error:
             if url is not None and (missing := missing_driver("storage.url", url, error)):
@@ -120,7 +120,7 @@ def open_storage(
 
 
 class StudyDatabase(RDBStorage):
-    """Optuna's storage, which closes its connections when it is told to, and when it cannot be opened."""
+    """Optuna's storage with a method that closes its connections; it also closes them if it cannot be opened."""
 
     def __init__(self, url: str, **arguments: Any) -> None:
         try:
@@ -130,59 +130,59 @@ class StudyDatabase(RDBStorage):
             raise
 
     def close(self) -> None:
-        """Closes this thread's connections; the storage opens others if it is used again."""
+        """Closes this thread's connections; using the storage again opens new ones."""
         if hasattr(self, "scoped_session"):
             self.remove_session()
         if hasattr(self, "engine"):
             self.engine.dispose()
 
 
-def _engine_arguments(url: str | None, own: Path) -> dict[str, Any] | None:
+def _engine_arguments(url: str | None, file: Path) -> dict[str, Any] | None:
     if url is None:
-        # the path itself: in a URL, SQLAlchemy 2.0 and 2.1 read percent signs differently, and '?' not at all
+        # connects by path: SQLAlchemy 2.0 and 2.1 read percent signs in URLs differently, and neither accepts '?'
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(own, timeout=_BUSY_SECONDS, check_same_thread=False)
+            return sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
 
         return {"creator": connect, "poolclass": QueuePool}
     return {"connect_args": {"timeout": _BUSY_SECONDS}} if url.startswith("sqlite") else None
 
 
 def _explained(error: Exception, url: str | None, paths: Paths) -> EnvironmentLacks:
-    """What a person can do about an error of the database."""
-    what = f"the Optuna database {paths.optuna_database if url is None else mask(url)}"
-    said = mask(str(_of_the_driver(error)).strip().partition("\n")[0]) or type(error).__name__
-    here = url is None or url.startswith("sqlite")
-    if here and any(word in said for word in ("malformed", "not a database", "no such table", "no such column")):
+    """An error of the database, with what to do about it."""
+    database = f"the Optuna database {paths.optuna_database if url is None else mask(url)}"
+    detail = mask(str(_of_the_driver(error)).strip().partition("\n")[0]) or type(error).__name__
+    is_sqlite = url is None or url.startswith("sqlite")
+    if is_sqlite and any(word in detail for word in ("malformed", "not a database", "no such table", "no such column")):
         return EnvironmentLacks(
-            f"{what} is damaged ({said}); "
+            f"{database} is damaged ({detail}); "
             + (
                 "run `python -m sweep.doctor --repair`, which moves it away, then the same command: finished trials are "
-                "found again in mlruns and are not trained anew"
+                "found in mlruns and are not trained again"
                 if url is None
-                else "move it away or name another storage.url: finished trials are found again in mlruns"
+                else "move it away or name another storage.url: finished trials are found in mlruns"
             )
         )
-    if here and ("disk is full" in said or "disk I/O error" in said):
+    if is_sqlite and ("disk is full" in detail or "disk I/O error" in detail):
         return EnvironmentLacks(
-            f"{what} cannot be written ({said}); free space on its disk, and see that no limit on the size of files "
-            "is set (`ulimit -f`); the same command goes on from what is finished"
+            f"{database} cannot be written ({detail}); free space on its disk, and check that no file size limit "
+            "is set (`ulimit -f`); the same command then continues from the finished trials"
         )
-    if here and "locked" in said:
+    if is_sqlite and "locked" in detail:
         return EnvironmentLacks(
-            f"{what} is being written by another process; wait for it and run the same command again"
+            f"{database} is being written by another process; wait for it and run the same command again"
         )
     return EnvironmentLacks(
-        f"{what} cannot be opened or used: {said}; see that its folder or server can be written to, or set storage.url"
+        f"{database} cannot be opened or used: {detail}; check that its folder or server is writable, or set storage.url"
     )
 
 
 def _of_the_driver(error: BaseException) -> BaseException:
-    """The error that the database's driver raised, within those that SQLAlchemy and Optuna made of it."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, DBAPIError) and found.orig is not None:
-            return found.orig
-        if isinstance(found, sqlite3.Error):
-            return found
-        found = found.__cause__
+    """The error of the database's driver, which SQLAlchemy and Optuna wrap in errors of their own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DBAPIError) and cause.orig is not None:
+            return cause.orig
+        if isinstance(cause, sqlite3.Error):
+            return cause
+        cause = cause.__cause__
     return error

@@ -1,1 +1,1 @@
-"""What outlives a process: finished trials, trained adapters and their scores, each checked before it is trusted."""
+"""Everything on disk: finished trials, trained adapters, example outcomes, databases, locks, and the identities they are kept by."""

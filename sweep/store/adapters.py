@@ -1,4 +1,4 @@
-"""Trained adapters on disk, by what trained them: `mlruns/adapters/xx/IDENTITY` with adapter/ and training.json."""
+"""Trained adapters on disk, by identity: `mlruns/adapters/xx/IDENTITY` with adapter/ and training.json."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 
 from sweep.records import TrainedAdapter, TrialResult, to_json, trained_adapter_from_json, trial_result_from_json
 from sweep.store.paths import Paths
-from sweep.store.safetensors_size import size_problem
-from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
+from sweep.store.whole_folder import commit, damage, scratch_for, set_aside, size_problem
 
 ADAPTER = "adapter"
 TRAINING = "training.json"
 
+_EVALUATION_PHASES = ("score", "answer", "general")
+
 
 class AdapterStore:
-    """Adapters that are trained to their end; the same adapter is never paid for twice.
+    """Adapters whose training is finished, so that no adapter is trained twice.
 
     Args:
-        note: called with one line for a person when a damaged folder was set aside.
+        note: called with a line for the user when a damaged folder was set aside.
     """
 
     def __init__(self, paths: Paths, note: Callable[[str], None] = print) -> None:
@@ -29,11 +30,11 @@ class AdapterStore:
         self._note = note
 
     def folder(self, identity: str) -> Path:
-        """The adapter in PEFT's own format, whether it is there or not."""
+        """The folder of the adapter in PEFT's format, which may not exist."""
         return self._paths.trained_adapter(identity) / ADAPTER
 
     def find(self, identity: str) -> TrainedAdapter | None:
-        """The adapter's record, if it is there and whole; a damaged one is set aside."""
+        """The adapter's record, or None if there is none; a damaged adapter is set aside."""
         folder = self._paths.trained_adapter(identity)
         if not folder.is_dir():
             return None
@@ -47,31 +48,34 @@ class AdapterStore:
         return None
 
     def reject(self, identity: str, wrong: str) -> None:
-        """Sets an adapter aside that cannot be used."""
+        """Sets aside an adapter that cannot be used.
+
+        Args:
+            wrong: what is wrong with it, in words.
+        """
         aside = set_aside(self._paths.trained_adapter(identity))
         self._note(f"a trained adapter is damaged ({wrong}); it was set aside as {aside} and is trained again")
 
     @contextmanager
     def writing(self, identity: str) -> Iterator[Path]:
-        """A scratch folder for the adapter's files; gone at the end of the block unless it was committed."""
+        """A scratch folder for the adapter's files; removed at the end of the block unless it was committed."""
         with scratch_for(self._paths.trained_adapter(identity)) as scratch:
             yield scratch
 
     def commit(self, scratch: Path, trained: TrainedAdapter) -> None:
-        """Makes the scratch folder the adapter's; call within `writing`."""
+        """Adds the record to the scratch folder and makes it the adapter's; call within `writing`."""
         (scratch / TRAINING).write_text(json.dumps(to_json(trained), indent=1), encoding="utf-8")
         commit(scratch, self._paths.trained_adapter(trained.identity))
 
     def adopt(self, identity: str, result: TrialResult) -> None:
-        """Takes over the adapter of a trial that an earlier version finished, whose folder holds it beside its scores."""
+        """Copies the adapter of a trial that an earlier version finished, which kept it in the trial's folder."""
         folder = self._paths.trial(result.spec.identity)
         source = folder / ADAPTER
         weights = list(source.glob("*.safetensors"))
         if not weights or any(size_problem(file) for file in weights) or self.find(identity) is not None:
             return
-        with suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # the folder has the whole learning curve, the record a thinned one
+        # the folder has the whole learning curve, the study's record a thinned one
+        with suppress(OSError, ValueError, KeyError, TypeError):
             result = trial_result_from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
         trained = _training_of(identity, result)
         if trained is None:
@@ -82,11 +86,11 @@ class AdapterStore:
 
 
 def _training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:
-    """What a trial's result says of its training."""
+    """The record of a trial's training, from the trial's result."""
     spec, measures, provenance = result.spec, result.measures, result.provenance
     if spec.arm is None or measures is None or provenance is None:
         return None
-    scoring = sum(measures.phases.get(phase, 0.0) for phase in ("score", "answer", "general"))
+    evaluation = sum(measures.phases.get(phase, 0.0) for phase in _EVALUATION_PHASES)
     return TrainedAdapter(
         identity=identity,
         arm=spec.arm,
@@ -98,11 +102,9 @@ def _training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:
         bytes=measures.adapter_bytes,
         tokens=round(measures.tokens_per_second * measures.train_seconds),
         started=result.started,
-        seconds=max(0.0, result.seconds - scoring),
+        seconds=max(0.0, result.seconds - evaluation),
         provenance=provenance,
         history=result.history,
         reports=result.reports,
-        phases={
-            phase: seconds for phase, seconds in measures.phases.items() if phase not in ("score", "answer", "general")
-        },
+        phases={phase: seconds for phase, seconds in measures.phases.items() if phase not in _EVALUATION_PHASES},
     )

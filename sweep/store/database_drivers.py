@@ -1,4 +1,4 @@
-"""Which kinds of databases there are for `storage.url` and `tracking.uri`, and which package lets Python talk to each."""
+"""The kinds of databases that `storage.url` and `tracking.uri` accept, and the Python package that each driver needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sweep.console.suggest import did_you_mean
 
 KINDS = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle")
-"""Kinds that SQLAlchemy brings along; a driver may follow, as in `mysql+pymysql`."""
+"""Kinds that SQLAlchemy supports; a driver may follow, as in `mysql+pymysql`."""
 
 PACKAGES: Mapping[str, str] = {
     "psycopg": "psycopg[binary]",
@@ -18,17 +18,17 @@ PACKAGES: Mapping[str, str] = {
     "pymysql": "PyMySQL",
     "mysql": "mysql-connector-python",
 }
-"""The package that holds a driver's module, where it has another name than the module."""
+"""The package of a driver's module, where the names differ."""
 
 _URL = re.compile(r"(?P<kind>[A-Za-z0-9_]+)(\+[A-Za-z0-9_]+)?://", re.ASCII)
 _EASIER = {"MySQLdb": "; or write mysql+pymysql://, and install PyMySQL, which needs no compiler"}
 
 
 def url_problem(key: str, url: str, kinds: Sequence[str] = KINDS) -> str | None:
-    """Why a URL names no database, None if it does. Nothing of the URL but its kind is repeated, since it may hold a password."""
+    """Describes what is wrong with a database URL; None if nothing is. Only the URL's kind is repeated: it may hold a password."""
     match = _URL.match(url)
     if match is None:
-        return f"{key}: is no database URL; write {key}=sqlite:////FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE"
+        return f"{key}: this is not a database URL; write {key}=sqlite:////FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE"
     kind = match["kind"]
     if kind.lower() in kinds:
         return None
@@ -41,7 +41,7 @@ def package_of(module: str) -> str:
 
 
 def missing_driver(key: str, url: str, error: BaseException) -> str | None:
-    """What to install, if `error` came of a driver that is not installed; else None."""
+    """Says what to install if `error` was caused by a driver that is not installed; else None."""
     for cause in _causes(error):
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             module = cause.name.partition(".")[0]

@@ -1,8 +1,7 @@
-"""What makes two adapters, two trials or two studies the same: a hash of every field that changes the result, and of no other.
+"""Identities of adapters, trials and studies: a hash of every field that changes the result, and of no other field.
 
-What is trained and what is scored are two questions. `adapter_identity` covers what determines the weights; `trial_identity` covers
-that and how the adapter is scored. So another metric, split or number of examples is another trial of the same adapter, and
-trains nothing.
+`adapter_identity` covers what determines the weights; `trial_identity` covers that and how the adapter is evaluated. So another
+metric, split or number of examples is another trial of the same adapter, and trains nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sweep.records import Arm, Split, StudyPlan, Training, TrialResult, WorkerSe
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
-"""Raised whenever the code changes what a trial's result would be."""
+"""Increased whenever the code changes what a trial's result would be."""
 
 
 def trial_identity(
@@ -32,8 +31,8 @@ def trial_identity(
 ) -> str:
     """The trial's identity, 32 hex digits.
 
-    Neither names nor paths count, only contents: base weights and data by their hashes. Nor do the number of workers,
-    threads or reports. For the unadapted base (`arm` None) training and seed do not count either.
+    Base weights and data count by content, not by name or path. The numbers of workers, threads and reports do not count, nor
+    do training and seed for the unadapted base (`arm` None).
     """
     question: dict[str, Any] = {
         "base": base_hash,
@@ -54,7 +53,7 @@ def adapter_identity(
     """The identity of a trained adapter, 32 hex digits; of the unadapted base where `arm` is None.
 
     Args:
-        train_hash: hash of the training split alone: other splits change no weight.
+        train_hash: hash of the training split alone, since other splits change no weight.
     """
     question: dict[str, Any] = {
         "base": base_hash,
@@ -74,7 +73,7 @@ def adapter_identity(
 
 
 def is_current(result: TrialResult, setup: WorkerSetup) -> bool:
-    """Whether a recorded trial of this study was scored as the configuration asks for: same metric, answers and examples."""
+    """Whether a recorded trial was evaluated as the configuration asks for: same metric, answers and examples."""
     spec, provenance = result.spec, result.provenance
     if provenance is None:
         return True
@@ -95,8 +94,8 @@ def is_current(result: TrialResult, setup: WorkerSetup) -> bool:
 def study_identity(plan: StudyPlan, data_hash: str) -> str:
     """The study's identity, 10 hex digits: what all its trials share, and the space they are chosen from.
 
-    How many trials there are and how they are chosen does not count, so more trials or another sampler continue a study. Nor does
-    the task metric, nor how answers are made: neither changes a loss, and what is missing is scored when a study goes on.
+    The number of trials and the way they are chosen do not count, so more trials or another sampler continue a study. The task
+    metric and how answers are made do not count either: they change no loss, and a continued study evaluates what is missing.
     """
     model = to_json(plan.setup.model)
     question = {
@@ -130,7 +129,7 @@ def recipe_of(arm: Arm) -> dict[str, Any]:
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
-    """The arm's fields; LoRA+'s ratio only where there is one, so that trials from before it are found again."""
+    """The arm's fields; LoRA+'s ratio only if it is not 1, as in identities from before the field existed."""
     fields = to_json(arm)
     if arm.loraplus_lr_ratio == 1:
         del fields["loraplus_lr_ratio"]
@@ -152,7 +151,7 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
     }
     if answers:
         scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
-        # that answers are decoded goes without saying
+        # decoding answers is the default, which identities do not mention
         decoded = ("generate",) if task.metric in LABEL_METRICS else ("generate", "auto")
         if setup.scoring.answers not in decoded:
             scoring["answers"] = setup.scoring.answers

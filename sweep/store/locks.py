@@ -1,28 +1,32 @@
-"""Locks between processes: whoever waits for one says for what, and does not wait for ever."""
+"""Who holds what: locks between processes, and which process an unfinished piece of work belongs to."""
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
-from sweep.errors import EnvironmentLacks
+from sweep.errors import EnvironmentLacks, StudyBusy
+from sweep.store.paths import Paths
 
 _SILENT_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 
 
 def say_on_stderr(text: str) -> None:
-    """Prints a line where it does not mix with results."""
+    """Prints a line to stderr, so that it does not mix with results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def never_stop() -> None:
-    """For waits that only their limit ends."""
+    """The check of a wait that only its time limit ends."""
 
 
 @contextmanager
@@ -34,19 +38,19 @@ def held(
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
 ) -> Iterator[None]:
-    """Holds the lock of a file; the system frees it even if this process is killed.
+    """Holds the lock of a file; the system releases it even if this process is killed.
 
     Args:
-        purpose: what the process that holds it does, for the reader: "another process opens the database".
-        seconds: the longest wait.
-        say: told one line if there is a wait.
-        check: called while waiting; may raise to end it.
+        purpose: what the process that holds the lock does, as the start of a message: "another process opens the database".
+        seconds: the time limit.
+        say: receives one line if there is a wait.
+        check: called while waiting; may raise to end the wait.
 
     Raises:
-        EnvironmentLacks: another process still holds it after so many seconds.
-        OSError: the file cannot be made.
+        EnvironmentLacks: another process still holds the lock after `seconds`.
+        OSError: the file cannot be created.
     """
-    file.touch()  # FileLock would wait where it cannot make the file
+    file.touch()  # FileLock would wait where it cannot create the file
     lock = FileLock(file)
     end, say_at = time.monotonic() + seconds, time.monotonic() + _SILENT_SECONDS
     said = False
@@ -67,3 +71,55 @@ def held(
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def study_lock(paths: Paths, study: str) -> Iterator[None]:
+    """Holds the study's lock, so that one sweep of a study runs at a time.
+
+    Raises:
+        StudyBusy: another process holds it.
+    """
+    file = paths.lock(study)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    holder_file = file.with_suffix(".pid")
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = holder_file.read_text().strip() if holder_file.exists() else "unknown"
+        raise StudyBusy(
+            f"a sweep of study '{study}' is already running here (process {holder}); wait for it, stop it with "
+            f"`kill {holder}` (it keeps what is finished), or give this one another name: study.name=OTHER"
+        ) from None
+    try:
+        holder_file.write_text(str(os.getpid()))
+        yield
+    finally:
+        holder_file.unlink(missing_ok=True)
+        lock.release()
+
+
+def this_process() -> str:
+    """This process, as `HOST:PID`: the owner of what it has begun."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether `HOST:PID` names a process of this machine."""
+    host, _, process = owner.rpartition(":")
+    return host == socket.gethostname() and process.isdigit()
+
+
+def is_gone(owner: str) -> bool:
+    """Whether `HOST:PID` names a process of this machine that has ended; False for other machines, which cannot be asked."""
+    return is_here(owner) and not psutil.pid_exists(int(owner.rpartition(":")[2]))
+
+
+def is_left(owner: str, by: str) -> bool:
+    """Whether work that `HOST:PID` owns was left unfinished by a process that has ended.
+
+    Args:
+        by: the process that asks, which has begun nothing yet: work under its own number is from an earlier process of that number.
+    """
+    return owner == by or is_gone(owner)

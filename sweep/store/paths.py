@@ -1,4 +1,4 @@
-"""Every path the project writes to: all of them under one folder, `mlruns` where the person stands."""
+"""Every path the project writes to, all of them under one folder: `mlruns` in the working directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.errors import ConfigurationError
 
 ORIGIN = "goldilocks.json"
-"""Beside an adapter: which base it is for, and where that was when it was trained."""
+"""The file beside an adapter that names its base, and where the base was when the adapter was trained."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -26,7 +26,7 @@ class Paths:
 
     @classmethod
     def here(cls, folder: str | Path = "mlruns") -> Paths:
-        """The paths below `folder`, seen from where the person stands."""
+        """The paths below `folder`, relative to the working directory."""
         return cls(Path(folder).expanduser().absolute())
 
     @property
@@ -39,7 +39,7 @@ class Paths:
 
     @property
     def journals(self) -> Path:
-        """What was told and MLflow's store has not got yet."""
+        """Records that are not in MLflow's store yet."""
         return self.root / "tracking"
 
     @property
@@ -51,11 +51,11 @@ class Paths:
         return self.root / "models"
 
     def lock(self, study: str) -> Path:
-        """The lock that says a sweep of this study is running."""
+        """The lock that a running sweep of this study holds."""
         return self.root / "locks" / f"{checked_name(study)}.lock"
 
     def trial(self, identity: str) -> Path:
-        """What one finished trial left: result.json, scores.jsonl and config.yaml."""
+        """The folder of a finished trial: result.json, scores.jsonl and config.yaml."""
         return self.root / "trials" / identity[:2] / checked_name(identity)
 
     def trained_adapter(self, identity: str) -> Path:
@@ -63,11 +63,11 @@ class Paths:
         return self.root / "adapters" / identity[:2] / checked_name(identity)
 
     def scores(self, adapter: str) -> Path:
-        """The scored examples of an adapter, or of the unadapted base."""
+        """The cached example outcomes of an adapter, or of the unadapted base."""
         return self.root / "scores" / adapter[:2] / checked_name(adapter)
 
     def log(self, study: str) -> Path:
-        """What the workers printed, tracebacks included."""
+        """The output of the workers, tracebacks included."""
         return self.root / "logs" / f"{checked_name(study)}.log"
 
     def report(self, study: str) -> Path:
@@ -89,7 +89,7 @@ def checked_name(name: str) -> str:
     """The name, if it is safe as a file name.
 
     Raises:
-        ConfigurationError: it could leave its folder or is no plain name.
+        ConfigurationError: it is no plain file name, or could lead out of its folder.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise ConfigurationError(

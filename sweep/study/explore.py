@@ -1,75 +1,70 @@
-"""The explore stage: arms are asked for and trained until there are as many as planned."""
+"""The explore stage: evaluates the base, then asks Optuna for arms and trains them until the planned number has ended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.records import Split, Stage, TrialRecord
-from sweep.search.explorer import AskedTrial, Explorer
-from sweep.study.invocation import Invocation
+from sweep.records import Split, Stage, TrialSpec
+from sweep.search.study import AskedTrial, SearchStudy
+from sweep.study.study_run import BudgetSpent, StudyRun
 
 
-def explore(call: Invocation, explorer: Explorer) -> bool:
-    """Scores the base and runs trials until none is left; answers whether the budget allowed it.
-
-    Nothing here is scored on anything but tune.
+def explore(run: StudyRun, study: SearchStudy) -> None:
+    """Runs the stage; every trial is evaluated on tune only.
 
     Raises:
-        NoTrialSucceeded: too many trials in a row failed, or the base could not be scored.
-        NoProgress: the base or a trial ended in a way that does not count, so it would be asked for again and again.
-        Interrupted: a person or the system asked to stop; all that is finished is kept.
+        BudgetSpent: trials are left for a later run.
+        NoTrialSucceeded: too many trials in a row failed, or the base could not be evaluated.
+        NoProgress: the base or a trial ended in a way that does not count, so it would run again and again.
+        Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
-    session = call.session
-    if explorer.record().base is None:
-        call.score_base(Split.TUNE, explorer.remember_base)
-        if explorer.record().base is None:
-            raise _stands_still(call, "the unadapted base's score on tune")
-    already = explorer.count()
-    call.display.planned(already + explorer.remaining(), already)
-    begun = 0
-    while True:
-        while session.pool.has_free_slot() and explorer.remaining() > 0:
-            session.stop.check()  # here, since a trial that is asked for and not begun looks like a killed sweep's
-            if already + begun > explorer.count() + session.running:
-                raise _stands_still(call, f"{explorer.remaining()} trials")
-            expected = _expected(call, explorer)
-            if not call.affordable(expected):
-                session.finish_all()
-                call.display.note(
-                    f"{call.budget_spent(expected)}; {explorer.remaining()} trials are left for another call"
-                )
-                return False
-            _begin(call, explorer, explorer.ask())
+    if study.record().base is None:
+        for trial in run.run_trials([run.base_spec(Split.TUNE)]):
+            if trial.is_complete:
+                study.set_base(trial)
+        if study.record().base is None:
+            raise _no_progress(run, "the unadapted base's loss on tune")
+
+    already = len(study.ended)
+    run.display.planned(already + study.remaining, already)
+    running: dict[int, AskedTrial] = {}  # by the number shown to people
+
+    def ask() -> Iterator[TrialSpec]:
+        begun = already
+        while study.remaining > 0:
+            if begun > len(study.ended) + len(running):
+                raise _no_progress(run, f"{study.remaining} trials")
+            if reason := run.over_budget(_expected_seconds(study)):
+                raise BudgetSpent(reason, f"{study.remaining} trials are left for another run")
             begun += 1
-        if not session.running:
-            return True
-        session.step()
+            running[begun] = study.ask()
+            yield run.spec(Stage.EXPLORE, running[begun].arm, run.plan.seed, report_every=study.report_every)
+
+    try:
+        for trial in run.session.run(
+            ask(),
+            first=already + 1,
+            should_prune=lambda number, step, loss: study.report(running[number], step, loss),
+        ):
+            study.tell(running.pop(trial.number), trial.result, trial.run_id)
+            run.count(trial)
+    finally:
+        for asked in running.values():
+            study.interrupt(asked)
+    if study.remaining > 0:
+        raise _no_progress(run, f"{study.remaining} trials")
 
 
-def _begin(call: Invocation, explorer: Explorer, asked: AskedTrial) -> None:
-    def done(record: TrialRecord) -> None:
-        explorer.tell(asked, record.result, record.run_id)
-        call.count(record)
-
-    call.session.begin(
-        explorer.count() + call.session.running + 1,
-        call.spec(Stage.EXPLORE, asked.arm, call.plan.seed, report_every=explorer.report_every),
-        lambda step, loss: explorer.report(asked, step, loss),
-        done,
-    )
-
-
-def _stands_still(call: Invocation, awaited: str) -> NoProgress:
+def _no_progress(run: StudyRun, awaited: str) -> NoProgress:
     return NoProgress(
-        f"the explore stage stands still: it waits for {awaited}, and what was begun ended without a result; what is "
-        f"finished is kept, and what the workers printed is in {call.paths.log(call.plan.name)}"
+        f"the explore stage makes no progress: it waits for {awaited}, but its last trial ended without a result; finished "
+        f"trials are kept, and the output of the workers is in {run.log}"
     )
 
 
-def _expected(call: Invocation, explorer: Explorer) -> float:
-    """Seconds that one more trial will take, going by the median so far; 0 where there is no limit to hold it against."""
-    if call.plan.wall_clock is None:
-        return 0.0
-    took = [trial.result.seconds for trial in explorer.ended() if trial.is_complete]
-    return median(took) if took else 0.0
+def _expected_seconds(study: SearchStudy) -> float:
+    """The median duration of the complete trials so far; 0 before the first one."""
+    seconds = [trial.seconds for trial in study.ended if trial.is_complete]
+    return median(seconds) if seconds else 0.0

@@ -1,4 +1,4 @@
-"""What the certify stage does next, given what is there: a pure function of the record, so that any call goes on from it."""
+"""The next step of the certify stage: a pure function of the record, so that any run continues where another ended."""
 
 from __future__ import annotations
 
@@ -20,75 +20,85 @@ from sweep.verdict import Verdict, active_ranks
 from sweep.verdict.conclude import conclude
 
 LOOKS = (3, 5, 8, 12, 18, 27, 40)
-"""Numbers of seeds at which the verdict is computed, fixed in advance; `certify.seeds` is the last one of a call."""
+"""Numbers of seeds at which the verdict is computed, fixed in advance; a run's last one is `certify.seeds`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreBase:
-    """Score the unadapted base on certify."""
+class EvaluateBase:
+    """Evaluate the unadapted base on certify."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuneRates:
-    """Train these (rank, rate) on tune."""
+    """Train these (rank, learning rate) pairs and evaluate them on tune."""
 
     pairs: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FixRates:
-    """Fix the rates that ranks are judged with; those fixed before stay."""
+    """Fix the learning rates of ranks; includes those fixed before."""
 
     choices: tuple[RateChoice, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainLadder:
-    """Train these arms with these seeds and score them on certify."""
+    """Train these (arm, seed) pairs and evaluate them on certify."""
 
-    runs: tuple[tuple[Arm, int], ...]
+    arms: tuple[tuple[Arm, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TakeLook:
-    """Compute the verdict with so many seeds, and remember that it was."""
+    """Compute the verdict with this number of seeds per rank, and store that it was computed."""
 
     seeds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing is left to do.
+    """End the stage.
 
     Attributes:
-        reason: why the bracket stays open, in words; None if it is closed.
+        reason: why the bracket is still open, in words; None if it is closed.
     """
 
     reason: str | None
 
 
-Step = ScoreBase | TuneRates | FixRates | TrainLadder | TakeLook | Finish
+Step = EvaluateBase | TuneRates | FixRates | TrainLadder | TakeLook | Finish
 
 
 def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
     """The next step of a certification that has begun."""
-    certification = record.certification
-    assert certification is not None
+    certification = begun_certification(record)
     if certification.base is None:
-        return ScoreBase()
+        return EvaluateBase()
     untuned = [rank for rank in plan.declaration.ladder if certification.rate_of(rank) is None]
     if untuned:
         return _tuning(plan, record, certification, untuned)
     return _ladder(plan, record, certification)
 
 
+def begun_certification(record: StudyRecord) -> Certification:
+    """The record's certification.
+
+    Raises:
+        ValueError: the certify stage has not begun.
+    """
+    if record.certification is None:
+        raise ValueError(f"the certify stage of study '{record.name}' has not begun")
+    return record.certification
+
+
 def planned_looks(seeds: int, first: int = LOOKS[0]) -> tuple[int, ...]:
-    """The looks of a study with at most so many seeds a rank, none of them before the first `first` seeds."""
+    """The looks of a study with at most `seeds` seeds per rank, the first of them at `first` seeds."""
     return tuple(sorted({min(first, seeds), *(look for look in LOOKS if first < look < seeds), seeds}))
 
 
 def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
-    """What is known on tune of the recipe's rates: its trials in `explore`, and those that tuned rates."""
+    """The losses of the recipe's learning rates on tune, from the explore stage and from rate tuning."""
     tuning = record.certification.tuning if record.certification else ()
     for trial in (*record.trials, *tuning):
         arm = trial.spec.arm
@@ -96,12 +106,12 @@ def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
             continue
         if _finite(trial):
             yield RatePoint(arm.rank, arm.learning_rate, trial.loss)
-        elif _diverged(trial):  # any other failure says nothing of the rate
+        elif _diverged(trial):  # any other failure says nothing about the rate
             yield RatePoint(arm.rank, arm.learning_rate, math.inf)
 
 
 def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tuple[int, float, Status]]:
-    """Rank, rate and end of every trial of the recipe on tune, those that say nothing of the rate included."""
+    """Rank, learning rate and status of every trial of the recipe on tune."""
     return [
         (arm.rank, arm.learning_rate, trial.status)
         for trial in (*record.trials, *certification.tuning)
@@ -110,15 +120,15 @@ def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tu
 
 
 def same_recipe(arm: Arm, recipe: Arm) -> bool:
-    """Whether two arms differ in rank and learning rate only."""
+    """Whether two arms differ only in rank and learning rate."""
     return replace(arm, rank=recipe.rank, learning_rate=recipe.learning_rate) == recipe
 
 
 def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:
-    """Rates are tuned for the whole ladder first; a ladder that was widened later gets a trial for each rank more.
+    """Tunes rates for the whole ladder first; ranks that a later run adds to the ladder get one trial each.
 
-    Every trial proposed is one that the record does not have, whatever became of those it has, so each makes the record
-    longer; where nothing is left to try, rates are fixed with what is there.
+    Every proposed trial is one that the record does not have, whatever its status, so tuning ends: if nothing is left to try, rates
+    are fixed with the trials so far.
     """
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
@@ -130,10 +140,10 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
         left = len(ranks)
     if left > 0:
         ended = _ended_on_tune(record, certification)
-        # memory does not depend on the rate
+        # the memory of a trial does not depend on its rate
         infeasible = {rank for rank, _, status in ended if status is Status.INFEASIBLE}
         fitting = [rank for rank in ranks if rank not in infeasible]
-        # the second half learns from the first, as long as no worker is without work for it
+        # the second half of the trials uses the results of the first, unless that leaves a worker idle
         at_once = min(left, plan.parallel, max(plan.workers, plan.rate_trials // 2))
         known = [(rank, rate) for rank, rate, _ in ended]
         pairs = next_rates(points, fitting, usual, lowest, highest, at_once, growth, known)
@@ -169,7 +179,9 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
     verdict = _verdict(record, certification, earlier)
     if verdict is None or not active_ranks(verdict):
         return Finish(None)
-    return Finish(f"certify.seeds={plan.declaration.seeds}: every rank that is open has its seeds")
+    return Finish(
+        f"the limit of {plan.declaration.seeds} seeds per rank is reached (certify.seeds={plan.declaration.seeds})"
+    )
 
 
 def _verdict(record: StudyRecord, certification: Certification, looks: tuple[int, ...]) -> Verdict | None:
@@ -180,14 +192,13 @@ def _verdict(record: StudyRecord, certification: Certification, looks: tuple[int
 def _missing(
     plan: StudyPlan, certification: Certification, ranks: Sequence[int], look: int
 ) -> Iterator[tuple[Arm, int]]:
-    """Seed by seed, so that an interrupted stage has whole seeds of all ranks. None of the seeds was used in tuning."""
-    there = {(trial.rank, trial.seed) for trial in certification.trials if trial.status is not Status.INTERRUPTED}
+    """Seed by seed, so that an interrupted stage has the same seeds for all ranks. Tuning used none of these seeds."""
+    ended = {(trial.rank, trial.seed) for trial in certification.trials if trial.status is not Status.INTERRUPTED}
+    rates = {choice.rank: choice.learning_rate for choice in certification.rates}
     for number in range(1, look + 1):
         for rank in ranks:
-            if (rank, plan.seed + number) not in there:
-                choice = certification.rate_of(rank)
-                assert choice is not None
-                arm = replace(certification.recipe, rank=rank, learning_rate=choice.learning_rate)
+            if (rank, plan.seed + number) not in ended:
+                arm = replace(certification.recipe, rank=rank, learning_rate=rates[rank])
                 yield arm, plan.seed + number
 
 

@@ -1,13 +1,14 @@
-"""Which learning rate each rank is judged with: few trials, and what they teach shared between ranks.
+"""The learning rate of each rank, tuned with few trials by one model for all ranks.
 
 The best rate falls about as a power of the rank, and near it the logarithm of the loss is about a parabola in the
-logarithm of the rate. So one model is fitted to all trials of a recipe, of whatever rank:
+logarithm of the rate. So one model is fitted to all trials of a recipe, of any rank:
 
     log loss(r, rate) = level_r + curvature * (log2 rate - best_r)**2,    best_r = intercept - slope * log2 r
 
 `level_r` is free for each rank; curvature, intercept and slope are shared. The posterior of those three is computed on a
 grid under weak priors (`_CURVATURE`, `_SLOPE`), so the fit is defined from the first trial on and no optimizer can fail.
-The rate only has to be good, not best: one halving off costs `curvature` of the loss, a quarter of that half as far off.
+The rate only has to be good, not the best: a rate off by a factor of two raises the loss by the share `curvature`, one off by half a
+doubling by a quarter of that.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _NOISE = 0.12
 """Standard deviation of log loss between seeds: 0.025 nats at losses of about 0.2 (pharma: docs/verdict.md)."""
 
 _CURVATURE = (0.15, 0.08)
-"""Mean and deviation of the prior, a doubling squared; the losses in tests/study/test_rates.py give 0.08 to 0.3."""
+"""Mean and deviation of the prior, per doubling squared; the losses in tests/study/test_rates.py give 0.08 to 0.3."""
 
 _LEAST_LOSS = 1e-12
-"""A smaller loss counts as this one: its logarithm may not exist."""
+"""Smaller losses are raised to this one, so that they have a logarithm."""
 
 _SLOPE = (0.6, 0.25)
 """Mean and deviation of the prior; the losses in tests/study/test_rates.py give about 0.7, the update's scale being constant."""
@@ -42,15 +43,15 @@ _INTERCEPT_DEVIATION = 1.5
 """In doublings, around the recipe's own rate at rank 8."""
 
 WIDENING = 4.0
-"""Rates so much below or above the range of the search may be tried, too."""
+"""Rates may lie outside the range of the search by this factor."""
 
 NEAR = 0.4
-"""A trial within so many doublings of a rate says what that rate is worth."""
+"""Rates less than this many doublings apart count as the same rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatePoint:
-    """One trial on tune: its loss in nats a token, infinite if it diverged."""
+    """One trial on tune: its loss in nats per token, infinite if it diverged."""
 
     rank: int
     rate: float
@@ -59,7 +60,7 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True)
 class BestRate:
-    """The model's opinion of a rank: best rate, and its standard deviation in doublings."""
+    """The model's estimate for a rank: the best rate, and its standard deviation in doublings."""
 
     rank: int
     rate: float
@@ -67,14 +68,14 @@ class BestRate:
 
 
 class RateModel:
-    """The posterior of the shared law, given the trials so far.
+    """The posterior of the shared model, given the trials so far.
 
     Args:
         points: trials of one recipe (targets, dropout, alpha / rank) on tune, of any rank.
-        usual: the rate that one would give rank 8 without any trial.
+        usual: the rate for rank 8 before any trial.
         lowest, highest: the range of the search; `WIDENING` beyond it may be tried.
         growth: the power of the rank that the update's scale grows with: 0 in LoRA, 1/2 in rsLoRA, whose best rates therefore
-            fall faster. LoRA+ changes how high the rates are, which `usual` says, and not how they fall.
+            fall faster. LoRA+ changes the level of the rates, which is `usual`, and not their slope.
     """
 
     def __init__(
@@ -135,18 +136,17 @@ def next_rates(
     growth: float = 0.0,
     tried: Iterable[tuple[int, float]] = (),
 ) -> list[tuple[int, float]]:
-    """The next `count` trials that teach most: (rank, rate). Fewer, or none, where nothing is left to try.
+    """The next `count` trials as (rank, rate) pairs; fewer or none if nothing is left to try.
 
-    First a trial near each rank's best rate, then where the best rate is least certain, each time on the side of it that
-    fewer trials are on. In simulation (losses as measured on clinc_kitchen, noise 12 %) six trials beside the first three
+    First one trial near each rank's best rate, then trials where the best rate is least certain, each time on the side of it with
+    fewer trials. In simulation (losses as measured on clinc_kitchen, noise 12 %) six trials beside the first three
     arms of a search bring every rank of 2 to 32 within 2 % of the loss at its best rate. Pending proposals count as if
-    they had come out as expected.
+    they had the expected loss.
 
-    No rate is proposed within `NEAR` of one that the rank was tried with, so however many are asked for, there is an end
-    to them.
+    No proposal is within `NEAR` of a rate that was tried for its rank, so the number of proposals is finite.
 
     Args:
-        tried: (rank, rate) of trials that gave no point, such as pruned ones.
+        tried: (rank, rate) of trials without a point, such as pruned ones.
     """
     known = list(points)
     taken = {*tried, *((point.rank, point.rate) for point in points)}
@@ -154,14 +154,12 @@ def next_rates(
     for _ in range(count):
         model = RateModel(known, usual, lowest, highest, growth)
         bests = {rank: model.best(rank) for rank in ladder}
-        proposed = {rank: _untried(known, taken, bests[rank], model) for rank in ladder}
-        left = [rank for rank in ladder if proposed[rank] is not None]
-        if not left:
+        proposed = {rank: rate for rank in ladder if (rate := _untried(known, taken, bests[rank], model)) is not None}
+        if not proposed:
             break
-        unseen = [rank for rank in left if not _is_near(taken, rank, bests[rank].rate, 2 * NEAR)]
-        rank = max(unseen or left, key=lambda rank: (round(bests[rank].deviation, 9), -rank))
+        unseen = [rank for rank in proposed if not _is_near(taken, rank, bests[rank].rate, 2 * NEAR)]
+        rank = max(unseen or proposed, key=lambda rank: (round(bests[rank].deviation, 9), -rank))
         rate = proposed[rank]
-        assert rate is not None
         proposals.append((rank, rate))
         taken.add((rank, rate))
         known.append(RatePoint(rank, rate, loss=_expected(known, rank)))
@@ -169,7 +167,7 @@ def next_rates(
 
 
 def tidy(rate: float) -> float:
-    """The rate with two significant digits, as a person would write it."""
+    """The rate rounded to two significant digits."""
     return float(f"{rate:.1e}")
 
 
@@ -181,7 +179,7 @@ def at_edge(model: RateModel, best: BestRate) -> bool:
 def _untried(
     points: Sequence[RatePoint], taken: Collection[tuple[int, float]], best: BestRate, model: RateModel
 ) -> float | None:
-    """The best rate itself, or the nearest doubling or halving of it, of those that are near none that was tried."""
+    """The best rate or its nearest doubling or halving that is not near a rate that was tried; None if there is none."""
     rank, place = best.rank, best.rate
     own = [rate for tried, rate in taken if tried == rank]
     upward = 2 * sum(rate > place for rate in own) <= len(own)
@@ -189,7 +187,7 @@ def _untried(
     steps = [sign * octave for octave in range(1, octaves + 1) for sign in ((1, -1) if upward else (-1, 1))]
     rates = [tidy(min(max(place * 2.0**step, model.lowest), model.highest)) for step in (0, *steps)]
     diverged = min((point.rate for point in points if point.rank == rank and math.isinf(point.loss)), default=math.inf)
-    rates.sort(key=lambda rate: rate >= diverged)  # beyond a rate that diverged only where nothing else is left
+    rates.sort(key=lambda rate: rate >= diverged)  # rates above one that diverged come last
     return next((rate for rate in rates if not _is_near(taken, rank, rate, NEAR)), None)
 
 
@@ -198,12 +196,12 @@ def _is_near(taken: Collection[tuple[int, float]], rank: int, rate: float, doubl
 
 
 def _distance(rate: float, other: float) -> float:
-    """In doublings."""
+    """The distance in doublings."""
     return abs(math.log2(rate / other))
 
 
 def _expected(points: Sequence[RatePoint], rank: int) -> float:
-    """What a trial of the rank would come to: its own lowest loss so far, or anyone's."""
+    """The expected loss of a trial of the rank: its lowest loss so far, or else the lowest of any rank."""
     own = [point.loss for point in points if point.rank == rank and math.isfinite(point.loss)]
-    anyone = [point.loss for point in points if math.isfinite(point.loss)]
-    return min(own, default=min(anyone, default=1.0))
+    others = [point.loss for point in points if math.isfinite(point.loss)]
+    return min(own, default=min(others, default=1.0))

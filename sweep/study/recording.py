@@ -1,32 +1,99 @@
-"""What a sweep's MLflow runs say about the study."""
+"""What the MLflow run of a sweep says about the study, and when it is opened, closed and completed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sweep.console.command_line import command_line
+from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord, TrialResult
+from sweep.search.study import SearchStudy
+from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
-from sweep.tracking import Summary, SweepRun, names
+from sweep.study.display import Display
+from sweep.tracking import Refused, Summary, SweepRun, Tracker, names, open_tracker, shown_store
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
 
 _OF_AN_ARM = ("train.learning_rate", "method.loraplus_lr_ratio")
-"""Keys of the configuration's own arm, beside `lora.*`."""
+"""Keys of the arm, beside `lora.*`."""
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
 
 
-Told = Mapping[str, tuple[TrialResult, Sequence[Path]]]
+TrialsByRun = Mapping[str, tuple[TrialResult, Sequence[Path]]]
 """See `SweepRun.told`."""
 
 
-def told(record: StudyRecord, store: TrialStore) -> Told:
-    """How the study's trials ended, by MLflow run."""
+@dataclass
+class OpenSweep:
+    """The open MLflow run of a sweep.
+
+    Attributes:
+        run_id: the parent run of the trials.
+        files: what to keep with the run when it is closed.
+    """
+
+    run_id: str
+    files: Sequence[Path] = ()
+
+
+@contextmanager
+def open_sweep(
+    plan: StudyPlan, identity: str, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
+) -> Iterator[OpenSweep]:
+    """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
+    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, identity, trials_by_run(study.record(), store))))
+    state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id}
+    study.set_recording({**state, "open": True})
+    study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
+    status = Status.FAILED
+    try:
+        yield sweep
+        status = Status.COMPLETE
+    except Interrupted:
+        status = Status.INTERRUPTED
+        raise
+    finally:
+        result = summary(study.record())
+        closed = tracker.close_sweep(sweep.run_id, status, result, sweep.files)
+        study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
+
+
+def complete_recording(
+    plan: StudyPlan, identity: str, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
+) -> None:
+    """Completes the parent run of a sweep that was killed after its last trial, and updates the verdict in MLflow.
+
+    Opens MLflow only if there is something to do; if the store cannot be reached, leaves it to a later run.
+    """
+    known = study.recording
+    if known is None or known["store"] is None or known["store"] != shown_store(plan.tracking_uri, paths):
+        return
+    record = study.record()
+    result = summary(record)
+    if not known["open"] and known["tags"] == result.tags:
+        return
+    try:
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
+        tracker.resume_sweep(known["run"], sweep_run(plan, identity, trials_by_run(record, TrialStore(paths))))
+        closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
+    except Refused:
+        closed = True  # someone has deleted the run
+    except EnvironmentLacks as error:
+        display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
+        return
+    study.set_recording({**known, "open": not closed, "tags": dict(result.tags)})
+
+
+def trials_by_run(record: StudyRecord, store: TrialStore) -> TrialsByRun:
+    """The results and files of the study's trials, by MLflow run."""
     return {
         trial.run_id: (trial.result, store.artifacts(trial.result))
         for trial in record.all_trials()
@@ -34,11 +101,12 @@ def told(record: StudyRecord, store: TrialStore) -> Told:
     }
 
 
-def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True) -> SweepRun:
-    """The parent run of this invocation.
+def sweep_run(plan: StudyPlan, identity: str, ended: TrialsByRun, *, alone: bool = True) -> SweepRun:
+    """The parent run of a sweep.
 
     Args:
-        alone: whether this is a study, which nobody else sweeps, and not a single trial.
+        ended: the trials that the study knows, see `trials_by_run`.
+        alone: True for a study, which only one process sweeps; False for a single trial.
     """
     params = dict(_flat(yaml.safe_load(plan.config)))
     own = {key: value for key, value in params.items() if key in _OF_AN_ARM or key.startswith("lora.")}
@@ -47,16 +115,16 @@ def sweep_run(plan: StudyPlan, identity: str, told: Told, *, alone: bool = True)
         config_yaml=plan.config,
         tags={"sweep.identity": identity, "sweep.engine": plan.setup.engine},
         params={key: value for key, value in params.items() if key not in own},
-        # a study's arms are its trials' affair: the configuration's own is a default that perhaps none of them has
+        # the trials of a study have arms of their own; none of them may have the configuration's arm
         declared=(_declared(plan) if plan.certify else {}) if alone else own,
         command=command_line(),
-        told=told,
+        told=ended,
         alone=alone,
     )
 
 
 def summary(record: StudyRecord) -> Summary:
-    """The parent run's metrics and tags: the verdict, and beside it what the search came to."""
+    """The parent run's metrics and tags: the verdict, and the results of the search."""
     conclusion = conclude(record)
     return Summary({**_counts(record), **_scores(record), **_figures(record, conclusion)}, _verdict(record, conclusion))
 
@@ -73,22 +141,22 @@ def _declared(plan: StudyPlan) -> dict[str, str]:
 
 
 def _figures(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, float]:
-    """The verdict in numbers; what is open is left out."""
+    """The verdict in numbers, without those that are undecided."""
     declared = record.certification.declared if record.certification else record.declaration
-    found: dict[str, float | None] = {"verdict/margin": declared.margin, "verdict/alpha": declared.alpha}
+    figures: dict[str, float | None] = {"verdict/margin": declared.margin, "verdict/alpha": declared.alpha}
     if conclusion is not None:
-        found |= {
+        figures |= {
             "verdict/rank": conclusion.rank,
             "verdict/margin_in_loss": conclusion.margin_in_loss,
             "verdict/margin_in_metric": conclusion.margin_in_metric,
         }
         if conclusion.bracket:
-            found |= {"verdict/bracket_low": conclusion.bracket[0], "verdict/bracket_high": conclusion.bracket[-1]}
-    return {name: float(value) for name, value in found.items() if value is not None}
+            figures |= {"verdict/bracket_low": conclusion.bracket[0], "verdict/bracket_high": conclusion.bracket[-1]}
+    return {name: float(value) for name, value in figures.items() if value is not None}
 
 
 def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, str]:
-    """The verdict in words; every tag is there, so that none of an earlier verdict stays."""
+    """The verdict in words. Every tag is set, so that no tag of an earlier verdict stays."""
     declared = record.certification.declared if record.certification else record.declaration
     reasons = conclusion.reasons if conclusion else tuple(reasons_unjudged(record))
     headline = conclusion.headline if conclusion else "No rank is certified yet."
@@ -103,25 +171,25 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
 
 
 def _counts(record: StudyRecord) -> dict[str, float]:
-    found = {f"trials/{status.value}": 0.0 for status in Status}
+    counts = {f"trials/{status.value}": 0.0 for status in Status}
     for trial in record.trials:
-        found[f"trials/{trial.status.value}"] += 1
-    found["trials/interrupted"] = float(record.interrupted)
-    return found
+        counts[f"trials/{trial.status.value}"] += 1
+    counts["trials/interrupted"] = float(record.interrupted)
+    return counts
 
 
 def _scores(record: StudyRecord) -> dict[str, float]:
-    """What the search found on tune, which is not the verdict, and what the unadapted base scores there."""
-    found: dict[str, float] = {}
+    """The best loss and metric of the search on tune, and those of the base. They are not the verdict."""
+    scores: dict[str, float] = {}
     best = record.best()
     if best is not None:
-        found["search/best_rank"] = float(best.rank)
-    for name, one in (("search/best_", best), ("base/", record.base)):
-        if one is not None:
-            found[f"{name}loss"] = one.loss
-            if record.metric in one.measures.metrics:
-                found[f"{name}{record.metric}"] = one.measures.metrics[record.metric]
-    return found
+        scores["search/best_rank"] = float(best.rank)
+    for name, trial in (("search/best_", best), ("base/", record.base)):
+        if trial is not None:
+            scores[f"{name}loss"] = trial.loss
+            if (metric := trial.metric(record.metric)) is not None:
+                scores[f"{name}{record.metric}"] = metric
+    return scores
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,31 +1,34 @@
-"""What was recorded under another metric, other answers or fewer examples is scored again, by the adapters that are there."""
+"""Evaluates recorded trials again after a change of metric, answers or number of examples; trains nothing that is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sweep.records import Certification, Split, Stage, StudyPlan, StudyRecord, TrialRecord, TrialSpec
-from sweep.search.certified import CertifiedTrials
-from sweep.search.explorer import Explorer
+from sweep.records import Certification, Split, Stage, StudyPlan, StudyRecord, TrialRecord
+from sweep.search.certification import StoredCertification
+from sweep.search.study import SearchStudy
 from sweep.store.identity import is_current
-from sweep.study.invocation import Invocation
+from sweep.study.session import StudyPaused
+from sweep.study.study_run import StudyRun
 
 
 def outdated_explored(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
-    """Complete trials of the explore stage, the base first, that were not scored as the plan asks for."""
+    """The complete trials of the explore stage, the base first, that were not evaluated as the plan asks for."""
     base = [record.base] if record.base is not None else []
     return _outdated(plan, [*base, *record.trials])
 
 
-def outdated_certified(plan: StudyPlan, certification: Certification) -> list[TrialRecord]:
-    """Likewise on certify; trials that tuned rates are compared by their losses on tune alone, which stay as they are."""
+def outdated_certified(plan: StudyPlan, certification: Certification | None) -> list[TrialRecord]:
+    """Likewise on certify. Trials that tuned rates never count: only their losses on tune matter, which do not change."""
+    if certification is None:
+        return []
     base = [certification.base] if certification.base is not None else []
     return _outdated(plan, [*base, *certification.trials])
 
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
-    """The plan with as many certify examples as the verdict rests on already: what was looked at cannot be taken back."""
+    """The plan with at least as many certify examples as earlier looks used: a look cannot be undone."""
     certification, scoring = record.certification, plan.setup.scoring
     if certification is None or not certification.looks:
         return plan
@@ -35,91 +38,87 @@ def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
     return replace(plan, setup=replace(plan.setup, scoring=replace(scoring, certify_examples=known)))
 
 
-def rescore_explored(call: Invocation, explorer: Explorer) -> bool:
-    """Scores again what `outdated_explored` names; returns whether that is done."""
+def rescore_explored(run: StudyRun, study: SearchStudy) -> None:
+    """Evaluates the trials of `outdated_explored` again.
 
-    def keep(earlier: TrialRecord, record: TrialRecord) -> None:
-        again = TrialRecord(earlier.number, record.result, record.run_id)
-        if earlier.spec.stage is Stage.BASE:
-            explorer.remember_base(again)
-        else:
-            explorer.remember_rescored(again)
-
-    return _rescore(call, lambda: outdated_explored(call.plan, explorer.record()), keep)
-
-
-def rescore_certified(call: Invocation, explorer: Explorer, certified: CertifiedTrials) -> bool:
-    """Scores again what `outdated_certified` names; returns whether that is done.
-
-    Until it is, the stage must not go on: a look on some of the trials' examples would be none that was planned.
+    Raises:
+        StudyPaused: some are left for a later run.
     """
-    certification = explorer.record().certification
+
+    def keep(trial: TrialRecord) -> None:
+        if trial.spec.stage is Stage.BASE:
+            study.set_base(trial)
+        else:
+            study.replace_trial(trial)
+
+    rescore(run, lambda: outdated_explored(run.plan, study.record()), keep)
+
+
+def rescore_certified(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:
+    """Evaluates the trials of `outdated_certified` again.
+
+    The stage must not go on before: a look on the examples of only some trials was never planned.
+
+    Raises:
+        StudyPaused: some are left for a later run.
+    """
+    certification = study.record().certification
     if certification is None:
-        return True
-    asked = call.plan.setup.scoring.certify_examples
-    if certification.looks and outdated_certified(call.plan, certification):
-        there = examples_of_all(certification)
-        if there < min(asked, call.loaded.examples[Split.CERTIFY.value]):
-            certified.extend(max(certification.looks), there)
-
-    def outdated() -> list[TrialRecord]:
-        known = explorer.record().certification
-        return outdated_certified(call.plan, known) if known is not None else []
-
-    def keep(earlier: TrialRecord, record: TrialRecord) -> None:
-        call.remember(certified, TrialRecord(earlier.number, record.result, record.run_id))
-
-    done = _rescore(call, outdated, keep)
-    if done and certification.looks:
-        certified.rest_on(asked)
-    return done
+        return
+    asked = run.plan.setup.scoring.certify_examples
+    if certification.looks and outdated_certified(run.plan, certification):
+        examples = common_examples(certification)
+        if examples < min(asked, run.loaded.examples[Split.CERTIFY.value]):
+            stored.add_extension(max(certification.looks), examples)
+    rescore(
+        run,
+        lambda: outdated_certified(run.plan, study.record().certification),
+        lambda trial: run.save(stored, trial),
+    )
+    if certification.looks:
+        stored.raise_examples(asked)
 
 
-def examples_of_all(certification: Certification) -> int:
-    """How many certify examples every complete trial was scored on: those that the verdict is computed on."""
+def common_examples(certification: Certification) -> int:
+    """How many certify examples every complete trial was evaluated on; the verdict uses these."""
     base = [certification.base] if certification.base is not None else []
     complete = [*base, *(trial for trial in certification.trials if trial.is_complete)]
     return min([len(certification.tokens), *(len(trial.nats) for trial in complete)])
 
 
-def _outdated(plan: StudyPlan, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    return [trial for trial in trials if trial.is_complete and not is_current(trial.result, plan.setup)]
+def rescore(run: StudyRun, outdated: Callable[[], list[TrialRecord]], keep: Callable[[TrialRecord], None]) -> None:
+    """Evaluates each outdated trial once.
 
+    Args:
+        keep: stores a new record, with the number of the old one. A trial that fails keeps its old record.
 
-def _rescore(
-    call: Invocation, outdated: Callable[[], list[TrialRecord]], keep: Callable[[TrialRecord, TrialRecord], None]
-) -> bool:
-    """Scores each once; returns whether none is left. One that fails stays as it was recorded, for another call."""
+    Raises:
+        StudyPaused: some are left for a later run.
+    """
     trials = outdated()
     if not trials:
-        return True
-    call.display.note(
-        f"{len(trials)} finished trial(s) are scored again, since task.metric or evaluate.* has changed; adapters that are there "
+        return
+    run.display.note(
+        f"{len(trials)} finished trial(s) are evaluated again, since task.metric or evaluate.* has changed; stored adapters "
         "are not trained again"
     )
-    earlier: dict[str, list[TrialRecord]] = {}
-    specs: dict[str, TrialSpec] = {}
+    known: dict[str, list[TrialRecord]] = {}  # two trials may have the same arm, and so one identity
+    specs = {}
     for trial in trials:
-        call.session.stop.check()
-        spec = call.spec_of(trial.result)
-        earlier.setdefault(spec.identity, []).append(trial)
+        run.session.stop.check()
+        spec = run.spec_again(trial.result)
+        known.setdefault(spec.identity, []).append(trial)
         specs[spec.identity] = spec
-
-    def ended(record: TrialRecord) -> None:
-        if record.is_complete:
-            for trial in earlier[record.spec.identity]:
-                keep(trial, record)
-
-    for spec in specs.values():
-        if spec.arm is None:
-            call.score_base(spec.split, ended)
-    adapters = [spec for spec in specs.values() if spec.arm is not None]
-    call.display.planned(len(adapters), 0)
-    if not call.run(adapters, ended, 1, 0.0):
-        call.display.note(f"{call.budget_spent(0.0)}; the same command goes on from here")
-        return False
+    run.display.planned(sum(spec.arm is not None for spec in specs.values()), 0)
+    for evaluated in run.run_trials(specs.values()):
+        if evaluated.is_complete:
+            for trial in known[evaluated.identity]:
+                keep(replace(evaluated, number=trial.number))
     left = outdated()
     if left:
-        names = ", ".join(trial.spec.name for trial in left[:5])
-        call.display.note(f"{len(left)} trial(s) could not be scored again ({names}); the same command tries again")
-    return not left
+        names = ", ".join(trial.name for trial in left[:5])
+        raise StudyPaused(f"{len(left)} trial(s) could not be evaluated again ({names}); the same command tries again")
+
+
+def _outdated(plan: StudyPlan, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.is_complete and not is_current(trial.result, plan.setup)]

@@ -1,29 +1,30 @@
-"""A whole study, stage after stage: explore, certify, final; or what is left of it."""
+"""Runs a whole study: explore, certify and final stage, each continuing where an earlier run ended."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from sweep.errors import EnvironmentLacks, Interrupted, NoTrialSucceeded
-from sweep.records import CapacityRequest, Status, StudyPlan, StudyRecord
-from sweep.search.explorer import Explorer
+from sweep.config.load import plan_of_record
+from sweep.errors import ConfigurationError, NoTrialSucceeded
+from sweep.records import Arm, CapacityRequest, StudyPlan, StudyRecord
 from sweep.search.space import largest_arm
 from sweep.search.storage import StudyDatabase, opened_storage
+from sweep.search.study import SearchStudy
+from sweep.store.identity import study_identity
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
-from sweep.store.study_lock import study_lock
 from sweep.store.trials import TrialStore
-from sweep.study.certify import certify, score_test, test_is_scored
+from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, least_examples, loading_notes
-from sweep.study.continuing import identity_to_go_on_with, studies_named
 from sweep.study.display import Display
 from sweep.study.explore import explore
-from sweep.study.handed_out import make_again, missing_adapter
-from sweep.study.invocation import Invocation
+from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
 from sweep.study.next_step import Finish, next_step
-from sweep.study.recording import summary, sweep_run, told
+from sweep.study.recording import complete_recording, open_sweep
 from sweep.study.rescoring import (
     outdated_certified,
     outdated_explored,
@@ -31,23 +32,24 @@ from sweep.study.rescoring import (
     rescore_explored,
     with_examples_kept,
 )
-from sweep.study.session import Session
+from sweep.study.session import Session, StudyPaused
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Refused, check_address, open_tracker, shown_store
+from sweep.study.study_run import StudyRun
+from sweep.tracking import check_address, open_tracker
 from sweep.workers.pool import Pool
 from tasks import Splits
 
 Report = Callable[[StudyRecord], Sequence[Path]]
-"""Writes the report of a record, and names the files that belong to the parent run."""
+"""Writes the report of a record; returns the files to keep with the parent run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call leaves.
+    """The result of a run.
 
     Attributes:
-        trained: how many trials this call ran.
-        parent: the MLflow run of this call, or None if there was nothing to do.
+        trained: the number of trials that this run trained.
+        parent: the MLflow run of the sweep; None if there was nothing to do.
     """
 
     record: StudyRecord
@@ -58,36 +60,32 @@ class Outcome:
 def run_study(
     plan: StudyPlan, splits: Splits, paths: Paths, display: Display, stop: StopRequest, report: Report
 ) -> Outcome:
-    """Runs the study to its end, or goes on where an earlier call ended.
+    """Runs the study to its end, continuing where an earlier run ended.
 
     Raises:
         StudyBusy: another sweep of this study is running.
         ConfigurationError, DataError, EnvironmentLacks: the base cannot be loaded or does not fit the plan.
-        NoTrialSucceeded: too many trials in a row failed, or none is complete in the end.
-        Interrupted: a person or the system asked to stop; all that is finished is kept.
+        NoTrialSucceeded: too many trials in a row failed, or no trial is complete.
+        NoProgress: a stage would repeat itself for ever.
+        Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
     check_address(plan.tracking_uri, paths)
     with (
         study_lock(paths, plan.name),
         opened_storage(plan.storage_url, paths, say=display.note, check=stop.check) as storage,
     ):
-        identity = identity_to_go_on_with(plan, splits.data_hash, storage)
-        _tell_if_new(plan, identity, storage, display)
-        explorer = Explorer(plan, storage, identity, splits.data_hash)
-        if explorer.reaped:
-            display.note(f"{explorer.reaped} trial(s) that an earlier, killed call left are asked for again")
-        kept = with_examples_kept(plan, explorer.record())
-        if kept != plan:
-            display.note(
-                f"evaluate.certify_examples={plan.setup.scoring.certify_examples} is below the "
-                f"{kept.setup.scoring.certify_examples} that the verdict rests on already; those stay"
-            )
-            plan = kept
-        if _is_done(plan, explorer) and not missing_adapter(explorer.record(), TrialStore(paths, display.note), paths):
-            record = _some_complete(explorer.record())
-            _complete_recording(plan, paths, display, explorer, identity, report(record))
+        identity = identity_to_continue(plan, splits.data_hash, storage)
+        _note_if_new(plan, identity, storage, display)
+        study = SearchStudy(plan, storage, identity, splits.data_hash)
+        if study.requeued:
+            display.note(f"{study.requeued} trial(s) that a killed run left unfinished will run again")
+        plan = _with_examples_kept(plan, study.record(), display)
+        if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
+            record = study.record()
+            best_recipe(record)  # raises if no trial is complete
+            complete_recording(plan, identity, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
-        return _run(plan, splits.data_hash, paths, display, stop, explorer, identity, report)
+        return _run(plan, splits.data_hash, paths, display, stop, study, identity, report)
 
 
 def _run(
@@ -96,11 +94,10 @@ def _run(
     paths: Paths,
     display: Display,
     stop: StopRequest,
-    explorer: Explorer,
+    study: SearchStudy,
     identity: str,
     report: Report,
 ) -> Outcome:
-    files: Sequence[Path] = ()
     started = time.monotonic()
     capacity_request = CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers)
     with Pool(
@@ -116,99 +113,106 @@ def _run(
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         store = TrialStore(paths, display.note)
-        parent = tracker.open_sweep(sweep_run(plan, identity, told(explorer.record(), store)))
-        recording = {"store": shown_store(plan.tracking_uri, paths), "run": parent}
-        explorer.remember_recording({**recording, "open": True})
-        explorer.remember_run_page((tracker.link(parent) or "").replace(parent, "{run}") or None)
-        status = Status.FAILED
-        try:
+        with open_sweep(plan, identity, study, tracker, store, paths) as sweep:
             loaded = pool.load(stop.check)
-            check_loaded(plan, loaded, explorer.record().all_trials(), searched=True)
+            check_loaded(plan, loaded, study.record().all_trials(), searched=True)
             for note in loading_notes(plan, loaded):
                 display.note(note)
-            explorer.remember_available(loaded.examples)
+            study.set_available(loaded.examples)
             if loaded.capacity is not None:
                 plan = replace(plan, slots=loaded.capacity.slots)
-                explorer.remember_parallel(plan.parallel)
-            if plan.certify or explorer.remaining() > 1:
+                study.set_parallel(plan.parallel)
+            if plan.certify or study.remaining > 1:
                 pool.start_all()
-            display.study(plan, explorer.record())
-            with Session(pool, tracker, parent, store, display, stop, explorer.beat) as session:
-                call = Invocation(plan, paths, display, session, loaded, started)
-                within_budget = _stages(call, explorer)
-                make_again(call, explorer.record())
-            record = explorer.record()
-            if within_budget:
-                _some_complete(record)
-            files = report(record)
-            status = Status.COMPLETE
-        except Interrupted:
-            status = Status.INTERRUPTED
-            raise
-        finally:
-            found = summary(explorer.record())
-            closed = tracker.close_sweep(parent, status, found, files)
-            explorer.remember_recording({**recording, "open": not closed, "tags": dict(found.tags)})
-    return Outcome(record, call.trained, parent)
+            display.study(plan, study.record())
+            with Session(
+                pool, tracker, sweep.run_id, store, display, stop, heartbeat=study.record_heartbeats
+            ) as session:
+                run = StudyRun(plan, paths, display, session, loaded, started)
+                try:
+                    _run_stages(run, study)
+                except StudyPaused as pause:
+                    display.note(str(pause))
+                restore_adapter(run, study.record())
+            record = study.record()
+            sweep.files = report(record)
+    return Outcome(record, run.trained, sweep.run_id)
 
 
-def _complete_recording(
-    plan: StudyPlan, paths: Paths, display: Display, explorer: Explorer, identity: str, files: Sequence[Path]
-) -> None:
-    """Ends the parent run of a call that was killed after its last trial, and keeps MLflow's verdict that of the record.
+def _run_stages(run: StudyRun, study: SearchStudy) -> None:
+    rescore_explored(run, study)
+    explore(run, study)
+    recipe = best_recipe(study.record())
+    if not run.plan.certify:
+        return
+    stored = study.certification(recipe)
+    stored.begin(run.plan.declaration)
+    rescore_certified(run, study, stored)
+    certify(run, study, stored)
+    evaluate_on_test(run, study, stored)
 
-    MLflow is opened only where that is needed; a store that is away is left for another call.
+
+def best_recipe(record: StudyRecord) -> Arm:
+    """The arm of the best explored trial.
+
+    Raises:
+        NoTrialSucceeded: no trial is complete.
     """
-    known = explorer.recording
-    if known is None or known["store"] is None or known["store"] != shown_store(plan.tracking_uri, paths):
-        return
-    record = explorer.record()
-    found = summary(record)
-    if not known["open"] and known["tags"] == found.tags:
-        return
-    try:
-        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        tracker.resume_sweep(known["run"], sweep_run(plan, identity, told(record, TrialStore(paths))))
-        closed = tracker.close_sweep(known["run"], Status.COMPLETE, found, files)
-    except Refused:
-        closed = True  # a person has deleted the run
-    except EnvironmentLacks as error:
-        display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
-        return
-    explorer.remember_recording({**known, "open": not closed, "tags": dict(found.tags)})
-
-
-def _stages(call: Invocation, explorer: Explorer) -> bool:
-    """Explore, certify, final; answers whether explore came to its end."""
-    if not rescore_explored(call, explorer) or not explore(call, explorer):
-        return False
-    if not call.plan.certify:
-        return True
-    best = _some_complete(explorer.record()).best()
-    assert best is not None
-    certified = explorer.certified(best.arm)
-    certified.begin(call.plan.declaration, best.arm)
-    if rescore_certified(call, explorer, certified) and certify(call, explorer, certified):
-        score_test(call, explorer, certified)
-    return True
-
-
-def _is_done(plan: StudyPlan, explorer: Explorer) -> bool:
-    record = explorer.record()
-    if record.base is None or explorer.remaining() > 0 or outdated_explored(plan, record):
-        return False
     best = record.best()
-    if not plan.certify or best is None:
+    if best is None:
+        reasons = [f"  {trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials]
+        raise NoTrialSucceeded(
+            "\n".join(["no trial is complete:", *reasons[-10:], "raise search.trials to try more arms"])
+        )
+    return best.arm
+
+
+def _is_done(plan: StudyPlan, study: SearchStudy) -> bool:
+    record = study.record()
+    if record.base is None or study.remaining > 0 or outdated_explored(plan, record):
+        return False
+    if not plan.certify or record.best() is None:
         return True
-    if record.certification is None or not explorer.certified(best.arm).is_current:
+    if record.certification is None or not study.certification(best_recipe(record)).is_current:
         return False
     if outdated_certified(plan, record.certification):
         return False
-    return isinstance(next_step(plan, record), Finish) and test_is_scored(plan, record)
+    return isinstance(next_step(plan, record), Finish) and is_evaluated_on_test(plan, record)
 
 
-def _tell_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display: Display) -> None:
-    known = list(studies_named(storage, plan.name))
+def identity_to_continue(plan: StudyPlan, data_hash: str, storage: StudyDatabase) -> str:
+    """The identity of the stored study that the plan continues, or of a new one.
+
+    Earlier versions hashed the task metric and other keys that change no training into a study's identity. Such a study is
+    recognized by its recorded configuration.
+    """
+    own = study_identity(plan, data_hash)
+    known = _studies_named(storage, plan.name)
+    if own in known:
+        return own
+    for identity, attributes in sorted(known.items(), key=lambda item: -item[1].get("opened", 0.0)):
+        if attributes.get("data_hash") != data_hash:
+            continue
+        try:
+            if study_identity(plan_of_record(str(attributes.get("config"))), data_hash) == own:
+                return identity
+        except ConfigurationError:  # this version cannot read it
+            continue
+    return own
+
+
+def _studies_named(storage: StudyDatabase, name: str) -> dict[str, Mapping[str, Any]]:
+    """The user attributes of all Optuna studies of this name, by the identity in their full names."""
+    studies: dict[str, Mapping[str, Any]] = {}
+    for summary in storage.get_all_studies():
+        study, _, identity = summary.study_name.rpartition("@")
+        if study == name:
+            studies[identity] = summary.user_attrs
+    return studies
+
+
+def _note_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display: Display) -> None:
+    known = list(_studies_named(storage, plan.name))
     if known and identity not in known:
         display.note(
             f"study '{plan.name}' was run before with another search space, data or recipe; results are not mixed: this "
@@ -216,10 +220,11 @@ def _tell_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display
         )
 
 
-def _some_complete(record: StudyRecord) -> StudyRecord:
-    if not record.complete():
-        reasons = [f"  {trial.spec.name}: {trial.status.value}: {trial.result.reason}" for trial in record.trials]
-        raise NoTrialSucceeded(
-            "\n".join(["no trial is complete:", *reasons[-10:], "raise search.trials to try more arms"])
+def _with_examples_kept(plan: StudyPlan, record: StudyRecord, display: Display) -> StudyPlan:
+    kept = with_examples_kept(plan, record)
+    if kept != plan:
+        asked, used = plan.setup.scoring.certify_examples, kept.setup.scoring.certify_examples
+        display.note(
+            f"evaluate.certify_examples={asked} is below the {used} examples that the verdict already uses; keeping {used}"
         )
-    return record
+    return kept

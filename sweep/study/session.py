@@ -1,9 +1,9 @@
-"""Trials through workers, recorded as they come: the loop that the whole study and a single trial share."""
+"""Runs trials on workers and records each as it ends: the loop that a whole study and a single trial share."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
@@ -17,30 +17,40 @@ from sweep.workers.pool import Pool
 _TICK_SECONDS = 0.25
 
 
+class StudyPaused(Exception):
+    """This run cannot go on with the study, but a later one can. The message says why and what is left."""
+
+
+ShouldPrune = Callable[[int, int, float], bool]
+"""Given a trial's number, step and loss, returns whether to stop the trial."""
+
+
+def never_prune(number: int, step: int, loss: float) -> bool:
+    """Lets every trial run to its end."""
+    return False
+
+
 @dataclass(frozen=True)
 class OpenTrial:
     """A trial that has begun.
 
     Attributes:
-        number: for people: from 1, 0 for the base.
-        report: told a value for the pruner; answers whether to stop.
-        done: told the trial's record, once.
+        number: the number shown to people: from 1, 0 for the base.
     """
 
     number: int
     spec: TrialSpec
     run_id: str
     started: float
-    report: Callable[[int, float], bool]
-    done: Callable[[TrialRecord], None]
 
 
 @dataclass
 class Session:
-    """One invocation's workers, tracker and display; leaving the block ends what is still open as interrupted.
+    """The workers, tracker and display of one run. Leaving the block records open trials as interrupted.
 
     Attributes:
-        beat: called every moment, to show others that the trials are alive.
+        parent: the MLflow run of the sweep.
+        heartbeat: called several times a second, to show other machines that the trials are alive.
     """
 
     pool: Pool
@@ -49,7 +59,7 @@ class Session:
     store: TrialStore
     display: Display
     stop: StopRequest
-    beat: Callable[[], None] = lambda: None
+    heartbeat: Callable[[], None] = lambda: None
     _open: dict[str, OpenTrial] = field(default_factory=dict)
 
     def __enter__(self) -> Session:
@@ -61,52 +71,78 @@ class Session:
             result = TrialResult(
                 trial.spec, Status.INTERRUPTED, "the sweep ended", started=trial.started, seconds=seconds
             )
-            self._finish(trial, result)
+            self._close(trial, result)
 
-    @property
-    def running(self) -> int:
-        """Trials that have begun and not ended."""
-        return len(self._open)
-
-    def begin(
+    def run(
         self,
-        number: int,
-        spec: TrialSpec,
-        report: Callable[[int, float], bool],
-        done: Callable[[TrialRecord], None],
+        specs: Iterable[TrialSpec],
         *,
-        again: bool = False,
-    ) -> None:
-        """Gives a trial to a worker; one that was finished before is taken from the store instead, unless it is to run `again`.
+        first: int = 1,
+        should_prune: ShouldPrune = never_prune,
+        retrain: bool = False,
+    ) -> Iterator[TrialRecord]:
+        """Runs trials side by side; yields each as it ends, with the number shown to people.
+
+        Takes a spec only when a worker is free for it, so `specs` may depend on the trials yielded before. Finished trials
+        are taken from the store.
+
+        Args:
+            first: number of the first trial; later trials count up, the unadapted base is 0.
+            retrain: whether to run trials even if the store has them.
 
         Raises:
-            Interrupted: the sweep was asked to stop. The trial has ended by then, or ends as interrupted with the session.
+            StudyPaused: `specs` raised it; the trials that had begun have ended.
+            Interrupted: the sweep was asked to stop.
+            ConfigurationError, DataError, EnvironmentLacks: a worker cannot load the base or the data.
         """
-        while spec.identity in self._open:  # the same arm drawn twice: the second one takes the first one's result
-            self.step()
+        waiting, exhausted = iter(specs), False
+        pause: StudyPaused | None = None
+        number = first
+        while True:
+            while not exhausted and self.pool.has_free_slot():
+                self.stop.check()
+                spec = None
+                try:
+                    spec = next(waiting, None)
+                except StudyPaused as raised:
+                    pause = raised
+                if spec is None:
+                    exhausted = True
+                elif spec.arm is None:
+                    yield from self._begin(0, spec, should_prune, retrain=retrain)
+                else:
+                    yield from self._begin(number, spec, should_prune, retrain=retrain)
+                    number += 1
+            if exhausted and not self._open:
+                break
+            yield from self._wait(should_prune)
+        if pause is not None:
+            raise pause
+
+    def _begin(
+        self, number: int, spec: TrialSpec, should_prune: ShouldPrune, *, retrain: bool
+    ) -> Iterator[TrialRecord]:
+        """Gives a trial to a worker, or takes its result from the store; yields trials that end meanwhile."""
+        while spec.identity in self._open:  # the same arm drawn twice: the second trial takes the first one's result
+            yield from self._wait(should_prune)
         started = time.time()
-        known = None if again else self.store.find(spec.identity)
+        known = None if retrain else self.store.find(spec.identity)
         if known is None:
-            while not self.pool.has_free_slot():  # a pack may have broken, so that fewer trials fit side by side
-                self.step()
+            while not self.pool.has_free_slot():  # a worker broke meanwhile, and fewer trials fit side by side
+                yield from self._wait(should_prune)
             if spec.arm is not None:
-                self.store.adapters.find(spec.adapter_id)  # a damaged one is set aside here, where a person hears of it
-            self.pool.submit(spec)  # first: the worker need not wait for the tracker
-        trial = OpenTrial(number, spec, self.tracker.open_trial(self.parent, spec), started, report, done)
+                self.store.adapters.find(spec.adapter_id)  # sets a damaged one aside, with a note on the display
+            self.pool.submit(spec)  # before the tracker, so that the worker does not wait for it
+        trial = OpenTrial(number, spec, self.tracker.open_trial(self.parent, spec), started)
         self._open[spec.identity] = trial
         self.display.began(number, spec)
         if known is not None:
-            self._finish(trial, known)
-        self.stop.check()  # a study of which all trials are known never waits for a worker
+            yield self._close(trial, known)
 
-    def step(self) -> None:
-        """Waits a moment for what workers say, and acts on it.
-
-        Raises:
-            Interrupted: the sweep was asked to stop.
-        """
+    def _wait(self, should_prune: ShouldPrune) -> Iterator[TrialRecord]:
+        """Waits a moment for messages of workers and handles them; yields the trials that ended."""
         self.stop.check()
-        self.beat()
+        self.heartbeat()
         self.tracker.heed()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
@@ -114,18 +150,13 @@ class Session:
                 case Progress():
                     self.display.progressed(trial.spec, event.message)
                 case Reported(_, step, loss):
-                    self.pool.decide(event.spec, prune=trial.report(step, loss))
+                    self.pool.decide(event.spec, prune=should_prune(trial.number, step, loss))
                 case Ended(result):
-                    # a worker that dies between committing a trial and saying so has finished it all the same
-                    self._finish(trial, self.store.find(trial.spec.identity) or result)
+                    # a worker that dies after committing a trial to the store has finished it
+                    yield self._close(trial, self.store.find(trial.spec.identity) or result)
 
-    def finish_all(self) -> None:
-        """Waits until no trial is open."""
-        while self._open:
-            self.step()
-
-    def _finish(self, trial: OpenTrial, result: TrialResult) -> None:
+    def _close(self, trial: OpenTrial, result: TrialResult) -> TrialRecord:
         self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
-        trial.done(TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None))
         self.display.ended(trial.number, result)
+        return TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: asked once, the sweep ends in order; asked twice, at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first signal ends the sweep in order, the second at once."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sweep.errors import Interrupted
 
 
 class StopRequest:
-    """Whether a person or the system has asked the sweep to stop."""
+    """Whether a signal has asked the sweep to stop."""
 
     def __init__(self) -> None:
         self._signal: int | None = None
         self._twice = False
 
     def check(self) -> None:
-        """Call where stopping is safe.
+        """Raises `Interrupted` after a signal; call where stopping is safe.
 
         Raises:
             Interrupted: the sweep was asked to stop.
         """
         if self._signal is not None:
             name = signal.Signals(self._signal).name
-            raise Interrupted(f"stopped by {name}; what is finished is kept, and the same command goes on from here")
+            raise Interrupted(f"stopped by {name}; what is finished is kept, and the same command continues from here")
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Takes the signals over until the end of the block.
+        """Handles the signals until the end of the block.
 
         Raises:
-            Interrupted: the sweep was asked twice; whatever broke because of that is not the reader's affair.
+            Interrupted: a second signal came; it also replaces errors that the second signal caused.
         """
         before = {number: signal.signal(number, self._take) for number in heard()}
         try:

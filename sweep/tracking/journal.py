@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 from sweep.tracking.owner import is_leftover, owner_tags
 
 Entry = dict[str, Any]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweep.records import Status, TrialResult, TrialSpec
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 from sweep.tracking import names
 from sweep.tracking.names import Point
 from sweep.tracking.owner import is_leftover, owner_tags

@@ -31,8 +31,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec
-from sweep.store.locks import held
-from sweep.store.owner import this_process
+from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
@@ -55,7 +54,7 @@ class MlflowTracker:
         uri: the store's address, as in `tracking.uri`.
         artifact_root: the folder for the artifacts of new experiments, one subfolder for each; None leaves the place to
             the store. A tracking server always chooses by itself.
-        owner: the process that sweeps, as `sweep.store.owner.this_process` names it; None for this one.
+        owner: the process that sweeps, as `sweep.store.locks.this_process` names it; None for this one.
 
     Raises:
         ConfigurationError: MLflow has no store of that kind.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweep.store.owner import is_gone, is_here, is_left
+from sweep.store.locks import is_gone, is_here, is_left
 
 OWNER = "sweep.owner"
 
@@ -18,7 +18,7 @@ def is_leftover(tags: Mapping[str, str], sweep: str, *, alone: bool) -> bool:
     """Whether a run that is said to be running was left by a process that is gone.
 
     Args:
-        sweep: the process that sweeps now, as `sweep.store.owner.this_process` names it.
+        sweep: the process that sweeps now, as `sweep.store.locks.this_process` names it.
         tags: the run's tags.
         alone: whether nobody else sweeps this study: then only another live process of this machine keeps its runs.
     """

@@ -22,7 +22,7 @@ from typing import Any
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec, to_json
-from sweep.store.owner import this_process
+from sweep.store.locks import this_process
 from sweep.tracking.address import address_of
 from sweep.tracking.journal import Entry, Journal, Place, left_by_others
 from sweep.tracking.port import Summary, SweepRun, later_id

@@ -1,1 +1,1 @@
-"""Real training jobs: base models, quantization, adapters and engines. The only room that imports torch and its kin."""
+"""Training and evaluation of adapters: base models, quantization, engines. The only room that imports torch."""

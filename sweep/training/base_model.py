@@ -1,4 +1,4 @@
-"""A base model in memory, ready to carry adapters."""
+"""Loading of base models, and clear errors for files that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from sweep.training.frozen_weights import DequantizedCopies, speed_up
 from sweep.training.machine import pick_device
 from sweep.training.memory import is_out_of_memory, release, resident_bytes
 from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
-from sweep.training.sources import FoundModel, find_model, fingerprint
+from sweep.training.sources import ModelFiles, find_model, fingerprint
 
 
 @dataclass(frozen=True)
 class LoadedBase:
-    """The frozen base and what belongs to it.
+    """A frozen base model in memory, its tokenizer, and facts about both.
 
     Attributes:
-        id: its name on the model hub, `ORG/NAME`; a plain name where it is on none.
-        folder: where its files are on this machine.
-        source: where the weights came from, see `sources.FoundModel`.
+        copies: dequantized copies of the 4-bit weights; may be empty.
+        id: name on the model hub, `ORG/NAME`; a plain name for a model that is not on the hub.
+        folder: folder of the model's files.
+        source: see `sources.ModelFiles`.
         hash: sha256 of the files, in hex.
-        copies: the dequantized copies of its 4-bit weights, if any are kept.
-        bytes: what holds the parameters, quantization constants included; copies do not count.
-        resident: bytes resident (CPU) or allocated (CUDA) with the base loaded; copies do not count.
-        linear_modules: full names of the modules that can carry an adapter.
-        context: the longest sequence that the model takes, in tokens.
-        parameters: how many parameters the model has (of 4-bit weights, the numbers they stand for).
-        note: see `sources.FoundModel`.
+        bytes: storage of the parameters, with quantization constants, without copies.
+        resident: memory in bytes with the base loaded, resident (CPU) or allocated (CUDA), without copies.
+        linear_modules: full names of the modules that an adapter can target.
+        context: maximum sequence length in tokens.
+        parameters: number of parameters; a packed 4-bit weight counts as its unpacked values.
+        note: see `sources.ModelFiles`.
     """
 
     model: nn.Module
@@ -63,7 +63,7 @@ class LoadedBase:
     note: str | None = None
 
     def write_origin(self, adapter: Path) -> None:
-        """Writes beside an adapter which base it was trained on: the names that mean something elsewhere, and the folder here."""
+        """Writes the base's id, folder, source and hash into the adapter's folder."""
         origin = {
             "base_model": self.id,
             "base_folder": str(self.folder),
@@ -75,13 +75,13 @@ class LoadedBase:
 
 @dataclass(frozen=True)
 class OpenedBase:
-    """A base model of which everything but the weights is in memory: enough to see which examples fit.
+    """A base model's files and tokenizer, without its weights: enough to encode examples and check their length.
 
     Attributes:
-        context: the longest sequence that the model takes, in tokens.
+        context: maximum sequence length in tokens.
     """
 
-    found: FoundModel
+    files: ModelFiles
     tokenizer: Any
     context: int
 
@@ -90,18 +90,18 @@ def open_base(model: BaseModel, paths: Paths) -> OpenedBase:
     """Finds or fetches the base model and loads its tokenizer.
 
     Raises:
-        ConfigurationError: the folder or the id is no causal language model.
-        EnvironmentLacks: the model is not to be had.
+        ConfigurationError: folder or id is not a causal language model.
+        EnvironmentLacks: the model is not available on this machine.
     """
-    found = find_model(model, paths)
-    folder = str(found.folder)
+    files = find_model(model, paths)
+    folder = str(files.folder)
     with reading(model, folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     context = int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 20)
-    return OpenedBase(found, tokenizer, context)
+    return OpenedBase(files, tokenizer, context)
 
 
 def load_base(
@@ -111,21 +111,21 @@ def load_base(
     memory_budget: int | None = None,
     opened: OpenedBase | None = None,
 ) -> LoadedBase:
-    """Loads tokenizer and base model, quantized, frozen, on the device.
+    """Loads tokenizer and base model: quantized, frozen, on the device.
 
     Args:
-        memory_budget: bytes the process may use, or None; with a budget no dequantized copies are kept unless asked for.
-        opened: the same model, if it was opened before.
+        memory_budget: bytes that the process may use, or None. With a budget, `quant.cache=auto` keeps no dequantized copies.
+        opened: the result of `open_base` for this model, if available.
 
     Raises:
-        ConfigurationError: the folder or the id is no causal language model.
-        EnvironmentLacks: the model is not to be had.
+        ConfigurationError: folder or id is not a causal language model.
+        EnvironmentLacks: the model is not available on this machine.
     """
     started = time.perf_counter()
     device = pick_device()
     opened = opened or open_base(model, paths)
-    found, tokenizer = opened.found, opened.tokenizer
-    folder = str(found.folder)
+    files, tokenizer = opened.files, opened.tokenizer
+    folder = str(files.folder)
     with reading(model, folder):
         base, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -154,16 +154,16 @@ def load_base(
         ),
         device=device,
         id=model.id,
-        folder=found.folder,
-        source=found.source,
-        hash=fingerprint(found.folder, paths.models / "hashes.json"),
+        folder=files.folder,
+        source=files.source,
+        hash=fingerprint(files.folder, paths.models / "hashes.json"),
         bytes=storage_bytes(base),
         resident=resident,
         linear_modules=_linear_modules(base),
         context=opened.context,
         parameters=_parameters(base),
         load_seconds=time.perf_counter() - started,
-        note=found.note,
+        note=files.note,
     )
 
 
@@ -177,7 +177,7 @@ def _linear_modules(model: nn.Module) -> tuple[str, ...]:
 
 
 def _parameters(model: nn.Module) -> int:
-    # a 4-bit weight is stored two numbers a byte; its quant_state remembers the real shape
+    # a 4-bit weight stores two values per byte; its quant_state has the unpacked shape
     total = 0
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
@@ -186,18 +186,18 @@ def _parameters(model: nn.Module) -> int:
 
 
 _SHOWN = 300
-"""So many characters of what a library says are repeated."""
+"""Maximum number of characters quoted from a library's error."""
 
-_OTHER_SHAPES = "its weights have other shapes than its config.json asks for; see that both belong together"
+_OTHER_SHAPES = "the weights have other shapes than config.json expects; both must come from the same model"
 
 
 @contextmanager
 def reading(model: BaseModel, folder: Path | str) -> Iterator[None]:
-    """Around whatever reads a model's files, with its own code or with a library's.
+    """Context for code that reads a model's files: turns any error of a library into a clear one.
 
     Raises:
-        ConfigurationError: they cannot be used, whatever the library stumbled over; the text says what to do.
-        ImportError: its own code wants a package that is not installed.
+        ConfigurationError: the files cannot be used; the text says what to do.
+        ImportError: the model's own code needs a package that is not installed.
         MemoryError, RuntimeError: memory ran out.
     """
     try:
@@ -211,20 +211,20 @@ def reading(model: BaseModel, folder: Path | str) -> Iterator[None]:
 
 
 def check_complete(model: BaseModel, folder: Path | str, base: nn.Module, report: Mapping[str, Any]) -> None:
-    """Weights that the files lack would be random numbers; 4-bit weights of another shape are not refused by transformers.
+    """Checks the loaded weights: transformers initializes missing ones randomly and accepts 4-bit ones of a wrong shape.
 
     Args:
-        report: what `from_pretrained(output_loading_info=True)` says.
+        report: the loading info of `from_pretrained(output_loading_info=True)`.
 
     Raises:
-        ConfigurationError: some are missing, or have another shape.
+        ConfigurationError: weights are missing or have another shape.
     """
     missing = sorted(report["missing_keys"])
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ConfigurationError(
-            f"model={model.name} ({folder}): its safetensors lack weights that its config.json asks for: "
-            f"{', '.join(missing[:3])}{more}; download the whole model, or see that both belong together"
+            f"model={model.name} ({folder}): weights that config.json expects are not in its safetensors files: "
+            f"{', '.join(missing[:3])}{more}; download the complete model, or make sure that both come from the same model"
         )
     for name, module in base.named_modules():
         state = getattr(getattr(module, "weight", None), "quant_state", None)
@@ -234,17 +234,17 @@ def check_complete(model: BaseModel, folder: Path | str, base: nn.Module, report
 
 def _in_words(error: Exception, folder: Path) -> str:
     if isinstance(error, SafetensorError):
-        file, why = _broken_file(folder) or ("a safetensors file", str(error))
-        return f"{file} is damaged ({why}); download or convert the model anew"
-    said = " ".join(str(error).split())
-    if "trust_remote_code" in said:
+        file, reason = _broken_file(folder) or ("a safetensors file", str(error))
+        return f"{file} is damaged ({reason}); download or convert the model again"
+    message = " ".join(str(error).split())
+    if "trust_remote_code" in message:
         return (
-            "it comes with code of its own, which is not run unasked; read the code, and if you trust it write "
+            "the model comes with its own code, which is not run by default; review the code and, if you trust it, set "
             "model.trust_remote_code=true"
         )
-    if "ignore_mismatched_sizes" in said:
+    if "ignore_mismatched_sizes" in message:
         return _OTHER_SHAPES
-    shown = said[:_SHOWN] + ("..." if len(said) > _SHOWN else "")
+    shown = message[:_SHOWN] + ("..." if len(message) > _SHOWN else "")
     kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
     return f"cannot be loaded as a causal language model: {kind}{shown}"
 

@@ -1,4 +1,4 @@
-"""Batches: which examples, in which order, and how they are laid out as tensors."""
+"""Batches: which examples, in which order, as which tensors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from sweep.records import Training
 from sweep.training.encoding import Encoded
 
 IGNORED = -100
-"""The label that torch's cross-entropy leaves out."""
+"""The label that torch's cross-entropy skips."""
 
 
 def training_order(examples: int, needed: int, seed: int) -> list[int]:
-    """The indices of the examples in the order in which they are trained on.
+    """Indices of the examples in training order, reshuffled for each epoch.
 
-    Depends on nothing but the arguments, so every rank sees the same data in the same order for a seed. Each pass over
-    the data is shuffled anew.
+    Depends on the arguments only, so for a seed all ranks see the same examples in the same order.
     """
     generator = random.Random(f"training order {seed}")  # noqa: S311 (no secret)
     order: list[int] = []
@@ -31,29 +30,33 @@ def training_order(examples: int, needed: int, seed: int) -> list[int]:
 
 
 def training_examples(examples: Sequence[Encoded], training: Training, seed: int) -> list[Encoded]:
-    """The examples in the order of training, one entry for each time an example is used."""
+    """The examples in training order, repeated for each epoch."""
     needed = training.steps * training.batch_size * training.gradient_accumulation
     return [examples[index] for index in training_order(len(examples), needed, seed)]
 
 
 def by_length(encoded: Sequence[Encoded], size: int) -> Iterator[list[int]]:
-    """Indices in batches of about equal length, so that little is padded."""
+    """Indices in batches of similar length, which keeps padding small."""
     order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
 def longest_batch(ordered: Sequence[Encoded], size: int) -> Sequence[Encoded]:
-    """Of the batches of `size` that `ordered` falls into, the one with the most tokens, padding included."""
+    """The consecutive batch of `size` examples with the most tokens, padding included."""
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return max(batches, key=lambda batch: len(batch) * max(len(item) for item in batch))
 
 
 class Collator:
-    """Lays examples out left-padded, so that all completions end in the last column.
+    """Left-pads examples, so that all completions end in the last column.
 
-    Logits are then needed for the last few columns only (`logits_to_keep`, which transformers' causal LMs understand):
-    the output head and the cross-entropy run on completion tokens, not on prompts.
+    The model then needs to compute logits for the last few columns only (`logits_to_keep` of transformers' causal
+    LMs): the output head and the cross-entropy skip the prompts.
+
+    Args:
+        keeps_logits: whether the model's forward accepts `logits_to_keep`.
+        takes_positions: whether it accepts `position_ids`.
     """
 
     def __init__(self, pad_token_id: int, *, keeps_logits: bool, takes_positions: bool) -> None:
@@ -62,7 +65,7 @@ class Collator:
         self._takes_positions = takes_positions
 
     def __call__(self, batch: Sequence[Encoded]) -> dict[str, Any]:
-        """Tensors of shape (examples, longest); `labels` of shape (examples, kept columns)."""
+        """Model inputs of shape (examples, longest), and `labels` of shape (examples, kept columns)."""
         width = max(len(item) for item in batch)
         kept = max(len(item.completion) for item in batch) + 1 if self._keeps_logits else width
         ids = torch.full((len(batch), width), self._pad)
@@ -72,15 +75,15 @@ class Collator:
             ids[row, width - len(item) :] = torch.tensor(item.prompt + item.completion)
             mask[row, width - len(item) :] = 1
             labels[row, width - len(item.completion) :] = torch.tensor(item.completion)
-        laid_out: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "labels": labels[:, width - kept :]}
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "labels": labels[:, width - kept :]}
         if self._keeps_logits:
-            laid_out["logits_to_keep"] = kept
+            inputs["logits_to_keep"] = kept
         if self._takes_positions:
-            laid_out["position_ids"] = positions(mask)
-        return laid_out
+            inputs["position_ids"] = positions(mask)
+        return inputs
 
     def prompts(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        """The prompts alone, left-padded, for generation; shapes (examples, longest prompt)."""
+        """The prompts alone, left-padded for generation; shapes (examples, longest prompt)."""
         width = max(len(item.prompt) for item in batch)
         ids = torch.full((len(batch), width), self._pad)
         mask = torch.zeros((len(batch), width), dtype=torch.long)
@@ -91,5 +94,5 @@ class Collator:
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:
-    """Positions that count real tokens only, from a left-padded mask of shape (examples, columns)."""
+    """Position ids that skip padding, from a left-padded mask of shape (examples, columns)."""
     return (mask.cumsum(dim=-1) - 1).clamp(min=0)

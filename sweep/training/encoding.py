@@ -1,4 +1,4 @@
-"""From text to tokens: the model's chat template around the prompt, the completion after it."""
+"""Text to tokens, with the model's chat template."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ class Encoded:
     """One example as token ids.
 
     Attributes:
-        example: the example itself.
-        prompt: ids of everything that the model is given.
-        completion: ids that it should answer with, end-of-turn token included; the loss is taken over these.
+        prompt: token ids of the prompt, with chat template and system prompt.
+        completion: token ids of the expected answer, with the end-of-turn token; the loss covers only these.
     """
 
     example: Example
@@ -32,10 +31,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncodedSplit:
-    """The examples of a split that fit, and how many did not.
+    """The examples of a split that fit into the maximum length.
 
     Attributes:
-        too_long: numbers (from 1, in file order) of the examples that were left out.
+        too_long: numbers (from 1, in file order) of the examples that do not fit.
     """
 
     examples: tuple[Encoded, ...]
@@ -43,7 +42,7 @@ class EncodedSplit:
 
 
 class Encoder:
-    """Turns examples into tokens with a model's own tokenizer and, if it has one, chat template."""
+    """Encodes examples with a model's tokenizer and its chat template, if it has one."""
 
     def __init__(self, tokenizer: Any, system_prompt: str | None) -> None:
         self._tokenizer = tokenizer
@@ -51,10 +50,10 @@ class Encoder:
         self._chat = bool(tokenizer.chat_template)
 
     def encode(self, example: Example) -> Encoded:
-        """One example as tokens.
+        """Encodes one example.
 
-        The completion is what the template writes after the generation prompt, so it ends with the template's own
-        end-of-turn token. Without a template: prompt, a space, the completion and the end-of-sequence token.
+        The completion is the text that the template adds after the generation prompt, so it ends with the template's
+        end-of-turn token. Without a template: prompt, a space, completion, end-of-sequence token.
 
         Raises:
             ConfigurationError: the model's chat template fails.
@@ -70,7 +69,7 @@ class Encoder:
         return Encoded(example, tuple(prompt_ids), tuple(self._ids(answer, special=False)))
 
     def encode_split(self, examples: Iterable[Example], max_length: int) -> EncodedSplit:
-        """All examples that have at most `max_length` tokens; the others are named by number."""
+        """Encodes the examples and separates those of more than `max_length` tokens."""
         encoded = [self.encode(example) for example in examples]
         return EncodedSplit(
             tuple(item for item in encoded if len(item) <= max_length),
@@ -78,7 +77,7 @@ class Encoder:
         )
 
     def prose(self, text: str) -> Encoded:
-        """Plain prose for measuring forgetting: every token but the first is scored."""
+        """Encodes plain text for measuring forgetting; the loss covers all tokens but the first."""
         ids = self._ids(text, special=False)
         first = self._tokenizer.bos_token_id
         prompt = (first,) if first is not None else tuple(ids[:1])
@@ -91,10 +90,10 @@ class Encoder:
         except TemplateError as error:
             if not self._system:
                 raise self._broken(error) from error
-        # whatever Python stumbles over in a template: it is a program in the model's files
+        # a template is a program in the model's files, so any exception is possible
         except Exception as error:
             raise self._broken(error) from error
-        # a template that knows no system role: its words go before the person's
+        # a template without a system role: the system prompt goes before the user's text
         turns = [{"role": "user", "content": f"{self._system[0]['content']}\n\n{example.prompt}"}]
         try:
             return self._rendered(turns, example)
@@ -110,12 +109,12 @@ class Encoder:
 
     def _broken(self, error: Exception) -> ConfigurationError:
         return ConfigurationError(
-            f"the model's chat template ({self._tokenizer.name_or_path}) fails: {type(error).__name__}: {error}; put one that "
-            "works into the model's folder as chat_template.jinja, or take it away: then prompt and completion follow each other"
+            f"the model's chat template ({self._tokenizer.name_or_path}) fails: {type(error).__name__}: {error}; put a "
+            "working one into the model's folder as chat_template.jinja, or remove it to train without a template"
         )
 
     def _template(self, turns: list[dict[str, str]], *, generate: bool) -> str:
-        # enable_thinking is ignored by templates that do not know it; Qwen's would otherwise ask for a reasoning part
+        # Qwen's template would ask for a reasoning part; other templates ignore the argument
         text = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=generate, enable_thinking=False
         )

@@ -1,4 +1,4 @@
-"""What an engine is: it trains the adapters of one or several trials on one base, and hands them over to be scored."""
+"""The interface of engines, which train and evaluate adapters on one base model."""
 
 from __future__ import annotations
 
@@ -16,52 +16,50 @@ if TYPE_CHECKING:
 
 
 class Adapted(Protocol):
-    """The base with one adapter on, or bare."""
+    """The base model with one adapter, or without any."""
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained; 0 for the bare base."""
+        """Number of trainable parameters; 0 without an adapter."""
 
     @property
     def neighbour_bytes(self) -> int:
-        """Memory that other trials of the same process hold at this moment."""
+        """Bytes of memory that other trials of this process use."""
 
     def losses(
         self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
     ) -> list[CompletionLoss]:
-        """The loss of each example's completion given its prompt.
+        """The loss of each completion given its prompt.
 
         Args:
-            on_progress: told how many examples are done.
+            on_progress: receives the number of examples done.
         """
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
-        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
+        """Runs forward and backward on a batch, as a training step does, and discards the gradients."""
 
     def save(self, folder: Path) -> None:
-        """Writes the adapter in PEFT's own format (safetensors)."""
+        """Saves the adapter in PEFT's format (safetensors)."""
 
     def release(self) -> None:
-        """Takes the adapter off; the base is as it was."""
+        """Removes the adapter from the base."""
 
 
 OnStep = Callable[[Adapted, StepLoss], None]
-"""Called after each optimizer step; may raise `TrialEnded` to end the trial's training."""
-
+"""Called after each optimizer step; may raise `TrialEnded` to end the training of the trial."""
 
 Scored = tuple[Sequence[Encoded], AnswerRule | None]
-"""Examples that a trial is scored on, and how they are answered."""
+"""Examples to evaluate, and how to answer them; None for losses only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A trial whose training is over.
+    """A trial after its training.
 
     Attributes:
-        adapted: the trained adapter on its base; None if the training broke off.
-        error: why it broke off.
-        seconds: what its training took; trials that were trained side by side share the time of their steps. What
-            `on_step` took is not in it.
+        adapted: the trained adapter on its base; None if training failed.
+        error: why training failed, or None.
+        seconds: training time without `on_step`; trials trained side by side share the time of a step equally.
     """
 
     spec: TrialSpec
@@ -71,31 +69,31 @@ class Trained:
 
 
 class Engine(Protocol):
-    """Trains trials. Whatever the engine, a trial's losses and adapter are the same up to rounding."""
+    """Trains and evaluates trials. A trial's losses and adapter do not depend on the engine, up to rounding."""
 
     @property
     def shares_memory(self) -> bool:
-        """Whether several trials are in memory at the same time, so that a peak is not one trial's own."""
+        """Whether several trials are in memory at a time, so that the process peak is not that of one trial."""
 
     def capacity(
         self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
     ) -> SlotCapacity:
-        """How many trials can be trained side by side.
+        """Number of trials that can be trained side by side.
 
         Args:
-            budget: bytes that the process may use, or None for what is free.
-            train: the examples that trials are trained on.
-            scored: what they are scored on.
+            budget: bytes that the process may use, or None for all free memory.
+            train: training examples.
+            scored: examples of each evaluation.
         """
 
     def bare(self) -> Adapted:
-        """The base without an adapter."""
+        """The base model without an adapter."""
 
     def load(self, folder: Path) -> Adapted:
-        """The base with a saved adapter.
+        """The base model with a saved adapter.
 
         Raises:
-            TrialFailed: the folder holds no adapter in safetensors.
+            TrialFailed: the folder has no adapter in safetensors format.
         """
 
     def score(
@@ -105,38 +103,41 @@ class Engine(Protocol):
         rule: AnswerRule | None,
         on_progress: OnScored | None = None,
     ) -> list[Scores]:
-        """Losses and, by a rule, answers of several adapters, in shared passes where the engine can.
+        """Losses and answers of several adapters, in shared passes if the engine supports them.
 
         Args:
-            adapted: this engine's own, at least one.
-            rule: how answers come about, or None to ask for none.
+            adapted: at least one, of this engine.
+            rule: how to answer, or None for losses only.
         """
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
-        """Takes a trial on.
+        """Adds a trial to the training.
 
         Raises:
             ConfigurationError: a target module does not exist.
         """
 
     def advance(self) -> list[Trained]:
-        """Trains a bit further; returns the trials whose training is over.
+        """Continues training; returns the trials whose training ended.
 
         Raises:
-            PackBroke: several trials were in training, and it cannot be said which of them broke the engine.
+            PackBroke: the engine failed with several trials in training, and the cause is unknown.
         """
 
 
 class PackBroke(Exception):
-    """Several trials were in training when something broke, memory ran out for example; none of them is to blame yet."""
+    """An error with several trials in training, such as out of memory; any of them may be the cause."""
 
 
 def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple[Engine, str | None]:
-    """The engine, and why it is not the one that was asked for, if it is not.
+    """Opens an engine; falls back to `trainer` if the model cannot be packed.
 
     Args:
         name: `packed` or `trainer`.
-        sample: a few examples on which packing is tried.
+        sample: a few examples to test packing with.
+
+    Returns:
+        The engine, and a message about the fallback or None.
     """
     from sweep.training.packed.engine import PackedEngine
     from sweep.training.trainer_engine import TrainerEngine
@@ -145,5 +146,7 @@ def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple
         try:
             return PackedEngine(base, sample), None
         except ValueError as error:
-            return TrainerEngine(base), f"engine=packed cannot train this model ({error}); engine=trainer does"
+            return TrainerEngine(
+                base
+            ), f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
     return TrainerEngine(base), None

@@ -1,4 +1,4 @@
-"""Forward passes without training: losses of given completions, and answers generated greedily."""
+"""Evaluation of any model through transformers: losses of completions, and answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sweep.training.quantization import evaluating
 from sweep.training.scored import AnswerRule, CompletionLoss, is_most_likely, most_likely
 
 SCORE_TOKENS = 4096
-"""About so many tokens go through the model at once when scoring: enough to be efficient, little memory."""
+"""Approximate maximum of tokens per evaluation pass: efficient, with little memory."""
 
 SCORE_LOGITS = 1024
-"""About so many tokens' logits are in memory at once when scoring: with a large vocabulary they are most of it."""
+"""Approximate maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
 
 
 def examples_at_once(encoded: Sequence[Encoded], adapters: int = 1) -> int:
-    """How many of these examples a pass of scoring takes, under so many adapters together; one in any case."""
+    """Number of these examples per evaluation pass if it covers `adapters` adapters; at least one."""
     longest = max((len(item) for item in encoded), default=1)
     predictions = max((len(item.completion) for item in encoded), default=1)
     return max(1, min(SCORE_TOKENS // longest, SCORE_LOGITS // predictions) // adapters)
@@ -32,11 +32,11 @@ def examples_at_once(encoded: Sequence[Encoded], adapters: int = 1) -> int:
 def completion_losses(
     base: LoadedBase, model: Any, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
 ) -> list[CompletionLoss]:
-    """The loss of each example's completion given its prompt, in the order of `encoded`.
+    """The loss of each completion given its prompt, in the order of `encoded`.
 
     Args:
         model: the base itself or the base with an adapter.
-        on_progress: told how many examples are done.
+        on_progress: receives the number of examples done.
     """
     losses: dict[int, CompletionLoss] = {}
     with evaluating(model):
@@ -46,15 +46,15 @@ def completion_losses(
             inputs = {
                 key: value.to(base.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
             }
-            logits = model(**inputs).logits
-            # the logits of one column predict the label of the next
+            logits = model(**inputs).logits  # (examples, columns, vocabulary)
+            # the logits of a column predict the label of the next column
             nats = functional.cross_entropy(
                 logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
-            )
-            wanted = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
+            )  # (examples, columns - 1)
+            is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
             for row, index in enumerate(indices):
                 losses[index] = CompletionLoss(
-                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion), bool(wanted[row].all())
+                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion), bool(is_best[row].all())
                 )
             if on_progress:
                 on_progress(len(losses))
@@ -69,20 +69,17 @@ def greedy_answers(
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """The model's own answers, decoded greedily with a key-value cache, in the order of `encoded`.
+    """The model's answers, decoded greedily with a key-value cache, in the order of `encoded`.
 
-    An answer ends at the end-of-turn token that completions end with, at the model's own end tokens, or after
-    `max_new_tokens` tokens.
+    An answer ends at one of `stop_tokens`, or after `max_new_tokens` tokens.
     """
     answers: dict[int, str] = {}
     stops = stop_tokens(base, model, encoded)
-    # answers of about equal length together: a batch is decoded until its longest answer ends
-    together = sorted(
-        range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt))
-    )
+    # batches of similar answer length: a batch is decoded until its longest answer ends
+    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt)))
     with evaluating(model):
-        for start in range(0, len(together), batch_size):
-            indices = together[start : start + batch_size]
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
             inputs = {
                 key: value.to(base.device)
                 for key, value in base.collator.prompts([encoded[i] for i in indices]).items()
@@ -98,22 +95,22 @@ def greedy_answers(
                 eos_token_id=stops,
                 pad_token_id=base.tokenizer.pad_token_id,
             )
-            fresh = output[:, inputs["input_ids"].shape[1] :].tolist()
-            for index, ids in zip(indices, fresh, strict=True):
-                cut = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-                answers[index] = as_text(base, ids[:cut])
+            new_tokens = output[:, inputs["input_ids"].shape[1] :].tolist()
+            for index, ids in zip(indices, new_tokens, strict=True):
+                end = next((position for position, token in enumerate(ids) if token in stops), len(ids))
+                answers[index] = as_text(base, ids[:end])
             if on_progress:
                 on_progress(len(answers))
     return [answers[index] for index in range(len(encoded))]
 
 
 def as_text(base: LoadedBase, ids: Sequence[int]) -> str:
-    """An answer's tokens as text."""
+    """The text of an answer's tokens."""
     return str(base.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
 def stop_tokens(base: LoadedBase, model: Any, encoded: Sequence[Encoded]) -> list[int]:
-    """The tokens that end an answer."""
+    """Tokens that end an answer: those of the model, the tokenizer, and the completions."""
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     stops = {own} if isinstance(own, int) else set(own or ())
     stops.add(base.tokenizer.eos_token_id)
@@ -129,44 +126,44 @@ def plain_answers(
     rule: AnswerRule,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """The model's answers, decoded or chosen from labels; `losses` spare those that are known from them.
+    """The model's answers, decoded or chosen from labels; skips the examples whose answer follows from their loss.
 
     Args:
-        losses: see `completion_losses`, of the same examples.
+        losses: `completion_losses` of the same examples.
     """
     known = {
         index: item.example.completion.strip()
         for index, (item, loss) in enumerate(zip(encoded, losses, strict=True))
         if is_known(item, loss, rule)
     }
-    asked = [index for index in range(len(encoded)) if index not in known]
+    remaining = [index for index in range(len(encoded)) if index not in known]
     if on_progress:
         on_progress(len(known))
-    examples = [encoded[index] for index in asked]
+    examples = [encoded[index] for index in remaining]
 
-    def done(count: int) -> None:
+    def report(count: int) -> None:
         if on_progress:
             on_progress(len(known) + count)
 
     if rule.labels:
-        answers = _likeliest_labels(base, model, examples, rule)
-        done(len(examples))
+        answers = _most_likely_labels(base, model, examples, rule)
+        report(len(examples))
     else:
-        answers = greedy_answers(base, model, examples, rule.max_new_tokens, on_progress=done)
-    known.update(zip(asked, answers, strict=True))
+        answers = greedy_answers(base, model, examples, rule.max_new_tokens, on_progress=report)
+    known.update(zip(remaining, answers, strict=True))
     return [known[index] for index in range(len(encoded))]
 
 
 def is_known(item: Encoded, loss: CompletionLoss, rule: AnswerRule) -> bool:
-    """Whether scoring has shown that the answer is the expected completion."""
+    """Returns whether the loss shows that the answer is the expected completion."""
     if rule.labels:
         return is_most_likely(item, loss, rule.labels)
     return loss.would_be_answered and len(item.completion) <= rule.max_new_tokens
 
 
-def _likeliest_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded], rule: AnswerRule) -> list[str]:
-    every = [replace(item, completion=label.ids) for item in encoded for label in rule.labels]
-    losses = completion_losses(base, model, every)
+def _most_likely_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded], rule: AnswerRule) -> list[str]:
+    alternatives = [replace(item, completion=label.ids) for item in encoded for label in rule.labels]
+    losses = completion_losses(base, model, alternatives)
     count = len(rule.labels)
     return [
         most_likely(rule.labels, [loss.nats for loss in losses[start : start + count]])

@@ -1,9 +1,4 @@
-"""Products with frozen weights on a CPU, through oneDNN.
-
-Torch multiplies fp32 matrices through MKL, which on CPUs that are not Intel's leaves half of AVX-512 unused: 102 GFLOPS a
-core against oneDNN's 235 where this was measured (AMD EPYC with AVX-512, products of SmolLM2-135M, 112 to 1024 rows). The
-numbers are the same up to rounding.
-"""
+"""Faster products with the frozen base's weights on a CPU: oneDNN for fp32, and dequantized copies of 4-bit weights."""
 
 from __future__ import annotations
 
@@ -22,10 +17,18 @@ from torch.nn import functional
 from sweep.records import Quantization
 from sweep.training.quantization import compute_dtype
 
+SHARE_OF_FREE_MEMORY = 0.25
+"""`quant.cache=auto` keeps copies if they take at most this share of the free memory."""
+
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether products go through oneDNN: a rule and no measurement, so that a result does not depend on the moment."""
+    """Returns whether products go through oneDNN.
+
+    On non-Intel CPUs, MKL, which torch uses for fp32, leaves half of AVX-512 unused: 102 GFLOPS per core against 235
+    with oneDNN (AMD EPYC with AVX-512, SmolLM2-135M, 112 to 1024 rows). Results are equal up to rounding. This is a
+    fixed rule instead of a measurement, so that a result does not depend on the load of the machine.
+    """
     return (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
@@ -34,10 +37,10 @@ def onednn_is_faster() -> bool:
 
 
 def frozen_linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """`torch.nn.functional.linear` for a weight and a bias that get no gradient."""
-    suited = inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32 and inputs.numel() > 0
-    if suited and onednn_is_faster():
-        product: torch.Tensor = _Product.apply(inputs, weight, bias)
+    """`torch.nn.functional.linear` for a weight and a bias without gradients."""
+    is_fp32 = inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32 and inputs.numel() > 0
+    if is_fp32 and onednn_is_faster():
+        product: torch.Tensor = _OneDNNLinear.apply(inputs, weight, bias)
         return product
     return functional.linear(inputs, weight, bias)
 
@@ -53,8 +56,8 @@ def _forward(module: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     return frozen_linear(inputs, module.weight, module.bias)
 
 
-class _Product(torch.autograd.Function):
-    """inputs W^T + bias; the gradient reaches the inputs only."""
+class _OneDNNLinear(torch.autograd.Function):
+    """inputs W^T + bias, with a gradient for the inputs only."""
 
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -67,53 +70,53 @@ class _Product(torch.autograd.Function):
 
 
 def _multiply(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    flat = rows.detach().reshape(-1, rows.shape[-1]).contiguous()
+    flat = rows.detach().reshape(-1, rows.shape[-1]).contiguous()  # (rows, in_features)
     product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
         flat, weight.detach(), None if bias is None else bias.detach(), "none", [], ""
     )
     return product.view(*rows.shape[:-1], -1)
 
 
-SHARE_OF_FREE_MEMORY = 0.25
-"""`quant.cache=auto` keeps a copy if it takes no more than this share of the memory that is free."""
-
-
 class DequantizedCopies:
-    """The copies of one model's 4-bit weights; empty where none are kept.
+    """Dequantized copies of a model's 4-bit weights, kept where memory allows.
+
+    On a CPU, dequantizing the 4-bit weights in each pass costs as much as a small batch. A copy holds exactly the
+    dequantized values, so losses and gradients are those of QLoRA. Its memory does not count towards a trial's peak
+    (`sweep.training.memory.training_peak`).
 
     Attributes:
-        bytes: what the copies take.
+        bytes: memory of the copies; 0 if none are kept.
     """
 
     def __init__(self, model: nn.Module, quant: Quantization, device: torch.device, memory_budget: int | None) -> None:
         modules = [module for module in model.modules() if isinstance(module, bnb.nn.Linear4bit)]
         dtype = compute_dtype(device)
         self.bytes = sum(module.weight.quant_state.shape.numel() * dtype.itemsize for module in modules)
-        if not _wanted(quant, device, self.bytes, memory_budget):
+        if not _keeps_copies(quant, device, self.bytes, memory_budget):
             modules, self.bytes = [], 0
         self._modules = modules
         self._weights = [
             bnb_functional.dequantize_4bit(module.weight.data, module.weight.quant_state).to(dtype)
             for module in modules
         ]
-        self._use()
+        self._install()
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
-        """Within, weights are dequantized in every pass, as without copies."""
+        """Context in which weights are dequantized in each pass, as without copies."""
         for module in self._modules:
             module.__dict__.pop("forward", None)
         try:
             yield
         finally:
-            self._use()
+            self._install()
 
-    def _use(self) -> None:
+    def _install(self) -> None:
         for module, weight in zip(self._modules, self._weights, strict=True):
             module.forward = partial(_linear, module, weight)
 
 
-def _wanted(quant: Quantization, device: torch.device, needed: int, memory_budget: int | None) -> bool:
+def _keeps_copies(quant: Quantization, device: torch.device, needed: int, memory_budget: int | None) -> bool:
     if quant.cache != "auto":
         return quant.cache == "always"
     if device.type != "cpu" or memory_budget is not None:

@@ -1,4 +1,4 @@
-"""Watches the first steps of a training for adapters that gradients do not reach."""
+"""Detects adapter matrices without gradients in the first training steps."""
 
 from __future__ import annotations
 
@@ -10,30 +10,27 @@ from torch import nn
 from sweep.errors import TrialDiverged, TrialFailed
 
 SATURATED = 100.0
-"""Entries of B move by about the learning rate a step (AdamW), so only an absurd rate brings them here in five steps."""
+"""Entries of B above this mean a saturated model: AdamW moves an entry by about the learning rate per step."""
 
 GRADIENT_CHECK_STEPS = 5
-"""By this step every adapter matrix must have had a gradient (in the first steps A's is zero because B still is)."""
+"""By this step each matrix must have had a gradient. In the first steps A's gradient is zero because B is zero."""
 
 
 class GradientCheck:
-    """Watches the first steps for adapters that gradients do not reach.
-
-    A lost gradient trains nothing and is otherwise silent, so it ends the trial.
-    """
+    """Fails a trial whose adapter gets no gradients, which otherwise trains nothing without an error."""
 
     def __init__(self) -> None:
         self._without: set[str] | None = None
 
     def after_backward(self, matrices: Iterable[tuple[str, nn.Parameter]], step: int) -> None:
-        """Call with the gradients of optimizer step `step` (from 1) still there.
+        """Call before optimizer step `step` (from 1), while the gradients exist.
 
         Args:
-            matrices: the adapter's, by PEFT's names.
+            matrices: the adapter's matrices by PEFT's names.
 
         Raises:
-            TrialFailed: by step 5 an adapter matrix has never had a gradient other than zero: none reached it, or the
-                learning rate has saturated the model.
+            TrialFailed: after 5 steps a matrix has had no nonzero gradient: none reached it, or the learning rate
+                saturated the model (`TrialDiverged`).
         """
         if step > GRADIENT_CHECK_STEPS:
             return
@@ -44,15 +41,15 @@ class GradientCheck:
         self._without = silent if self._without is None else self._without & silent
         if step == GRADIENT_CHECK_STEPS and self._without:
             largest = _largest_b(matrices)
-            if not largest <= SATURATED:  # NaN is neither
+            if not largest <= SATURATED:  # also true for NaN
                 raise TrialDiverged(
                     f"diverged: B has grown to {largest:.0e}, the model is saturated and no gradient is left"
                 )
             self._fail_if(self._without)
 
     def finish(self) -> None:
-        """Call at the end of training. Trainings shorter than five steps are checked for B alone, since A's gradient is
-        zero until B has moved, which a warm-up can delay.
+        """Call after training. Trainings of less than five steps are checked for B only, because a warm-up can delay
+        A's first nonzero gradient.
 
         Raises:
             TrialFailed: see `after_backward`.
@@ -67,6 +64,5 @@ class GradientCheck:
 
 
 def _largest_b(matrices: Iterable[tuple[str, nn.Parameter]]) -> float:
-    """The largest entry of any B, which starts at zero."""
-    found = [float(matrix.detach().abs().max()) for name, matrix in matrices if "lora_B" in name]
-    return max(found, default=0.0)
+    """The largest absolute entry of any B."""
+    return max((float(matrix.detach().abs().max()) for name, matrix in matrices if "lora_B" in name), default=0.0)

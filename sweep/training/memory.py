@@ -1,4 +1,4 @@
-"""What a trial really takes: peaks of resident memory on a CPU, of allocated memory on CUDA."""
+"""Measured memory: resident memory of this process on a CPU, allocated memory on CUDA."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PROC = Path("/proc/self")
 
 
 class PeakMemory:
-    """Measures the peak between `start` and `peak`.
+    """Measures peak memory between `start` and `peak`.
 
-    CPU on Linux: the kernel's own high-water mark of this process, reset at the start (`/proc/self/clear_refs`, see
-    proc(5)); elsewhere the largest of samples taken every 20 ms. CUDA: `torch.cuda.max_memory_allocated`.
+    CPU on Linux: the kernel's high-water mark of this process, reset by `start` (`/proc/self/clear_refs`, see proc(5));
+    on other systems the maximum of samples taken every 20 ms. CUDA: `torch.cuda.max_memory_allocated`.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -54,14 +54,14 @@ class PeakMemory:
 
 
 def resident_bytes(device: torch.device) -> int:
-    """What is held at this moment: resident memory of this process, or allocated CUDA memory."""
+    """Memory in use: resident memory of this process, or allocated CUDA memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 
 def free_bytes(device: torch.device) -> int:
-    """What can still be had, on the machine or on the CUDA device."""
+    """Free memory of the machine, or of the CUDA device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
@@ -69,7 +69,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def release() -> None:
-    """Gives freed memory back, so that one trial's leavings do not count for the next."""
+    """Returns freed memory to the system, so that it does not count towards the next trial."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -79,10 +79,10 @@ def release() -> None:
 
 
 def limit_memory(budget: int, device: torch.device) -> None:
-    """Makes allocations fail that would take this process beyond `budget` bytes of (resident or CUDA) memory.
+    """Makes allocations fail beyond `budget` bytes of resident or CUDA memory.
 
-    CPU: a limit on private memory (RLIMIT_DATA, see setrlimit(2)), set that far above what is mapped at this moment as
-    the budget is above what is resident.
+    CPU: limits private memory (RLIMIT_DATA, see setrlimit(2)) to the currently mapped memory plus the difference
+    between the budget and the current resident memory.
     """
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
@@ -90,9 +90,9 @@ def limit_memory(budget: int, device: torch.device) -> None:
         return
     if sys.platform == "linux":
         mapped = _status_bytes("VmData")
-        capacity = max(0, budget - resident_bytes(device))
+        remaining = max(0, budget - resident_bytes(device))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (mapped + capacity, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (mapped + remaining, hard))
 
 
 _NO_MEMORY = (
@@ -105,7 +105,7 @@ _NO_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a CPU or on CUDA."""
+    """Returns whether an exception means that CPU or CUDA memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, OSError):
@@ -137,26 +137,26 @@ class _Sampler:
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._largest = self._process.memory_info().rss
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._stopped.wait(0.02):
             self._largest = max(self._largest, self._process.memory_info().rss)
 
     def stop(self) -> int:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         return self._largest
 
 
 def training_peak(base: LoadedBase, adapted: Adapted, batch: Sequence[Encoded]) -> int:
-    """The peak of memory in bytes, resident (CPU) or allocated (CUDA), of a training step on `batch`.
+    """Peak memory in bytes, resident (CPU) or allocated (CUDA), of a training step of this trial alone.
 
-    Runs forward and backward with the dequantized copies set aside, and takes what they and the trial's neighbours hold off
-    the figure, so it is the peak of a job that is alone and has no copies. Call once the optimizer has its state, with no
-    gradients there; weights, gradients and the streams of random numbers are afterwards as they were.
+    Measures a forward and backward pass on `batch` without the dequantized copies, and subtracts the memory of the copies
+    and of the other trials in this process. Call it when the optimizer has its state and there are no gradients. Weights,
+    gradients and random streams are unchanged afterwards.
     """
     peak = PeakMemory(base.device)
     devices = [base.device] if base.device.type == "cuda" else []
@@ -164,5 +164,5 @@ def training_peak(base: LoadedBase, adapted: Adapted, batch: Sequence[Encoded]) 
         peak.start()
         with torch.enable_grad():
             adapted.training_pass(batch)
-        most = peak.peak()
-    return most - base.copies.bytes - adapted.neighbour_bytes
+        measured = peak.peak()
+    return measured - base.copies.bytes - adapted.neighbour_bytes

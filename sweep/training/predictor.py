@@ -1,4 +1,4 @@
-"""Several adapters on one base in memory, swapped between answers."""
+"""Answers from several adapters on one base in memory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sweep.training.forward import greedy_answers
 from tasks import Example
 
 
-class Answering:
-    """A base with the adapters of any number of studies that were trained on it.
+class Predictor:
+    """A base model and the adapters of the studies that were trained on it.
 
     Args:
-        foundation: of any of the studies; of it, only base and quantization are used.
-        base_hash: sha256 of the files that the adapters were trained on, or None if that is not known.
-        threads: CPU threads.
+        setup: of any of the studies; only its base and quantization are used.
+        base_hash: sha256 of the base's files that the adapters were trained on, or None if unknown.
+        threads: number of CPU threads.
 
     Raises:
-        ConfigurationError: the base is no model, or not the one that the adapters were trained on.
-        EnvironmentLacks: the base is not to be had.
+        ConfigurationError: the base cannot be loaded, or is not the one that the adapters were trained on.
+        EnvironmentLacks: the base is not available on this machine.
     """
 
     def __init__(self, setup: WorkerSetup, base_hash: str | None, threads: int, paths: Paths) -> None:
@@ -42,12 +42,12 @@ class Answering:
         self._aliases: dict[str, str] = {}
 
     def add(self, study: str, folder: Path) -> None:
-        """Loads a study's adapter, beside those that are there.
+        """Loads a study's adapter.
 
         Raises:
-            ConfigurationError: the folder holds no adapter for this base.
+            ConfigurationError: the folder has no adapter for this base.
         """
-        # PyTorch takes no dots in a module's name, nor words that it uses itself
+        # PyTorch module names may not contain dots or match an attribute of Module
         alias = f"{len(self._aliases)}-{study.replace('.', '_')}"
         try:
             if self._adapted is None:
@@ -56,28 +56,31 @@ class Answering:
                 self._adapted.load_adapter(str(folder), adapter_name=alias)
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise ConfigurationError(
-                f"study={study}: its adapter ({folder}) cannot be put on the base: {error}"
+                f"study={study}: its adapter ({folder}) cannot be loaded onto the base: {error}"
             ) from error
         self._aliases[study] = alias
 
     def answers(self, study: str, system_prompt: str | None, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """What the base with this study's adapter answers, decoded greedily, in the order of the prompts.
+        """Greedy answers of the base with this study's adapter, in the order of the prompts.
 
         Args:
             study: one that was added.
-            system_prompt: the one that it was trained with.
+            system_prompt: the system prompt of the study's training.
 
         Raises:
-            ConfigurationError: a prompt leaves no room for an answer in the model's context.
+            ConfigurationError: prompt and answer exceed the model's context.
+            KeyError: the study was not added.
         """
-        assert self._adapted is not None
+        alias = self._aliases[study]
         encoder = Encoder(self._base.tokenizer, system_prompt)
         encoded = [encoder.encode(Example(prompt, "")) for prompt in prompts]
         longest = max((len(item.prompt) for item in encoded), default=0)
         if longest + max_new_tokens > self._base.context:
             raise ConfigurationError(
-                f"a prompt of {longest} tokens and an answer of {max_new_tokens} do not fit into the model's "
+                f"a prompt of {longest} tokens and an answer of {max_new_tokens} exceed the model's context of "
                 f"{self._base.context} tokens; shorten the prompt or lower max_new_tokens"
             )
-        self._adapted.set_adapter(self._aliases[study])
+        if self._adapted is None:
+            raise KeyError(study)
+        self._adapted.set_adapter(alias)
         return greedy_answers(self._base, self._adapted, encoded, max_new_tokens)

@@ -1,4 +1,4 @@
-"""How the frozen base is stored: NF4, int8 or as it is, through bitsandbytes; and what guards its training."""
+"""Storage of the frozen base with bitsandbytes (NF4, int8, or unquantized), and guards for training on it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sweep.records import Quantization
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """The dtype of the arithmetic: bf16 on CUDA where it is native, else fp32 (on a CPU bf16 is slower here)."""
+    """The dtype of computations: bf16 on CUDA devices that support it, else fp32 (on a CPU bf16 is slower)."""
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def quantization_config(quant: Quantization, device: torch.device) -> BitsAndBytesConfig | None:
-    """The bitsandbytes configuration, or None for `none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
+    """The bitsandbytes configuration, None for `quant=none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
     if quant.name == "nf4":
         return BitsAndBytesConfig(
             load_in_4bit=True,
@@ -36,7 +36,7 @@ def quantization_config(quant: Quantization, device: torch.device) -> BitsAndByt
 
 
 def storage_bytes(model: nn.Module) -> int:
-    """Bytes that hold the model's parameters and buffers, quantization constants included; shared tensors count once."""
+    """Bytes of the model's parameters, buffers and quantization constants; shared tensors count once."""
     seen: dict[int, int] = {}
 
     def count(tensor: Any) -> None:
@@ -55,7 +55,7 @@ def storage_bytes(model: nn.Module) -> int:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """sha256 over every parameter's stored bytes, in hex: equal before and after training if the base is frozen."""
+    """sha256 of all parameters' stored bytes, in hex; training must not change it for a frozen base."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
         digest.update(name.replace(".base_layer", "").encode())
@@ -64,7 +64,7 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def quantized_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The 4-bit and 8-bit linear modules by name."""
+    """Name and module of each 4-bit and 8-bit linear module."""
     for name, module in model.named_modules():
         if isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
             yield name, module
@@ -72,11 +72,14 @@ def quantized_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without the repacking trap: dropout off, gradients off, quantized modules left in training mode.
+    """Context for evaluation: dropout and gradients are off, but quantized modules stay in training mode.
 
-    On CPUs with AVX512-BF16 a `Linear4bit` that runs once in evaluation mode repacks its weights for inference; after
-    that, training goes on *without gradients reaching the adapters*. A quantized linear module computes the same in
-    either mode, so it is kept in training mode, and afterwards no module may be found repacked.
+    On CPUs with AVX512-BF16, a `Linear4bit` that runs once in evaluation mode repacks its weights for inference. From
+    then on gradients no longer reach the adapters, without an error. A quantized linear module computes the same in
+    both modes, so it stays in training mode; on exit, every module is checked for repacking.
+
+    Raises:
+        TrialFailed: a module was repacked.
     """
     was_training = model.training
     model.eval()
@@ -91,10 +94,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def check_trainable_format(model: nn.Module) -> None:
-    """Makes sure that no 4-bit module is in the inference-only format.
+    """Checks that no 4-bit module is in the inference-only format, in which gradients are lost silently.
 
     Raises:
-        TrialFailed: one is; gradients would be lost silently.
+        TrialFailed: a module is in that format.
     """
     for name, module in quantized_modules(model):
         if getattr(getattr(module.weight, "quant_state", None), "packing_format_for_cpu", False):

@@ -1,4 +1,4 @@
-"""What scoring asks of an adapter, and what it comes to for each example."""
+"""Records of evaluation: how to answer, and the loss and answer of each example."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class CompletionLoss:
     """The loss of one completion.
 
     Attributes:
-        nats: sum of the negative log-likelihoods of its tokens.
-        tokens: how many tokens it has.
-        would_be_answered: whether each of its tokens is the most likely one after those before it, so that decoding
-            greedily would give exactly this completion.
+        nats: negative log-likelihood, summed over its tokens.
+        tokens: number of its tokens.
+        would_be_answered: whether each token is the most likely one given those before it, so that greedy decoding
+            gives exactly this completion.
     """
 
     nats: float
@@ -27,10 +27,10 @@ class CompletionLoss:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One of the completions that there are.
+    """One class of a classification task, as a completion.
 
     Attributes:
-        ids: its tokens, end-of-turn token included.
+        ids: its token ids, with the end-of-turn token.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRule:
-    """How answers come about.
+    """How the model answers: greedy decoding, or the most likely label.
 
     Attributes:
-        max_new_tokens: tokens that a decoded answer may have.
-        labels: where there are any, the answer is the one that is likeliest as a whole completion, its end included, and
-            nothing is decoded.
+        max_new_tokens: maximum number of tokens of a decoded answer.
+        labels: if not empty, the answer is the label with the highest likelihood as a whole completion, end-of-turn
+            token included, and nothing is decoded.
     """
 
     max_new_tokens: int
@@ -53,12 +53,12 @@ class AnswerRule:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one adapter comes to.
+    """Losses and answers of one adapter.
 
     Attributes:
-        losses: of each example.
-        answers: to each example; None where none was asked for.
-        seconds: by phase, `score` and `answer`; adapters that are scored together share the time.
+        losses: one per example.
+        answers: one per example; None without an `AnswerRule`.
+        seconds: by phase, `score` and `answer`; adapters that share passes share their time equally.
     """
 
     losses: tuple[CompletionLoss, ...]
@@ -67,16 +67,16 @@ class Scores:
 
 
 OnScored = Callable[[Literal["score", "answer"], int], None]
-"""Told the phase and how many examples of each adapter are done."""
+"""Receives the phase and the number of examples done per adapter."""
 
 
 def most_likely(labels: Sequence[Label], nats: Sequence[float]) -> str:
-    """The label of the smallest negative log-likelihood; of equal ones the first."""
+    """The label with the smallest negative log-likelihood; the first of equal ones."""
     return labels[min(range(len(labels)), key=lambda index: nats[index])].text
 
 
 def is_most_likely(item: Encoded, loss: CompletionLoss, labels: Sequence[Label]) -> bool:
-    """Whether the expected completion is a label of more than half of all probability, so that no other is likelier."""
+    """Returns whether the expected completion is a label with a probability above 1/2, so that no other is more likely."""
     return loss.nats < _HALF and any(label.ids == item.completion for label in labels)
 
 

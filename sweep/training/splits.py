@@ -1,4 +1,4 @@
-"""From the words of the configuration to a task's splits."""
+"""Loads a task's splits from its configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.splits import divide
 
 
 def problems_of(task: TaskData) -> tuple[str, ...]:
-    """What is wrong with the task's data; empty if it can be used."""
+    """Problems of the task's data; empty if it can be used."""
     try:
         load_splits(task, Paths.here())
     except DataError as error:
@@ -23,10 +23,10 @@ def problems_of(task: TaskData) -> tuple[str, ...]:
 
 
 def load_splits(task: TaskData, paths: Paths) -> Splits:
-    """The task's examples, checked, validation divided into tune and certify.
+    """Loads and checks the task's examples; divides validation into tune and certify.
 
     Raises:
-        DataError: with every problem that was found, each naming file and line.
+        DataError: lists every problem with its file and line.
     """
     try:
         return divide(_raw(task, paths), task.tune_fraction)
@@ -45,13 +45,13 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
         from tasks import jsonl, pharma
 
         return jsonl.load(pharma.DATA)
-    raise ConfigurationError(f"task.name={task.name}: there is no built-in task of this name (known: pharma)")
+    raise ConfigurationError(f"task.name={task.name}: no built-in task has this name (available: pharma)")
 
 
 def _from_hub(task: TaskData, paths: Paths) -> RawSplits:
     dataset = str(task.dataset)
     if not Path(dataset).expanduser().exists() and not hub_answers():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # answers from the cache at once instead of retrying for half a minute
+        os.environ["HF_HUB_OFFLINE"] = "1"  # `datasets` would retry for half a minute before it uses the cache
     from tasks import hub
 
     return hub.load(

@@ -1,4 +1,4 @@
-"""`engine=trainer`: transformers' Trainer with a PEFT adapter, one trial at a time. The reference engine."""
+"""`engine=trainer`: transformers' Trainer with PEFT, one trial at a time. The reference for other engines."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 
 class TrainerEngine:
-    """See `sweep.training.engine.Engine`. One trial at a time, any model that PEFT can adapt."""
+    """Trains one trial at a time, on any model that PEFT supports; see `sweep.training.engine.Engine`."""
 
     shares_memory = False
 
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
-        self._begun: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
+        self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
 
     def capacity(
         self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
     ) -> SlotCapacity:
-        """One trial at a time."""
+        """Always one trial."""
         return SlotCapacity(1, 1)
 
     def bare(self) -> Adapted:
-        """The base without an adapter."""
+        """The base model without an adapter."""
         return PeftAdapted(self._base, self._base.model)
 
     def load(self, folder: Path) -> Adapted:
-        """The base with a saved adapter."""
+        """The base model with a saved adapter."""
         return PeftAdapted(self._base, load_adapter(self._base.model, folder))
 
     def score(
@@ -57,56 +57,56 @@ class TrainerEngine:
         rule: AnswerRule | None,
         on_progress: OnScored | None = None,
     ) -> list[Scores]:
-        """Losses and answers, one adapter after the other."""
-        return [_scored(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdapted)]
+        """Losses and answers, adapter by adapter."""
+        return [_evaluate(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdapted)]
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
-        """Takes a trial on."""
-        self._begun.append((spec, examples, on_step))
+        """Adds a trial to the queue."""
+        self._waiting.append((spec, examples, on_step))
 
     def advance(self) -> list[Trained]:
-        """Trains the trial that was taken on first, to its end."""
-        if not self._begun:
+        """Trains the first trial in the queue to its end."""
+        if not self._waiting:
             return []
-        spec, examples, on_step = self._begun.pop(0)
-        elsewhere = 0.0
+        spec, examples, on_step = self._waiting.pop(0)
+        callback_seconds = 0.0
 
         def after_step(model: Any, step: StepLoss) -> None:
-            nonlocal elsewhere
+            nonlocal callback_seconds
             clock = time.perf_counter()
             on_step(PeftAdapted(self._base, model), step)
-            elsewhere += time.perf_counter() - clock
+            callback_seconds += time.perf_counter() - clock
 
         adapted, error, clock = None, None, time.perf_counter()
         try:
             adapted = PeftAdapted(self._base, train(self._base, spec, examples, after_step))
         except ConfigurationError:
             raise
-        except Exception as broke:
-            error = broke
-        return [Trained(spec, adapted, error, time.perf_counter() - clock - elsewhere)]
+        except Exception as failure:
+            error = failure
+        return [Trained(spec, adapted, error, time.perf_counter() - clock - callback_seconds)]
 
 
-def _scored(
+def _evaluate(
     adapted: PeftAdapted, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnScored | None
 ) -> Scores:
-    told = on_progress or (lambda phase, done: None)
-    clock = time.perf_counter()
-    losses = adapted.losses(encoded, lambda done: told("score", done))
-    scored = time.perf_counter()
+    report = on_progress or (lambda phase, done: None)
+    start = time.perf_counter()
+    losses = adapted.losses(encoded, lambda done: report("score", done))
+    middle = time.perf_counter()
     if rule is None:
-        return Scores(tuple(losses), None, {"score": scored - clock})
-    answers = adapted.answers(encoded, losses, rule, lambda done: told("answer", done))
-    seconds = {"score": scored - clock, "answer": time.perf_counter() - scored}
+        return Scores(tuple(losses), None, {"score": middle - start})
+    answers = adapted.answers(encoded, losses, rule, lambda done: report("answer", done))
+    seconds = {"score": middle - start, "answer": time.perf_counter() - middle}
     return Scores(tuple(losses), tuple(answers), seconds)
 
 
 def train(
     base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: Callable[[Any, StepLoss], None]
 ) -> Any:
-    """Trains one adapter and returns the base with the adapter on.
+    """Trains one adapter; returns the base with the adapter attached.
 
-    Everything random depends on `spec.seed` only: the adapter's first weights, the order of the data, dropout.
+    Initial weights, data order and dropout depend on `spec.seed` only.
 
     Raises:
         TrialFailed: the loss diverged, or no gradient reached the adapter.
@@ -117,9 +117,9 @@ def train(
     check_trainable_format(base.model)
     set_seed(spec.seed)
     adapted = attach(base.model, spec.arm, spec.seed)
-    watch = _Watch(on_step)
+    watch = _TrainingWatch(on_step)
     try:
-        _fit(base, adapted, spec, training_examples(examples, spec.training, spec.seed), watch)
+        _fit(base, adapted, spec.arm, spec, training_examples(examples, spec.training, spec.seed), watch)
         watch.check.finish()
     except Exception:
         detach(adapted)
@@ -127,9 +127,10 @@ def train(
     return adapted
 
 
-def _fit(base: LoadedBase, adapted: Any, spec: TrialSpec, ordered: Sequence[Encoded], watch: _Watch) -> None:
-    recipe, arm = spec.training, spec.arm
-    assert arm is not None
+def _fit(
+    base: LoadedBase, adapted: Any, arm: Arm, spec: TrialSpec, ordered: Sequence[Encoded], watch: _TrainingWatch
+) -> None:
+    recipe = spec.training
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
         trainer = _CheckedTrainer(
             model=adapted,
@@ -156,7 +157,7 @@ def _fit(base: LoadedBase, adapted: Any, spec: TrialSpec, ordered: Sequence[Enco
                 remove_unused_columns=False,
                 dataloader_pin_memory=base.device.type == "cuda",
             ),
-            train_dataset=_Ordered(ordered),
+            train_dataset=_OrderedExamples(ordered),
             data_collator=base.collator,
             callbacks=[watch],
         )
@@ -168,15 +169,15 @@ def _fit(base: LoadedBase, adapted: Any, spec: TrialSpec, ordered: Sequence[Enco
 
 
 def _loraplus(adapted: Any, arm: Arm, arguments: TrainingArguments) -> torch.optim.Optimizer:
-    """LoRA+'s optimizer as PEFT makes it, with the class and settings of Trainer's own.
+    """PEFT's LoRA+ optimizer, with the class and settings of Trainer's optimizer.
 
-    A's are PEFT's first group, so the rate that Trainer records is theirs. Weight decay has another name there; under its usual
-    name PEFT drops it.
+    PEFT's first parameter group holds the A matrices, so Trainer records their learning rate. Weight decay must be passed
+    as `loraplus_weight_decay`; PEFT ignores its usual name.
     """
-    kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    optimizer_class, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
     optimizer: torch.optim.Optimizer = create_loraplus_optimizer(
         adapted,
-        kind,
+        optimizer_class,
         loraplus_lr_ratio=arm.loraplus_lr_ratio,
         loraplus_weight_decay=arguments.weight_decay,
         **settings,
@@ -184,8 +185,8 @@ def _loraplus(adapted: Any, arm: Arm, arguments: TrainingArguments) -> torch.opt
     return optimizer
 
 
-class _Ordered(Dataset[Encoded]):
-    """The examples in the order of training, one entry for each time an example is used."""
+class _OrderedExamples(Dataset[Encoded]):
+    """The result of `training_examples` as a dataset."""
 
     def __init__(self, examples: Sequence[Encoded]) -> None:
         self._examples = examples
@@ -198,7 +199,7 @@ class _Ordered(Dataset[Encoded]):
 
 
 class _CheckedTrainer(Trainer):
-    """A Trainer that stops at the first loss that is not a number."""
+    """A Trainer that stops at the first loss that is not finite."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -207,8 +208,8 @@ class _CheckedTrainer(Trainer):
         return loss
 
 
-class _Watch(TrainerCallback):
-    """Checks gradients, and passes each step's loss on."""
+class _TrainingWatch(TrainerCallback):
+    """Checks gradients, and reports the loss of each step."""
 
     def __init__(self, on_step: Callable[[Any, StepLoss], None]) -> None:
         self.check = GradientCheck()
@@ -225,10 +226,10 @@ class _Watch(TrainerCallback):
 
 
 class PeftAdapted:
-    """See `sweep.training.engine.Adapted`.
+    """Base and adapter as a PEFT model; see `sweep.training.engine.Adapted`.
 
     Args:
-        model: the base itself, or a PEFT model around it.
+        model: the base model, or a PEFT model around it.
     """
 
     neighbour_bytes = 0
@@ -239,13 +240,13 @@ class PeftAdapted:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained; 0 for the bare base."""
+        """Number of trainable parameters; 0 without an adapter."""
         return trainable_parameters(self.model)
 
     def losses(
         self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
     ) -> list[CompletionLoss]:
-        """The loss of each example's completion given its prompt."""
+        """The loss of each completion given its prompt."""
         return completion_losses(self._base, self.model, encoded, on_progress)
 
     def answers(
@@ -255,11 +256,11 @@ class PeftAdapted:
         rule: AnswerRule,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[str]:
-        """The model's answers; see `sweep.training.forward.plain_answers`."""
+        """The answers; see `sweep.training.forward.plain_answers`."""
         return plain_answers(self._base, self.model, encoded, losses, rule, on_progress)
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
-        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
+        """Runs forward and backward on a batch, as a training step does, and discards the gradients."""
         device = self._base.device
         inputs = {
             key: value.to(device) if isinstance(value, torch.Tensor) else value
@@ -270,11 +271,11 @@ class PeftAdapted:
             parameter.grad = None
 
     def save(self, folder: Path) -> None:
-        """Writes the adapter in PEFT's own format (safetensors)."""
+        """Saves the adapter in PEFT's format (safetensors)."""
         save_adapter(self.model, folder, self._base.id)
         self._base.write_origin(folder)
 
     def release(self) -> None:
-        """Takes the adapter off; the base is as it was."""
+        """Removes the adapter from the base."""
         if self.model is not self._base.model:
             detach(self.model)

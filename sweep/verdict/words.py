@@ -228,7 +228,7 @@ def stopped(reason: str) -> str:
     Args:
         reason: as the study has recorded it, in this version or an earlier one.
     """
-    limit = _SEED_LIMIT.match(reason)
+    limit = _SEED_LIMIT.search(reason)
     if limit is not None:
         return f"Stopped at the limit of {limit[1]} seeds per rank (certify.seeds={limit[1]})."
     return f"Stopped early: {reason}."

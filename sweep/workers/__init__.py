@@ -1,1 +1,1 @@
-"""Child processes that hold a warm base model; the only boundary behind which things may break."""
+"""Child processes that keep a base model loaded: the boundary that failures of training do not cross."""

@@ -1,4 +1,4 @@
-"""What runs in a worker's process: loads a foundation, then does as its parent says, and never outlives it."""
+"""A worker's process: loads its setup, then runs the trials that its parent sends, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.console.masking import mask_output
-from sweep.errors import GoldilocksError, Problems
+from sweep.errors import GoldilocksError
 from sweep.records import CapacityRequest, WorkerSetup
+from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Broke, Decision, Ended, Ready, Refused, Reported, Run
+from sweep.workers.messages import Broke, Decision, Ended, Progress, Ready, Refused, Reported, Run
 
 if TYPE_CHECKING:
-    from sweep.workers.job import Job
-
+    from sweep.runner.runner import TrialRunner
 
 _COMPILED_SHAPES = "32"
-"""About as many as one step has products of different shapes."""
+"""About the number of differently shaped matrix products in one training step."""
 
 
 def main(
@@ -36,23 +36,21 @@ def main(
     log: str,
     parent: int,
     capacity_request: CapacityRequest | None,
-    least: Mapping[str, int],
-    data_hash: str | None,
-    base_hash: str | None,
+    requirements: Requirements,
 ) -> None:
-    """Serves trials until the parent hangs up.
+    """Runs trials until the parent closes the connection.
 
     Args:
         root: the folder `mlruns`.
-        log: the file that takes everything printed here.
+        log: the file to which everything printed here is appended.
         parent: the process id of the parent.
-        packing: see `Job`.
-        least, data_hash, base_hash: see `sweep.workers.expected.Expected`.
+        capacity_request: see `sweep.runner.setup.load_setup`.
+        requirements: what base and data must be.
     """
-    _write_to(Path(log))
+    _write_output_to(Path(log))
     mask_output()
-    _follow(parent)
-    # Ctrl-C and the end of the terminal reach every process of it; the parent alone decides what they mean
+    _end_with_parent(parent)
+    # Ctrl-C and a closed terminal signal every process of the terminal; the parent alone decides what they mean
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -61,78 +59,84 @@ def main(
 
     quiet_libraries()
     try:
-        from sweep.workers.expected import Expected
-        from sweep.workers.job import Job
+        from sweep.runner.runner import TrialRunner
+        from sweep.runner.setup import load_setup
 
         quiet_progress()
-        gc.freeze()  # libraries stay; to look through them would take every collection a quarter of a second
-        job = Job(setup, Paths(Path(root)), capacity_request, Expected(data_hash, base_hash, least))
+        gc.freeze()  # without the libraries' objects, each collection takes a quarter of a second less
+        loaded = load_setup(setup, Paths(Path(root)), capacity_request, requirements)
+        runner = TrialRunner(loaded)
     except GoldilocksError as error:
-        connection.send(_refusal(error))
+        connection.send(Refused.of(error))
         return
     except Exception as error:
         traceback.print_exc()
         connection.send(Refused("EnvironmentLacks", (_why_not_started(error),)))
         return
-    connection.send(Ready(job.loaded))
-    _serve(connection, job)
+    connection.send(Ready(loaded.description))
+    _serve(connection, runner)
 
 
 class _Inbox:
-    """What the parent has said, in order; a decision may arrive after trials that were sent later."""
+    """The parent's messages, in order; a decision may arrive after trials that were sent later."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._orders: deque[Run] = deque()
 
     def orders(self, *, wait: bool) -> Iterator[Run]:
-        """The trials to take on; with `wait` at least one.
+        """The trials to begin; with `wait` at least one.
 
         Raises:
-            EOFError: the parent has hung up.
+            EOFError: the parent has closed the connection.
         """
         while self._connection.poll() or (wait and not self._orders):
-            self._take(self._connection.recv())
+            self._add(self._connection.recv())
         while self._orders:
             yield self._orders.popleft()
 
-    def decision(self) -> bool:
-        """Waits for the answer to the only question that is open."""
-        while True:
-            message = self._connection.recv()
-            if isinstance(message, Decision):
-                return message.prune
-            self._take(message)
+    def decision(self) -> Decision:
+        """Waits for the decision on the report that was sent last."""
+        while not isinstance(message := self._connection.recv(), Decision):
+            self._add(message)
+        return message
 
-    def _take(self, message: object) -> None:
+    def _add(self, message: object) -> None:
         if not isinstance(message, Run):
-            raise EOFError  # noqa: TRY004 (whatever it is, it is the last word)
+            raise EOFError(f"unexpected message: {message}")  # noqa: TRY004 (the parent cannot be understood)
         self._orders.append(message)
 
 
-def _serve(connection: Connection, job: Job) -> None:
+class _ParentListener:
+    """Passes one trial's progress on to the parent, see `sweep.runner.running.Listener`."""
+
+    def __init__(self, connection: Connection, inbox: _Inbox, identity: str) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._identity = identity
+
+    def progress(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        self._connection.send(Progress(self._identity, phase, done, total, loss))
+
+    def report(self, step: int, loss: float) -> bool:
+        self._connection.send(Reported(self._identity, step, loss))
+        return self._inbox.decision().prune
+
+
+def _serve(connection: Connection, runner: TrialRunner) -> None:
     from sweep.training.engine import PackBroke
-    from sweep.workers.course import Listener
 
     inbox = _Inbox(connection)
-
-    def listener(identity: str) -> Listener:
-        def report(step: int, loss: float) -> bool:
-            connection.send(Reported(identity, step, loss))
-            return inbox.decision()
-
-        return Listener(connection.send, report)
-
     while True:
         try:
-            for order in inbox.orders(wait=job.idle):
-                job.begin(order.spec, listener(order.spec.identity))
-            for ended in job.advance():
+            for order in inbox.orders(wait=runner.idle):
+                runner.begin(order.spec, _ParentListener(connection, inbox, order.spec.identity))
+            for ended in runner.advance():
                 connection.send(Ended(ended.result, ended.worker_is_sound))
         except EOFError:
             return
         except GoldilocksError as error:
-            connection.send(_refusal(error))
+            connection.send(Refused.of(error))
             return
         except PackBroke as error:
             traceback.print_exception(error)
@@ -144,23 +148,21 @@ _NO_MEMORY = ("failed to map segment", "allocate memory", "out of memory", "not 
 
 
 def _why_not_started(error: Exception) -> str:
-    """Why a worker could not load its foundation, in words; libraries that do not fit into memory cannot even be imported."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or any(words in said.lower() for words in _NO_MEMORY):
+    """Explains why a worker could not load its setup; without enough memory not even its libraries can be imported."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
         return (
-            f"memory ran out while the worker started ({said}); free some, raise a limit on it (`ulimit -v`), or choose a smaller "
+            f"memory ran out while the worker started ({text}); free some, raise a limit on it (`ulimit -v`), or choose a smaller "
             "model or quant=nf4"
         )
-    return f"the worker cannot start: {said}; the study's file in mlruns/logs has more"
-
-
-def _refusal(error: GoldilocksError) -> Refused:
-    problems = error.problems if isinstance(error, Problems) else (str(error),)
-    return Refused(type(error).__name__, problems)
+    return f"the worker cannot start: {text}; the study's file in mlruns/logs has more"
 
 
 def set_threads(threads: int) -> None:
-    """Before torch is imported: two processes with all threads each spin against one another."""
+    """Limits the threads of every numerical library; call before torch is imported.
+
+    Two processes that use all cores each would slow each other down.
+    """
     for name in (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
@@ -169,8 +171,8 @@ def set_threads(threads: int) -> None:
         "RAYON_NUM_THREADS",
     ):
         os.environ[name] = str(threads)
-    # oneDNN and its wrapper keep what they compiled for each of 1,024 shapes; no two steps have the same number of tokens,
-    # so that is hundreds of megabytes which are never used again
+    # by default oneDNN and its wrapper keep compiled code for 1,024 shapes; no two steps have the same number of tokens, so
+    # that would be hundreds of megabytes that are never used again
     for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         os.environ.setdefault(name, _COMPILED_SHAPES)
     from sweep.training.machine import use_threads
@@ -178,15 +180,15 @@ def set_threads(threads: int) -> None:
     use_threads(threads)
 
 
-def _write_to(log: Path) -> None:
+def _write_output_to(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
 
 
-def _follow(parent: int) -> None:
-    """Ends this process soon after its parent is gone, even if the parent was killed."""
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent has ended, even if the parent was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,9 +1,11 @@
-"""What parent and worker say to one another over their pipe."""
+"""The messages between parent and worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sweep import errors
+from sweep.errors import GoldilocksError, Problems
 from sweep.records import Loaded, TrialResult, TrialSpec
 
 
@@ -16,7 +18,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Parent: the answer to a `Reported`."""
+    """Parent: whether to stop the trial that sent a `Reported`."""
 
     identity: str
     prune: bool
@@ -24,21 +26,32 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker: base and data are loaded."""
+    """Worker: the setup is loaded."""
 
     loaded: Loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Worker: the foundation cannot be loaded, for a reason that a person can mend.
+    """Worker: the setup cannot be loaded, or a trial cannot be run, for a reason that a person can fix. The worker ends.
 
     Attributes:
         kind: the name of the error's class in `sweep.errors`.
+        problems: what is wrong.
     """
 
     kind: str
     problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: GoldilocksError) -> Refused:
+        """The message for an error."""
+        return cls(type(error).__name__, error.problems if isinstance(error, Problems) else (str(error),))
+
+    def error(self) -> GoldilocksError:
+        """The error, on the parent's side."""
+        kind = getattr(errors, self.kind, GoldilocksError)
+        return kind(self.problems) if issubclass(kind, Problems) else GoldilocksError("; ".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +60,8 @@ class Progress:
 
     Attributes:
         identity: the trial's.
-        phase: `train`, `score` or `answer`.
-        loss: the training loss of the step, in `train`.
+        phase: `train` (counted in steps), `score` or `answer` (in examples).
+        loss: the step's training loss, in `train`.
     """
 
     identity: str
@@ -60,7 +73,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Worker: a value for the pruner; the worker waits for a `Decision`."""
+    """Worker: a loss for the pruner; the worker waits for a `Decision`."""
 
     identity: str
     step: int
@@ -69,10 +82,10 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Worker: the trial has ended, this way or that.
+    """Worker: the trial has ended.
 
     Attributes:
-        worker_is_sound: whether the worker can go on with other trials.
+        worker_is_sound: whether the worker can run further trials.
     """
 
     result: TrialResult
@@ -81,7 +94,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """Worker: something broke while several trials were in training; none of them has ended, and this worker is done for."""
+    """Worker: something broke while several trials were in training. None of them has ended, and the worker ends."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""General English prose for measuring what a fine-tuned model forgets; never trained on."""
+"""General English prose that measures how much a fine-tuned model forgets; never used for training."""
 
 from pathlib import Path
 

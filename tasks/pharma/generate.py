@@ -23,7 +23,7 @@ INDICATIONS: Mapping[Split, int] = {"train": 400, "validation": 80, "test": 80}
 
 
 def examples() -> dict[Split, list[Example]]:
-    """All rows, shuffled: every situation and definition once, and normalise fills what the other kinds leave."""
+    """All rows, shuffled: each situation and definition once, and `normalise` questions for the remaining rows."""
     medicines, terms, documents = tables.medicines(), tables.terms(), tables.documents()
     every_inn = [medicine.inn for medicine in medicines]
     own = divide_medicines(medicines, _chance("medicines"))
@@ -42,13 +42,13 @@ def examples() -> dict[Split, list[Example]]:
 
 
 def encoded(rows: Sequence[Example]) -> bytes:
-    """The rows as they stand in a file."""
+    """The rows as the content of a file."""
     lines = (json.dumps({"prompt": row.prompt, "completion": row.completion, "kind": row.kind}) for row in rows)
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def write(folder: Path) -> dict[Split, list[Example]]:
-    """Write one file for each split."""
+    """Writes one file per split."""
     folder.mkdir(parents=True, exist_ok=True)
     made = examples()
     for split, rows in made.items():
@@ -57,7 +57,7 @@ def write(folder: Path) -> dict[Split, list[Example]]:
 
 
 def summary(made: Mapping[Split, Sequence[Example]]) -> str:
-    """The data card's tables: rows for each kind and split, and how often each closed answer is right."""
+    """The tables of the data card: rows per kind and split, and the frequency of each closed answer."""
     columns = [[str(row.kind) for row in made[split]] for split in SPLITS]
     lines = [_line("kind", *SPLITS), _line(*["---"] * 4)]
     lines += _counts(KINDS, columns)
@@ -86,7 +86,7 @@ def _mean_words(rows: Sequence[Example]) -> float:
 
 
 def _chance(*purpose: str) -> random.Random:
-    """A source of chance of its own for each purpose, so that one change does not reshuffle the rest."""
+    """A separate random generator for each purpose, so that one change does not reshuffle the rest."""
     return random.Random(f"{SEED}/{'/'.join(purpose)}")
 
 

@@ -1,4 +1,4 @@
-"""Which medicine, definition and situation belongs to which split."""
+"""Assigns medicines, definitions and situations to splits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARES: Mapping[Split, float] = {"train": 0.70, "validation": 0.15, "test": 0.15
 
 
 def divide_medicines(medicines: Sequence[Medicine], rng: random.Random) -> dict[Split, list[Medicine]]:
-    """Divide medicines by family, large families first, each to the split that lacks most of its share."""
+    """Assigns families of medicines, large ones first, to the split that is furthest below its share."""
     families = _families(medicines)
     rng.shuffle(families)
     families.sort(key=len, reverse=True)
@@ -28,7 +28,7 @@ def divide_medicines(medicines: Sequence[Medicine], rng: random.Random) -> dict[
 
 
 def divide_texts(texts: Sequence[Text], held_out: int, rng: random.Random) -> dict[Split, list[Text]]:
-    """Keep `held_out` texts of each answer for validation, as many for test, and leave the rest to train."""
+    """Assigns `held_out` texts of each answer to validation, as many to test, and the rest to train."""
     parts: dict[Split, list[Text]] = {split: [] for split in SPLITS}
     seen: Counter[str] = Counter()
     for text in rng.sample(texts, len(texts)):
@@ -39,7 +39,7 @@ def divide_texts(texts: Sequence[Text], held_out: int, rng: random.Random) -> di
 
 
 def _families(medicines: Sequence[Medicine]) -> list[list[Medicine]]:
-    """Medicines joined by akin names, directly or through others."""
+    """Groups of medicines with related names, directly or through others."""
     families: list[list[Medicine]] = []
     for medicine in medicines:
         akin = [family for family in families if any(_akin(medicine.inn, other.inn) for other in family)]
@@ -49,7 +49,7 @@ def _families(medicines: Sequence[Medicine]) -> list[list[Medicine]]:
 
 
 def _akin(one: str, other: str) -> bool:
-    """Whether two names share a word ("insulin"), or one holds a word of the other ("chloroquine")."""
+    """Returns whether two names share a word ("insulin"), or one contains a word of the other ("chloroquine")."""
     words, others = (re.findall(r"[a-z]+", name.lower()) for name in (one, other))
     return any(
         word == rival or (len(word) > 4 < len(rival) and (word in rival or rival in word))

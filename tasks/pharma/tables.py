@@ -1,4 +1,4 @@
-"""The hand-written tables that the questions are made of, as typed records."""
+"""The hand-written tables behind the questions, as typed records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Medicine:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A definition or a situation, and the name it stands for."""
+    """A definition or a situation, and the name it describes."""
 
     answer: str
     text: str
@@ -68,7 +68,7 @@ def documents() -> tuple[Text, ...]:
 
 
 def naming(inns: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that finds any of the names as whole words, in any case."""
+    """A case-insensitive pattern of the names as whole words."""
     names = sorted(inns, key=lambda inn: (-len(inn), inn))
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
 

@@ -226,7 +226,7 @@ def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: 
 
     more = sweep.run(*words, "evaluate.certify_examples=8")
     assert more.returncode == 0, more.stdout
-    assert "scored again" in more.stdout
+    assert "evaluated again" in more.stdout
     assert trained_adapters(sweep) == trained
     assert verdict(sweep)["base"]["examples"] == 8
     assert [row["seeds"] for row in verdict(sweep)["ladder"]] == [2, 2]
@@ -245,7 +245,7 @@ def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: 
     assert len(trained_adapters(sweep)) == len(trained) + 2
     nothing = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
     assert nothing.returncode == 0, nothing.stdout
-    assert "scored again" not in nothing.stdout
+    assert "evaluated again" not in nothing.stdout
     assert outcome(nothing.stdout) == outcome(seeds.stdout)
 
 

@@ -71,7 +71,7 @@ def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
 def test_a_budget_too_small_for_a_trial_is_no_failure(sweep: Sweep) -> None:
     done = sweep.run("budget.wall_clock=1s")
     assert done.returncode == 0, done.stdout
-    assert "are left for another call" in done.stdout
+    assert "are left for another run" in done.stdout
     assert sweep.trained() == []
 
 

@@ -1,4 +1,4 @@
-"""Every YAML file under `conf/` composes into a study, and the schema and the YAML have the same keys."""
+"""Every YAML file under `conf/` composes into a study, and together they have the keys of the schema."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CONTRACT = [
     "budget.wall_clock",
 ]
 NEEDED = {"jsonl": ["task.path=data"], "hub": ["task.dataset=org/name"]}
-"""What a task cannot do without."""
+"""Values that a task requires."""
 
 OPTIONS = [(group, name) for group, names in groups().items() for name in names]
 MODELS = [name for name in groups()["model"] if name != "hub"]
@@ -62,14 +62,14 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def keys_of(section: DictConfig, prefix: str = "") -> set[str]:
-    found: set[str] = set()
+    keys: set[str] = set()
     for name in map(str, section):
         key = f"{prefix}{name}"
-        found.add(key)
+        keys.add(key)
         node = section._get_node(name)
         if isinstance(node, DictConfig) and not node._is_none() and key not in OPEN_KEYS:
-            found |= keys_of(node, f"{key}.")
-    return found
+            keys |= keys_of(node, f"{key}.")
+    return keys
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
@@ -101,7 +101,7 @@ def test_ready_model_has_target_sets_of_its_own_modules(name: str) -> None:
         assert set(modules) <= set(model.linear_modules)
 
 
-def test_any_model_needs_its_name_on_the_hub_or_a_folder() -> None:
+def test_model_hub_needs_an_id_or_a_path() -> None:
     with pytest.raises(ConfigurationError) as caught:
         composed_plan(["model=hub"])
     assert caught.value.problems == ("model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER",)
@@ -120,14 +120,14 @@ def test_any_model_needs_its_name_on_the_hub_or_a_folder() -> None:
         (["method=rslora_plus"], "rslora_plus", 16.0, 8.0),
     ],
 )
-def test_method_is_the_arm_s(words: list[str], method: str, ratio: float, scale: float) -> None:
+def test_method_sets_the_arm(words: list[str], method: str, ratio: float, scale: float) -> None:
     plan = composed_plan(["lora.r=16", "lora.alpha_ratio=2", *words])
     assert (plan.arm.method, plan.arm.loraplus_lr_ratio, plan.arm.scale) == (method, ratio, scale)
     assert plan.arm.alpha == 32
     assert yaml.safe_load(plan.config)["method"]["name"] == method
 
 
-def test_a_record_from_before_there_were_other_methods_is_read() -> None:
+def test_a_record_without_a_loraplus_ratio_is_read() -> None:
     config = yaml.safe_load(composed_plan([]).config)
     config["method"] = {"name": "lora"}
     assert plan_of_record(yaml.safe_dump(config)).arm == composed_plan([]).arm
@@ -138,7 +138,7 @@ def test_schema_and_defaults_have_the_same_keys() -> None:
 
 
 @pytest.mark.parametrize("key", CONTRACT)
-def test_key_of_the_contract_is_there(key: str) -> None:
+def test_contract_key_exists(key: str) -> None:
     assert key in keys_of(composed())
 
 
@@ -154,10 +154,10 @@ def test_study_holds_only_what_differs_from_the_defaults(file: Path) -> None:
 
 
 def leaves(section: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
+    values: list[tuple[str, object]] = []
     for name, value in section.items():
-        found += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return found
+        values += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return values
 
 
 def value_at(config: DictConfig, key: str) -> object:

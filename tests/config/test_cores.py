@@ -1,4 +1,4 @@
-"""How many workers `executor.workers=auto` comes to."""
+"""The number of workers for `executor.workers=auto`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.config import cores
 
 
 @pytest.mark.parametrize(
-    ("asked", "threads", "there", "gpu", "expected"),
+    ("requested", "threads", "available", "gpu", "expected"),
     [
         ("auto", None, 1, False, 1),
         ("auto", None, 2, False, 2),
@@ -22,11 +22,11 @@ from sweep.config import cores
     ],
 )
 def test_auto_divides_the_cores(
-    monkeypatch: pytest.MonkeyPatch, asked: int | str, threads: int | None, there: int, gpu: bool, expected: int
+    monkeypatch: pytest.MonkeyPatch, requested: int | str, threads: int | None, available: int, gpu: bool, expected: int
 ) -> None:
     monkeypatch.setattr(cores.shutil, "which", lambda name: f"/usr/bin/{name}" if gpu else None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert cores.chosen_workers(asked, threads, there) == expected
+    assert cores.chosen_workers(requested, threads, available) == expected
 
 
 def test_a_gpu_that_is_hidden_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,5 +41,5 @@ def test_a_single_trial_has_the_machine_to_itself(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cores.shutil, "which", lambda name: None)
     plan = composed_plan(["model=tiny"])
     assert (plan.workers, plan.setup.threads, plan.threads_alone) == (2, 2, 4)
-    told = composed_plan(["model=tiny", "executor.threads=1"])
-    assert (told.setup.threads, told.threads_alone) == (1, 1)
+    limited = composed_plan(["model=tiny", "executor.threads=1"])
+    assert (limited.setup.threads, limited.threads_alone) == (1, 1)

@@ -1,4 +1,4 @@
-"""What a person gets wrong is told all at once, each with what to write instead, before anything is written."""
+"""All mistakes are reported at once, each with what to write instead, before anything is written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from sweep.commands.app import composed_plan
 from sweep.config.cores import available_cores
 from sweep.config.groups import groups
+from sweep.console.command_line import interpreter
 from sweep.errors import ConfigurationError
 from sweep.records import BaseModel
 from sweep.store.paths import Paths
@@ -65,13 +66,16 @@ def test_misspelt_word_gets_the_nearest(override: str, nearest: str) -> None:
 
 @pytest.mark.parametrize("group", [group for group in groups() if group != "study"])
 def test_unknown_option_gets_the_list(group: str) -> None:
-    told = only_problem(f"{group}=xxxxxxxxxxxx")
-    assert told.startswith(f"{group}=xxxxxxxxxxxx: there is no {group} 'xxxxxxxxxxxx'")
-    assert f"(known: {', '.join(groups()[group])})" in told
+    reported = only_problem(f"{group}=xxxxxxxxxxxx")
+    assert reported.startswith(f"{group}=xxxxxxxxxxxx: there is no {group} 'xxxxxxxxxxxx'")
+    assert f"(known: {', '.join(groups()[group])})" in reported
 
 
 def test_unlike_any_key() -> None:
-    assert only_problem("zzz.qqq=1") == "zzz.qqq=1: there is no key 'zzz.qqq' (python -m sweep --help lists all)"
+    assert (
+        only_problem("zzz.qqq=1")
+        == f"zzz.qqq=1: there is no key 'zzz.qqq' ({interpreter()} -m sweep help lists all keys)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,8 +86,8 @@ def test_group_chosen_in_the_wrong_way(override: str, instead: str) -> None:
     assert instead in only_problem(override)
 
 
-def test_several_kinds_are_told_at_once() -> None:
-    told = problems(
+def test_several_kinds_are_reported_at_once() -> None:
+    reported = problems(
         "lora.rr=4",  # no such key
         "modle=tiny",  # no such group
         "sampler=tpee",  # no such option
@@ -103,13 +107,13 @@ def test_several_kinds_are_told_at_once() -> None:
         "certify.alpha",
         "budget.wall_clock",
     ):
-        assert sum(problem.startswith(key) for problem in told) == 1, key
-    assert "task.path: a value is needed; write task.path=FOLDER" in told
-    assert any(problem.startswith("lora.targets: ") for problem in told)
-    assert len(told) == 9
+        assert sum(problem.startswith(key) for problem in reported) == 1, key
+    assert "task.path: a value is needed; write task.path=FOLDER" in reported
+    assert any(problem.startswith("lora.targets: ") for problem in reported)
+    assert len(reported) == 9
 
 
-def test_what_follows_from_a_missing_value_is_not_told() -> None:
+def test_consequences_of_a_missing_value_are_not_reported() -> None:
     # the study's name is made of the model's
     assert problems("model.name=???", "certify.alpha=3") == (
         "model.name: a value is needed; write model.name=...",
@@ -119,7 +123,7 @@ def test_what_follows_from_a_missing_value_is_not_told() -> None:
 
 @pytest.mark.parametrize("key", ["search.space.rank", "certify.ladder"])
 @pytest.mark.parametrize(
-    ("ranks", "told"),
+    ("ranks", "reported"),
     [
         ("[0,1]", "every value must be from 1 to 4096"),
         ("[-2,2]", "every value must be from 1 to 4096"),
@@ -129,8 +133,8 @@ def test_what_follows_from_a_missing_value_is_not_told() -> None:
         ("[]", "at least one value is needed"),
     ],
 )
-def test_ranks(key: str, ranks: str, told: str) -> None:
-    assert told in only_problem(f"{key}={ranks}")
+def test_ranks(key: str, ranks: str, reported: str) -> None:
+    assert reported in only_problem(f"{key}={ranks}")
 
 
 def test_searched_ranks_are_powers_of_two_while_a_ladder_may_hold_any() -> None:
@@ -182,13 +186,13 @@ def test_searched_ranks_are_evenly_spaced_while_a_ladder_need_not_be() -> None:
         "lora=null",
     ],
 )
-def test_senseless_value_is_told_with_its_key(override: str) -> None:
+def test_senseless_value_is_reported_with_its_key(override: str) -> None:
     key = override.partition("=")[0]
     assert only_problem(override).startswith((f"{key}=", f"{key}:", key.rpartition(".")[0] + ":"))
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "reported"),
     [
         (["method.loraplus_lr_ratio=16"], "method=lora has one learning rate; write method=lora_plus"),
         (
@@ -203,14 +207,14 @@ def test_senseless_value_is_told_with_its_key(override: str) -> None:
         (["method=lora_plus", "method.loraplus_lr_ratio=much"], "must be a number"),
     ],
 )
-def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], told: str) -> None:
+def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], reported: str) -> None:
     problem = only_problem(*overrides)
     assert problem.startswith("method.loraplus_lr_ratio")
-    assert told in problem
+    assert reported in problem
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "reported"),
     [
         ("certify.ladder=8", "write a list in brackets, as in certify.ladder=[A,B]"),
         ("certify.ladder={}", "write a list in brackets"),
@@ -231,15 +235,15 @@ def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], t
         (f"seed={'9' * 5000}", "cannot be read: the number has too many digits"),
     ],
 )
-def test_lists_groups_and_single_values_are_told_apart(override: str, told: str) -> None:
+def test_lists_groups_and_single_values_are_distinguished(override: str, reported: str) -> None:
     problem = only_problem(override)
     assert problem.startswith(override.partition("=")[0].removesuffix(".mine"))
-    assert told in problem
+    assert reported in problem
     assert len(problem) < 250
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (b"a: [1", "is not valid YAML: while parsing a flow sequence"),
         (b"a:\tb\n\tc: d", "is not valid YAML: while scanning"),
@@ -253,12 +257,29 @@ def test_lists_groups_and_single_values_are_told_apart(override: str, told: str)
     ],
 )
 def test_own_files_that_cannot_be_read(
-    content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: bytes, reported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "conf/study").mkdir(parents=True)
     (tmp_path / "conf/study/mine.yaml").write_bytes(content)
     monkeypatch.chdir(tmp_path)
-    assert told in only_problem("+study=mine")
+    assert reported in only_problem("+study=mine")
+
+
+def test_sections_and_values_may_refer_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf/study").mkdir(parents=True)
+    file = tmp_path / "conf/study/mine.yaml"
+    monkeypatch.chdir(tmp_path)
+    file.write_text(
+        "# @package _global_\ncertify:\n  ladder: ${search.space.rank}\nsearch:\n  space:\n    rank: [4, 8]\n"
+    )
+    assert composed_plan(["+study=mine"]).declaration.ladder == (4, 8)
+    file.write_text("# @package _global_\ntracking: ${storage}\nstorage:\n  uri: x\n")
+    assert [problem.partition(";")[0] for problem in problems("+study=mine")] == [
+        "tracking.url: there is no such key",
+        "storage.uri: there is no such key",
+    ]
+    file.write_text("# @package _global_\ntracking: ${nothing}\n")
+    assert only_problem("+study=mine").startswith("tracking: Interpolation key 'nothing' not found")
 
 
 def test_groups_are_written_whole_or_value_by_value() -> None:
@@ -290,7 +311,7 @@ def test_refused_multirun_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_own_files_are_found_from_where_the_person_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_files_are_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_own_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     plan = composed_plan(["+study=mine"])
@@ -345,7 +366,7 @@ def test_every_value_of_a_multirun_is_checked_before_the_first_job(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["my project", "größe, 50+1 @home"])
-def test_ones_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = tmp_path / name / "conf" / "study"
     study.mkdir(parents=True)
     (study / "kitchen.yaml").write_text("# @package _global_\nstudy:\n  name: kitchen\n")
@@ -386,8 +407,8 @@ def test_a_margin_in_points_needs_answers() -> None:
     assert "known: auto, generate, likelihood, none" in only_problem("evaluate.answers=nothing")
 
 
-def test_every_mistake_in_arms_is_told_at_once() -> None:
-    told = problems(
+def test_every_mistake_in_arms_is_reported_at_once() -> None:
+    reported = problems(
         "search.arms=[{r: 7, rr: 3, learning_rate: 1}, 5, {r: 8}, {r: 8}, {targets: o_proj, dropout: much}, {targets: 3}]",
         "lora.alpha_ratio=3",
         "certify.alpha=3",
@@ -396,9 +417,9 @@ def test_every_mistake_in_arms_is_told_at_once() -> None:
     ratio = (
         "alpha_ratio=3.0 (from lora.alpha_ratio) is not in search.space.alpha_ratio=[1.0, 2.0, 4.0]; add it there, or"
     )
-    assert "certify.alpha=3.0: must be from 1e-06 to 0.5" in told
-    assert f"search.arms: arm 1: there is no field 'rr'; did you mean 'r'? {fields}" in told
-    assert f"search.arms: arm 3: {ratio} change the arm" in told
+    assert "certify.alpha=3.0: must be from 1e-06 to 0.5" in reported
+    assert f"search.arms: arm 1: there is no field 'rr'; did you mean 'r'? {fields}" in reported
+    assert f"search.arms: arm 3: {ratio} change the arm" in reported
     for text in (
         "arm 1: r=7 is not in search.space.rank=[2, 4, 8, 16, 32]; add it there, or change the arm",
         "arm 1: learning_rate=1 is outside search.space.learning_rate, 0.001 to 0.01; widen that range, or change the arm",
@@ -407,10 +428,10 @@ def test_every_mistake_in_arms_is_told_at_once() -> None:
         "arm 5: targets=o_proj is not in search.space.targets=['q_v', 'attention', 'all_linear']; add it there, or change the arm",
         "arm 6: targets=3: write a set's name (q_v, attention, mlp, all_linear) or module names",
     ):
-        assert f"search.arms: {text}" in told
+        assert f"search.arms: {text}" in reported
 
 
-def test_the_same_arm_twice_is_told() -> None:
+def test_a_repeated_arm_is_reported() -> None:
     arms = "search.arms=[{r: 8}, {r: 4}, {r: 8, targets: 'v_proj,q_proj'}]"
     assert only_problem(arms) == "search.arms: arm 3 is the same as arm 1; write it once"
 
@@ -421,14 +442,14 @@ def test_arms_are_not_blamed_for_a_wrong_space() -> None:
 
 @pytest.mark.parametrize("slots", ["0", "-1", "many", "1.5", "true"])
 def test_slots_are_a_number_or_auto(slots: str) -> None:
-    told = only_problem(f"engine.slots={slots}")
-    assert told.startswith("engine.slots=")
-    assert "above zero, or auto" in told
+    reported = only_problem(f"engine.slots={slots}")
+    assert reported.startswith("engine.slots=")
+    assert "above zero, or auto" in reported
 
 
-def test_the_trainer_has_one_slot_and_that_is_told_with_all_else() -> None:
-    told = problems("engine=trainer", "engine.slots=4", "lora.r=0")
-    assert sorted(text.partition("=")[0] for text in told) == ["engine.slots", "lora.r"]
-    assert "write engine=packed" in next(text for text in told if text.startswith("engine.slots=4"))
+def test_the_trainer_has_one_slot() -> None:
+    reported = problems("engine=trainer", "engine.slots=4", "lora.r=0")
+    assert sorted(text.partition("=")[0] for text in reported) == ["engine.slots", "lora.r"]
+    assert "write engine=packed" in next(text for text in reported if text.startswith("engine.slots=4"))
     assert composed_plan(["engine=trainer"]).slots == 1
     assert (composed_plan([]).slots, composed_plan(["engine.slots=4"]).slots) == (None, 4)

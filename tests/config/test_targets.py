@@ -1,4 +1,4 @@
-"""Target modules by set name or one by one: sorted, each once, and told back by the set's name."""
+"""Target modules by set name or one by one: sorted, without repetition, and named by their set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_list_and_comma_separated_text_mean_the_same(names: list[str]) -> None:
 
 
 @given(entries)
-def test_modules_are_sorted_and_stand_once(names: list[str]) -> None:
+def test_modules_are_sorted_without_repetition(names: list[str]) -> None:
     expected = {module for name in names for module in SETS.get(name, (name,))}
     assert resolve_targets(names, SETS) == tuple(sorted(expected))
 
@@ -39,11 +39,11 @@ def test_resolving_twice_changes_nothing(names: list[str]) -> None:
 
 
 @given(st.sampled_from(sorted(SETS)))
-def test_set_is_told_back_by_its_name(name: str) -> None:
+def test_set_name_of_its_modules(name: str) -> None:
     assert set_name(resolve_targets(name, SETS), SETS) == name
 
 
-def test_modules_without_a_set_are_told_one_by_one() -> None:
+def test_modules_without_a_set_are_listed() -> None:
     assert set_name(("k_proj", "q_proj"), SETS) == "k_proj,q_proj"
 
 

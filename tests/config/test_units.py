@@ -1,4 +1,4 @@
-"""Times and sizes: what people write is read, and what is no time or size is refused."""
+"""Times and sizes: text is read, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_time_as_people_write_it(text: object, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "25min", "-5m", "m", "1m30", "1e3", None, True, "nan"])
 def test_no_time(text: object) -> None:
-    with pytest.raises(ValueError, match=r"is no time; write seconds, or for example 90s, 25m, 1h30m"):
+    with pytest.raises(ValueError, match=r"is not a time; write seconds, or for example 90s, 25m, 1h30m"):
         seconds(text)
 
 
@@ -58,7 +58,7 @@ def test_size_as_people_write_it(text: object, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "much", "4 gigabytes", "-4GB", "GB", None, True])
 def test_no_size(text: object) -> None:
-    with pytest.raises(ValueError, match=r"is no size; write bytes, or for example 4GiB or 500MB"):
+    with pytest.raises(ValueError, match=r"is not a size; write bytes, or for example 4GiB or 500MB"):
         byte_count(text)
 
 

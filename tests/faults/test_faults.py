@@ -17,8 +17,8 @@ import pytest
 
 from benchmarks.faults.server import Server
 from sweep.config.units import show_bytes
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
-from sweep.store.study_lock import study_lock
 from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")

@@ -10,11 +10,12 @@ import torch
 
 from sweep.commands.app import composed_plan
 from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
+from sweep.runner.runner import TrialRunner
+from sweep.runner.setup import load_setup
 from sweep.store.paths import Paths
-from sweep.workers.course import Listener
-from sweep.workers.job import Job
 from tests.conftest import arm
 from tests.faults.conftest import Sweep, sweep
+from tests.runner.conftest import HeardProgress
 
 __all__ = ["sweep"]  # the fixture
 
@@ -28,8 +29,8 @@ NEAR = 0.05
 
 
 @pytest.fixture
-def job(made_task: Path, tmp_path: Path) -> Callable[..., Job]:
-    def make(engine: str) -> Job:
+def runner(made_task: Path, tmp_path: Path) -> Callable[..., TrialRunner]:
+    def make(engine: str) -> TrialRunner:
         plan = composed_plan(
             [
                 "model=tiny",
@@ -42,7 +43,7 @@ def job(made_task: Path, tmp_path: Path) -> Callable[..., Job]:
                 f"engine={engine}",
             ]
         )
-        return Job(plan.setup, Paths(tmp_path / engine))
+        return TrialRunner(load_setup(plan.setup, Paths(tmp_path / engine)))
 
     return make
 
@@ -55,20 +56,20 @@ def specs(count: int) -> list[TrialSpec]:
     ]
 
 
-def run(job: Job, asked: list[TrialSpec]) -> dict[str, TrialResult]:
+def run(runner: TrialRunner, asked: list[TrialSpec]) -> dict[str, TrialResult]:
     for spec in asked:
-        job.begin(spec, Listener(lambda message: None, lambda step, loss: False))
+        runner.begin(spec, HeardProgress())
     ended: dict[str, TrialResult] = {}
-    while not job.idle:
-        ended |= {result.spec.identity: result for result in job.advance()}
+    while not runner.idle:
+        ended |= {each.result.spec.identity: each.result for each in runner.advance()}
     assert all(result.status is Status.COMPLETE for result in ended.values())
     return ended
 
 
-def test_packed_is_as_alone_and_as_the_trainer(job: Callable[..., Job]) -> None:
-    together = run(job("packed"), specs(4))
+def test_packed_is_as_alone_and_as_the_trainer(runner: Callable[..., TrialRunner]) -> None:
+    together = run(runner("packed"), specs(4))
     one = specs(4)[2]
-    for other in (run(job("packed"), [one]), run(job("trainer"), [one])):
+    for other in (run(runner("packed"), [one]), run(runner("trainer"), [one])):
         ours, theirs = together[one.identity], other[one.identity]
         assert [step.loss for step in ours.history] == pytest.approx([step.loss for step in theirs.history], abs=NEAR)
         assert ours.measures is not None

@@ -168,7 +168,7 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     from sweep.records import BaseModel, Quantization
     from sweep.training.base_model import load_base
     from sweep.training.packed.adapter import SlotAdapter
-    from sweep.training.predictor import Answering
+    from sweep.training.predictor import Predictor
 
     record = replace(certified_record(), config="model:\n  id: tiny\n")
     trial = chosen(record, conclude(record))
@@ -185,7 +185,7 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
         if name in base.linear_modules
     }
     adapter = SlotAdapter(trial.spec.arm, shapes, base.device)
-    adapter.draw(1)
+    adapter.initialize(1)
     with torch.no_grad():
         for matrix in adapter.up.values():
             matrix.normal_(0.0, 0.5, generator=torch.Generator().manual_seed(3))
@@ -197,7 +197,7 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     shutil.copytree(paths.adapter("made"), elsewhere)
 
     setup: Any = type("WorkerSetup", (), {"model": tiny, "quant": plain})
-    here = Answering(setup, None, 1, paths)
+    here = Predictor(setup, None, 1, paths)
     here.add("made", folder)
     prompt = "Say fever"
     (expected,) = here.answers("made", None, [prompt], 64)

@@ -1,4 +1,4 @@
-"""Options of sampler and pruner that Optuna does not take are told before anything is loaded or written."""
+"""Options that Optuna rejects are reported before anything is loaded or written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def problems(*overrides: str) -> tuple[str, ...]:
         "++search.sampler_options={n_startup_trial: {a: 1}}",
     ],
 )
-def test_an_unknown_option_gets_the_nearest_in_whatever_form(word: str) -> None:
+def test_an_unknown_option_is_reported_with_the_nearest_in_any_syntax(word: str) -> None:
     (problem,) = problems(word)
     assert problem.startswith(
         "search.sampler_options.n_startup_trial: tpe has no such option; did you mean 'n_startup_trials'? (known: "
@@ -34,7 +34,7 @@ def test_an_unknown_option_gets_the_nearest_in_whatever_form(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             ["search.sampler_options.n_startup_trials=abc"],
@@ -47,9 +47,9 @@ def test_an_unknown_option_gets_the_nearest_in_whatever_form(word: str) -> None:
         (["search.pruner_options.n_startup_trials=2"], "pruner_options.n_startup_trials: none has no such option"),
     ],
 )
-def test_values_that_optuna_cannot_work_with(words: list[str], told: str) -> None:
+def test_values_that_optuna_rejects(words: list[str], message: str) -> None:
     (problem,) = problems(*words)
-    assert problem.startswith(f"search.{told}")
+    assert problem.startswith(f"search.{message}")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_values_that_optuna_cannot_work_with(words: list[str], told: str) -> Non
         ["pruner=wilcoxon", "search.pruner_options.p_threshold=0.2"],
     ],
 )
-def test_options_that_optuna_takes(words: list[str]) -> None:
+def test_options_that_optuna_accepts(words: list[str]) -> None:
     assert problems(*words) == ()
 
 
-def test_both_are_told_at_once_with_other_mistakes_and_nothing_is_written(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_nothing_is_written(tmp_path: Path) -> None:
     words = ["search.sampler_options={foo: 1}", "search.pruner_options.bar=2", "lora.r=0"]
     ended = subprocess.run(
         [sys.executable, "-m", "sweep", *words], cwd=tmp_path, capture_output=True, text=True, check=False

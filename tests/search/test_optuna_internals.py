@@ -1,4 +1,4 @@
-"""What is used of Optuna's internals does what is said of it, and is used in one module only."""
+"""Private parts of Optuna work as this code expects, and only one module uses them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import IntegrityError
 
-import sweep.study
+import sweep
 from sweep.search.optuna_internals import PartOfStudy, id_of, system_attrs_of, transaction
 
-ROOM = Path(sweep.study.__file__).parent
+SWEEP = Path(sweep.__file__).parent
+ROOMS = ("search", "study")
 NewStorage = Callable[[], RDBStorage]
 
 
 def private_uses(code: str) -> Iterator[str]:
-    """What a module reads or overrides that begins with an underscore and is not its own objects'."""
+    """The private names that a module reads or overrides, except on `self` and `cls`."""
     for node in ast.walk(ast.parse(code)):
         match node:
             case ast.Attribute(value=value, attr=name) if name.startswith("_") and not name.endswith("__"):
@@ -38,9 +39,9 @@ def private_uses(code: str) -> Iterator[str]:
 
 
 def test_one_module_uses_optunas_internals() -> None:
-    found = {file.name: list(private_uses(file.read_text())) for file in ROOM.glob("*.py")}
-    assert found.pop("optuna_internals.py"), "the test sees what there is to be seen"
-    assert not any(found.values()), found
+    uses = {file.name: list(private_uses(file.read_text())) for room in ROOMS for file in (SWEEP / room).glob("*.py")}
+    assert uses.pop("optuna_internals.py"), "the test detects private uses"
+    assert not any(uses.values()), uses
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_one_module_uses_optunas_internals() -> None:
         "class A(optuna.Study):\n    def _get_trials(self): ...",
     ],
 )
-def test_uses_are_seen(code: str) -> None:
+def test_private_uses_are_detected(code: str) -> None:
     assert list(private_uses(code))
 
 
@@ -63,7 +64,7 @@ def trial_with(**attributes: object) -> optuna.trial.FrozenTrial:
 
 
 class TestTransaction:
-    def test_all_is_written_at_its_end_and_read_within(self, new_storage: NewStorage) -> None:
+    def test_writes_appear_at_its_end_and_are_read_within(self, new_storage: NewStorage) -> None:
         storage = new_storage()
         other = RDBStorage(str(storage.engine.url))
         with transaction(storage):
@@ -79,11 +80,11 @@ class TestTransaction:
         assert again.user_attrs == {"a": 2}
         assert [trial.number for trial in again.get_trials()] == [0, 1]
         study.set_user_attr("a", 3)
-        assert again.user_attrs == {"a": 3}, "afterwards each write is its own again"
+        assert again.user_attrs == {"a": 3}, "afterwards each write is a transaction of its own"
         other.remove_session()
         other.engine.dispose()
 
-    def test_a_trial_read_before_it_was_changed_is_read_anew(self, new_storage: NewStorage) -> None:
+    def test_a_changed_trial_is_read_again(self, new_storage: NewStorage) -> None:
         storage = new_storage()
         study = optuna.create_study(storage=storage, study_name="s")
         number = storage.create_new_trial(id_of(study))
@@ -93,7 +94,7 @@ class TestTransaction:
             assert storage.get_trial(number).user_attrs == {"a": 1}
 
     @pytest.mark.parametrize("inner", [False, True])
-    def test_an_error_takes_all_back(self, inner: bool, new_storage: NewStorage) -> None:
+    def test_an_error_rolls_everything_back(self, inner: bool, new_storage: NewStorage) -> None:
         storage = new_storage()
         study = optuna.create_study(storage=storage, study_name="s")
 
@@ -110,7 +111,7 @@ class TestTransaction:
             write()
         assert study.user_attrs == {}
 
-    def test_a_refused_write_is_raised_even_where_optuna_would_pass_over_it(self, new_storage: NewStorage) -> None:
+    def test_a_rejected_write_raises_even_where_optuna_would_ignore_it(self, new_storage: NewStorage) -> None:
         storage = new_storage()
         study = optuna.create_study(storage=storage, study_name="s")
 
@@ -124,7 +125,7 @@ class TestTransaction:
         assert study.user_attrs == {}
 
 
-def test_part_of_a_study_and_its_numbers() -> None:
+def test_part_of_a_study_shows_some_trials_under_the_study_s_ids() -> None:
     study = optuna.create_study()
     for _ in range(4):
         study.add_trial(trial_with())

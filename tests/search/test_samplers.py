@@ -1,288 +1,79 @@
-"""Every sampler, asked through `Explorer` with invented results: defaults first, counts are totals, no kill changes anything."""
+"""The trials that TPE reads in a very long study."""
 
 from __future__ import annotations
 
 import math
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
+from unittest.mock import patch
 
-import pytest
-from optuna.storages import RDBStorage
+import optuna
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.commands.app import composed_plan
-from sweep.errors import ConfigurationError
-from sweep.records import Arm, SearchSpace, Status, StudyPlan, TrialResult
-from sweep.records.plan import PRUNERS, SAMPLERS
-from sweep.search.explorer import AskedTrial, Explorer
-from sweep.search.reading import studies_of
-from sweep.store.identity import study_identity
-from tests.conftest import result
+from sweep.search import samplers
+from sweep.search.samplers import BestTrials, make_sampler, window_of, windowed
 
-TRIALS = 8
-OPTIONS = {"tpe": "n_startup_trials: 3, multivariate: true", "gp": "n_startup_trials: 3"}
-"""Few random draws at first, so that eight trials are enough to see the sampler at work."""
-
-NewStorage = Callable[[], RDBStorage]
+SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
 
-def plan_with(sampler: str, *overrides: str, trials: int = TRIALS) -> StudyPlan:
-    options = f"++search.sampler_options={{{OPTIONS.get(sampler, '')}}}".replace(": ", ":")
-    return composed_plan(
-        [f"sampler={sampler}", options, f"search.trials={trials}", "search.space.learning_rate.high=8e-3", *overrides]
+def trial(number: int, value: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
+    made = create_trial(
+        state=state,
+        value=value if state is TrialState.COMPLETE else None,
+        params={"x": value % 1.0},
+        distributions=SPACE,
     )
+    made.number = number
+    return made
 
 
-def explorer_of(plan: StudyPlan, storage: RDBStorage) -> Explorer:
-    return Explorer(plan, storage, study_identity(plan, "data"), "data")
-
-
-def loss_of(arm: Arm) -> float:
-    """Invented: a wide valley around rank 16 with its own learning rate."""
-    return 0.2 + abs(math.log2(arm.rank) - 4) / 10 + abs(math.log10(arm.learning_rate / 3e-3)) + arm.dropout
-
-
-def outcome(arm: Arm) -> TrialResult:
-    return result(arm, loss_of(arm))
-
-
-def go_on(explorer: Explorer, trials: int = TRIALS) -> list[Arm]:
-    """Asks and tells, at most so many times."""
-    arms: list[Arm] = []
-    while explorer.remaining() and len(arms) < trials:
-        asked = explorer.ask()
-        explorer.tell(asked, outcome(asked.arm), f"run-{asked.number}")
-        arms.append(asked.arm)
-    return arms
-
-
-def arms_of(explorer: Explorer) -> list[Arm]:
-    return [trial.spec.arm for trial in explorer.ended() if trial.spec.arm is not None]
-
-
-def is_inside(arm: Arm, space: SearchSpace) -> bool:
-    low, high = space.learning_rate
-    return (
-        arm.rank in space.ranks
-        and arm.alpha_ratio in space.alpha_ratios
-        and arm.dropout in space.dropouts
-        and ",".join(arm.targets) in space.targets
-        and low <= arm.learning_rate <= high
-    )
-
-
-def abandon(asked: AskedTrial, storage: RDBStorage) -> None:
-    """As if the process that asked had been killed."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (study,) = storage.get_all_studies()
-    number = storage.get_trial_id_from_study_id_trial_number(study._study_id, asked.number)
-    storage.set_trial_user_attr(number, "owner", f"{socket.gethostname()}:{gone.pid}")
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_defaults_first_then_arms_of_the_space(sampler: str, new_storage: NewStorage) -> None:
-    plan = plan_with(sampler)
-    explorer = explorer_of(plan, new_storage())
-    arms = go_on(explorer)
-    assert len(arms) == TRIALS
-    assert [(arm.rank, arm.alpha, arm.targets) for arm in arms[:3]] == [
-        (rank, 2.0 * rank, ("q_proj", "v_proj")) for rank in (8, 16, 32)
+@given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=60), st.data())
+def test_the_window_has_the_best_and_the_latest_by_number(drawn: list[tuple[float, bool]], data: st.DataObject) -> None:
+    trials = [
+        trial(number, value, TrialState.COMPLETE if complete else TrialState.PRUNED)
+        for number, (value, complete) in enumerate(drawn)
     ]
-    assert all(is_inside(arm, plan.space) for arm in arms)
-    assert len(set(arms)) == TRIALS
-    assert arms_of(explorer) == arms
-    assert [trial.run_id for trial in explorer.ended()] == [f"run-{number}" for number in range(TRIALS)]
+    best = data.draw(st.integers(1, 10))
+    most = data.draw(st.integers(best + 1, 40))
+    with patch.multiple(samplers, BEST=best, WINDOW=most):
+        seen = [each.number for each in window_of(trials, BestTrials())]
+    assert seen == sorted(set(seen))
+    complete = sorted((each.value, each.number) for each in trials if each.state is TrialState.COMPLETE)
+    assert {number for _, number in complete[:best]} <= set(seen)
+    assert {each.number for each in trials[best - most :]} <= set(seen)
+    assert len(seen) <= most
+    if len(trials) <= most:
+        assert len(seen) == len(trials)
+    assert seen[-1] == trials[-1].number
 
 
-ARMS = ["search.arms=[{r: 4, dropout: 0.05}, {r: 32, alpha_ratio: 1.0, targets: attention, learning_rate: 2e-3}]"]
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(0, 8)), min_size=1, max_size=40), st.data())
+def test_the_best_trials_of_an_earlier_call_change_nothing(drawn: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Trials end out of order: each after the drawn number of later trials has begun."""
+    best = data.draw(st.integers(1, 5))
+    most = data.draw(st.integers(best + 1, 12))
+    known = BestTrials()
+    with patch.multiple(samplers, BEST=best, WINDOW=most):
+        for begun in range(1, len(drawn) + 1):
+            trials = [
+                trial(number, value, TrialState.COMPLETE if number + later < begun else TrialState.RUNNING)
+                for number, (value, later) in enumerate(drawn[:begun])
+            ]
+            seen = [each.number for each in window_of(trials, known)]
+            assert seen == [each.number for each in window_of(trials, BestTrials())]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "grid"])
-def test_own_arms_first_in_their_order_then_others(sampler: str, new_storage: NewStorage) -> None:
-    plan = plan_with(sampler, *ARMS)
-    arms = go_on(explorer_of(plan, new_storage()))
-    assert tuple(arms[:2]) == plan.search.arms
-    assert len(set(arms)) == TRIALS
-
-
-def test_arms_added_later_are_tried_next_and_once(new_storage: NewStorage) -> None:
-    storage = new_storage()
-    before = go_on(explorer_of(plan_with("random", trials=4), storage))
-    plan = plan_with("random", *ARMS)
-    after = go_on(explorer_of(plan, storage), trials=2)
-    assert tuple(after) == plan.search.arms
-    rest = go_on(explorer_of(plan, storage))
-    assert len({*before, *after, *rest}) == TRIALS
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
-@pytest.mark.parametrize("stopped_after", [2, 5])
-def test_study_stopped_between_trials_goes_on_as_if_it_had_not_been(
-    sampler: str, stopped_after: int, new_storage: NewStorage
-) -> None:
-    plan = plan_with(sampler)
-    whole = go_on(explorer_of(plan, new_storage()))
-    storage = new_storage()
-    first = go_on(explorer_of(plan, storage), stopped_after)
-    assert [*first, *go_on(explorer_of(plan, storage))] == whole
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
-@pytest.mark.parametrize("stopped_after", [3, 5])
-def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
-    sampler: str, stopped_after: int, new_storage: NewStorage
-) -> None:
-    plan = plan_with(sampler)
-    whole = go_on(explorer_of(plan, new_storage()))
-    storage = new_storage()
-    killed = explorer_of(plan, storage)
-    first = go_on(killed, stopped_after)
-    abandon(killed.ask(), storage)
-    resumed = explorer_of(plan, storage)
-    assert resumed.reaped == 1
-    assert [*first, *go_on(resumed)] == whole
-
-
-def test_trial_of_a_dead_process_is_asked_for_again_once_with_the_same_values(new_storage: NewStorage) -> None:
-    plan, storage = plan_with("random"), new_storage()
-    killed = explorer_of(plan, storage)
-    go_on(killed, 4)
-    asked = killed.ask()
-    abandon(asked, storage)
-    resumed = explorer_of(plan, storage)
-    assert (resumed.reaped, resumed.record().interrupted, resumed.remaining()) == (1, 1, TRIALS - 4)
-    assert explorer_of(plan, storage).reaped == 0
-    again = resumed.ask()
-    assert again.arm == asked.arm
-    resumed.tell(again, outcome(again.arm), None)
-    assert arms_of(resumed)[-1] == asked.arm
-    assert explorer_of(plan, storage).ask().arm != asked.arm
-
-
-def test_interrupted_trial_does_not_count_and_is_asked_for_again(new_storage: NewStorage) -> None:
-    plan, storage = plan_with("random"), new_storage()
-    explorer = explorer_of(plan, storage)
-    go_on(explorer, 4)
-    asked = explorer.ask()
-    explorer.tell(asked, result(asked.arm, None, Status.INTERRUPTED, "stopped"), None)
-    assert (len(explorer.ended()), explorer.record().interrupted) == (4, 1)
-    assert explorer_of(plan, storage).ask().arm == asked.arm
-
-
-@pytest.mark.parametrize("sampler", ["random", "grid"])
-def test_counts_are_totals(sampler: str, new_storage: NewStorage) -> None:
-    storage = new_storage()
-    go_on(explorer_of(plan_with(sampler, trials=5), storage))
-    assert explorer_of(plan_with(sampler, trials=5), storage).remaining() == 0
-    more = explorer_of(plan_with(sampler, trials=7), storage)
-    assert more.remaining() == 2
-    go_on(more)
-    assert len(more.ended()) == 7
-    assert explorer_of(plan_with(sampler, trials=6), storage).remaining() == 0
-
-
-@pytest.mark.parametrize("status", [Status.PRUNED, Status.FAILED, Status.INFEASIBLE])
-def test_every_way_to_end_counts_and_is_kept(status: Status, new_storage: NewStorage) -> None:
-    plan, storage = plan_with("tpe", trials=5), new_storage()
-    explorer = explorer_of(plan, storage)
-    go_on(explorer, 3)
-    asked = explorer.ask()
-    explorer.tell(asked, result(asked.arm, None, status, "as told"), None)
-    assert explorer.remaining() == 1
-    go_on(explorer)
-    (record,) = studies_of(storage, plan.name)
-    assert [trial.status for trial in record.trials].count(status) == 1
-    assert record.trials[3].result.reason == "as told"
-    assert record.trials[3].spec.arm == asked.arm
-
-
-def test_another_sampler_goes_on_with_the_same_study(new_storage: NewStorage) -> None:
-    storage = new_storage()
-    go_on(explorer_of(plan_with("random"), storage), 5)
-    assert len(explorer_of(plan_with("tpe"), storage).ended()) == 5
-
-
-def test_changed_space_is_another_study_and_keeps_the_earlier_one(new_storage: NewStorage) -> None:
-    storage = new_storage()
-    plan, changed = plan_with("random"), plan_with("random", "search.space.rank=[4,8]")
-    go_on(explorer_of(plan, storage), 4)
-    explorer = explorer_of(changed, storage)
-    assert (explorer.ended(), explorer.remaining()) == ([], TRIALS)
-    assert [arm.rank for arm in go_on(explorer, 1)] == [8]
-    assert [len(record.trials) for record in studies_of(storage, plan.name)] == [1, 4]
-
-
-def test_another_seed_draws_other_arms(new_storage: NewStorage) -> None:
-    first, second = (go_on(explorer_of(plan_with("random", f"seed={seed}"), new_storage())) for seed in (0, 1))
-    assert first[:3] == second[:3]
-    assert not set(first[3:]) & set(second[3:])
-
-
-def test_grid_ends_when_every_point_was_tried(new_storage: NewStorage) -> None:
-    small = ("search.space.rank=[8,16]", "search.space.alpha_ratio=[2]", "search.space.dropout=[0,0.1]")
-    plan = plan_with("grid", *small, "search.space.targets=[q_v]", "search.grid_learning_rates=1", trials=100)
-    storage = new_storage()
-    explorer = explorer_of(plan, storage)
-    arms = go_on(explorer, 3) + go_on(explorer_of(plan, storage), 100)
-    defaults, grid = arms[:2], arms[2:]
-    assert [arm.rank for arm in defaults] == [8, 16]
-    assert sorted((arm.rank, arm.dropout) for arm in grid) == [(8, 0.0), (8, 0.1), (16, 0.0), (16, 0.1)]
-    assert explorer_of(plan, storage).remaining() == 0
-
-
-@pytest.mark.parametrize(
-    ("sampler", "option", "nearest"),
-    [
-        ("tpe", "n_startup_trails", "n_startup_trials"),
-        ("gp", "n_startup_trial", "n_startup_trials"),
-        ("qmc", "qmc_typ", "qmc_type"),
-    ],
-)
-def test_misspelt_option_is_told_with_the_nearest(
-    sampler: str, option: str, nearest: str, new_storage: NewStorage
-) -> None:
-    plan = composed_plan([f"sampler={sampler}", f"search.sampler_options.{option}=2"])
-    with pytest.raises(ConfigurationError) as caught:
-        explorer_of(plan, new_storage())
-    assert str(caught.value).startswith(
-        f"search.sampler_options.{option}: {sampler} has no such option; did you mean '{nearest}'?"
-    )
-
-
-def test_unknown_study_is_told_with_those_there_are(new_storage: NewStorage) -> None:
-    plan, storage = plan_with("random"), new_storage()
-    with pytest.raises(ConfigurationError, match=r"there is none yet"):
-        studies_of(storage, "other")
-    explorer_of(plan, storage)
-    with pytest.raises(ConfigurationError, match=rf"known: {plan.name}\)"):
-        studies_of(storage, "other")
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_sampler_as_a_key_is_the_same_as_the_group(sampler: str) -> None:
-    assert composed_plan([f"search.sampler={sampler}"]).search == composed_plan([f"sampler={sampler}"]).search
-
-
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_pruner_as_a_key_is_the_same_as_the_group(pruner: str) -> None:
-    assert composed_plan([f"search.pruner={pruner}"]).search == composed_plan([f"pruner={pruner}"]).search
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["pruner=percentile", "search.pruner_options.percentile=150"],
-        ["pruner=median", "search.pruner_options.n_startup_trials=-1"],
-        ["sampler=tpe", "search.sampler_options.group=true", "search.sampler_options.multivariate=false"],
-    ],
-    ids=" ".join,
-)
-def test_option_values_that_optuna_refuses_are_told_before_the_study_is_made(
-    overrides: list[str], new_storage: NewStorage
-) -> None:
-    storage = new_storage()
-    with pytest.raises(ConfigurationError, match=r"search\.(sampler|pruner)_options: "):
-        Explorer(composed_plan(overrides), storage, "0" * 10, "data")
-    assert storage.get_all_studies() == []
+def test_a_windowed_study_shows_the_window_and_tpe_finds_the_minimum() -> None:
+    study = optuna.create_study()
+    for number in range(samplers.WINDOW + 200):
+        x = number * 0.618 % 1.0
+        study.add_trial(create_trial(params={"x": x}, distributions=SPACE, value=abs(x - 0.3)))
+    assert len(study.get_trials(deepcopy=False)) == samplers.WINDOW + 200
+    seen = windowed(study, BestTrials()).get_trials(deepcopy=False)
+    assert len(seen) == samplers.WINDOW
+    assert study.best_trial.number in {each.number for each in seen}
+    sampler = make_sampler("tpe", {}, seed=0)
+    study.sampler = sampler
+    drawn = [study.ask().suggest_float("x", 0.0, 1.0) for _ in range(5)]
+    assert all(math.isclose(x, 0.3, abs_tol=0.05) for x in drawn), drawn

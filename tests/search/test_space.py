@@ -1,4 +1,4 @@
-"""The search space: every point is an arm, the first ones are what practitioners try, a grid has them all."""
+"""Points of the search space are arms; the first ones are common defaults, and a grid has all points."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def is_inside(values: Values, space: SearchSpace) -> bool:
     )
 
 
-def test_practitioners_defaults_come_first() -> None:
+def test_common_defaults_come_first() -> None:
     firsts = [arm_of(values, PLAN.arm) for values in first_points(PLAN)]
     assert [(arm.rank, arm.alpha, arm.targets) for arm in firsts] == [
         (8, 16.0, ("q_proj", "v_proj")),
@@ -84,7 +84,7 @@ def test_practitioners_defaults_come_first() -> None:
     assert {(arm.dropout, arm.learning_rate, arm.method) for arm in firsts} == {(0.0, PLAN.arm.learning_rate, "lora")}
 
 
-def test_own_recipe_comes_first_where_the_space_has_it() -> None:
+def test_the_plan_s_recipe_comes_first_if_the_space_has_it() -> None:
     plan = composed_plan(
         [
             "lora.alpha_ratio=4",
@@ -101,7 +101,7 @@ def test_own_recipe_comes_first_where_the_space_has_it() -> None:
 
 
 @given(spaces, arms)
-def test_first_points_are_inside_any_space_and_differ_in_rank_alone(space: SearchSpace, arm: Arm) -> None:
+def test_first_points_are_inside_any_space_and_differ_only_in_rank(space: SearchSpace, arm: Arm) -> None:
     points = first_points(replace(PLAN, space=space, arm=arm))
     assert all(is_inside(values, space) for values in points)
     ranks = [values[LOG2_RANK] for values in points]
@@ -110,13 +110,13 @@ def test_first_points_are_inside_any_space_and_differ_in_rank_alone(space: Searc
 
 
 @given(spaces)
-def test_log2_ranks_are_the_ranks(space: SearchSpace) -> None:
+def test_log2_ranks_give_the_ranks(space: SearchSpace) -> None:
     lowest, highest, step = log2_ranks(space)
     assert tuple(2**exponent for exponent in range(lowest, highest + 1, step)) == space.ranks
 
 
 @given(spaces, arms)
-def test_arm_and_point_are_the_same_thing(space: SearchSpace, arm: Arm) -> None:
+def test_arm_of_a_point(space: SearchSpace, arm: Arm) -> None:
     values: Values = {
         LOG2_RANK: int(math.log2(arm.rank)),
         ALPHA_RATIO: arm.alpha_ratio,
@@ -159,7 +159,7 @@ def test_another_seed_gives_another_order_of_the_same_grid() -> None:
     assert sorted(map(repr, first)) == sorted(map(repr, second))
 
 
-def test_own_arms_come_instead_of_the_defaults() -> None:
+def test_search_arms_replace_the_defaults() -> None:
     plan = composed_plan(
         [
             "search.arms=[{r: 2, alpha_ratio: 4, dropout: 0.05, targets: attention, learning_rate: 2e-3}, {r: 32}]",
@@ -169,14 +169,14 @@ def test_own_arms_come_instead_of_the_defaults() -> None:
     attention = ("k_proj", "o_proj", "q_proj", "v_proj")
     assert plan.search.arms == (
         Arm(2, 4.0, 0.05, attention, 2e-3),
-        replace(plan.arm, rank=32),  # what is left out is the plan's own recipe
+        replace(plan.arm, rank=32),  # the plan's recipe has the rest
     )
     points = first_points(plan)
     assert [arm_of(values, plan.arm) for values in points] == list(plan.search.arms)
     assert all(is_inside(values, plan.space) for values in points)
 
 
-def test_the_largest_arm_takes_no_less_than_any_other() -> None:
+def test_the_largest_arm_covers_all_others() -> None:
     largest = largest_arm(PLAN)
     assert largest.rank == max(PLAN.arm.rank, *PLAN.space.ranks, *PLAN.declaration.ladder)
     assert all(set(entry.split(",")) <= set(largest.targets) for entry in PLAN.space.targets)

@@ -1,4 +1,4 @@
-"""Optuna's database: wherever it lies, whatever is wrong with it, it is opened or refused in words, and closed."""
+"""Optuna's database opens in any folder or raises an error that says what to do, and is always closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def paths_with(empty_database: Path, folder: Path) -> Paths:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_any_folder_will_do(name: str, tmp_path: Path) -> None:
+def test_any_folder_works(name: str, tmp_path: Path) -> None:
     paths = Paths(tmp_path / name / "mlruns")
     with opened_storage(None, paths) as storage:
         optuna.create_study(storage=storage, study_name="s")
@@ -41,15 +41,15 @@ def test_any_folder_will_do(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a%41b", "a?b"])
-def test_a_folder_in_which_mlflow_cannot_work_is_said_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+def test_a_folder_that_mlflow_cannot_use_is_reported_before_training(name: str, tmp_path: Path) -> None:
     paths, trained = Paths(tmp_path / name / "mlruns"), Trained()
     with pytest.raises(EnvironmentLacks, match=r"rename the folder, or name another place: tracking\.uri="):
         run(paths, planned("tracking.uri=null"), trained)
     assert not paths.root.exists()
-    assert run(paths, planned(), trained).complete(), "without MLflow's own file it does"
+    assert run(paths, planned(), trained).complete(), "it works without MLflow's own file"
 
 
-def test_nothing_is_left_open(empty_database: Path, tmp_path: Path) -> None:
+def test_no_file_is_left_open(empty_database: Path, tmp_path: Path) -> None:
     paths = paths_with(empty_database, tmp_path)
     with opened_storage(None, paths) as storage:
         optuna.create_study(storage=storage, study_name="s")
@@ -58,8 +58,8 @@ def test_nothing_is_left_open(empty_database: Path, tmp_path: Path) -> None:
 
 
 def open_files(paths: Paths) -> list[str]:
-    found = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    return [name for name in found if name.startswith(str(paths.optuna_database))]
+    files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [name for name in files if name.startswith(str(paths.optuna_database))]
 
 
 def test_no_study_yet(tmp_path: Path) -> None:
@@ -118,14 +118,14 @@ def test_a_full_disk(empty_database: Path, tmp_path: Path) -> None:
         fill()
 
 
-def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "mlruns").write_text("")
     with pytest.raises(OSError, match="mlruns"), opened_storage(None, Paths(tmp_path / "mlruns")):
         pass
 
 
 class TestLock:
-    def test_is_waited_for_with_a_word_and_not_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wait_is_announced_and_ends(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_LOCK_SECONDS", 1.5)
         said: list[str] = []
         with FileLock(tmp_path / "optuna.db.lock"):

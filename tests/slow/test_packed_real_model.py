@@ -53,7 +53,7 @@ def losses_of(pack: Pack, asked: list[TrialSpec], examples: list[Encoded]) -> tu
     def then(slot: Slot, step: StepLoss) -> None:
         losses[slot.spec.identity].append(step.loss)
 
-    while any(slot.open for slot in slots):
+    while any(slot.is_training for slot in slots):
         pack.step(then)
     for slot in slots:
         assert slot.ended is None

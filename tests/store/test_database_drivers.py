@@ -1,4 +1,4 @@
-"""A database that Python cannot talk to names the package to install; what is no database is told at once."""
+"""A missing driver names the package to install; a wrong URL is a problem of the configuration."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sweep.store.paths import Paths
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
-        ("/data/optuna.db", "is no database URL; write storage.url=sqlite:////FOLDER/FILE.db"),
-        ("mysql:secret", "is no database URL"),
+        ("/data/optuna.db", "this is not a database URL; write storage.url=sqlite:////FOLDER/FILE.db"),
+        ("mysql:secret", "this is not a database URL"),
         ("postgres://me:secret@host/x", "no database of the kind 'postgres'; did you mean 'postgresql'?"),
         ("redis://:secret@host", "no database of the kind 'redis' (known: sqlite, "),
     ],
 )
-def test_what_is_no_database_is_told_with_the_configuration(url: str, told: str) -> None:
+def test_a_wrong_url_is_a_problem_of_the_configuration(url: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         composed_plan([f'storage.url="{url}"'])
     (problem,) = caught.value.problems
     assert problem.startswith("storage.url: ")
-    assert told in problem
+    assert message in problem
     assert "secret" not in problem
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x.db", "postgresql://h/x", "mysql+pymysql://u:p@h/x", "SQLite:///x"])
-def test_databases_are_known_by_their_kind(url: str) -> None:
+def test_known_kinds_are_accepted(url: str) -> None:
     assert url_problem("storage.url", url) is None
 
 
@@ -59,5 +59,5 @@ def test_a_missing_driver_names_its_package(
     assert "secret" not in problem
 
 
-def test_other_errors_are_no_missing_driver() -> None:
+def test_other_errors_name_no_driver() -> None:
     assert missing_driver("storage.url", "postgresql://h/x", OSError("no route")) is None

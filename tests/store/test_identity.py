@@ -1,4 +1,4 @@
-"""The identity of a trial is its question: all that changes the result counts, and nothing else does."""
+"""Identities count every field that changes the result, and no other field."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def base(**changes: Any) -> str:
     return trial(arm=None, **changes)
 
 
-def test_same_question_has_the_same_identity() -> None:
+def test_equal_trials_have_the_same_identity() -> None:
     again = composed_plan([])
     assert trial(again.setup, again.arm, again.training) == trial()
     assert len(trial()) == 32
 
 
-def test_trials_of_earlier_versions_are_found_again() -> None:
+def test_identities_of_earlier_versions_stay() -> None:
     """Plain LoRA keeps the identities that it had when there was no other method."""
     setup = WorkerSetup(
         BaseModel("tiny", "tiny", "made"),
@@ -129,7 +129,7 @@ def test_scoring_counts(name: str) -> None:
     assert base(setup=setup) != base()
 
 
-def test_what_a_trial_is_scored_on_counts() -> None:
+def test_the_split_that_a_trial_is_evaluated_on_counts() -> None:
     def on(split: Split, scoring: Scoring = PLAN.setup.scoring, **asked: object) -> str:
         setup = replace(PLAN.setup, scoring=scoring)
         return trial_identity(setup, "base", "data", PLAN.arm, PLAN.training, 0, split=split, **asked)
@@ -146,7 +146,7 @@ def test_what_a_trial_is_scored_on_counts() -> None:
     ("metric", "answers", "same"),
     [("set_f1", "generate", True), ("accuracy", "generate", False), ("set_f1", "likelihood", False)],
 )
-def test_how_answers_come_about_counts_where_it_changes_them(metric: str, answers: str, same: bool) -> None:
+def test_how_answers_are_made_counts_if_it_changes_them(metric: str, answers: str, same: bool) -> None:
     def by(way: str) -> str:
         task, scoring = (
             replace(PLAN.setup.task, metric=metric),
@@ -163,7 +163,7 @@ def test_a_dequantized_copy_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ASKED))
-def test_what_is_asked_of_the_data_counts(name: str) -> None:
+def test_fields_that_change_how_data_is_used_count(name: str) -> None:
     setup = replace(PLAN.setup, task=changed(PLAN.setup.task, name))
     assert trial(setup) != trial()
     assert base(setup=setup) != base()
@@ -182,17 +182,17 @@ def test_seed_and_engine_count_for_an_adapter_and_not_for_the_base() -> None:
 
 
 @pytest.mark.parametrize("name", names(TaskData, ASKED))
-def test_where_the_data_lies_does_not_count(name: str) -> None:
+def test_the_path_of_the_data_does_not_count(name: str) -> None:
     assert trial(replace(PLAN.setup, task=changed(PLAN.setup.task, name))) == trial()
 
 
 @pytest.mark.parametrize("name", names(type(PLAN.setup.model)))
-def test_what_the_model_is_called_does_not_count(name: str) -> None:
+def test_the_name_of_the_model_does_not_count(name: str) -> None:
     assert trial(replace(PLAN.setup, model=changed(PLAN.setup.model, name))) == trial()
 
 
 @pytest.mark.parametrize("name", names(WorkerSetup, ENGINE | {"model", "quant", "task", "scoring"}))
-def test_what_the_machine_gives_does_not_count(name: str) -> None:
+def test_threads_and_memory_do_not_count(name: str) -> None:
     assert trial(changed(PLAN.setup, name)) == trial()
 
 
@@ -225,17 +225,17 @@ def test_training_counts_for_the_adapter_and_not_for_the_base(name: str) -> None
 
 
 @pytest.mark.parametrize("name", names(Scoring))
-def test_how_it_is_scored_does_not_count_for_the_adapter(name: str) -> None:
+def test_evaluation_does_not_count_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))) == adapter()
 
 
 @pytest.mark.parametrize("name", names(TaskData, {"system_prompt", "max_length"}))
-def test_neither_does_the_metric_nor_where_the_data_lies(name: str) -> None:
+def test_the_metric_and_the_path_of_the_data_do_not_count_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, task=changed(PLAN.setup.task, name))) == adapter()
 
 
 @pytest.mark.parametrize("name", ["system_prompt", "max_length"])
-def test_what_training_examples_become_counts_for_the_adapter(name: str) -> None:
+def test_how_training_examples_are_encoded_counts_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, task=changed(PLAN.setup.task, name))) != adapter()
 
 
@@ -246,7 +246,7 @@ def test_contents_seed_quantization_and_engine_count_for_the_adapter() -> None:
     assert len({adapter(), *others}) == len(others) + 1
 
 
-def test_a_recorded_trial_is_current_as_long_as_it_is_scored_as_asked() -> None:
+def test_a_recorded_trial_is_current_while_it_was_evaluated_as_configured() -> None:
     asked = trial_identity(PLAN.setup, "base", "data", PLAN.arm, PLAN.training, 0)
     spec = TrialSpec(asked, "s", Stage.EXPLORE, PLAN.arm, PLAN.training, 0)
     result = TrialResult(spec, Status.COMPLETE, provenance=Provenance({}, "cpu", "made", "base", "data", 1))
@@ -259,12 +259,12 @@ def test_a_recorded_trial_is_current_as_long_as_it_is_scored_as_asked() -> None:
 
 
 @pytest.mark.parametrize("name", names(Scoring, {"examples"}))
-def test_a_study_goes_on_whatever_else_is_scored(name: str) -> None:
+def test_a_study_continues_with_another_evaluation(name: str) -> None:
     setup = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))
     assert study(replace(PLAN, setup=setup)) == study()
 
 
-def test_a_study_goes_on_with_another_metric_and_not_with_other_examples_on_tune() -> None:
+def test_a_study_continues_with_another_metric_but_not_with_other_tune_examples() -> None:
     metric = replace(PLAN.setup, task=changed(PLAN.setup.task, "metric"))
     assert study(replace(PLAN, setup=metric)) == study()
     examples = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, "examples"))
@@ -317,5 +317,5 @@ def test_another_model_makes_another_study(name: str) -> None:
     ],
     ids=" ".join,
 )
-def test_study_goes_on_with(overrides: list[str]) -> None:
+def test_a_study_continues_with(overrides: list[str]) -> None:
     assert study(composed_plan(overrides)) == study()

@@ -1,7 +1,11 @@
-"""A lock is waited for with a word, within a limit, and not beyond a stop."""
+"""Waiting for a lock is announced and limited; what a killed process left is recognized."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,16 +14,16 @@ import pytest
 from filelock import FileLock
 
 from sweep.errors import EnvironmentLacks
-from sweep.store.locks import held
+from sweep.store.locks import held, is_gone, is_here, is_left, this_process
 
 
-def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_free_lock_is_taken_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with held(tmp_path / "lock", "another process works", seconds=5):
         assert not FileLock(tmp_path / "lock").is_locked
     assert capsys.readouterr().err == ""
 
 
-def test_a_held_one_is_waited_for_and_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_wait_for_a_held_lock_is_announced_and_limited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
     with (
         FileLock(tmp_path / "lock"),
@@ -31,9 +35,38 @@ def test_a_held_one_is_waited_for_and_given_up(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.count("waiting for") == 1
 
 
-def test_one_that_is_freed_meanwhile_is_taken(tmp_path: Path) -> None:
+def test_a_lock_that_is_released_meanwhile_is_taken(tmp_path: Path) -> None:
     other = FileLock(tmp_path / "lock", thread_local=False)
     other.acquire()
     threading.Timer(0.3, other.release).start()
     with held(tmp_path / "lock", "another process works", seconds=30):
         assert not other.is_locked
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_this_process_is_here_and_alive() -> None:
+    assert this_process() == f"{socket.gethostname()}:{os.getpid()}"
+    assert is_here(this_process())
+    assert not is_gone(this_process())
+
+
+def test_an_ended_process_is_gone() -> None:
+    assert is_gone(f"{socket.gethostname()}:{ended_process()}")
+
+
+def test_work_of_an_ended_process_or_an_earlier_one_of_this_number_is_left() -> None:
+    assert is_left(f"{socket.gethostname()}:{ended_process()}", by=this_process())
+    assert is_left(this_process(), by=this_process())
+    assert not is_left(f"{socket.gethostname()}:{os.getppid()}", by=this_process())
+    assert not is_left("elsewhere:1", by=this_process())
+
+
+@pytest.mark.parametrize("owner", ["", ":", "elsewhere:1", "nonsense", f"{socket.gethostname()}:x"])
+def test_processes_elsewhere_count_as_alive(owner: str) -> None:
+    assert not is_here(owner)
+    assert not is_gone(owner)

@@ -1,4 +1,4 @@
-"""Our own SQLite files get a write-ahead log where that is safe; nobody else's are touched."""
+"""Our own SQLite files get a write-ahead log where that is safe; other files stay unchanged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_commits_of_our_files_do_not_wait_for_the_disk(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_other_files_stay_as_they_are(tmp_path: Path) -> None:
+def test_other_files_stay_unchanged(tmp_path: Path) -> None:
     sqlite_files.write_ahead(tmp_path / "ours.db")
     theirs = tmp_path / "theirs.db"
     engine = sqlalchemy.create_engine(f"sqlite:///{theirs}")
@@ -67,7 +67,7 @@ def test_no_log_where_several_machines_may_write(tmp_path: Path, monkeypatch: py
     assert not file.exists()
 
 
-def test_what_stands_in_the_way_is_left_for_others_to_say(tmp_path: Path) -> None:
+def test_an_error_is_left_to_whoever_opens_the_file(tmp_path: Path) -> None:
     assert not sqlite_files.write_ahead(tmp_path / "no-folder" / "ours.db")
     broken = tmp_path / "broken.db"
     broken.write_text("this is no database, whatever its name says" * 100)

@@ -1,22 +1,35 @@
-"""A finished trial is found again as it was, and a damaged one is not trusted."""
+"""A finished trial is found unchanged, and a damaged one is set aside."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweep.records import TrialResult
+from sweep.records import (
+    BaseModel,
+    ExampleOutcome,
+    Quantization,
+    Scoring,
+    TaskData,
+    TrialResult,
+    WorkerSetup,
+)
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import Paths
 from sweep.store.trials import RESULT, SCORES, TrialStore
+from tasks import Example
 from tests.conftest import arm, result
 
 IDENTITY = "0123abcd"
+SETUP = WorkerSetup(
+    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+)
+EXAMPLES = (Example(prompt="größer\u2028?", completion="yes", kind="size"), Example(prompt="b", completion="no"))
+OUTCOMES = (ExampleOutcome(1.0, 2, "a\nb", 0.5), ExampleOutcome(0.25, 1))
 EMPTY = (2).to_bytes(8, "little") + b"{}"
-"""A safetensors file that holds nothing."""
+"""An empty safetensors file."""
 
 
 @pytest.fixture
@@ -34,21 +47,19 @@ def notes() -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path, finished: TrialResult, notes: list[str]) -> TrialStore:
     made = TrialStore(Paths(tmp_path), notes.append)
-    with made.writing(IDENTITY) as scratch:
-        row = {"nats": 1.0, "tokens": 2, "score": None}
-        (scratch / SCORES).write_text(f"{json.dumps(row)}\n" * 2)
-        made.commit(scratch, finished)
+    made.save(finished, SETUP, EXAMPLES, OUTCOMES)
     return made
 
 
-def test_it_is_found_as_it_was(store: TrialStore, finished: TrialResult, notes: list[str]) -> None:
+def test_it_is_found_unchanged(store: TrialStore, finished: TrialResult, notes: list[str]) -> None:
     assert store.find(IDENTITY) == finished
+    assert store.outcomes(IDENTITY) == list(OUTCOMES)
     assert store.find("other000") is None
     assert notes == []
 
 
 @pytest.mark.parametrize("name", [RESULT, SCORES])
-def test_a_damaged_one_is_set_aside_and_said_once(store: TrialStore, notes: list[str], name: str) -> None:
+def test_a_damaged_trial_is_set_aside_with_one_note(store: TrialStore, notes: list[str], name: str) -> None:
     file = store.folder(IDENTITY) / name
     file.write_text(file.read_text()[:-3])
     assert store.find(IDENTITY) is None
@@ -58,7 +69,7 @@ def test_a_damaged_one_is_set_aside_and_said_once(store: TrialStore, notes: list
     assert "run again" in note
 
 
-def test_in_a_folder_of_an_earlier_version_lines_are_counted(store: TrialStore, notes: list[str]) -> None:
+def test_examples_are_counted_in_a_folder_of_an_earlier_version(store: TrialStore, notes: list[str]) -> None:
     (store.folder(IDENTITY) / "manifest.json").unlink()
     assert store.find(IDENTITY) is not None
     (store.folder(IDENTITY) / SCORES).unlink()
@@ -66,7 +77,7 @@ def test_in_a_folder_of_an_earlier_version_lines_are_counted(store: TrialStore, 
     assert "damaged" in notes[0]
 
 
-def test_an_earlier_version_s_adapter_is_taken_over(store: TrialStore, finished: TrialResult) -> None:
+def test_the_adapter_of_an_earlier_version_is_adopted(store: TrialStore, finished: TrialResult) -> None:
     weights = store.folder(IDENTITY) / ADAPTER / "adapter_model.safetensors"
     weights.parent.mkdir()
     weights.write_bytes(b"cut short")

@@ -1,4 +1,4 @@
-"""Folders appear whole or not at all, and damage is noticed, whatever it is."""
+"""Folders appear complete or not at all, and any damage is detected."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_committed_folder_is_whole_and_leaves_no_scratch(folder: Path) -> None:
+def test_a_committed_folder_is_undamaged_and_leaves_no_scratch(folder: Path) -> None:
     assert damage(folder) is None
     assert [path.name for path in folder.parent.iterdir()] == ["abcd"]
 
 
-def test_what_is_not_committed_leaves_nothing(tmp_path: Path) -> None:
+def test_without_commit_nothing_is_left(tmp_path: Path) -> None:
     def interrupted() -> None:
         with scratch_for(tmp_path / "ab" / "abcd") as scratch:
             (scratch / "result.json").write_text("{}")
@@ -53,12 +53,12 @@ def flip(file: Path) -> None:
 
 @pytest.mark.parametrize("harm", [remove, truncate, flip])
 @pytest.mark.parametrize("name", ["result.json", "adapter/weights.safetensors"])
-def test_damage_is_named(folder: Path, harm: Callable[[Path], None], name: str) -> None:
+def test_damage_is_described(folder: Path, harm: Callable[[Path], None], name: str) -> None:
     harm(folder / name)
     assert name in str(damage(folder))
 
 
-def test_a_manifest_that_cannot_be_read_is_damage(folder: Path) -> None:
+def test_an_unreadable_manifest_is_damage(folder: Path) -> None:
     (folder / MANIFEST).write_text('{"files": 3')
     assert "manifest.json cannot be read" in str(damage(folder))
 
@@ -68,7 +68,7 @@ def test_folders_of_earlier_versions_have_no_manifest(folder: Path) -> None:
     assert damage(folder) is None
 
 
-def test_set_aside_folders_keep_their_files_and_do_not_meet(folder: Path) -> None:
+def test_folders_set_aside_keep_their_files_and_get_names_of_their_own(folder: Path) -> None:
     first = set_aside(folder)
     folder.mkdir()
     second = set_aside(folder)
@@ -90,7 +90,7 @@ def test_the_first_of_two_processes_wins_and_a_damaged_folder_is_replaced(folder
     assert damage(folder) is None
 
 
-def test_scratch_of_a_process_that_is_gone_is_removed(folder: Path) -> None:
+def test_scratch_of_an_ended_process_is_removed(folder: Path) -> None:
     leftover = folder.with_name(".abcd.999999999")
     leftover.mkdir()
     with scratch_for(folder):

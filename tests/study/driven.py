@@ -1,8 +1,8 @@
-"""A whole small study without training: the real orchestrator, an answering worker in a thread, and a killer at a write.
+"""A small study without training: the real orchestrator, a worker in a thread that answers at once, and a kill at any write.
 
     python -m tests.study.driven FOLDER [WRITE]
 
-runs it in a process of its own, which is killed at that write to Optuna's database.
+runs it in its own process, which is killed at that write to Optuna's database.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sweep.study.display import Silent
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
 from sweep.verdict.conclude import conclude
-from sweep.workers import child, pool
+from sweep.workers import child, pool, worker
 from tasks import Splits
 
 OVERRIDES = (
@@ -52,7 +52,7 @@ OVERRIDES = (
 
 
 class Killed(BaseException):
-    """What stands for the end of the process."""
+    """Raised in place of the end of the process."""
 
 
 class Trained(Silent):
@@ -67,7 +67,7 @@ def planned(*overrides: str) -> StudyPlan:
 
 
 def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyRecord:
-    """Runs the study, or goes on; returns its record."""
+    """Runs or continues the study; returns its record."""
     given = trained if trained is not None else Trained()
     submit = pool.Pool.submit
 
@@ -78,7 +78,7 @@ def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyR
     splits = Splits((), (), (), (), (), "d" * 64, "t" * 64)
     with (
         patch.object(child, "main", stand_in.main),
-        patch.object(pool.multiprocessing, "get_context", lambda _: _Threads),
+        patch.object(worker.multiprocessing, "get_context", lambda _: _Threads),
         patch.object(pool.Pool, "submit", counted),
     ):
         return run_study(plan, splits, paths, given, StopRequest(), lambda record: ()).record
@@ -86,10 +86,10 @@ def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyR
 
 @contextmanager
 def killed_at(write: int, kill: Callable[[], None]) -> Iterator[list[int]]:
-    """Calls `kill` in place of every write to an Optuna database from this one on (from 0); counts the writes before it.
+    """Calls `kill` instead of write number `write` (from 0) to an Optuna database and of all later ones; counts the writes before.
 
-    A write is a transaction that changes something. From the first kill on nothing reaches the database any more, and its
-    transactions are taken back, as the end of the process would do.
+    A write is a transaction that changes something. After the first kill nothing reaches the database, and open transactions are
+    rolled back, as at the end of the process.
     """
     done = [0]
     dead = False
@@ -130,7 +130,7 @@ def killed_at(write: int, kill: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def essence(record: StudyRecord) -> Mapping[str, Any]:
-    """What must be the same however often the study was killed: everything but times, and how many were interrupted."""
+    """What kills must not change: everything except times and the number of interrupted trials."""
     certification = record.certification
     conclusion = conclude(record)
     assert certification is not None
@@ -161,23 +161,23 @@ def _trial(record: TrialRecord | None) -> tuple[object, ...]:
 
 
 class _Thread(threading.Thread):
-    """A worker's process, as a thread, with all that the pool asks of one."""
+    """A thread with the interface of a worker's process."""
 
     exitcode = 0
 
     def __init__(self, target: Callable[..., None], args: tuple[Any, ...], name: str, daemon: bool) -> None:
-        # the pool closes its own copy of the worker's end, as it does with that of another process
+        # the pool closes its copy of the worker's end, as with a process
         theirs = Connection(os.dup(args[0].fileno()))
         super().__init__(target=_serve, args=(target, theirs, args[1:]), name=name, daemon=daemon)
 
     def terminate(self) -> None:
-        """It ends when the parent hangs up."""
+        """Does nothing; the thread ends when the parent closes the connection."""
 
     kill = close = terminate
 
 
 def _serve(target: Callable[..., None], theirs: Connection, rest: tuple[Any, ...]) -> None:
-    with theirs, suppress(OSError, EOFError):  # the parent may hang up in the middle of a trial
+    with theirs, suppress(OSError, EOFError):  # the parent may close the connection during a trial
         target(theirs, *rest)
 
 

@@ -1,4 +1,4 @@
-"""A rank that breaks is not tried with other seeds, and does not end the stage."""
+"""A rank with a failed trial gets no more seeds, and the stage goes on with the others."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any, cast
 
 from sweep.records import Arm, Split, Stage, TrialSpec
 from sweep.study.certify import ladder_specs
-from sweep.study.invocation import Invocation
+from sweep.study.study_run import StudyRun
 from tests.conftest import TRAINING, arm
 
 
-class Call:
-    """Makes specs as an invocation does."""
+class Specs:
+    """Makes specs as a study run does."""
 
     def spec(self, stage: Stage, recipe: Arm, seed: int, **asked: Any) -> TrialSpec:
         return TrialSpec(f"r{recipe.rank}-s{seed}", "made", stage, recipe, TRAINING, seed, **asked)
@@ -21,7 +21,7 @@ def test_a_broken_rank_gets_no_more_trials() -> None:
     broken: set[int] = set()
     runs = [(arm(rank), seed) for seed in (1, 2) for rank in (2, 4, 8)]
     asked = []
-    for spec in ladder_specs(cast(Invocation, Call()), runs, broken):
+    for spec in ladder_specs(cast(StudyRun, Specs()), runs, broken):
         asked.append((spec.rank, spec.seed))
         assert (spec.stage, spec.split) == (Stage.CERTIFY, Split.CERTIFY)
         if spec.rank == 4:

@@ -1,4 +1,4 @@
-"""What is checked once the base is loaded, before any trial."""
+"""Checks with the loaded base, before any trial."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(made_task: Path) -> StudyPlan:
     return composed_plan([*words, "search.space.targets=[q_v]", "budget.memory=500MB"])
 
 
-def test_a_budget_below_the_base_is_said_before_any_trial(plan: StudyPlan) -> None:
+def test_a_memory_budget_below_the_base_is_reported_before_any_trial(plan: StudyPlan) -> None:
     with pytest.raises(ConfigurationError, match=r"budget.memory=500.*600 MB.*at least 780 MB"):
         check_loaded(plan, LOADED, (), searched=True)
     check_loaded(plan, replace(LOADED, resident_bytes=400_000_000), (), searched=True)

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from sweep.commands.app import composed_plan
+from sweep.evaluation.data import EvaluationData
 from sweep.records import Split, Stage, Status, StudyPlan, TrialSpec
+from sweep.runner.runner import TrialRunner
+from sweep.runner.setup import load_setup
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.training.encoding import Encoded
 from sweep.training.splits import load_splits
-from sweep.workers.course import Listener
-from sweep.workers.held_out import HeldOut
-from sweep.workers.job import Job
 from tasks import Splits
 from tests.conftest import TRAINING, arm
+from tests.runner.conftest import HeardProgress
 
-LISTENER = Listener(lambda progress: None, lambda step, loss: False)
+LISTENER = HeardProgress()
 ALLOWED = {
     Stage.BASE: set(Split),
     Stage.EXPLORE: {Split.TUNE},
@@ -42,7 +43,7 @@ def test_a_stage_cannot_be_scored_on_what_it_may_not_see(stage: Stage, split: Sp
 
 
 class Guarded:
-    """Splits of which it is noted when examples of certify and test are handed out; that they are counted tells nothing."""
+    """Splits that record when examples of certify and test are handed out; counting them reveals nothing."""
 
     def __init__(self, splits: Splits) -> None:
         self.tune, self.certify, self.test = splits.tune, splits.certify, splits.test
@@ -58,51 +59,52 @@ def plan(made_task: Path) -> StudyPlan:
 @pytest.fixture
 def guarded(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guarded:
     made = Guarded(load_splits(plan.setup.task, Paths(tmp_path)))
-    examples = HeldOut.examples
+    examples = EvaluationData.examples
 
-    def noted(held_out: HeldOut, split: Split) -> Sequence[Encoded]:
-        made.read.append(split.value)
-        return examples(held_out, split)
+    def noted(data: EvaluationData, split: Split) -> Sequence[Encoded]:
+        if split is not Split.TUNE:
+            made.read.append(split.value)
+        return examples(data, split)
 
-    monkeypatch.setattr(HeldOut, "examples", noted)
+    monkeypatch.setattr(EvaluationData, "examples", noted)
     return made
 
 
 def test_no_path_of_explore_reads_certify_or_test(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
-    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
+    runner = TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns")))
     recipe = replace(plan.arm, learning_rate=1e-3)
     for number, (stage, recipe_or_none) in enumerate(
         [(Stage.BASE, None), (Stage.EXPLORE, recipe), (Stage.RATES, recipe), (Stage.SINGLE, recipe)]
     ):
         spec = TrialSpec(f"identity{number}", "study", stage, recipe_or_none, plan.training, 0, report_every=1)
-        assert job.run(spec, LISTENER).status is Status.COMPLETE
+        assert runner.run(spec, LISTENER).status is Status.COMPLETE
     assert guarded.read == []
     certify = TrialSpec("identity9", "study", Stage.CERTIFY, recipe, plan.training, 1, split=Split.CERTIFY)
-    assert job.run(certify, LISTENER).status is Status.COMPLETE
+    assert runner.run(certify, LISTENER).status is Status.COMPLETE
     assert guarded.read == ["certify"]
 
 
 def test_a_trial_is_scored_on_the_examples_of_its_split(plan: StudyPlan, guarded: Guarded, tmp_path: Path) -> None:
-    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
+    runner = TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns")))
     store = TrialStore(Paths(tmp_path / "mlruns"))
     for number, split in enumerate(Split):
         spec = TrialSpec(f"identity{number}", "study", Stage.BASE, None, plan.training, 0, split=split)
-        assert job.run(spec, LISTENER).status is Status.COMPLETE
+        assert runner.run(spec, LISTENER).status is Status.COMPLETE
         text = (store.folder(spec.identity) / "scores.jsonl").read_text()
         prompts = {example.prompt for example in getattr(guarded, split.value)}
-        assert len(store.scores(spec.identity)) > 0
-        assert sum(prompt in text for prompt in prompts) == len(store.scores(spec.identity))
+        assert len(store.outcomes(spec.identity)) > 0
+        assert sum(prompt in text for prompt in prompts) == len(store.outcomes(spec.identity))
 
 
 def test_a_kept_adapter_scores_as_when_it_was_trained(plan: StudyPlan, tmp_path: Path) -> None:
-    job = Job(plan.setup, Paths(tmp_path / "mlruns"))
+    runner = TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns")))
     store = TrialStore(Paths(tmp_path / "mlruns"))
     trained = TrialSpec("trained0", "study", Stage.EXPLORE, plan.arm, plan.training, 0)
-    assert job.run(trained, LISTENER).status is Status.COMPLETE
+    assert runner.run(trained, LISTENER).status is Status.COMPLETE
     fresh = replace(trained, identity="again000", stage=Stage.FINAL, split=Split.TEST, adapter_of="trained0")
-    result = job.run(fresh, LISTENER)
+    result = runner.run(fresh, LISTENER)
     assert result.status is Status.COMPLETE
     assert result.measures is not None
     assert result.measures.train_seconds == 0  # what is scored on test trains nothing
     assert result.measures.adapter_bytes > 0
-    assert len(store.scores("again000")) == result.measures.examples
+    assert len(store.outcomes("again000")) == result.measures.examples

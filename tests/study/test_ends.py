@@ -1,7 +1,6 @@
-"""The certify stage comes to an end, whatever losses, failures, ladder, parallelism and budget it meets.
+"""The certify stage ends for any losses, failures, ladder, parallelism and budget.
 
-A study is simulated: `next_step` says what to do, and what it asks for is answered as a trial store would answer it, the
-same question always with the same result.
+A study is simulated: `next_step` chooses the steps, and each trial has the same result whenever it is asked for.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from sweep.records import (
     TrialSpec,
 )
 from sweep.study.next_step import (
+    EvaluateBase,
     Finish,
     FixRates,
-    ScoreBase,
     Step,
     TakeLook,
     TrainLadder,
@@ -51,14 +50,14 @@ PLAN = composed_plan(["task=pharma"])
 
 @dataclass(frozen=True)
 class World:
-    """What trials come to: a law of the losses, noise, and ways to end badly, all drawn from `seed`.
+    """The results of trials: a law of the losses, noise, and failures, all drawn from `seed`.
 
     Attributes:
         best: log2 of the best rate at rank 8; it falls by `slope` with each doubling of the rank.
-        bad: how many of a hundred trials end in another way than complete.
-        infeasible: ranks that fit into no memory.
-        diverges: rates from here on give no finite loss.
-        cut: so many trials a call are within its budget; None: all.
+        bad: the percentage of trials that do not end complete.
+        infeasible: ranks that do not fit into memory.
+        diverges: rates from this one on have no finite loss.
+        cut: the number of trials of a step within the budget; None: all.
     """
 
     seed: int = 0
@@ -95,7 +94,7 @@ class World:
 
 @dataclass
 class Simulated:
-    """A study in its certify stage, and what it was asked for."""
+    """A study in its certify stage, its steps and its rate trials."""
 
     world: World
     record: StudyRecord
@@ -108,15 +107,15 @@ class Simulated:
         return self.record.certification
 
     def drive(self, plan: StudyPlan, most: int) -> Finish:
-        """Goes from step to step as `study.certify` does; a call that has spent its budget is followed by another."""
+        """Takes step after step as `certify` does; a run whose budget is spent is followed by another."""
         for _ in range(most):
             step = next_step(plan, self.record)
-            assert not self.steps or step != self.steps[-1], f"twice without progress: {step}"
+            assert not self.steps or step != self.steps[-1], f"the same step twice: {step}"
             self.steps.append(step)
             match step:
                 case Finish():
                     return step
-                case ScoreBase():
+                case EvaluateBase():
                     scored = self._scored(self._spec(plan, None, Stage.BASE, 0, Split.CERTIFY))
                     self._change(base=scored.evaluated(), tokens=(3,) * EXAMPLES)
                 case FixRates(choices):
@@ -127,26 +126,26 @@ class Simulated:
                     assert 0 < len(pairs) <= plan.parallel
                     known = {(trial.rank, rate_of(trial)) for trial in self._tried()}
                     for pair in pairs:
-                        assert pair not in known, f"tried already: {pair}"
+                        assert pair not in known, f"tried before: {pair}"
                         known.add(pair)
                     for rank, rate in pairs[: self.world.cut]:
                         self.asked.append((rank, rate))
                         recipe = replace(self.certification.recipe, rank=rank, learning_rate=rate)
-                        self._remember(self._spec(plan, recipe, Stage.RATES, plan.seed, Split.TUNE))
+                        self._store(self._spec(plan, recipe, Stage.RATES, plan.seed, Split.TUNE))
                 case TrainLadder(runs):
                     broken: set[int] = set()
                     for recipe, seed in runs[: self.world.cut]:
                         if recipe.rank not in broken:
-                            ended = self._remember(self._spec(plan, recipe, Stage.CERTIFY, seed, Split.CERTIFY))
+                            ended = self._store(self._spec(plan, recipe, Stage.CERTIFY, seed, Split.CERTIFY))
                             if ended.status is not Status.COMPLETE:
                                 broken.add(recipe.rank)
-        raise AssertionError(f"no end after {most} steps; the last ones: {self.steps[-4:]}")
+        raise AssertionError(f"no end after {most} steps, of which the last are {self.steps[-4:]}")
 
     def _tried(self) -> Sequence[TrialRecord]:
         return (*self.record.trials, *self.certification.tuning)
 
-    def _remember(self, spec: TrialSpec) -> TrialResult:
-        """Keeps a trial by its identity, as `study.certified` does: what is asked twice is there once."""
+    def _store(self, spec: TrialSpec) -> TrialResult:
+        """Stores a trial by its identity, as `StoredCertification` does."""
         trial = self._scored(spec)
         if spec.stage is Stage.RATES:
             kept = {old.identity: old for old in self.certification.tuning}
@@ -204,8 +203,7 @@ def plan_for(
 
 
 def bound(plan: StudyPlan) -> int:
-    """Most steps of a plan: the base; a step for each rate trial, the whole ladder's or one for each rank of a wider one; rates
-    fixed; a step for each trial of ladder times seeds, of which none is in two; the looks; the end."""
+    """The most steps a plan can take: one for the base, each rate trial or rank, fixing rates, each ladder trial, each look, the end."""
     ranks, seeds = len(plan.declaration.ladder), plan.declaration.seeds
     return 1 + max(plan.rate_trials, ranks) + 1 + ranks * seeds + len(planned_looks(seeds, plan.first_look)) + 1
 
@@ -234,7 +232,7 @@ def begun(world: World, explored: Sequence[tuple[int, float]]) -> Simulated:
         ((4, 8), {"rate_trials": 12}, World(infeasible=frozenset((4, 8)))),
     ],
 )
-def test_studies_that_went_round_for_ever_end(ladder: tuple[int, ...], plan: dict[str, object], world: World) -> None:
+def test_studies_that_once_ran_for_ever_end(ladder: tuple[int, ...], plan: dict[str, object], world: World) -> None:
     made = plan_for(ladder, **plan)  # type: ignore[arg-type]
     begun(world, [(8, 3e-3), (16, 3e-3), (32, 3e-3)]).drive(made, bound(made))
 
@@ -286,7 +284,7 @@ def test_the_certify_stage_ends(
     first_look: int,
     rates: tuple[float, float],
 ) -> None:
-    """And again with more seeds, more rate trials and a wider ladder, which is what later calls may ask for."""
+    """It also ends in a later run with more seeds, more rate trials and a wider ladder."""
     study = begun(world, explored)
     plan = plan_for(
         ladder,

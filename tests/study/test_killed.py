@@ -1,6 +1,6 @@
-"""A small study that is killed at each of its writes to Optuna's database, and gone on with, ends as if it had not been.
+"""A small study that is killed at any write to Optuna's database and continued ends like an undisturbed one.
 
-Every commit that changes something is a place where a killed process leaves the database; `driven` counts them.
+A killed process leaves the database as of its last commit; `driven` counts the commits that change something.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ KINDS: Mapping[str, Sequence[str]] = {
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
 WRITES = 34
-"""Of the study `random`, without those that make the database."""
+"""Writes of the study `random`, without those that create the database."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
     empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Mapping[str, Any], int]]:
-    """The end of each kind of study, and how many writes it takes."""
-    found = {}
+    """The result of each kind of study, and its number of writes."""
+    results = {}
     for kind, overrides in KINDS.items():
         paths = Paths(tmp_path_factory.mktemp("undisturbed"))
         shutil.copy(empty_database, paths.optuna_database)
         with killed_at(sys.maxsize, die) as writes:
             record = run(paths, planned(*overrides))
-        found[kind] = essence(record), writes[0]
-    assert found["random"][1] == WRITES
-    return found
+        results[kind] = essence(record), writes[0]
+    assert results["random"][1] == WRITES
+    return results
 
 
 def die() -> None:
@@ -55,7 +55,7 @@ def die() -> None:
 
 
 def killed_runs(folder: Path, kind: str, empty_database: Path, *writes: int) -> Mapping[str, Any]:
-    """The study killed at these writes, one call after the other, then run to its end."""
+    """Runs the study once for each write, killing it there, then to its end."""
     paths = Paths(folder / "mlruns")
     paths.root.mkdir()
     shutil.copy(empty_database, paths.optuna_database)
@@ -65,14 +65,14 @@ def killed_runs(folder: Path, kind: str, empty_database: Path, *writes: int) -> 
             run(paths, plan, trained)
         readable(paths)
     record = run(paths, plan, trained)
-    # those that can be killed in training, at a report, are trained again then
-    assert set(trained.times.values()) == {1} or kind == "pruned", "a trial that was finished was trained again"
+    # with a pruner, a kill at a report hits a trial in training, which is trained again
+    assert set(trained.times.values()) == {1} or kind == "pruned", "a finished trial was trained again"
     assert nothing_is_running(paths)
     return essence(record)
 
 
 def readable(paths: Paths) -> None:
-    """A killed call leaves a study whose report can be made, or none."""
+    """Checks that a killed run has left a study that can be read, or none."""
     storage = open_storage(None, paths)
     if any(summary.user_attrs for summary in storage.get_all_studies()):
         studies_of(storage, "driven")
@@ -90,7 +90,7 @@ def nothing_is_running(paths: Paths) -> bool:
 
 
 def some(writes: range, step: int) -> list[Any]:
-    """All of them, of which the fast suite takes some."""
+    """All values; the fast suite takes every `step`-th."""
     return [pytest.param(write, marks=[pytest.mark.slow] if write % step else []) for write in writes]
 
 
@@ -106,7 +106,7 @@ def test_killed_at_a_write(
 def test_killed_again_and_again(
     kind: str, seed: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], empty_database: Path, tmp_path: Path
 ) -> None:
-    """Each call gets a little further than the last: the first few writes of any call repair what was left."""
+    """Each run gets a little further than the last one: its first writes repair what the last one left."""
     draw = random.Random(f"{kind} {seed}")
     end, writes = undisturbed[kind]
     kills = [draw.randrange(4, 8) for _ in range(writes // 8)]
@@ -116,10 +116,8 @@ def test_killed_again_and_again(
 @pytest.mark.parametrize(
     "write", [pytest.param(write, marks=[pytest.mark.slow] * (write != 9)) for write in (0, 9, 30)]
 )
-def test_a_process_that_is_really_killed(
-    write: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], tmp_path: Path
-) -> None:
-    """Its database is made by the killed process, too."""
+def test_a_killed_process(write: int, undisturbed: dict[str, tuple[Mapping[str, Any], int]], tmp_path: Path) -> None:
+    """The killed process also creates the database."""
     words = [sys.executable, "-m", "tests.study.driven", str(tmp_path), str(write)]
     killed = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert killed.returncode == 9, killed.stderr

@@ -1,4 +1,4 @@
-"""The certify stage goes on from whatever record it finds."""
+"""The certify stage continues from any record."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from sweep.commands.app import composed_plan
 from sweep.records import Certification, Declaration, Status, StudyPlan, StudyRecord
 from sweep.study.next_step import (
+    EvaluateBase,
     Finish,
     FixRates,
-    ScoreBase,
     TakeLook,
     TrainLadder,
     TuneRates,
@@ -44,7 +44,7 @@ def empty() -> StudyRecord:
 
 def test_the_base_comes_first_then_rates() -> None:
     record = empty()
-    assert next_step(plan_for(record), record) == ScoreBase()
+    assert next_step(plan_for(record), record) == EvaluateBase()
     scored = begun(record, base=certified_record(CLEAR).certification.base)  # type: ignore[union-attr]
     step = next_step(plan_for(record), scored)
     assert isinstance(step, TuneRates)
@@ -75,20 +75,20 @@ def test_between_ranks_rates_fall_faster_in_rslora() -> None:
     assert fall("lora_plus") == fall("lora")
 
 
-def test_seeds_are_trained_rank_by_rank_and_none_that_is_there() -> None:
+def test_only_missing_seeds_are_trained_seed_by_seed() -> None:
     whole = certified_record(CLEAR)
     assert whole.certification is not None
     record = begun(whole, trials=whole.certification.trials[:4], looks=())
     step = next_step(plan_for(record), record)
     assert isinstance(step, TrainLadder)
-    there = {(trial.rank, trial.seed) for trial in whole.certification.trials[:4]}
-    asked = [(recipe.rank, seed) for recipe, seed in step.runs]
-    assert set(asked) | there == {(rank, seed) for rank in (2, 4, 8) for seed in range(3)}
-    assert not set(asked) & there
+    ended = {(trial.rank, trial.seed) for trial in whole.certification.trials[:4]}
+    asked = [(recipe.rank, seed) for recipe, seed in step.arms]
+    assert set(asked) | ended == {(rank, seed) for rank in (2, 4, 8) for seed in range(3)}
+    assert not set(asked) & ended
     assert [seed for _, seed in asked] == sorted(seed for _, seed in asked), "whole seeds first"
 
 
-def test_a_look_is_taken_when_its_seeds_are_there_and_a_closed_bracket_ends_it() -> None:
+def test_a_look_is_taken_when_its_seeds_have_ended_and_a_closed_bracket_ends_the_stage() -> None:
     record = certified_record(CLEAR)
     assert next_step(plan_for(record), begun(record, looks=())) == TakeLook(3)
     assert next_step(plan_for(record, seeds=8), record) == Finish(None)
@@ -98,11 +98,11 @@ def test_seeds_are_added_only_where_they_can_still_change_the_answer() -> None:
     record = certified_record({2: 0.9, 4: 0.325, 8: 0.3}, seed_noise=0.02)
     step = next_step(plan_for(record, seeds=5), record)
     assert isinstance(step, TrainLadder)
-    assert {recipe.rank for recipe, _ in step.runs} == {4, 8}, "rank 2 is excluded and gets no more seeds"
-    assert {seed for _, seed in step.runs} == {3, 4}
+    assert {recipe.rank for recipe, _ in step.arms} == {4, 8}, "rank 2 is excluded and gets no more seeds"
+    assert {seed for _, seed in step.arms} == {3, 4}
 
 
-def test_used_up_seeds_are_said() -> None:
+def test_the_limit_of_seeds_is_named() -> None:
     record = certified_record({2: 0.9, 4: 0.325, 8: 0.3}, seed_noise=0.02)
     step = next_step(plan_for(record, seeds=3), record)
     assert isinstance(step, Finish)
@@ -119,7 +119,7 @@ def test_a_longer_ladder_later_tunes_and_trains_what_is_missing() -> None:
     choice = replace(record.certification.rates[-1], rank=16)  # type: ignore[union-attr]
     step = next_step(plan, begun(record, rates=(*record.certification.rates, choice)))  # type: ignore[union-attr]
     assert isinstance(step, TrainLadder)
-    assert {recipe.rank for recipe, _ in step.runs} == {16}
+    assert {recipe.rank for recipe, _ in step.arms} == {16}
 
 
 def test_a_rank_that_failed_is_not_trained_again() -> None:
@@ -150,4 +150,4 @@ def test_a_later_first_look_trains_all_its_seeds_before_any_verdict() -> None:
     plan = replace(plan, declaration=replace(plan.declaration, seeds=5))
     step = next_step(plan, record)
     assert isinstance(step, TrainLadder)
-    assert {recipe.rank for recipe, _ in step.runs} == {2, 4, 8}
+    assert {recipe.rank for recipe, _ in step.arms} == {2, 4, 8}

@@ -45,7 +45,7 @@ def test_rates_fall_faster_where_the_scale_grows_with_rank() -> None:
     assert taught.best(32).rate == pytest.approx(3e-3 * 4**-0.6, rel=0.3)
 
 
-def test_without_trials_the_usual_rate_is_rank_eights() -> None:
+def test_without_trials_rank_8_has_the_usual_rate() -> None:
     assert model([]).best(8).rate == pytest.approx(3e-3, rel=0.05)
     assert model([]).best(2).rate > model([]).best(32).rate
 
@@ -106,12 +106,12 @@ def test_proposals_stay_in_range_are_tidy_and_near_none_that_was_tried(
         known.append((rank, rate))
 
 
-def test_nothing_is_proposed_where_nothing_is_left_to_try() -> None:
+def test_nothing_is_proposed_if_nothing_is_left_to_try() -> None:
     whole = [RatePoint(8, 1e-3 / WIDENING * 1.3**step, 0.3) for step in range(20)]
     assert next_rates(whole, [8], 3e-3, 1e-3, 1e-2, 3) == []
     assert {rank for rank, _ in next_rates(whole, [8, 16], 3e-3, 1e-3, 1e-2, 3)} == {16}
 
 
-def test_a_rate_that_diverged_is_not_passed_while_there_are_others() -> None:
+def test_rates_above_one_that_diverged_come_last() -> None:
     points = [RatePoint(8, 3e-3, 0.2), RatePoint(8, 6e-3, math.inf)]
     assert all(rate < 6e-3 for _, rate in next_rates(points, [8], 3e-3, 1e-3, 1e-2, 3))

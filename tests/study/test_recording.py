@@ -1,4 +1,4 @@
-"""What the sweep's MLflow run says is what the verdict says."""
+"""The sweep's MLflow run agrees with the verdict."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
 
 
-def test_verdict_and_search_are_told_apart() -> None:
+def test_verdict_and_search_have_separate_metrics() -> None:
     record = certified_record()
     conclusion = conclude(record)
     assert conclusion is not None
     assert conclusion.rank == 8
-    found = summary(record)
-    assert found.metrics["verdict/rank"] == 8.0
-    assert (found.metrics["verdict/bracket_low"], found.metrics["verdict/bracket_high"]) == conclusion.bracket
-    assert found.metrics["verdict/margin"] == 0.01
-    assert found.metrics["verdict/margin_in_loss"] == pytest.approx(conclusion.margin_in_loss)
+    recorded = summary(record)
+    assert recorded.metrics["verdict/rank"] == 8.0
+    assert (recorded.metrics["verdict/bracket_low"], recorded.metrics["verdict/bracket_high"]) == conclusion.bracket
+    assert recorded.metrics["verdict/margin"] == 0.01
+    assert recorded.metrics["verdict/margin_in_loss"] == pytest.approx(conclusion.margin_in_loss)
     best = record.best()
     assert best is not None
-    assert found.metrics["search/best_rank"] == best.rank
+    assert recorded.metrics["search/best_rank"] == best.rank
     assert {"search/best_loss", "search/best_accuracy", "base/loss", "base/accuracy", "trials/complete"} <= set(
-        found.metrics
+        recorded.metrics
     )
-    assert not [name for name in found.metrics if name.startswith("best/")]
-    assert found.tags["sweep.verdict"] == conclusion.status
-    assert found.tags["sweep.verdict.rank"] == "8"
-    assert found.tags["sweep.verdict.headline"] == conclusion.headline
-    assert found.tags["mlflow.note.content"].startswith(conclusion.headline)
-    assert valid_tags(found.tags) == found.tags
+    assert not [name for name in recorded.metrics if name.startswith("best/")]
+    assert recorded.tags["sweep.verdict"] == conclusion.status
+    assert recorded.tags["sweep.verdict.rank"] == "8"
+    assert recorded.tags["sweep.verdict.headline"] == conclusion.headline
+    assert recorded.tags["mlflow.note.content"].startswith(conclusion.headline)
+    assert valid_tags(recorded.tags) == recorded.tags
 
 
 def test_a_study_that_was_only_searched_is_undecided() -> None:
-    found = summary(study_record([result(arm(32), 0.3)]))
-    assert found.metrics["search/best_rank"] == 32.0
-    assert "verdict/rank" not in found.metrics
-    assert found.tags["sweep.verdict"] == "undecided"
-    assert found.tags["sweep.verdict.rank"] == "none"
+    recorded = summary(study_record([result(arm(32), 0.3)]))
+    assert recorded.metrics["search/best_rank"] == 32.0
+    assert "verdict/rank" not in recorded.metrics
+    assert recorded.tags["sweep.verdict"] == "undecided"
+    assert recorded.tags["sweep.verdict.rank"] == "none"
 
 
-def test_a_verdict_that_is_taken_back_leaves_no_tag() -> None:
+def test_a_withdrawn_verdict_leaves_no_tag() -> None:
     decided = summary(certified_record())
     undecided = summary(replace(certified_record(), certification=None))
     assert decided.tags.keys() == undecided.tags.keys()
 
 
-def test_params_of_the_sweep_are_true_of_it() -> None:
+def test_params_of_the_sweep_hold_for_all_trials() -> None:
     plan = composed_plan(["model=tiny", "certify.ladder=[2,8]", "certify.margin=0.02"])
     study = sweep_run(plan, "0123", {})
     assert study.params["train.steps"] == "100"

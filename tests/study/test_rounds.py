@@ -1,9 +1,9 @@
-"""Every round of a stage checks for a stop and moves the study on: no stage goes round for ever, none is deaf."""
+"""Every round of a stage checks for a stop request and makes progress, so no stage runs for ever."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,60 +13,25 @@ from optuna.storages import RDBStorage
 
 from sweep.commands.app import composed_plan
 from sweep.errors import Interrupted, NoProgress
-from sweep.records import Loaded, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
-from sweep.search.certified import CertifiedTrials
-from sweep.search.explorer import Explorer
+from sweep.records import ExampleOutcome, Loaded, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.search.certification import StoredCertification
+from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
-from sweep.store.trials import ExampleFigures, TrialStore
+from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.display import Silent
 from sweep.study.explore import explore
-from sweep.study.invocation import Invocation
-from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
-from sweep.tracking.memory_tracker import MemoryTracker
-from sweep.tracking.port import SweepRun
-from sweep.workers.messages import Ended
-from sweep.workers.pool import Event, Pool
-from tests.conftest import measures
-
-Outcome = Callable[[TrialSpec], TrialResult]
-
-
-def complete(spec: TrialSpec) -> TrialResult:
-    loss = 0.3 + spec.arm.learning_rate if spec.arm else 4.0
-    return TrialResult(spec, Status.COMPLETE, measures=measures(loss, spec.rank), started=float(spec.seed), seconds=1.0)
-
-
-def interrupted(spec: TrialSpec) -> TrialResult:
-    return TrialResult(spec, Status.INTERRUPTED, "made up")
-
-
-@dataclass
-class InstantPool:
-    """Ends every trial as `outcome` says, at once."""
-
-    outcome: Outcome = complete
-    specs: list[TrialSpec] = field(default_factory=list)
-
-    def has_free_slot(self) -> bool:
-        return not self.specs
-
-    def submit(self, spec: TrialSpec) -> None:
-        self.specs.append(spec)
-
-    def events(self, timeout: float) -> Iterator[Event]:
-        ended, self.specs = self.specs, []
-        for spec in ended:
-            yield Event(spec, Ended(self.outcome(spec)))
+from sweep.study.study_run import StudyRun
+from tests.study.instant import InstantPool, Outcome, complete, interrupted, session_on
 
 
 @dataclass
 class Store:
-    """Knows what was asked before; of what it is asked, or of nothing. A signal comes when it was asked `patience` times.
+    """Has every trial, or none. A signal comes at the call number `patience` of `find`.
 
     Attributes:
-        asked: how often it was asked for a trial.
+        asked: the number of calls of `find`.
     """
 
     knows: bool
@@ -79,12 +44,12 @@ class Store:
         self.asked += 1
         if self.asked == self.patience:
             signal.raise_signal(signal.SIGTERM)
-        assert self.asked < 500, "goes round for ever"
+        assert self.asked < 500, "runs for ever"
         return complete(self.known[identity]) if self.knows else None
 
-    def scores(self, identity: str) -> list[ExampleFigures]:
+    def outcomes(self, identity: str) -> list[ExampleOutcome]:
         per_token = 0.3 if self.known[identity].arm else 4.0
-        return [ExampleFigures((per_token + 0.01 * number) * 3, 3, 0.5) for number in range(6)]
+        return [ExampleOutcome((per_token + 0.01 * number) * 3, 3, "answer", 0.5) for number in range(6)]
 
     def artifacts(self, ended: TrialResult) -> tuple[Path, ...]:
         return ()
@@ -95,14 +60,14 @@ class Store:
 
 
 class NoAdapters:
-    """A store of adapters that holds none."""
+    """An empty store of adapters."""
 
     def find(self, identity: str) -> None:
-        """None is there."""
+        """Returns None."""
 
 
-class KnownInvocation(Invocation):
-    """Shows the store each trial before anybody asks for it."""
+class KnownRun(StudyRun):
+    """Shows each spec to the store first."""
 
     def spec(self, *asked: Any, **named: Any) -> TrialSpec:
         spec = super().spec(*asked, **named)
@@ -118,112 +83,107 @@ def plan() -> StudyPlan:
 
 @pytest.fixture
 def made(plan: StudyPlan, new_storage: Callable[[], RDBStorage], tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Makes an invocation and the explorer of a new study."""
+    """Makes a run of a new study."""
     with StopRequest().listening() as stop:
 
-        def make(*, knows: bool, patience: int = 10_000, outcome: Outcome = complete) -> tuple[Invocation, Explorer]:
-            tracker = MemoryTracker()
-            parent = tracker.open_sweep(SweepRun("made", ""))
-            store = Store(knows, stop, patience)
-            pool = cast(Pool, InstantPool(outcome))
-            session = Session(pool, tracker, parent, cast(TrialStore, store), Silent(), stop)
+        def make(*, knows: bool, patience: int = 10_000, outcome: Outcome = complete) -> tuple[StudyRun, SearchStudy]:
+            store = cast(TrialStore, Store(knows, stop, patience))
+            session = session_on(InstantPool(outcome), tmp_path, store=store, stop=stop)
             loaded = Loaded("made", "basehash", 0, 0, (), 512, 0, 0.0, "cpu", "datahash", {}, {})
-            call = KnownInvocation(plan, Paths(tmp_path), Silent(), session, loaded, started=0.0)
-            return call, Explorer(plan, new_storage(), "0123456789", "datahash")
+            run = KnownRun(plan, Paths(tmp_path), Silent(), session, loaded, started=0.0)
+            return run, SearchStudy(plan, new_storage(), "0123456789", "datahash")
 
         yield make
 
 
-def certification(call: Invocation, explorer: Explorer) -> CertifiedTrials:
-    recipe = explorer.ended()[0].spec.arm
-    assert recipe is not None
-    certified = explorer.certified(recipe)
-    certified.begin(call.plan.declaration, recipe)
-    return certified
+def certification(run: StudyRun, study: SearchStudy) -> StoredCertification:
+    stored = study.certification(study.ended[0].completed().arm)
+    stored.begin(run.plan.declaration)
+    return stored
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_undisturbed_both_stages_end(made: Callable[..., Any], knows: bool) -> None:
-    call, explorer = made(knows=knows)
-    assert explore(call, explorer)
-    assert explorer.count() == 12
-    assert certify(call, explorer, certification(call, explorer))
-    found = explorer.record().certification
-    assert found is not None
-    assert found.looks
-    assert len(found.tuning) == 6
+def test_both_stages_end(made: Callable[..., Any], knows: bool) -> None:
+    run, study = made(knows=knows)
+    explore(run, study)
+    assert len(study.ended) == 12
+    certify(run, study, certification(run, study))
+    certified = study.record().certification
+    assert certified is not None
+    assert certified.looks
+    assert len(certified.tuning) == 6
 
 
-def test_explore_of_known_trials_hears_the_first_signal(made: Callable[..., Any]) -> None:
-    call, explorer = made(knows=True, patience=5)
-    with pytest.raises(Interrupted), call.session:
-        explore(call, explorer)
-    assert cast(Store, call.session.store).asked == 5
-    assert explorer.count() == 4, "the base and four trials, the last of which ended before the stop was heard"
-    assert explorer.remaining() == 8, "nothing was asked for and left without an end"
+def test_explore_of_finished_trials_stops_at_the_first_signal(made: Callable[..., Any]) -> None:
+    run, study = made(knows=True, patience=5)
+    with pytest.raises(Interrupted), run.session:
+        explore(run, study)
+    assert cast(Store, run.session.store).asked == 5
+    assert len(study.ended) == 4, "the base and four trials, of which the last ended before the check for a stop"
+    assert study.remaining == 8, "no trial was asked for and left running"
 
 
 @pytest.mark.parametrize("patience", [1, 3, 8, 10])
-def test_certify_of_known_trials_hears_the_first_signal(made: Callable[..., Any], patience: int) -> None:
-    call, explorer = made(knows=True)
-    explore(call, explorer)
-    store = cast(Store, call.session.store)
+def test_certify_of_finished_trials_stops_at_the_first_signal(made: Callable[..., Any], patience: int) -> None:
+    run, study = made(knows=True)
+    explore(run, study)
+    store = cast(Store, run.session.store)
     store.patience = store.asked + patience
-    with pytest.raises(Interrupted), call.session:
-        certify(call, explorer, certification(call, explorer))
+    with pytest.raises(Interrupted), run.session:
+        certify(run, study, certification(run, study))
     assert store.asked == store.patience
 
 
-def test_a_signal_between_steps_is_heard(made: Callable[..., Any]) -> None:
-    call, explorer = made(knows=True)
-    explore(call, explorer)
-    certified = certification(call, explorer)
+def test_a_signal_between_steps_stops_certify(made: Callable[..., Any]) -> None:
+    run, study = made(knows=True)
+    explore(run, study)
+    stored = certification(run, study)
     signal.raise_signal(signal.SIGINT)
     with pytest.raises(Interrupted):
-        certify(call, explorer, certified)
+        certify(run, study, stored)
 
 
-def test_trials_that_do_not_count_end_explore_in_words(made: Callable[..., Any]) -> None:
-    call, explorer = made(
-        knows=False, outcome=lambda spec: interrupted(spec) if spec.arm is not None else complete(spec)
-    )
-    with pytest.raises(NoProgress, match="the explore stage stands still: it waits for 12 trials"):
-        explore(call, explorer)
-    assert cast(Store, call.session.store).asked < 8
+def test_trials_that_do_not_count_end_explore_with_an_error(made: Callable[..., Any]) -> None:
+    run, study = made(knows=False, outcome=lambda spec: interrupted(spec) if spec.arm is not None else complete(spec))
+    with pytest.raises(NoProgress, match="the explore stage makes no progress: it waits for 12 trials"):
+        explore(run, study)
+    assert cast(Store, run.session.store).asked < 8
 
 
-def test_a_base_without_a_score_ends_explore_in_words(made: Callable[..., Any]) -> None:
-    call, explorer = made(knows=False, outcome=interrupted)
-    with pytest.raises(NoProgress, match="the unadapted base's score on tune"):
-        explore(call, explorer)
+def test_a_base_without_a_loss_ends_explore_with_an_error(made: Callable[..., Any]) -> None:
+    run, study = made(knows=False, outcome=interrupted)
+    with pytest.raises(NoProgress, match="the unadapted base's loss on tune"):
+        explore(run, study)
 
 
 class Forgetful:
-    """Remembers nothing from `since` trials on."""
+    """Stores only the first `since` trials."""
 
-    def __init__(self, certified: CertifiedTrials, since: int) -> None:
-        self._certified, self._left = certified, since
+    def __init__(self, stored: StoredCertification, since: int) -> None:
+        self._stored, self._left = stored, since
 
-    def add(self, record: TrialRecord, *figures: Any) -> None:
+    def add_trial(self, trial: TrialRecord, tokens: Sequence[int]) -> None:
         self._left -= 1
         if self._left >= 0:
-            self._certified.add(record, *figures)
+            self._stored.add_trial(trial, tokens)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._certified, name)
+        return getattr(self._stored, name)
 
 
 @pytest.mark.parametrize(
     ("since", "awaited"),
     [
-        (0, "base's score on certify"),
+        (0, "base's loss on certify"),
         (1, "tune learning rates: r"),
         (7, r"certify trials: r2 with seed 1.* and \d+ more"),
     ],
 )
-def test_a_step_that_leaves_no_trace_ends_certify_in_words(made: Callable[..., Any], since: int, awaited: str) -> None:
-    call, explorer = made(knows=True)
-    explore(call, explorer)
-    forgetful = cast(CertifiedTrials, Forgetful(certification(call, explorer), since))
+def test_a_step_that_adds_nothing_ends_certify_with_an_error(
+    made: Callable[..., Any], since: int, awaited: str
+) -> None:
+    run, study = made(knows=True)
+    explore(run, study)
+    forgetful = cast(StoredCertification, Forgetful(certification(run, study), since))
     with pytest.raises(NoProgress, match=awaited):
-        certify(call, explorer, forgetful)
+        certify(run, study, forgetful)

@@ -1,4 +1,4 @@
-"""What every task owes its users, whatever its data come from."""
+"""The contract of tasks, tested with each source of data."""
 
 import hashlib
 import json

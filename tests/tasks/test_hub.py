@@ -26,7 +26,7 @@ def columns(name: str, count: int = 12) -> dict[str, list[Any]]:
 
 
 def folder_of(path: Path, **splits: dict[str, list[Any]]) -> Path:
-    """A folder of Parquet files, one a split, whose `verdict` is a class column where it holds 0 and 1."""
+    """A folder of Parquet files, one per split; `verdict` is a class column if it contains 0 and 1."""
     path.mkdir()
     for name, content in splits.items():
         table = datasets.Dataset.from_dict(content)
@@ -115,8 +115,8 @@ def test_one_file_lends_all_three_splits(tmp_path: Path) -> None:
     assert 20 <= len(raw.validation) <= 60
     assert 20 <= len(raw.test) <= 60
     assert raw.warnings == (
-        f'the data set has no split "validation": {len(raw.validation)} rows of train stand in for it',
-        f'the data set has no split "test": {len(raw.test)} rows of train stand in for it',
+        f'the data set has no split "validation": {len(raw.validation)} rows of train are used instead',
+        f'the data set has no split "test": {len(raw.test)} rows of train are used instead',
     )
 
 
@@ -137,7 +137,7 @@ def test_a_split_under_another_name_is_pointed_out(tmp_path: Path) -> None:
     assert loaded(tmp_path / "saved", completion_column="note", validation_split="dev").warnings == ()
 
 
-def test_a_split_asked_for_by_name_must_be_there(weather: Path) -> None:
+def test_a_split_configured_by_name_must_exist(weather: Path) -> None:
     problem = only_problem(weather, test_split="tets")
     assert 'has no split "tets" (did you mean "test"?); it has train, validation, test' in problem
     assert 'has no split "training"' in only_problem(weather, train_split="training")
@@ -147,7 +147,7 @@ def test_no_split_serves_twice(weather: Path) -> None:
     assert "must be three different splits, not train, test, test" in only_problem(weather, validation_split="test")
 
 
-def test_missing_columns_are_told_for_every_split(weather: Path) -> None:
+def test_missing_columns_are_reported_for_each_split(weather: Path) -> None:
     with pytest.raises(DataProblems) as caught:
         load(str(weather), completion_column="verdct", cache_dir=weather.parent / "cache")
     assert len(caught.value.problems) == 6
@@ -165,8 +165,8 @@ def test_numbers_and_truth_values_become_text_with_a_warning(tmp_path: Path) -> 
     raw = loaded(folder_of(tmp_path / "numbers", **splits), label_column="rainy")
     assert raw.train[0] == Example("train 0", "10", "true")
     assert raw.warnings[:2] == (
-        'the column "verdict" holds int64; its values are used as text',
-        'the column "rainy" holds bool; its values are used as text',
+        'the column "verdict" contains int64; its values are used as text',
+        'the column "rainy" contains bool; its values are used as text',
     )
 
 
@@ -180,11 +180,10 @@ def test_rows_pass_the_common_checks(tmp_path: Path) -> None:
         loaded(folder)
     assert caught.value.problems == (
         f'{folder} train row 3: "prompt" is empty; give it text or leave the row out',
-        f"{folder} test row 5: has a class number without a name, as where a split's labels are kept secret; "
-        "use another split",
+        f"{folder} test row 5: has a class index without a name, as in splits with hidden labels; use another split",
         f'{folder} test row 6: "prompt" must be text, not null; give it text or leave the row out',
     )
-    with pytest.raises(DataProblems, match='test row 6: the column "text" of the template holds null here'):
+    with pytest.raises(DataProblems, match='test row 6: the column "text" of the template contains null here'):
         loaded(folder, template="{text}")
 
 
@@ -223,7 +222,7 @@ def test_a_folder_without_data(tmp_path: Path) -> None:
 
 def test_an_unknown_file_format(tmp_path: Path) -> None:
     (tmp_path / "data.xlsx").write_bytes(b"")
-    assert "is none of .jsonl, .json, .csv" in only_problem(tmp_path / "data.xlsx")
+    assert "is not one of .jsonl, .json, .csv" in only_problem(tmp_path / "data.xlsx")
 
 
 def test_code_of_a_data_set_is_never_run(tmp_path: Path) -> None:
@@ -231,11 +230,11 @@ def test_code_of_a_data_set_is_never_run(tmp_path: Path) -> None:
     folder.mkdir()
     mark = tmp_path / "was run"
     (folder / "scripted.py").write_text(f"open({str(mark)!r}, 'w')", encoding="utf-8")
-    assert "is read by a script of its own, which is never run" in only_problem(folder)
+    assert "needs a script to be read, and scripts are never run" in only_problem(folder)
     assert not mark.exists()
 
 
-def test_damaged_files_are_told_with_their_folder(tmp_path: Path) -> None:
+def test_damaged_files_are_reported_with_their_folder(tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "train.parquet").write_bytes(b"not parquet")
@@ -245,7 +244,7 @@ def test_damaged_files_are_told_with_their_folder(tmp_path: Path) -> None:
     assert "can't decode byte 0xe9" in only_problem(folder)
 
 
-def test_without_a_network_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     code = (
         "import tasks.hub\n"
         "try: tasks.hub.load('nobody/nothing')\n"
@@ -255,7 +254,7 @@ def test_without_a_network_the_way_out_is_told(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment, cwd=Path.cwd()
     )
-    assert "nobody/nothing: is no local folder, the Hugging Face Hub cannot be reached" in done.stdout
+    assert "nobody/nothing: is not a local folder, the Hugging Face Hub cannot be reached" in done.stdout
     assert "--local-dir DIR" in done.stdout
     assert "task=jsonl" in done.stdout
 

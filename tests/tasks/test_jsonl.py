@@ -180,7 +180,7 @@ class TestFolders:
         (folder / f"{split}.jsonl").rename(folder / found)
         problem = only_problem(folder)
         assert f"{split}.jsonl: is missing; the folder has" in problem
-        assert f"if {found} is it, rename it to {split}.jsonl" in problem
+        assert f"if {found} is this split, rename it to {split}.jsonl" in problem
 
     @pytest.mark.parametrize("ending", ["json", "csv", "parquet", "jsonl.gz"])
     def test_other_formats(self, folder: Path, ending: str) -> None:
@@ -192,7 +192,7 @@ class TestFolders:
         assert f"task=hub task.dataset={folder}" in found[0]
 
     def test_files_one_folder_down(self, folder: Path) -> None:
-        assert f"there is one in {folder}: give that folder" in problems(folder.parent)[0]
+        assert f"{folder} has one: use that folder" in problems(folder.parent)[0]
 
     @pytest.mark.parametrize("path", ["~nobody-of-that-name/data", "x" * 5000])
     def test_impossible_paths(self, path: str) -> None:
@@ -219,7 +219,7 @@ class TestFolders:
                 return
             problem = only_problem(folder if place != "there" else path)
         assert problem.startswith(f"{path}: is {kind}")
-        assert ("nowhere.jsonl, which is not there" in problem) == (kind == "a link to")
+        assert ("nowhere.jsonl, which does not exist" in problem) == (kind == "a link to")
 
 
 class TestFaultyRows:
@@ -228,7 +228,7 @@ class TestFaultyRows:
         [
             (b'{"prompt": "a" "completion": "b"}', "invalid JSON at column 16: Expecting ',' delimiter"),
             (b"{'prompt': 'a'}", "invalid JSON at column 2"),
-            (b'{"prompt": "a", "prompt": "b", "completion": "c"}', 'the key "prompt" is there twice'),
+            (b'{"prompt": "a", "prompt": "b", "completion": "c"}', 'the key "prompt" appears twice'),
             (b"[" * 100_000, "invalid JSON"),
             (b"1" * 5_000, "invalid JSON"),
             (b'["a", "b"]', "a row must be an object like"),
@@ -259,7 +259,7 @@ class TestFaultyRows:
             (b'{"prompt": "a", "completion": "\\ud800"}', '"completion" holds half of a surrogate pair'),
         ],
     )
-    def test_a_fault_is_told_with_its_place(self, folder: Path, line: bytes, text: str) -> None:
+    def test_a_fault_is_reported_with_its_place(self, folder: Path, line: bytes, text: str) -> None:
         file = folder / "train.jsonl"
         lines = file.read_bytes().splitlines()
         file.write_bytes(b"\n".join([*lines[:4], line, *lines[4:]]))
@@ -267,7 +267,7 @@ class TestFaultyRows:
         assert problem.startswith(f"{file}:5: ")
         assert text in problem
 
-    def test_everything_is_told_at_once(self, folder: Path) -> None:
+    def test_all_faults_are_reported_at_once(self, folder: Path) -> None:
         (folder / "train.jsonl").write_bytes(encoded([*rows("train"), {"prompt": ""}]))
         (folder / "validation.jsonl").write_bytes(encoded(rows("validation", 3)))
         (folder / "test.jsonl").unlink()
@@ -290,7 +290,7 @@ class TestFaultyFiles:
         (folder / "train.jsonl").write_bytes(encoded([*rows("train"), {"prompt": text, "completion": "b"}]))
         assert load(folder).train[-1].prompt == text
 
-    def test_a_byte_order_mark_within_the_file_is_told_with_its_place(self, folder: Path) -> None:
+    def test_a_byte_order_mark_within_the_file_is_reported_with_its_place(self, folder: Path) -> None:
         """As where files with one each were put together."""
         file = folder / "train.jsonl"
         mark = codecs.BOM_UTF8

@@ -114,7 +114,7 @@ def test_labels_may_be_left_out() -> None:
 
 
 def test_an_unknown_metric_is_named_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r'"rouge_l"\?\); there are exact_match, accuracy'):
+    with pytest.raises(ValueError, match=r'"rouge_l"\?\); available: exact_match, accuracy'):
         score_example("rougel", "a", "a", None)
 
 

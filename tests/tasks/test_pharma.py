@@ -108,10 +108,13 @@ def test_no_prompt_is_there_twice(rows: dict[str, tuple[Example, ...]]) -> None:
 
 def test_no_medicine_is_named_in_two_splits(rows: dict[str, tuple[Example, ...]]) -> None:
     texts = {split: "\n".join(f"{row.prompt} {row.completion}" for row in rows[split]) for split in SPLITS}
-    homes = {
-        medicine["inn"]: [split for split in SPLITS if whole(medicine["inn"]).search(texts[split])]
-        for medicine in MEDICINES
-    }
+    lowered = {split: text.lower() for split, text in texts.items()}
+
+    def is_named(inn: str, split: str) -> bool:
+        # the substring search is a hundred times faster than the pattern and rules most splits out
+        return inn.lower() in lowered[split] and whole(inn).search(texts[split]) is not None
+
+    homes = {medicine["inn"]: [split for split in SPLITS if is_named(medicine["inn"], split)] for medicine in MEDICINES}
     assert {inn: splits for inn, splits in homes.items() if len(splits) != 1} == {}
     shares = Counter(splits[0] for splits in homes.values())
     assert 0.65 < shares["train"] / len(homes) < 0.75

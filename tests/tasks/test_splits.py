@@ -50,7 +50,7 @@ def test_the_fraction_must_leave_both_sides_something(fraction: float) -> None:
 
 def test_a_one_sided_division_is_a_problem() -> None:
     same = tuple(Example("Same?", str(number)) for number in range(9))
-    with pytest.raises(DataProblems, match=r"9 rows \(1 different prompts\) fall on the other side"):
+    with pytest.raises(DataProblems, match=r"9 rows \(1 different prompts\) are on the other side"):
         divide(dataclasses.replace(RAW, validation=same))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from sweep.training.encoding import Encoded, Encoder
 from tasks import Example
 
 TINY = BaseModel(name="tiny", id="tiny", source="made")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_libraries() -> Iterator[None]:
+    """As in a worker: memory is measured after a garbage collection, which need not visit the imported libraries."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

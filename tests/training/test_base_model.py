@@ -1,4 +1,4 @@
-"""What is wrong with a model's files, or with its chat template, is an error in words that says what to do."""
+"""Problems of a model's files or chat template give an error that says what to do."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def problem_of(folder: Path, *, trusted: bool = False, quant: str = "nf4") -> st
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (cut(0), "model.safetensors is damaged ("),
         (cut(100), "model.safetensors is damaged ("),
@@ -99,24 +99,24 @@ def problem_of(folder: Path, *, trusted: bool = False, quant: str = "nf4") -> st
         (garbage, "model.safetensors is damaged ("),
         (
             with_a_tensor(None),
-            "its safetensors lack weights that its config.json asks for: model.layers.0.mlp.gate_proj",
+            "weights that config.json expects are not in its safetensors files: model.layers.0.mlp.gate_proj",
         ),
-        (with_a_tensor((3, 3)), "its weights have other shapes than its config.json asks for"),
-        (configured(num_hidden_layers=5), "and 24 more; download the whole model"),
-        (configured(vocab_size=10), "its weights have other shapes"),
+        (with_a_tensor((3, 3)), "the weights have other shapes than config.json expects"),
+        (configured(num_hidden_layers=5), "and 24 more; download the complete model"),
+        (configured(vocab_size=10), "the weights have other shapes"),
         (configured(model_type="own"), "model type `own`"),
         (configured(model_type="vit"), "cannot be loaded as a causal language model"),
-        (configured(model_type="own", auto_map=CODE), "if you trust it write model.trust_remote_code=true"),
+        (configured(model_type="own", auto_map=CODE), "if you trust it, set model.trust_remote_code=true"),
         (written("config.json", "{"), "is not a valid JSON file"),
         (written("tokenizer.json", "{"), "cannot be loaded as a causal language model"),
         (written("tokenizer.json", '{"version": "1.0", "model": {"type": "Nope"}}'), "cannot be loaded"),
     ],
 )
-def test_broken_files(whole: Path, tmp_path: Path, change: Change, told: str) -> None:
+def test_broken_files(whole: Path, tmp_path: Path, change: Change, message: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     change(folder)
-    assert told in problem_of(folder)
+    assert message in problem_of(folder)
 
 
 @pytest.mark.parametrize("shape", [None, (3, 3)])
@@ -126,17 +126,17 @@ def test_weights_that_are_not_quantized_are_checked_too(
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     with_a_tensor(shape)(folder)
-    assert "config.json asks for" in problem_of(folder, quant="none")
+    assert "config.json expects" in problem_of(folder, quant="none")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("def", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")]
+    ("text", "message"), [("def", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")]
 )
-def test_code_that_is_trusted_and_breaks(whole: Path, tmp_path: Path, text: str, told: str) -> None:
+def test_code_that_is_trusted_and_breaks(whole: Path, tmp_path: Path, text: str, message: str) -> None:
     folder = tmp_path / f"model_{text[0]}"
     shutil.copytree(whole, folder)
     own_code(text)(folder)
-    assert told in problem_of(folder, trusted=True)
+    assert message in problem_of(folder, trusted=True)
 
 
 class Templated:
@@ -159,7 +159,7 @@ class Templated:
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "message"),
     [
         ("{{ raise_exception('no such turn') }}", "TemplateError: no such turn"),
         ("{% if %}", "TemplateSyntaxError: "),
@@ -171,16 +171,16 @@ class Templated:
     ],
 )
 @pytest.mark.parametrize("system", [None, "be brief"])
-def test_a_chat_template_that_fails(whole: Path, template: str, told: str, system: str | None) -> None:
+def test_a_chat_template_that_fails(whole: Path, template: str, message: str, system: str | None) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Encoder(Templated(whole, template), system).encode(Example("how many?", "three"))
     (problem,) = caught.value.problems
     assert problem.startswith("the model's chat template (models/mine) fails: ")
-    assert told in problem
+    assert message in problem
     assert "chat_template.jinja" in problem
 
 
-def test_a_template_without_a_system_role_gets_its_words_with_the_prompt(whole: Path) -> None:
+def test_without_a_system_role_the_system_prompt_is_part_of_the_prompt(whole: Path) -> None:
     template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
         "{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
@@ -194,7 +194,7 @@ def test_a_template_without_a_system_role_gets_its_words_with_the_prompt(whole: 
 
 
 @pytest.mark.slow
-def test_the_command_ends_in_words(whole: Path, tmp_path: Path, made_task: Path) -> None:
+def test_the_command_ends_with_a_message(whole: Path, tmp_path: Path, made_task: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     cut(20_000)(folder)

@@ -1,4 +1,4 @@
-"""What every engine does, whichever it is."""
+"""The contract of engines, tested with each engine."""
 
 from __future__ import annotations
 
@@ -35,16 +35,9 @@ BOTH = {"method": "rslora_plus", "loraplus_lr_ratio": 4.0}
 
 @pytest.fixture(params=["packed", "trainer"])
 def engine(request: pytest.FixtureRequest, load_tiny: Loader, encoded: list[Encoded]) -> Engine:
-    found, note = open_engine(request.param, load_tiny("none"), encoded[:3])
+    opened, note = open_engine(request.param, load_tiny("none"), encoded[:3])
     assert note is None
-    return found
-
-
-def to_the_end(engine: Engine) -> list[Trained]:
-    over: list[Trained] = []
-    while more := engine.advance():
-        over += more
-    return over
+    return opened
 
 
 def trained(engine: Engine, spec: TrialSpec, encoded: list[Encoded], on_step: Any = None) -> Trained:
@@ -60,7 +53,7 @@ def answered(engine: Engine, adapted: Adapted, encoded: list[Encoded], most: int
     return list(scores.answers)
 
 
-def test_a_saved_adapter_names_its_base_as_others_know_it(
+def test_a_saved_adapter_names_its_base_by_hub_id(
     engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
 ) -> None:
     over = trained(engine, spec(4, steps=2), encoded)
@@ -83,7 +76,7 @@ def test_a_saved_adapter_names_its_base_as_others_know_it(
     assert set(modes.values()) == {(tmp_path / "plain").stat().st_mode}
 
 
-def test_a_trained_adapter_is_scored_saved_and_loaded(
+def test_a_trained_adapter_is_evaluated_saved_and_loaded(
     engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path
 ) -> None:
     before = weights_hash(load_tiny("none").model)
@@ -107,7 +100,7 @@ def test_a_trained_adapter_is_scored_saved_and_loaded(
 
 
 @pytest.mark.parametrize("method", [{}, RSLORA, BOTH])
-def test_what_it_saves_is_plain_peft(
+def test_plain_peft_loads_the_saved_adapter(
     engine: Engine,
     load_tiny: Loader,
     encoded: list[Encoded],
@@ -135,7 +128,7 @@ def test_what_it_saves_is_plain_peft(
 
 
 def test_rslora_scales_by_the_root_of_the_rank(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
-    """At rank 4 with alpha 4 it is LoRA with alpha 8."""
+    """rsLoRA at rank 4 with alpha 4 equals LoRA with alpha 8."""
     histories: list[list[float]] = []
     for one in (spec(4, alpha_ratio=1.0, **RSLORA), spec(4, alpha_ratio=2.0)):
         own: list[float] = []
@@ -149,7 +142,7 @@ def test_rslora_scales_by_the_root_of_the_rank(engine: Engine, encoded: list[Enc
 def test_b_learns_faster_than_a_in_lora_plus(
     engine: Engine, encoded: list[Encoded], spec: Maker, tmp_path: Path
 ) -> None:
-    """AdamW's first step is the rate itself, whatever the gradient; A moves from the second step on, B being zero before."""
+    """AdamW's first step equals the rate for any gradient; A moves from the second step on, because B is zero before."""
     one = spec(4, rate=1e-4, steps=2, **LORA_PLUS)
     one = replace(one, training=replace(one.training, schedule="constant", warmup_fraction=0.0))
     saved: list[dict[str, torch.Tensor]] = []
@@ -166,7 +159,7 @@ def test_b_learns_faster_than_a_in_lora_plus(
     first, second = saved
     moved = {name: second[name] - first[name] for name in first}
     assert max(float(weight.abs().max()) for name, weight in first.items() if "lora_B" in name) == pytest.approx(16e-4)
-    # the second step is A's first with a gradient, its moments being corrected for two: sqrt(1.999) / 1.9 of the rate
+    # A's first gradient comes at step 2, where the bias correction gives a step of sqrt(1.999) / 1.9 of the rate
     assert max(float(step.abs().max()) for name, step in moved.items() if "lora_A" in name) == pytest.approx(
         0.744e-4, rel=0.01
     )
@@ -184,30 +177,32 @@ def test_a_step_may_end_the_trial(engine: Engine, encoded: list[Encoded], spec: 
     assert over.adapted is None
 
 
-def test_a_loss_that_is_no_number_ends_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+def test_a_loss_that_is_not_finite_ends_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
     over = trained(engine, spec(4, steps=30, rate=1e30), encoded)
     assert isinstance(over.error, TrialFailed)
     assert "diverged" in str(over.error)
 
 
-def test_what_breaks_in_between_is_the_trial_s_error(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+def test_an_exception_of_the_callback_is_the_error_of_the_trial(
+    engine: Engine, encoded: list[Encoded], spec: Maker
+) -> None:
     def explode(adapted: Adapted, step: StepLoss) -> None:
         raise RuntimeError("out of memory")
 
     assert isinstance(trained(engine, spec(4), encoded, explode).error, RuntimeError)
 
 
-def test_unknown_target_is_the_user_s_mistake(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+def test_an_unknown_target_is_a_configuration_error(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         trained(engine, spec(4, targets=("nowhere",)), encoded)
 
 
-def test_a_missing_adapter_is_said_to_be_gone(engine: Engine, tmp_path: Path) -> None:
-    with pytest.raises(TrialFailed, match="gone"):
+def test_a_missing_adapter_is_reported(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(TrialFailed, match="missing"):
         engine.load(tmp_path)
 
 
-def test_a_pass_on_a_batch_leaves_no_trace(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+def test_a_training_pass_changes_nothing(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
     def histories(on_step: Any) -> list[float]:
         losses: list[float] = []
 
@@ -255,7 +250,7 @@ def test_engines_agree(
     assert rates[0] == pytest.approx(rates[1], rel=1e-6)
 
 
-def test_a_model_that_cannot_be_packed_is_trained_by_the_reference(
+def test_a_model_that_cannot_be_packed_uses_the_trainer(
     load_tiny: Loader, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sweep.training.packed import engine as packed
@@ -263,6 +258,6 @@ def test_a_model_that_cannot_be_packed_is_trained_by_the_reference(
     base = load_tiny("none")
     monkeypatch.setattr(packed, "use_packed_attention", None, raising=False)
     monkeypatch.setattr(packed.PackedEngine, "_check", lambda *_: (_ for _ in ()).throw(ValueError("it is odd")))
-    found, note = open_engine("packed", base, encoded[:2])
-    assert type(found).__name__ == "TrainerEngine"
-    assert note == "engine=packed cannot train this model (it is odd); engine=trainer does"
+    opened, note = open_engine("packed", base, encoded[:2])
+    assert type(opened).__name__ == "TrainerEngine"
+    assert note == "engine=packed cannot train this model (it is odd); engine=trainer is used instead"

@@ -1,4 +1,4 @@
-"""Losses and answers of several adapters at once: each as it would come out alone, by plain passes, whichever engine scores."""
+"""Losses and answers of several adapters in shared passes equal those of plain passes, with each engine."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def labels_of(encoded: list[Encoded]) -> tuple[Label, ...]:
 
 
 def like_family(labels: tuple[Label, ...]) -> tuple[Label, ...]:
-    """Labels that begin alike, one of them a single token, one the beginning of another."""
+    """Labels with common beginnings; one is a single token, one is a prefix of another."""
     first, second = labels[0].ids, labels[1].ids
     made = [first, (*first[:-1], *second), first[:1], (*first[:-1], second[0]), second, (*second, *first)]
     return tuple(Label(f"label {number}", ids) for number, ids in enumerate(dict.fromkeys(made)))
 
 
 def by_plain_passes(base: LoadedBase, encoded: list[Encoded], labels: tuple[Label, ...]) -> list[str]:
-    """The likeliest label by one plain pass for each pair of prompt and label."""
+    """The most likely label, from one plain pass per prompt and label."""
     answers = []
     for item in encoded:
         losses = completion_losses(base, base.model, [replace(item, completion=label.ids) for label in labels])
@@ -48,8 +48,8 @@ def by_plain_passes(base: LoadedBase, encoded: list[Encoded], labels: tuple[Labe
 
 @pytest.fixture(params=["packed", "trainer"])
 def engine(request: pytest.FixtureRequest, load_tiny: Loader, encoded: list[Encoded]) -> Engine:
-    found, _ = open_engine(request.param, load_tiny("none"), encoded[:3])
-    return found
+    opened, _ = open_engine(request.param, load_tiny("none"), encoded[:3])
+    return opened
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def packed(load_tiny: Loader, encoded: list[Encoded]) -> PackedEngine:
 
 @pytest.fixture
 def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[Adapted]:
-    """The bare base and three adapters, two of which know some of the answers."""
+    """The base alone and three adapters, two of which have learned some answers."""
     for rank, steps in ((2, 25), (8, 25), (4, 5)):
         packed.begin(spec(rank, seed=rank, steps=steps, targets=("q_proj", "down_proj")), encoded, lambda *_: None)
     over = []
@@ -71,7 +71,7 @@ def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[
 
 
 @pytest.mark.parametrize("make", [tuple, like_family])
-def test_the_answer_is_the_likeliest_label(
+def test_the_answer_is_the_most_likely_label(
     engine: Engine,
     load_tiny: Loader,
     encoded: list[Encoded],
@@ -90,13 +90,13 @@ def test_labels_of_one_token_each(engine: Engine, load_tiny: Loader, encoded: li
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6))
-def test_more_than_half_of_all_probability_is_most(encoded: list[Encoded], weights: list[float]) -> None:
+def test_a_probability_above_one_half_is_the_largest(encoded: list[Encoded], weights: list[float]) -> None:
     labels = labels_of(encoded)[: len(weights)]
     nats = [-math.log(weight / math.fsum(weights)) for weight in weights]
     for item, label, own in zip(encoded, labels, nats, strict=False):
         if is_most_likely(item, CompletionLoss(own, 3), labels):
             assert most_likely(labels, nats) == label.text
-        # an expected completion that is no label is no answer, however likely it is
+        # a completion that is not a label cannot be the answer
         others = tuple(other for other in labels if other != label)
         assert not is_most_likely(item, CompletionLoss(own, 3), others)
     assert is_most_likely(encoded[0], CompletionLoss(0.5, 3), labels)
@@ -104,7 +104,7 @@ def test_more_than_half_of_all_probability_is_most(encoded: list[Encoded], weigh
 
 @pytest.mark.parametrize("by", ["decoding", "labels", "losses alone"])
 @pytest.mark.parametrize("tokens", [40, 200, 4096])
-def test_together_is_as_alone(
+def test_evaluating_together_equals_evaluating_alone(
     packed: PackedEngine,
     adapters: list[Adapted],
     encoded: list[Encoded],
@@ -120,21 +120,21 @@ def test_together_is_as_alone(
     alone = [packed.score([adapter], encoded, rule)[0] for adapter in adapters]
     monkeypatch.setattr(forward, "SCORE_TOKENS", tokens)
     monkeypatch.setattr(evaluator, "CACHED_TOKENS", 2 * tokens)
-    told: list[tuple[str, int]] = []
-    together = packed.score(adapters, encoded, rule, lambda phase, done: told.append((phase, done)))
+    reported: list[tuple[str, int]] = []
+    together = packed.score(adapters, encoded, rule, lambda phase, done: reported.append((phase, done)))
     for one, other in zip(together, alone, strict=True):
         assert one.answers == other.answers
         assert [loss.nats for loss in one.losses] == pytest.approx([loss.nats for loss in other.losses], abs=1e-4)
-    assert ("score", len(encoded)) in told
-    assert (("answer", len(encoded)) in told) == (rule is not None)
-    assert len({scores.losses[0].nats for scores in together}) == len(adapters), "each has losses of its own"
+    assert ("score", len(encoded)) in reported
+    assert (("answer", len(encoded)) in reported) == (rule is not None)
+    assert len({scores.losses[0].nats for scores in together}) == len(adapters), "adapters have different losses"
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=20),
     st.integers(1, 16),
 )
-def test_a_scoring_pass_has_room_for_tokens_and_for_logits(lengths: list[tuple[int, int]], adapters: int) -> None:
+def test_an_evaluation_pass_is_limited_in_tokens_and_in_logits(lengths: list[tuple[int, int]], adapters: int) -> None:
     examples = [Encoded(Example(prompt="", completion=""), (0,) * prompt, (0,) * words) for prompt, words in lengths]
     count = examples_at_once(examples, adapters)
     assert count >= 1
@@ -144,12 +144,12 @@ def test_a_scoring_pass_has_room_for_tokens_and_for_logits(lengths: list[tuple[i
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12])
-def test_an_answer_goes_on_from_what_agrees(
+def test_decoding_continues_from_the_part_that_agrees(
     load_tiny: Loader, packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded], most: int
 ) -> None:
-    """Whatever the expected completions are, the answers are the same; only what scoring has read of them is reused."""
+    """Answers do not depend on the expected completions, whose cached part is reused."""
     unrelated = [replace(item, completion=(7, *item.completion)) for item in encoded]
-    # the first words of what is answered, then another: agreement that ends in the middle
+    # completions that agree with the answer at first and differ later
     (decoded,) = packed.score([adapters[1]], unrelated, AnswerRule(most))
     tokenizer = load_tiny("none").tokenizer
     partly = [
@@ -165,7 +165,9 @@ def test_an_answer_goes_on_from_what_agrees(
         assert [one == other for one, other in pairs].count(True) == len(asked)
 
 
-def test_nan_of_one_adapter_is_its_own(packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded]) -> None:
+def test_nan_of_one_adapter_does_not_affect_others(
+    packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded]
+) -> None:
     ill = adapters[1]
     assert isinstance(ill, SlotAdapted)
     assert ill.adapter is not None

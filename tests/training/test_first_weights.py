@@ -1,4 +1,4 @@
-"""Ranks start alike: for one seed the first weights of a small rank are the top of those of a larger one."""
+"""For one seed, the initial A of a small rank is the top of the A of a larger rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses and answers are those of the plain way, however examples are batched."""
+"""Losses and answers do not depend on batching, and equal a direct computation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plain_loss(base: LoadedBase, item: Encoded) -> float:
 
 
 @pytest.mark.parametrize("keeps_logits", [True, False])
-def test_losses_equal_the_plain_way(load_tiny: Loader, encoded: list[Encoded], keeps_logits: bool) -> None:
+def test_losses_equal_a_direct_computation(load_tiny: Loader, encoded: list[Encoded], keeps_logits: bool) -> None:
     base = load_tiny("none")
     collator = Collator(base.tokenizer.pad_token_id, keeps_logits=keeps_logits, takes_positions=True)
     for item, loss in zip(
@@ -64,7 +64,7 @@ class TestEncoding:
         assert tokenizer.decode(item.completion) == " hi<eos>"
         assert tokenizer.decode(item.prompt).endswith("Say hi")
 
-    def test_with_a_template_prompt_and_completion_are_the_templates(self, load_tiny: Loader) -> None:
+    def test_with_a_template_prompt_and_completion_are_rendered_by_it(self, load_tiny: Loader) -> None:
         tokenizer = load_tiny("none").tokenizer
         kept = tokenizer.chat_template
         tokenizer.chat_template = (
@@ -78,7 +78,7 @@ class TestEncoding:
         assert tokenizer.decode(item.prompt) == "[system]Be brief<eos>\n[user]Say hi<eos>\n[assistant]"
         assert tokenizer.decode(item.completion) == "hi<eos>"
 
-    def test_a_template_without_a_system_role_gets_its_words_before_the_persons(self, load_tiny: Loader) -> None:
+    def test_without_a_system_role_the_system_prompt_precedes_the_prompt(self, load_tiny: Loader) -> None:
         tokenizer = load_tiny("none").tokenizer
         kept = tokenizer.chat_template
         tokenizer.chat_template = (
@@ -91,7 +91,7 @@ class TestEncoding:
             tokenizer.chat_template = kept
         assert tokenizer.decode(item.prompt) == "[user]Be brief\n\nSay hi<eos>[assistant]"
 
-    def test_too_long_examples_are_left_out_and_named(self, load_tiny: Loader) -> None:
+    def test_too_long_examples_are_left_out_and_numbered(self, load_tiny: Loader) -> None:
         split = Encoder(load_tiny("none").tokenizer, None).encode_split(
             [Example("a", "b"), Example("a" * 200, "b"), Example("c", "d")], 50
         )
@@ -99,7 +99,7 @@ class TestEncoding:
         assert len(split.examples) == 2
 
 
-def test_what_scoring_knows_of_answers_is_what_decoding_gives(
+def test_answers_known_from_losses_equal_decoded_answers(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
     base = load_tiny("none")

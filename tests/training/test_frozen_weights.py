@@ -1,4 +1,4 @@
-"""Products through oneDNN are those of torch, forward and backward."""
+"""Products through oneDNN, and dequantized copies, change no result."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_answers_are_those_without_copies(load_tiny: Loader, encoded: list[Encod
     assert greedy_answers(copied, copied.model, encoded, 4) == greedy_answers(plain, plain.model, encoded, 4)
 
 
-def test_copies_are_set_aside_and_come_back(load_tiny: Loader) -> None:
+def test_copies_are_set_aside_and_restored(load_tiny: Loader) -> None:
     base = load_tiny("nf4 copied")
     modules = [module for _, module in quantized_modules(base.model)]
     assert all("forward" in module.__dict__ for module in modules)
@@ -127,7 +127,7 @@ def test_when_copies_are_kept(load_tiny: Loader, cache: str, budget: int | None,
         module.__dict__.pop("forward", None)
 
 
-def test_the_probe_leaves_the_training_as_it_was(
+def test_measuring_the_peak_does_not_change_the_training(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
     base = load_tiny("nf4 copied")

@@ -1,4 +1,4 @@
-"""QLoRA is real: the base is stored in few bits and never changes, the adapters do, evaluation in between or not."""
+"""QLoRA: the quantized base never changes, and adapters train, also with evaluations in between."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_training_changes_the_adapter_and_never_the_base(
 def test_train_evaluate_train_evaluate_still_learns(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec], quant: str
 ) -> None:
-    """The trap: evaluation repacks 4-bit weights on some CPUs, after which no gradient reaches the adapter."""
+    """On some CPUs evaluation could repack 4-bit weights, after which no gradient reaches the adapter."""
     base = load_tiny(quant)
     before = weights_hash(base.model)
     losses = []
@@ -107,7 +107,7 @@ def test_a_silent_adapter_is_an_error(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
     base = load_tiny("nf4")
-    # so small a rate leaves B at zero, and with it A without a gradient
+    # with such a small rate B stays zero, so A has no gradient
     with pytest.raises(TrialFailed, match="no gradient reached the adapter"):
         train(base, spec(rate=1e-45), encoded, lambda model, step: None)
     assert not any("lora" in name for name, _ in base.model.named_modules())

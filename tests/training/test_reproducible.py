@@ -1,4 +1,4 @@
-"""A trial's result depends on its seed and nothing else that is random."""
+"""The seed determines all randomness of a trial."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_same_seed_same_losses_other_seed_others(
 def test_every_rank_sees_the_same_data_in_the_same_order(
     load_tiny: Callable[[str], LoadedBase], encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
-    """B is zero at first, so the first loss is the base's own on the first batch, whatever the rank."""
+    """B is zero at first, so the first loss is that of the base on the first batch, for any rank."""
     base = load_tiny("none")
     assert losses_of(base, spec(rank=1, steps=1), encoded) == losses_of(base, spec(rank=32, steps=1), encoded)
 

@@ -1,4 +1,4 @@
-"""Where base models come from: each source by itself, and the order in which they are tried."""
+"""Sources of base models: each source, and their order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hub that accepts connections and never says a word."""
+    """A hub that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -39,7 +39,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The model in the hub's cache, laid out as the hub's client does."""
+    """The model in the hub cache, in the format of the hub's client."""
     from huggingface_hub import constants
 
     folder = tmp_path / "hub"
@@ -77,7 +77,7 @@ def test_the_hubs_cache_comes_before_the_hub(paths: Paths, cached: Path, no_hub:
     assert (found.folder / "config.json").is_file()
 
 
-def test_a_silent_hub_is_given_up_and_named(
+def test_a_hub_that_does_not_answer_is_skipped_and_reported(
     paths: Paths, tmp_path: Path, no_hub: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
@@ -86,8 +86,8 @@ def test_a_silent_hub_is_given_up_and_named(
         find_model(HUB_MODEL, paths)
 
 
-def test_a_folder_that_is_no_model_is_named(paths: Paths, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is no config\.json"):
+def test_a_folder_without_a_model_is_an_error(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"the folder has no config\.json"):
         find_model(BaseModel(name="some", id="x", path=str(tmp_path)), paths)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
@@ -152,7 +152,7 @@ def test_concurrent_makers_make_one(paths: Paths) -> None:
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
 
-    makers = [threading.Thread(target=sources._made_once, args=(paths.models / "one", make, "made")) for _ in range(4)]
+    makers = [threading.Thread(target=sources._make_once, args=(paths.models / "one", make, "made")) for _ in range(4)]
     for maker in makers:
         maker.start()
     for maker in makers:
@@ -160,9 +160,9 @@ def test_concurrent_makers_make_one(paths: Paths) -> None:
     assert len(calls) == 1
 
 
-def test_a_download_that_lacks_a_shard_is_not_taken(paths: Paths, cached: Path, no_hub: None) -> None:
+def test_a_cached_model_without_a_shard_is_not_used(paths: Paths, cached: Path, no_hub: None) -> None:
     (cached / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-00002.safetensors"}}')
-    with pytest.raises(EnvironmentLacks, match="hub cache: there without all its safetensors"):
+    with pytest.raises(EnvironmentLacks, match="hub cache: incomplete, safetensors files are missing"):
         find_model(HUB_MODEL, paths)
 
 

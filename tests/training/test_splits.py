@@ -1,4 +1,4 @@
-"""From the words of the configuration to a task's splits."""
+"""Loading the splits of a configured task."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def test_same_rows_elsewhere_are_the_same_data(made_task: Path) -> None:
     assert splits_of("task=jsonl", f"task.path={moved}").data_hash == before.data_hash
 
 
-def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         splits_of("task=jsonl", f"task.path={tmp_path / 'nowhere'}")

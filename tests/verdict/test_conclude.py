@@ -337,3 +337,16 @@ def test_headline_says_what_is_known(record: StudyRecord, sentences: list[str]) 
     headline = concluded(record).headline
     for sentence in sentences:
         assert sentence in headline
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        "the limit of 3 seeds per rank is reached (certify.seeds=3)",
+        "certify.seeds=3: every rank that is open has its seeds",
+    ],
+    ids=["this version", "an earlier one"],
+)
+def test_limit_of_seeds_is_named_whatever_version_recorded_it(recorded: str) -> None:
+    found = concluded(certified_record(seed_noise=0.02, stopped=recorded))
+    assert found.reasons[-1] == "Stopped at the limit of 3 seeds per rank (certify.seeds=3)."

@@ -1,4 +1,4 @@
-"""Why a worker could not start, as its parent hears it."""
+"""The explanation of why a worker could not start."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sweep.workers.child import _why_not_started
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"),
     ],
 )
-def test_want_of_memory_is_said_whatever_met_it(error: Exception) -> None:
+def test_every_kind_of_out_of_memory_is_named(error: Exception) -> None:
     assert _why_not_started(error).startswith("memory ran out while the worker started")
 
 
-def test_anything_else_is_named() -> None:
+def test_any_other_error_is_named() -> None:
     assert _why_not_started(ImportError("no peft")).startswith("the worker cannot start: ImportError: no peft")

@@ -1,110 +1,289 @@
-"""The parent's side of workers, with workers that answer at once (benchmarks/stand_in.py)."""
+"""The contract of the pool, with scripted workers in threads and in real child processes."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from multiprocessing.connection import Connection
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from benchmarks import stand_in
-from sweep.commands.app import composed_plan
-from sweep.records import Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.errors import DataError, EnvironmentLacks, Interrupted
+from sweep.records import (
+    BaseModel,
+    CapacityRequest,
+    Quantization,
+    Scoring,
+    Stage,
+    Status,
+    TaskData,
+    TrialResult,
+    TrialSpec,
+    WorkerSetup,
+)
 from sweep.store.paths import Paths
-from sweep.workers.messages import Ended, Ready, Run
-from sweep.workers.pool import Pool
+from sweep.workers import worker
+from sweep.workers.messages import Ended, Progress, Reported
+from sweep.workers.pool import Event, Pool
+from tests.conftest import TRAINING, arm
+from tests.workers.scripted import STEPS, ScriptedLauncher
 
 PATIENCE_SECONDS = 60.0
+SETUP = WorkerSetup(
+    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+)
+OpenPool = Callable[..., tuple[Pool, ScriptedLauncher]]
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
-    return composed_plan(["model=tiny", "train.steps=3"])
+def does(what: str, identity: str = "a") -> TrialSpec:
+    """A trial with which a scripted worker does that."""
+    return TrialSpec(identity * 32, what, Stage.EXPLORE, arm(), TRAINING, 0)
 
 
-@pytest.fixture
-def pool(plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    monkeypatch.setattr("sweep.workers.child.main", stand_in.main)
-    with Pool(plan.setup, Paths(tmp_path / "mlruns"), 1, "made") as made:
-        made.load(lambda: None)
-        yield made
+def asks(slots: int) -> CapacityRequest:
+    return CapacityRequest(slots, arm(), TRAINING, 0, 1)
 
 
-def spec(plan: StudyPlan, identity: str, rank: int = 8) -> TrialSpec:
-    return TrialSpec(identity * 32, "made", Stage.EXPLORE, replace(plan.arm, rank=rank), plan.training, 0)
-
-
-class CountedSubmits:
-    """`Pool.submit`, counted."""
-
-    def __init__(self, submit: Callable[[Pool, TrialSpec], None]) -> None:
-        self._submit = submit
-        self.times = 0
-
-    def __get__(self, pool: Pool, kind: type) -> Callable[[TrialSpec], None]:
-        def submit(spec: TrialSpec) -> None:
-            self.times += 1
-            self._submit(pool, spec)
-
-        return submit
-
-
-def the_end(pool: Pool) -> TrialResult:
+def events_of(pool: Pool) -> Iterator[Event]:
+    """What happens until no trial is running."""
     end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        for event in pool.events(0.1):
-            if isinstance(event.message, Ended):
-                return event.message.result
-    raise AssertionError("the trial did not end")
+    while pool.running():
+        assert time.monotonic() < end, "the trials did not end"
+        yield from pool.events(0.1)
 
 
-def kill_workers() -> None:
-    for child in psutil.Process().children():
-        if any("spawn_main" in word for word in child.cmdline()):
-            child.kill()
-            end = time.monotonic() + PATIENCE_SECONDS
-            # not waited for, which is its parent's, the pool's, to do
-            while child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
-                time.sleep(0.02)
+def results_of(pool: Pool) -> dict[str, TrialResult]:
+    ends = [event.message for event in events_of(pool) if isinstance(event.message, Ended)]
+    return {ended.result.spec.identity[0]: ended.result for ended in ends}
 
 
-def dies_of_its_trial(connection: Connection, *rest: Any) -> None:
-    """A worker that every trial kills."""
-    connection.send(Ready(stand_in._loaded()))
-    while True:
-        if isinstance(connection.recv(), Run):
-            os.kill(os.getpid(), signal.SIGKILL)
+def no_check() -> None:
+    pass
 
 
-def test_a_trial_that_kills_its_worker_twice_has_failed(
-    plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sweep.workers.child.main", dies_of_its_trial)
-    monkeypatch.setattr(Pool, "submit", counted := CountedSubmits(Pool.submit))
-    with Pool(plan.setup, Paths(tmp_path / "mlruns"), 1, "made") as pool:
-        pool.load(lambda: None)
-        pool.submit(spec(plan, "a"))
-        ended = the_end(pool)
-    assert ended.status is Status.FAILED
-    assert ended.reason == "the worker was killed by signal 9 (SIGKILL)"
-    assert counted.times == 2
+@pytest.mark.parametrize("kind", ["thread", "process"])
+class TestPool:
+    @pytest.fixture
+    def open_pool(self, kind: str, tmp_path: Path) -> Iterator[OpenPool]:
+        with ExitStack() as pools:
+
+            def opened(
+                *scripts: str, workers: int = 1, capacity_request: CapacityRequest | None = None, load: bool = True
+            ) -> tuple[Pool, ScriptedLauncher]:
+                launcher = ScriptedLauncher(kind, scripts or ("loads",))
+                pool = Pool(SETUP, Paths(tmp_path), workers, "made", capacity_request, launch=launcher)
+                pools.enter_context(pool)
+                if load:
+                    pool.load(no_check)
+                return pool, launcher
+
+            yield opened
+
+    def test_later_workers_must_load_what_the_first_one_loaded(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2)
+        assert pool.load(no_check).device == "none"
+        pool.start_all()
+        first, second = launcher.started
+        assert (first.requirements.base_hash, first.requirements.data_hash) == (None, None)
+        assert (second.requirements.base_hash, second.requirements.data_hash) == ("b" * 64, "d" * 64)
+
+    def test_a_setup_that_cannot_be_loaded_is_the_worker_s_own_error(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool("refuses", load=False)
+        with pytest.raises(DataError) as caught:
+            pool.load(no_check)
+        assert caught.value.problems == ("train.jsonl: line 1 is empty", "test.jsonl is missing")
+
+    def test_a_worker_that_dies_loading_is_an_error(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool("dies loading", load=False)
+        with pytest.raises(EnvironmentLacks, match=r"the worker ended with exit code 3 while it loaded .*made\.log"):
+            pool.load(no_check)
+
+    def test_loading_can_be_stopped(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool("never loads", load=False)
+
+        def stop() -> None:
+            raise Interrupted("stopped")
+
+        with pytest.raises(Interrupted):
+            pool.load(stop)
+
+    def test_a_trial_s_events_arrive_in_order(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool()
+        spec = does("completes")
+        pool.submit(spec)
+        assert pool.running() == [spec]
+        events = list(events_of(pool))
+        assert all(event.spec == spec for event in events)
+        *progress, end = [event.message for event in events]
+        assert progress == [Progress(spec.identity, "train", step, STEPS, 1.0 / step) for step in range(1, STEPS + 1)]
+        assert end == Ended(TrialResult(spec, Status.COMPLETE))
+        pool.submit(does("completes", "b"))
+        assert results_of(pool)["b"].status is Status.COMPLETE
+        assert len(launcher.started) == 1, "a sound worker is kept"
+
+    @pytest.mark.parametrize("prune", [True, False])
+    def test_a_report_is_answered(self, open_pool: OpenPool, prune: bool) -> None:
+        pool, _ = open_pool()
+        pool.submit(does("reports"))
+        statuses = []
+        for event in events_of(pool):
+            if isinstance(event.message, Reported):
+                assert (event.message.step, event.message.loss) == (STEPS, 0.5)
+                pool.decide(event.spec, prune=prune)
+            elif isinstance(event.message, Ended):
+                statuses.append(event.message.result.status)
+        assert statuses == [Status.PRUNED if prune else Status.COMPLETE]
+
+    def test_the_first_worker_s_capacity_holds_for_all(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2, capacity_request=asks(2))
+        pool.start_all()
+        first, second = launcher.started
+        assert first.capacity_request is not None
+        assert second.capacity_request is None
+        for identity in "abcd":
+            assert pool.has_free_slot()
+            pool.submit(does("waits", identity))
+        assert not pool.has_free_slot()
+        with pytest.raises(RuntimeError, match="every worker has all the trials it can take"):
+            pool.submit(does("waits", "e"))
+
+    def test_trials_go_to_the_worker_that_has_fewest(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2)
+        pool.submit(does("waits", "a"))
+        pool.submit(does("completes", "b"))
+        assert len(launcher.started) == 2
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(pool.running()) > 1:
+            assert time.monotonic() < end
+            list(pool.events(0.1))
+        assert [spec.identity[0] for spec in pool.running()] == ["a"]
+
+    def test_an_exit_is_a_failure_and_not_tried_again(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool()
+        pool.submit(does("exits"))
+        result = results_of(pool)["a"]
+        assert (result.status, result.reason) == (Status.FAILED, "the worker ended with exit code 3")
+        assert [step.step for step in result.history] == [1, 2, 3]
+        assert len(launcher.started) == 1
+        pool.submit(does("completes", "b"))
+        assert results_of(pool)["b"].status is Status.COMPLETE
+
+    def test_a_trial_that_kills_its_worker_twice_has_failed(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool()
+        pool.submit(does("is killed"))
+        result = results_of(pool)["a"]
+        assert (result.status, result.reason) == (Status.FAILED, "the worker was killed by signal 9 (SIGKILL)")
+        assert len(launcher.started) == 2
+
+    def test_a_trial_whose_worker_was_killed_is_tried_once_more(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("loads", "survives")
+        pool.submit(does("is killed"))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+        assert len(launcher.started) == 2
+
+    def test_a_kill_of_the_kernel_for_memory_is_infeasible(
+        self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kills = iter(range(100))
+        monkeypatch.setattr(worker, "oom_kills", lambda: next(kills))
+        pool, launcher = open_pool()
+        pool.submit(does("is killed"))
+        result = results_of(pool)["a"]
+        assert (result.status, result.reason) == (
+            Status.INFEASIBLE,
+            "out of memory: the system killed the worker",
+        )
+        assert len(launcher.started) == 1
+
+    def test_an_unsound_worker_is_replaced(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool()
+        pool.submit(does("fails"))
+        assert results_of(pool)["a"].reason == "broken"
+        pool.submit(does("completes", "b"))
+        assert results_of(pool)["b"].status is Status.COMPLETE
+        assert len(launcher.started) == 2
+
+    def test_a_worker_with_other_trials_is_kept(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(capacity_request=asks(2))
+        pool.submit(does("waits", "a"))
+        pool.submit(does("fails", "b"))
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(pool.running()) > 1:
+            assert time.monotonic() < end
+            list(pool.events(0.1))
+        pool.submit(does("completes", "c"))
+        list(pool.events(0.1))
+        assert len(launcher.started) == 1
+
+    @pytest.mark.parametrize("what", ["breaks two", "kills two"])
+    def test_trials_of_a_broken_pack_are_trained_again_half_as_many_at_a_time(
+        self, open_pool: OpenPool, what: str
+    ) -> None:
+        pool, launcher = open_pool("loads", "survives", capacity_request=asks(2))
+        pool.submit(does(what, "a"))
+        pool.submit(does(what, "b"))
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(launcher.started) < 2:
+            assert time.monotonic() < end
+            assert not [event for event in pool.events(0.1) if isinstance(event.message, Ended)]
+        assert not pool.has_free_slot(), "there is one slot now, and the other trial waits for it"
+        assert {name: result.status for name, result in results_of(pool).items()} == {
+            "a": Status.COMPLETE,
+            "b": Status.COMPLETE,
+        }
+        assert launcher.started[1].capacity_request is None
+        pool.submit(does("waits", "c"))
+        assert not pool.has_free_slot()
+
+    def test_a_trial_that_cannot_be_run_is_the_worker_s_own_error(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool()
+        pool.submit(does("refuses"))
+        with pytest.raises(DataError, match="no such module"):
+            list(events_of(pool))
+
+    def test_a_worker_that_died_idle_costs_no_trial(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("dies idle", "loads")
+        launcher.started[0].process.join(PATIENCE_SECONDS)
+        pool.submit(does("completes"))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+
+    def test_a_worker_that_dies_loading_costs_no_trial_three_times(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("loads", *["dies loading"] * 3, "loads", "dies loading")
+        pool.submit(does("fails", "z"))  # so that the worker is replaced
+        results_of(pool)
+        pool.submit(does("completes", "a"))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+        assert len(launcher.started) == 5
+        pool.submit(does("fails", "z"))
+        results_of(pool)
+        pool.submit(does("completes", "b"))
+        assert results_of(pool)["b"].reason == "the worker ended with exit code 3"
+
+    def test_a_silent_worker_holds_nobody_up(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool()
+        spec = does("waits")
+        pool.submit(spec)
+        clock = time.monotonic()
+        while time.monotonic() - clock < 0.2:
+            list(pool.events(0.05))
+        assert time.monotonic() - clock < 10
+        assert pool.running() == [spec]
+        pool.__exit__()
+        assert time.monotonic() - clock < 10
+        assert pool.running() == []
+
+    def test_a_deaf_worker_is_killed(self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(worker, "END_SECONDS", 0.1)
+        pool, _ = open_pool()
+        pool.submit(does("is deaf"))
+        progress = 0
+        while progress < STEPS:
+            progress += len(list(pool.events(0.1)))
+        clock = time.monotonic()
+        pool.__exit__()
+        assert time.monotonic() - clock < 10
 
 
-def test_a_worker_that_died_idle_costs_no_trial(pool: Pool, plan: StudyPlan) -> None:
-    kill_workers()
-    pool.submit(spec(plan, "a"))
-    assert the_end(pool).status is Status.COMPLETE
-
-
-def test_a_worker_that_dies_before_it_is_ready_costs_no_trial(pool: Pool, plan: StudyPlan) -> None:
-    kill_workers()
-    pool.submit(spec(plan, "a"))  # a new worker, which is killed while it starts
-    kill_workers()
-    assert the_end(pool).status is Status.COMPLETE
+def test_kills_of_the_kernel_are_counted() -> None:
+    assert worker.oom_kills() >= 0

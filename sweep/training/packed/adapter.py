@@ -1,4 +1,4 @@
-"""One slot's LoRA adapter: its matrices lie one after the other in two vectors, so that one fused step updates them all."""
+"""LoRA adapters of the slots, and the hooks that add each slot's update to its rows of a pass."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
-from sweep.training.adapters import first_weights, readable_like_others
+from sweep.training.adapters import initial_a, lora_config, use_default_permissions
 
 _WEIGHTS = "adapter_model.safetensors"
 
 
 class SlotAdapter:
-    """A and B of every target module, zero at first.
+    """The LoRA matrices of one slot, initially zero. A fused optimizer step updates all of them as two flat vectors.
 
     Attributes:
-        down: A by module name, shape (rank, inputs).
-        up: B by module name, shape (outputs, rank).
-        vectors: all A's, then all B's, as two vectors that share their memory and their gradients' with `down` and `up`.
-        scale: what the update is multiplied by, see `Arm.scale`.
+        down: A by module name, shape (rank, in_features).
+        up: B by module name, shape (out_features, rank).
+        vectors: all A and all B, flattened; they share memory and gradients with `down` and `up`.
+        scale: factor of the update, see `Arm.scale`.
 
     Args:
-        shapes: (inputs, outputs) of each linear module of the base by full name.
+        shapes: (in_features, out_features) of each linear module of the base by full name.
 
     Raises:
         ConfigurationError: a target module does not exist.
@@ -40,25 +40,24 @@ class SlotAdapter:
     def __init__(self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device) -> None:
         self.arm = arm
         self.scale = arm.scale
-        targets = matching(arm, tuple(shapes))
-        a_shapes = {name: (arm.rank, shapes[name][0]) for name in targets}
-        b_shapes = {name: (shapes[name][1], arm.rank) for name in targets}
-        self.down, all_a = _in_one_vector(a_shapes, device)
-        self.up, all_b = _in_one_vector(b_shapes, device)
+        targets = target_modules(arm, tuple(shapes))
+        self.down, all_a, a_gradient = _flat_matrices({name: (arm.rank, shapes[name][0]) for name in targets}, device)
+        self.up, all_b, b_gradient = _flat_matrices({name: (shapes[name][1], arm.rank) for name in targets}, device)
         self.vectors = (all_a, all_b)
+        self._gradients: tuple[torch.Tensor, ...] = (a_gradient, b_gradient)
 
-    def draw(self, seed: int) -> None:
-        """Draws A as `sweep.training.adapters.attach` does."""
+    def initialize(self, seed: int) -> None:
+        """Initializes A as `sweep.training.adapters.attach` does."""
         with torch.no_grad():
             for name, matrix in self.down.items():
-                matrix.copy_(first_weights(seed, name, (matrix.shape[0], matrix.shape[1])))
+                matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
 
     def add(self, name: str, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-        """The module's outputs with the update: outputs + scale * inputs A^T B^T.
+        """Adds the update of a module: outputs + scale * inputs A^T B^T.
 
         Args:
-            inputs: shape (tokens, inputs), dropout already applied.
-            outputs: shape (tokens, outputs).
+            inputs: shape (tokens, in_features), after dropout.
+            outputs: shape (tokens, out_features).
         """
         if name not in self.down:
             return outputs
@@ -66,59 +65,48 @@ class SlotAdapter:
         return torch.addmm(outputs, inputs @ down.t(), up.t(), alpha=self.scale)
 
     def zero_gradients(self) -> None:
-        """Makes all gradients zero; they stay where they are."""
-        for vector in self.vectors:
-            assert vector.grad is not None
-            vector.grad.zero_()
+        """Sets all gradients to zero in place."""
+        for gradient in self._gradients:
+            gradient.zero_()
 
     def drop_gradients(self) -> None:
-        """Frees the memory of the gradients: it is not trained any further."""
+        """Frees the memory of the gradients; the adapter cannot be trained any more."""
+        self._gradients = ()
         for parameter in (*self.vectors, *self.down.values(), *self.up.values()):
             parameter.grad = None
 
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trainable parameters."""
         return sum(vector.numel() for vector in self.vectors)
 
     def matrices(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """All matrices by PEFT's names."""
+        """PEFT's name and the matrix, for each A and B."""
         for kind, matrices in (("lora_A", self.down), ("lora_B", self.up)):
             for name, matrix in matrices.items():
                 yield f"base_model.model.{name}.{kind}.weight", matrix
 
     def save(self, folder: Path, base_name: str) -> None:
-        """Writes the adapter in PEFT's own format (safetensors).
+        """Saves the adapter in PEFT's format (safetensors).
 
         Args:
-            base_name: what the base is called on the model hub.
+            base_name: name of the base on the model hub.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        config = LoraConfig(
-            r=self.arm.rank,
-            lora_alpha=self.arm.alpha,
-            lora_dropout=self.arm.dropout,
-            use_rslora=self.arm.use_rslora,
-            target_modules=list(self.arm.targets),
-            bias="none",
-            task_type=TaskType.CAUSAL_LM,
-            base_model_name_or_path=base_name,
-            inference_mode=True,
-        )
-        config.save_pretrained(str(folder))
+        lora_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
         tensors = {name: matrix.detach().cpu().clone() for name, matrix in self.matrices()}
         save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
-        readable_like_others(folder)
+        use_default_permissions(folder)
 
 
 def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: torch.device) -> SlotAdapter:
-    """A saved LoRA adapter.
+    """Loads a saved LoRA adapter.
 
     Raises:
-        TrialFailed: the folder holds no adapter in safetensors, or one that does not fit the base.
+        TrialFailed: the folder has no adapter in safetensors format, or one for another base.
     """
     weights = folder / _WEIGHTS
     if not weights.is_file():
-        raise TrialFailed(f"the adapter to be scored is gone: {folder}")
+        raise TrialFailed(f"the adapter is missing: {folder}")
     config = LoraConfig.from_pretrained(str(folder))
     arm = Arm(
         rank=config.r,
@@ -129,21 +117,21 @@ def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: 
         method="rslora" if config.use_rslora else "lora",
     )
     adapter, saved = SlotAdapter(arm, shapes, device), load_file(weights)
-    own = dict(adapter.matrices())
-    if {name: matrix.shape for name, matrix in own.items()} != {name: part.shape for name, part in saved.items()}:
+    matrices = dict(adapter.matrices())
+    if {name: matrix.shape for name, matrix in matrices.items()} != {name: part.shape for name, part in saved.items()}:
         raise TrialFailed(f"the adapter in {folder} does not fit this base")
     with torch.no_grad():
-        for name, matrix in own.items():
+        for name, matrix in matrices.items():
             matrix.copy_(saved[name])
     adapter.drop_gradients()
     return adapter
 
 
-def matching(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
-    """The modules that the arm's targets name, as PEFT matches them: the whole name or its end.
+def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules that the arm targets. As in PEFT, a target is a full name or the end of one.
 
     Raises:
-        ConfigurationError: a target names none.
+        ConfigurationError: a target matches no module.
     """
     missing = [target for target in arm.targets if not any(f".{name}".endswith(f".{target}") for name in modules)]
     if missing:
@@ -151,29 +139,31 @@ def matching(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
 
 
-def _in_one_vector(
+def _flat_matrices(
     shapes: dict[str, tuple[int, int]], device: torch.device
-) -> tuple[dict[str, nn.Parameter], nn.Parameter]:
+) -> tuple[dict[str, nn.Parameter], nn.Parameter, torch.Tensor]:
+    """Zero matrices as views of one vector, with gradients that are views of one gradient vector."""
     sizes = [rows * columns for rows, columns in shapes.values()]
     vector = nn.Parameter(torch.zeros(sum(sizes), device=device))
-    vector.grad = torch.zeros_like(vector)
+    gradient = torch.zeros_like(vector)
+    vector.grad = gradient
     matrices = {}
-    parts = zip(shapes.items(), vector.detach().split(sizes), vector.grad.split(sizes), strict=True)
-    for (name, shape), part, gradient in parts:
+    parts = zip(shapes.items(), vector.detach().split(sizes), gradient.split(sizes), strict=True)
+    for (name, shape), part, gradient_part in parts:
         matrix = nn.Parameter(part.view(shape))
-        matrix.grad = gradient.view(shape)  # backward adds to it in place
+        matrix.grad = gradient_part.view(shape)  # backward accumulates in place
         matrices[name] = matrix
-    return matrices, vector
+    return matrices, vector, gradient
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRows:
-    """One slot's part of a pass.
+    """The rows of one slot in a pass.
 
     Attributes:
-        adapter: the slot's, or None for the bare base.
-        rows: how many rows of the input are the slot's: tokens of a packed row, or examples of an ordinary batch.
-        dropout: the stream that the slot's dropout is drawn from in this pass, or None for no dropout.
+        adapter: the slot's adapter, or None for the base alone.
+        rows: number of rows: tokens of a packed row, or examples of an ordinary batch.
+        dropout: name of the random stream for dropout in this pass, or None for no dropout.
     """
 
     adapter: SlotAdapter | None
@@ -181,58 +171,59 @@ class SlotRows:
     dropout: str | None = None
 
 
-class SlotAdapters:
-    """Hooks on the base's linear modules; without a pass going on the base is as it was.
+class AdapterHooks:
+    """Forward hooks on the base's linear modules; they do nothing outside `active`.
 
     Args:
-        names: full names of the linear modules that adapters may target.
+        names: full names of the linear modules that adapters can target.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        self._shares: tuple[SlotRows, ...] = ()
+        self._slots: tuple[SlotRows, ...] = ()
         for name in names:
             model.get_submodule(name).register_forward_hook(self._hook(name))
 
     @contextmanager
-    def worn(self, shares: Sequence[SlotRows]) -> Iterator[None]:
-        """Within, the rows of every pass belong to these slots, in this order."""
-        before, self._shares = self._shares, tuple(shares)
+    def active(self, slots: Sequence[SlotRows]) -> Iterator[None]:
+        """Context in which the rows of each pass belong to these slots, in this order."""
+        before, self._slots = self._slots, tuple(slots)
         try:
             yield
         finally:
-            self._shares = before
+            self._slots = before
 
     def _hook(self, name: str) -> Any:
         def add(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
-            shares = self._shares
-            if not any(share.adapter is not None and name in share.adapter.down for share in shares):
+            slots = self._slots
+            if not any(slot.adapter is not None and name in slot.adapter.down for slot in slots):
                 return None
-            return _with_updates(name, shares, arguments[0], output)
+            return _add_updates(name, slots, arguments[0], output)
 
         return add
 
 
-def _with_updates(name: str, shares: Sequence[SlotRows], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    flat_in, flat_out = inputs.reshape(-1, inputs.shape[-1]), output.reshape(-1, output.shape[-1])
-    each = flat_in.shape[0] // sum(share.rows for share in shares)  # one, or the columns of an ordinary batch
-    sizes = [share.rows * each for share in shares]
+def _add_updates(name: str, slots: Sequence[SlotRows], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    flat_in = inputs.reshape(-1, inputs.shape[-1])  # (tokens, in_features)
+    flat_out = output.reshape(-1, output.shape[-1])  # (tokens, out_features)
+    tokens_per_row = flat_in.shape[0] // sum(slot.rows for slot in slots)  # 1, or the columns of an ordinary batch
+    sizes = [slot.rows * tokens_per_row for slot in slots]
     parts = [
-        own_out
-        if share.adapter is None
-        else share.adapter.add(name, _dropped(name, share.adapter, share.dropout, own_in), own_out)
-        for share, own_in, own_out in zip(shares, flat_in.split(sizes), flat_out.split(sizes), strict=True)
+        slot_out
+        if slot.adapter is None
+        else slot.adapter.add(name, _dropout(name, slot.adapter, slot.dropout, slot_in), slot_out)
+        for slot, slot_in, slot_out in zip(slots, flat_in.split(sizes), flat_out.split(sizes), strict=True)
     ]
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).view_as(output)
 
 
-def _dropped(name: str, adapter: SlotAdapter, stream: str | None, inputs: torch.Tensor) -> torch.Tensor:
-    """Dropout from a stream of the slot, the step and the module: the same whoever the neighbours are, and when
-    activations are computed again in the backward pass.
+def _dropout(name: str, adapter: SlotAdapter, stream: str | None, inputs: torch.Tensor) -> torch.Tensor:
+    """Dropout from a random stream per slot, step and module, so that it depends neither on other slots nor on whether
+    gradient checkpointing computes the activations a second time.
     """
-    chance = adapter.arm.dropout
-    if stream is None or chance == 0.0 or name not in adapter.down:
+    probability = adapter.arm.dropout
+    if stream is None or probability == 0.0 or name not in adapter.down:
         return inputs
     seed = int.from_bytes(hashlib.sha256(f"{stream} {name}".encode()).digest()[:8], "big") >> 1
     generator = torch.Generator(inputs.device).manual_seed(seed)
-    kept = torch.empty(inputs.shape, device=inputs.device).bernoulli_(1 - chance, generator=generator)
-    return inputs * (kept / (1 - chance)).to(inputs.dtype)
+    kept = torch.empty(inputs.shape, device=inputs.device).bernoulli_(1 - probability, generator=generator)
+    return inputs * (kept / (1 - probability)).to(inputs.dtype)

@@ -1,7 +1,7 @@
-"""Attention over a row of tokens that belongs to many examples: each sees its own and the instruction it shares.
+"""Attention for a packed row: each example attends to its own tokens and to the prefix it shares.
 
-Registered with transformers as an attention implementation, so any model that goes through its attention interface runs
-packed without a line of its own code changed. Outside a packed pass it is `sdpa` and nothing else.
+It is registered with transformers as an attention implementation, so any model that uses transformers' attention interface
+can be packed unchanged. Outside a packed pass it is plain `sdpa`.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from transformers.masking_utils import sdpa_mask
 from sweep.training.packed.layout import Layout
 
 NAME = "goldilocks_packed"
-"""The implementation's name in transformers' registry."""
+"""Name of the implementation in transformers' registry."""
 
 SHORT = 512
-"""Keys of the longest sequence up to which a CPU attends by plain products; their scores are all in memory at once."""
+"""Up to this number of keys per sequence, a CPU computes attention by plain products, with all scores in memory."""
 
-_UNKNOWN = ("softcap", "s_aux", "position_bias")
-"""What some models ask of their attention and is not done here."""
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+"""Arguments that some models pass to their attention and that are not implemented here."""
 
-_laid_out: list[Layout] = []
-"""The layout of the pass that is going on, last. No context variable: CUDA's backward pass runs in threads of its own."""
+_layouts: list[Layout] = []
+"""Stack of layouts; the last is that of the current pass. Not a context variable: CUDA's backward runs in other threads."""
 
 
 @contextmanager
-def laid_out(layout: Layout) -> Iterator[None]:
-    """Within, the model's attention takes its input for a row of this layout, backward passes included."""
-    _laid_out.append(layout)
+def packed_attention(layout: Layout) -> Iterator[None]:
+    """Context in which the model's input, in forward and backward passes, is a row of this layout."""
+    _layouts.append(layout)
     try:
         yield
     finally:
-        _laid_out.pop()
+        _layouts.pop()
 
 
 def use_packed_attention(model: nn.Module) -> None:
-    """Makes the implementation the model's own.
+    """Makes the model use packed attention.
 
     Raises:
-        ValueError: the model does not go through transformers' attention interface.
+        ValueError: the model does not use transformers' attention interface.
     """
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, _mask)
     model.set_attn_implementation(NAME)  # type: ignore[operator]
     if model.config._attn_implementation != NAME:  # type: ignore[union-attr]
-        raise ValueError(f"{type(model).__name__} has an attention of its own")
+        raise ValueError(f"{type(model).__name__} does not use transformers' attention interface")
 
 
 def _mask(*arguments: Any, **named: Any) -> torch.Tensor | None:
-    return None if _laid_out else sdpa_mask(*arguments, **named)
+    return None if _layouts else sdpa_mask(*arguments, **named)
 
 
 def _attention(
@@ -69,20 +69,21 @@ def _attention(
     scaling: float | None = None,
     **named: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As `sdpa_attention_forward`; in a packed pass query, key and value have the shape (1, heads, tokens, head size)."""
-    if not _laid_out:
+    """As `sdpa_attention_forward`; in a packed pass, query, key and value have shape (1, heads, tokens, head_dim)."""
+    if not _layouts:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
         )
-    layout = _laid_out[-1]
-    odd = [name for name in _UNKNOWN if named.get(name) is not None]
-    if odd:
-        raise ValueError(f"its attention takes {', '.join(odd)}")
+    layout = _layouts[-1]
+    unsupported = [name for name in _UNSUPPORTED if named.get(name) is not None]
+    if unsupported:
+        raise ValueError(f"its attention uses {', '.join(unsupported)}, which packing does not support")
     window = named.get("sliding_window")
     mask = layout.mask if window is None else layout.within(int(window))
-    heads, size = query.shape[1], value.shape[-1]
-    queries = _by_sequence(query, layout.queries)
-    keys, values = _by_sequence(key, layout.keys), _by_sequence(value, layout.keys)
+    heads, head_dim = query.shape[1], value.shape[-1]
+    queries = _by_sequence(query, layout.queries)  # (sequences, heads, longest query, head_dim)
+    keys = _by_sequence(key, layout.keys)  # (sequences, key heads, longest key, head_dim)
+    values = _by_sequence(value, layout.keys)  # (sequences, key heads, longest key, head_dim)
     if query.device.type == "cpu" and not dropout and keys.shape[2] <= SHORT:
         attended = _attend_short(queries, keys, values, mask, scaling or query.shape[-1] ** -0.5)
     else:
@@ -94,33 +95,33 @@ def _attention(
             dropout_p=dropout,
             scale=scaling,
         )
-    by_place = attended.transpose(1, 2).reshape(-1, heads * size)
-    return by_place.index_select(0, layout.places).view(1, -1, heads, size), None
+    flat = attended.transpose(1, 2).reshape(-1, heads * head_dim)  # (sequences * longest query, heads * head_dim)
+    return flat.index_select(0, layout.places).view(1, -1, heads, head_dim), None
 
 
 def _attend_short(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float
 ) -> torch.Tensor:
-    """Attention by two batched products. On a CPU torch's own takes twice the time forward and backward at such lengths.
+    """Attention by two batched products; for such lengths on a CPU twice as fast as torch's, forward and backward.
 
     Query heads that share a key head are rows of one product, so keys and values are not repeated.
     """
-    sequences, heads, longest, size = queries.shape
-    shared, seen = keys.shape[1], keys.shape[2]
-    rows = (sequences * shared, heads // shared * longest)
+    sequences, heads, longest_query, head_dim = queries.shape
+    key_heads, longest_key = keys.shape[1], keys.shape[2]
+    rows = (sequences * key_heads, heads // key_heads * longest_query)
     bias = torch.zeros(mask.shape, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
     scores = torch.baddbmm(
-        bias.expand(-1, heads, -1, -1).reshape(*rows, seen),
-        (queries * scaling).reshape(*rows, size),
-        keys.reshape(rows[0], seen, size).transpose(1, 2),
-    )
-    attended = torch.bmm(scores.softmax(dim=-1), values.reshape(rows[0], seen, -1))
-    return attended.view(sequences, heads, longest, -1)
+        bias.expand(-1, heads, -1, -1).reshape(*rows, longest_key),
+        (queries * scaling).reshape(*rows, head_dim),
+        keys.reshape(rows[0], longest_key, head_dim).transpose(1, 2),
+    )  # (sequences * key heads, heads per key head * longest query, longest key)
+    attended = torch.bmm(scores.softmax(dim=-1), values.reshape(rows[0], longest_key, -1))
+    return attended.view(sequences, heads, longest_query, -1)
 
 
 def _by_sequence(states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """(1, heads, tokens, size) to (sequences, heads, longest, size)."""
-    _, heads, _, size = states.shape
-    flat = states[0].transpose(0, 1).reshape(-1, heads * size)
+    """Gathers (1, heads, tokens, head_dim) into (sequences, heads, longest, head_dim)."""
+    _, heads, _, head_dim = states.shape
+    flat = states[0].transpose(0, 1).reshape(-1, heads * head_dim)  # (tokens, heads * head_dim)
     gathered = flat.index_select(0, tokens.reshape(-1))
-    return gathered.view(*tokens.shape, heads, size).transpose(1, 2)
+    return gathered.view(*tokens.shape, heads, head_dim).transpose(1, 2)

@@ -1,4 +1,6 @@
-"""How many trials a worker has room for, by the memory that they are predicted to take."""
+"""The number of trials that a worker trains side by side: predicted from the memory of a few short passes, which are measured
+after the base is loaded.
+"""
 
 from __future__ import annotations
 
@@ -13,54 +15,118 @@ from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Scored
 from sweep.training.memory import PeakMemory, free_bytes, is_out_of_memory, release, resident_bytes
-from sweep.training.packed.adapter import SlotAdapter, matching
+from sweep.training.packed.adapter import SlotAdapter, target_modules
 from sweep.training.packed.attention import SHORT
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import (
-    Costs,
+    EvaluationPass,
     MemoryModel,
     ModelSizes,
+    PassCosts,
     PassShape,
-    ScoringPass,
+    evaluation_passes,
     parameters_of,
-    scoring_passes,
     shape_of,
     training_passes,
 )
 from sweep.training.packed.pack import Pack, SlotBatch
 from tasks import Example
 
-BEST = {"cpu": 2, "cuda": 16}
-"""`engine.slots=auto`: so many trials side by side at most. On a CPU more are no faster (docs/engine.md)."""
+DEFAULT_SLOTS = {"cpu": 2, "cuda": 16}
+"""Maximum number of slots with `engine.slots=auto`, by device. On a CPU more slots are not faster (docs/engine.md)."""
 
-SPARE = 0.1
-"""This share of the memory there is stays free: the prediction may be wrong by as much."""
+RESERVE = 0.1
+"""Share of the memory limit that is not used, because the prediction can be off by as much."""
+
+SHORT_TOKENS = 32
+"""Tokens of the two short probes, which differ in their number of predictions only."""
+
+ENOUGH_TRAINING, ENOUGH_EVALUATION = 32 * 2**20, 4 * 2**20
+"""Bytes that the long probe should take, so that the allocator's rounding matters less."""
+
+MOST_LOGITS = 6.0
+"""Maximum copies of the logits; with a small vocabulary, larger fitted values are noise."""
+
+TOKENS = 256
+"""Initial tokens of the long probe: about a training pass, and a second of work for a CPU core."""
+
+EVALUATED_TOGETHER = 2
+"""Adapters in the evaluation probe, because evaluation passes are longer than training passes."""
+
+TABLES_PER_LAYER = 2
+"""Attention score tables of a layer in memory at once: before and after the softmax. For backward, each layer keeps the
+latter (`attention.py`)."""
+
+Measurement = tuple[PassShape, float]
+"""The shape of a pass, and the bytes it took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The memory that trials of one arm will take.
+    """Predicted memory of trials of one arm.
 
     Attributes:
-        parameters: numbers that a trial trains.
-        trained: the passes of one trial's training.
-        scored: what it is scored on afterwards.
+        parameters: trainable parameters per trial.
+        training: training passes of one trial.
+        evaluated: examples of each evaluation.
     """
 
     model: MemoryModel
     parameters: int
-    trained: frozenset[PassShape]
-    scored: Sequence[Scored]
+    training: frozenset[PassShape]
+    evaluated: Sequence[Scored]
 
     def peak(self, slots: int) -> int:
-        """Bytes at most of a worker that trains so many side by side and scores them, together or each as it ends."""
-        together = {1, slots}
-        scoring = (self.model.scoring_peak(slots, ended, self.parameters, self._passes(ended)) for ended in together)
-        return max(self.model.training_peak(slots, self.parameters, self.trained), *scoring)
+        """Peak bytes of a worker that trains trials side by side and evaluates them together or one by one."""
+        evaluation = (
+            self.model.evaluation_peak(slots, together, self.parameters, self._evaluation_passes(together))
+            for together in {1, slots}
+        )
+        return max(self.model.training_peak(slots, self.parameters, self.training), *evaluation)
 
-    def _passes(self, ended: int) -> list[ScoringPass]:
-        return [each for examples, rule in self.scored for each in scoring_passes(examples, ended, rule)]
+    def slots_within(self, limit: int, aimed: int) -> int:
+        """The largest number of slots, at most `aimed`, that fits into `limit` bytes with the reserve; at least one."""
+        slots = aimed
+        while slots > 1 and self.peak(slots) > (1 - RESERVE) * limit:
+            slots -= 1
+        return slots
+
+    def _evaluation_passes(self, adapters: int) -> list[EvaluationPass]:
+        return [each for examples, rule in self.evaluated for each in evaluation_passes(examples, adapters, rule)]
+
+
+def slot_capacity(
+    base: LoadedBase,
+    pack: Pack,
+    request: CapacityRequest,
+    budget: int | None,
+    train: Sequence[Encoded],
+    evaluated: Sequence[Scored],
+) -> SlotCapacity:
+    """The requested number of slots, or as many as fit into memory; at least one.
+
+    Args:
+        budget: bytes that the worker may use. If None, a requested number of slots is used as it is; `auto` divides the
+            free memory among the workers.
+    """
+    aimed = request.slots or DEFAULT_SLOTS.get(base.device.type, 1)
+    if aimed == 1 or (request.slots is not None and budget is None):
+        return SlotCapacity(aimed, aimed)
+    limit = budget
+    if limit is None:
+        limit = (free_bytes(base.device) + resident_bytes(base.device)) // request.workers
+    try:
+        prediction = forecast(base, pack, request.largest, request.training, request.seed, train, evaluated)
+    except ConfigurationError:
+        # a target module does not exist; the parent checks all targets of the plan and reports them together
+        return SlotCapacity(1, aimed, limit=limit)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return SlotCapacity(1, aimed, limit=limit)  # not even a short pass fits; a single trial may still
+    slots = prediction.slots_within(limit, aimed)
+    return SlotCapacity(slots, aimed, prediction.peak(slots), prediction.peak(aimed), limit)
 
 
 def forecast(
@@ -70,177 +136,129 @@ def forecast(
     training: Training,
     seed: int,
     train: Sequence[Encoded],
-    scored: Sequence[Scored],
+    evaluated: Sequence[Scored],
 ) -> Forecast:
-    """Measures what short passes take, and predicts from it what the trials will."""
-    ordered = training_examples(train, training, seed)
-    largest = longest_batch(ordered, training.batch_size)
-    model = measured_model(base, pack, arm, largest, checkpointing=training.gradient_checkpointing)
-    parameters = parameters_of(arm, matching(arm, tuple(pack.shapes)), pack.shapes)
-    return Forecast(model, parameters, frozenset(training_passes(ordered, training)), scored)
-
-
-def room_for(
-    base: LoadedBase,
-    pack: Pack,
-    capacity_request: CapacityRequest,
-    budget: int | None,
-    train: Sequence[Encoded],
-    scored: Sequence[Scored],
-) -> SlotCapacity:
-    """So many slots as were asked for, if memory allows it; one in any case.
+    """Measures short passes, and predicts the memory of the trials from them.
 
     Args:
-        budget: bytes that the worker may use, or None: what is free is divided among the workers then, if nobody has said
-            how many slots there shall be.
+        arm: the arm that takes most memory.
     """
-    aimed = capacity_request.slots or BEST.get(base.device.type, 1)
-    if aimed == 1 or (capacity_request.slots is not None and budget is None):
-        return SlotCapacity(aimed, aimed)
-    limit = budget
-    if limit is None:
-        limit = (free_bytes(base.device) + resident_bytes(base.device)) // capacity_request.workers
-    try:
-        asked = forecast(
-            base, pack, capacity_request.largest, capacity_request.training, capacity_request.seed, train, scored
-        )
-    except (
-        ConfigurationError
-    ):  # a module that does not exist; the parent holds the whole plan against the base and tells all
-        return SlotCapacity(1, aimed, limit=limit)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return SlotCapacity(1, aimed, limit=limit)  # not even a short pass fits; a trial alone is tried all the same
-    slots = aimed
-    while slots > 1 and asked.peak(slots) > (1 - SPARE) * limit:
-        slots -= 1
-    return SlotCapacity(slots, aimed, asked.peak(slots), asked.peak(aimed), limit)
+    ordered = training_examples(train, training, seed)
+    largest = longest_batch(ordered, training.batch_size)
+    model = measure_memory_model(base, pack, arm, largest, checkpointing=training.gradient_checkpointing)
+    parameters = parameters_of(arm, target_modules(arm, tuple(pack.shapes)), pack.shapes)
+    return Forecast(model, parameters, frozenset(training_passes(ordered, training)), evaluated)
 
 
-SHORT_TOKENS = 32
-"""Tokens of the short probes, which differ in nothing but the number of their predictions."""
+def measure_memory_model(
+    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], *, checkpointing: bool
+) -> MemoryModel:
+    """Fits the memory model to this base on this machine.
 
-ENOUGH_TRAINING, ENOUGH_SCORING = 32 * 2**20, 4 * 2**20
-"""Bytes that the longest probe takes at least, if there are tokens enough: less is lost in what the allocator rounds."""
-
-MOST_LOGITS = 6.0
-"""How many times the logits are held at most; more is noise, where a vocabulary is small."""
-
-TOKENS = 256
-"""Tokens of the longest probe: about what a training pass has, and a second's work for a core."""
-
-SCORED_TOGETHER = 2
-"""Adapters under which a probe scores its batch: passes of scoring are longer than those of training."""
-
-TABLES_IN_A_LAYER = 2
-"""Tables of attention scores that a layer holds at once: before and after the softmax; a backward pass keeps the latter
-of each layer (`attention.py`)."""
+    Args:
+        largest: the batch with most tokens.
+        checkpointing: whether training uses gradient checkpointing.
+    """
+    sizes = model_sizes(base)
+    pack.use_gradient_checkpointing(wanted=checkpointing)
+    training, evaluation = _measure_costs(base, pack, arm, largest, sizes, 1 if checkpointing else sizes.layers)
+    release()  # frees the probes' adapter
+    return MemoryModel(sizes, resident_bytes(base.device), training, evaluation)
 
 
-def sizes_of(base: LoadedBase) -> ModelSizes:
-    """The sizes of a base model."""
+def model_sizes(base: LoadedBase) -> ModelSizes:
+    """The sizes of a base model, from its configuration."""
     model: Any = base.model
     config = model.config.get_text_config()
     heads = int(config.num_attention_heads)
-    size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return ModelSizes(
         layers=int(config.num_hidden_layers),
         heads=heads,
-        query_width=heads * size,
-        key_width=int(getattr(config, "num_key_value_heads", None) or heads) * size,
+        query_width=heads * head_dim,
+        key_width=int(getattr(config, "num_key_value_heads", None) or heads) * head_dim,
         vocabulary=int(config.vocab_size),
         number_bytes=model.dtype.itemsize,
         scores_held=SHORT if base.device.type == "cpu" else 0,
     )
 
 
-def measured_model(
-    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], *, checkpointing: bool
-) -> MemoryModel:
-    """The memory model of this base on this machine.
+def _measure_costs(
+    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], sizes: ModelSizes, layers_held: int
+) -> tuple[PassCosts, PassCosts]:
+    """The costs of training passes and of evaluation passes.
 
     Args:
-        arm: the one that takes most memory of those that are to be trained.
-        largest: the batch of most tokens.
-        checkpointing: whether training uses gradient checkpointing.
+        layers_held: number of layers whose activations training keeps for backward.
     """
-    sizes = sizes_of(base)
-    pack.checkpoint(wanted=checkpointing)
-    training, scoring = _costs(base, pack, arm, largest, sizes, layers_held=1 if checkpointing else sizes.layers)
-    release()  # the probes' adapter is gone with them
-    return MemoryModel(sizes, resident_bytes(base.device), training, scoring)
-
-
-def _costs(
-    base: LoadedBase, pack: Pack, arm: Arm, largest: Sequence[Encoded], sizes: ModelSizes, layers_held: int
-) -> tuple[Costs, Costs]:
-    """What passes of training and of scoring cost."""
     probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
-    short, worded = _made(1), _made(SHORT_TOKENS - 1)
-    probe.training(short)  # libraries allocate once what they need for all passes
-    kinds = (
-        (Costs(layers_held, layers_held + TABLES_IN_A_LAYER, 0.0, 0.0), probe.training, ENOUGH_TRAINING),
-        (Costs(1, TABLES_IN_A_LAYER, 0.0, 0.0), probe.scoring, ENOUGH_SCORING),
-    )
-    training, scoring = (
-        fitted(
+    one_prediction, many_predictions = _synthetic_batch(1), _synthetic_batch(SHORT_TOKENS - 1)
+    probe.training(one_prediction)  # libraries allocate once what they need for all passes
+    training, evaluation = (
+        fit_costs(
             known,
             sizes,
-            short=run(short),
-            worded=run(worded),
-            long=_telling(run, largest, enough),
+            one_prediction=run(one_prediction),
+            many_predictions=run(many_predictions),
+            long=_measure_long(run, largest, enough),
         )
-        for known, run, enough in kinds
+        for known, run, enough in (
+            (PassCosts(layers_held, layers_held + TABLES_PER_LAYER, 0.0, 0.0), probe.training, ENOUGH_TRAINING),
+            (PassCosts(1, TABLES_PER_LAYER, 0.0, 0.0), probe.evaluation, ENOUGH_EVALUATION),
+        )
     )
-    return training, scoring
+    return training, evaluation
 
 
-Taken = tuple[PassShape, float]
-"""A pass and the bytes that it took."""
-
-
-def fitted(known: Costs, sizes: ModelSizes, short: Taken, worded: Taken, long: Taken) -> Costs:
-    """The costs with which passes take what they took.
+def fit_costs(
+    known: PassCosts,
+    sizes: ModelSizes,
+    one_prediction: Measurement,
+    many_predictions: Measurement,
+    long: Measurement,
+) -> PassCosts:
+    """Fits the costs per token and of the logits to three measurements.
 
     Args:
-        known: without a token and without logits.
-        worded: as `short`, with more predictions.
-        long: a token costs what it costs here; small passes waste more on the allocator.
+        known: costs without these two terms.
+        one_prediction: differs from `many_predictions` in its number of predictions only.
+        long: determines the cost per token; small passes waste a larger share in the allocator.
     """
-    more = sizes.logits(worded[0]) - sizes.logits(short[0])
-    priced = replace(known, logits=min(MOST_LOGITS, max(0.0, worded[1] - short[1]) / more))
-    shape, took = long
-    return replace(priced, token=max(0.0, took - priced.bytes(shape, sizes)) / shape.tokens)
+    more = sizes.logits(many_predictions[0]) - sizes.logits(one_prediction[0])
+    with_logits = replace(known, logits=min(MOST_LOGITS, max(0.0, many_predictions[1] - one_prediction[1]) / more))
+    shape, measured = long
+    return replace(with_logits, token=max(0.0, measured - with_logits.bytes(shape, sizes)) / shape.tokens)
 
 
-def _telling(run: Callable[[Sequence[Encoded]], Taken], largest: Sequence[Encoded], enough: int) -> Taken:
-    """A part of the batch, and what it takes: `TOKENS`, of a small model more."""
+def _measure_long(
+    run: Callable[[Sequence[Encoded]], Measurement], largest: Sequence[Encoded], enough: int
+) -> Measurement:
+    """Measures a shortened batch of at least `TOKENS` tokens that takes `enough` bytes, or the whole batch."""
     tokens = TOKENS
     while True:
-        shape, took = run(shortened(largest, tokens))
-        if took >= enough or tokens >= shape_of(largest).tokens:
-            return shape, took
+        shape, measured = run(shorten(largest, tokens))
+        if measured >= enough or tokens >= shape_of(largest).tokens:
+            return shape, measured
         tokens *= 4
 
 
 class _Probe:
-    """Passes with one adapter: their shapes, and the bytes held at most in them beside those that were held before."""
+    """Runs passes with one adapter; returns their shapes, and their peak memory beyond what was in use before."""
 
     def __init__(self, base: LoadedBase, pack: Pack, adapter: SlotAdapter) -> None:
         self._base, self._pack, self._adapter = base, pack, adapter
 
-    def training(self, batch: Sequence[Encoded]) -> Taken:
-        taking = SlotBatch(self._adapter, batch, len(batch), dropout="probe")
-        return shape_of(batch), self._taken(lambda: self._pack.accumulate([taking]))
+    def training(self, batch: Sequence[Encoded]) -> Measurement:
+        slot_batch = SlotBatch(self._adapter, batch, len(batch), dropout="probe")
+        return shape_of(batch), self._measure(lambda: self._pack.accumulate([slot_batch]))
 
-    def scoring(self, batch: Sequence[Encoded]) -> Taken:
-        adapters = [self._adapter] * SCORED_TOGETHER
-        shapes = [each.shape for each in scoring_passes(batch, SCORED_TOGETHER, None)]
+    def evaluation(self, batch: Sequence[Encoded]) -> Measurement:
+        adapters = [self._adapter] * EVALUATED_TOGETHER
+        shapes = [each.shape for each in evaluation_passes(batch, EVALUATED_TOGETHER, None)]
         largest = max(shapes, key=lambda shape: shape.tokens)
-        return largest, self._taken(lambda: packed_losses(self._base, self._pack, adapters, batch))
+        return largest, self._measure(lambda: packed_losses(self._base, self._pack, adapters, batch))
 
-    def _taken(self, run: Callable[[], object]) -> float:
+    def _measure(self, run: Callable[[], object]) -> float:
         peak = PeakMemory(self._base.device)
         peak.start()
         before = resident_bytes(self._base.device)
@@ -248,24 +266,24 @@ class _Probe:
         return float(max(0, peak.peak() - before))
 
 
-def shortened(batch: Sequence[Encoded], tokens: int) -> list[Encoded]:
-    """A batch of the same proportions with about so many tokens at most.
+def shorten(batch: Sequence[Encoded], tokens: int) -> list[Encoded]:
+    """A batch of the same proportions with about `tokens` tokens at most.
 
-    What the allocator wastes depends on how lengths differ, so it is measured on a batch like those of training.
+    The allocator's waste depends on how lengths differ, so it is measured on a batch like those of training.
     """
-    part = min(1.0, tokens / shape_of(batch).tokens)
+    share = min(1.0, tokens / shape_of(batch).tokens)
     prefix = shared_prompt(batch)
 
     def cut(ids: tuple[int, ...]) -> tuple[int, ...]:
-        return ids[: max(1, round(part * len(ids)))]
+        return ids[: max(1, round(share * len(ids)))]
 
     return [
-        Encoded(item.example, (*item.prompt[: int(part * prefix)], *cut(item.prompt[prefix:])), cut(item.completion))
+        Encoded(item.example, (*item.prompt[: int(share * prefix)], *cut(item.prompt[prefix:])), cut(item.completion))
         for item in batch
     ]
 
 
-def _made(predictions: int) -> list[Encoded]:
-    """One sequence of `SHORT_TOKENS` that go through the model, with so many predictions."""
+def _synthetic_batch(predictions: int) -> list[Encoded]:
+    """One sequence with `SHORT_TOKENS` input tokens and the given number of predictions."""
     example = Example(prompt="", completion="")
     return [Encoded(example, (0,) * (SHORT_TOKENS + 1 - predictions), (0,) * predictions)]

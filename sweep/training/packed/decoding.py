@@ -1,6 +1,4 @@
-"""Answers decoded greedily from a row of tokens: a step's row holds one token of every sequence, and a sequence that has
-ended takes no further part.
-"""
+"""Greedy decoding in packed rows: each step's row holds one token of each sequence that has not ended."""
 
 from __future__ import annotations
 
@@ -19,99 +17,99 @@ from sweep.training.packed.pack import Pack
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """An answer of which the beginning is known.
+class PartialAnswer:
+    """An answer whose beginning is known.
 
     Attributes:
-        slot: whose adapter answers.
-        places: where the cache has what was read so far, in order: the prompt, and the tokens of the answer.
-        answer: the answer's tokens that were read.
+        slot: index of the adapter.
+        places: cache indices of the prompt and of `tokens`, in order.
+        tokens: the answer's tokens in the cache.
         following: the token after them.
     """
 
     slot: int
     places: torch.Tensor
-    answer: tuple[int, ...]
+    tokens: tuple[int, ...]
     following: int
 
 
 def row_cache() -> Cache:
-    """A cache for rows of tokens."""
-    return Cache(layer_class_to_replicate=_Rows)
+    """A key-value cache for packed rows."""
+    return Cache(layer_class_to_replicate=_RowLayer)
 
 
-def decoded(
+def decode(
     pack: Pack,
     adapters: Sequence[SlotAdapter | None],
     cache: Cache,
-    begun: Sequence[Begun],
+    partial: Sequence[PartialAnswer],
     max_new_tokens: int,
     stops: set[int],
 ) -> list[list[int]]:
-    """The tokens of each answer, without the one that ends it.
+    """Completes the answers; returns their tokens without the one that ends them.
 
     Args:
         adapters: by slot.
-        begun: ordered by slot.
-        stops: the tokens that end an answer.
+        partial: ordered by slot.
+        stops: tokens that end an answer.
     """
-    answers = [list(each.answer) for each in begun]
-    if not begun:
+    answers = [list(each.tokens) for each in partial]
+    if not partial:
         return answers
-    seen = _Seen([each.places for each in begun], max_new_tokens)
-    slots = [each.slot for each in begun]
-    words = [each.following for each in begun]
-    going = list(range(len(begun)))
+    places = _SequencePlaces([each.places for each in partial], max_new_tokens)
+    slots = [each.slot for each in partial]
+    tokens = [each.following for each in partial]
+    active = list(range(len(partial)))
     while True:
-        for sequence, word in zip(going, words, strict=True):
-            if word not in stops:
-                answers[sequence].append(word)
-        goes_on = [
-            (sequence, word)
-            for sequence, word in zip(going, words, strict=True)
-            if word not in stops and len(answers[sequence]) < max_new_tokens
+        for sequence, token in zip(active, tokens, strict=True):
+            if token not in stops:
+                answers[sequence].append(token)
+        unfinished = [
+            (sequence, token)
+            for sequence, token in zip(active, tokens, strict=True)
+            if token not in stops and len(answers[sequence]) < max_new_tokens
         ]
-        if not goes_on:
+        if not unfinished:
             return answers
-        going = [sequence for sequence, _ in goes_on]
-        counts = [(slot, len(list(own))) for slot, own in groupby(slots[sequence] for sequence in going)]
-        step = seen.next_step(going, [word for _, word in goes_on], counts, cache.get_seq_length())
-        shares = [SlotRows(adapters[slot], count) for slot, count in counts]
-        with pack.passing(step, shares, cache) as logits:
-            words = logits.argmax(dim=-1).tolist()
+        active = [sequence for sequence, _ in unfinished]
+        counts = [(slot, len(list(own))) for slot, own in groupby(slots[sequence] for sequence in active)]
+        layout = places.append(active, [token for _, token in unfinished], counts, cache.get_seq_length())
+        rows = [SlotRows(adapters[slot], count) for slot, count in counts]
+        with pack.forward(layout, rows, cache) as logits:
+            tokens = logits.argmax(dim=-1).tolist()
 
 
-class _Seen:
-    """The places in the cache that each sequence has read so far, in order.
+class _SequencePlaces:
+    """Cache indices of the tokens of each sequence.
 
     Args:
-        room: how many places may be added to each.
+        capacity: number of tokens that can be appended to each.
     """
 
     def __init__(self, places: Sequence[torch.Tensor], capacity: int) -> None:
         self._counts = torch.tensor([len(own) for own in places], device=places[0].device)
-        # what is not read yet stands for a place of the sequence's own
+        # padding points at the sequence itself
         longest = max(len(own) for own in places) + capacity
         self._places = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
 
-    def next_step(
-        self, going: Sequence[int], tokens: Sequence[int], counts: Sequence[tuple[int, int]], cached: int
+    def append(
+        self, active: Sequence[int], tokens: Sequence[int], counts: Sequence[tuple[int, int]], cached: int
     ) -> Layout:
-        """The row of one more token for each sequence that is still going.
+        """Appends a token to each active sequence; returns the row of these tokens.
 
         Args:
-            going: numbers of the sequences.
-            tokens: their tokens.
-            counts: (slot, sequences) in the order of the row.
-            cached: how many places the cache has.
+            active: indices of the sequences.
+            tokens: token id of each.
+            counts: (slot, number of sequences) in the order of the row.
+            cached: number of tokens in the cache.
         """
         device = self._places.device
-        own, row = torch.tensor(going, device=device), torch.arange(len(going), device=device)
+        own, row = torch.tensor(active, device=device), torch.arange(len(active), device=device)
         ids, positions = torch.tensor(tokens, device=device), self._counts[own]
         self._places[own, positions] = cached + row
         self._counts[own] += 1
         longest = int(self._counts[own].max())
-        visible = torch.arange(longest, device=device) < self._counts[own][:, None]
+        visible = torch.arange(longest, device=device) < self._counts[own][:, None]  # (sequences, longest)
         return Layout(
             ids=ids,
             positions=positions,
@@ -123,45 +121,45 @@ class _Seen:
             places=row,
             kept=row,
             labels=ids,
-            completions=(1,) * len(going),
-            sequences=tuple(range(len(going))),
+            completions=(1,) * len(active),
+            sequences=tuple(range(len(active))),
         )
 
 
-class _Rows(DynamicLayer):
-    """Keys and values of one layer, a row for each token, in memory that grows by doubling."""
+class _RowLayer(DynamicLayer):
+    """Keys and values of one layer, by token, in memory that doubles when it is full."""
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Makes room for the first rows."""
+        """Allocates memory for the first row."""
         super().lazy_initialization(key_states, value_states)
         self._used = 0
-        self._memory = [_room(states, states.shape[2]) for states in (key_states, value_states)]
+        self._memory = [_allocate(states, states.shape[2]) for states in (key_states, value_states)]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Adds states of shape (1, heads, tokens, size); returns all there are, in the same form."""
+        """Appends states of shape (1, heads, tokens, head_dim); returns all states in the same form."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         first, self._used = self._used, self._used + key_states.shape[2]
         for number, states in enumerate((key_states, value_states)):
             if self._used > self._memory[number].shape[0]:
-                larger = _room(states, 2 * self._used)
+                larger = _allocate(states, 2 * self._used)
                 larger[:first] = self._memory[number][:first]
                 self._memory[number] = larger
             self._memory[number][first : self._used] = states[0].transpose(0, 1)
-        return self._show()
+        return self._view()
 
     def crop(self, max_length: int) -> None:
-        """Forgets all rows but the first so many."""
+        """Drops all but the first `max_length` tokens."""
         self._used = min(self._used, max_length)
-        self._show()
+        self._view()
 
-    def _show(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _view(self) -> tuple[torch.Tensor, torch.Tensor]:
         self.keys, self.values = (memory[: self._used].transpose(0, 1)[None] for memory in self._memory)
         return self.keys, self.values
 
 
-def _room(states: torch.Tensor, rows: int) -> torch.Tensor:
-    """Memory for so many rows, shape (rows, heads, size)."""
-    return states.new_empty((rows, states.shape[1], states.shape[3]))
+def _allocate(states: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Uninitialized memory, shape (tokens, heads, head_dim)."""
+    return states.new_empty((tokens, states.shape[1], states.shape[3]))

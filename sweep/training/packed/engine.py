@@ -15,18 +15,18 @@ from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
 from sweep.training.forward import completion_losses
 from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
-from sweep.training.packed.capacity import room_for
-from sweep.training.packed.evaluator import packed_losses, packed_scores
+from sweep.training.packed.capacity import slot_capacity
+from sweep.training.packed.evaluator import evaluate, packed_losses
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
 from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
-SAME = 1e-3
-"""Nats by which a completion's loss may differ between a packed pass and a plain one in fp32; in bf16 a hundred times this."""
+TOLERANCE = 1e-3
+"""Nats by which a completion's loss in a packed pass may differ from a plain pass in fp32; 100 times as much in bf16."""
 
 
 @dataclass
-class _Trial:
-    """A slot, what is told of its steps, and the seconds they took."""
+class _SlotTrial:
+    """A slot, its callback, and its training time so far."""
 
     slot: Slot
     on_step: OnStep
@@ -34,13 +34,13 @@ class _Trial:
 
 
 class PackedEngine:
-    """See `sweep.training.engine.Engine`.
+    """Trains trials side by side; see `sweep.training.engine.Engine`.
 
     Args:
-        sample: a few examples on which a packed pass is held against a plain one, before anything is trained.
+        sample: a few examples; a packed pass over them is compared with a plain one.
 
     Raises:
-        ValueError: this model cannot be packed; the text says why.
+        ValueError: the model cannot be packed; the text says why.
     """
 
     shares_memory = True
@@ -48,21 +48,21 @@ class PackedEngine:
     def __init__(self, base: LoadedBase, sample: Sequence[Encoded]) -> None:
         self._base = base
         self.pack = Pack(base)
-        self._trials: list[_Trial] = []
+        self._trials: list[_SlotTrial] = []
         self._check(sample)
 
     def capacity(
         self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
     ) -> SlotCapacity:
-        """How many trials can be trained side by side, by the memory that they are predicted to take."""
-        return room_for(self._base, self.pack, capacity_request, budget, train, scored)
+        """Number of trials that can be trained side by side, by their predicted memory."""
+        return slot_capacity(self._base, self.pack, capacity_request, budget, train, scored)
 
     def bare(self) -> Adapted:
-        """The base without an adapter."""
+        """The base model without an adapter."""
         return SlotAdapted(self._base, self.pack, None)
 
     def load(self, folder: Path) -> Adapted:
-        """The base with a saved adapter."""
+        """The base model with a saved adapter."""
         return SlotAdapted(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
 
     def score(
@@ -73,41 +73,41 @@ class PackedEngine:
         on_progress: OnScored | None = None,
     ) -> list[Scores]:
         """Losses and answers of several adapters in shared passes."""
-        release()  # what training has freed lies in pieces, too small for what scoring needs
+        release()  # memory freed by training is fragmented, too small for evaluation passes
         adapters = [each.adapter for each in adapted if isinstance(each, SlotAdapted)]
-        return packed_scores(self._base, self.pack, adapters, encoded, rule, on_progress)
+        return evaluate(self._base, self.pack, adapters, encoded, rule, on_progress)
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
-        """Takes a trial on."""
-        self._trials.append(_Trial(self.pack.add(spec, examples), on_step))
+        """Adds a trial to the pack."""
+        self._trials.append(_SlotTrial(self.pack.add(spec, examples), on_step))
 
     def advance(self) -> list[Trained]:
-        """One step of every trial."""
-        going = {id(trial.slot): trial for trial in self._trials if trial.slot.open}
-        elsewhere = 0.0
+        """Takes one step of every trial."""
+        training = {id(trial.slot): trial for trial in self._trials if trial.slot.is_training}
+        callback_seconds = 0.0
 
         def after_step(slot: Slot, step: StepLoss) -> None:
-            nonlocal elsewhere
-            clock = time.perf_counter()
+            nonlocal callback_seconds
+            start = time.perf_counter()
             try:
-                going[id(slot)].on_step(SlotAdapted(self._base, self.pack, slot.adapter), step)
+                training[id(slot)].on_step(SlotAdapted(self._base, self.pack, slot.adapter), step)
             finally:
-                elsewhere += time.perf_counter() - clock
+                callback_seconds += time.perf_counter() - start
 
-        clock = time.perf_counter()
+        start = time.perf_counter()
         try:
             self.pack.step(after_step)
         except ConfigurationError:
             raise
         except Exception as error:
-            if len(going) > 1:
+            if len(training) > 1:
                 raise PackBroke(f"{type(error).__name__}: {error}") from error
-            return [self._end(trial, error) for trial in going.values()]
-        for trial in going.values():
-            trial.seconds += (time.perf_counter() - clock - elsewhere) / len(going)
-        return [self._end(trial, trial.slot.ended) for trial in list(going.values()) if not trial.slot.open]
+            return [self._end(trial, error) for trial in training.values()]
+        for trial in training.values():
+            trial.seconds += (time.perf_counter() - start - callback_seconds) / len(training)
+        return [self._end(trial, trial.slot.ended) for trial in list(training.values()) if not trial.slot.is_training]
 
-    def _end(self, trial: _Trial, error: Exception | None) -> Trained:
+    def _end(self, trial: _SlotTrial, error: Exception | None) -> Trained:
         self._trials.remove(trial)
         self.pack.remove(trial.slot)
         trial.slot.adapter.drop_gradients()
@@ -124,16 +124,16 @@ class PackedEngine:
                 raise
             raise ValueError(f"a packed pass fails: {type(error).__name__}: {error}") from error
         plain = completion_losses(self._base, self._base.model, sample)
-        allowed = SAME if self._base.model.dtype.itemsize == 4 else 100 * SAME
-        for ours, theirs in zip(packed, plain, strict=True):
-            if not abs(ours.nats - theirs.nats) <= allowed * max(1.0, theirs.nats):
+        tolerance = TOLERANCE if self._base.model.dtype.itemsize == 4 else 100 * TOLERANCE
+        for ours, reference in zip(packed, plain, strict=True):
+            if not abs(ours.nats - reference.nats) <= tolerance * max(1.0, reference.nats):
                 raise ValueError(
-                    f"a packed pass gives a loss of {ours.nats:.4f} where a plain one gives {theirs.nats:.4f}"
+                    f"a packed pass gives a loss of {ours.nats:.4f} where a plain one gives {reference.nats:.4f}"
                 )
 
 
 class SlotAdapted:
-    """See `sweep.training.engine.Adapted`."""
+    """Base and adapter of a slot; see `sweep.training.engine.Adapted`."""
 
     def __init__(self, base: LoadedBase, pack: Pack, adapter: SlotAdapter | None) -> None:
         self._base = base
@@ -142,34 +142,37 @@ class SlotAdapted:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained; 0 for the bare base."""
+        """Number of trainable parameters; 0 without an adapter."""
         return self.adapter.parameters() if self.adapter is not None else 0
 
     @property
     def neighbour_bytes(self) -> int:
-        """Adapters, gradients and optimizer states of the other slots."""
+        """Bytes of the adapters, gradients and optimizer states of other slots."""
         return sum(slot.bytes for slot in self._pack.slots if slot.adapter is not self.adapter)
 
     def losses(
         self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
     ) -> list[CompletionLoss]:
-        """The loss of each example's completion given its prompt."""
+        """The loss of each completion given its prompt."""
         (losses,) = packed_losses(self._base, self._pack, [self.adapter], encoded, on_progress)
         return losses
 
     def training_pass(self, batch: Sequence[Encoded]) -> None:
-        """Forward and backward on a batch, as a training step does it; leaves no gradient."""
-        assert self.adapter is not None
+        """Runs forward and backward on a batch, as a training step does, and discards the gradients."""
+        adapter = self._own_adapter()
         tokens = sum(len(item.completion) for item in batch)
-        self._pack.accumulate([SlotBatch(self.adapter, batch, tokens, dropout="probe")])
-        self.adapter.zero_gradients()
+        self._pack.accumulate([SlotBatch(adapter, batch, tokens, dropout="probe")])
+        adapter.zero_gradients()
 
     def save(self, folder: Path) -> None:
-        """Writes the adapter in PEFT's own format (safetensors)."""
-        if self.adapter is None:
-            raise TrialFailed("the bare base has no adapter to save")
-        self.adapter.save(folder, self._base.id)
+        """Saves the adapter in PEFT's format (safetensors)."""
+        self._own_adapter().save(folder, self._base.id)
         self._base.write_origin(folder)
 
     def release(self) -> None:
-        """Nothing to do: an adapter is on the base only while it is used."""
+        """Does nothing: the adapter is on the base during passes only."""
+
+    def _own_adapter(self) -> SlotAdapter:
+        if self.adapter is None:
+            raise TrialFailed("the base model has no adapter")
+        return self.adapter

@@ -1,5 +1,5 @@
-"""Which label is likeliest: the labels that it can still be go through as a tree after each prompt's keys and values, so that
-tokens which labels begin with in common are computed once.
+"""The most likely label of each prompt. Labels go through the model as a tree after the prompt's cached keys and values, so
+that a common beginning is computed once, and only labels that can still be the most likely are computed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sweep.training.scored import Label
 
 
 @dataclass(frozen=True, slots=True)
-class Prompted:
-    """A prompt that the cache has.
+class CachedPrompt:
+    """A prompt in the cache.
 
     Attributes:
-        slot: whose adapter is asked.
-        places: where the cache has the prompt, in order.
+        slot: index of the adapter.
+        places: cache indices of the prompt's tokens, in order.
         first: log-probability of each label's first token, shape (labels,).
-        expected: number of the label whose likelihood is known, or None.
-        nats: its negative log-likelihood.
+        expected: index of the label whose likelihood is known, or None.
+        nats: negative log-likelihood of that label.
     """
 
     slot: int
@@ -38,16 +38,16 @@ class Prompted:
 
 
 class LabelTree:
-    """The labels' tokens as a tree; the last token of a label is predicted and goes through no layer.
+    """The labels' tokens as a prefix tree. The last token of a label is only predicted, so it has no node.
 
     Attributes:
-        ids: the tokens that go through, shape (nodes,).
-        depth: how many tokens of the label are before each, shape (nodes,).
-        sees: which node attends to which (itself and those it follows), bool, shape (nodes, nodes).
-        edges: (node, the token after it) of each prediction, shape (edges, 2).
-        of_label: which predictions make up each label beside its first token, 0 or 1, shape (labels, edges).
-        on_path: which nodes a label goes through, 0 or 1, shape (labels, nodes).
-        first: each label's first token, shape (labels,).
+        ids: token id of each node, shape (nodes,).
+        depth: number of the label's tokens before each node, shape (nodes,).
+        sees: whether a node attends to another (itself and its ancestors), bool, shape (nodes, nodes).
+        edges: (node, next token) of each prediction, shape (edges, 2).
+        of_label: 1 for the predictions of each label after its first token, else 0, shape (labels, edges).
+        on_path: 1 for the nodes of each label, else 0, shape (labels, nodes).
+        first: first token of each label, shape (labels,).
     """
 
     def __init__(self, labels: Sequence[Label], device: torch.device) -> None:
@@ -62,75 +62,75 @@ class LabelTree:
                 node = nodes.setdefault(label.ids[:length], len(nodes))
                 paths[-1].append(node)
                 chains[-1].append(edges.setdefault((node, label.ids[length]), len(edges)))
-        self.ids = torch.tensor([beginning[-1] for beginning in nodes], dtype=torch.long, device=device)
-        self.depth = torch.tensor([len(beginning) - 1 for beginning in nodes], dtype=torch.long, device=device)
+        self.ids = torch.tensor([prefix[-1] for prefix in nodes], dtype=torch.long, device=device)
+        self.depth = torch.tensor([len(prefix) - 1 for prefix in nodes], dtype=torch.long, device=device)
         self.sees = torch.zeros((len(nodes), len(nodes)), dtype=torch.bool, device=device)
-        for beginning, node in nodes.items():
-            for length in range(1, len(beginning) + 1):
-                self.sees[node, nodes[beginning[:length]]] = True
+        for prefix, node in nodes.items():
+            for length in range(1, len(prefix) + 1):
+                self.sees[node, nodes[prefix[:length]]] = True
         self.edges = torch.tensor(list(edges), dtype=torch.long, device=device).view(-1, 2)
         self.of_label = _indicator(chains, len(edges), device)
         self.on_path = _indicator(paths, len(nodes), device)
         self.first = torch.tensor([label.ids[0] for label in labels], device=device)
 
 
-def likeliest_labels(
-    pack: Pack, adapters: Sequence[SlotAdapter | None], cache: Cache, prompted: Sequence[Prompted], tree: LabelTree
+def most_likely_labels(
+    pack: Pack, adapters: Sequence[SlotAdapter | None], cache: Cache, prompts: Sequence[CachedPrompt], tree: LabelTree
 ) -> list[int]:
-    """The number of the likeliest label after each prompt; of equal ones the first. The cache is left as it was.
+    """Index of the most likely label after each prompt; the first of equal ones. Leaves the cache unchanged.
 
-    A label is no likelier than its first token, so only labels whose first token is likelier than the whole expected completion
-    are looked into.
+    A label is at most as likely as its first token. So only labels whose first token is more likely than the whole expected
+    completion are computed.
 
     Args:
         adapters: by slot.
-        prompted: ordered by slot.
+        prompts: ordered by slot.
     """
-    if not prompted:
+    if not prompts:
         return []
     cached = cache.get_seq_length()
-    first = torch.stack([each.first for each in prompted])
-    known = torch.full_like(first, torch.inf)
-    for row, each in enumerate(prompted):
-        if each.expected is not None:
-            known[row, each.expected] = each.nats
-    in_question = (-first < known.min(dim=1, keepdim=True).values) & known.isinf()
-    needed = in_question.to(tree.on_path.dtype) @ tree.on_path > 0
+    first = torch.stack([prompt.first for prompt in prompts])  # (prompts, labels)
+    known = torch.full_like(first, torch.inf)  # (prompts, labels)
+    for row, prompt in enumerate(prompts):
+        if prompt.expected is not None:
+            known[row, prompt.expected] = prompt.nats
+    candidate = (-first < known.min(dim=1, keepdim=True).values) & known.isinf()
+    needed = candidate.to(tree.on_path.dtype) @ tree.on_path > 0  # (prompts, nodes)
     rest = torch.zeros_like(first)
-    for rows in _at_once(needed.sum(dim=1).tolist()):
-        packed_row = _Row([prompted[index].places for index in rows], needed[rows], tree, cached)
+    for rows in _batches(needed.sum(dim=1).tolist()):
+        packed = _PromptNodes([prompts[index].places for index in rows], needed[rows], tree, cached)
         counts = [
-            (slot, int(packed_row.counts[list(own)].sum()))
-            for slot, own in groupby(range(len(rows)), key=lambda place: prompted[rows[place]].slot)
+            (slot, int(packed.counts[list(own)].sum()))
+            for slot, own in groupby(range(len(rows)), key=lambda place: prompts[rows[place]].slot)
         ]
-        layout = packed_row.layout([count for _, count in counts])
-        shares = [SlotRows(adapters[slot], count) for slot, count in counts]
-        rest[rows] = _each_edge(pack, layout, shares, cache, packed_row, tree) @ tree.of_label.t()
+        layout = packed.layout([count for _, count in counts])
+        slots = [SlotRows(adapters[slot], count) for slot, count in counts]
+        rest[rows] = _edge_log_probabilities(pack, layout, slots, cache, packed, tree) @ tree.of_label.t()
         cache.crop(cached)
-    # a label that was not looked into is less likely than the expected one, whatever stands in `rest`
-    nats = torch.where(in_question, -first - rest, known)
+    # labels that are no candidates are less likely than the expected one, so their part of `rest` is not used
+    nats = torch.where(candidate, -first - rest, known)
     return nats.argmin(dim=1).tolist()
 
 
-def _each_edge(
-    pack: Pack, layout: Layout, shares: Sequence[SlotRows], cache: Cache, row: _Row, tree: LabelTree
+def _edge_log_probabilities(
+    pack: Pack, layout: Layout, slots: Sequence[SlotRows], cache: Cache, packed: _PromptNodes, tree: LabelTree
 ) -> torch.Tensor:
-    """The log-probability of each of the tree's predictions after each prompt, shape (prompts, edges)."""
-    with pack.passing(layout, shares, cache) as logits:
-        # of the logits, which are large, no normalized copy is made
-        chosen = logits[row.index[:, tree.edges[:, 0]], tree.edges[:, 1]]
-        return chosen - logits.logsumexp(dim=-1)[row.index[:, tree.edges[:, 0]]]
+    """Log-probability of each edge of the tree after each prompt, shape (prompts, edges)."""
+    with pack.forward(layout, slots, cache) as logits:  # (row, vocabulary)
+        # indexing first avoids a normalized copy of the logits, which are large
+        chosen = logits[packed.index[:, tree.edges[:, 0]], tree.edges[:, 1]]
+        return chosen - logits.logsumexp(dim=-1)[packed.index[:, tree.edges[:, 0]]]
 
 
 def _indicator(members: Sequence[Sequence[int]], size: int, device: torch.device) -> torch.Tensor:
-    found = torch.zeros((len(members), size), device=device)
+    matrix = torch.zeros((len(members), size), device=device)
     for row, own in enumerate(members):
-        found[row, list(own)] = 1.0
-    return found
+        matrix[row, list(own)] = 1.0
+    return matrix
 
 
-def _at_once(nodes: Sequence[int]) -> Iterator[list[int]]:
-    """Which prompts go through together; those without a node need not."""
+def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
+    """Prompts per pass, by their numbers of nodes; prompts without nodes need no pass."""
     rows: list[int] = []
     used = 0
     for row, own in enumerate(nodes):
@@ -145,36 +145,36 @@ def _at_once(nodes: Sequence[int]) -> Iterator[list[int]]:
         yield rows
 
 
-class _Row:
-    """The row of each prompt's part of the tree, prompt after prompt.
+class _PromptNodes:
+    """The row of the tree nodes that each prompt needs, by prompt.
 
     Attributes:
-        counts: how many nodes each prompt has, shape (prompts,).
-        index: where in the row a prompt's node is, shape (prompts, nodes); 0 for one that is not in it.
+        counts: number of nodes of each prompt, shape (prompts,).
+        index: row index of each prompt's nodes, shape (prompts, nodes); 0 for nodes not in the row.
 
     Args:
-        places: where the cache has each prompt.
-        needed: which nodes each needs, at least one, shape (prompts, nodes).
-        cached: how many places the cache has.
+        places: cache indices of each prompt.
+        needed: nodes that each prompt needs, at least one, bool, shape (prompts, nodes).
+        cached: number of tokens in the cache.
     """
 
     def __init__(self, places: Sequence[torch.Tensor], needed: torch.Tensor, tree: LabelTree, cached: int) -> None:
         self._tree, self._needed, self._cached = tree, needed, cached
         self._lengths = torch.tensor([len(own) for own in places], device=needed.device)
-        # what a short prompt lacks stands for a place of its own, unseen
+        # padding points at the prompt itself and is masked
         longest = int(self._lengths.max())
         self._prompts = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
         self.counts = needed.sum(dim=1)
         self.index = torch.where(needed, needed.flatten().cumsum(0).view_as(needed) - 1, 0)
 
     def layout(self, slot_tokens: Sequence[int]) -> Layout:
-        """The row as a pass takes it."""
+        """The layout of the row."""
         tree, device = self._tree, self._needed.device
         prompt, node = self._needed.nonzero(as_tuple=True)
-        begun = self.counts.cumsum(0) - self.counts
+        start = self.counts.cumsum(0) - self.counts  # (prompts,)
         place = torch.arange(int(self.counts.max()), device=device)
-        # filled up with a node of the prompt's own
-        queries = begun[:, None] + torch.minimum(place, self.counts[:, None] - 1)
+        # padded with a node of the same prompt
+        queries = start[:, None] + torch.minimum(place, self.counts[:, None] - 1)  # (prompts, most nodes)
         nodes = node[queries]
         column = torch.arange(self._prompts.shape[1], device=device)
         sees_prompt = (column < self._lengths[:, None])[:, None, :].expand(-1, len(place), -1)
@@ -188,7 +188,7 @@ class _Row:
             queries=queries,
             keys=torch.cat([self._prompts, self._cached + queries], dim=1),
             mask=torch.cat([sees_prompt, sees_nodes], dim=2)[:, None],
-            places=prompt * len(place) + row - begun[prompt],
+            places=prompt * len(place) + row - start[prompt],
             kept=row,
             labels=tree.ids[node],
             completions=(),

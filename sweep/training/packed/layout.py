@@ -1,8 +1,8 @@
-"""How the batches of several slots become one row of tokens: nothing padded, nothing computed twice.
+"""The batches of several slots as one row of tokens, without padding or repeated prefixes.
 
-A slot is one trial's place in the pack. Its tokens lie together: first the instruction that all its examples begin with, once,
-then what is left of each example. Every example attends to that instruction and to itself, so its states are the same as
-if it had gone through the model alone, and gradients of the shared part add up over the examples that read it.
+A slot's tokens are contiguous: the prefix that all its prompts share, once, then the rest of each example. Each example
+attends to the shared prefix and to itself, so its hidden states equal those of a pass of its own, and the gradients of the
+prefix sum over the examples.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from sweep.training.encoding import Encoded
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One pass over the base. A token's index is its place in the row.
+    """The row of one pass over the base. Tokens are indexed by their place in the row.
+
+    A sequence is an example without its shared prefix, or a shared prefix.
 
     Attributes:
         ids: token ids, shape (tokens,).
-        positions: each token's position in its own example, shape (tokens,).
-        slot_tokens: how many tokens each slot has, in order; their sum is `tokens`.
-        slot_examples: how many examples each slot has, in order.
-        queries: tokens by sequence, shape (sequences, longest query); short ones are filled up with a token of their own.
-        keys: the tokens that a sequence attends to, in order, shape (sequences, longest key), filled up likewise. With a cache
-            they are places in it.
-        mask: which key each query sees, bool, shape (sequences, 1, longest query, longest key).
-        places: where each token is in `queries`, flattened, shape (tokens,).
-        kept: the tokens whose logits predict a completion's token, shape (predictions,), example by example.
-        labels: the tokens to be predicted, shape (predictions,).
-        completions: how many predictions each example has, in order.
-        sequences: each example's row in `queries` and `keys`.
-        columns: the position of each key, shape as `keys`; None where a sequence's keys are its positions from 0 on.
+        positions: position of each token in its example, shape (tokens,).
+        slot_tokens: number of tokens of each slot, in order; they sum to `tokens`.
+        slot_examples: number of examples of each slot, in order.
+        queries: token indices of each sequence, shape (sequences, longest query), padded with a token of the sequence.
+        keys: token indices that each sequence attends to, in order, shape (sequences, longest key), padded likewise. With a
+            key-value cache, they index the cache.
+        mask: whether a query attends to a key, bool, shape (sequences, 1, longest query, longest key).
+        places: index of each token in the flattened `queries`, shape (tokens,).
+        kept: indices of the tokens whose logits predict a completion token, by example, shape (predictions,).
+        labels: ids of the predicted tokens, shape (predictions,).
+        completions: number of predictions of each example, in order.
+        sequences: row of each example in `queries` and `keys`.
+        columns: position of each key, shaped as `keys`; None if the keys of each sequence have positions 0, 1, 2, ...
     """
 
     ids: torch.Tensor
@@ -51,13 +53,13 @@ class Layout:
     columns: torch.Tensor | None = None
 
     def within(self, window: int) -> torch.Tensor:
-        """The mask of a model whose tokens see only the last `window` positions, their own included."""
+        """The mask for sliding-window attention: tokens attend to the last `window` positions, including their own."""
         columns = torch.arange(self.keys.shape[1], device=self.keys.device) if self.columns is None else self.columns
         columns = columns.expand(self.keys.shape)[:, None, None, :]
         return self.mask & (self.positions[self.queries][:, None, :, None] - columns < window)
 
     def to(self, device: torch.device) -> Layout:
-        """The same on a device."""
+        """Moves the tensors to a device."""
         if device.type == "cpu":
             return self
         tensors = ("ids", "positions", "queries", "keys", "mask", "places", "kept", "labels")
@@ -67,7 +69,7 @@ class Layout:
 
 @dataclass(slots=True)
 class _Row:
-    """The row as it grows: tokens, and what each sequence asks and sees."""
+    """A row under construction; `queries` and `shared` are token ranges of each sequence and of its prefix."""
 
     ids: list[int]
     positions: list[int]
@@ -79,7 +81,7 @@ class _Row:
     sequences: list[int]
 
     def add(self, tokens: Sequence[int], first_position: int, shared: range) -> int:
-        """Adds a sequence that sees `shared` and, causally, itself; returns its first token's index."""
+        """Adds a sequence that attends to `shared` and, causally, to itself; returns the index of its first token."""
         start = len(self.ids)
         self.ids.extend(tokens)
         self.positions.extend(range(first_position, first_position + len(tokens)))
@@ -89,10 +91,11 @@ class _Row:
 
 
 def shared_prompt(batch: Sequence[Encoded]) -> int:
-    """How many tokens all prompts of a batch begin with; each keeps at least one of its own, which predicts its completion."""
+    """Length of the prefix that all prompts of a batch share, leaving each at least one token, which predicts its completion."""
     if len(batch) < 2:
         return 0
-    first, last = min(item.prompt for item in batch), max(item.prompt for item in batch)  # the two that differ soonest
+    # the smallest and the largest prompt have the shortest common prefix
+    first, last = min(item.prompt for item in batch), max(item.prompt for item in batch)
     common = next(
         (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
     )
@@ -100,47 +103,47 @@ def shared_prompt(batch: Sequence[Encoded]) -> int:
 
 
 def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
-    """The row of one batch a slot.
+    """Lays out one batch per slot as a row.
 
-    The last token of a completion predicts nothing, so it is a label and no input.
+    The last token of a completion predicts nothing, so it is a label but not an input.
 
     Raises:
-        ValueError: there is no example.
+        ValueError: all batches are empty.
     """
     if not any(batches):
         raise ValueError("a pass needs an example")
     row = _Row([], [], [], [], [], [], [], [])
     slot_tokens = []
     for batch in batches:
-        begun = len(row.ids)
+        slot_start = len(row.ids)
         prefix = shared_prompt(batch)
-        start = row.add(batch[0].prompt[:prefix], 0, range(0)) if prefix else begun
+        start = row.add(batch[0].prompt[:prefix], 0, range(0)) if prefix else slot_start
         for item in batch:
             own = (*item.prompt[prefix:], *item.completion[:-1])
             row.sequences.append(len(row.queries))
             first = row.add(own, prefix, range(start, start + prefix))
-            asked = first + len(item.prompt) - prefix - 1
-            row.kept.extend(range(asked, asked + len(item.completion)))
+            predicting = first + len(item.prompt) - prefix - 1
+            row.kept.extend(range(predicting, predicting + len(item.completion)))
             row.labels.extend(item.completion)
             row.completions.append(len(item.completion))
-        slot_tokens.append(len(row.ids) - begun)
+        slot_tokens.append(len(row.ids) - slot_start)
     return _layout(row, tuple(slot_tokens), tuple(len(batch) for batch in batches))
 
 
 def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...]) -> Layout:
-    asking = torch.tensor([len(queries) for queries in row.queries])
-    before = torch.tensor([len(shared) for shared in row.shared])
+    lengths = torch.tensor([len(queries) for queries in row.queries])
+    prefix_lengths = torch.tensor([len(shared) for shared in row.shared])
     first = torch.tensor([queries.start for queries in row.queries])
-    prefix = torch.tensor([shared.start for shared in row.shared])
-    query = torch.arange(int(asking.max()))
-    key = torch.arange(int((before + asking).max()))
-    # a filled-up place points at its own sequence: another slot's token there could spread its NaN
-    queries = first[:, None] + query.clamp(max=asking[:, None] - 1)
-    own = key - before[:, None]
-    keys = torch.where(own < 0, prefix[:, None] + key, first[:, None] + own.clamp(max=asking[:, None] - 1))
-    sees = (own[:, None, :] <= query[None, :, None]) & (own < asking[:, None])[:, None, :]
+    prefix_first = torch.tensor([shared.start for shared in row.shared])
+    query = torch.arange(int(lengths.max()))
+    key = torch.arange(int((prefix_lengths + lengths).max()))
+    # padding points at the sequence itself: with a token of another slot, a NaN could spread
+    queries = first[:, None] + query.clamp(max=lengths[:, None] - 1)
+    own = key - prefix_lengths[:, None]
+    keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.clamp(max=lengths[:, None] - 1))
+    sees = (own[:, None, :] <= query[None, :, None]) & (own < lengths[:, None])[:, None, :]
     width = len(query)
-    sequence = torch.repeat_interleave(torch.arange(len(asking)), asking)
+    sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
     tokens = torch.arange(len(row.ids))
     return Layout(
         ids=torch.tensor(row.ids),

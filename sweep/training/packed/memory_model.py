@@ -1,10 +1,10 @@
-"""How much memory a pack takes: predicted from its passes, before any of them has run. Pure arithmetic.
+"""Predicts the memory of a pack from the shapes of its passes, before any of them runs. Pure arithmetic.
 
-    training = resident + slots * (adapter, gradient, AdamW's two moments) + the largest pass of training
-    scoring  = resident + ended * adapter + others * (...) + the largest pass of scoring those that ended
+    training   = resident + slots * (adapter, gradient, AdamW's two moments) + the largest training pass
+    evaluation = resident + evaluated * adapter + other slots * (as in training) + the largest evaluation pass
 
-What a pass takes is a sum over what grows with it, bytes by tokens, attended pairs and logits (`Costs`). The coefficients come
-from short passes measured on this machine with the study's largest arm (`memory_probe.py`); what is known is not fitted.
+The memory of a pass is a sum of terms for tokens, attention pairs and logits (`PassCosts`). The unknown coefficients are
+fitted to short passes that are measured on this machine with the study's largest arm (`capacity.py`).
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from dataclasses import dataclass
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.forward import SCORE_LOGITS
-from sweep.training.packed.evaluator import passes
+from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.scored import AnswerRule
 
 STATE_BYTES = 16
-"""Bytes that a number takes in fp32 while it is trained: itself, its gradient, AdamW's two moments."""
+"""Bytes per trainable parameter in training, in fp32: parameter, gradient, AdamW's two moments."""
 
 ENDED_BYTES = 4
-"""Bytes that it takes in fp32 once its trial has ended: itself."""
+"""Bytes per trainable parameter after training, in fp32: the parameter."""
 
 _FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PassShape:
-    """What of a pass counts for memory.
+    """The quantities that determine the memory of a pass.
 
     Attributes:
-        tokens: of the row.
-        predictions: tokens whose logits are computed.
-        queries: places for queries in attention, those that are filled up included: sequences * longest query.
-        keys: places for keys likewise.
-        pairs: places in the table of attention's scores: sequences * longest query * longest key.
+        tokens: length of the row.
+        predictions: number of tokens with logits.
+        queries: padded queries in attention: sequences * longest query.
+        keys: padded keys in attention: sequences * longest key.
+        pairs: entries of the attention scores per head: sequences * longest query * longest key.
     """
 
     tokens: int
@@ -47,23 +47,20 @@ class PassShape:
     pairs: int
 
     def times(self, slots: int) -> PassShape:
-        """The pass of so many slots with such a batch each."""
-        return PassShape(*(slots * count for count in self.counts))
-
-    @property
-    def counts(self) -> tuple[int, int, int, int, int]:
-        """All counts in order."""
-        return self.tokens, self.predictions, self.queries, self.keys, self.pairs
+        """The shape of a pass with this batch in each of several slots."""
+        return PassShape(
+            *(slots * count for count in (self.tokens, self.predictions, self.queries, self.keys, self.pairs))
+        )
 
 
 def shape_of(batch: Sequence[Encoded]) -> PassShape:
-    """The pass of one slot with this batch, as `layout.lay_out` lays it out."""
+    """The shape of a pass of one slot with this batch, as laid out by `layout.lay_out`."""
     prefix = shared_prompt(batch)
-    own = [len(item) - prefix - 1 for item in batch]
+    lengths = [len(item) - prefix - 1 for item in batch]
     sequences = len(batch) + (prefix > 0)
-    query, key = max(prefix, *own), prefix + max(own)
+    query, key = max(prefix, *lengths), prefix + max(lengths)
     return PassShape(
-        tokens=prefix + sum(own),
+        tokens=prefix + sum(lengths),
         predictions=sum(len(item.completion) for item in batch),
         queries=sequences * query,
         keys=sequences * key,
@@ -71,16 +68,74 @@ def shape_of(batch: Sequence[Encoded]) -> PassShape:
     )
 
 
+def training_passes(ordered: Sequence[Encoded], training: Training) -> set[PassShape]:
+    """The shapes of one trial's training passes.
+
+    Args:
+        ordered: the training examples in training order.
+    """
+    size = training.batch_size
+    return {shape_of(ordered[start : start + size]) for start in range(0, len(ordered), size)}
+
+
 @dataclass(frozen=True, slots=True)
-class ModelSizes:
-    """What of the base model counts.
+class EvaluationPass:
+    """A pass that computes losses or answers.
 
     Attributes:
-        query_width: heads times head size.
-        key_width: key heads times head size.
-        vocabulary: logits a prediction.
-        number_bytes: bytes of a number of an activation.
-        scores_held: the longest key up to which attention's scores are all in memory at once; 0 for never.
+        cached: capacity of the key-value cache in tokens, including those of this pass.
+    """
+
+    shape: PassShape
+    cached: int
+
+
+def evaluation_passes(encoded: Sequence[Encoded], adapters: int, rule: AnswerRule | None) -> Iterator[EvaluationPass]:
+    """The passes that evaluate examples under several adapters; an upper bound if `rule` asks for answers."""
+    for batches in evaluation_batches(encoded, adapters, with_answers=rule is not None):
+        cache, sequences = _CacheSize(), 0
+        for indices in batches:
+            shape = shape_of([encoded[index] for index in indices]).times(adapters)
+            sequences += adapters * len(indices)
+            yield EvaluationPass(shape, cache.add(shape.tokens) if rule is not None else 0)
+        if rule is not None:
+            longest = max(len(encoded[index]) for indices in batches for index in indices)
+            shape = _answering_shape(sequences, longest, rule)
+            yield EvaluationPass(shape, cache.add(shape.tokens))
+
+
+class _CacheSize:
+    """Capacity in tokens of a `decoding.row_cache`, which grows by doubling."""
+
+    def __init__(self) -> None:
+        self._used = self._capacity = 0
+
+    def add(self, tokens: int) -> int:
+        """Returns the capacity after adding tokens."""
+        self._used += tokens
+        if self._used > self._capacity:
+            self._capacity = 2 * self._used if self._capacity else self._used
+        return self._capacity
+
+
+def _answering_shape(sequences: int, longest: int, rule: AnswerRule) -> PassShape:
+    """The largest pass of answering if no answer follows from its loss: one token of each answer, or the label tree."""
+    nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
+    row = min(sequences * nodes, max(SCORE_LOGITS, nodes)) if rule.labels else sequences
+    prompts = max(1, row // max(1, nodes))
+    return PassShape(row, row, row, prompts * (longest + nodes), row * (longest + nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """The sizes of the base model that determine the memory of a pass.
+
+    Attributes:
+        query_width: heads * head_dim.
+        key_width: key heads * head_dim.
+        vocabulary: logits per prediction.
+        number_bytes: bytes per activation.
+        scores_held: up to this number of keys per sequence, all attention scores are in memory at once; 0 for never.
     """
 
     layers: int
@@ -92,33 +147,33 @@ class ModelSizes:
     scores_held: int
 
     def gathered(self, shape: PassShape) -> int:
-        """Bytes of queries, keys and values of one layer, gathered into sequences."""
+        """Bytes of one layer's queries, keys and values, gathered by sequence."""
         return self.number_bytes * (shape.queries * self.query_width + 2 * shape.keys * self.key_width)
 
     def scores(self, shape: PassShape) -> int:
-        """Bytes of one layer's table of attention scores."""
+        """Bytes of one layer's attention scores."""
         longest_key = shape.pairs // max(1, shape.queries)
         return self.number_bytes * self.heads * shape.pairs if longest_key <= self.scores_held else 0
 
     def logits(self, shape: PassShape) -> int:
-        """Bytes of the logits, which are in fp32."""
+        """Bytes of the logits, in fp32."""
         return _FP32_BYTES * self.vocabulary * shape.predictions
 
     @property
     def cached_token(self) -> int:
-        """Bytes of a token's keys and values in all layers."""
+        """Bytes of one token's keys and values in all layers."""
         return 2 * self.layers * self.key_width * self.number_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """What a pass takes.
+class PassCosts:
+    """Coefficients of the memory of a pass.
 
     Attributes:
-        layers: of so many layers the gathered queries, keys and values are held at the same time.
-        tables: so many layers' tables of attention scores likewise.
-        token: bytes a token, fitted; what the adapter holds of it is included.
-        logits: how many times the logits are held, fitted.
+        layers: number of layers whose gathered queries, keys and values are in memory at once.
+        tables: number of attention score tables in memory at once.
+        token: bytes per token, including the adapter's activations; fitted.
+        logits: number of copies of the logits; fitted.
     """
 
     layers: int
@@ -127,112 +182,58 @@ class Costs:
     logits: float
 
     def bytes(self, shape: PassShape, sizes: ModelSizes) -> float:
-        """What a pass of this shape takes beside what is resident."""
+        """Memory of a pass of this shape, without resident memory."""
         attention = self.layers * sizes.gathered(shape) + self.tables * sizes.scores(shape)
         return attention + self.token * shape.tokens + self.logits * sizes.logits(shape)
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringPass:
-    """A pass of scoring or answering.
-
-    Attributes:
-        cached: tokens whose keys and values there is room for, those of this pass included.
-    """
-
-    shape: PassShape
-    cached: int
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """Memory of one worker, in bytes.
+    """Predicted memory of one worker, in bytes.
 
     Attributes:
-        resident: of the process with base, copies, data and libraries, no trial begun.
-        training: a forward and backward pass with adapters of the arm that it was fitted with.
-        scoring: a forward pass likewise.
+        resident: memory of the process with base, copies, data and libraries, without trials.
+        training: costs of a forward and backward pass with adapters of the fitted arm.
+        evaluation: costs of a forward pass with such adapters.
     """
 
     sizes: ModelSizes
     resident: int
-    training: Costs
-    scoring: Costs
+    training: PassCosts
+    evaluation: PassCosts
 
-    def training_peak(self, slots: int, parameters: int, trained: Iterable[PassShape]) -> int:
-        """The peak of a worker that trains so many trials side by side.
+    def training_peak(self, slots: int, parameters: int, passes: Iterable[PassShape]) -> int:
+        """Peak memory of training.
 
         Args:
-            parameters: numbers that one trial trains.
-            trained: the passes of one trial.
+            slots: number of trials side by side.
+            parameters: trainable parameters per trial.
+            passes: training passes of one trial.
         """
-        largest = max((self.training.bytes(shape.times(slots), self.sizes) for shape in trained), default=0.0)
+        largest = max((self.training.bytes(shape.times(slots), self.sizes) for shape in passes), default=0.0)
         return round(self.resident + slots * STATE_BYTES * parameters + largest)
 
-    def scoring_peak(self, slots: int, ended: int, parameters: int, scored: Iterable[ScoringPass]) -> int:
-        """The peak of a worker while it scores those of its trials that ended; the others wait in their slots.
+    def evaluation_peak(self, slots: int, evaluated: int, parameters: int, passes: Iterable[EvaluationPass]) -> int:
+        """Peak memory while some slots' trials are evaluated together and the others wait.
 
         Args:
-            ended: how many of the slots' trials are scored together.
-            parameters: as above.
-            scored: all passes of scoring so many.
+            slots: number of trials side by side.
+            evaluated: number of them that are evaluated together.
+            parameters: trainable parameters per trial.
+            passes: all passes of the evaluation.
         """
-        passes = (self.scoring.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in scored)
-        state = (ended * ENDED_BYTES + (slots - ended) * STATE_BYTES) * parameters
-        return round(self.resident + state + max(passes, default=0.0))
+        costs = (
+            self.evaluation.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in passes
+        )
+        state = (evaluated * ENDED_BYTES + (slots - evaluated) * STATE_BYTES) * parameters
+        return round(self.resident + state + max(costs, default=0.0))
 
 
 def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[int, int]]) -> int:
-    """How many numbers an arm's adapter has.
+    """Number of trainable parameters of an arm's adapter.
 
     Args:
-        targets: full names of its modules.
-        shapes: (inputs, outputs) of each module.
+        targets: full names of its target modules.
+        shapes: (in_features, out_features) of each module.
     """
     return sum(arm.rank * (inputs + outputs) for inputs, outputs in (shapes[name] for name in targets))
-
-
-def training_passes(ordered: Sequence[Encoded], training: Training) -> set[PassShape]:
-    """The passes of one trial.
-
-    Args:
-        ordered: the examples in the order in which it uses them.
-    """
-    size = training.batch_size
-    return {shape_of(ordered[start : start + size]) for start in range(0, len(ordered), size)}
-
-
-def scoring_passes(encoded: Sequence[Encoded], slots: int, rule: AnswerRule | None) -> Iterator[ScoringPass]:
-    """The passes of scoring examples under so many adapters together, and by a rule of answering them all."""
-    for together in passes(encoded, slots, together=rule is not None):
-        cache, sequences = _Cache(), 0
-        for indices in together:
-            shape = shape_of([encoded[index] for index in indices]).times(slots)
-            sequences += slots * len(indices)
-            yield ScoringPass(shape, cache.with_more(shape.tokens) if rule is not None else 0)
-        if rule is not None:
-            longest = max(len(encoded[index]) for indices in together for index in indices)
-            shape = _answering(sequences, longest, rule)
-            yield ScoringPass(shape, cache.with_more(shape.tokens))
-
-
-class _Cache:
-    """How many tokens a `decoding.row_cache` has room for: it grows by doubling."""
-
-    def __init__(self) -> None:
-        self._used = self._room = 0
-
-    def with_more(self, tokens: int) -> int:
-        """Its room after so many more tokens."""
-        self._used += tokens
-        if self._used > self._room:
-            self._room = 2 * self._used if self._room else self._used
-        return self._room
-
-
-def _answering(sequences: int, longest: int, rule: AnswerRule) -> PassShape:
-    """The pass over what no answer is known of yet, at most: a token of each answer, or the labels' tokens."""
-    nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
-    row = min(sequences * nodes, max(SCORE_LOGITS, nodes)) if rule.labels else sequences
-    reading = max(1, row // max(1, nodes))
-    return PassShape(row, row, row, reading * (longest + nodes), row * (longest + nodes))

@@ -1,4 +1,4 @@
-"""The pack: slots that train side by side, each with its own adapter, data, schedule and optimizer."""
+"""The pack: slots trained side by side, each with its own adapter, data, schedule and optimizer."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck
-from sweep.training.packed.adapter import SlotAdapter, SlotAdapters, SlotRows
-from sweep.training.packed.attention import laid_out, use_packed_attention
+from sweep.training.packed.adapter import AdapterHooks, SlotAdapter, SlotRows
+from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.layout import Layout, lay_out
 from sweep.training.quantization import check_trainable_format
 
@@ -32,8 +32,9 @@ class Slot:
     """One trial in the pack.
 
     Attributes:
-        step: optimizer steps taken.
-        ended: why it can go no further, once it cannot; its neighbours go on.
+        ordered: the training examples in training order.
+        step: number of optimizer steps taken.
+        ended: why training stopped early, or None; the other slots continue.
     """
 
     spec: TrialSpec
@@ -43,11 +44,11 @@ class Slot:
     schedule: torch.optim.lr_scheduler.LRScheduler
     step: int = 0
     ended: TrialEnded | None = None
-    check: GradientCheck = field(default_factory=GradientCheck)
+    gradient_check: GradientCheck = field(default_factory=GradientCheck)
 
     @property
-    def open(self) -> bool:
-        """Whether it has steps left to take."""
+    def is_training(self) -> bool:
+        """Whether the trial has steps left."""
         return self.ended is None and self.step < self.spec.training.steps
 
     @property
@@ -55,8 +56,8 @@ class Slot:
         """Memory of the adapter, its gradients and AdamW's two moments."""
         return 4 * sum(vector.nbytes for vector in self.adapter.vectors)
 
-    def batches(self) -> list[Sequence[Encoded]]:
-        """The batches of the next step: as many as gradients are accumulated over."""
+    def next_batches(self) -> list[Sequence[Encoded]]:
+        """The batches of the next step, one per gradient accumulation."""
         recipe = self.spec.training
         size = recipe.batch_size
         first = self.step * recipe.gradient_accumulation
@@ -68,10 +69,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotBatch:
-    """What a slot brings to one pass.
+    """The batch of one slot in one pass.
 
     Attributes:
-        tokens: predictions of its whole step, over which its loss is the mean.
+        tokens: completion tokens of the slot's whole step; its loss is the mean over these.
         dropout: see `SlotRows.dropout`.
     """
 
@@ -82,7 +83,10 @@ class SlotBatch:
 
 
 class Pack:
-    """Slots on one base. A trial's losses and adapter do not depend on its neighbours: no arithmetic mixes their rows.
+    """Slots on one base. A trial's losses and adapter do not depend on other slots: no operation mixes their rows.
+
+    Attributes:
+        shapes: (in_features, out_features) of each linear module that an adapter can target, by full name.
 
     Raises:
         ValueError: the model cannot be packed; the text says why.
@@ -92,13 +96,13 @@ class Pack:
         use_packed_attention(base.model)
         self._base = base
         self.shapes = linear_shapes(base)
-        self.adapters = SlotAdapters(base.model, tuple(self.shapes))
+        self._hooks = AdapterHooks(base.model, tuple(self.shapes))
         self.slots: list[Slot] = []
-        # renamed in transformers 5.23
+        # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
 
     def add(self, spec: TrialSpec, examples: Sequence[Encoded]) -> Slot:
-        """Gives a trial a slot; it takes part from the next step on.
+        """Adds a slot for a trial; it trains from the next step on.
 
         Raises:
             ConfigurationError: a target module does not exist.
@@ -108,7 +112,7 @@ class Pack:
             raise ValueError("the unadapted base is not trained")
         check_trainable_format(self._base.model)
         adapter = SlotAdapter(arm, self.shapes, self._base.device)
-        adapter.draw(spec.seed)
+        adapter.initialize(spec.seed)
         optimizer = _adamw(adapter, recipe.weight_decay)
         schedule = get_scheduler(
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps
@@ -118,33 +122,35 @@ class Pack:
         return slot
 
     def remove(self, slot: Slot) -> None:
-        """Frees the slot."""
+        """Removes the slot."""
         self.slots.remove(slot)
 
-    def step(self, then: Callable[[Slot, StepLoss], None]) -> None:
-        """One optimizer step of every open slot.
+    def step(self, on_step: Callable[[Slot, StepLoss], None]) -> None:
+        """Takes one optimizer step in each slot that is training.
 
         Args:
-            then: told each slot's loss (nats a completion token) after its step; `TrialEnded` from it ends that slot.
+            on_step: receives each slot's loss (nats per completion token) after its step; raises `TrialEnded` to stop
+                that slot.
         """
-        going = [slot for slot in self.slots if slot.open]
-        losses = self._gradients(going)
-        for slot, loss in zip(going, losses, strict=True):
+        slots = [slot for slot in self.slots if slot.is_training]
+        losses = self._compute_gradients(slots)
+        for slot, loss in zip(slots, losses, strict=True):
             try:
-                then(slot, self._update(slot, loss))
+                on_step(slot, self._update(slot, loss))
             except TrialEnded as ended:
                 slot.ended = ended
 
     @contextmanager
-    def passing(self, layout: Layout, shares: Sequence[SlotRows], cache: Cache | None = None) -> Iterator[torch.Tensor]:
-        """A pass over the base, within which its backward pass must take place too.
+    def forward(self, layout: Layout, slots: Sequence[SlotRows], cache: Cache | None = None) -> Iterator[torch.Tensor]:
+        """Runs a forward pass; its backward pass must run within the context too.
 
         Args:
-            cache: keys and values of earlier rows, to which those of this one are added; `layout.keys` are places in it.
+            cache: keys and values of earlier rows, to which those of this row are added; `layout.keys` then index it.
 
-        Yields the logits of each prediction, shape (predictions, vocabulary), in fp32. The output head sees no other token.
+        Yields:
+            The logits of the predictions, shape (predictions, vocabulary), in fp32. Other tokens skip the output head.
         """
-        with laid_out(layout), self.adapters.worn(shares):
+        with packed_attention(layout), self._hooks.active(slots):
             output = self._base.model(
                 input_ids=layout.ids[None],
                 position_ids=layout.positions[None],
@@ -154,40 +160,42 @@ class Pack:
             )
             yield output.logits[0].float()
 
-    def accumulate(self, taking: Sequence[SlotBatch]) -> list[float]:
-        """Adds the gradients of each slot's mean loss; returns the summed nats of each slot's predictions."""
-        layout = lay_out([each.batch for each in taking]).to(self._base.device)
-        shares = [
-            SlotRows(each.adapter, rows, each.dropout) for each, rows in zip(taking, layout.slot_tokens, strict=True)
+    def accumulate(self, slots: Sequence[SlotBatch]) -> list[float]:
+        """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats."""
+        layout = lay_out([slot.batch for slot in slots]).to(self._base.device)
+        rows = [
+            SlotRows(slot.adapter, tokens, slot.dropout) for slot, tokens in zip(slots, layout.slot_tokens, strict=True)
         ]
         self._base.model.train()
-        with torch.enable_grad(), self.passing(layout, shares) as logits:
-            nats = functional.cross_entropy(logits, layout.labels, reduction="none")
-            parts = [part.sum() for part in nats.split(predictions(layout))]
-            # the sum of the slots' own mean losses: no slot's gradient holds anything of another
-            total = torch.stack([part / each.tokens for each, part in zip(taking, parts, strict=True)]).sum()
+        with torch.enable_grad(), self.forward(layout, rows) as logits:
+            nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
+            sums = [part.sum() for part in nats.split(predictions_per_slot(layout))]
+            # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
+            total = torch.stack([part / slot.tokens for slot, part in zip(slots, sums, strict=True)]).sum()
             total.backward()
-        return [float(part) for part in torch.stack(parts).detach()]
+        return [float(part) for part in torch.stack(sums).detach()]
 
-    def _gradients(self, going: Sequence[Slot]) -> list[float]:
-        """Gradients of each slot's mean loss over its step's tokens; returns the losses."""
-        batches = [slot.batches() for slot in going]
+    def _compute_gradients(self, slots: Sequence[Slot]) -> list[float]:
+        """Computes the gradients of each slot's mean loss over its step; returns the losses."""
+        batches = [slot.next_batches() for slot in slots]
         tokens = [sum(len(item.completion) for batch in own for item in batch) for own in batches]
-        summed = [0.0] * len(going)
-        for slot in going:
+        nats = [0.0] * len(slots)
+        for slot in slots:
             slot.adapter.zero_gradients()
-        self.checkpoint(wanted=any(slot.spec.training.gradient_checkpointing for slot in going))
+        self.use_gradient_checkpointing(wanted=any(slot.spec.training.gradient_checkpointing for slot in slots))
         for number in range(max((len(own) for own in batches), default=0)):
-            places = [place for place, own in enumerate(batches) if number < len(own)]
-            taking = [
-                SlotBatch(going[place].adapter, batches[place][number], tokens[place], _stream(going[place], number))
-                for place in places
+            indices = [index for index, own in enumerate(batches) if number < len(own)]
+            slot_batches = [
+                SlotBatch(
+                    slots[index].adapter, batches[index][number], tokens[index], _dropout_stream(slots[index], number)
+                )
+                for index in indices
             ]
-            for place, part in zip(places, self.accumulate(taking), strict=True):
-                summed[place] += part
-        return [part / count for part, count in zip(summed, tokens, strict=True)]
+            for index, part in zip(indices, self.accumulate(slot_batches), strict=True):
+                nats[index] += part
+        return [part / count for part, count in zip(nats, tokens, strict=True)]
 
-    def checkpoint(self, *, wanted: bool) -> None:
+    def use_gradient_checkpointing(self, *, wanted: bool) -> None:
         """Turns gradient checkpointing on or off."""
         model: Any = self._base.model
         if wanted != bool(model.is_activation_checkpointing):
@@ -199,19 +207,19 @@ class Pack:
     def _update(self, slot: Slot, loss: float) -> StepLoss:
         if not math.isfinite(loss):
             raise TrialDiverged(f"diverged: the training loss was {loss} at step {slot.step + 1}")
-        slot.check.after_backward(slot.adapter.matrices(), slot.step + 1)
+        slot.gradient_check.after_backward(slot.adapter.matrices(), slot.step + 1)
         clip_grad_norm_(slot.adapter.vectors, slot.spec.training.max_grad_norm)
         rate = float(slot.schedule.get_last_lr()[0])
         slot.optimizer.step()
         slot.schedule.step()
         slot.step += 1
         if slot.step == slot.spec.training.steps:
-            slot.check.finish()
+            slot.gradient_check.finish()
         return StepLoss(slot.step, loss, rate)
 
 
 def _adamw(adapter: SlotAdapter, weight_decay: float) -> AdamW:
-    """AdamW of A and B together; in LoRA+ of each on its own, A's first, with one schedule for both."""
+    """AdamW for A and B; with LoRA+, B has its own learning rate. A comes first, so its rate is the reported one."""
     arm = adapter.arm
     if arm.loraplus_lr_ratio == 1:
         return AdamW(adapter.vectors, lr=arm.learning_rate, weight_decay=weight_decay, fused=True)
@@ -224,25 +232,25 @@ def _adamw(adapter: SlotAdapter, weight_decay: float) -> AdamW:
 
 
 def linear_shapes(base: LoadedBase) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of each linear module that can carry an adapter."""
+    """(in_features, out_features) of each linear module that an adapter can target."""
     shapes = {}
     for name in base.linear_modules:
         module: Any = base.model.get_submodule(name)
         if hasattr(module, "in_features"):
             shapes[name] = (int(module.in_features), int(module.out_features))
-        else:  # transformers' Conv1D holds its weight transposed
+        else:  # transformers' Conv1D stores its weight transposed
             shapes[name] = (int(module.weight.shape[0]), int(module.weight.shape[1]))
     return shapes
 
 
-def predictions(layout: Layout) -> list[int]:
-    """How many predictions each slot has."""
-    counts, begun = [], 0
+def predictions_per_slot(layout: Layout) -> list[int]:
+    """Number of predictions of each slot."""
+    counts, start = [], 0
     for examples in layout.slot_examples:
-        counts.append(sum(layout.completions[begun : begun + examples]))
-        begun += examples
+        counts.append(sum(layout.completions[start : start + examples]))
+        start += examples
     return counts
 
 
-def _stream(slot: Slot, number: int) -> str:
+def _dropout_stream(slot: Slot, number: int) -> str:
     return f"{slot.spec.seed} step {slot.step} pass {number}"

@@ -1,1 +1,1 @@
-"""One module for each kind of question; each turns records of the tables into examples, and nothing else."""
+"""One module per kind of question; each converts records of the tables to examples."""

@@ -1,4 +1,4 @@
-"""Whether to bid: four rules, and an offer that keeps them all or breaks exactly one."""
+"""Whether to bid: four rules, and an offer that satisfies all of them or violates exactly one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A rule with a number: `bound` is minimum or maximum, `values` are usual ones."""
+    """A rule with a numeric `bound` (minimum or maximum) and its usual `values`."""
 
     topic: str
     unit: str
@@ -30,7 +30,7 @@ class Limit:
     values: tuple[int, ...]
 
     def line(self, broken: bool, rng: random.Random) -> str:
-        """What is offered and how it stands to the bound, a quarter or more apart."""
+        """The offer and its relation to the bound; the two differ by at least a quarter."""
         value = rng.choice(self.values)
         higher = (self.bound == "minimum") != broken
         offered = round(value * rng.choice((1.3, 1.5, 2.0) if higher else (0.5, 0.6, 0.7)))
@@ -40,13 +40,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A rule with yes or no; `needed` is None where buyers differ."""
+    """A yes-or-no rule; `needed` is None if buyers differ."""
 
     topic: str
     needed: bool | None = None
 
     def line(self, broken: bool, rng: random.Random) -> str:
-        """Whether it is needed, and whether it is there."""
+        """Whether the item is needed, and whether the offer includes it."""
         if broken:
             return f"{self.topic}: needed, missing"
         needed = rng.random() < 0.6 if self.needed is None else self.needed
@@ -95,7 +95,7 @@ def _question(medicine: Medicine, broken: str | None, rng: random.Random) -> Exa
 
 
 def _storage_rule(medicine: Medicine, broken: bool, rng: random.Random) -> Limit | Demand:
-    """The cold chain where the medicine needs one; otherwise its own limit in transport, or none asked for."""
+    """A cold chain if the medicine needs one; otherwise its temperature limit in transport, or none."""
     if medicine.storage.startswith("refrigerate"):
         return COLD
     if broken or rng.random() < 0.5:

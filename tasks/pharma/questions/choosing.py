@@ -1,4 +1,4 @@
-"""A question that is answered by one of three names in the prompt."""
+"""Questions whose answer is one of three names in the prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHOICES = 3
 def questions(
     texts: Sequence[Text], kind: str, head: str, instructions: Sequence[str], rng: random.Random
 ) -> list[Example]:
-    """One question for each text: the right name and others of the same table, in an order drawn anew.
+    """One question for each text: the right name and others of the same table, in random order.
 
     Args:
         head: what stands before the text, for example `Situation`.

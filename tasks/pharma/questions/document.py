@@ -1,4 +1,4 @@
-"""Which document or register answers what a tender desk has been asked."""
+"""Which document or register answers a request to the tender desk."""
 
 from __future__ import annotations
 

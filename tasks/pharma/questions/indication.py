@@ -1,4 +1,4 @@
-"""Whether a short text calls a condition an indication, a contraindication, or says nothing of it."""
+"""Whether a short text names a condition as an indication, as a contraindication, or not at all."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def questions(medicines: Sequence[Medicine], every_inn: Sequence[str], count: in
 def _question(
     medicine: Medicine, facts: tuple[list[str], list[str]], label: str, foreign: Sequence[str], rng: random.Random
 ) -> Example | None:
-    """One question, or None if this draw leaves the condition in doubt."""
+    """One question, or None if the drawn facts are ambiguous."""
     use, bar = (rng.choice(side) for side in facts)
     condition = {"indication": use, "contraindication": bar, "not stated": rng.choice(foreign)}[label]
     rivals = {
@@ -108,7 +108,7 @@ def _question(
 
 
 def _text(medicine: Medicine, use: str, bar: str, label: str, rng: random.Random) -> str:
-    """One or two sentences: in most the fact that is asked for alone, or with the storage; in some both facts."""
+    """One or two sentences: usually the asked fact, alone or with storage; sometimes both facts."""
     inner = rng.choice((medicine.inn, "this medicine", "the product"))
     words = {"use": use, "bar": bar, "inner": inner, "name": _capital(inner)}
     draw = rng.random()
@@ -130,7 +130,7 @@ def _facts(medicine: Medicine, named: re.Pattern[str]) -> tuple[list[str], list[
 
 
 def _content(condition: str) -> set[str]:
-    """The stems of what a condition is about: two that share one might be taken for the same."""
+    """The word stems of a condition; conditions that share one are too similar."""
     words = set(re.findall(r"[a-z0-9]+", condition.lower())) - _SMALL
     return {_SAME.get(word, word)[:6] for word in words}
 

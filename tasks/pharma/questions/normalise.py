@@ -1,4 +1,4 @@
-"""A messy tender line put into `INN; strength; form; pack`.
+"""Conversion of a messy tender line to `INN; strength; form; pack`.
 
 Conventions, the same in every line:
 
@@ -42,7 +42,7 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     "capsule for inhalation": ("INH CAP", "CAP FOR INH"),
     "inhaler": ("INH", "INHALER"),
 }
-"""How buyers write a form; any other is written as it is."""
+"""Buyers' spellings of a form; other forms are unchanged."""
 CONTAINERS: Mapping[str, tuple[str, ...]] = {
     "ampoules": ("AMP", "AMPOULES"),
     "vials": ("VIAL", "VIALS"),
@@ -70,7 +70,7 @@ SALTS: Mapping[str, str] = {
     "mesilate": "imatinib",
     "bromide": "ipratropium tiotropium",
 }
-"""The salts that medicines are sold as."""
+"""Salts in the names of medicines."""
 LOOSE_PACKS = ("20", "28", "30", "50", "56", "60", "90", "100", "500", "2X10", "3X10", "5X10", "10X10", "2X14", "4X7")
 PACKS = ("5", "6", "10", "12", "20", "25", "50", "2X5", "2X10", "5X10", "10X10", "2X6")
 LOOSE_FORMS = frozenset({"tablet", "capsule"})
@@ -95,7 +95,7 @@ def questions(medicines: Sequence[Medicine], count: int, rng: random.Random) -> 
     while len(made) < count:
         for medicine in rng.sample(medicines, min(len(medicines), count - len(made))):
             example = _question(medicine, salts.get(medicine.inn), rng)
-            # lines that differ in case and punctuation only would be one question asked twice
+            # lines that differ only in case and punctuation are the same question
             made.setdefault(re.sub(r"\W+", " ", example.prompt.lower()), example)
     return list(made.values())
 
@@ -123,7 +123,7 @@ def _question(medicine: Medicine, salt: str | None, rng: random.Random) -> Examp
 
 
 def _pack(medicine: Medicine, container: str, rng: random.Random) -> tuple[str, str]:
-    """A pack as the buyer writes it, and as the answer has it: the table's own pack or another usual one."""
+    """A pack as the buyer writes it and as in the answer: the table's pack or another usual one."""
     own = medicine.pack.split()[0]
     usual = LOOSE_PACKS if medicine.form in LOOSE_FORMS else PACKS
     pack = own if int(own) > 1 and rng.random() < 0.3 else rng.choice(usual)
@@ -140,7 +140,7 @@ def _pack(medicine: Medicine, container: str, rng: random.Random) -> tuple[str, 
 
 
 def _plural(medicine: Medicine) -> str:
-    """What a pack counts: "vials" for both "1 vial" and "10 vials"."""
+    """The counted unit of a pack: "vials" for both "1 vial" and "10 vials"."""
     return f"{medicine.pack.split(maxsplit=1)[1].rstrip('s')}s"
 
 

@@ -1,4 +1,4 @@
-"""The row of tokens: what is shared, what each sequence sees, what is predicted; and that sharing changes nothing."""
+"""The packed row: shared prefixes, attention and predictions; and sharing a prefix changes no result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def item(prompt: Tokens, completion: Tokens) -> Encoded:
 
 @st.composite
 def batches(draw: st.DrawFn) -> list[Encoded]:
-    """Examples that may begin alike."""
+    """Examples that may share a prefix."""
     instruction = draw(st.lists(token, max_size=6))
     rows = draw(
         st.lists(
@@ -47,14 +47,14 @@ def batches(draw: st.DrawFn) -> list[Encoded]:
     ("prompts", "shared"),
     [
         ([(1, 2, 3), (1, 2, 4)], 2),
-        ([(1, 2, 3), (1, 2, 3)], 2),  # each keeps a token of its own to predict from
+        ([(1, 2, 3), (1, 2, 3)], 2),  # each keeps a token to predict from
         ([(1, 2), (1, 2, 3)], 1),
         ([(1, 2), (3, 4)], 0),
         ([(1,), (1, 2)], 0),
         ([(1, 2, 3)], 0),
     ],
 )
-def test_what_is_shared(prompts: list[Tokens], shared: int) -> None:
+def test_the_shared_prefix(prompts: list[Tokens], shared: int) -> None:
     assert shared_prompt([item(prompt, (9,)) for prompt in prompts]) == shared
 
 
@@ -75,7 +75,7 @@ def test_a_pass_needs_an_example() -> None:
 
 
 @given(st.lists(batches(), min_size=1, max_size=3))
-def test_every_sequence_sees_its_own_past_and_nothing_else(slots: list[list[Encoded]]) -> None:
+def test_each_token_attends_to_its_own_past_only(slots: list[list[Encoded]]) -> None:
     layout = lay_out(slots)
     flat = layout.queries.reshape(-1)[layout.places]
     assert flat.tolist() == list(range(len(layout.ids)))
@@ -93,7 +93,7 @@ def test_every_sequence_sees_its_own_past_and_nothing_else(slots: list[list[Enco
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=batches())
-def test_sharing_the_instruction_changes_no_gradient(
+def test_sharing_a_prefix_changes_no_gradient(
     load_tiny: Callable[[str], LoadedBase], spec: Callable[..., TrialSpec], batch: list[Encoded]
 ) -> None:
     base = load_tiny("none")
@@ -115,8 +115,8 @@ def test_sharing_the_instruction_changes_no_gradient(
 
 
 @pytest.mark.parametrize("kind", ["MistralForCausalLM", "Qwen2ForCausalLM", "Gemma2ForCausalLM", "GPTNeoXForCausalLM"])
-def test_other_models_are_packed_rightly_or_not_at_all(kind: str, load_tiny: Callable[[str], LoadedBase]) -> None:
-    """Built here with few, small layers; windows are shorter than the examples."""
+def test_other_models_are_packed_correctly_or_refused(kind: str, load_tiny: Callable[[str], LoadedBase]) -> None:
+    """The models have few, small layers, and attention windows shorter than the examples."""
     import transformers
 
     tiny = load_tiny("none")

@@ -1,4 +1,4 @@
-"""Predicted memory: its arithmetic, and the prediction against what a process takes."""
+"""Predicted memory: its arithmetic, and a comparison with the measured memory of a process."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sweep.records import CapacityRequest, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory
-from sweep.training.packed.capacity import BEST, SPARE, Forecast, fitted, forecast, room_for, shortened
+from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, fit_costs, forecast, shorten, slot_capacity
 from sweep.training.packed.engine import PackedEngine, SlotAdapted
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
-    Costs,
+    EvaluationPass,
     MemoryModel,
     ModelSizes,
+    PassCosts,
     PassShape,
-    ScoringPass,
+    evaluation_passes,
     parameters_of,
-    scoring_passes,
     shape_of,
     training_passes,
 )
@@ -36,7 +36,10 @@ __all__ = ["encoded", "examples", "load_tiny", "spec"]
 
 SIZES = ModelSizes(layers=4, heads=4, query_width=64, key_width=32, vocabulary=1000, number_bytes=4, scores_held=512)
 MODEL = MemoryModel(
-    SIZES, resident=10**9, training=Costs(4, 6, token=30_000, logits=4.0), scoring=Costs(1, 2, token=2_000, logits=2.0)
+    SIZES,
+    resident=10**9,
+    training=PassCosts(4, 6, token=30_000, logits=4.0),
+    evaluation=PassCosts(1, 2, token=2_000, logits=2.0),
 )
 WIDE = {"q": (64, 64), "v": (64, 32)}
 
@@ -60,7 +63,7 @@ def test_the_shape_is_that_of_the_layout(batch: list[Encoded], slots: int) -> No
 
 
 @given(batches, st.integers(1, 7), st.integers(1, 64))
-def test_more_slots_ranks_and_tokens_take_more(batch: list[Encoded], slots: int, rank: int) -> None:
+def test_more_slots_a_larger_rank_or_more_tokens_take_more(batch: list[Encoded], slots: int, rank: int) -> None:
     def peak(slots: int, rank: int, trained: list[Encoded]) -> int:
         return MODEL.training_peak(slots, parameters_of(arm(rank), WIDE, WIDE), [shape_of(trained)])
 
@@ -81,56 +84,56 @@ def test_a_peak_by_hand() -> None:
     assert MODEL.training_peak(1, parameters, [shape]) == 10**9 + 16 * parameters + taken
     assert MODEL.training_peak(2, parameters, [shape]) == 10**9 + 2 * (16 * parameters + taken)
     scored = gathered + 2 * table + 10 * 2_000 + 2 * logits + 50 * SIZES.cached_token
-    passes = [ScoringPass(shape, cached=50)]
-    # what is scored has neither gradient nor moments any more; who still trains has
-    assert MODEL.scoring_peak(1, 1, parameters, passes) == 10**9 + 4 * parameters + scored
-    assert MODEL.scoring_peak(3, 1, parameters, passes) == 10**9 + (4 + 2 * 16) * parameters + scored
+    passes = [EvaluationPass(shape, cached=50)]
+    # evaluated trials have no gradients and moments any more; training ones do
+    assert MODEL.evaluation_peak(1, 1, parameters, passes) == 10**9 + 4 * parameters + scored
+    assert MODEL.evaluation_peak(3, 1, parameters, passes) == 10**9 + (4 + 2 * 16) * parameters + scored
 
 
-def test_where_scores_are_never_whole_they_take_nothing() -> None:
+def test_scores_that_are_never_in_memory_at_once_take_none() -> None:
     shape = PassShape(tokens=600, predictions=1, queries=600, keys=600, pairs=360_000)
     assert SIZES.scores(shape) == 0
     assert replace(SIZES, scores_held=600).scores(shape) == 4 * 4 * 360_000
 
 
-def test_the_larger_of_training_and_scoring_counts() -> None:
+def test_the_peak_is_the_larger_of_training_and_evaluation() -> None:
     trained = shape_of([item([1] * 5, [2])])
-    (scored,) = scoring_passes([item([1] * 50, [2] * 40)], 1, None)
-    alone = MODEL.scoring_peak(1, 1, 0, [scored]), MODEL.training_peak(1, 0, [trained])
+    (scored,) = evaluation_passes([item([1] * 50, [2] * 40)], 1, None)
+    alone = MODEL.evaluation_peak(1, 1, 0, [scored]), MODEL.training_peak(1, 0, [trained])
     asked = Forecast(MODEL, 0, frozenset([trained]), [([item([1] * 50, [2] * 40)], None)])
     assert asked.peak(1) == max(alone) == alone[0]
-    shorter = replace(asked, scored=[([item([1], [2])], None)])
+    shorter = replace(asked, evaluated=[([item([1], [2])], None)])
     assert shorter.peak(1) == alone[1]
 
 
-def test_keys_and_values_of_an_answer_are_kept_and_labels_go_through() -> None:
+def test_answering_needs_a_cache_and_a_pass_over_the_labels() -> None:
     examples = [item([number, *[1] * 20], [7, 8]) for number in range(30)]
     labels = (Label("a", (7, 8)), Label("b", (7, 9, 8)))
-    (read,) = scoring_passes(examples, 2, None)
+    (read,) = evaluation_passes(examples, 2, None)
     assert read.cached == 0
-    again, answering = scoring_passes(examples, 2, AnswerRule(3, labels))
+    again, answering = evaluation_passes(examples, 2, AnswerRule(3, labels))
     assert (again.shape, again.cached) == (read.shape, read.shape.tokens)
     # 60 prompts with the nodes (7), (7 9) of the tree; the cache has doubled
     assert answering.shape.tokens == 120
     assert answering.cached == 2 * (read.shape.tokens + 120)
 
 
-@pytest.mark.parametrize("known", [MODEL.training, MODEL.scoring])
-def test_what_was_measured_gives_the_costs(known: Costs) -> None:
+@pytest.mark.parametrize("known", [MODEL.training, MODEL.evaluation])
+def test_costs_are_recovered_from_measurements(known: PassCosts) -> None:
     shapes = [shape_of([item([1] * prompt, [1] * completion)]) for prompt, completion in ((32, 1), (2, 31), (200, 1))]
     short, worded, long = ((shape, known.bytes(shape, SIZES) + 0.0) for shape in shapes)
-    found = fitted(replace(known, token=0.0, logits=0.0), SIZES, short, worded, long)
-    assert (found.token, found.logits) == pytest.approx((known.token, known.logits))
+    costs = fit_costs(replace(known, token=0.0, logits=0.0), SIZES, short, worded, long)
+    assert (costs.token, costs.logits) == pytest.approx((known.token, known.logits))
 
 
 def test_a_shortened_batch_has_the_same_proportions() -> None:
     batch = [item([1] * 60 + [number] * 40 * number, [2] * 10) for number in range(1, 5)]
-    cut = shortened(batch, 200)
+    cut = shorten(batch, 200)
     assert 150 <= shape_of(cut).tokens <= 210
     assert shape_of(cut).queries / shape_of(cut).tokens == pytest.approx(
         shape_of(batch).queries / shape_of(batch).tokens, rel=0.1
     )
-    assert shortened(batch[:1], 10**6) == batch[:1]
+    assert shorten(batch[:1], 10**6) == batch[:1]
 
 
 @pytest.fixture
@@ -140,10 +143,10 @@ def engine(load_tiny: Callable[[str], LoadedBase], encoded: list[Encoded]) -> Pa
 
 @pytest.fixture
 def long_ones(encoded: list[Encoded]) -> list[Encoded]:
-    return [replace(encoded[0], prompt=(*each.prompt, *each.prompt * 4)) for each in encoded * 6]
+    return [replace(encoded[0], prompt=(*each.prompt, *each.prompt * 4)) for each in encoded * 3]
 
 
-def test_a_process_takes_what_was_predicted(
+def test_the_predicted_peak_is_the_measured_one(
     engine: PackedEngine,
     load_tiny: Callable[[str], LoadedBase],
     long_ones: list[Encoded],
@@ -160,12 +163,12 @@ def test_a_process_takes_what_was_predicted(
     while not engine.advance():
         pass
     measured = peak.peak()
-    # the promise is 10 % of the whole process; the passes are no small part of it, so a wrong model cannot keep it
+    # the prediction must be within 10 % of the process; passes take a large part, so a wrong model would fail
     assert measured > 1.3 * known.model.resident
     assert known.peak(slots) == pytest.approx(measured, rel=0.1)
 
 
-def test_a_trial_that_ended_holds_its_adapter_and_nothing_else(
+def test_an_ended_trial_keeps_only_its_adapter(
     engine: PackedEngine, encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
     engine.begin(spec(8, steps=1), encoded, lambda adapted, step: None)
@@ -179,20 +182,28 @@ def test_a_trial_that_ended_holds_its_adapter_and_nothing_else(
     assert all(loss.nats > 0 for loss in again.losses)
 
 
-class TestRoom:
+@given(batches, st.integers(0, 3 * 10**9), st.integers(1, 8))
+def test_the_slots_are_the_most_that_fit(batch: list[Encoded], limit: int, aimed: int) -> None:
+    prediction = Forecast(MODEL, 10**7, frozenset([shape_of(batch)]), [(batch, None)])
+    slots = prediction.slots_within(limit, aimed)
+    assert slots == 1 or prediction.peak(slots) <= (1 - RESERVE) * limit
+    assert slots == aimed or prediction.peak(slots + 1) > (1 - RESERVE) * limit
+
+
+class TestCapacity:
     @pytest.fixture
     def capacity_request(self, spec: Callable[..., TrialSpec]) -> CapacityRequest:
         asked = spec(8)
         assert asked.arm is not None
         return CapacityRequest(8, asked.arm, asked.training, asked.seed, workers=1)
 
-    def test_a_number_without_a_budget_is_taken_as_it_is(
+    def test_a_configured_number_without_a_budget_is_used(
         self, engine: PackedEngine, capacity_request: CapacityRequest, encoded: list[Encoded]
     ) -> None:
         capacity = engine.capacity(capacity_request, None, encoded, [])
         assert (capacity.slots, capacity.predicted) == (8, None)
 
-    def test_auto_is_what_is_fastest_where_there_is_memory(
+    def test_auto_uses_the_default_if_memory_allows_it(
         self,
         engine: PackedEngine,
         capacity_request: CapacityRequest,
@@ -200,9 +211,9 @@ class TestRoom:
         load_tiny: Callable[[str], LoadedBase],
     ) -> None:
         capacity = engine.capacity(replace(capacity_request, slots=None), None, encoded, [(encoded, None)])
-        assert capacity.slots == capacity.aimed == BEST[load_tiny("none").device.type]
+        assert capacity.slots == capacity.aimed == DEFAULT_SLOTS[load_tiny("none").device.type]
 
-    def test_a_budget_makes_it_fewer_and_never_none(
+    def test_a_budget_lowers_the_number_to_one_at_least(
         self,
         engine: PackedEngine,
         capacity_request: CapacityRequest,
@@ -214,12 +225,12 @@ class TestRoom:
         )
         base = load_tiny("none")
         asked = forecast(base, engine.pack, capacity_request.largest, capacity_request.training, 0, long_ones, [])
-        budget = round(asked.peak(4) / (1 - SPARE) * 1.02)
-        capacity = room_for(base, engine.pack, capacity_request, budget, long_ones, [])
+        budget = round(asked.peak(4) / (1 - RESERVE) * 1.02)
+        capacity = slot_capacity(base, engine.pack, capacity_request, budget, long_ones, [])
         assert 1 < capacity.slots < capacity.aimed == 8
         assert capacity.predicted is not None
-        assert capacity.predicted <= (1 - SPARE) * budget
-        assert room_for(base, engine.pack, capacity_request, 1, long_ones[:4], []).slots == 1
+        assert capacity.predicted <= (1 - RESERVE) * budget
+        assert slot_capacity(base, engine.pack, capacity_request, 1, long_ones[:4], []).slots == 1
 
 
 def test_each_pass_of_a_trial_counts_once(encoded: list[Encoded], spec: Callable[..., TrialSpec]) -> None:

@@ -1,4 +1,4 @@
-"""What a trial comes to does not depend on its neighbours, and is what transformers' Trainer comes to."""
+"""A trial's losses and adapter do not depend on other slots, and equal those of transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 
 
 def trained(pack: Pack, specs: Sequence[TrialSpec], examples: Sequence[Encoded]) -> list[tuple[Slot, list[float]]]:
-    """The specs trained side by side in the pack: each slot with its losses."""
+    """Trains the specs side by side; returns each slot with its losses."""
     slots = [pack.add(spec, examples) for spec in specs]
     losses: dict[int, list[float]] = {id(slot): [] for slot in slots}
 
-    def then(slot: Slot, step: StepLoss) -> None:
+    def record(slot: Slot, step: StepLoss) -> None:
         losses[id(slot)].append(step.loss)
 
-    while any(slot.open for slot in slots):
-        pack.step(then)
+    while any(slot.is_training for slot in slots):
+        pack.step(record)
     for slot in slots:
         pack.remove(slot)
     return [(slot, losses[id(slot)]) for slot in slots]
@@ -57,7 +57,7 @@ def furthest(one: Slot, other: Slot) -> float:
 
 
 def mixed(spec: Maker, steps: int) -> list[TrialSpec]:
-    """Ranks 1 to 64, and everything else different too, methods included."""
+    """Specs of ranks 1 to 64 that differ in all other fields as well."""
     specs = [
         spec(1, seed=3, steps=steps, rate=2e-2, alpha_ratio=4.0, dropout=0.1),
         spec(64, seed=1, steps=steps, rate=1e-3, targets=ALL),
@@ -92,7 +92,7 @@ def packs(load_tiny: Loader) -> Callable[[str], Pack]:
 
 
 @pytest.mark.parametrize("quant", ["none", "nf4", "nf4 copied", "int8"])
-def test_packed_is_as_alone(packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, quant: str) -> None:
+def test_packed_equals_alone(packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, quant: str) -> None:
     specs = mixed(spec, 35)
     together = trained(packs(quant), specs, encoded)
     for number, (slot, losses) in enumerate(together):
@@ -112,7 +112,7 @@ def test_packed_is_as_alone(packs: Callable[[str], Pack], encoded: list[Encoded]
         ({"gradient_accumulation": 2}, {**LORA_PLUS, "rate": 1e-3}),
     ],
 )
-def test_packed_is_as_the_trainer(
+def test_packed_equals_the_trainer(
     load_tiny: Loader,
     packs: Callable[[str], Pack],
     encoded: list[Encoded],
@@ -135,7 +135,7 @@ def test_packed_is_as_the_trainer(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_pack_is_as_alone(
+def test_any_pack_equals_alone(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, data: st.DataObject
 ) -> None:
     drawn = st.builds(
@@ -161,7 +161,7 @@ def test_any_pack_is_as_alone(
     assert together[chosen][1] == pytest.approx(alone, abs=LOSS)
 
 
-def test_a_slot_s_loss_gives_its_neighbours_no_gradient(
+def test_the_loss_of_a_slot_has_no_gradient_for_other_slots(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker
 ) -> None:
     from sweep.training.packed.adapter import SlotRows
@@ -170,10 +170,10 @@ def test_a_slot_s_loss_gives_its_neighbours_no_gradient(
     pack = packs("none")
     slots = [pack.add(spec(rank, seed=rank, targets=ALL), encoded) for rank in (2, 8, 4)]
     layout = lay_out([encoded[:3], encoded[3:5], encoded[5:]])
-    shares = [SlotRows(slot.adapter, count) for slot, count in zip(slots, layout.slot_tokens, strict=True)]
+    rows = [SlotRows(slot.adapter, count) for slot, count in zip(slots, layout.slot_tokens, strict=True)]
     first = sum(layout.completions[:3])
     second = sum(layout.completions[3:5])
-    with pack.passing(layout, shares) as logits:
+    with pack.forward(layout, rows) as logits:
         logits[first : first + second].sum().backward()
     for slot in (slots[0], slots[2]):
         assert all(not vector.grad.any() for vector in slot.adapter.vectors)
@@ -188,7 +188,7 @@ def test_nan_stays_in_its_slot(packs: Callable[[str], Pack], encoded: list[Encod
     with torch.no_grad():
         ill.adapter.vectors[1].fill_(float("nan"))
     losses: list[float] = []
-    while well.open:
+    while well.is_training:
         pack.step(lambda slot, step: losses.append(step.loss))
     assert isinstance(ill.ended, TrialEnded)
     assert "diverged" in str(ill.ended)
@@ -198,19 +198,21 @@ def test_nan_stays_in_its_slot(packs: Callable[[str], Pack], encoded: list[Encod
     assert losses == pytest.approx(alone, abs=1e-6)
 
 
-def test_a_slot_may_come_while_others_train(packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker) -> None:
+def test_a_slot_can_be_added_while_others_train(
+    packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker
+) -> None:
     pack = packs("none")
     losses: dict[int, list[float]] = {1: [], 2: []}
     early = pack.add(spec(4, seed=1), encoded)
 
-    def then(slot: Slot, step: StepLoss) -> None:
+    def record(slot: Slot, step: StepLoss) -> None:
         losses[slot.spec.seed].append(step.loss)
 
     for _ in range(3):
-        pack.step(then)
+        pack.step(record)
     late = pack.add(spec(8, seed=2), encoded)
-    while early.open or late.open:
-        pack.step(then)
+    while early.is_training or late.is_training:
+        pack.step(record)
     pack.remove(early)
     pack.remove(late)
     for seed, rank in ((1, 4), (2, 8)):

@@ -1,0 +1,59 @@
+"""From the outcomes of examples to loss and metrics; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sweep.errors import TrialDiverged
+from sweep.records import ExampleOutcome
+from tasks import Example
+from tasks.metrics import score_all, score_example
+
+
+class CompletionNats(Protocol):
+    """The loss of one completion: nats summed over its tokens."""
+
+    @property
+    def nats(self) -> float: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+
+def mean_loss(losses: Sequence[CompletionNats]) -> float:
+    """Nats per completion token, over all tokens of all examples.
+
+    Raises:
+        TrialDiverged: the loss is not finite.
+    """
+    loss = sum(one.nats for one in losses) / sum(one.tokens for one in losses)
+    if not math.isfinite(loss):
+        raise TrialDiverged(f"diverged: the loss after training was {loss}")
+    return loss
+
+
+def with_score(metric: str, example: Example, outcome: ExampleOutcome) -> ExampleOutcome:
+    """The outcome with its answer scored by the task metric."""
+    if outcome.answer is None:
+        return outcome
+    return replace(outcome, score=score_example(metric, outcome.answer, example.completion, example.label))
+
+
+def metrics_of(metric: str, examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]) -> dict[str, float]:
+    """The task metric under its name, and under `name/kind` for each kind of example; empty unless all were answered."""
+    answers = [one.answer for one in outcomes if one.answer is not None]
+    if len(answers) < len(examples):
+        return {}
+    metrics: dict[str, float] = {}
+    for kind in (None, *sorted({example.kind for example in examples if example.kind})):
+        chosen = [index for index, example in enumerate(examples) if kind is None or example.kind == kind]
+        metrics[metric if kind is None else f"{metric}/{kind}"] = score_all(
+            metric,
+            [answers[index] for index in chosen],
+            [examples[index].completion for index in chosen],
+            [examples[index].label for index in chosen],
+        )
+    return metrics

@@ -1,0 +1,100 @@
+"""What trials are evaluated on: the examples of each split, general prose, and the rule by which answers are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.errors import DataError
+from sweep.records import Scoring, Split, examples_of
+from sweep.training.encoding import Encoded, Encoder
+from sweep.training.scored import AnswerRule, Label
+from tasks import Splits, general
+from tasks.metrics import LABEL_METRICS
+
+MOST_LABELS = 64
+"""With more labels than this, comparing all of them costs more than decoding an answer."""
+
+_EXAMPLES_PER_LABEL = 2
+"""Completions that occur less often than this on average are texts rather than labels."""
+
+
+class EvaluationData:
+    """The examples that trials are evaluated on, tokenized once.
+
+    Args:
+        longest: longer examples (tokens of prompt and completion together) are left out.
+        train: the training examples, whose completions are the labels of a classification task.
+
+    Attributes:
+        prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
+        too_long: per split, the numbers (from 1) of the examples that were left out.
+        fitting: per split, the number of the other examples.
+    """
+
+    def __init__(
+        self,
+        splits: Splits,
+        encoder: Encoder,
+        longest: int,
+        settings: Scoring,
+        metric: str,
+        train: Sequence[Encoded],
+    ) -> None:
+        encoded = {
+            split: encoder.encode_split(examples, longest)
+            for split, examples in (
+                (Split.TUNE, splits.tune),
+                (Split.CERTIFY, splits.certify),
+                (Split.TEST, splits.test),
+            )
+        }
+        self.too_long = {split.value: one.too_long for split, one in encoded.items()}
+        self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
+        self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
+        paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]
+        self.prose = [item for item in paragraphs if len(item) <= longest]
+        self._settings = settings
+        self._labels = labels_of(metric, settings.answers, train)
+
+    def examples(self, split: Split) -> Sequence[Encoded]:
+        """The split's examples that are evaluated.
+
+        Raises:
+            DataError: every example is too long.
+        """
+        if not self._examples[split]:
+            raise DataError(
+                f"{split.value}: every example is longer than task.max_length (or than the model's context); raise task.max_length"
+            )
+        return self._examples[split]
+
+    def answer_rule(self, examples: Sequence[Encoded]) -> AnswerRule | None:
+        """How these examples are answered; None where no answers are asked for."""
+        return answer_rule(self._settings, self._labels, examples)
+
+    def explore_passes(self) -> list[tuple[Sequence[Encoded], AnswerRule | None]]:
+        """Everything that an explore trial is evaluated on, each with its answer rule."""
+        tune = self.examples(Split.TUNE)
+        return [(tune, self.answer_rule(tune)), (self.prose, None)]
+
+
+def answer_rule(settings: Scoring, labels: tuple[Label, ...], examples: Sequence[Encoded]) -> AnswerRule | None:
+    """How these examples are answered under `evaluate.answers`; None where no answers are asked for."""
+    if settings.answers == "none":
+        return None
+    longest = settings.max_new_tokens or max(len(item.completion) for item in examples)
+    return AnswerRule(longest, labels)
+
+
+def labels_of(metric: str, answers: str, train: Sequence[Encoded]) -> tuple[Label, ...]:
+    """The labels among which the likeliest is the answer; empty where answers are decoded.
+
+    Args:
+        answers: the setting `evaluate.answers`.
+    """
+    if answers not in ("auto", "likelihood"):
+        return ()
+    by_ids = {item.completion: Label(item.example.completion.strip(), item.completion) for item in train}
+    labels = tuple(by_ids[ids] for ids in sorted(by_ids))
+    few = 2 <= len(labels) <= min(MOST_LABELS, len(train) // _EXAMPLES_PER_LABEL)
+    return labels if answers == "likelihood" or (metric in LABEL_METRICS and few) else ()

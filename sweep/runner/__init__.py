@@ -1,0 +1,1 @@
+"""One trial in this process: the setup loaded once, then trials trained, evaluated and stored on it."""

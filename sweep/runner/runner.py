@@ -1,0 +1,266 @@
+"""Runs trials on a loaded setup: trains adapters, stores them, evaluates them, and stores the trials."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
+from sweep.evaluation.aggregate import mean_loss
+from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
+from sweep.records import Report, Split, Status, StepLoss, TrainedAdapter, TrialResult, TrialSpec
+from sweep.runner.running import Listener, RunningTrial, measures_of
+from sweep.runner.setup import LoadedSetup
+from sweep.store.adapters import ADAPTER
+from sweep.store.outcomes import OutcomeCache
+from sweep.store.trials import TrialStore
+from sweep.training import memory
+from sweep.training.adapters import weight_bytes
+from sweep.training.batches import longest_batch, training_examples
+from sweep.training.encoding import Encoded
+from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
+from sweep.training.memory import training_peak
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTrial:
+    """A trial that ended.
+
+    Attributes:
+        worker_is_sound: whether the process can run further trials. A loss that is not finite is a result like any other; after
+            an out-of-memory or unexpected error, base and memory cannot be trusted.
+    """
+
+    result: TrialResult
+    worker_is_sound: bool
+
+
+class TrialRunner:
+    """Runs trials, side by side where the engine can."""
+
+    def __init__(self, loaded: LoadedSetup) -> None:
+        self._loaded = loaded
+        self._engine = loaded.engine
+        self._store = TrialStore(loaded.paths)
+        self._cache = OutcomeCache(loaded.paths)
+        self._evaluator = Evaluator(loaded.base, loaded.engine, loaded.setup.task.metric, loaded.data, self._cache)
+        self._running: dict[str, RunningTrial] = {}
+        self._without_training: list[RunningTrial] = []
+        self._failed_to_begin: list[Trained] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is running."""
+        return not self._running
+
+    def run(self, spec: TrialSpec, listener: Listener) -> TrialResult:
+        """Runs one trial to its end."""
+        self.begin(spec, listener)
+        while True:
+            for ended in self.advance():
+                return ended.result
+
+    def begin(self, spec: TrialSpec, listener: Listener) -> None:
+        """Begins a trial. Its adapter is trained unless the store has it; an error here ends the trial in `advance`.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+            PackBroke: memory ran out beside other trials.
+        """
+        trial = self._running[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._loaded.base.device))
+        try:
+            self._evaluator.base_general_loss()
+            if spec.arm is not None:
+                trial.adapter = self._store.adapters.find(spec.adapter_id)
+            if spec.arm is None or trial.adapter is not None:
+                self._without_training.append(trial)
+            else:
+                self._train(trial)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            self._raise_if_memory_is_shared(error, trial)
+            self._failed_to_begin.append(Trained(spec, None, error, 0.0))
+
+    def advance(self) -> list[EndedTrial]:
+        """Runs the trials a bit further; returns those that ended. A complete one is in the store by then.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+            PackBroke: see `Engine.advance`; the trials that have not ended are lost.
+        """
+        without_training, self._without_training = self._without_training, []
+        failed, self._failed_to_begin = self._failed_to_begin, []
+        ended = self._finish(failed)
+        for trial in without_training:  # one at a time: an engine may hold only one adapter on the base
+            ended += self._finish(self._loaded_adapter(trial))
+        return ended + self._finish(self._engine.advance())
+
+    def _loaded_adapter(self, trial: RunningTrial) -> list[Trained]:
+        """A trial whose adapter was found (or the base), as if trained; empty if the adapter is unusable and trained again."""
+        spec = trial.spec
+        if spec.arm is None:
+            return [Trained(spec, self._engine.bare(), None, 0.0)]
+        try:
+            return [Trained(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
+        except Exception as error:
+            if memory.is_out_of_memory(error):
+                self._raise_if_memory_is_shared(error, trial)
+                return [Trained(spec, None, error, 0.0)]
+            self._store.adapters.reject(spec.adapter_id, f"{type(error).__name__}: {_first_line(error)}")
+            trial.adapter = None
+            self._train(trial)
+            return []
+
+    def _train(self, trial: RunningTrial) -> None:
+        trial.trained_here = True
+        if not self._engine.shares_memory:
+            trial.peak.start()
+        self._engine.begin(trial.spec, self._loaded.train, self._on_step(trial))
+
+    def _on_step(self, trial: RunningTrial) -> OnStep:
+        spec, base = trial.spec, self._loaded.base
+
+        def on_step(adapted: Adapted, step: StepLoss) -> None:
+            trial.history.append(step)
+            trial.listener.progress("train", step.step, spec.training.steps, step.loss)
+            if step.step == 1 and (base.copies.bytes or self._engine.shares_memory):
+                with trial.timed("probe"):
+                    batch = longest_batch(self._ordered(spec), spec.training.batch_size)
+                    trial.probed_peak = training_peak(base, adapted, batch)
+            if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
+                self._report(trial, adapted, step.step)
+
+        return on_step
+
+    def _report(self, trial: RunningTrial, adapted: Adapted, step: int) -> None:
+        """Reports the loss on a part of tune to the pruner.
+
+        Raises:
+            TrialPruned: the pruner stops the trial.
+        """
+        with trial.timed("report"):
+            examples = self._loaded.data.examples(Split.TUNE)[: self._loaded.setup.scoring.report_examples]
+            report = Report(step, mean_loss(adapted.losses(examples)))
+            trial.reports.append(report)
+            prune = trial.listener.report(report.step, report.loss)
+        if prune:
+            raise TrialPruned(f"trailed arms of rank {trial.spec.rank} at step {report.step} (loss {report.loss:.4f})")
+
+    def _finish(self, trained: Sequence[Trained]) -> list[EndedTrial]:
+        """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials."""
+        stored = [self._with_adapter_stored(each) for each in trained]
+        requests = [self._request(each.spec, each.adapted) for each in stored if not each.error and each.adapted]
+        outcomes: dict[str, Evaluation | Exception] = {each.spec.identity: each.error for each in stored if each.error}
+        for request, evaluation in zip(requests, self._evaluator.evaluate(requests), strict=True):
+            outcomes[request.spec.identity] = evaluation
+        ended = []
+        for each in stored:
+            try:
+                ended.append(self._ended(self._running[each.spec.identity], outcomes[each.spec.identity]))
+            finally:
+                if each.adapted is not None:
+                    each.adapted.release()
+                del self._running[each.spec.identity]
+        return ended
+
+    def _with_adapter_stored(self, trained: Trained) -> Trained:
+        """Stores a freshly trained adapter before anything is evaluated, so that it is never trained again."""
+        spec, adapted = trained.spec, trained.adapted
+        trial = self._running[spec.identity]
+        if adapted is None or spec.arm is None or not trial.trained_here:
+            return trained
+        trial.phases["train"] = trained.seconds
+        try:
+            with self._store.adapters.writing(spec.adapter_id) as scratch:
+                with trial.timed("save"):
+                    adapted.save(scratch / ADAPTER)
+                peak, peak_of = trial.training_peak()
+                trial.adapter = TrainedAdapter(
+                    identity=spec.adapter_id,
+                    arm=spec.arm,
+                    training=spec.training,
+                    seed=spec.seed,
+                    peak_bytes=peak,
+                    peak_of=peak_of,
+                    parameters=adapted.parameters,
+                    bytes=weight_bytes(scratch / ADAPTER),
+                    tokens=sum(len(item) for item in self._ordered(spec)),
+                    started=trial.started,
+                    seconds=time.perf_counter() - trial.clock,
+                    provenance=self._loaded.provenance(),
+                    history=tuple(trial.history),
+                    reports=tuple(trial.reports),
+                    phases=dict(trial.phases),
+                )
+                self._cache.forget(spec.adapter_id)
+                self._store.adapters.commit(scratch, trial.adapter)
+        except Exception as error:
+            return replace(trained, error=error)
+        return trained
+
+    def _request(self, spec: TrialSpec, adapted: Adapted) -> EvaluationRequest:
+        trial = self._running[spec.identity]
+        training_peak = (trial.training.peak_bytes, trial.training.peak_of) if trial.training else None
+        return EvaluationRequest(spec, adapted, trial.listener.progress, training_peak)
+
+    def _ended(self, trial: RunningTrial, outcome: Evaluation | Exception) -> EndedTrial:
+        """The end of a trial: complete and in the store, or by an error."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return EndedTrial(self._complete(trial, outcome), worker_is_sound=True)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            return self._ended_early(trial, error)
+
+    def _complete(self, trial: RunningTrial, evaluation: Evaluation) -> TrialResult:
+        """Stores a complete trial; returns its record."""
+        measures = measures_of(trial, evaluation, self._loaded.base, self._evaluator.base_general_loss())
+        result = trial.result(Status.COMPLETE, None, measures, self._loaded.provenance())
+        self._store.save(result, self._loaded.setup, evaluation.examples, evaluation.outcomes)
+        return result
+
+    def _ended_early(self, trial: RunningTrial, error: Exception) -> EndedTrial:
+        """The end of a trial that an error ended.
+
+        Raises:
+            PackBroke: memory ran out beside other trials.
+        """
+        reason, sound = str(error), False
+        match error:
+            case TrialPruned():
+                status, sound = Status.PRUNED, True
+            case TrialInfeasible():
+                status = Status.INFEASIBLE
+            case TrialEnded():
+                status, sound = Status.FAILED, isinstance(error, TrialDiverged)
+            case _:
+                traceback.print_exception(error)
+                self._raise_if_memory_is_shared(error, trial)
+                if memory.is_out_of_memory(error):
+                    status, reason = Status.INFEASIBLE, f"out of memory: {_first_line(error)}"
+                else:
+                    status, reason = Status.FAILED, f"{type(error).__name__}: {_first_line(error)}"
+        return EndedTrial(trial.result(status, reason, None, self._loaded.provenance()), worker_is_sound=sound)
+
+    def _raise_if_memory_is_shared(self, error: Exception, trial: RunningTrial) -> None:
+        """Memory that runs out beside other trials may suffice for this trial alone.
+
+        Raises:
+            PackBroke: memory ran out, and other trials are running.
+        """
+        if memory.is_out_of_memory(error) and len(self._running) > 1:
+            raise PackBroke(f"{trial.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
+
+    def _ordered(self, spec: TrialSpec) -> list[Encoded]:
+        """The training examples in the order in which the trial uses them."""
+        return training_examples(self._loaded.train, spec.training, spec.seed)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else "no text"

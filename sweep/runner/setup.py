@@ -1,0 +1,102 @@
+"""A worker's setup, loaded once: data, base model and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.evaluation.data import EvaluationData
+from sweep.records import CapacityRequest, Loaded, Provenance, WorkerSetup
+from sweep.runner.requirements import Requirements
+from sweep.store.paths import Paths
+from sweep.training import memory
+from sweep.training.base_model import LoadedBase, load_base, open_base
+from sweep.training.encoding import Encoded, Encoder
+from sweep.training.engine import Engine, open_engine
+from sweep.training.machine import device_name, versions
+from sweep.training.splits import load_splits
+
+_SAMPLE = 3
+"""Training examples that are passed through the model packed and plain, to see whether it can be packed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSetup:
+    """What all trials of a worker share.
+
+    Attributes:
+        train: the training examples that fit.
+        description: what the worker reports to its parent.
+    """
+
+    setup: WorkerSetup
+    paths: Paths
+    base: LoadedBase
+    engine: Engine
+    train: Sequence[Encoded]
+    data: EvaluationData
+    description: Loaded
+
+    def provenance(self) -> Provenance:
+        """Where the figures of a trial come from."""
+        return Provenance(
+            versions=versions(),
+            device=self.description.device,
+            base_source=self.description.source,
+            base_hash=self.description.base_hash,
+            data_hash=self.description.data_hash,
+            threads=self.setup.threads,
+        )
+
+
+def load_setup(
+    setup: WorkerSetup,
+    paths: Paths,
+    capacity_request: CapacityRequest | None = None,
+    requirements: Requirements | None = None,
+) -> LoadedSetup:
+    """Loads data and base model and opens the engine.
+
+    Args:
+        capacity_request: asks how many trials can be trained side by side, see `Loaded.capacity`; None does not ask.
+        requirements: what base and data must be.
+
+    Raises:
+        ConfigurationError, DataError, EnvironmentLacks: they cannot be loaded, or are not what is required.
+    """
+    requirements = requirements or Requirements()
+    splits = load_splits(setup.task, paths)
+    requirements.check_data(splits.data_hash)
+    # the weights come last: examples that do not fit are reported without waiting for them
+    opened = open_base(setup.model, paths)
+    encoder = Encoder(opened.tokenizer, setup.task.system_prompt)
+    longest = min(setup.task.max_length, opened.context)
+    train = encoder.encode_split(splits.train, longest)
+    data = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train.examples)
+    fitting = {"train": len(train.examples), **data.fitting}
+    requirements.check_examples(fitting, longest)
+    base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
+    requirements.check_base(base.hash)
+    engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
+    description = Loaded(
+        source=base.source,
+        base_hash=base.hash,
+        base_bytes=base.bytes,
+        resident_bytes=base.resident,
+        linear_modules=base.linear_modules,
+        context=base.context,
+        parameters=base.parameters,
+        load_seconds=base.load_seconds,
+        device=device_name(base.device),
+        data_hash=splits.data_hash,
+        train_hash=splits.train_hash,
+        too_long={"train": train.too_long, **data.too_long},
+        examples=fitting,
+        note="; ".join(filter(None, (base.note, note))) or None,
+        capacity=None
+        if capacity_request is None
+        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_passes()),
+    )
+    if setup.memory_budget is not None:
+        memory.limit_memory(setup.memory_budget, base.device)
+    return LoadedSetup(setup, paths, base, engine, train.examples, data, description)

@@ -1,0 +1,190 @@
+"""One run of a study or of a single trial: the specs of its trials, its budget and its failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from sweep.config.units import show_seconds
+from sweep.errors import NoTrialSucceeded
+from sweep.records import Arm, Loaded, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.search.certification import StoredCertification
+from sweep.store.identity import adapter_identity, trial_identity
+from sweep.store.paths import Paths
+from sweep.study.display import Display
+from sweep.study.session import Session, StudyPaused
+
+BASE_TRIES = 3
+
+
+class BudgetSpent(StudyPaused):
+    """`budget.wall_clock` does not allow another trial.
+
+    Attributes:
+        reason: the message without what is left.
+    """
+
+    def __init__(self, reason: str, left: str = "the same command continues from here") -> None:
+        super().__init__(f"{reason}; {left}")
+        self.reason = reason
+
+
+@dataclass
+class StudyRun:
+    """A plan with the loaded base and the session of this run.
+
+    Attributes:
+        started: when the run began, on the monotonic clock; the budget counts from here.
+        trained: the number of trials that this run trained.
+        failures: the trials that failed since the last one that did not.
+    """
+
+    plan: StudyPlan
+    paths: Paths
+    display: Display
+    session: Session
+    loaded: Loaded
+    started: float = field(default_factory=time.monotonic)
+    trained: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def spec(
+        self,
+        stage: Stage,
+        arm: Arm | None,
+        seed: int,
+        *,
+        split: Split = Split.TUNE,
+        answers: bool = True,
+        adapter_of: str | None = None,
+        report_every: int = 0,
+    ) -> TrialSpec:
+        """The spec of a trial, with its identity."""
+        plan, loaded = self.plan, self.loaded
+        identity = trial_identity(
+            plan.setup,
+            loaded.base_hash,
+            loaded.data_hash,
+            arm,
+            plan.training,
+            seed,
+            split=split,
+            answers=answers,
+            adapter_of=adapter_of,
+        )
+        adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        return TrialSpec(
+            identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
+        )
+
+    def base_spec(self, split: Split) -> TrialSpec:
+        """The spec of the unadapted base on a split."""
+        return self.spec(Stage.BASE, None, self.plan.seed, split=split)
+
+    def spec_again(self, result: TrialResult) -> TrialSpec:
+        """The spec of a recorded trial under the current configuration: the same adapter, another metric or more examples.
+
+        Adopts an adapter that an earlier version left in the trial's own folder, so that it is not trained again.
+        """
+        known = result.spec
+        spec = self.spec(known.stage, known.arm, known.seed, split=known.split, answers=known.answers)
+        spec = replace(spec, report_every=known.report_every)
+        if known.arm is not None and known.adapter_of is None:
+            self.session.store.adapters.adopt(spec.adapter, result)
+        return spec
+
+    def run_trials(self, specs: Iterable[TrialSpec], *, first: int = 1, expected: float = 0.0) -> Iterator[TrialRecord]:
+        """Runs trials within the budget; yields each as it ends.
+
+        A base that fails is tried again, since a killed worker says nothing about the base. The base does not count
+        towards the budget.
+
+        Args:
+            first: number of the first trial, for people.
+            expected: seconds that a trial is expected to take.
+
+        Raises:
+            BudgetSpent: trials are left; those that had begun have ended.
+            NoTrialSucceeded: the base could not be evaluated.
+        """
+
+        def within_budget(specs: Iterable[TrialSpec]) -> Iterator[TrialSpec]:
+            for spec in specs:
+                if spec.arm is not None and (reason := self.over_budget(expected)):
+                    raise BudgetSpent(reason)
+                yield spec
+
+        tries = BASE_TRIES
+        pending: Iterable[TrialSpec] = specs
+        while pending:
+            retries: list[TrialSpec] = []
+            tries -= 1
+            for trial in self.session.run(within_budget(pending), first=first):
+                if trial.arm is not None or trial.status is Status.INTERRUPTED:
+                    yield trial
+                elif trial.is_complete:
+                    yield replace(trial, number=-1)
+                else:
+                    self._check_base_can_be_retried(trial, tries)
+                    retries.append(trial.spec)
+            pending = retries
+
+    def save(self, certification: StoredCertification, trial: TrialRecord) -> None:
+        """Stores a trial of the certify or final stage in the study, with the figures of every example."""
+        if trial.status is Status.INTERRUPTED:
+            return
+        examples = self.session.store.outcomes(trial.identity) if trial.is_complete else []
+        if trial.spec.split is Split.CERTIFY:
+            nats = tuple(example.nats for example in examples)
+            trial = replace(trial, nats=nats, scores=tuple(e.score for e in examples if e.score is not None))
+        certification.add_trial(trial, [example.tokens for example in examples])
+
+    def count(self, trial: TrialRecord) -> None:
+        """Counts a trained trial.
+
+        Raises:
+            NoTrialSucceeded: `search.max_failures` trials in a row failed.
+        """
+        if trial.status is Status.INTERRUPTED:
+            return
+        self.trained += 1
+        if trial.status in (Status.COMPLETE, Status.PRUNED):
+            self.failures.clear()
+            return
+        self.failures.append(f"{trial.name}: {trial.status.value}: {trial.reason}")
+        if len(self.failures) >= self.plan.search.max_failures:
+            raise NoTrialSucceeded(
+                "\n".join(
+                    [
+                        f"{len(self.failures)} trials in a row failed, so the study was stopped:",
+                        *(f"  {failure}" for failure in self.failures),
+                        f"the output of the workers is in {self.log}; fix the cause and run the same command again, it "
+                        "continues from here",
+                    ]
+                )
+            )
+
+    @property
+    def log(self) -> str:
+        """The file with the output of the workers."""
+        return str(self.paths.log(self.plan.name))
+
+    def over_budget(self, expected: float) -> str | None:
+        """Why a trial that takes `expected` seconds would exceed `budget.wall_clock`; None if it would not."""
+        limit = self.plan.wall_clock
+        seconds = time.monotonic() - self.started
+        if limit is None or seconds + expected <= limit:
+            return None
+        return (
+            f"budget.wall_clock={show_seconds(limit)} is spent ({show_seconds(seconds)} used, a trial "
+            f"takes {show_seconds(expected)})"
+        )
+
+    def _check_base_can_be_retried(self, trial: TrialRecord, tries_left: int) -> None:
+        if trial.status is not Status.FAILED or tries_left == 0:
+            raise NoTrialSucceeded(
+                f"the unadapted base model could not be evaluated: {trial.status.value}: {trial.reason}; the output of "
+                f"the worker is in {self.log}"
+            )
+        self.display.note(f"the base model could not be evaluated ({trial.reason}); trying again with a new worker")

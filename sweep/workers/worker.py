@@ -1,0 +1,195 @@
+"""One worker as its parent sees it: a child process, the trials it was given, and how it died."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from sweep.records import CapacityRequest, Loaded, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
+from sweep.runner.requirements import Requirements
+from sweep.store.paths import Paths
+from sweep.workers import child
+from sweep.workers.messages import Decision, FromWorker, Progress, Ready, Run
+
+END_SECONDS = 5.0
+"""How long a worker that was asked to end may take before it is killed."""
+
+
+class ChildProcess(Protocol):
+    """The part of `multiprocessing.Process` that a worker uses."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """The exit code, minus the signal's number if a signal killed the process; None while it runs."""
+
+    def is_alive(self) -> bool: ...
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Launch = Callable[[CapacityRequest | None, Requirements], tuple[Connection, ChildProcess]]
+"""Starts a child process; returns the parent's end of the connection, and the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Starts child processes that run `sweep.workers.child.main`, see `Launch`.
+
+    Attributes:
+        log: the file to which they append what they print.
+    """
+
+    setup: WorkerSetup
+    paths: Paths
+    log: Path
+
+    def __call__(
+        self, capacity_request: CapacityRequest | None, requirements: Requirements
+    ) -> tuple[Connection, ChildProcess]:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=child.main,
+            args=(
+                theirs,
+                self.setup,
+                str(self.paths.root),
+                str(self.log),
+                os.getpid(),
+                capacity_request,
+                requirements,
+            ),
+            name="goldilocks-worker",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        return ours, process
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTrial:
+    """A trial that a worker was given and has not ended."""
+
+    spec: TrialSpec
+    started: float = field(default_factory=time.time)
+    history: list[StepLoss] = field(default_factory=list)
+
+
+class Worker:
+    """A child process and its trials.
+
+    Attributes:
+        loaded: what the worker reported about its setup; None until it is loaded.
+        trials: the trials that it was given and has not ended, by identity.
+    """
+
+    def __init__(self, connection: Connection, process: ChildProcess) -> None:
+        self.connection = connection
+        self._process = process
+        self._oom_kills_before = oom_kills()
+        self.loaded: Loaded | None = None
+        self.trials: dict[str, GivenTrial] = {}
+        self._hung_up = False
+
+    def run(self, spec: TrialSpec) -> None:
+        """Gives the worker a trial."""
+        self.trials[spec.identity] = GivenTrial(spec)
+        self.send(Run(spec))
+
+    def send(self, message: Run | Decision) -> None:
+        """Sends a message; lost if the worker is dead, whose last messages may still be there to read."""
+        with suppress(OSError):
+            self.connection.send(message)
+
+    def receive(self, timeout: float) -> Iterator[FromWorker]:
+        """The messages that have arrived, waiting at most `timeout` seconds for the first."""
+        while not self._hung_up and self.connection.poll(timeout):
+            timeout = 0.0
+            try:
+                message: FromWorker = self.connection.recv()
+            except (EOFError, OSError):
+                self._hung_up = True
+                return
+            if isinstance(message, Ready):
+                self.loaded = message.loaded
+            elif isinstance(message, Progress) and message.loss is not None:
+                self.trials[message.identity].history.append(StepLoss(message.done, message.loss, 0.0))
+            yield message
+
+    def has_exited(self) -> bool:
+        """Whether the process has ended; messages may be left to read."""
+        return not self._process.is_alive()
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended and all its messages were read."""
+        if not self._hung_up:
+            return False
+        self._process.join(END_SECONDS)
+        return not self._process.is_alive()
+
+    def cause_of_death(self) -> str:
+        """What became of the process, as the rest of a sentence about the worker."""
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"ended with exit code {code}"
+
+    def was_killed(self) -> bool:
+        """Whether a signal killed the process, other than the kernel's for lack of memory."""
+        code = self._process.exitcode
+        return code is not None and code < 0 and not self._ran_out_of_memory()
+
+    def result_of_death(self) -> TrialResult:
+        """The result of the only trial of a dead worker: infeasible if the kernel killed it for lack of memory, else failed."""
+        (trial,) = self.trials.values()
+        out_of_memory = self._ran_out_of_memory()
+        return TrialResult(
+            spec=trial.spec,
+            status=Status.INFEASIBLE if out_of_memory else Status.FAILED,
+            reason="out of memory: the system killed the worker"
+            if out_of_memory
+            else f"the worker {self.cause_of_death()}",
+            history=tuple(trial.history),
+            started=trial.started,
+            seconds=time.time() - trial.started,
+        )
+
+    def end(self) -> None:
+        """Ends the process: an idle one ends by itself, a busy one is terminated; one that does neither is killed."""
+        self.connection.close()
+        if self.trials and self._process.is_alive():
+            self._process.terminate()
+        self._process.join(END_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+
+    def _ran_out_of_memory(self) -> bool:
+        return self._process.exitcode == -signal.SIGKILL and oom_kills() > self._oom_kills_before
+
+
+def oom_kills() -> int:
+    """Number of processes that the kernel has killed for lack of memory since boot; 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,166 @@
+"""The evaluator, with an engine that looks losses and answers up in a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from sweep.errors import ConfigurationError, TrialDiverged
+from sweep.evaluation.data import EvaluationData
+from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
+from sweep.records import ExampleOutcome, Scoring, Split, Stage, TrialSpec
+from sweep.store.outcomes import OutcomeCache
+from sweep.store.paths import Paths
+from sweep.training.base_model import LoadedBase
+from sweep.training.encoding import Encoded, EncodedSplit, Encoder
+from sweep.training.engine import Adapted, Engine
+from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+from tasks import Example, Splits
+from tests.conftest import TRAINING, arm
+
+TUNE = tuple(Example(prompt=f"tune {number}", completion="yes") for number in range(6))
+CERTIFY = tuple(Example(prompt=f"certify {number}", completion="yes") for number in range(4))
+SPLITS = Splits((), TUNE, CERTIFY, (), (), "d" * 64, "t" * 64)
+
+
+class ByteEncoder:
+    """Bytes are tokens."""
+
+    def encode_split(self, examples: Sequence[Example], longest: int) -> EncodedSplit:
+        return EncodedSplit(tuple(self._encoded(example) for example in examples), ())
+
+    def prose(self, text: str) -> Encoded:
+        return self._encoded(Example(prompt="", completion=text[:5]))
+
+    def _encoded(self, example: Example) -> Encoded:
+        return Encoded(example, tuple(example.prompt.encode()), tuple(example.completion.encode()))
+
+
+@dataclass
+class TableEngine:
+    """Every example has the loss that its adapter stands for.
+
+    Attributes:
+        passes: for each shared pass, the number of its adapters and of its examples.
+        broken: adapters that cannot be evaluated, and the error; `together` breaks passes of several.
+    """
+
+    passes: list[tuple[int, int]] = field(default_factory=list)
+    broken: dict[object, Exception] = field(default_factory=dict)
+
+    def bare(self) -> object:
+        return 4.0
+
+    def score(
+        self,
+        adapted: Sequence[Any],
+        encoded: Sequence[Encoded],
+        rule: AnswerRule | None,
+        on_progress: OnScored | None = None,
+    ) -> list[Scores]:
+        for key in (*adapted, *(["together"] if len(adapted) > 1 else [])):
+            if key in self.broken:
+                raise self.broken[key]
+        self.passes.append((len(adapted), len(encoded)))
+        if on_progress is not None:
+            on_progress("score", len(encoded))
+        losses = [tuple(CompletionLoss(loss, 1) for _ in encoded) for loss in adapted]
+        answers = None if rule is None else tuple("yes" for _ in encoded)
+        return [Scores(one, answers, {"score": 0.5}) for one in losses]
+
+
+@pytest.fixture
+def engine() -> TableEngine:
+    return TableEngine()
+
+
+@pytest.fixture
+def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
+    data = EvaluationData(SPLITS, cast(Encoder, ByteEncoder()), 64, Scoring(general_paragraphs=2), "exact_match", ())
+    copies = type("Copies", (), {"bytes": 0})
+    base = cast(LoadedBase, type("Base", (), {"device": torch.device("cpu"), "copies": copies}))
+    return Evaluator(base, cast(Engine, engine), "exact_match", data, OutcomeCache(Paths(tmp_path)))
+
+
+def request(name: str, loss: float, split: Split = Split.TUNE, answers: bool = True, **given: Any) -> EvaluationRequest:
+    stage = Stage.EXPLORE if split is Split.TUNE else Stage.CERTIFY
+    spec = TrialSpec(name * 32, "made", stage, arm(), TRAINING, 0, split=split, answers=answers)
+    ignored = given.get("on_progress", lambda phase, done, total: None)
+    return EvaluationRequest(spec, cast(Adapted, loss), ignored, given.get("training_peak", (7, "training")))
+
+
+def evaluations(results: list[Evaluation | Exception]) -> list[Evaluation]:
+    return [result for result in results if isinstance(result, Evaluation)]
+
+
+def test_adapters_with_the_same_question_share_passes(evaluator: Evaluator, engine: TableEngine) -> None:
+    results = evaluator.evaluate(
+        [request("a", 1.0), request("b", 2.0, Split.CERTIFY), request("c", 3.0), request("d", 4.0, answers=False)]
+    )
+    assert [one.loss for one in evaluations(results)] == [1.0, 2.0, 3.0, 4.0]
+    assert [len(one.outcomes) for one in evaluations(results)] == [6, 4, 6, 6]
+    assert engine.passes == [(2, 6), (2, 2), (1, 4), (1, 2), (1, 6), (1, 2)]  # each followed by general prose
+
+
+def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> None:
+    heard: list[tuple[str, int, int]] = []
+    (result,) = evaluations(
+        evaluator.evaluate([request("a", 1.0, on_progress=lambda *progress: heard.append(progress))])
+    )
+    assert result.examples == TUNE
+    assert result.outcomes == (ExampleOutcome(1.0, 1, "yes", 1.0),) * 6
+    assert result.metrics == {"exact_match": 1.0}
+    assert result.general_loss == 1.0
+    assert set(result.phases) == {"score", "general"}
+    assert (result.peak_bytes, result.peak_of) == (7, "training")
+    assert heard == [("score", 6, 6)]
+
+
+def test_without_a_training_the_evaluation_s_own_peak_counts(evaluator: Evaluator) -> None:
+    (result,) = evaluations(evaluator.evaluate([request("a", 1.0, training_peak=None)]))
+    assert result.peak_of == "evaluation"
+    assert result.peak_bytes > 7
+
+
+def test_what_is_in_the_cache_is_not_computed_again(evaluator: Evaluator, engine: TableEngine) -> None:
+    (first,) = evaluations(evaluator.evaluate([request("a", 1.0)]))
+    engine.passes.clear()
+    (again,) = evaluations(evaluator.evaluate([request("a", 9.0)]))
+    assert engine.passes == []
+    assert again.outcomes == first.outcomes
+    evaluator.evaluate([request("a", 1.0), request("b", 2.0)])
+    assert engine.passes == [(1, 6), (1, 2)], "only the other adapter is evaluated"
+
+
+def test_an_error_of_one_adapter_is_its_own(evaluator: Evaluator, engine: TableEngine) -> None:
+    engine.broken = {2.0: RuntimeError("broken")}
+    one, broken, diverged, other = evaluator.evaluate(
+        [request("a", 1.0), request("b", 2.0), request("c", math.nan), request("d", 4.0)]
+    )
+    assert isinstance(one, Evaluation)
+    assert isinstance(other, Evaluation)
+    assert str(broken) == "broken"
+    assert isinstance(diverged, TrialDiverged)
+
+
+def test_memory_may_suffice_for_one_at_a_time(evaluator: Evaluator, engine: TableEngine) -> None:
+    engine.broken = {"together": RuntimeError("out of memory")}
+    assert len(evaluations(evaluator.evaluate([request("a", 1.0), request("b", 2.0)]))) == 2
+
+
+def test_a_mistake_in_the_configuration_is_raised(evaluator: Evaluator, engine: TableEngine) -> None:
+    engine.broken = {1.0: ConfigurationError("no such module")}
+    with pytest.raises(ConfigurationError):
+        evaluator.evaluate([request("a", 1.0)])
+
+
+def test_the_base_s_loss_on_prose_is_computed_once(evaluator: Evaluator, engine: TableEngine) -> None:
+    assert evaluator.base_general_loss() == 4.0
+    assert evaluator.base_general_loss() == 4.0
+    assert engine.passes == [(1, 2)]

@@ -1,0 +1,230 @@
+"""Running trials with either engine: each ends in its own way, and a complete one is on disk by then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.commands.app import composed_plan
+from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
+from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.runner.requirements import Requirements
+from sweep.runner.runner import EndedTrial, TrialRunner
+from sweep.runner.setup import load_setup
+from sweep.store.paths import Paths
+from sweep.store.trials import TrialStore
+from sweep.training.encoding import Encoded
+from sweep.training.engine import PackBroke
+from tests.conftest import arm
+from tests.runner.conftest import HeardProgress
+
+
+@pytest.fixture(params=["packed", "trainer"])
+def plan(request: pytest.FixtureRequest, made_task: Path) -> StudyPlan:
+    return composed_plan(
+        [
+            "model=tiny",
+            "task=jsonl",
+            f"task.path={made_task}",
+            "task.metric=exact_match",
+            "train.steps=6",
+            "train.batch_size=2",
+            "evaluate.examples=8",
+            "evaluate.general_paragraphs=1",
+            "evaluate.max_new_tokens=4",
+            "executor.workers=1",
+            "executor.threads=1",
+            f"engine={request.param}",
+        ]
+    )
+
+
+@pytest.fixture
+def runner(plan: StudyPlan, tmp_path: Path) -> TrialRunner:
+    return TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns")))
+
+
+@pytest.fixture
+def spec(plan: StudyPlan) -> Callable[..., TrialSpec]:
+    def make(identity: str, rank: int = 4, rate: float = 2e-3, **changes: object) -> TrialSpec:
+        made = TrialSpec(identity * 32, "made", Stage.EXPLORE, arm(rank, learning_rate=rate), plan.training, 0)
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def to_the_end(runner: TrialRunner) -> dict[str, TrialResult]:
+    return {name: ended.result for name, ended in ends_of(runner).items()}
+
+
+def ends_of(runner: TrialRunner) -> dict[str, EndedTrial]:
+    ends: dict[str, EndedTrial] = {}
+    while not runner.idle:
+        ends |= {ended.result.spec.identity[0]: ended for ended in runner.advance()}
+    return ends
+
+
+def test_each_ends_in_its_own_way(runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
+    store = TrialStore(Paths(tmp_path / "mlruns"))
+    heard = HeardProgress()
+    runner.begin(spec("a"), heard)
+    runner.begin(spec("b", rate=1e30), HeardProgress())
+    runner.begin(spec("c", report_every=2), HeardProgress(prune=True))
+    runner.begin(spec("d", arm=None, stage=Stage.BASE), HeardProgress())
+    ended = to_the_end(runner)
+    assert {name: result.status for name, result in ended.items()} == {
+        "a": Status.COMPLETE,
+        "b": Status.FAILED,
+        "c": Status.PRUNED,
+        "d": Status.COMPLETE,
+    }
+    assert "diverged" in str(ended["b"].reason)
+    assert [step.step for step in ended["a"].history] == [1, 2, 3, 4, 5, 6]
+    assert store.find("a" * 32) == ended["a"]
+    assert store.find("b" * 32) is None
+    assert heard.steps == [1, 2, 3, 4, 5, 6]
+    assert heard.losses == [step.loss for step in ended["a"].history]
+    assert ended["a"].measures is not None
+    assert ended["d"].measures is not None
+    assert ended["a"].measures.loss < ended["d"].measures.loss
+    assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
+
+
+def test_a_finished_adapter_is_evaluated_again(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+    runner.begin(spec("a"), HeardProgress())
+    trained = to_the_end(runner)["a"]
+    runner.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), HeardProgress())
+    ended = to_the_end(runner)
+    assert ended["f"].status is Status.COMPLETE
+    assert ended["f"].measures is not None
+    assert trained.measures is not None
+    assert ended["f"].measures.adapter_bytes == trained.measures.adapter_bytes
+    assert ended["f"].measures.trainable_parameters == trained.measures.trainable_parameters
+    assert ended["f"].history == ()
+    assert ended["f"].measures.train_seconds == 0
+
+
+def test_another_evaluation_of_a_trained_adapter_trains_nothing(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.begin(spec("a", adapter="e" * 32), HeardProgress())
+    trained = to_the_end(runner)["a"]
+
+    def never(*_: object) -> None:
+        raise AssertionError("an adapter was trained again")
+
+    monkeypatch.setattr(type(runner._engine), "begin", never)
+    scored: list[int] = []
+    score = type(runner._engine).score
+
+    def counted(engine: object, adapted: object, encoded: Sequence[Encoded], *rest: object) -> object:
+        scored.append(len(encoded))
+        return score(engine, adapted, encoded, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(runner._engine), "score", counted)
+    runner.begin(spec("b", adapter="e" * 32), HeardProgress())
+    again = to_the_end(runner)["b"]
+    assert scored == []  # every example has been scored before
+    assert again.measures is not None
+    assert trained.measures is not None
+    assert again.measures.loss == trained.measures.loss
+    assert again.measures.train_seconds == trained.measures.train_seconds
+    assert again.measures.peak_bytes == trained.measures.peak_bytes
+    assert again.history == trained.history
+    runner.begin(spec("c", adapter="e" * 32, stage=Stage.CERTIFY, split=Split.CERTIFY), HeardProgress())
+    on_certify = to_the_end(runner)["c"]
+    assert on_certify.measures is not None
+    assert scored == [on_certify.measures.examples]  # the general prose is known, too
+    assert TrialStore(Paths(tmp_path / "mlruns")).find("c" * 32) == on_certify
+
+
+def test_a_damaged_adapter_is_set_aside_and_trained_again(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    runner.begin(spec("a"), HeardProgress())
+    trained = to_the_end(runner)["a"]
+    weights = tmp_path / f"mlruns/adapters/aa/{'a' * 32}/adapter/adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    runner.begin(spec("f", stage=Stage.FINAL, split=Split.TEST, adapter_of="a" * 32), HeardProgress())
+    ended = to_the_end(runner)["f"]
+    assert ended.status is Status.COMPLETE
+    assert len(ended.history) == 6
+    assert ended.history == trained.history
+    assert list((tmp_path / "mlruns/adapters/aa").glob(".*.damaged-1/adapter/adapter_model.safetensors"))
+
+
+def test_a_diverged_trial_leaves_the_worker_sound(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+    runner.begin(spec("b", rate=1e30), HeardProgress())
+    (ended,) = ends_of(runner).values()
+    assert "diverged" in str(ended.result.reason)
+    assert ended.worker_is_sound
+    runner.begin(spec("a"), HeardProgress())
+    assert to_the_end(runner)["a"].status is Status.COMPLETE
+
+
+def test_running_out_of_memory_before_training_is_infeasible(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr("sweep.evaluation.evaluator.Evaluator.base_general_loss", out_of_memory)
+    runner.begin(spec("a"), HeardProgress())
+    (ended,) = ends_of(runner).values()
+    assert ended.result.status is Status.INFEASIBLE
+    assert not ended.worker_is_sound
+
+
+def test_other_data_or_another_base_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "mlruns")
+    with pytest.raises(DataError, match="data set was changed"):
+        load_setup(plan.setup, paths, requirements=Requirements(data_hash="0" * 64))
+    with pytest.raises(EnvironmentLacks, match="base model's files were changed"):
+        load_setup(plan.setup, paths, requirements=Requirements(base_hash="0" * 64))
+
+
+def test_a_split_with_too_few_fitting_examples_is_refused(plan: StudyPlan, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"certify: \d+ examples of 512 tokens or fewer .* at least 99"):
+        load_setup(plan.setup, Paths(tmp_path / "mlruns"), requirements=Requirements(least={"certify": 99, "test": 1}))
+
+
+def test_an_unknown_target_module_is_a_configuration_error(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:
+    def run() -> None:
+        runner.begin(spec("a", arm=replace(arm(), targets=("nowhere",))), HeardProgress())
+        to_the_end(runner)
+
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        run()
+
+
+def test_an_error_in_a_shared_pass_blames_no_trial(
+    runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plan.setup.engine == "trainer":
+        pytest.skip("one trial at a time")
+
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    runner.begin(spec("a"), HeardProgress())
+    monkeypatch.setattr("sweep.training.packed.pack.Pack.accumulate", out_of_memory)
+    runner.begin(spec("b"), HeardProgress())
+    with pytest.raises(PackBroke, match="allocate"):
+        runner.advance()
+
+
+def test_an_error_in_a_trial_s_own_pass_ends_it(
+    runner: TrialRunner, plan: StudyPlan, spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    where = "packed.pack.Pack.accumulate" if plan.setup.engine == "packed" else "trainer_engine.train"
+    monkeypatch.setattr(f"sweep.training.{where}", out_of_memory)
+    runner.begin(spec("a"), HeardProgress())
+    ended = to_the_end(runner)
+    assert ended["a"].status is Status.INFEASIBLE
+    assert "out of memory" in str(ended["a"].reason)

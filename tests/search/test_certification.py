@@ -1,0 +1,92 @@
+"""The certification in the Optuna study: what a killed run has stored of it can be read and completed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import optuna
+import pytest
+
+from sweep.records import (
+    Arm,
+    Declaration,
+    Split,
+    Stage,
+    Status,
+    TrialRecord,
+    TrialResult,
+    TrialSpec,
+    to_json,
+)
+from sweep.search.certification import StoredCertification, read_certification
+from sweep.store.identity import certification_identity
+from tests.conftest import TRAINING, arm, measures
+
+DECLARED = Declaration(ladder=(2, 8), seeds=2, margin=0.01, margin_of="gain", alpha=0.05)
+OTHER = Declaration(ladder=(2, 8), seeds=6, margin=0.01, margin_of="gain", alpha=0.05)
+
+
+@pytest.mark.parametrize("left", [left for count in range(4) for left in itertools.combinations(range(3), count)])
+def test_a_partly_stored_certification_is_completed(left: tuple[int, ...]) -> None:
+    study = optuna.create_study()
+    key = certification_identity(arm(8))
+    parts = {f"certify/{key}/declared": to_json(DECLARED), f"certify/{key}/recipe": to_json(arm(8)), "certify": key}
+    for number, (name, value) in enumerate(parts.items()):
+        if number in left:
+            study.set_user_attr(name, value)
+    assert (read_certification(study) is None) == (len(left) < 3)
+    StoredCertification(study, arm(8)).begin(OTHER if 0 in left else DECLARED)
+    begun = read_certification(study)
+    assert begun is not None
+    assert begun.declared == DECLARED, "the first declaration stays"
+    assert begun.recipe == arm(8)
+
+
+def certify_trial(recipe: Arm | None, identity: str, started: float, nats: Sequence[float]) -> TrialRecord:
+    stage = Stage.CERTIFY if recipe else Stage.BASE
+    spec = TrialSpec(identity, "made", stage, recipe, TRAINING, 1, split=Split.CERTIFY)
+    result = TrialResult(spec, Status.COMPLETE, measures=measures(0.5), started=started)
+    return TrialRecord(1, result, "run", tuple(nats))
+
+
+def test_a_trial_that_is_evaluated_again_replaces_the_earlier_one() -> None:
+    study = optuna.create_study()
+    certified = StoredCertification(study, arm(8))
+    certified.begin(DECLARED)
+    certified.add_trial(certify_trial(None, "base", 1.0, [4.0, 5.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(8), "five", 2.0, [1.0, 2.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(2), "other", 3.0, [2.0, 3.0]), [1, 1])
+    certified.add_trial(certify_trial(arm(8), "nine", 2.0, [1.0, 2.0, 3.0]), [1, 1, 2])
+    kept = read_certification(study)
+    assert kept is not None
+    assert [(one.identity, len(one.nats)) for one in kept.trials] == [("nine", 3), ("other", 2)]
+    assert kept.tokens == (1, 1, 2)
+    assert kept.base is not None
+    assert kept.base.nats == (4.0, 5.0)
+
+
+def test_a_recipe_has_one_certification_under_any_key() -> None:
+    study = optuna.create_study()
+    for key, of in (("older", arm(8)), ("another", arm(8, dropout=0.5)), ("newer", arm(2, learning_rate=1e-3))):
+        study.set_user_attr(f"certify/{key}/declared", to_json(DECLARED))
+        study.set_user_attr(f"certify/{key}/recipe", to_json(of))
+    study.set_user_attr("certify", "newer")
+    assert StoredCertification(study, arm(32)).is_current
+    assert not StoredCertification(study, arm(32, dropout=0.5)).is_current
+    assert not StoredCertification(study, arm(32, dropout=0.1)).is_current
+
+
+def test_examples_never_decrease_and_an_extension_is_stored_once() -> None:
+    study = optuna.create_study()
+    certified = StoredCertification(study, arm(8))
+    certified.begin(DECLARED)
+    for examples in (40, 80, 20):
+        certified.raise_examples(examples)
+    certified.add_extension(3, 40)
+    certified.add_extension(3, 40)
+    certified.add_extension(5, 60)
+    kept = read_certification(study)
+    assert kept is not None
+    assert kept.examples == 80
+    assert kept.extended == ((3, 40), (5, 60))

@@ -1,0 +1,37 @@
+"""Importances need enough trials, and cover the parameters that vary."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from sweep.search.reading import FEWEST_TRIALS, importances_of
+
+RATE = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
+RANK = optuna.distributions.IntDistribution(1, 5)
+
+
+def study(trials: int) -> optuna.Study:
+    made = optuna.create_study()
+    for number in range(trials):
+        rate = 1e-3 * 10 ** (number / max(1, trials - 1))
+        params = {"learning_rate": rate, "log2_r": 3}
+        made.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions={"learning_rate": RATE, "log2_r": RANK}, value=abs(rate - 4e-3)
+            )
+        )
+    return made
+
+
+@pytest.mark.parametrize("trials", [0, FEWEST_TRIALS - 1])
+def test_too_few_trials_give_no_importances(trials: int) -> None:
+    assert importances_of(study(trials)) == {}
+
+
+def test_a_parameter_that_does_not_vary_is_left_out() -> None:
+    assert set(importances_of(study(20))) == {"learning_rate"}
+
+
+def test_shares_sum_to_one() -> None:
+    assert sum(importances_of(study(20)).values()) == pytest.approx(1.0)
