@@ -76,7 +76,7 @@ def _what_it_keeps(verdict: Verdict, metric: str) -> str:
     best = f"the best of {named(verdict.ranks)}"
     how_sure = f"({confidence(verdict.alpha)} confidence)"
     return {
-        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of the gain from fine-tuning, compared with {best} {how_sure}.",
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what {best} gains from fine-tuning {how_sure}.",
         MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {best} {how_sure}.",
         MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {best} {how_sure}.",
     }[verdict.margin_of]

@@ -289,7 +289,7 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(),
             [
-                "Rank 8 is enough. It keeps at least 99 % of the gain from fine-tuning, compared with the best of ranks 2 to 32 "
+                "Rank 8 is enough. It keeps at least 99 % of what the best of ranks 2 to 32 gains from fine-tuning "
                 "(95 % confidence).",
                 "Ranks 2 and 4 are too small.",
                 "Here 1 % of the gain is 0.037 nats per token, about 0.74 points of accuracy.",
