@@ -73,7 +73,7 @@ class Conclusion:
     weak_kinds: tuple[KindScore, ...]
     settle: tuple[str, float] | None
 
-    def found(self, kind: str) -> bool:
+    def has_finding(self, kind: str) -> bool:
         """Whether there is a finding of this kind."""
         return any(finding.kind == kind for finding in self.findings)
 

@@ -157,7 +157,7 @@ def test_status_and_rank_agree_whatever_the_losses_are(losses: dict[int, float],
     assert (found.rank is None) == (found.status == "undecided")
     assert found.headline
     if found.status != "certified":
-        assert found.reasons or found.found("base_as_good")
+        assert found.reasons or found.has_finding("base_as_good")
     if found.rank is not None:
         assert found.bracket[1] == found.rank
 
@@ -232,7 +232,7 @@ def test_margin_changed_after_results_is_ignored(later: Declaration) -> None:
     assert found.verdict is not None
     assert (found.verdict.margin, found.verdict.margin_of, found.verdict.alpha) == (0.01, "gain", 0.05)
     assert "The margin was changed after there were results, from 0.01 of gain (alpha 0.05) to" in found.reasons[0]
-    assert found.found("margin_changed")
+    assert found.has_finding("margin_changed")
 
 
 def test_more_seeds_or_a_longer_ladder_change_no_declaration() -> None:
