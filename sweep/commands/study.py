@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None) -> list[Path]:
     """Writes page, verdict.json, pictures and adapter; returns the small files, which are also kept with the MLflow run."""
-    from sweep.reports.files import write_report
-    from sweep.reports.pages import write_page
+    from sweep.reports.files import write_page, write_report
     from sweep.verdict.conclude import conclude
 
     conclusion = conclude(record)
