@@ -9,10 +9,9 @@ import numpy as np
 
 from benchmarks.verdict_calibration.draw import Array, draw
 from benchmarks.verdict_calibration.settings import World
-from sweep.verdict.contrasts import Margin
+from sweep.verdict.looks import steps
 from sweep.verdict.record import MarginOf
-from sweep.verdict.replay import steps
-from sweep.verdict.sequence import Mask
+from sweep.verdict.sequence import Margin, Mask
 from sweep.verdict.spending import levels
 
 ALPHA = 0.05

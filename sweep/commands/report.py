@@ -40,15 +40,14 @@ def report(words: Sequence[str]) -> int:
     with existing_storage(keys["storage"][0] if "storage" in keys else None, paths) as storage:
         record, *others = [record_of(name) for name in (*keys["study"], *keys.get("compare", []))]
     if others:
-        from sweep.reports.pages import write_comparison
+        from sweep.reports.files import write_comparison
         from sweep.reports.steps import shown
 
         print(shown(write_comparison(record, others[0], paths)))
         return 0
 
     from sweep.reports.closing import console, print_outcome
-    from sweep.reports.files import write_report
-    from sweep.reports.pages import write_page
+    from sweep.reports.files import write_page, write_report
     from sweep.reports.steps import recorded_tracking
     from sweep.verdict.conclude import conclude
 

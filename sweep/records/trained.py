@@ -1,4 +1,4 @@
-"""A trained adapter as it is kept: what trained it and what its training measured, before anything was scored."""
+"""A trained adapter in the store: its recipe and what its training measured, before any evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class TrainedAdapter:
     Attributes:
         identity: hash of everything that determines the weights, see `sweep.store.identity.adapter_identity`.
         history: training loss by step.
-        reports: values that were reported to the pruner.
+        reports: values reported to the pruner.
         phases: seconds by part of the training, for example `train`, `probe`, `save`.
         peak_bytes: peak memory of the training, see `Measures.peak_bytes`.
         peak_of: what that peak covers, see `Measures.peak_of`.
-        parameters: how many numbers were trained.
+        parameters: number of trained parameters.
         bytes: size of the weights on disk.
         tokens: tokens of all training examples, each counted as often as it was used.
         started: seconds since the epoch, UTC.

@@ -1,4 +1,4 @@
-"""One trial: what is asked, and what came of it."""
+"""One trial: its specification and its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweep.records.recipe import Arm, EvaluationSettings, Training
 
 
 class Status(StrEnum):
-    """How a trial can end; there is no other way out."""
+    """How a trial can end; there is no other way."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"
@@ -32,7 +32,7 @@ class Stage(StrEnum):
 
 
 class Split(StrEnum):
-    """The data that a trial is scored on; training data aside, a trial sees no other."""
+    """The data that a trial is evaluated on; apart from the training data, a trial sees no other."""
 
     TUNE = "tune"
     CERTIFY = "certify"
@@ -40,14 +40,14 @@ class Split(StrEnum):
 
 
 MAY_SEE: Mapping[Stage, tuple[Split, ...]] = {
-    Stage.BASE: (Split.TUNE, Split.CERTIFY, Split.TEST),  # the base is given, nothing of it is chosen by its scores
+    Stage.BASE: (Split.TUNE, Split.CERTIFY, Split.TEST),  # nothing is chosen by the scores of the base
     Stage.EXPLORE: (Split.TUNE,),
     Stage.RATES: (Split.TUNE,),
     Stage.SINGLE: (Split.TUNE,),
     Stage.CERTIFY: (Split.CERTIFY,),
     Stage.FINAL: (Split.TEST,),
 }
-"""What each stage may be scored on. Whatever chooses sees tune only; the verdict sees certify only; test comes last."""
+"""The splits that each stage may be evaluated on. Choices are made on tune, the verdict on certify; test comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,13 @@ class TrialSpec:
     Attributes:
         identity: hash of every field that changes the result (`sweep.store.identity`); the same question has the same one.
         arm: the recipe, or None for the unadapted base.
-        report_every: a value is reported to the pruner each so many steps; 0 for never.
-        split: what the trial is scored on.
+        report_every: steps between reports to the pruner; 0 for never.
+        split: what the trial is evaluated on.
         answers: whether the model also writes answers, for the task metric; without them only losses are measured.
-        adapter_of: identity of the certify trial whose adapter is scored on test, or None. The adapter is trained again only if it
-            is gone.
-        adapter: identity of what is scored: of the trained adapter (`sweep.store.identity.adapter_identity`), or of the
-            unadapted base. An adapter that is there under this identity is scored and not trained again. Empty in records of
-            earlier versions.
+        adapter_of: identity of the certify trial whose adapter is evaluated on test, or None. The adapter is trained again only if
+            it is missing.
+        adapter: identity of what is evaluated: of the trained adapter (`sweep.store.identity.adapter_identity`), or of the unadapted
+            base. An adapter in the store under this identity is not trained again. Empty in records of earlier versions.
 
     Raises:
         ValueError: the stage may not see that split.
@@ -84,7 +83,7 @@ class TrialSpec:
 
     def __post_init__(self) -> None:
         if self.split not in MAY_SEE[self.stage]:
-            raise ValueError(f"the {self.stage.value} stage may not be scored on {self.split.value}")
+            raise ValueError(f"the {self.stage.value} stage may not be evaluated on {self.split.value}")
 
     @property
     def rank(self) -> int:
@@ -93,12 +92,12 @@ class TrialSpec:
 
     @property
     def adapter_id(self) -> str:
-        """Identity of the adapter that is scored, or of the base; in records of earlier versions that of the trial that left it."""
+        """Identity of the adapter that is evaluated, or of the base; in records of earlier versions that of its trial."""
         return self.adapter or self.adapter_of or self.identity
 
     @property
     def name(self) -> str:
-        """The MLflow run name, for example `r16-lr1e-03-s0`; what is scored on test says so."""
+        """The MLflow run name, for example `r16-lr1e-03-s0`; trials on test say so."""
         if self.arm is None:
             return "base" if self.split is Split.TUNE else f"base-{self.split.value}"
         name = f"r{self.arm.rank}-lr{_short(self.arm.learning_rate)}-s{self.seed}"
@@ -106,7 +105,7 @@ class TrialSpec:
 
 
 def _short(rate: float) -> str:
-    """`1e-03` for round rates, `1.37e-03` where the digits matter."""
+    """`1e-03` for round rates, `1.37e-03` for others."""
     text = f"{rate:.2e}"
     mantissa, exponent = text.split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
@@ -114,7 +113,7 @@ def _short(rate: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StepLoss:
-    """The training loss (nats a completion token) of one optimizer step, and the learning rate used."""
+    """The training loss (nats per completion token) of one optimizer step, and the learning rate used."""
 
     step: int
     loss: float
@@ -123,7 +122,7 @@ class StepLoss:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A value reported to the pruner: the loss on a part of tune after so many steps."""
+    """A value reported to the pruner: the loss on a part of tune after `step` steps."""
 
     step: int
     loss: float
@@ -131,21 +130,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What was measured in a complete trial. Bytes and seconds throughout; losses in nats a completion token.
+    """What was measured in a complete trial. Bytes and seconds throughout; losses in nats per completion token.
 
     Attributes:
-        loss: mean loss over the completion tokens of the scored examples.
-        metrics: the task metric by name, and by `name/kind` where examples have kinds; empty where no answers were asked for.
+        loss: mean loss over the completion tokens of the examples.
+        metrics: the task metric by name, and by `name/kind` if examples have kinds; empty if no answers were written.
         peak_bytes: CPU: resident peak of the worker; CUDA: most memory allocated. See `peak_of`.
         peak_above_base_bytes: the same, above what was resident with the base loaded.
         base_bytes: bytes that hold the base's parameters, quantization constants included.
         adapter_bytes: size of the adapter's weights on disk; 0 for the base.
         train_loss: mean training loss over the last tenth of the steps; None for the base.
-        forgetting_loss_delta: loss on general prose minus the base's; None where it was not measured.
+        forgetting_loss_delta: loss on general prose minus the base's; None if it was not measured.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
-        kinds: how many of the scored examples are of each kind; empty where examples have no kinds, and in older records.
-        peak_of: what the peak was measured over: `training`; `probe`, a training step on the longest batch without the
-            dequantized copy that speeds up the rest; or `evaluation` where nothing was trained.
+        kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
+        peak_of: which phase the peak covers: `training`; `probe`, a training step on the longest batch without the dequantized
+            copy that speeds up the rest; or `evaluation` if nothing was trained.
     """
 
     loss: float
@@ -176,7 +175,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a figure comes from: versions, device, and the hashes of data and base."""
+    """Where a result comes from: versions, device, and the hashes of data and base."""
 
     versions: Mapping[str, str]
     device: str
@@ -188,13 +187,13 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes:
         status: how it ended.
         reason: why, for every status but complete; for example `diverged: the loss was nan at step 12`.
         measures: what was measured; None unless complete.
-        history: training loss by step, as far as it came.
+        history: training loss by step, up to the end of the training.
         reports: values reported to the pruner.
         started: seconds since the epoch, UTC.
         seconds: wall-clock seconds of the whole trial.
@@ -217,7 +216,7 @@ def loss_of(result: TrialResult) -> float:
 
 
 def examples_of(scoring: EvaluationSettings, split: Split) -> int:
-    """At most so many examples of the split are scored."""
+    """Maximum number of examples of the split that are evaluated."""
     return {
         Split.TUNE: scoring.examples,
         Split.CERTIFY: scoring.certify_examples,

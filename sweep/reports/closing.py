@@ -10,16 +10,14 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
-from sweep.reports.ladder_table import ladder_table, legend, scored_on_test
 from sweep.reports.steps import shown as shown
 from sweep.reports.steps import steps
-from sweep.reports.table import PARETO, others, show_metric, trials_table
+from sweep.reports.tables import PARETO, ladder_table, legend, others, show_metric, test_table, trials_table
 from sweep.store.paths import Paths
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import ladder_rows
+from sweep.verdict.conclusion import Conclusion, chosen, rank_results
 from sweep.verdict.verdict_json import reasons_unjudged
+from sweep.verdict.words import NOTHING_CERTIFIED
 
 WIDTH = 132
 """Columns where the output is not a terminal: a log, a file, a pipe."""
@@ -36,7 +34,7 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
@@ -60,7 +58,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
     out.print()
     out.print(ladder_table(record, conclusion))
     out.print(legend(record, conclusion), markup=False)
-    tested = scored_on_test(record, conclusion)
+    tested = test_table(record, conclusion)
     if tested is not None:
         out.print()
         out.print(tested)
@@ -81,13 +79,13 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
         *([costs] if costs else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
         *(f"Note: {note}" for note in conclusion.notes()),
-        *([f"Note: {note}."] if note else []),
+        *([f"Note: {note}"] if note else []),
     ]
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
-    """Size and training time of the chosen adapter, beside those of the largest rank."""
-    rows = ladder_rows(record, conclusion)
+    """What the adapter that is handed out costs beside that of the largest rank."""
+    rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
     own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
     if own is None:
@@ -111,10 +109,9 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
     """The outcome of a study without a verdict: the best trial, and why no rank is certified."""
     arm, measures, base = best.arm, best.measures, record.base
     gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
-    first, *more = reasons_unjudged(record)
     lines = [
-        f"status: undecided. No rank is certified yet: {first.partition(':')[0]}.",
-        *(f"  - {reason}" for reason in more),
+        f"status: undecided. {NOTHING_CERTIFIED}",
+        *(f"  - {reason}" for reason in reasons_unjudged(record)),
         f"Best so far: rank {arm.rank} on {set_name(arm.targets, record.target_sets)}, learning rate {arm.learning_rate:.1e}: "
         f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "

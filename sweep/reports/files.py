@@ -1,4 +1,4 @@
-"""What a study leaves under `mlruns/reports/STUDY`: verdict.json, the chosen adapter and a picture."""
+"""What a study leaves under `mlruns/reports/STUDY`: verdict.json, the chosen adapter, pictures and pages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import StudyRecord
-from sweep.reports.handout import hand_out
-from sweep.reports.plot import PICTURE, draw_pareto
-from sweep.reports.replacing import replace_text
-from sweep.store.paths import Paths
-from sweep.store.trials import TrialStore
-from sweep.verdict.chosen import chosen
-from sweep.verdict.conclusion import Conclusion
+from sweep.reports.handout import hand_out, replace_text
+from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison
+from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
+from sweep.reports.steps import open_runs, steps
+from sweep.store.paths import Paths, checked_name
+from sweep.store.trials import SCORES, TrialStore
+from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import Conclusion, chosen
 from sweep.verdict.verdict_json import verdict_json
 
 
@@ -57,3 +58,46 @@ def _copy_adapter(record: StudyRecord, conclusion: Conclusion | None, paths: Pat
             f"copy it from the trial's MLflow run {trial.run_id}"
         )
     hand_out(record, conclusion, trial, source, target, paths.models)
+
+
+def write_page(
+    record: StudyRecord,
+    conclusion: Conclusion | None,
+    paths: Paths,
+    tracking_uri: str | None = None,
+) -> list[Path]:
+    """Writes the page and the picture of the ladder; returns the files. A half-written file is never seen.
+
+    Args:
+        tracking_uri: MLflow's, or None for the database under `mlruns/`.
+    """
+    folder = paths.report(record.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = TrialStore(paths)
+    beside = Beside(
+        created=_now(),
+        contrasts=contrasts(record, conclusion, lambda identity: store.folder(identity) / SCORES),
+        open_runs=open_runs(paths, tracking_uri),
+    )
+    answer = answer_of(record, conclusion, tuple(steps(record, conclusion, paths, tracking_uri)))
+    page, picture = paths.page(record.name), folder / LADDER_PICTURE
+    replace_text(page, render(record, conclusion, answer, beside))
+    fresh = picture.with_name(f".{LADDER_PICTURE}.{os.getpid()}.svg")
+    if not draw_ladder(record, conclusion, fresh):
+        picture.unlink(missing_ok=True)
+        return [page]
+    fresh.replace(picture)
+    return [page, picture]
+
+
+def write_comparison(first: StudyRecord, second: StudyRecord, paths: Paths) -> Path:
+    """Writes the page of two studies into the first one's folder; returns the file."""
+    folder = paths.report(first.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"compare-{checked_name(second.name)}.html"
+    replace_text(page, render_comparison((first, conclude(first)), (second, conclude(second)), _now()))
+    return page
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

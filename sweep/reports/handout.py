@@ -1,4 +1,4 @@
-"""The adapter folder that a study hands out: PEFT's files, the base's tokenizer, a model card; ready to be copied elsewhere."""
+"""The adapter folder that a study hands out: the files of PEFT, the tokenizer of the base, a model card; ready to be copied elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import yaml
 
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.model_card import Card, model_card
-from sweep.reports.replacing import replace_folder
 from sweep.store.paths import ORIGIN
 from sweep.verdict.conclusion import Conclusion
 
@@ -25,7 +24,7 @@ _TOKENIZER = (
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
     *("chat_template.jinja", "chat_template.json"),
 )
-"""What transformers reads a tokenizer and its chat template from."""
+"""The files from which transformers reads a tokenizer and its chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Base:
     """The base that an adapter is for.
 
     Attributes:
-        id: its name on the model hub, `ORG/NAME`; a plain name where it is on none.
-        folder: where its files are on this machine, None if they are not where they were when the adapter was trained.
+        id: its name on the model hub, `ORG/NAME`; a plain name if it is not on a hub.
+        folder: its files on this machine, None if they were moved since the adapter was trained.
     """
 
     id: str
@@ -54,12 +53,12 @@ def hand_out(
     target: Path,
     models: Path,
 ) -> None:
-    """Makes the folder whole, then puts it in the place of the one that was there.
+    """Writes the folder, then replaces the earlier one with it.
 
     Args:
         trial: whose adapter it is.
         source: the adapter as the worker left it.
-        models: where converted and made bases are kept, should the folder that the trial noted have moved.
+        models: folder of converted and made bases, in case the folder that the trial recorded has moved.
     """
     fresh = target.with_name(f".adapter.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -80,22 +79,22 @@ def hand_out(
 
 
 def _base(record: StudyRecord, source: Path, config: dict[str, Any], models: Path) -> Base:
-    """Named as the study's configuration does; the folder as the trial noted it, older ones in PEFT's own configuration."""
+    """The base by the name in the study's configuration, in the folder that the trial recorded (older trials in PEFT's configuration)."""
     model = (yaml.safe_load(record.config) or {}).get("model") or {}
     try:
-        noted = json.loads((source / ORIGIN).read_text(encoding="utf-8"))
+        recorded = json.loads((source / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        noted = {}
-    named = str(noted.get("base_folder") or config.get("base_model_name_or_path") or "")
+        recorded = {}
+    named = str(recorded.get("base_folder") or config.get("base_model_name_or_path") or "")
     folders = [Path(named), models / Path(named).name] if Path(named).is_absolute() else []
-    found = next((folder for folder in folders if (folder / "config.json").is_file()), None)
-    return Base(str(model.get("id") or noted.get("base_model") or record.model), found)
+    existing = next((folder for folder in folders if (folder / "config.json").is_file()), None)
+    return Base(str(model.get("id") or recorded.get("base_model") or record.model), existing)
 
 
 def _origin(
     record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial, base: Base
 ) -> dict[str, str | int | None]:
-    """Where the adapter comes from, for programs and for whoever finds the folder later."""
+    """Where the adapter comes from, for programs and for later readers."""
     provenance = trial.provenance
     return {
         "study": record.name,
@@ -114,7 +113,7 @@ def _origin(
 
 
 def _chat_template(folder: Path) -> str | None:
-    """The chat template that came with the tokenizer; None if there is none."""
+    """The chat template of the tokenizer; None if it has none."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")
@@ -128,3 +127,20 @@ def _chat_template(folder: Path) -> str | None:
 
 def _write(file: Path, contents: dict[str, Any]) -> None:
     file.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Writes a text file; until it is whole, the one that was there stays."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Replaces a folder with a complete one; the earlier folder is removed only afterwards."""
+    earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
+    shutil.rmtree(earlier, ignore_errors=True)
+    if target.exists():
+        target.rename(earlier)
+    fresh.rename(target)
+    shutil.rmtree(earlier, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The task metric by kind of example, on certify and on test, with how many examples each figure is from."""
+"""The task metric by kind of example, on certify and on test, with the number of examples behind each score."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from rich import box
 from rich.table import Table
 
 from sweep.records import StudyRecord
-from sweep.verdict.chosen import chosen
-from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test
 from sweep.verdict.kinds import KindScore
-from sweep.verdict.ladder import kinds_on_test
 
 WEAK = "!"
 MOST = 12
@@ -26,7 +24,7 @@ class KindRow:
     Attributes:
         weak: whether the adapter is of little use on it, by the certify split.
         certify: its scores on certify.
-        test: its scores on test; None before test was scored.
+        test: its scores on test; None before the test stage.
     """
 
     kind: str
@@ -44,11 +42,11 @@ class Kinds:
     """The kinds of a study.
 
     Attributes:
-        rows: by name; where there are more than `MOST`, those with the lowest scores on certify.
-        left_out: how many more there are.
+        rows: by name; if there are more than `MOST`, those with the lowest scores on certify.
+        left_out: number of kinds that are not among the rows.
         rank: whose adapter is handed out.
         largest: the ladder's largest rank; None if that is `rank`.
-        on_test: whether test was scored.
+        on_test: whether there are scores on test.
     """
 
     rows: tuple[KindRow, ...]
@@ -59,9 +57,9 @@ class Kinds:
 
 
 def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None:
-    """The kinds of a study with a verdict; None where its examples have fewer than two."""
-    handed_out = chosen(record, conclusion)
-    if conclusion is None or handed_out is None or len(conclusion.kinds) < 3:
+    """The kinds of a study with a verdict; None if its examples have fewer than two."""
+    certification, handed_out = record.certification, chosen(record, conclusion)
+    if conclusion is None or certification is None or handed_out is None or len(conclusion.kinds) < 3:
         return None
     certify = {score.kind: score for score in conclusion.kinds[1:]}
     test = {score.kind: score for score in kinds_on_test(record, conclusion)[1:]}
@@ -69,8 +67,7 @@ def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None
     rows = [KindRow(kind, kind in weak, certify.get(kind), test.get(kind)) for kind in sorted({*certify, *test})]
     shown = sorted(sorted(rows, key=_score)[:MOST], key=lambda row: row.kind)
     rank = handed_out.rank
-    assert record.certification is not None
-    largest = record.certification.complete_ranks()[-1]
+    largest = certification.complete_ranks()[-1]
     return Kinds(tuple(shown), len(rows) - len(shown), rank, largest if largest != rank else None, bool(test))
 
 

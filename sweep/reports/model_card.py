@@ -1,4 +1,4 @@
-"""The model card of an adapter: what it is, what it is worth, and how to load it. Its format is the model hub's."""
+"""The model card of an adapter: what it is, how well it does, and how to load it, in the format of the model hub."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import yaml
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.records import CompletedTrial, EvaluatedTrial, StudyRecord
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import on_test
+from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"
 _BASE = "FOLDER_OF_THE_BASE_MODEL"
@@ -20,11 +19,11 @@ _BASE = "FOLDER_OF_THE_BASE_MODEL"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card must know of the folder beside it.
+    """What a card says about the folder beside it.
 
     Attributes:
         base: the base model's name.
-        on_hub: whether the base is found on the model hub under that name.
+        on_hub: whether the base is on the model hub under that name.
         chat_template: the tokenizer's chat template, None if it has none.
         has_tokenizer: whether the tokenizer is in the folder.
     """
@@ -163,13 +162,13 @@ def _snippet(record: StudyRecord, card: Card) -> list[str]:
 
 def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
     if not card.on_hub:
-        yield f"The base model `{card.base}` is on no model hub; `goldilocks.json` says where it was when this was trained."
+        yield f"The base model `{card.base}` is not on a model hub; `goldilocks.json` names its folder at the time of training."
         yield ""
     quant = (_config(record).get("quant") or {}).get("name")
     if quant and quant != "none":
         yield (
-            f"It was trained on the base quantized to {quant}. On the unquantized base answers can differ clearly; pass the same "
-            "`quantization_config` to `AutoModelForCausalLM.from_pretrained` for those of the training."
+            f"It was trained on the base quantized to {quant}. Answers on the unquantized base can differ clearly. For the same answers, "
+            "pass the same `quantization_config` to `AutoModelForCausalLM.from_pretrained`."
         )
         yield ""
 
@@ -193,8 +192,8 @@ def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
 
 
 def _system_prompt(record: StudyRecord) -> str | None:
-    found = (_config(record).get("task") or {}).get("system_prompt")
-    return str(found) if found else None
+    prompt = (_config(record).get("task") or {}).get("system_prompt")
+    return str(prompt) if prompt else None
 
 
 def _config(record: StudyRecord) -> dict[str, dict[str, object]]:

@@ -12,8 +12,8 @@ from sweep.store.paths import ORIGIN, Paths
 from sweep.store.trials import TrialStore
 from sweep.store.whole_folder import size_problem
 from sweep.study.study_run import StudyRun
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 
 
 def evaluate_on_test(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:

@@ -4,7 +4,7 @@
 """
 
 from sweep.verdict.judge import judge, judge_looks
-from sweep.verdict.record import MarginOf, Rung, State, Verdict, active_ranks
+from sweep.verdict.record import MarginOf, RankVerdict, State, Verdict, active_ranks
 from sweep.verdict.spending import levels, spent
 
-__all__ = ["MarginOf", "Rung", "State", "Verdict", "active_ranks", "judge", "judge_looks", "levels", "spent"]
+__all__ = ["MarginOf", "RankVerdict", "State", "Verdict", "active_ranks", "judge", "judge_looks", "levels", "spent"]

@@ -1,4 +1,18 @@
-"""Confidence bounds of contrasts under two variance components, seeds and examples.
+"""Means, variance components and confidence bounds of contrasts of ranks, for many studies at once.
+
+Seeds and examples are two crossed random factors. For the loss of rank r with seed s on example i
+
+    L[r, s, i] = mu[r] + A[r, s] + B[r, i] + G[r, s, i]
+
+where A (seeds), B (examples) and G (their interaction) may have any variance at each rank and any correlation between ranks.
+A contrast of ranks with coefficients c then has the mean c'mu, and its estimate over S seeds and examples of weight w[i]
+(summing to 1) the variance
+
+    c'cov(A)c / S  +  sum(w^2) c'cov(B)c  +  sum(w^2) c'cov(G)c / S
+
+The covariance of per-seed means contains the first and the third term, that of per-example means the second and the third:
+their sum counts the interaction twice. It is estimated from the residuals and taken out of the example part once
+(`example_covariance`), as in the analysis of a two-way crossed design (Searle, Casella and McCulloch 1992, ch. 4).
 
 The seed part has few degrees of freedom, and noise may differ between ranks, so nothing is pooled over ranks: the bound of a
 contrast uses the seeds of the ranks in it alone. It is the tighter of two:
@@ -14,7 +28,7 @@ are of the same mean, so that they err together; that the whole keeps its level 
 
 Seed and example part are joined as sqrt(t_seeds^2 V_seeds + t_examples^2 V_examples), each with its own Student quantile.
 Such a bound never falls short of its level, whatever the ratio of the two (Banerjee 1960), unlike one with Satterthwaite's
-estimated degrees of freedom, which is too short where few seeds happen to agree.
+estimated degrees of freedom, which is too short if few seeds happen to agree.
 
 Losses of examples are skewed: a few are hard. Where examples carry much of the noise, the Student bound on the side of the
 long tail is too short. Johnson's correction (1978) of the mean for its estimated skewness is added on that side, and not
@@ -31,7 +45,66 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from sweep.verdict.moments import Array, Moments
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What the tests need of a batch of studies. Columns are the ranks, ascending, and last the unadapted base.
+
+    The base has no seeds: its seed covariances are zero. Without a base its column is zero throughout.
+
+    Attributes:
+        mean: (studies, columns), mean loss.
+        seed_covariance: (studies, columns, columns), of per-seed means; divided by `seeds` it is the covariance of means.
+        example_covariance: (studies, columns, columns), the part of the means' covariance that more seeds leave as it is.
+        example_parts: (studies, columns, examples), what each example adds to the deviation of the mean: its weight times the
+            difference of its own mean over seeds to the mean. Their third powers give the skewness of the mean.
+        seeds: number of seeds, at least 2.
+        example_df: degrees of freedom of the example part.
+    """
+
+    mean: Array
+    seed_covariance: Array
+    example_covariance: Array
+    example_parts: Array
+    seeds: int
+    example_df: float
+
+
+def moments(losses: Array, base: Array, weights: Array) -> Moments:
+    """Means and covariances of a batch of studies.
+
+    Args:
+        losses: (studies, ranks, seeds, examples), at least 2 seeds and 2 examples.
+        base: (studies, examples) or (examples,), losses of the unadapted base; zeros if there is none.
+        weights: (examples,), positive, of any scale.
+    """
+    studies, ranks, seeds, examples = losses.shape
+    share = weights / weights.sum()
+    by_seed = losses @ share
+    by_example = np.concatenate([losses.mean(axis=2), np.broadcast_to(base, (studies, examples))[:, None, :]], axis=1)
+    mean = by_example @ share
+
+    from_seed = by_seed - mean[:, :ranks, None]
+    from_example = by_example - mean[:, :, None]
+    residual = losses - by_seed[..., None] - from_example[:, :ranks, None, :]
+
+    seed_covariance = np.zeros((studies, ranks + 1, ranks + 1))
+    seed_covariance[:, :ranks, :ranks] = from_seed @ from_seed.swapaxes(1, 2) / (seeds - 1)
+
+    # the mean is a ratio estimate if weights are random: variance of its linear form (Cochran 1977, ch. 6)
+    small_sample = examples / (examples - 1)
+    parts = from_example * share
+    example_covariance = small_sample * parts @ parts.swapaxes(1, 2)
+    weighted = (residual * share).reshape(studies, ranks, seeds * examples)
+    interaction = small_sample * weighted @ weighted.swapaxes(1, 2) / ((seeds - 1) * seeds)
+    example_covariance[:, :ranks, :ranks] -= interaction
+
+    squared = share**2
+    effective = squared.sum() ** 2 / (squared**2).sum()
+    return Moments(mean, seed_covariance, example_covariance, parts, seeds, max(float(effective) - 1, 1.0))
+
 
 UNPAIRED = 0.8
 PAIRED = 0.4
@@ -75,7 +148,7 @@ class Estimates:
         Args:
             side: of the bound.
             level: one-sided error probability, one number or one a contrast.
-            seeds: as if there were so many seeds with the variances seen; broadcast against the arrays.
+            seeds: a hypothetical number of seeds, with the variances seen; broadcast against the arrays.
         """
         count = np.asarray(self.seeds if seeds is None else seeds, dtype=np.float64)
         unpaired = self._joined(

@@ -1,24 +1,35 @@
-"""A study's answer from its records: statistics, guards, findings, words, and what to do next."""
+"""A study's answer from its record: statistics, guards, findings, words, and what to do next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.chosen import best_rank
-from sweep.verdict.compared import LadderData, compared
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.exchange import loss_of_points, points_of_loss
+from sweep.verdict.bounds import Array
+from sweep.verdict.conclusion import Conclusion, best_rank
 from sweep.verdict.findings import findings, margin_changed
-from sweep.verdict.gained import metric_not_gained
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
-from sweep.verdict.record import MarginOf, State, Verdict
-from sweep.verdict.settle import seconds_a_rank, settle
+from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
+from sweep.verdict.record import MarginOf, Need, State, Verdict
+from sweep.verdict.settle import seconds_per_rank, settle
+from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
+
+
+@dataclass(frozen=True, slots=True)
+class _Statistics:
+    """What was computed on the certify trials; see the attributes of `Conclusion`."""
+
+    verdict: Verdict | None = None
+    metric_verdict: Verdict | None = None
+    metric_note: str | None = None
+    margin_in_loss: float | None = None
+    margin_in_metric: float | None = None
 
 
 def conclude(record: StudyRecord) -> Conclusion | None:
@@ -26,37 +37,26 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     certification = record.certification
     if certification is None or not certification.complete_ranks():
         return None
-    declared = certification.declared
-    given = compared(certification, record.declaration, record.metric)
-    obstacle = _obstacle(certification, given, record.metric)
-    by_metric = declared.margin_of == MarginOf.METRIC
-    verdict = metric_verdict = margin_in_loss = margin_in_metric = None
-    note: str | None = None
-    if obstacle is None:
-        verdict = (
-            _judged_on_metric(given, declared.margin, declared.alpha, record, decides=True)
-            if by_metric
-            else _judged(given, certification, record)
-        )
-        margin_in_loss = loss_of_points(record, declared.margin) if by_metric else verdict.margin_in_loss
-        margin_in_metric = declared.margin if by_metric else points_of_loss(record, verdict.margin_in_loss)
-        if not by_metric:
-            note = _no_metric_test(given, record.metric, margin_in_metric)
-            if note is None and margin_in_metric is not None:
-                metric_verdict = _judged_on_metric(given, margin_in_metric, declared.alpha, record, decides=False)
+    metric = record.metric
+    data = ladder_data(certification, record.declaration, metric)
+    obstacle = _obstacle(certification, data, metric)
+    statistics = _statistics(record, certification, data) if obstacle is None else _Statistics()
+    verdict, metric_verdict = statistics.verdict, statistics.metric_verdict
+
     at_edge = edges(certification, verdict) if verdict is not None else []
     guarded = tuple(_guarded(record, certification, verdict, at_edge))
-    status = _status(given, verdict, guarded)
+    status = _status(data, verdict, guarded)
     rank = verdict.rank if verdict is not None and status != "undecided" else None
-    handed_out = rank or best_rank(certification, (left.rank for left in given.left_out))
-    kinds = kinds_on_certify(record.metric, certification, handed_out)
-    judged = joined_with_test(kinds, record.metric, certification, handed_out)
-    weak = weakness(judged, certification, handed_out)
-    not_gained = metric_not_gained(record.metric, given, certification, handed_out)
-    found = findings(record, given, verdict, metric_verdict, margin_in_metric, not_gained, weak)
+
+    handed_out = rank or best_rank(certification, (left.rank for left in data.left_out))
+    kinds = kinds_on_certify(metric, certification, handed_out)
+    weak = weakness(joined_with_test(kinds, metric, certification, handed_out), certification, handed_out)
+    not_gained = metric_not_gained(metric, data, certification, handed_out)
+    margins = (statistics.margin_in_loss, statistics.margin_in_metric)
+    notes = findings(record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak)
     reasons = [
         *([obstacle] if obstacle else []),
-        *([words.pending(given.pending)] if given.pending else []),
+        *([words.pending(data.pending)] if data.pending else []),
         *guarded,
         *(verdict.reasons if verdict is not None else ()),
         *([words.stopped(certification.stopped)] if certification.stopped else []),
@@ -67,96 +67,108 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         bracket=verdict.bracket if verdict is not None else (),
         verdict=verdict,
         metric_verdict=metric_verdict,
-        metric_note=note,
-        margin_in_loss=margin_in_loss,
-        margin_in_metric=margin_in_metric,
-        left_out=given.left_out,
+        metric_note=statistics.metric_note,
+        margin_in_loss=statistics.margin_in_loss,
+        margin_in_metric=statistics.margin_in_metric,
+        ladder=tuple(certified_ranks(certification, verdict, metric_verdict, data.left_out)),
+        left_out=data.left_out,
         reasons=tuple(reasons),
-        findings=found,
-        headline=words.headline(
-            status, verdict, record.metric, (margin_in_loss, margin_in_metric), found, not_gained, weak
-        ),
+        findings=notes,
+        headline=words.headline(status, verdict, metric, margins, notes, not_gained, weak),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
-        settle=settle(record, given, verdict, at_edge, found),
+        settle=settle(record, certification, data, verdict, at_edge, notes),
     )
 
 
-def _obstacle(certification: Certification, given: LadderData, metric: str) -> str | None:
-    """Why nothing can be computed, in words; None if something can."""
+def _obstacle(certification: Certification, data: LadderData, metric: str) -> str | None:
+    """Why the statistics cannot be computed, in words; None if they can."""
     of = certification.declared.margin_of
-    if len(given.ranks) < 2:
-        return words.no_other(given.ranks)
-    if of == MarginOf.METRIC and given.costs is None:
-        return words.no_metric_test(metric, answers=given.answered)
+    if len(data.ranks) < 2:
+        return words.no_other(data.ranks)
+    if of == MarginOf.METRIC and data.costs is None:
+        return words.no_metric_test(metric, answers=data.answered)
     if of == MarginOf.GAIN:
-        if given.base is None:
+        if data.base is None:
             return words.no_base()
-        base, means = float(np.average(given.base, weights=given.tokens)), given.mean_losses()
+        base, means = float(np.average(data.base, weights=data.tokens)), data.mean_losses()
         if base <= min(means):
-            return words.no_gain(base, min(means), given.ranks[means.index(min(means))])
-    if not given.looks:
-        return words.no_look(min(len(table) for table in given.losses))
-    return words.one_seed() if given.looks[-1] < 2 else None
+            return words.no_gain(base, min(means), data.ranks[means.index(min(means))])
+    if not data.looks:
+        return words.no_look(min(len(table) for table in data.losses))
+    return words.one_seed() if data.looks[-1] < 2 else None
 
 
-def _judged(given: LadderData, certification: Certification, record: StudyRecord) -> Verdict:
+def _statistics(record: StudyRecord, certification: Certification, data: LadderData) -> _Statistics:
+    """The verdict on the losses and, if possible, the same test on the task metric; with a margin of the metric, that test alone."""
     declared = certification.declared
-    return judge_looks(
-        given.losses,
-        given.ranks,
-        _from_two(given),
+    available = record.available.get(Split.CERTIFY.value)
+    seconds = seconds_per_rank(record, certification)
+    looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
+
+    def on_metric(costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None) -> Verdict:
+        return judge_looks(
+            costs,
+            data.ranks,
+            looks,
+            margin=margin,
+            margin_of=MarginOf.METRIC.value,
+            alpha=declared.alpha,
+            extended=certification.extended,
+            cost=cost,
+            available=available,
+        )
+
+    if declared.margin_of == MarginOf.METRIC and data.costs is not None:
+        return _Statistics(
+            verdict=on_metric(data.costs, declared.margin, seconds),
+            margin_in_loss=loss_of_points(record, declared.margin),
+            margin_in_metric=declared.margin,
+        )
+    verdict = judge_looks(
+        data.losses,
+        data.ranks,
+        looks,
         margin=declared.margin,
         margin_of=declared.margin_of,
         alpha=declared.alpha,
-        base=given.base,
-        weights=given.tokens,
+        base=data.base,
+        weights=data.tokens,
         extended=certification.extended,
-        cost=seconds_a_rank(record, certification),
-        available=record.available.get(Split.CERTIFY.value),
+        cost=seconds,
+        available=available,
+    )
+    margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
+    metric_verdict = None
+    if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter
+        metric_verdict = on_metric(data.costs, margin_in_metric, None)
+    return _Statistics(
+        verdict=verdict,
+        metric_verdict=metric_verdict,
+        metric_note=_no_metric_test(data, record.metric, margin_in_metric),
+        margin_in_loss=verdict.margin_in_loss,
+        margin_in_metric=margin_in_metric,
     )
 
 
-def _judged_on_metric(given: LadderData, margin: float, alpha: float, record: StudyRecord, *, decides: bool) -> Verdict:
-    """The test on the task metric; what would settle it is asked only where it decides."""
-    assert given.costs is not None
-    assert record.certification is not None
-    return judge_looks(
-        given.costs,
-        given.ranks,
-        _from_two(given),
-        margin=margin,
-        margin_of=MarginOf.METRIC.value,
-        alpha=alpha,
-        extended=record.certification.extended,
-        cost=seconds_a_rank(record, record.certification) if decides else None,
-        available=record.available.get(Split.CERTIFY.value),
-    )
-
-
-def _from_two(given: LadderData) -> tuple[int, ...]:
-    """One seed shows nothing, so a look at one is none."""
-    return tuple(look for look in given.looks if look >= 2)
-
-
-def _no_metric_test(given: LadderData, metric: str, margin: float | None) -> str | None:
-    if given.costs is None:
-        return words.no_metric_test(metric, answers=given.answered)
+def _no_metric_test(data: LadderData, metric: str, margin: float | None) -> str | None:
+    if data.costs is None:
+        return words.no_metric_test(metric, answers=data.answered)
     return words.no_exchange(metric) if margin is None else None
 
 
 def _guarded(
     record: StudyRecord, certification: Certification, verdict: Verdict | None, at_edge: list[Edge]
 ) -> Iterator[str]:
-    """Why an answer is not final although the statistics have one."""
-    yield from (words.edge(found) for found in at_edge)
+    """Why an answer of the statistics is provisional."""
+    yield from map(words.edge, at_edge)
     if verdict is not None:
-        yield from (words.flip(found) for found in flips(certification, verdict))
+        yield from map(words.flip, flips(certification, verdict))
     if margin_changed(record, certification):
         yield words.changed(certification.declared, record.declaration)
 
 
-def _status(given: LadderData, verdict: Verdict | None, guarded: tuple[str, ...]) -> str:
-    if verdict is None or verdict.status is not State.CERTIFIED or given.pending:
+def _status(data: LadderData, verdict: Verdict | None, guarded: tuple[str, ...]) -> str:
+    if verdict is None or verdict.status is not State.CERTIFIED or data.pending:
         return "undecided"
     return "provisional" if guarded else "certified"

@@ -1,12 +1,15 @@
-"""What a study comes to: the statistics' verdict, what keeps it from being final, and what else is worth knowing."""
+"""A study's answer: the verdict of the statistics, what keeps it from being final, and the adapter that is handed out."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
-from sweep.verdict.compared import LeftOut
-from sweep.verdict.kinds import KindScore
+from sweep.records import Certification, CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.verdict.kinds import KindScore, kind_scores
+from sweep.verdict.ladder import LeftOut, RankResult, explored_ranks
 from sweep.verdict.record import Verdict
 
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
@@ -34,22 +37,23 @@ class Conclusion:
         status: `certified`; `provisional` if a rank is certified but a guard (learning rate, changed margin) does not
             hold; or `undecided`.
         rank: the smallest certified rank, None if none is.
-        bracket: the smallest rank not excluded, and the rank above (the chosen one, or the ladder's largest); empty where
-            there is nothing to compare.
+        bracket: the smallest rank not excluded, and the chosen rank, or the ladder's largest if none is chosen; empty if
+            nothing can be compared.
         verdict: the statistics that decide: on completion losses, or with `margin_of=metric` on costs 1 - score; None
-            where there is nothing to compute on.
-        metric_verdict: the same test on the task metric (costs 1 - score) beside it, where it can be made; None with
+            if they cannot be computed.
+        metric_verdict: the same test on the task metric (costs 1 - score) beside it, if possible; None with
             `margin_of=metric`, where `verdict` is that test.
         metric_note: why there is no metric verdict, in words; None if there is one.
-        margin_in_loss: the margin in nats a completion token.
+        margin_in_loss: the margin in nats per completion token.
         margin_in_metric: about how many points of the task metric (0 to 1) that margin is worth here, None if unknown.
+        ladder: the ranks that were compared, ascending.
         left_out: ranks of the ladder that could not be compared.
         reasons: why the status is not `certified`, or why the bracket is open; empty if neither.
-        headline: the answer in two to four sentences.
-        kinds: the task metric on certify over all examples, then on each kind, of the base, the rank whose adapter is handed
-            out and the largest; empty where no answers were asked for.
+        headline: the answer in two to five sentences.
+        kinds: the task metric on certify over all examples, then on each kind, of the base, of the rank whose adapter is
+            handed out and of the largest; empty if no answers were written.
         weak_kinds: those kinds on which that adapter is of little use.
-        settle: the command that would settle what is open, and about how long it takes in seconds; None if nothing is.
+        settle: the command that would settle what is open, and about how many seconds it takes; None if nothing is open.
     """
 
     status: str
@@ -60,6 +64,7 @@ class Conclusion:
     metric_note: str | None
     margin_in_loss: float | None
     margin_in_metric: float | None
+    ladder: tuple[RankResult, ...]
     left_out: tuple[LeftOut, ...]
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -68,7 +73,7 @@ class Conclusion:
     weak_kinds: tuple[KindScore, ...]
     settle: tuple[str, float] | None
 
-    def found(self, kind: str) -> bool:
+    def has_finding(self, kind: str) -> bool:
         """Whether there is a finding of this kind."""
         return any(finding.kind == kind for finding in self.findings)
 
@@ -77,3 +82,58 @@ class Conclusion:
         texts = (_SENTENCES.split(finding.text) for finding in self.findings)
         left = (" ".join(sentence for sentence in text if sentence not in self.headline) for text in texts)
         return tuple(text for text in left if text)
+
+
+def rank_results(record: StudyRecord, conclusion: Conclusion | None) -> tuple[RankResult, ...]:
+    """The ranks that were compared, ascending; if nothing was certified, those with a complete explored trial."""
+    return conclusion.ladder if conclusion is not None else tuple(explored_ranks(record))
+
+
+def chosen(record: StudyRecord, conclusion: Conclusion | None) -> CompletedTrial | None:
+    """The trial whose adapter is handed out; None if the study has no complete trial.
+
+    It is the certify trial of the chosen rank with the lowest loss on certify. If no rank is chosen, the rank with the lowest
+    mean on certify takes its place; if nothing was certified, the best explored trial.
+    """
+    certification = record.certification
+    if conclusion is None or certification is None:
+        return record.best()
+    rank = conclusion.rank or best_rank(certification, (left.rank for left in conclusion.left_out))
+    return min(certification.complete(rank), key=lambda trial: trial.loss)
+
+
+def best_rank(certification: Certification, left_out: Iterable[int]) -> int:
+    """The rank with the lowest mean loss on certify, of those that could be compared if there are any."""
+    trained = certification.complete_ranks()
+    unfit = set(left_out)
+    comparable = [rank for rank in trained if rank not in unfit]
+    return min(comparable or trained, key=lambda rank: (_mean_loss(certification.complete(rank)), rank))
+
+
+def _mean_loss(trials: list[CompletedTrial]) -> float:
+    """Rounded, so that of equal ranks the smaller one is taken."""
+    return round(fmean(trial.loss for trial in trials), 12)
+
+
+def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, EvaluatedTrial]:
+    """The test trials of `base`, `goldilocks` (the rank whose adapter is handed out) and `largest`, as far as they exist."""
+    certification = record.certification
+    if certification is None or conclusion is None:
+        return {}
+    tested = certification.on_test()
+    handed_out = chosen(record, conclusion)
+    places = {
+        "base": 0,
+        "goldilocks": handed_out.rank if handed_out else None,
+        "largest": max((rank for rank in tested if rank > 0), default=None),
+    }
+    return {name: tested[rank] for name, rank in places.items() if rank is not None and rank in tested}
+
+
+def kinds_on_test(record: StudyRecord, conclusion: Conclusion | None) -> tuple[KindScore, ...]:
+    """The task metric on test over all examples, then on each kind; empty before the test stage."""
+    tested = on_test(record, conclusion)
+    own, largest = tested.get("goldilocks"), tested.get("largest")
+    if own is None:
+        return ()
+    return kind_scores(record.metric, tested.get("base"), [own], [largest] if largest else [])

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 
 def named(ranks: Sequence[int]) -> str:
-    """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` where none between is missing."""
+    """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` if none between is missing."""
     if len(ranks) == 1:
         return f"rank {ranks[0]}"
     if len(ranks) > 2 and len({later / rank for rank, later in pairwise(ranks)}) == 1:
@@ -32,8 +32,8 @@ def points(share: float) -> str:
 
 
 def nats(loss: float) -> str:
-    """`0.027 nats a token`"""
-    return f"{figure(loss)} nats a token"
+    """`0.027 nats per token`"""
+    return f"{figure(loss)} nats per token"
 
 
 def figure(value: float) -> str:

@@ -8,25 +8,26 @@ import numpy as np
 
 from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
-from sweep.verdict.gained import NotGained, least_gain
 from sweep.verdict.kinds import Weakness
-from sweep.verdict.record import MarginOf, Rung, State, Verdict
+from sweep.verdict.ladder import LadderData
+from sweep.verdict.record import MarginOf, RankVerdict, State, Verdict
+from sweep.verdict.task_metric import NotGained, least_gain
 
 WIDE = 0.05
-"""A margin worth more points of the task metric than this is said to be wide."""
+"""A margin worth more points of the task metric than this is reported as wide."""
 
 USUAL = 0.02
-"""The points of the task metric for which a narrower margin is proposed."""
+"""The margin that is proposed instead, in points of the task metric."""
 
 LEAST = 0.01
-"""Points of the task metric that a rank must be behind for that to be worth a word."""
+"""A rank that is behind by fewer points of the task metric is not reported."""
 
 
 def findings(
     record: StudyRecord,
-    given: LadderData,
+    certification: Certification,
+    data: LadderData,
     verdict: Verdict | None,
     metric_verdict: Verdict | None,
     margin_in_metric: float | None,
@@ -36,32 +37,30 @@ def findings(
     """All findings, the most far-reaching first.
 
     Args:
-        margin_in_metric: the margin in points of the metric, None where unknown.
+        margin_in_metric: the margin in points of the metric, None if unknown.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
     """
-    certification = record.certification
-    assert certification is not None
-    found: list[Finding | None] = [base_as_good(record, given, certification)]
-    if found == [None] and not_gained is not None:
-        found.append(Finding("metric_not_gained", words.metric_not_gained(record.metric, not_gained)))
+    listed: list[Finding | None] = [base_as_good(record, data, certification)]
+    if listed == [None] and not_gained is not None:
+        listed.append(Finding("metric_not_gained", words.metric_not_gained(record.metric, not_gained)))
     if weak is not None:
-        found.append(Finding("weak_kinds", words.weak_kinds(weak)))
+        listed.append(Finding("weak_kinds", words.weak_kinds(weak)))
     if verdict is not None:
-        found += [still_improving(verdict), _overfitting(verdict)]
+        listed += [still_improving(verdict), _overfitting(verdict)]
     if verdict is not None and metric_verdict is not None:
-        found.append(_metric_disagrees(record.metric, verdict, metric_verdict))
+        listed.append(_metric_disagrees(record.metric, verdict, metric_verdict))
     if verdict is not None and verdict.rank is not None:
-        found.append(_metric_behind(record.metric, given, verdict.rank, certification.declared))
+        listed.append(_metric_behind(record.metric, data, verdict.rank, certification.declared))
     if metric_verdict is not None and margin_in_metric is not None and margin_in_metric > WIDE:
-        found.append(
+        listed.append(
             Finding("wide_margin", words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL))
         )
-    if given.left_out:
-        found.append(Finding("not_every_rank", words.not_every_rank(given.ranks, given.left_out)))
+    if data.left_out:
+        listed.append(Finding("not_every_rank", words.not_every_rank(data.ranks, data.left_out)))
     if margin_changed(record, certification):
-        found.append(Finding("margin_changed", words.changed(certification.declared, record.declaration)))
-    return tuple(finding for finding in found if finding is not None)
+        listed.append(Finding("margin_changed", words.changed(certification.declared, record.declaration)))
+    return tuple(finding for finding in listed if finding is not None)
 
 
 def margin_changed(record: StudyRecord, certification: Certification) -> bool:
@@ -70,14 +69,14 @@ def margin_changed(record: StudyRecord, certification: Certification) -> bool:
     return (first.margin, first.margin_of, first.alpha) != (later.margin, later.margin_of, later.alpha)
 
 
-def base_as_good(record: StudyRecord, given: LadderData, certification: Certification) -> Finding | None:
-    """Whether the base is not shown to be worse than the best adapter, by more than the margin where it is no share of that."""
+def base_as_good(record: StudyRecord, data: LadderData, certification: Certification) -> Finding | None:
+    """Whether the base is not shown to be worse than the best adapter; with a margin of the loss or the metric, by more than that."""
     declared = certification.declared
     by_metric = declared.margin_of == MarginOf.METRIC
-    base, tables = (given.base_costs, given.costs) if by_metric else (given.base, given.losses)
+    base, tables = (data.base_costs, data.costs) if by_metric else (data.base, data.losses)
     if base is None or not tables:
         return None
-    weights = np.ones_like(given.tokens) if by_metric else given.tokens
+    weights = np.ones_like(data.tokens) if by_metric else data.tokens
     means = [round(float(np.average(table.mean(axis=0), weights=weights)), 12) for table in tables]
     place = int(np.argmin(means))
     allowed = {MarginOf.GAIN: 0.0, MarginOf.LOSS: declared.margin * means[place], MarginOf.METRIC: declared.margin}
@@ -85,7 +84,7 @@ def base_as_good(record: StudyRecord, given: LadderData, certification: Certific
         return None
     what = f"1 - {record.metric}" if by_metric else "loss"
     its = float(np.average(base, weights=weights))
-    return Finding("base_as_good", words.base_as_good(its, means[place], given.ranks[place], what))
+    return Finding("base_as_good", words.base_as_good(its, means[place], data.ranks[place], what))
 
 
 def still_improving(verdict: Verdict) -> Finding | None:
@@ -110,7 +109,7 @@ def _overfitting(verdict: Verdict) -> Finding | None:
     return Finding("overfitting", words.overfitting(ranks, best.rank, least, verdict.margin_in_loss))
 
 
-def _worse_at_the_top(verdict: Verdict, best: Rung) -> Iterator[Rung]:
+def _worse_at_the_top(verdict: Verdict, best: RankVerdict) -> Iterator[RankVerdict]:
     for rung in reversed(verdict.ladder):
         beyond = rung.state is State.INFERIOR or (rung.diff_to_best > verdict.margin_in_loss and rung.lower_bound > 0)
         if rung.rank <= best.rank or not beyond:
@@ -127,28 +126,28 @@ def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Find
     return Finding("metric_disagrees", words.metric_disagrees(metric, only_loss, only_metric))
 
 
-def _metric_behind(metric: str, given: LadderData, rank: int, declared: Declaration) -> Finding | None:
+def _metric_behind(metric: str, data: LadderData, rank: int, declared: Declaration) -> Finding | None:
     """Whether the chosen rank is measurably worse on the task metric than the rank that is best on it."""
-    if given.costs is None:
+    if data.costs is None:
         return None
-    shape = tuple(np.min([table.shape for table in given.costs], axis=0))
-    tables = [table[: shape[0]] for table in given.costs]
+    shape = tuple(np.min([table.shape for table in data.costs], axis=0))
+    tables = [table[: shape[0]] for table in data.costs]
     means = [float(table.mean()) for table in tables]
-    own, best = given.ranks.index(rank), int(np.argmin(means))
+    own, best = data.ranks.index(rank), int(np.argmin(means))
     if shape[0] < 2 or means[own] - means[best] < LEAST:
         return None
     # the best is the best of several, which the level is divided by
     level = declared.alpha / (len(tables) - 1)
     if least_gain(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
         return None
-    text = words.metric_behind(metric, (rank, 1 - means[own]), (given.ranks[best], 1 - means[best]))
+    text = words.metric_behind(metric, (rank, 1 - means[own]), (data.ranks[best], 1 - means[best]))
     return Finding("metric_behind", text)
 
 
-def _worse(rung: Rung, verdict: Verdict) -> bool:
-    """Whether the rank's own bound says so; one that the sequence of tests did not reach has its bound at the margin."""
+def _worse(rung: RankVerdict, verdict: Verdict) -> bool:
+    """Whether the rank's bound says so; a rank that the sequence of tests did not reach has its bound at the margin."""
     return rung.lower_bound >= verdict.margin_in_loss
 
 
-def _as_good(rung: Rung, verdict: Verdict) -> bool:
+def _as_good(rung: RankVerdict, verdict: Verdict) -> bool:
     return rung.upper_bound <= verdict.margin_in_loss

@@ -1,4 +1,4 @@
-"""What keeps a certified rank from being final: rates that were not tuned to an end, and a declaration that was changed."""
+"""What makes a certified rank provisional: a best rate at the edge of its range, or a neighbouring rate that flips the answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.records import Certification, RateChoice
 from sweep.verdict.record import MarginOf, Verdict
 
 _SAME_RATE = 0.4
-"""Rates so many doublings apart count as one: the loss at one tells what the other is worth (`sweep.study.rates.NEAR`)."""
+"""Rates at most this many doublings apart count as one (`sweep.study.rates.NEAR`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A rank with which the answer would be another one, had it been judged with a neighbouring rate.
+    """A rank that would change the answer if it had been trained with a neighbouring learning rate.
 
     Attributes:
         neighbour: that rate.
-        better: how much lower the loss on tune was with it, nats a token.
+        better: how much lower the loss on tune was with it, nats per token.
         enters: True if a smaller rank would then keep the margin, False if the chosen one would then miss it.
     """
 
@@ -45,41 +45,41 @@ class Flip:
 def edges(certification: Certification, verdict: Verdict) -> list[Edge]:
     """The ranks that the answer rests on and whose rate is at an edge.
 
-    The answer rests on the bracket, on the rank just below it, which was found too small, and on the larger ranks, which the
-    chosen one was held against: with a better rate each of them could come out otherwise.
+    The answer rests on the bracket, on the rank just below it, which was shown too small, and on the larger ranks, which the
+    chosen one was compared with: a better rate for any of them could change it.
     """
     below = [rank for rank in verdict.ranks if rank < verdict.bracket[0]]
     resting = [rank for rank in verdict.ranks if rank >= verdict.bracket[0]]
-    found = []
+    at_edge = []
     for rank in (*below[-1:], *resting):
         choice = certification.rate_of(rank)
         if choice is not None and choice.at_edge:
-            found.append(Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate)))
-    return found
+            at_edge.append(Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate)))
+    return at_edge
 
 
 def flips(certification: Certification, verdict: Verdict) -> list[Flip]:
-    """The ranks with which the answer flips one step of the rate away.
+    """The ranks that would flip the answer with a neighbouring learning rate.
 
-    Only rates that were tried can tell, and a rank can only be told about where the rate that it is judged with was tried,
-    too. A margin in points of the task metric cannot be held against losses on tune.
+    Only rates that were tried on tune count, and only for ranks whose own rate was tried there, too. A margin in points of the task
+    metric cannot be compared with losses on tune.
     """
     if verdict.rank is None or verdict.margin_of is MarginOf.METRIC:
         return []
-    rungs = {rung.rank: rung for rung in verdict.ladder}
-    chosen = rungs[verdict.rank].mean
-    found = []
-    for rank, rung in rungs.items():
+    by_rank = {one.rank: one for one in verdict.ladder}
+    chosen = by_rank[verdict.rank].mean
+    flipping = []
+    for rank, one in by_rank.items():
         choice = certification.rate_of(rank)
         step = _better_neighbour(choice) if choice is not None and rank != verdict.rank else None
         if step is None or choice is None:
             continue
         neighbour, better = step
-        enters = rank < verdict.rank and rung.diff_to_best - better <= verdict.margin_in_loss
-        leaves = rank > verdict.rank and chosen - (rung.mean - better) > verdict.margin_in_loss
+        enters = rank < verdict.rank and one.diff_to_best - better <= verdict.margin_in_loss
+        leaves = rank > verdict.rank and chosen - (one.mean - better) > verdict.margin_in_loss
         if enters or leaves:
-            found.append(Flip(rank, choice.learning_rate, neighbour, better, enters))
-    return found
+            flipping.append(Flip(rank, choice.learning_rate, neighbour, better, enters))
+    return flipping
 
 
 def _side(choice: RateChoice, usual: float) -> str:
@@ -92,7 +92,7 @@ def _side(choice: RateChoice, usual: float) -> str:
 
 
 def _better_neighbour(choice: RateChoice) -> tuple[float, float] | None:
-    """The next rate below or above that came to a lower loss on tune than the chosen one, and by how much."""
+    """The next rate below or above with a lower loss on tune than the chosen one, and the difference."""
 
     def apart(rate: float) -> float:
         return math.log2(rate / choice.learning_rate)

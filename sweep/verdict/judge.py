@@ -1,4 +1,4 @@
-"""The verdict on a ladder of ranks: the smallest one that is shown to be as good as the best, up to the margin."""
+"""The verdict on a ladder of ranks: the smallest one shown to match the best, within the margin."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.verdict.looks import LookState, lacking, replay
 from sweep.verdict.projection import Outlook, example_counts, outlook
 from sweep.verdict.reasons import why_open
 from sweep.verdict.record import Need, State, Verdict
-from sweep.verdict.replay import LookState, lacking, replay
 from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
 
@@ -48,8 +48,8 @@ def judge(
         raise ValueError(f"losses: every rank needs the same number of seeds, but they have {counts}")
     seeds = table.seeds[0]
     looks = (seeds,) if seeds >= 2 else ()
-    standing = replay(table, looks, tuple(table.alpha for _ in looks))
-    return _verdict(table, standing, table.alpha, lambda *_: table.alpha, ())
+    after = replay(table, looks, tuple(table.alpha for _ in looks))
+    return _verdict(table, after, table.alpha, lambda *_: table.alpha, ())
 
 
 def judge_looks(
@@ -69,36 +69,35 @@ def judge_looks(
     """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
 
     Args:
-        losses: one (seeds, examples) table a rank, in the order of the seeds. Ranks shown inferior at a look need no more.
+        losses: one (seeds, examples) table per rank, in the order of the seeds. Ranks shown inferior at a look need no more.
         looks: numbers of seeds at which the data were, or will be, looked at, ascending, from 2. They may be extended at any
             time; looks already taken must stay. A look for which a needed rank has too few seeds is not taken, nor any
             later one.
         extended: the number of seeds at the last look, and of examples at that time, before each time that examples were added;
             those that were there come first. The last look is then taken again, and it and later looks share what of alpha
             was left.
-        cost: of coming to so many seeds and examples, to tell what would settle it at least cost; without it the examples are
-            taken as given.
-        available: how many examples the data has, None if that is not known.
+        cost: of a number of seeds and examples, to find the cheapest way to settle what is open; without it, only seeds are added.
+        available: number of examples in the data, None if unknown.
 
-    Each look repeats `judge` on the first so many seeds at the level that `spending.levels` gives. What was certified or
-    inferior at a look stays so.
+    Each look repeats `judge` on the seeds it has, at the level that `spending.levels` gives. What was certified or inferior at a
+    look stays so.
     """
     table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
     plan = _checked_looks(looks)
-    spendable, standing = table.alpha, None
+    spendable, after = table.alpha, None
     for seen, own in _by_examples(table, plan, extended):
         allowed = levels(spendable, own)
-        standing = replay(seen, own, allowed, standing)
-        if standing.closed or standing.taken < len(own) or seen.examples == table.examples:
+        after = replay(seen, own, allowed, after)
+        if after.closed or after.taken < len(own) or seen.examples == table.examples:
             break
         spendable = left(spendable, own[-1])
-    assert standing is not None
-    table, plan, taken = seen, own, standing.taken
+    assert after is not None
+    table, plan, taken = seen, own, after.taken
     missing: tuple[str, ...] = ()
-    few = lacking(table, standing, plan[taken]) if taken < len(plan) else ()
-    if few and not standing.closed:
+    few = lacking(table, after, plan[taken]) if taken < len(plan) else ()
+    if few and not after.closed:
         at = ", ".join(map(str, few))
-        missing = (f"the look at {plan[taken]} seeds was not taken: too few seeds at rank {at}",)
+        missing = (f"The look at {plan[taken]} seeds was not taken: too few seeds at rank {at}.",)
 
     def later(seeds: int, examples: int) -> float:
         if examples > table.examples:
@@ -106,13 +105,13 @@ def judge_looks(
             return levels(left(spendable, there), (there, seeds) if seeds > there else (there,))[-1]
         return levels(spendable, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
 
-    return _verdict(table, standing, allowed[max(taken, 1) - 1], later, missing, cost, available)
+    return _verdict(table, after, allowed[max(taken, 1) - 1], later, missing, cost, available)
 
 
 def _by_examples(
     table: LossTable, plan: tuple[int, ...], extended: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[LossTable, tuple[int, ...]]]:
-    """The looks on the same examples together, with the table that they saw; the last one before more came is taken again."""
+    """The looks grouped by the examples they had; the last look before examples were added is taken again."""
     rest = plan
     for seeds, examples in extended:
         before = tuple(look for look in rest if look <= seeds)
@@ -132,34 +131,30 @@ def _checked_looks(looks: Sequence[int]) -> tuple[int, ...]:
 
 def _verdict(
     table: LossTable,
-    standing: LookState,
+    after: LookState,
     level: float,
     later: Callable[[int, int], float],
     missing: tuple[str, ...],
     cost: Callable[[Need], float] | None = None,
     available: int | None = None,
 ) -> Verdict:
-    """The record of a standing.
+    """The verdict after the looks taken.
 
     Args:
         level: of the last look.
-        later: the level of a further look at so many seeds and examples.
+        later: the level of a further look, given its seeds and examples.
         missing: sentences on looks that were not taken.
         cost, available: see `judge_looks`.
     """
-    smallest = int(np.argmax(~standing.inferior))
-    certified = np.flatnonzero(standing.certified)
+    smallest = int(np.argmax(~after.inferior))
+    certified = np.flatnonzero(after.certified)
     ahead, needed, reasons = Outlook((), max(table.seeds), table.examples), None, missing
-    if not standing.closed:
-        if standing.last is not None and standing.margin_in_loss >= 0:
+    if not after.closed:
+        if after.last is not None and after.margin_in_loss >= 0:
             counts = [table.examples] if cost is None else example_counts(table.examples, available)
-            ahead = outlook(standing.last, standing.certified[None], later, table.examples, counts)
+            ahead = outlook(after.last, after.certified[None], later, table.examples, counts)
             needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
-        reasons = (*why_open(table, standing, level, ahead, needed, available), *missing)
-    states = tuple(
-        State.CERTIFIED if good else State.INFERIOR if bad else State.UNDECIDED
-        for good, bad in zip(standing.certified, standing.inferior, strict=True)
-    )
+        reasons = (*why_open(table, after, level, ahead, needed, available), *missing)
     return Verdict(
         status=State.CERTIFIED if certified.size else State.UNDECIDED,
         rank=table.ranks[certified[0]] if certified.size else None,
@@ -168,21 +163,11 @@ def _verdict(
         margin_of=table.margin.of,
         alpha=table.alpha,
         level=level,
-        margin_in_loss=standing.margin_in_loss,
-        ranks=table.ranks,
-        state=states,
-        mean=_floats(standing.mean),
-        diff_to_best=_floats(standing.mean - standing.mean.min()),
-        upper_bound=_floats(standing.upper),
-        lower_bound=_floats(standing.lower),
-        seeds=standing.seeds,
+        margin_in_loss=after.margin_in_loss,
+        ladder=after.ladder(table.ranks),
         examples=table.examples,
         seeds_needed=ahead.seeds_alone,
         examples_needed=ahead.examples_alone,
         needed=needed,
         reasons=reasons,
     )
-
-
-def _floats(values: np.typing.NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

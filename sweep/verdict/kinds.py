@@ -1,4 +1,4 @@
-"""What an adapter is worth on each kind of example, and on which kinds it is of little use."""
+"""The task metric on each kind of example, and the kinds on which an adapter is of little use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import fmean
 from sweep.records import Certification, EvaluatedTrial
 
 LEAST_EXAMPLES = 5
-"""A kind of fewer examples is not judged: its score says next to nothing."""
+"""Kinds with fewer examples are not judged: their scores are too uncertain."""
 
 NO_GAIN = 0.25
 """A gain below this share of the gain over all examples is little, if it is not shown to be above zero either."""
@@ -28,10 +28,10 @@ class KindScore:
 
     Attributes:
         kind: the kind's name; empty for all examples together.
-        examples: how many there are; None in records that did not count them.
-        base: the unadapted base's score; None where it was not scored.
+        examples: number of examples; None in records that did not count them.
+        base: the unadapted base's score; None if it was not evaluated.
         chosen: that of the rank whose adapter is handed out.
-        largest: that of the largest rank; None where it was not scored.
+        largest: that of the largest rank; None if it was not evaluated.
     """
 
     kind: str
@@ -47,9 +47,9 @@ class Weakness:
 
     Attributes:
         rank: the adapter's.
-        largest: the largest rank that was scored.
+        largest: the largest rank that was evaluated.
         kinds: the weak kinds, the worst first.
-        of: how many kinds there are.
+        of: number of kinds.
         overall: the score over all examples.
         larger_is_weak: whether the largest rank is weak on all of these kinds, too.
     """
@@ -71,7 +71,7 @@ def kinds_on_certify(metric: str, certification: Certification, rank: int) -> tu
 def joined_with_test(
     scores: Sequence[KindScore], metric: str, certification: Certification, rank: int
 ) -> tuple[KindScore, ...]:
-    """Scores on certify joined with those on test, once the rank's adapter was scored there: more examples of each kind.
+    """Scores on certify joined with those on test, once the rank's adapter was evaluated there, for more examples of each kind.
 
     Args:
         scores: on certify, as `kinds_on_certify` returns them.
@@ -84,7 +84,7 @@ def joined_with_test(
 
 
 def _joined(first: KindScore, second: KindScore | None) -> KindScore:
-    """The scores over the examples of both; the first alone where there is no second, or examples were not counted."""
+    """The scores over the examples of both; the first alone if there is no second, or examples were not counted."""
     if second is None or not first.examples or not second.examples:
         return first
     counts = (first.examples, second.examples)
@@ -121,7 +121,7 @@ def weakness(scores: Sequence[KindScore], certification: Certification, rank: in
 def kind_scores(
     metric: str, base: EvaluatedTrial | None, chosen: Sequence[EvaluatedTrial], largest: Sequence[EvaluatedTrial] = ()
 ) -> tuple[KindScore, ...]:
-    """All examples together first, then each kind by name; nothing where no answers were asked for.
+    """All examples together first, then each kind by name; empty if no answers were written.
 
     Args:
         chosen: of each seed of the rank.
@@ -154,10 +154,10 @@ def weak_kinds(scores: Sequence[KindScore]) -> tuple[KindScore, ...]:
       within `NOISE` standard errors;
     - the score is shown to be below `LOW` of that over all examples (upper end of Wilson's interval).
 
-    Standard errors are those of means of so many scores between 0 and 1. An example counts once, however many seeds
-    answered it, and pairing with the base is not used: both make the errors rather too large. Kinds with fewer than
-    `LEAST_EXAMPLES` examples are not judged; where counts are not recorded, every kind is taken to have the average number.
-    Nothing is weak where the adapter gains nothing over all examples: that is another finding.
+    Standard errors are those of means of scores between 0 and 1. An example counts once, however many seeds answered it, and
+    pairing with the base is not used: both make the errors too large rather than too small. Kinds with fewer than
+    `LEAST_EXAMPLES` examples are not judged; if counts are not recorded, every kind is assumed to have the average number.
+    Nothing is weak if the adapter gains nothing over all examples: that is another finding.
 
     Args:
         scores: as `kind_scores` returns them.
@@ -181,13 +181,13 @@ def _is_weak(kind: KindScore, overall: KindScore, examples: int) -> bool:
 
 
 def _variance(score: float, examples: int) -> float:
-    """Of the mean of so many scores between 0 and 1, at most; not zero where all are 0 or all are 1 (Laplace's rule)."""
+    """Upper limit of the variance of a mean of scores between 0 and 1; not zero if all are 0 or all are 1 (Laplace's rule)."""
     share = (score * examples + 1) / (examples + 2)
     return share * (1 - share) / examples
 
 
 def _highest(score: float, examples: int) -> float:
-    """The upper end of Wilson's interval (1927) for a mean of so many scores between 0 and 1."""
+    """The upper end of Wilson's interval (1927) for a mean of scores between 0 and 1."""
     square = NOISE**2 / examples
     half = NOISE * math.sqrt(score * (1 - score) / examples + square / (4 * examples))
     return (score + square / 2 + half) / (1 + square)

@@ -1,149 +1,235 @@
-"""The ladder as it is shown: what the statistics say of each rank, beside what its adapter costs and is worth."""
+"""The ladder: the losses that the statistics are computed on, and what is known of each rank in the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from sweep.records import Certification, CompletedTrial, EvaluatedTrial, Measures, StudyRecord
-from sweep.verdict.chosen import chosen
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.kinds import KindScore, kind_scores
-from sweep.verdict.record import Rung, State
+import numpy as np
+
+from sweep.records import Certification, CompletedTrial, Declaration, EvaluatedTrial, Status, StudyRecord
+from sweep.verdict.bounds import Array
+from sweep.verdict.record import RankVerdict, State, Verdict
+
+_SAME = 1e-6
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class LadderRow:
-    """One rank, all its seeds together.
+class LeftOut:
+    """A rank of the ladder that could not be compared.
 
     Attributes:
-        seeds: how many trials the figures are from.
-        mean: what the verdict is about: the loss, or with `margin_of=metric` 1 - score.
-        upper_bound, lower_bound: confidence bounds of the difference to the best; None where nothing can be bounded.
-        loss: mean loss, nats a token: on certify, or on tune where nothing was certified.
-        metrics: means of the task metric by name; empty where no answers were asked for.
-        peak_memory_bytes: of the seed that needed most.
-        train_seconds: the median.
+        status: how its first trial without a result ended.
+        reason: why, in words.
     """
 
     rank: int
-    state: State
-    seeds: int
-    learning_rate: float
-    at_edge: bool
-    mean: float
-    diff_to_best: float
-    upper_bound: float | None
-    lower_bound: float | None
-    loss: float
-    metrics: Mapping[str, float]
-    adapter_bytes: int
-    trainable_parameters: int
-    peak_memory_bytes: int
-    train_seconds: float
+    status: str
+    reason: str
 
 
-def ladder_rows(record: StudyRecord, conclusion: Conclusion | None) -> list[LadderRow]:
-    """The ranks that were compared, ascending; where nothing was certified, those with a complete explored trial."""
-    certification = record.certification
-    if conclusion is None or certification is None:
-        return _explored(record)
-    if conclusion.verdict is not None:
-        return [_judged(rung, certification) for rung in conclusion.verdict.ladder]
-    return _trained(certification, {left.rank for left in conclusion.left_out})
+@dataclass(frozen=True, slots=True)
+class LadderData:
+    """The tables that the statistics are computed on.
+
+    Attributes:
+        ranks: those that are compared, ascending.
+        losses: for each rank nats per token, (seeds, examples).
+        answered: whether every trial has a score for each example.
+        costs: for each rank 1 - score, (seeds, examples); None if examples have no scores, or if the metric is not their mean
+            (`macro_f1`).
+        tokens: the completion tokens of each example, the weights of `losses`.
+        base: the unadapted base's nats per token, None if it was not evaluated.
+        base_costs: its 1 - score, None if it has no scores.
+        looks: the numbers of seeds at which the verdict is computed; empty before the first.
+        left_out: ranks with a trial that has no result; they are not compared, since the others would be biased.
+        pending: ranks with fewer seeds than the first look takes.
+    """
+
+    ranks: tuple[int, ...]
+    losses: tuple[Array, ...]
+    answered: bool
+    costs: tuple[Array, ...] | None
+    tokens: Array
+    base: Array | None
+    base_costs: Array | None
+    looks: tuple[int, ...]
+    left_out: tuple[LeftOut, ...]
+    pending: tuple[int, ...]
+
+    def mean_losses(self) -> tuple[float, ...]:
+        """Each rank's mean loss over its seeds, nats per token, rounded so that equal ranks are equal."""
+        means = (float(np.average(table.mean(axis=0), weights=self.tokens)) for table in self.losses)
+        return tuple(round(mean, _DIGITS) for mean in means)
 
 
-def _judged(rung: Rung, certification: Certification) -> LadderRow:
-    trials = certification.complete(rung.rank)[: rung.seeds]
-    return _row(
-        trials,
-        certification,
-        rung.state,
-        (rung.mean, rung.diff_to_best, _finite(rung.upper_bound), _finite(rung.lower_bound)),
+def ladder_data(certification: Certification, declared: Declaration, metric: str) -> LadderData:
+    """Which ranks are compared, with which seeds, on which examples.
+
+    Args:
+        declared: the present declaration; ranks that were declared at first and trained are kept.
+    """
+    first = min(certification.looks, default=1)
+    ranks, pending, left_out = [], [], []
+    for rank in sorted({*declared.ladder, *(r for r in certification.declared.ladder if certification.complete(r))}):
+        broken = _broken(certification, rank)
+        if broken is not None:
+            left_out.append(broken)
+        elif len(certification.complete(rank)) < first:
+            pending.append(rank)
+        else:
+            ranks.append(rank)
+    trials = [certification.complete(rank) for rank in ranks]
+    every = [trial for of_rank in trials for trial in of_rank]
+    base = certification.base
+    # while examples are being added, some trials do not have all of them yet
+    counts = [len(trial.nats) for trial in every] + ([len(base.nats)] if base is not None else [])
+    examples = min([len(certification.tokens), *counts])
+    tokens = np.asarray(certification.tokens[:examples], dtype=np.float64)
+    has_costs = bool(ranks) and all(_is_mean_of_scores(trial, metric) for trial in every)
+    base_has_costs = base is not None and _is_mean_of_scores(base, metric)
+    return LadderData(
+        ranks=tuple(ranks),
+        losses=tuple(np.array([trial.nats[:examples] for trial in of_rank]) / tokens for of_rank in trials),
+        answered=all(trial.scores for trial in every),
+        costs=tuple(1 - np.array([trial.scores[:examples] for trial in of_rank]) for of_rank in trials)
+        if has_costs
+        else None,
+        tokens=tokens,
+        base=None if base is None else np.array(base.nats[:examples]) / tokens,
+        base_costs=1 - np.array(base.scores[:examples]) if base is not None and base_has_costs else None,
+        looks=certification.looks,
+        left_out=tuple(left_out),
+        pending=tuple(pending),
     )
 
 
-def _trained(certification: Certification, left_out: set[int]) -> list[LadderRow]:
-    """Ranks with trials on certify that the statistics have not been computed on."""
-    trained = [certification.complete(rank) for rank in certification.complete_ranks() if rank not in left_out]
-    means = [fmean(trial.loss for trial in trials) for trials in trained]
+def _broken(certification: Certification, rank: int) -> LeftOut | None:
+    for trial in certification.trials:
+        if trial.rank == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED):
+            return LeftOut(rank, trial.status.value, trial.reason or "no reason is known")
+    return None
+
+
+def _is_mean_of_scores(trial: EvaluatedTrial, metric: str) -> bool:
+    value = trial.metric(metric)
+    return value is not None and bool(trial.scores) and abs(sum(trial.scores) / len(trial.scores) - value) < _SAME
+
+
+@dataclass(frozen=True, slots=True)
+class RankResult:
+    """All that is known of one rank; table, picture, page and verdict.json are made from it.
+
+    Attributes:
+        verdict: what is shown about it, in losses (with `margin_of=metric` in 1 - score).
+        trials: the trials that the figures are from: its seeds on certify, or its best trial on tune if nothing was certified.
+        at_edge: whether its best learning rate is at the edge of the range that may be tried.
+        metric_state: what the test on the task metric shows; None if there was none.
+    """
+
+    verdict: RankVerdict
+    trials: tuple[CompletedTrial, ...]
+    at_edge: bool = False
+    metric_state: State | None = None
+
+    @property
+    def rank(self) -> int:
+        return self.verdict.rank
+
+    @property
+    def state(self) -> State:
+        return self.verdict.state
+
+    @property
+    def diff_to_best(self) -> float:
+        return self.verdict.diff_to_best
+
+    @property
+    def upper_bound(self) -> float | None:
+        """Of the difference to the best; None if it cannot be bounded."""
+        return _finite(self.verdict.upper_bound)
+
+    @property
+    def lower_bound(self) -> float | None:
+        """Of the difference to the best; None if it cannot be bounded."""
+        return _finite(self.verdict.lower_bound)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.trials)
+
+    @property
+    def learning_rate(self) -> float:
+        return self.trials[0].arm.learning_rate
+
+    @property
+    def loss(self) -> float:
+        """Mean over seeds, nats per token."""
+        return fmean(trial.loss for trial in self.trials)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Means over seeds of the task metrics that every trial has; empty where no answers were written."""
+        every = [trial.measures.metrics for trial in self.trials]
+        shared = [name for name in every[0] if all(name in metrics for metrics in every)]
+        return {name: fmean(metrics[name] for metrics in every) for name in shared}
+
+    @property
+    def adapter_bytes(self) -> int:
+        return self.trials[0].measures.adapter_bytes
+
+    @property
+    def trainable_parameters(self) -> int:
+        return self.trials[0].measures.trainable_parameters
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Of the seed that needed most."""
+        return max(trial.measures.peak_bytes for trial in self.trials)
+
+    @property
+    def train_seconds(self) -> float:
+        """The median over seeds."""
+        return median(trial.measures.train_seconds for trial in self.trials)
+
+
+def certified_ranks(
+    certification: Certification, verdict: Verdict | None, metric_verdict: Verdict | None, left_out: Sequence[LeftOut]
+) -> Iterator[RankResult]:
+    """The ranks with complete trials on certify that can be compared, ascending."""
+    ranks = [rank for rank in certification.complete_ranks() if rank not in {one.rank for one in left_out}]
+    ladder = verdict.ladder if verdict is not None else _unjudged({r: certification.complete(r) for r in ranks})
+    on_metric = dict(zip(metric_verdict.ranks, metric_verdict.state, strict=True)) if metric_verdict else {}
+    for one in ladder:
+        choice = certification.rate_of(one.rank)
+        yield RankResult(
+            verdict=one,
+            trials=tuple(certification.complete(one.rank)[: one.seeds]),
+            at_edge=choice is not None and choice.at_edge,
+            metric_state=on_metric.get(one.rank),
+        )
+
+
+def explored_ranks(record: StudyRecord) -> Iterator[RankResult]:
+    """The best trial of each rank on tune, ascending: all that is known if nothing was certified."""
+    best: dict[int, list[CompletedTrial]] = {}
+    for trial in sorted(record.complete(), key=lambda trial: trial.loss):
+        best.setdefault(trial.rank, [trial])
+    for one in _unjudged(dict(sorted(best.items()))):
+        yield RankResult(one, tuple(best[one.rank]))
+
+
+def _unjudged(trials: Mapping[int, Sequence[CompletedTrial]]) -> list[RankVerdict]:
+    """Ranks that were not tested: means without bounds."""
+    means = {rank: fmean(trial.loss for trial in of_rank) for rank, of_rank in trials.items()}
     return [
-        _row(trials, certification, State.UNDECIDED, (mean, mean - min(means), None, None))
-        for trials, mean in zip(trained, means, strict=True)
+        RankVerdict(rank, State.UNDECIDED, len(trials[rank]), mean, mean - min(means.values()))
+        for rank, mean in means.items()
     ]
 
 
-def _explored(record: StudyRecord) -> list[LadderRow]:
-    """Each rank with its best arm."""
-    trials = record.complete()
-    best = min((trial.loss for trial in trials), default=0.0)
-    rows = []
-    for rank in sorted({trial.rank for trial in trials}):
-        own = min((t for t in trials if t.rank == rank), key=lambda trial: trial.loss)
-        loss = own.loss
-        rows.append(_row([own], None, State.UNDECIDED, (loss, loss - best, None, None)))
-    return rows
-
-
-def _row(
-    trials: Sequence[CompletedTrial],
-    certification: Certification | None,
-    state: State,
-    figures: tuple[float, float, float | None, float | None],
-) -> LadderRow:
-    measures = [trial.measures for trial in trials]
-    arm = trials[0].arm
-    choice = certification.rate_of(arm.rank) if certification is not None else None
-    mean, diff_to_best, upper_bound, lower_bound = figures
-    return LadderRow(
-        rank=arm.rank,
-        state=state,
-        seeds=len(trials),
-        learning_rate=arm.learning_rate,
-        at_edge=choice is not None and choice.at_edge,
-        mean=mean,
-        diff_to_best=diff_to_best,
-        upper_bound=upper_bound,
-        lower_bound=lower_bound,
-        loss=fmean(found.loss for found in measures),
-        metrics=_mean_metrics(measures),
-        adapter_bytes=measures[0].adapter_bytes,
-        trainable_parameters=measures[0].trainable_parameters,
-        peak_memory_bytes=max(found.peak_bytes for found in measures),
-        train_seconds=median(found.train_seconds for found in measures),
-    )
-
-
-def _mean_metrics(measures: Sequence[Measures]) -> dict[str, float]:
-    """Of those metrics that every trial has."""
-    names = [name for name in measures[0].metrics if all(name in found.metrics for found in measures)]
-    return {name: fmean(found.metrics[name] for found in measures) for name in names}
-
-
 def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
-
-
-def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, EvaluatedTrial]:
-    """What was scored on test: `base`, `goldilocks` (the rank whose adapter is handed out) and `largest`, as far as it was."""
-    certification = record.certification
-    if certification is None or conclusion is None:
-        return {}
-    scored = certification.on_test()
-    handed_out = chosen(record, conclusion)
-    places = {
-        "base": 0,
-        "goldilocks": handed_out.rank if handed_out else None,
-        "largest": max((rank for rank in scored if rank > 0), default=None),
-    }
-    return {name: scored[rank] for name, rank in places.items() if rank is not None and rank in scored}
-
-
-def kinds_on_test(record: StudyRecord, conclusion: Conclusion | None) -> tuple[KindScore, ...]:
-    """The task metric on test over all examples, then on each kind; nothing before test was scored."""
-    tested = on_test(record, conclusion)
-    chosen, largest = tested.get("goldilocks"), tested.get("largest")
-    if chosen is None:
-        return ()
-    return kind_scores(record.metric, tested.get("base"), [chosen], [largest] if largest else [])
+    return value if math.isfinite(value) else None

@@ -1,7 +1,7 @@
 """How many seeds and certify examples would probably close the bracket, if the means and variances seen so far held.
 
-More seeds shrink the part of the variance that stems from seeds, more examples the part that stems from examples. Either
-alone may be in vain, or dear: a seed is a training for each open rank, an example is scored by adapters that are there.
+More seeds shrink the part of the variance that stems from seeds, more examples the part that stems from examples. Either alone
+may not suffice, and costs differ: a seed is a training for each open rank, an example is only evaluated with existing adapters.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.verdict.moments import Array, Moments
+from sweep.verdict.bounds import Array, Moments
 from sweep.verdict.record import Need
 from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
 
 MOST = 512
-"""So many seeds are tried at most."""
+"""Maximum number of seeds that is tried."""
 
 MOST_TIMES = 64
-"""So many times the examples there are, are tried at most."""
+"""Maximum number of examples that is tried, in multiples of the present number."""
 
 PROBABLY = 0.8
 
 _STEP = 1.25
-"""Ratio of one number of examples that is tried to the one before."""
+"""Ratio between successive numbers of examples that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Outlook:
     """What would probably close the bracket.
 
     Attributes:
-        enough: pairs of which none is better in both, by the number of examples, the present one first.
-        seeds: so many are there.
-        examples: so many are there.
+        enough: pairs that would do, none better in both numbers than another; by examples, the present number first.
+        seeds: present number.
+        examples: present number.
     """
 
     enough: tuple[Need, ...]
@@ -45,24 +45,24 @@ class Outlook:
 
     @property
     def seeds_alone(self) -> int | None:
-        """How many seeds would do with the examples there are."""
+        """Number of seeds that would do with the present examples."""
         return next((need.seeds for need in self.enough if need.examples == self.examples), None)
 
     @property
     def examples_alone(self) -> int | None:
-        """How many examples would do with the seeds there are."""
+        """Number of examples that would do with the present seeds."""
         return next((need.examples for need in self.enough if need.seeds == self.seeds), None)
 
     def cheapest(self, cost: Callable[[Need], float], available: int | None) -> Need | None:
-        """The pair of least cost.
+        """The cheapest pair.
 
         Args:
-            available: how many examples the data has, None if that is not known.
+            available: number of examples in the data, None if unknown.
         """
-        to_be_had = [
+        obtainable = [
             need for need in self.enough if available is None or need.examples <= max(available, self.examples)
         ]
-        return min(to_be_had, key=cost, default=None)
+        return min(obtainable, key=cost, default=None)
 
 
 def outlook(
@@ -77,8 +77,8 @@ def outlook(
     Args:
         given: one study.
         certified: (1, ranks), ranks certified already.
-        level: of a further look at so many seeds and examples.
-        examples: so many each trial was scored on.
+        level: of a further look, given its seeds and examples.
+        examples: number that each trial was evaluated on.
         counts: numbers of examples to try, ascending, see `example_counts`.
     """
     there = given.each.seeds
@@ -128,12 +128,12 @@ def _totals(there: int, *, exact: bool) -> list[int]:
 def _seeds_needed(
     given: Contrasts, certified: Mask, level: Callable[[int], float], totals: Sequence[int], times: float
 ) -> int | None:
-    """The first of these numbers of seeds at which the bracket closes with so many times the examples; None if none does."""
+    """The first of these numbers of seeds that closes the bracket, with the examples multiplied by `times`; None if none does."""
     if not totals:
         return None
     larger = given if times == 1 else contrasts(_with_examples(given.of, times), given.margin, given.active)
     levels = np.array([level(total) for total in totals])[:, None]
-    found = look(
+    shown = look(
         _repeated(larger, len(totals)),
         levels,
         np.repeat(certified, len(totals), axis=0),
@@ -141,12 +141,12 @@ def _seeds_needed(
         float(ndtri(PROBABLY)),
         fresh=1 - 1 / times,
     )
-    closing = is_closed(found)
+    closing = is_closed(shown)
     return totals[int(np.argmax(closing))] if closing.any() else None
 
 
 def _with_examples(of: Moments, times: float) -> Moments:
-    """The moments as if there were so many times the examples, the same on average."""
+    """The moments if there were `times` as many examples, the same on average."""
     return replace(
         of,
         example_covariance=of.example_covariance / times,
@@ -156,10 +156,10 @@ def _with_examples(of: Moments, times: float) -> Moments:
     )
 
 
-def is_closed(found: Look) -> Mask:
+def is_closed(shown: Look) -> Mask:
     """(studies,): whether the smallest rank not shown inferior is certified."""
-    first = np.argmax(~found.inferior, axis=1)
-    closed: Mask = np.take_along_axis(found.certified, first[:, None], axis=1)[:, 0]
+    first = np.argmax(~shown.inferior, axis=1)
+    closed: Mask = np.take_along_axis(shown.certified, first[:, None], axis=1)[:, 0]
     return closed
 
 

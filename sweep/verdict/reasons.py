@@ -5,85 +5,87 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.verdict.bounds import Side
+from sweep.verdict.looks import LookState
 from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
 from sweep.verdict.record import MarginOf, Need
-from sweep.verdict.replay import LookState
-from sweep.verdict.sequence import Mask, look
+from sweep.verdict.sequence import Contrasts, Mask, look
 from sweep.verdict.table import LossTable
 
 ENDLESS = 1e9  # seeds
 
 
 def why_open(
-    table: LossTable, standing: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
+    table: LossTable, after: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
 ) -> tuple[str, ...]:
     """Sentences, the most basic obstacle first.
 
     Args:
+        after: the state after the last look.
         level: of the last look.
         ahead: what would probably close the bracket.
-        needed: the cheapest of it, None if it takes more than there is.
-        available: how many examples the data has, None if that is not known.
+        needed: the cheapest of it, None if that takes more than the data has.
+        available: number of examples in the data, None if unknown.
     """
     if len(table.ranks) < 2:
-        return (f"rank {table.ranks[0]} is the only one: there is no other rank to hold it against",)
+        return (f"Rank {table.ranks[0]} is the only one: there is no other rank to compare it with.",)
     sentences = []
     if table.examples < 2:
-        sentences.append("one example: how much the differences depend on the choice of examples cannot be told")
+        sentences.append("There is only one example, so the effect of the choice of examples is unknown.")
     if min(table.seeds) < 2:
-        sentences.append("fewer than two seeds: a difference between ranks can be the luck of a seed")
+        sentences.append("There are fewer than two seeds, so a difference between ranks can be chance.")
     if table.margin.size == 0:
-        sentences.append("a margin of zero is kept only by a rank that is shown to be better than every other")
-    if standing.margin_in_loss < 0:
-        what = (
-            "the unadapted base is as good as the best rank"
+        sentences.append("With a margin of zero, only a rank that is shown to be better than every other is certified.")
+    if after.margin_in_loss < 0:
+        sentences.append(
+            "The unadapted base is as good as the best rank, so there is no gain to keep a share of."
             if table.margin.of is MarginOf.GAIN
-            else "losses are negative"
+            else "Losses are negative, so the margin cannot be a share of them."
         )
-        sentences.append(f"{what}: there is nothing that the margin could be a share of")
-    if standing.last is None or standing.margin_in_loss < 0:
+    if after.last is None or after.margin_in_loss < 0:
         return tuple(sentences)
-    return (*sentences, *_blocking(table, standing), *_outlook(table, standing, level, ahead, needed, available))
+    blocking = _blocking(table, after)
+    if needed is None and not ahead.enough:
+        blocking += _left_by_examples(table, after.last, after.certified, level)
+    return (*sentences, *blocking, _outlook(table, ahead, needed, available))
 
 
-def _blocking(table: LossTable, standing: LookState) -> list[str]:
+def _blocking(table: LossTable, after: LookState) -> list[str]:
     """The rank at which the sequence of tests stopped, and the ranks it did not reach."""
-    states = standing.certified | standing.inferior
-    blocking = _largest_open(standing.certified, standing.inferior)
-    best = table.ranks[int(np.argmin(standing.mean))]
-    bound, margin = standing.upper[blocking], standing.margin_in_loss
+    blocking = _largest_open(after.certified, after.inferior)
+    best = table.ranks[int(np.argmin(after.mean))]
+    bound, margin = after.upper[blocking], after.margin_in_loss
     rank = table.ranks[blocking]
-    sentences = [
-        f"rank {rank} may be worse than the best by {bound:.3g} (upper bound), the margin is {margin:.3g}"
-        + ("" if rank == best else f"; by the means alone it is {standing.mean[blocking] - standing.mean.min():.3g}")
-    ]
-    unreached = [str(table.ranks[place]) for place in range(blocking) if not states[place]]
+    gap = (
+        f"is about {after.mean[blocking] - after.mean.min():.3g} worse than the best and may be up to {bound:.3g} worse"
+    )
+    if rank == best:
+        gap = f"may be up to {bound:.3g} worse than another rank"
+    sentences = [f"Rank {rank} {gap} (upper bound); the margin is {margin:.3g}."]
+    judged = after.certified | after.inferior
+    unreached = [str(table.ranks[place]) for place in range(blocking) if not judged[place]]
     if unreached:
-        sentences.append(f"smaller ranks ({', '.join(unreached)}) can be certified only after rank {rank}")
+        sentences.append(f"Smaller ranks ({', '.join(unreached)}) can be certified only after rank {rank}.")
     return sentences
 
 
-def _outlook(
-    table: LossTable, standing: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
-) -> list[str]:
-    """What would settle it: the cheapest way, the other ways, and where the data does not suffice."""
+def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: int | None) -> str:
+    """What would settle it: the cheapest way and the other ways, or that the data is too small."""
     if needed is not None:
         ways = [way for way in (_seeds_alone(ahead), _examples_alone(ahead, available)) if way not in (None, needed)]
         others = " or ".join(_more(way, ahead) for way in ways if way is not None)
-        unknown = ", if the data has as many" if needed.examples > ahead.examples and available is None else ""
-        would = f"{_more(needed, ahead)} would probably decide it{unknown}"
-        return [f"{would}; {others} would, too, at a higher cost" if others else would]
+        unknown = ", if the data has that many" if needed.examples > ahead.examples and available is None else ""
+        would = f"{_more(needed, ahead)} would probably decide it{unknown}."
+        return f"{would} At a higher cost, {others} would, too." if others else would
     if ahead.enough:
         least = min(need.examples for need in ahead.enough)
-        return [
-            f"more seeds alone would probably not decide it; about {least} certify examples would, and the data has {available}: add "
-            "validation data"
-        ]
-    return [
-        *_left_by_examples(table, standing, level),
-        f"too close to the margin to call: neither {MOST} seeds a rank nor {MOST_TIMES * table.examples} certify examples would "
-        "probably decide it",
-    ]
+        return (
+            f"More seeds alone would probably not decide it. About {least} certify examples would, but the data has {available}: add "
+            "validation data."
+        )
+    return (
+        f"Too close to the margin to call: not even {MOST} seeds per rank or {MOST_TIMES * table.examples} certify examples would "
+        "probably decide it."
+    )
 
 
 def _seeds_alone(ahead: Outlook) -> Need | None:
@@ -92,38 +94,36 @@ def _seeds_alone(ahead: Outlook) -> Need | None:
 
 def _examples_alone(ahead: Outlook, available: int | None) -> Need | None:
     count = ahead.examples_alone
-    to_be_had = count is not None and (available is None or count <= available)
-    return Need(ahead.seeds, count) if count is not None and to_be_had else None
+    enough_data = count is not None and (available is None or count <= available)
+    return Need(ahead.seeds, count) if count is not None and enough_data else None
 
 
 def _more(need: Need, ahead: Outlook) -> str:
-    """What is to be added, in words."""
+    """What has to be added, in words."""
     seeds, parts = need.seeds - ahead.seeds, []
     if seeds > 0:
-        parts.append(f"{seeds} more seed{'s' if seeds > 1 else ''} a rank ({need.seeds} in all)")
+        parts.append(f"{seeds} more seed{'s' if seeds > 1 else ''} per rank ({need.seeds} in total)")
     if need.examples > ahead.examples:
         parts.append(f"{need.examples} certify examples instead of {ahead.examples}")
     return " and ".join(parts)
 
 
-def _left_by_examples(table: LossTable, standing: LookState, level: float) -> list[str]:
-    """What the choice of examples alone leaves open, were there any number of seeds."""
-    assert standing.last is not None
-    given = standing.last
-    endless = look(given, level, standing.certified[None], seeds=ENDLESS)
+def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level: float) -> list[str]:
+    """The error that the choice of examples alone leaves, with any number of seeds."""
+    endless = look(last, level, certified[None], seeds=ENDLESS)
     if is_closed(endless)[0]:
         return []
     ranks = len(table.ranks)
     blocking = _largest_open(endless.certified[0], endless.inferior[0])
-    entries = [place * ranks + blocking for place in range(ranks) if given.active[0, place] and place != blocking]
-    left = given.each.half_width(Side.UPPER, level, ENDLESS)[0]
-    worst = max(entries, key=lambda entry: float(given.each.value[0, entry] + left[entry]))
-    if given.each.examples[0, worst] == 0:
+    entries = [place * ranks + blocking for place in range(ranks) if last.active[0, place] and place != blocking]
+    error = last.each.half_width(Side.UPPER, level, ENDLESS)[0]
+    worst = max(entries, key=lambda entry: float(last.each.value[0, entry] + error[entry]))
+    if last.each.examples[0, worst] == 0:
         return []
     return [
-        f"more seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
-        f"{abs(float(given.each.value[0, worst])):.2g} from the margin, and the choice of {table.examples} examples alone "
-        f"leaves an error of {left[worst]:.2g}"
+        f"More seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
+        f"{abs(float(last.each.value[0, worst])):.2g} from the margin, and with {table.examples} examples alone the error is "
+        f"{error[worst]:.2g}."
     ]
 
 

@@ -1,13 +1,14 @@
-"""The words of the statistics: what a verdict says about a ladder of ranks, and about each rank."""
+"""The vocabulary of the statistics: what a verdict says about a ladder of ranks, and about each rank."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """What is shown of one rank; of a whole ladder only `certified` or `undecided`."""
+    """What is shown about one rank; about a whole ladder only `certified` or `undecided`."""
 
     CERTIFIED = "certified"
     INFERIOR = "inferior"
@@ -23,21 +24,31 @@ class MarginOf(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One rank of the ladder as the verdict sees it; the fields are those of `Verdict`."""
+class RankVerdict:
+    """What is shown about one rank.
+
+    Attributes:
+        seeds: number of seeds used.
+        mean: mean loss over seeds and (weighted) examples.
+        diff_to_best: mean minus the smallest mean of the ladder.
+        upper_bound: upper confidence bound of the difference to the best rank; certified exactly if below the margin. A rank
+            that failed its test, or that the sequence of tests did not reach, has no bound below the margin.
+        lower_bound: lower confidence bound of that difference; inferior exactly if above the margin. Both bounds are infinite
+            where nothing can be bounded (one seed, one example).
+    """
 
     rank: int
     state: State
     seeds: int
     mean: float
     diff_to_best: float
-    upper_bound: float
-    lower_bound: float
+    upper_bound: float = math.inf
+    lower_bound: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What would probably close the bracket: seeds a rank and certify examples, those already there included."""
+    """Seeds per rank and certify examples, in total, that would probably close the bracket."""
 
     seeds: int
     examples: int
@@ -45,7 +56,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which ranks are shown to be as good as the best one, up to the margin.
+    """Which ranks are shown to match the best one, within the margin.
 
     Three statements, each wrong with probability at most `alpha`: no certified rank misses the margin; no rank that keeps
     the margin is called inferior going up from the smallest rank (so `bracket[0]` is not above the smallest good rank);
@@ -58,22 +69,15 @@ class Verdict:
             is certified). It holds the smallest good rank with probability at least 1 - 2 alpha, alpha on each side.
         margin: as declared: a share of the gain or of the loss, or points of the metric.
         margin_in_loss: the margin in the unit of the losses, at the mean of the best rank.
-        level: the one-sided level of the last look's tests; `alpha` where there is one look only.
-        ranks: the ladder, ascending. All tuples below have one entry a rank.
-        mean: mean loss over seeds and (weighted) examples.
-        diff_to_best: mean minus the smallest mean of the ladder.
-        upper_bound: upper confidence bound of the difference to the best rank; certified exactly if below the margin. A
-            rank that the sequence of tests did not reach, or that failed, has no bound below the margin.
-        lower_bound: lower confidence bound of that difference; inferior exactly if above the margin. Bounds are infinite
-            where nothing can be bounded (one seed, one example).
-        seeds: how many seeds of each rank were used.
-        examples: how many examples each trial was scored on.
-        seeds_needed: how many seeds in all (those already there included) would probably close the bracket with the examples
-            there are, if the means and variances seen so far held; None if nothing is left to decide or no number would do.
-        examples_needed: likewise how many examples would, with the seeds there are.
-        needed: the cheapest of all numbers of seeds and examples that would, taken together; None as above, and where it takes
-            more examples than the data has.
-        reasons: why a bracket is open, one sentence each; empty if it is closed and every declared look was taken.
+        level: the one-sided level of the last look's tests; `alpha` if there is only one look.
+        ladder: one entry per rank, ascending.
+        examples: number of examples that each trial was evaluated on.
+        seeds_needed: total number of seeds that would probably close the bracket with the present examples, if the means and
+            variances seen so far held; None if nothing is left to decide or no number would do.
+        examples_needed: likewise the number of examples, with the present seeds.
+        needed: the cheapest combination of seeds and examples that would; None as above, and if the data has too few
+            examples.
+        reasons: why the bracket is open, one sentence each; empty if it is closed and every declared look was taken.
     """
 
     status: State
@@ -84,13 +88,7 @@ class Verdict:
     alpha: float
     level: float
     margin_in_loss: float
-    ranks: tuple[int, ...]
-    state: tuple[State, ...]
-    mean: tuple[float, ...]
-    diff_to_best: tuple[float, ...]
-    upper_bound: tuple[float, ...]
-    lower_bound: tuple[float, ...]
-    seeds: tuple[int, ...]
+    ladder: tuple[RankVerdict, ...]
     examples: int
     seeds_needed: int | None
     examples_needed: int | None
@@ -98,9 +96,32 @@ class Verdict:
     reasons: tuple[str, ...]
 
     @property
-    def ladder(self) -> tuple[Rung, ...]:
-        columns = (self.ranks, self.state, self.seeds, self.mean, self.diff_to_best, self.upper_bound, self.lower_bound)
-        return tuple(Rung(*row) for row in zip(*columns, strict=True))
+    def ranks(self) -> tuple[int, ...]:
+        return tuple(each.rank for each in self.ladder)
+
+    @property
+    def state(self) -> tuple[State, ...]:
+        return tuple(each.state for each in self.ladder)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(each.seeds for each in self.ladder)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(each.mean for each in self.ladder)
+
+    @property
+    def diff_to_best(self) -> tuple[float, ...]:
+        return tuple(each.diff_to_best for each in self.ladder)
+
+    @property
+    def upper_bound(self) -> tuple[float, ...]:
+        return tuple(each.upper_bound for each in self.ladder)
+
+    @property
+    def lower_bound(self) -> tuple[float, ...]:
+        return tuple(each.lower_bound for each in self.ladder)
 
     @property
     def closed(self) -> bool:
@@ -109,11 +130,11 @@ class Verdict:
 
 
 def active_ranks(verdict: Verdict) -> tuple[int, ...]:
-    """The ranks for which more seeds can still change the answer: none once the bracket is closed.
+    """The ranks for which more seeds can still change the answer; none once the bracket is closed.
 
     While it is open, every rank that is not shown inferior is needed, also those above the bracket: a rank is certified
     against all of them.
     """
-    if verdict.closed or len(verdict.ranks) < 2:
+    if verdict.closed or len(verdict.ladder) < 2:
         return ()
-    return tuple(rank for rank, state in zip(verdict.ranks, verdict.state, strict=True) if state is not State.INFERIOR)
+    return tuple(each.rank for each in verdict.ladder if each.state is not State.INFERIOR)

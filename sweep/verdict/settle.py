@@ -1,4 +1,4 @@
-"""What to type to settle what is open, and about how long it takes."""
+"""The command that settles what is open, and how long it takes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 from sweep.records import Certification, StudyRecord
-from sweep.verdict.compared import LadderData
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
+from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import Need, Verdict, active_ranks
 
 
@@ -22,24 +22,22 @@ def with_values(command: str, values: Mapping[str, str]) -> str:
 
 def settle(
     record: StudyRecord,
-    given: LadderData,
+    certification: Certification,
+    data: LadderData,
     verdict: Verdict | None,
     edges: list[Edge],
     findings: tuple[Finding, ...],
 ) -> tuple[str, float] | None:
-    """The command and its seconds, as the trials so far took; None where nothing is open or no command would help.
+    """The command and its expected seconds, from the trials so far; None if nothing is open or no command would help.
 
-    First the study is brought to its end, then the guards are met, then seeds or certify examples are added, whichever is
-    cheaper, then the ladder is widened. Where no number of them is likely to close the bracket and nothing is certified, a few
-    more seeds may still certify a rank.
+    In this order: finish the study, meet the guards, add seeds or certify examples (whichever is cheaper), widen the ladder. If no
+    number of them is likely to close the bracket and nothing is certified, a few more seeds may still certify a rank.
     """
-    certification = record.certification
-    assert certification is not None
     kinds = {finding.kind for finding in findings}
-    each = _seconds_each(record, certification)
+    each = _seconds_per_trial(record, certification)
     if "base_as_good" in kinds:
         return None
-    unfinished = _unfinished(record, given, verdict)
+    unfinished = _unfinished(record, certification, data, verdict)
     if unfinished:
         return record.command, unfinished * each
     if margin_changed(record, certification):
@@ -51,7 +49,7 @@ def settle(
     if edges and verdict.rank is not None:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if verdict.needed is not None:
-        cost, there = seconds_a_rank(record, certification), Need(max(verdict.seeds), verdict.examples)
+        cost, there = seconds_per_rank(record, certification), Need(max(verdict.seeds), verdict.examples)
         seconds = len(active_ranks(verdict)) * (cost(verdict.needed) - cost(there))
         return with_values(record.command, _to_have(verdict.needed, verdict)), seconds
     if edges:
@@ -67,15 +65,15 @@ def settle(
     return None
 
 
-def seconds_a_rank(record: StudyRecord, certification: Certification) -> Callable[[Need], float]:
-    """About how many seconds a rank takes to come to so many seeds and examples from none, as the trials so far took.
+def seconds_per_rank(record: StudyRecord, certification: Certification) -> Callable[[Need], float]:
+    """Expected seconds of a rank with a number of seeds and examples, starting from none, as the trials so far took.
 
-    A seed is a training, scored on the examples there are. An example more is scored by every adapter of the rank, those to
-    come included; nothing is trained for it.
+    A seed is a training, evaluated on the present examples. An additional example is evaluated with every adapter of the rank, later
+    ones included; nothing is trained for it.
     """
-    training, scoring = _seconds_each(record, certification), _seconds_an_example(record, certification)
+    training, evaluation = _seconds_per_trial(record, certification), _seconds_per_example(record, certification)
     there = len(certification.tokens)
-    return lambda need: need.seeds * (training + (need.examples - there) * scoring)
+    return lambda need: need.seeds * (training + (need.examples - there) * evaluation)
 
 
 def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
@@ -86,13 +84,11 @@ def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _unfinished(record: StudyRecord, given: LadderData, verdict: Verdict | None) -> int:
-    """How many trials the study's own command would still train, at most."""
-    certification = record.certification
-    assert certification is not None
+def _unfinished(record: StudyRecord, certification: Certification, data: LadderData, verdict: Verdict | None) -> int:
+    """Upper limit of the trials that the study's own command would still train."""
     goal = record.declaration.seeds
-    ranks = active_ranks(verdict) if verdict is not None else given.ranks if not given.looks else ()
-    return sum(max(0, goal - len(certification.complete(rank))) for rank in (*ranks, *given.pending))
+    ranks = active_ranks(verdict) if verdict is not None else data.ranks if not data.looks else ()
+    return sum(max(0, goal - len(certification.complete(rank))) for rank in (*ranks, *data.pending))
 
 
 def _widened(edges: list[Edge]) -> dict[str, str]:
@@ -105,14 +101,14 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
     }
 
 
-def _seconds_each(record: StudyRecord, certification: Certification) -> float:
+def _seconds_per_trial(record: StudyRecord, certification: Certification) -> float:
     """What a trial of the ladder adds to the study's time; some run at the same time."""
     took = [trial.seconds for trial in certification.trials if trial.is_complete]
     return median(took) / record.parallel if took else 0.0
 
 
-def _seconds_an_example(record: StudyRecord, certification: Certification) -> float:
-    """What scoring one certify example with one adapter adds to the study's time."""
+def _seconds_per_example(record: StudyRecord, certification: Certification) -> float:
+    """What evaluating one certify example with one adapter adds to the study's time."""
     measured = [trial.measures for trial in certification.trials if trial.measures is not None]
     took = [measures.eval_seconds / measures.examples for measures in measured if measures.examples]
     return median(took) / record.parallel if took else 0.0

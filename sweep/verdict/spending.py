@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from sweep.verdict.moments import Array
+from sweep.verdict.bounds import Array
 
 FIRST = 1.5
 GRID = 801
@@ -23,7 +23,7 @@ REACH = 8.0  # standard deviations
 
 
 def spent(alpha: float, seeds: int) -> float:
-    """Error probability spent once so many seeds have been looked at; zero below two seeds."""
+    """Error probability spent after a look at a number of seeds; zero below two seeds."""
     return alpha * (1 - FIRST / seeds) if seeds >= 2 else 0.0
 
 
@@ -41,9 +41,9 @@ def levels(alpha: float, looks: Sequence[int]) -> tuple[float, ...]:
 
 
 def left(alpha: float, seeds: int) -> float:
-    """What is left to be spent once so many seeds have been looked at.
+    """The error probability that is left after a look at a number of seeds.
 
-    Looks after examples were added begin anew with it, as an alpha of their own: their data overlap with those of earlier
+    Looks after examples were added start again with it, as an alpha of their own: their data overlap with those of earlier
     looks by an amount that the joint distribution above does not describe, and the two add up to no more than alpha
     whatever it is (Bonferroni).
     """

@@ -1,4 +1,4 @@
-"""The losses of a ladder, checked: what the statistics start from, or every mistake in it in words."""
+"""The input of the statistics, checked: the losses of a ladder, or every mistake in them in words."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.verdict.contrasts import Margin
-from sweep.verdict.moments import Array
+from sweep.verdict.bounds import Array
 from sweep.verdict.record import MarginOf
+from sweep.verdict.sequence import Margin
 
 
 @dataclass(frozen=True, slots=True)
 class LossTable:
-    """Losses of every rank on the same examples, and what the verdict is to be held to.
+    """Losses of every rank on the same examples, and the declared margin and alpha.
 
     Attributes:
-        losses: one array (seeds, examples) a rank; numbers of seeds may differ.
-        base: (examples,), zeros where the margin needs no base.
+        losses: one array (seeds, examples) per rank; numbers of seeds may differ.
+        base: (examples,), zeros if the margin needs no base.
         weights: (examples,), ones if none were given.
     """
 
@@ -40,7 +40,7 @@ class LossTable:
         return tuple(len(rows) for rows in self.losses)
 
     def first(self, examples: int) -> LossTable:
-        """The same with the first so many examples alone."""
+        """The same table with the first examples alone."""
         return replace(
             self,
             losses=tuple(rows[:, :examples] for rows in self.losses),
@@ -66,17 +66,17 @@ def loss_table(
     """Checks the arguments of a verdict.
 
     Args:
-        losses: one (seeds, examples) table a rank.
+        losses: one (seeds, examples) table per rank.
 
     Raises:
-        ValueError: with one line for every mistake found.
+        ValueError: with one line for every mistake.
     """
     problems: list[str] = []
     tables = _tables(losses, problems)
     ladder = _ladder(ranks, problems)
     if tables and ladder and len(tables) != len(ladder):
         problems.append(
-            f"ranks: {len(ladder)} given, but losses hold {len(tables)}: one (seeds, examples) table a rank"
+            f"ranks: {len(ladder)} given, but losses hold {len(tables)}: one (seeds, examples) table per rank"
         )
     if margin_of not in tuple(MarginOf):
         problems.append(f"margin_of: must be one of {', '.join(MarginOf)}, not {margin_of!r}")
@@ -90,14 +90,19 @@ def loss_table(
     if margin_of == MarginOf.GAIN and base is None:
         problems.append("base: margin_of='gain' needs the unadapted base's loss of each example, shape (examples,)")
     used = base if margin_of == MarginOf.GAIN else None
-    placebo = _per_example("base", used, examples, 0.0, problems)
+    base_losses = _per_example("base", used, examples, 0.0, problems)
     token_weights = _per_example("weights", weights, examples, 1.0, problems)
     if weights is not None and token_weights.size and not (token_weights > 0).all():
         problems.append("weights: must all be above 0")
     if problems:
         raise ValueError("\n".join(problems))
     return LossTable(
-        tuple(tables), tuple(ladder), Margin(float(margin), MarginOf(margin_of)), float(alpha), placebo, token_weights
+        tuple(tables),
+        tuple(ladder),
+        Margin(float(margin), MarginOf(margin_of)),
+        float(alpha),
+        base_losses,
+        token_weights,
     )
 
 
@@ -107,7 +112,7 @@ def _tables(losses: Sequence[ArrayLike] | ArrayLike, problems: list[str]) -> lis
         tables = [np.asarray(rows, dtype=np.float64) for rows in losses]  # type: ignore[union-attr]
     except (TypeError, ValueError):
         problems.append(
-            f"losses: must be numbers of {shape}, every seed scored on the same examples; these are ragged or no numbers"
+            f"losses: must be numbers of {shape}, every seed evaluated on the same examples; these are ragged or not numeric"
         )
         return []
     if not tables:
@@ -121,7 +126,7 @@ def _tables(losses: Sequence[ArrayLike] | ArrayLike, problems: list[str]) -> lis
         return []
     counts = sorted({table.shape[1] for table in tables})
     if len(counts) > 1:
-        problems.append(f"losses: ranks were scored on different numbers of examples: {', '.join(map(str, counts))}")
+        problems.append(f"losses: ranks were evaluated on different numbers of examples: {', '.join(map(str, counts))}")
         return []
     unusable = sum(int((~np.isfinite(table)).sum()) for table in tables)
     if unusable:
@@ -137,7 +142,7 @@ def _ladder(ranks: Sequence[int], problems: list[str]) -> list[int]:
         problems.append(f"ranks: must be whole numbers above 0, not {list(ranks)}")
         return []
     if not whole:
-        problems.append("ranks: empty, expected one a table of losses")
+        problems.append("ranks: empty, expected one per table of losses")
     if any(second <= first for first, second in pairwise(whole)):
         problems.append(f"ranks: must be ascending, each once, not {whole}")
     return whole
@@ -151,11 +156,11 @@ def _per_example(
     try:
         row = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        problems.append(f"{name}: must be numbers, one an example")
+        problems.append(f"{name}: must be numbers, one per example")
         return np.empty(0)
     if row.ndim != 1 or (examples is not None and len(row) != examples):
         problems.append(
-            f"{name}: shape {row.shape}, expected ({'examples' if examples is None else examples},), one an example"
+            f"{name}: shape {row.shape}, expected ({'examples' if examples is None else examples},), one per example"
         )
         return np.empty(0)
     if not np.isfinite(row).all():

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
 from sweep.verdict import words
-from sweep.verdict.chosen import chosen
-from sweep.verdict.compared import compared
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, kinds_on_test, ladder_rows, on_test
+from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
+from sweep.verdict.ladder import RankResult, ladder_data
 
 SCHEMA = 1
 _COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
@@ -28,12 +26,12 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         conclusion: None for a study that was explored and not certified: every rank is undecided then.
         created: the time of writing, ISO 8601, UTC.
     """
-    rows = ladder_rows(record, conclusion)
+    ladder = rank_results(record, conclusion)
     declared = record.certification.declared if record.certification else record.declaration
-    shipped = chosen(record, conclusion)
-    provenance = shipped.provenance if shipped else None
+    handed_out = chosen(record, conclusion)
+    provenance = handed_out.provenance if handed_out else None
     verdict = conclusion.verdict if conclusion else None
-    found: dict[str, Any] = {
+    contents: dict[str, Any] = {
         "schema": SCHEMA,
         "study": record.name,
         "model": record.model,
@@ -41,7 +39,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "created": created,
         "status": conclusion.status if conclusion else "undecided",
         "rank": conclusion.rank if conclusion else None,
-        "bracket": _bracket(conclusion, rows),
+        "bracket": _bracket(conclusion, ladder),
         "margin": declared.margin,
         "margin_of": declared.margin_of,
         "margin_in_loss": conclusion.margin_in_loss if conclusion else None,
@@ -54,13 +52,13 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
         "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
         "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
-        "ladder": [_rung(row, record, conclusion) for row in rows],
+        "ladder": [_rank(each) for each in ladder],
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
-        "test": {name: _scores(trial) for name, trial in on_test(record, conclusion).items()},
-        "forgetting": _forgetting(shipped),
+        "test": {name: _evaluation(trial) for name, trial in on_test(record, conclusion).items()},
+        "forgetting": _forgetting(handed_out),
         "trials": _counts(record),
-        "adapter_config": _adapter(shipped),
+        "adapter_config": _adapter(handed_out),
         "looks": list(record.certification.looks) if record.certification else [],
         "seeds_needed": verdict.seeds_needed if verdict else None,
         "examples_needed": verdict.examples_needed if verdict else None,
@@ -73,7 +71,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "data_hash": record.data_hash,
         "config_hash": record.identity,
     }
-    plain = _without_infinities(found)
+    plain = _without_infinities(contents)
     assert isinstance(plain, dict)
     return plain
 
@@ -86,45 +84,55 @@ def verdict_schema() -> dict[str, Any]:
 
 
 def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
-    """Why nothing is said of a study without a complete trial on certify."""
+    """Why there is no verdict on a study without a complete trial on certify."""
     certification = record.certification
     yield words.ONE_SEED
     if certification is None or not certification.rates:
         yield words.NOT_TUNED
     yield words.NOT_CERTIFIED
     if certification is not None:
-        for left in compared(certification, record.declaration, record.metric).left_out:
+        for left in ladder_data(certification, record.declaration, record.metric).left_out:
             yield words.left(left)
         if certification.stopped:
             yield words.stopped(certification.stopped)
 
 
-def _bracket(conclusion: Conclusion | None, rows: list[LadderRow]) -> list[int]:
-    """Where nothing is excluded yet, the whole ladder."""
+def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:
+    """The whole ladder if nothing is excluded yet."""
     if conclusion and conclusion.bracket:
         return list(conclusion.bracket)
-    return [rows[0].rank, rows[-1].rank] if rows else []
+    return [ladder[0].rank, ladder[-1].rank] if ladder else []
 
 
-def _rung(row: LadderRow, record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Any]:
-    on_metric = conclusion.metric_verdict if conclusion else None
-    states = dict(zip(on_metric.ranks, on_metric.state, strict=True)) if on_metric else {}
+def _rank(result: RankResult) -> dict[str, Any]:
     return {
-        **asdict(row),
-        "state": row.state.value,
-        "metric_state": states[row.rank].value if row.rank in states else None,
-        "metrics": dict(row.metrics),
+        "rank": result.rank,
+        "state": result.state.value,
+        "seeds": result.seeds,
+        "learning_rate": result.learning_rate,
+        "at_edge": result.at_edge,
+        "mean": result.verdict.mean,
+        "diff_to_best": result.diff_to_best,
+        "upper_bound": result.upper_bound,
+        "lower_bound": result.lower_bound,
+        "loss": result.loss,
+        "metrics": dict(result.metrics),
+        "adapter_bytes": result.adapter_bytes,
+        "trainable_parameters": result.trainable_parameters,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "train_seconds": result.train_seconds,
+        "metric_state": result.metric_state.value if result.metric_state else None,
     }
 
 
 def _base(record: StudyRecord) -> dict[str, Any]:
-    """The unadapted base on the split that the ladder was scored on."""
+    """The unadapted base on the split that the ladder was evaluated on."""
     certification = record.certification
     base = certification.base if certification and certification.base else record.base
-    return _scores(base) if base else {}
+    return _evaluation(base) if base else {}
 
 
-def _scores(trial: EvaluatedTrial) -> dict[str, Any]:
+def _evaluation(trial: EvaluatedTrial) -> dict[str, Any]:
     measures = trial.measures
     return {
         "rank": trial.rank,
@@ -168,7 +176,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
 
 
 def _without_infinities(value: Any) -> Any:
-    """JSON has neither infinities nor NaN: None stands for what is not known."""
+    """JSON has neither infinities nor NaN: None means unknown."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,24 +1,31 @@
-"""The words of the verdict: every sentence that a study's answer is told in, in terminal, report and verdict.json alike."""
+"""The words of the verdict: every sentence of a study's answer, for terminal, report and verdict.json alike.
+
+A reader who knows LoRA but no statistics should understand each of them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sweep.records import Declaration
-from sweep.verdict.compared import LeftOut
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
-from sweep.verdict.gained import NotGained
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.kinds import KindScore, Weakness
+from sweep.verdict.ladder import LeftOut
 from sweep.verdict.record import MarginOf, Need, State, Verdict
+from sweep.verdict.task_metric import NotGained
 
-ONE_SEED = "every arm was trained with one seed: a difference between ranks can be chance"
-NOT_TUNED = "the learning rate was not tuned for each rank on its own, so a rank can look worse than it is"
-NOT_CERTIFIED = "no rank was held against the margin on the certify split"
+NOTHING_CERTIFIED = "No rank is certified yet."
+ONE_SEED = "Every recipe was trained with one seed, so a difference between ranks can be chance."
+NOT_TUNED = "The learning rate was not tuned per rank, so a rank can look worse than it is."
+NOT_CERTIFIED = "No rank was evaluated on the certify split."
 
 MOST_KINDS = 6
-"""So many weak kinds are named; verdict.json has all."""
+"""Maximum number of weak kinds that are listed; verdict.json has all."""
+
+_SEED_LIMIT = re.compile(r"certify\.seeds=(\d+)")
 
 
 def headline(
@@ -33,7 +40,7 @@ def headline(
     """The answer in two to five sentences.
 
     Args:
-        margins: the margin in nats a token and in points of the metric, None where unknown.
+        margins: the margin in nats per token and in points of the metric, None where unknown.
         findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
@@ -41,55 +48,54 @@ def headline(
     kinds = {finding.kind for finding in findings}
     sentences = []
     if "base_as_good" in kinds:
-        sentences.append("The base model is as good without an adapter: no fine-tuning is needed here.")
+        sentences.append("The base model is as good without an adapter, so no fine-tuning is needed here.")
     by_loss_alone = "metric_not_gained" in kinds
     if by_loss_alone and not_gained is not None:
         sentences.append(_not_gained(metric, not_gained))
     if verdict is None:
-        return " ".join(sentences) or "No rank is certified yet."
+        return " ".join(sentences) or NOTHING_CERTIFIED
     if status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
-        enough, kept, *below = _what_is_certified(verdict, status, metric, by_loss_alone=by_loss_alone)
+        rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
+        enough = "is enough" if status == "certified" else "is enough, provisionally"
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
-        sentences += [enough, kept, *little_use, *below]
-    return " ".join([*sentences, *_exchange(verdict, metric, *margins)])
+        sentences += [f"{rank} {enough}.", _what_it_keeps(verdict, metric), *little_use, *_below(verdict)]
+    return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
 
 
-def _not_gained(metric: str, found: NotGained) -> str:
-    shown = "does not rise" if found.score <= found.base else "is not shown to rise"
+def _not_gained(metric: str, not_gained: NotGained) -> str:
+    shown = "does not rise" if not_gained.score <= not_gained.base else "is not shown to rise"
     return (
-        f"The loss falls, but {metric} {shown}: {found.score:.3f} with rank {found.rank}, {found.base:.3f} without an adapter "
-        f"({found.examples} certify examples)."
+        f"The loss falls, but {metric} {shown}: {not_gained.score:.3f} with rank {not_gained.rank}, {not_gained.base:.3f} without "
+        f"an adapter ({not_gained.examples} certify examples)."
     )
 
 
-def _what_is_certified(verdict: Verdict, status: str, metric: str, *, by_loss_alone: bool) -> list[str]:
-    assert verdict.rank is not None
-    low, high = verdict.bracket
-    bracket = f"; bracket {low}..{high}" if low != high else ""
-    others = f"the best of {named(verdict.ranks)}"
-    how_sure = f"({confidence(verdict.alpha)} confidence{bracket})"
-    kept = {
-        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what fine-tuning gains: it matches {others} within that "
-        f"margin {how_sure}.",
-        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {others} {how_sure}.",
-        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {others} {how_sure}.",
+def _what_it_keeps(verdict: Verdict, metric: str) -> str:
+    best = f"the best of {named(verdict.ranks)}"
+    how_sure = f"({confidence(verdict.alpha)} confidence)"
+    return {
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what {best} gains from fine-tuning {how_sure}.",
+        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {best} {how_sure}.",
+        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {best} {how_sure}.",
     }[verdict.margin_of]
-    enough = "is enough" if status == "certified" else "is enough, provisionally"
-    rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
-    return [f"{rank} {enough}.", kept, *_below(verdict)]
 
 
 def _below(verdict: Verdict) -> list[str]:
-    """What is known of the ranks below the chosen one."""
+    """What is known about the ranks below the chosen one."""
     if verdict.rank == verdict.ranks[0]:
-        return ["It is the smallest of the ladder: smaller ranks were not tried."]
+        return ["It is the smallest rank of the ladder: smaller ones were not tried."]
     small = _in_state(verdict, State.INFERIOR, below=verdict.rank)
     still_open = _in_state(verdict, State.UNDECIDED, below=verdict.rank)
+    low, high = verdict.bracket
     return [
         *([f"{_upper(named(small))} {_are(small)} too small."] if small else []),
-        *([f"Whether {named(still_open)} would do is open."] if still_open else []),
+        *(
+            [f"Whether {named(still_open)} {_are(still_open)} enough is open (bracket {low}..{high})."]
+            if still_open
+            else []
+        ),
     ]
 
 
@@ -97,17 +103,19 @@ def _what_is_known(verdict: Verdict) -> list[str]:
     excluded = _in_state(verdict, State.INFERIOR)
     certified = _in_state(verdict, State.CERTIFIED)
     low, high = verdict.bracket
-    sentences = ["No rank is certified yet."]
+    sentences = [NOTHING_CERTIFIED]
     if excluded:
         too_bad = "too small" if max(excluded) < low else "not as good as the best"
         sentences.append(
             f"{_upper(named(excluded))} {_are(excluded)} {too_bad} ({confidence(verdict.alpha)} confidence)."
         )
     if certified:
-        sentences.append(f"So far {named(certified)} would do.")
+        sentences.append(f"So far, {named(certified)} {_are(certified)} enough.")
     if len(verdict.ranks) > 1:
         sentences.append(
-            f"The smallest rank that is enough lies in {low}..{high}." if low != high else f"Rank {low} is left."
+            f"The smallest rank that is enough is between {low} and {high}."
+            if low != high
+            else f"Only rank {low} is left."
         )
     if verdict.needed is not None:
         sentences.append(_needed(verdict, verdict.needed))
@@ -117,104 +125,113 @@ def _what_is_known(verdict: Verdict) -> list[str]:
 def _needed(verdict: Verdict, needed: Need) -> str:
     seeds, parts = max(verdict.seeds), []
     if needed.seeds > seeds:
-        parts.append(f"{needed.seeds} seeds a rank (there are {seeds})")
+        parts.append(f"{needed.seeds} seeds per rank (now {seeds})")
     if needed.examples > verdict.examples:
-        parts.append(f"{needed.examples} certify examples (there are {verdict.examples})")
-    return f"With {' and '.join(parts)} it would probably be decided."
+        parts.append(f"{needed.examples} certify examples (now {verdict.examples})")
+    return f"With {' and '.join(parts)}, it would probably be decided."
 
 
-def _exchange(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:
+def _margin_in_other_units(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:
     worth = f"about {points(in_metric)} of {metric}" if in_metric is not None else ""
     if verdict.margin_of is MarginOf.METRIC:
         return [f"Here {points(verdict.margin)} of {metric} are about {nats(in_loss)}."] if in_loss is not None else []
     if in_loss is None or not in_loss > 0:
         return []
-    of = "the gain" if verdict.margin_of is MarginOf.GAIN else "the loss"
-    return [f"Here {percent(verdict.margin)} of {of} is {nats(in_loss)}{', ' if worth else ''}{worth}."]
+    return [
+        f"Here {percent(verdict.margin)} of {_of(verdict.margin_of)} is {nats(in_loss)}{', ' if worth else ''}{worth}."
+    ]
 
 
-# reasons: why a verdict is not final, or not there
+# reasons: why a verdict is not final, or why there is none
 
 
-def edge(found: Edge) -> str:
+def edge(at: Edge) -> str:
     """A rank's best rate is at an edge."""
-    beyond = ("higher", "high") if found.side == "highest" else ("lower", "low")
+    beyond, change, end = ("higher", "raise", "high") if at.side == "highest" else ("lower", "lower", "low")
     return (
-        f"rank {found.rank} does best at the {found.side} learning rate that may be tried ({found.learning_rate:.1e}): with a "
-        f"{beyond[0]} one it may do better; widen search.space.learning_rate.{beyond[1]}"
+        f"Rank {at.rank} does best at the {at.side} learning rate allowed ({at.learning_rate:.1e}) and may do better with a {beyond} "
+        f"one: {change} search.space.learning_rate.{end}."
     )
 
 
-def flip(found: Flip) -> str:
-    """The answer is another one with a neighbouring rate."""
-    tried = f"on tune its loss at learning rate {found.neighbour:.1e} was {figure(found.better)} below that at {found.learning_rate:.1e}"
-    if found.enters:
-        return f"rank {found.rank} may be enough: {tried}, with which it was judged"
-    return (
-        f"rank {found.rank} may be better than it was judged to be: {tried}; the chosen rank would then miss the margin"
+def flip(other: Flip) -> str:
+    """The answer would be another one with a neighbouring rate."""
+    lower = (
+        f"on tune, its loss at learning rate {other.neighbour:.1e} was {figure(other.better)} lower than at "
+        f"{other.learning_rate:.1e}, the rate of its certify trials"
     )
+    if other.enters:
+        return f"Rank {other.rank} may be enough: {lower}."
+    return f"Rank {other.rank} may be better than it looks: {lower}. The chosen rank would then miss the margin."
 
 
 def changed(first: Declaration, later: Declaration) -> str:
-    """What was declared is not what is declared by now."""
+    """The present declaration differs from the first."""
     return (
-        f"{_declared(first)} was declared before the first trial, {_declared(later)} after results were there: the verdict "
-        "is held to what was declared first"
+        f"The margin was changed after there were results, from {_declared(first)} to {_declared(later)}. The verdict uses the one "
+        "declared first."
     )
 
 
 def _declared(declaration: Declaration) -> str:
-    return f"margin {declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
+    return f"{declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
 
 
 def pending(ranks: Sequence[int]) -> str:
     """Ranks of the ladder that are not trained yet."""
-    return f"{named(ranks)} {_are(ranks)} not trained to the end yet"
+    return f"{_upper(named(ranks))} {_are(ranks)} not fully trained yet."
 
 
 def no_look(seeds: int) -> str:
     """Nothing was computed yet."""
-    return f"the verdict is computed at the first planned number of seeds; there are {seeds} so far"
+    return f"The verdict is not computed yet: {seeds} seed{'s' if seeds != 1 else ''} per rank so far."
 
 
 def one_seed() -> str:
-    """No variance can be told."""
-    return "one seed a rank: a difference between ranks can be chance; set certify.seeds to 3 or more"
+    """The variance between seeds is unknown."""
+    return "With one seed per rank, a difference between ranks can be chance: set certify.seeds to 3 or more."
 
 
 def no_other(ranks: Sequence[int]) -> str:
-    """There is nothing to hold a rank against."""
-    return f"{named(ranks)} is the only one that could be compared" if ranks else "no rank could be compared"
+    """There is nothing to compare a rank with."""
+    return f"{_upper(named(ranks))} is the only one that could be compared." if ranks else "No rank could be compared."
 
 
 def no_base() -> str:
     """A share of the gain needs the base."""
-    return "the unadapted base was not scored on certify, so it is not known what fine-tuning gains"
+    return "The unadapted base was not evaluated on certify, so the gain from fine-tuning is unknown."
 
 
 def no_gain(base: float, best: float, rank: int) -> str:
     """A share of nothing is no margin."""
     return (
-        f"fine-tuning gains nothing here: the base's loss is {base:.4f}, that of the best rank ({rank}) {best:.4f}; there is "
-        "nothing that a margin could be a share of"
+        f"Fine-tuning gains nothing here: the base's loss is {base:.4f}, that of the best rank ({rank}) {best:.4f}. A margin cannot be "
+        "a share of that."
     )
 
 
 def no_metric_test(metric: str, answers: bool) -> str:
-    """Why the test was not made on the task metric."""
+    """Why ranks were not compared in the task metric."""
     if not answers:
-        return f"there is no {metric} for each example, so no test was made on it"
-    return f"{metric} is no mean of the examples' scores, so no test was made on it"
+        return f"There is no {metric} per example, so ranks were not compared in it."
+    return f"The metric {metric} is not a mean of scores per example, so ranks were not compared in it."
 
 
 def no_exchange(metric: str) -> str:
-    """Why the test was not made on the task metric, for want of a margin."""
-    return f"how much of {metric} the margin is worth cannot be told from these trials, so no test was made on it"
+    """Why ranks were not compared in the task metric, if the margin has no known worth in it."""
+    return f"These trials do not show how much {metric} the margin is worth, so ranks were not compared in it."
 
 
 def stopped(reason: str) -> str:
-    """Why no more seeds were added."""
-    return f"no more seeds were added: {reason}"
+    """Why no more seeds were added.
+
+    Args:
+        reason: as the study has recorded it, in this version or an earlier one.
+    """
+    limit = _SEED_LIMIT.search(reason)
+    if limit is not None:
+        return f"Stopped at the limit of {limit[1]} seeds per rank (certify.seeds={limit[1]})."
+    return f"Stopped early: {reason}."
 
 
 # findings: what else is worth knowing
@@ -223,8 +240,8 @@ def stopped(reason: str) -> str:
 def still_improving(top: int, below: int, better: float, margin: float) -> str:
     """The largest rank is better than the next."""
     return (
-        f"The loss is still falling at the top of the ladder: rank {top} is {figure(better)} below rank {below}, and the margin "
-        f"is {figure(margin)}. A larger rank may be better still."
+        f"The loss is still falling at the largest rank: rank {top} is {figure(better)} below rank {below}, and the margin is "
+        f"{figure(margin)}. A larger rank may be better still."
     )
 
 
@@ -236,11 +253,11 @@ def base_as_good(base: float, best: float, rank: int, what: str) -> str:
     )
 
 
-def metric_not_gained(metric: str, found: NotGained) -> str:
+def metric_not_gained(metric: str, not_gained: NotGained) -> str:
     """The loss is better than the base's, the task metric is not."""
     return (
-        f"{_not_gained(metric, found)} What the loss gains may be the format of the answers alone. Train for longer (train.steps) or "
-        "on more data; or have ranks judged by the metric itself, in a study of another name: certify.margin_of=metric "
+        f"{_not_gained(metric, not_gained)} The model may have learned only the format of the answers. Train for longer (train.steps) "
+        "or on more data, or compare ranks by the metric itself in a study of another name: certify.margin_of=metric "
         "certify.margin=0.02."
     )
 
@@ -250,12 +267,12 @@ def weak_kinds(weak: Weakness) -> str:
     listed = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]]
     more = len(weak.kinds) - len(listed)
     text = (
-        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples, against {weak.overall:.2f} over all "
-        f"of them: {', '.join(listed)}{f', and {more} more' if more else ''}."
+        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples: "
+        f"{', '.join(listed)}{f', and {more} more' if more else ''}."
     )
     if weak.larger_is_weak and weak.largest != weak.rank:
-        text += f" Rank {weak.largest} is no better there: more training examples of these kinds may help, a larger rank does not."
-    return text
+        text += f" Rank {weak.largest} is no better on these: more training examples of them may help, a larger rank does not."
+    return f"{text} Over all examples, rank {weak.rank} scores {weak.overall:.2f}."
 
 
 def _weak_kind(kind: KindScore, weak: Weakness) -> str:
@@ -274,31 +291,20 @@ def _weak_kind(kind: KindScore, weak: Weakness) -> str:
 
 def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:
     """The largest ranks are worse."""
+    why = "they overfit, or their learning rate" if len(top) > 1 else "it overfits, or its learning rate"
     return (
         f"{_upper(named(top))} {_are(top)} worse than rank {best} by {figure(worse)} or more, beyond the margin of "
-        f"{figure(margin)}: overfitting, or a learning rate that is too high for {'them' if len(top) > 1 else 'it'}."
+        f"{figure(margin)}: {why} is too high."
     )
 
 
 def metric_disagrees(metric: str, only_loss: Sequence[int], only_metric: Sequence[int]) -> str:
     """Loss and task metric contradict each other."""
+    pairs = ((only_loss, "loss", metric), (only_metric, metric, "loss"))
     return " ".join(
-        [
-            *(
-                [
-                    f"Loss and {metric} disagree: {named(only_loss)} {_keep(only_loss)} the margin in loss but not in {metric}."
-                ]
-                if only_loss
-                else []
-            ),
-            *(
-                [
-                    f"Loss and {metric} disagree: {named(only_metric)} {_keep(only_metric)} the margin in {metric} but not in loss."
-                ]
-                if only_metric
-                else []
-            ),
-        ]
+        f"Loss and {metric} disagree: {named(ranks)} {_keep(ranks)} the margin in {kept} but not in {missed}."
+        for ranks, kept, missed in pairs
+        if ranks
     )
 
 
@@ -315,8 +321,8 @@ def wide_margin(metric: str, declared: Declaration, worth: float, wanted: float)
     narrower = declared.margin * wanted / worth
     return (
         f"The margin is wide for this task: {percent(declared.margin)} of {_of(declared.margin_of)} is worth about {points(worth)} of "
-        f"{metric} here. One worth {points(wanted)} is certify.margin={narrower:.2g}, or declare certify.margin_of=metric "
-        f"certify.margin={wanted:g}, in a study of another name (trained trials are used again)."
+        f"{metric} here. For a margin of {points(wanted)}, set certify.margin={narrower:.2g}, or certify.margin_of=metric "
+        f"certify.margin={wanted:g}, in a study of another name (trained adapters are used again)."
     )
 
 
@@ -326,18 +332,18 @@ def _of(margin_of: str) -> str:
 
 def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
     """Some ranks of the ladder are missing."""
-    about = f"The verdict is about {named(compared)} only." if compared else "No rank could be compared."
-    return " ".join([about, *(f"{_upper(left(one))}." for one in left_out)])
+    about = f"The verdict covers only {named(compared)}." if compared else "No rank could be compared."
+    return " ".join([about, *map(left, left_out)])
 
 
 def left(one: LeftOut) -> str:
     """Why a rank could not be compared."""
-    what = "does not fit" if one.status == "infeasible" else "could not be compared"
-    return f"rank {one.rank} {what}: {one.status}: {one.reason}"
+    what = "does not fit into memory" if one.status == "infeasible" else "could not be compared"
+    return f"Rank {one.rank} {what} ({one.status}: {one.reason})."
 
 
 def _in_state(verdict: Verdict, state: State, below: int | None = None) -> list[int]:
-    return [rung.rank for rung in verdict.ladder if rung.state is state and (below is None or rung.rank < below)]
+    return [each.rank for each in verdict.ladder if each.state is state and (below is None or each.rank < below)]
 
 
 def _are(ranks: Sequence[int]) -> str:

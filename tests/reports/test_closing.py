@@ -55,8 +55,10 @@ def test_same_record_gives_the_same_text() -> None:
 
 
 def test_says_that_nothing_is_certified_and_why() -> None:
-    assert said(RECORD).startswith("status: undecided. No rank is certified yet: every arm was trained with one seed.")
-    assert "the learning rate was not tuned for each rank" in said(RECORD)
+    assert said(RECORD).startswith(
+        "status: undecided. No rank is certified yet.\n  - Every recipe was trained with one seed"
+    )
+    assert "The learning rate was not tuned per rank" in said(RECORD)
 
 
 def test_names_the_best_arm_beside_the_base() -> None:
@@ -175,7 +177,7 @@ def test_answer_stands_below_the_ladder_and_says_what_it_costs() -> None:
     heads = [
         "made: boxes on tiny",
         "ranks, on certify",
-        "on test, scored once",
+        "on test, evaluated once",
         "status: certified. Rank 8 is enough.",
         "Next:",
     ]
@@ -201,8 +203,11 @@ def test_all_but_commands_is_readable_at_100_columns(kind: str) -> None:
 def test_reasons_findings_and_the_settling_command_are_told() -> None:
     text = unwrapped(told(certified_record(at_edge=(4,), failures={64: (Status.INFEASIBLE, "out of memory")})))
     assert "status: provisional. Rank 8 is enough, provisionally." in text
-    assert "- rank 4 does best at the highest learning rate that may be tried (4.0e-03)" in text
-    assert "Note: The verdict is about ranks 2 to 32 only. Rank 64 does not fit: infeasible: out of memory." in text
+    assert "- Rank 4 does best at the highest learning rate allowed (4.0e-03)" in text
+    assert (
+        "Note: The verdict covers only ranks 2 to 32. Rank 64 does not fit into memory (infeasible: out of memory)."
+        in text
+    )
     assert (
         "python -m sweep +study=made search.trials=10 seed=1 search.space.learning_rate.high=0.004 settles what is open (about"
         in text
@@ -223,7 +228,7 @@ def test_command_that_trains_nothing_says_so() -> None:
 
 def test_note_says_why_there_is_no_test_on_the_metric() -> None:
     text = unwrapped(told(certified_record(answers=False)))
-    assert "Note: there is no accuracy for each example, so no test was made on it." in text
+    assert "Note: There is no accuracy per example, so ranks were not compared in it." in text
 
 
 def test_largest_rank_is_not_held_against_itself() -> None:
@@ -245,16 +250,16 @@ def test_rates_that_were_tuned_are_no_reason_any_more() -> None:
     assert record.certification is not None
     early = replace(record, certification=replace(record.certification, trials=(), looks=()))
     text = unwrapped(told(early))
-    assert "status: undecided. No rank is certified yet: every arm was trained with one seed." in text
-    assert "the learning rate was not tuned" not in text
-    assert "- no more seeds were added: budget.wall_clock=25 min is spent" in text
+    assert "status: undecided. No rank is certified yet. - Every recipe was trained with one seed" in text
+    assert "The learning rate was not tuned" not in text
+    assert "- Stopped early: budget.wall_clock=25 min is spent." in text
 
 
 def test_a_metric_that_gained_nothing_is_said_first_and_once() -> None:
     text = unwrapped(told(certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)})))
     assert "status: certified. The loss falls, but accuracy does not rise: 0.540 with rank 8, 0.570 without" in text
     assert text.count("The loss falls") == 1
-    assert "Note: What the loss gains may be the format of the answers alone. Train for longer" in text
+    assert "Note: The model may have learned only the format of the answers. Train for longer" in text
 
 
 def test_weak_kinds_stand_in_a_table_and_a_note() -> None:

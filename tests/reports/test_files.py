@@ -12,8 +12,8 @@ from sweep.records import Status, StudyRecord
 from sweep.reports.files import write_report
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import Paths
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 from tests.conftest import arm, certified_record, result, study_record
 
 

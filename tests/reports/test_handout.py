@@ -17,8 +17,8 @@ from sweep.reports.files import write_report
 from sweep.reports.model_card import Card, model_card
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import ORIGIN, Paths
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 from tests.conftest import arm, certified_record, result, study_record
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -72,7 +72,7 @@ def test_folder_names_the_hub_and_holds_tokenizer_template_and_card(paths: Paths
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["noted by the trial", "in an older record"])
-def test_base_is_found_where_the_runs_were_moved_to(paths: Paths, noted: bool) -> None:
+def test_base_is_found_after_the_runs_were_moved(paths: Paths, noted: bool) -> None:
     record = certified_record()
     base_folder(paths.models / "tiny")
     gone = Path("/somewhere/else/mlruns/models/tiny")
@@ -106,7 +106,7 @@ def card_of(record: StudyRecord, **about: Any) -> str:
     return model_card(record, conclusion, trial, Card(**{**known, **about}))
 
 
-def test_card_says_what_it_is_and_what_it_is_worth() -> None:
+def test_card_describes_the_adapter_and_its_scores() -> None:
     record = replace(certified_record(final=(8, 32)), config=CONFIG)
     card = card_of(record)
     assert front_matter(card) == {
@@ -160,7 +160,7 @@ def snippet(card: str) -> str:
 
 
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "chat"])
-def test_copied_elsewhere_it_answers_in_plain_peft_as_here(
+def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str | None
 ) -> None:
     import torch

@@ -13,7 +13,7 @@ from tests.verdict.studies import with_kinds
 from tests.verdict.test_kinds import COUNTS, SCORES
 
 
-def test_each_kind_stands_with_its_count_on_certify_and_on_test(
+def test_each_kind_has_its_counts_on_certify_and_test(
     printed: Callable[[RenderableType], list[str]],
 ) -> None:
     record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from rich.table import Table
 
 from sweep.records import Status, StudyRecord
-from sweep.reports.ladder_table import ladder_table, legend, scored_on_test
+from sweep.reports.tables import ladder_table, legend
+from sweep.reports.tables import test_table as table_of_test
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import certified_record
@@ -18,8 +19,8 @@ COLUMNS = [
     "rate",
     "seeds",
     "loss",
-    "worse\nby",
-    "at\nmost",
+    "gap to\nbest",
+    "upper\nbound",
     "accuracy",
     "adapter",
     "peak\nmemory",
@@ -46,11 +47,11 @@ def column(record: StudyRecord, name: str) -> list[str]:
     return cells(table(record), COLUMNS.index(name))
 
 
-def test_columns_are_what_a_rank_is_worth_and_costs() -> None:
+def test_columns_show_evaluation_and_costs() -> None:
     assert [column.header for column in table(RECORD).columns] == COLUMNS
 
 
-def test_base_stands_first_and_ranks_that_were_not_compared_last() -> None:
+def test_base_is_first_and_ranks_that_were_not_compared_are_last() -> None:
     assert column(RECORD, "rank") == ["0", "2", "4", "→ 8", "16", "32", "64"]
     assert column(RECORD, "state") == [
         "base model",
@@ -63,14 +64,14 @@ def test_base_stands_first_and_ranks_that_were_not_compared_last() -> None:
     ]
 
 
-def test_chosen_rank_alone_stands_out() -> None:
+def test_only_the_chosen_rank_is_highlighted() -> None:
     assert [str(row.style or "") for row in table(RECORD).rows] == ["", "", "", "bold green", "", "", "yellow"]
     assert "bold green" not in [str(row.style) for row in table(certified_record(seed_noise=0.02)).rows]
 
 
 def test_figures_have_units() -> None:
     assert column(RECORD, "loss") == ["4.0000", "0.4500", "0.3600", "0.3000", "0.3000", "0.3000", "-"]
-    assert column(RECORD, "worse\nby")[1:4] == ["0.1500", "0.0600", "0.0000"]
+    assert column(RECORD, "gap to\nbest")[1:4] == ["0.1500", "0.0600", "0.0000"]
     assert column(RECORD, "accuracy") == ["0.150", "0.860", "0.878", "0.890", "0.890", "0.890", "-"]
     assert column(RECORD, "adapter") == ["-", "200 kB", "400 kB", "800 kB", "1.6 MB", "3.2 MB", "-"]
     assert column(RECORD, "peak\nmemory")[1] == "900 MB"
@@ -79,13 +80,13 @@ def test_figures_have_units() -> None:
 
 def test_rate_at_the_edge_is_marked_and_explained() -> None:
     assert column(RECORD, "rate") == ["-", "4.0e-03!", "2.0e-03", "2.0e-03", "2.0e-03", "2.0e-03", "-"]
-    assert legend(RECORD, concluded(RECORD)).endswith("! at the edge of the rates that may be tried")
+    assert legend(RECORD, concluded(RECORD)).endswith("! at the edge of the learning rates allowed")
     plain = certified_record()
     assert "edge" not in legend(plain, concluded(plain))
 
 
-def test_margin_stands_in_the_unit_of_the_differences() -> None:
-    assert "certified below the margin of 0.0370 nats" in legend(RECORD, concluded(RECORD))
+def test_margin_has_the_unit_of_the_differences() -> None:
+    assert "certified if the upper bound is below the margin of 0.0370 nats" in legend(RECORD, concluded(RECORD))
     by_metric = certified_record(margin_of="metric", margin=0.015)
     assert "difference in accuracy" in legend(by_metric, concluded(by_metric))
     assert "margin of 0.0150" in legend(by_metric, concluded(by_metric))
@@ -93,27 +94,27 @@ def test_margin_stands_in_the_unit_of_the_differences() -> None:
 
 def test_without_statistics_there_are_means_alone() -> None:
     unjudged = certified_record(base_loss=None, answers=False)
-    assert column(unjudged, "at\nmost") == ["-"] * 5
+    assert column(unjudged, "upper\nbound") == ["-"] * 5
     assert column(unjudged, "accuracy") == ["-"] * 5
     assert column(unjudged, "state") == ["? undecided"] * 5
-    assert legend(unjudged, concluded(unjudged)) == "loss: nats a completion token, mean over seeds"
+    assert legend(unjudged, concluded(unjudged)) == "loss: nats per completion token, mean over seeds"
 
 
-def test_test_scores_are_told_by_what_they_are_for() -> None:
-    tested = scored_on_test(RECORD, concluded(RECORD))
+def test_test_scores_are_keyed_by_role() -> None:
+    tested = table_of_test(RECORD, concluded(RECORD))
     assert tested is not None
     assert cells(tested, 0) == ["base model", "chosen: rank 8", "largest: rank 32"]
     assert cells(tested, 1) == ["4.0000", "0.3000", "0.3000"]
     assert cells(tested, 2) == ["0.150", "0.890", "0.890"]
 
 
-def test_nothing_is_chosen_where_nothing_is_certified() -> None:
+def test_nothing_is_chosen_if_nothing_is_certified() -> None:
     record = certified_record(seed_noise=0.02, final=(8, 32))
-    tested = scored_on_test(record, concluded(record))
+    tested = table_of_test(record, concluded(record))
     assert tested is not None
     assert cells(tested, 0) == ["base model", "best so far: rank 8", "largest: rank 32"]
 
 
 def test_before_the_final_stage_there_are_no_test_scores() -> None:
     record = replace(certified_record())
-    assert scored_on_test(record, concluded(record)) is None
+    assert table_of_test(record, concluded(record)) is None

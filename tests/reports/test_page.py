@@ -18,16 +18,15 @@ import pytest
 from sweep.commands.report import report
 from sweep.errors import ConfigurationError
 from sweep.records import Declaration, Status, StepLoss, StudyRecord, TrialRecord
-from sweep.reports.ladder_picture import draw_ladder
+from sweep.reports.files import write_comparison, write_page
 from sweep.reports.page import Beside, Contrast, answer_of, contrasts, render, render_comparison
 from sweep.reports.page.chart import Chart, like, log_axis
 from sweep.reports.page.curves import MOST_CURVES, MOST_POINTS, curves, thinned
 from sweep.reports.page.escape import clean, script_json, web_address
 from sweep.reports.page.examples import Marks, contrasts_between
-from sweep.reports.page.failures import failures
-from sweep.reports.page.provenance import wall_clock
-from sweep.reports.page.rates import rates_tried
-from sweep.reports.pages import write_comparison, write_page
+from sweep.reports.page.search_charts import rates_tried
+from sweep.reports.page.trials import failures, wall_clock
+from sweep.reports.pictures import draw_ladder
 from sweep.reports.steps import open_runs, recorded_tracking, steps
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
@@ -122,7 +121,7 @@ def test_everything_is_on_the_page(parsed: Parsed) -> None:
         assert words in parsed.text
 
 
-def test_charts_are_told_in_words(parsed: Parsed) -> None:
+def test_charts_have_text_alternatives(parsed: Parsed) -> None:
     labels = [attributes["aria-label"] for _, attributes in parsed.tags if "data-chart" in attributes]
     assert len(labels) == 6
     assert "rank 8: +0.005" in (labels[0] or "")
@@ -280,7 +279,7 @@ def test_no_metrics_no_scores_no_charts_of_them() -> None:
     assert "ladder" in found.figures()
 
 
-def test_an_empty_history_is_said() -> None:
+def test_an_empty_history_is_reported() -> None:
     record = page_record(explored=3)
     assert record.certification is not None
     bare = replace(
@@ -302,7 +301,7 @@ def test_without_bounds_there_are_no_bars() -> None:
 def test_a_margin_of_the_metric_is_in_points() -> None:
     record = certified_record(margin=0.02, margin_of="metric")
     figure = shown(record).figures()["ladder"]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "worse than the best, points of accuracy"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "gap to the best rank, points of accuracy"
     assert figure["layout"]["shapes"][1]["y0"] == 0.02
 
 
@@ -364,7 +363,7 @@ def test_a_chart_like_another_holds_what_differs() -> None:
     assert like(other, first).spec == {"like": "a", "data": [{"x": [2]}], "layout": {"xaxis": 3}}
 
 
-def test_the_same_failures_stand_together() -> None:
+def test_equal_failures_are_grouped() -> None:
     trials = [TrialRecord(number, result(arm(), None, Status.FAILED, "diverged")) for number in range(9)]
     trials += [TrialRecord(9, result(arm(), None, Status.INFEASIBLE, "out of memory"))]
     trials += [TrialRecord(10, result(arm(), None, Status.PRUNED, "trailed")), TrialRecord(11, result(arm(), 1.0))]
@@ -422,7 +421,7 @@ def test_a_right_answer_is_not_crossed_out_because_another_seed_was_wrong(tmp_pa
     assert found.smaller_marks.words == "score 0.83, mean of 3 seeds"
 
 
-def test_curves_that_are_not_averaged_are_not_said_to_be() -> None:
+def test_only_averaged_curves_are_described_as_averaged() -> None:
     plain, long = page_record(explored=2, history=MOST_POINTS), page_record(explored=2, history=MOST_POINTS + 1)
     assert "mean of neighbouring steps" not in shown(plain).text
     assert "mean of neighbouring steps" in shown(long).text
@@ -455,7 +454,7 @@ def test_an_adapter_that_is_not_certified_is_not_offered_as_if_it_were(
     assert ("not certified" in first.purpose) != certified
 
 
-def test_kinds_stand_in_a_table_of_their_own_with_counts() -> None:
+def test_kinds_have_a_table_with_counts() -> None:
     record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)
     found = shown(record)
     assert "kinds" in found.ids()
@@ -463,7 +462,7 @@ def test_kinds_stand_in_a_table_of_their_own_with_counts() -> None:
     assert "kinds" not in shown(certified_record()).ids()
 
 
-def test_a_metric_that_gained_nothing_stands_before_the_rank() -> None:
+def test_a_metric_that_gained_nothing_comes_before_the_rank() -> None:
     text = shown(certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)})).text
     assert text.index("The loss falls, but accuracy does not rise") < text.index("Rank 8")
     assert text.count("The loss falls, but accuracy does not rise") == 1
@@ -475,14 +474,14 @@ def test_damaged_scores_are_passed_over(tmp_path: Path) -> None:
     assert contrasts_between(4, [tmp_path / "a"], 8, [tmp_path / "b"]) == []
 
 
-def test_contrasts_hold_the_chosen_rank_against_its_neighbours(tmp_path: Path) -> None:
+def test_contrasts_compare_the_chosen_rank_with_its_neighbours(tmp_path: Path) -> None:
     record = page_record(explored=2)
     found = made_contrasts(record, conclude(record), tmp_path)
     assert {(contrast.smaller_rank, contrast.larger_rank) for contrast in found} == {(4, 8), (8, 32)}
     assert contrasts(replace(record, certification=None), None, lambda name: tmp_path / name) == ()
 
 
-def test_two_studies_stand_side_by_side() -> None:
+def test_two_studies_are_shown_side_by_side() -> None:
     first, second = page_record(explored=5), replace(study_record([]), name="other")
     found = Parsed(render_comparison((first, conclude(first)), (second, conclude(second)), "today"))
     assert "Rank 8" in found.text
@@ -496,7 +495,7 @@ def test_ladders_of_two_studies_share_a_scale() -> None:
     first, second = certified_record(), certified_record(margin=0.02)
     found = Parsed(render_comparison((first, conclude(first)), (second, conclude(second)), "today"))
     figure = found.figures()["ladders"]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "worse than its best, in margins"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "gap to the best rank, in margins"
     points = [trace for trace in figure["data"] if "error_y" in trace]
     assert points[0]["y"][0] == pytest.approx(2 * points[1]["y"][0], rel=1e-3)
 
@@ -523,7 +522,7 @@ def test_the_picture_of_the_ladder_is_the_same_each_time(tmp_path: Path) -> None
         ("tracking:\n  uri: memory://\n", None),
     ],
 )
-def test_a_report_made_again_shows_the_runs_where_they_are(tmp_path: Path, config: str, shows: str | None) -> None:
+def test_a_report_made_again_links_to_the_recorded_runs(tmp_path: Path, config: str, shows: str | None) -> None:
     found = open_runs(Paths(tmp_path), recorded_tracking(replace(page_record(explored=1), config=config)))
     assert found is None if shows is None else shows in str(found)
 
@@ -556,7 +555,7 @@ def without_metrics(trial: TrialRecord) -> TrialRecord:
     return replace(trial, result=replace(trial.result, measures=replace(measures, metrics={}) if measures else None))
 
 
-def test_the_declared_margin_is_told() -> None:
+def test_the_declared_margin_is_shown() -> None:
     record = replace(study_record([]), declaration=Declaration((2, 4), 3, 0.02, "metric", 0.05))
     assert "2 points of accuracy, error rate 5 %" in shown(record).text
 

@@ -38,7 +38,7 @@ def test_a_stage_cannot_be_scored_on_what_it_may_not_see(stage: Stage, split: Sp
     if split in ALLOWED[stage]:
         assert TrialSpec("identity", "study", stage, arm(), TRAINING, 0, split=split).split is split
     else:
-        with pytest.raises(ValueError, match=f"{stage.value} stage may not be scored on {split.value}"):
+        with pytest.raises(ValueError, match=f"{stage.value} stage may not be evaluated on {split.value}"):
             TrialSpec("identity", "study", stage, arm(), TRAINING, 0, split=split)
 
 

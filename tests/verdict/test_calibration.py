@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweep.verdict.contrasts import Margin
-from sweep.verdict.moments import moments
+from sweep.verdict.bounds import moments
+from sweep.verdict.looks import steps
 from sweep.verdict.record import MarginOf
-from sweep.verdict.replay import steps
-from sweep.verdict.sequence import Mask
+from sweep.verdict.sequence import Margin, Mask
 from sweep.verdict.spending import levels
 from tests.verdict.studies import Array
 

@@ -38,7 +38,7 @@ def without_trials(record: StudyRecord, rank: int, first_seed: int = 0) -> Study
     return with_certification(record, trials=kept)
 
 
-def test_smallest_rank_that_keeps_the_margin_is_certified() -> None:
+def test_smallest_rank_within_the_margin_is_certified() -> None:
     found = concluded(certified_record())
     assert (found.status, found.rank, found.bracket, found.reasons) == ("certified", 8, (8, 8), ())
     assert found.margin_in_loss == pytest.approx(0.037)
@@ -70,9 +70,7 @@ def test_noise_leaves_the_verdict_undecided_and_says_how_many_seeds_would_do() -
     assert found.verdict is not None
     assert found.verdict.seeds_needed is not None
     assert found.reasons == found.verdict.reasons
-    assert (
-        f"With {found.verdict.seeds_needed} seeds a rank (there are 3) it would probably be decided." in found.headline
-    )
+    assert f"With {found.verdict.seeds_needed} seeds per rank (now 3), it would probably be decided." in found.headline
 
 
 # what is compared
@@ -88,8 +86,8 @@ def test_rank_that_fails_is_left_out_and_named(rank: int) -> None:
     assert [(left.rank, left.status, left.reason) for left in found.left_out] == [(rank, "infeasible", "out of memory")]
     (finding,) = found.findings
     assert finding.kind == "not_every_rank"
-    assert f"Rank {rank} does not fit: infeasible: out of memory." in finding.text
-    assert "The verdict is about ranks 2, 4, 8 and 32 only." in finding.text
+    assert f"Rank {rank} does not fit into memory (infeasible: out of memory)." in finding.text
+    assert "The verdict covers only ranks 2, 4, 8 and 32." in finding.text
 
 
 def test_rank_with_one_failed_seed_is_no_reference() -> None:
@@ -107,7 +105,7 @@ def test_rank_with_one_failed_seed_is_no_reference() -> None:
 def test_rank_that_is_not_trained_to_the_first_look_keeps_all_undecided() -> None:
     found = concluded(without_trials(certified_record(), 32, first_seed=2))
     assert (found.status, found.rank) == ("undecided", None)
-    assert found.reasons[0] == "rank 32 is not trained to the end yet"
+    assert found.reasons[0] == "Rank 32 is not fully trained yet."
     assert found.verdict is not None
     assert found.verdict.rank == 8
 
@@ -125,27 +123,27 @@ def test_rank_shown_inferior_needs_no_more_seeds() -> None:
     [
         (
             with_certification(certified_record(), looks=()),
-            "the verdict is computed at the first planned number of seeds",
+            "The verdict is not computed yet: 3 seeds per rank so far.",
         ),
-        (certified_record(seeds=1), "one seed a rank"),
-        (certified_record({8: 0.3}), "rank 8 is the only one that could be compared"),
-        (certified_record(base_loss=None), "the unadapted base was not scored on certify"),
+        (certified_record(seeds=1), "With one seed per rank"),
+        (certified_record({8: 0.3}), "Rank 8 is the only one that could be compared."),
+        (certified_record(base_loss=None), "The unadapted base was not evaluated on certify"),
         (
             certified_record(base_loss=0.25),
-            "fine-tuning gains nothing here: the base's loss is 0.2500, that of the best rank (8)",
+            "Fine-tuning gains nothing here: the base's loss is 0.2500, that of the best rank (8)",
         ),
-        (certified_record(margin_of="metric", answers=False), "there is no accuracy for each example"),
+        (certified_record(margin_of="metric", answers=False), "There is no accuracy per example"),
     ],
 )
-def test_where_nothing_can_be_computed_the_reason_says_why(record: StudyRecord, reason: str) -> None:
+def test_without_statistics_the_first_reason_says_why(record: StudyRecord, reason: str) -> None:
     found = concluded(record)
     assert (found.status, found.rank, found.verdict) == ("undecided", None, None)
     assert found.reasons[0].startswith(reason)
 
 
-def test_why_no_more_seeds_were_added_is_told() -> None:
+def test_reasons_say_why_the_study_stopped() -> None:
     found = concluded(certified_record(seed_noise=0.02, stopped="budget.wall_clock=25 min is spent"))
-    assert found.reasons[-1] == "no more seeds were added: budget.wall_clock=25 min is spent"
+    assert found.reasons[-1] == "Stopped early: budget.wall_clock=25 min is spent."
 
 
 @settings(deadline=None, max_examples=30)
@@ -159,7 +157,7 @@ def test_status_and_rank_agree_whatever_the_losses_are(losses: dict[int, float],
     assert (found.rank is None) == (found.status == "undecided")
     assert found.headline
     if found.status != "certified":
-        assert found.reasons or found.found("base_as_good")
+        assert found.reasons or found.has_finding("base_as_good")
     if found.rank is not None:
         assert found.bracket[1] == found.rank
 
@@ -168,19 +166,19 @@ def test_status_and_rank_agree_whatever_the_losses_are(losses: dict[int, float],
 
 
 @pytest.mark.parametrize(("rank", "guarded"), [(2, False), (4, True), (8, True), (32, True)])
-def test_rate_at_the_edge_makes_the_answer_provisional_where_it_rests_on_that_rank(rank: int, guarded: bool) -> None:
+def test_rate_at_the_edge_makes_the_answer_provisional_if_it_depends_on_that_rank(rank: int, guarded: bool) -> None:
     found = concluded(certified_record(at_edge=(rank,)))
     assert (found.status, found.rank) == ("provisional" if guarded else "certified", 8)
     if guarded:
         (reason,) = found.reasons
-        assert reason.startswith(f"rank {rank} does best at the highest learning rate that may be tried (4.0e-03)")
-        assert reason.endswith("widen search.space.learning_rate.high")
+        assert reason.startswith(f"Rank {rank} does best at the highest learning rate allowed (4.0e-03)")
+        assert reason.endswith("raise search.space.learning_rate.high.")
 
 
 def test_edge_is_named_by_its_side() -> None:
     found = concluded(certified_record(at_edge=(4,), tried={4: [(5e-4, 0.3), (1e-3, 0.4)]}))
-    assert "does best at the lowest learning rate that may be tried (5.0e-04)" in found.reasons[0]
-    assert "widen search.space.learning_rate.low" in found.reasons[0]
+    assert "does best at the lowest learning rate allowed (5.0e-04)" in found.reasons[0]
+    assert "lower search.space.learning_rate.low." in found.reasons[0]
 
 
 def judged_at(record: StudyRecord, rank: int, rate: float) -> StudyRecord:
@@ -198,7 +196,7 @@ def test_smaller_rank_that_a_neighbouring_rate_would_bring_within_the_margin(nei
     assert found.status == ("provisional" if flipped else "certified")
     if flipped:
         assert found.reasons[0].startswith(
-            "rank 4 may be enough: on tune its loss at learning rate 4.0e-03 was 0.03 below"
+            "Rank 4 may be enough: on tune, its loss at learning rate 4.0e-03 was 0.03 lower"
         )
 
 
@@ -210,7 +208,7 @@ def test_larger_rank_that_a_neighbouring_rate_would_make_better_by_more_than_the
     found = concluded(judged_at(record, 32, 2e-3))
     assert found.status == ("provisional" if flipped else "certified")
     if flipped:
-        assert found.reasons[0].startswith("rank 32 may be better than it was judged to be")
+        assert found.reasons[0].startswith("Rank 32 may be better than it looks")
 
 
 def test_only_neighbours_of_a_rate_that_was_tried_can_flip_the_answer() -> None:
@@ -228,13 +226,13 @@ def test_only_neighbours_of_a_rate_that_was_tried_can_flip_the_answer() -> None:
         Declaration((2, 4, 8, 16, 32), 3, 0.01, "gain", 0.1),
     ],
 )
-def test_margin_declared_anew_after_results_is_not_taken(later: Declaration) -> None:
+def test_margin_changed_after_results_is_ignored(later: Declaration) -> None:
     found = concluded(certified_record(declared=later))
     assert (found.status, found.rank) == ("provisional", 8)
     assert found.verdict is not None
     assert (found.verdict.margin, found.verdict.margin_of, found.verdict.alpha) == (0.01, "gain", 0.05)
-    assert "margin 0.01 of gain (alpha 0.05) was declared before the first trial" in found.reasons[0]
-    assert found.found("margin_changed")
+    assert "The margin was changed after there were results, from 0.01 of gain (alpha 0.05) to" in found.reasons[0]
+    assert found.has_finding("margin_changed")
 
 
 def test_more_seeds_or_a_longer_ladder_change_no_declaration() -> None:
@@ -245,7 +243,7 @@ def test_more_seeds_or_a_longer_ladder_change_no_declaration() -> None:
 # the task metric
 
 
-def test_metric_is_tested_with_what_the_margin_is_worth() -> None:
+def test_metric_is_tested_with_the_margin_in_points() -> None:
     found = concluded(certified_record())
     assert found.margin_in_metric == pytest.approx(0.2 * 0.037, rel=0.05)
     assert found.metric_verdict is not None
@@ -253,7 +251,7 @@ def test_metric_is_tested_with_what_the_margin_is_worth() -> None:
     assert found.metric_note is None
 
 
-def test_metric_that_is_no_mean_of_scores_is_not_tested() -> None:
+def test_metric_that_is_not_a_mean_of_scores_is_not_tested() -> None:
     record = certified_record(metric="macro_f1")
     trials = tuple(
         replace(scored, scores=tuple(min(1.0, score + 0.05) for score in scored.scores))
@@ -261,13 +259,16 @@ def test_metric_that_is_no_mean_of_scores_is_not_tested() -> None:
     )
     found = concluded(with_certification(record, trials=trials))
     assert found.metric_verdict is None
-    assert found.metric_note == "macro_f1 is no mean of the examples' scores, so no test was made on it"
+    assert (
+        found.metric_note
+        == "The metric macro_f1 is not a mean of scores per example, so ranks were not compared in it."
+    )
     assert found.status == "certified"
 
 
 def test_without_answers_there_is_no_metric_test() -> None:
     found = concluded(certified_record(answers=False))
-    assert found.metric_note == "there is no accuracy for each example, so no test was made on it"
+    assert found.metric_note == "There is no accuracy per example, so ranks were not compared in it."
     assert found.status == "certified"
 
 
@@ -288,10 +289,10 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         (
             certified_record(),
             [
-                "Rank 8 is enough. It keeps at least 99 % of what fine-tuning gains: it matches the best of ranks 2 to 32 "
-                "within that margin (95 % confidence).",
+                "Rank 8 is enough. It keeps at least 99 % of what the best of ranks 2 to 32 gains from fine-tuning "
+                "(95 % confidence).",
                 "Ranks 2 and 4 are too small.",
-                "Here 1 % of the gain is 0.037 nats a token, about 0.74 points of accuracy.",
+                "Here 1 % of the gain is 0.037 nats per token, about 0.74 points of accuracy.",
             ],
         ),
         (
@@ -310,23 +311,23 @@ def test_margin_in_points_decides_on_the_metric() -> None:
         ),
         (
             certified_record({2: 0.3, 4: 0.3, 8: 0.3}),
-            ["Rank 2 is enough.", "It is the smallest of the ladder: smaller ranks were not tried."],
+            ["Rank 2 is enough.", "It is the smallest rank of the ladder: smaller ones were not tried."],
         ),
         (certified_record(at_edge=(8,)), ["Rank 8 is enough, provisionally."]),
         (
             certified_record({2: 0.45, 4: 0.335, 8: 0.30, 16: 0.30}),
-            ["(95 % confidence; bracket 4..8)", "Rank 2 is too small.", "Whether rank 4 would do is open."],
+            ["(95 % confidence)", "Rank 2 is too small.", "Whether rank 4 is enough is open (bracket 4..8)."],
         ),
         (
             certified_record(seed_noise=0.02),
             [
                 "No rank is certified yet. Rank 2 is too small (95 % confidence).",
-                "The smallest rank that is enough lies in 4..32.",
+                "The smallest rank that is enough is between 4 and 32.",
             ],
         ),
         (
             certified_record(base_loss=0.25),
-            ["The base model is as good without an adapter: no fine-tuning is needed here."],
+            ["The base model is as good without an adapter, so no fine-tuning is needed here."],
         ),
         (with_certification(certified_record(), looks=()), ["No rank is certified yet."]),
     ],
@@ -336,3 +337,16 @@ def test_headline_says_what_is_known(record: StudyRecord, sentences: list[str]) 
     headline = concluded(record).headline
     for sentence in sentences:
         assert sentence in headline
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        "the limit of 3 seeds per rank is reached (certify.seeds=3)",
+        "certify.seeds=3: every rank that is open has its seeds",
+    ],
+    ids=["this version", "an earlier one"],
+)
+def test_limit_of_seeds_is_named_whatever_version_recorded_it(recorded: str) -> None:
+    found = concluded(certified_record(seed_noise=0.02, stopped=recorded))
+    assert found.reasons[-1] == "Stopped at the limit of 3 seeds per rank (certify.seeds=3)."

@@ -20,7 +20,7 @@ RANKS = (2, 4, 8)
 
 
 @given(alpha=st.floats(0.001, 0.5), seeds=st.lists(st.integers(2, 40), min_size=1, max_size=5))
-def test_however_often_examples_are_added_no_more_than_alpha_is_spent(alpha: float, seeds: list[int]) -> None:
+def test_adding_examples_never_spends_more_than_alpha(alpha: float, seeds: list[int]) -> None:
     total, rest = 0.0, alpha
     for count in sorted(seeds):
         total += spent(rest, count)
@@ -55,7 +55,7 @@ def test_a_look_that_was_not_taken_on_fewer_examples_is_still_wanting() -> None:
     losses = losses_of((0.5, 0.2, 0.2), seeds=3, examples=80)
     found = judge_looks(losses, RANKS, (3, 5), margin=0.001, base=base_of(80), extended=((5, 40),))
     assert found.examples == 40
-    assert any("the look at 5 seeds was not taken" in reason for reason in found.reasons)
+    assert any("The look at 5 seeds was not taken" in reason for reason in found.reasons)
 
 
 def test_a_second_look_on_more_examples_is_planned_at_its_own_level() -> None:

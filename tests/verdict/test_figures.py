@@ -24,4 +24,4 @@ def test_ranks_are_named(ranks: tuple[int, ...], text: str) -> None:
 def test_numbers_have_as_many_digits_as_count() -> None:
     assert (percent(0.99), percent(0.005), confidence(0.05)) == ("99 %", "0.5 %", "95 %")
     assert (points(0.011), points(0.01), points(0.123)) == ("1.1 points", "1 point", "12 points")
-    assert (nats(0.02714), figure(0.15)) == ("0.027 nats a token", "0.15")
+    assert (nats(0.02714), figure(0.15)) == ("0.027 nats per token", "0.15")

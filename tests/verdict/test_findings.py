@@ -29,7 +29,7 @@ def test_a_plain_study_has_none() -> None:
         ({2: 0.30, 4: 0.45, 8: 0.60}, False),
     ],
 )
-def test_still_improving_where_the_largest_rank_beats_the_next_by_more_than_the_margin(
+def test_still_improving_if_the_largest_rank_beats_the_next_by_more_than_the_margin(
     losses: dict[int, float], improving: bool
 ) -> None:
     found = texts(certified_record(losses))
@@ -51,12 +51,12 @@ def test_still_improving_where_the_largest_rank_beats_the_next_by_more_than_the_
         (0.40, "loss", 0.1, False),
     ],
 )
-def test_base_as_good_where_it_is_not_shown_to_be_worse(base: float, margin_of: str, margin: float, good: bool) -> None:
+def test_base_as_good_if_it_is_not_shown_to_be_worse(base: float, margin_of: str, margin: float, good: bool) -> None:
     found = texts(certified_record(base_loss=base, margin_of=margin_of, margin=margin))
     assert ("base_as_good" in found) == good
 
 
-def test_base_as_good_is_told_in_the_metric_where_the_margin_is() -> None:
+def test_base_as_good_uses_the_metric_with_a_margin_of_the_metric() -> None:
     scores = {0: 0.89, 2: 0.86, 4: 0.878, 8: 0.89, 16: 0.89, 32: 0.89}
     found = texts(certified_record(margin_of="metric", margin=0.02, scores=scores))
     assert "1 - accuracy 0.1100 against 0.1100 at rank 8" in found["base_as_good"]
@@ -72,7 +72,7 @@ def test_base_as_good_is_told_in_the_metric_where_the_margin_is() -> None:
         ({2: 0.3, 4: 0.3, 8: 0.32}, None),
     ],
 )
-def test_overfitting_where_the_largest_ranks_are_worse_beyond_the_margin(
+def test_overfitting_if_the_largest_ranks_are_worse_beyond_the_margin(
     losses: dict[int, float], worse: str | None
 ) -> None:
     found = texts(certified_record(losses))
@@ -81,17 +81,17 @@ def test_overfitting_where_the_largest_ranks_are_worse_beyond_the_margin(
         assert worse in found["overfitting"]
 
 
-def test_wide_margin_where_it_is_worth_many_points() -> None:
+def test_wide_margin_if_it_is_worth_many_points() -> None:
     losses = {2: 0.29, 4: 0.28, 8: 0.27, 16: 0.26}
     worth = {0: 0.0, **{rank: 0.8 - 2 * (loss - 0.26) for rank, loss in losses.items()}}
     found = texts(certified_record(losses, base_loss=6.4, scores=worth, seed_noise=1e-6, margin=0.02))
     assert "2 % of the gain is worth about 25 points of accuracy here" in found["wide_margin"]
-    assert "One worth 2 points is certify.margin=0.0016" in found["wide_margin"]
+    assert "For a margin of 2 points, set certify.margin=0.0016" in found["wide_margin"]
     declared = certified_record(losses, base_loss=6.4, scores=worth, margin=0.25, margin_of="metric")
     assert "wide_margin" not in texts(declared)  # whoever declares points knows what they are worth
 
 
-def test_metric_behind_where_the_chosen_rank_is_shown_to_be() -> None:
+def test_metric_behind_if_the_chosen_rank_is_shown_to_be() -> None:
     losses = dict.fromkeys((2, 4, 8, 16), 0.30)
     worth = {0: 0.0, 2: 0.70, 4: 0.90, 8: 0.90, 16: 0.90}
     found = texts(certified_record(losses, base_loss=6.4, scores=worth, seed_noise=1e-4, margin=0.02, examples=400))
@@ -108,11 +108,11 @@ def test_metric_behind_where_the_chosen_rank_is_shown_to_be() -> None:
         ({}, None),
     ],
 )
-def test_metric_disagrees_where_it_contradicts_the_loss(scores: dict[int, float], text: str | None) -> None:
+def test_metric_disagrees_if_it_contradicts_the_loss(scores: dict[int, float], text: str | None) -> None:
     assert texts(certified_record(scores=scores)).get("metric_disagrees") == text
 
 
-def test_metric_not_gained_leads_where_the_loss_gains_and_the_metric_does_not() -> None:
+def test_metric_not_gained_comes_first_if_only_the_loss_gains() -> None:
     scores = {0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}
     conclusion = conclude(certified_record(scores=scores))
     assert conclusion is not None
@@ -135,7 +135,7 @@ def test_metric_not_gained_is_a_paired_test_over_examples(gain: float, shown: bo
         assert "accuracy is not shown to rise: 0.500 with rank 8, 0.500 without" in found["metric_not_gained"]
 
 
-def test_metric_not_gained_goes_by_means_where_the_metric_is_no_mean_of_scores() -> None:
+def test_metric_not_gained_uses_means_if_the_metric_is_not_a_mean_of_scores() -> None:
     scores = {0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}
     record = certified_record(scores=scores, metric="macro_f1")
     certification = record.certification
@@ -153,5 +153,5 @@ def test_metric_not_gained_goes_by_means_where_the_metric_is_no_mean_of_scores()
     ],
     ids=["the base is as good", "no answers", "judged on the metric"],
 )
-def test_metric_not_gained_is_not_said_twice_or_unknown(record: StudyRecord) -> None:
+def test_metric_not_gained_is_left_out_if_redundant_or_unknown(record: StudyRecord) -> None:
     assert "metric_not_gained" not in texts(record)

@@ -35,7 +35,7 @@ def test_bounds_by_hand() -> None:
     assert verdict.margin_in_loss == 0.5
 
 
-def test_paired_seeds_are_used_where_they_help() -> None:
+def test_paired_seeds_are_used_if_they_help() -> None:
     # both ranks move by the same with the seed: only the paired variance, which is zero, is of use
     verdict = judge(constant((1.0, 2.0, 3.0), (1.1, 2.1, 3.1)), (2, 4), margin=0.2, margin_of="metric")
     assert verdict.state == ("certified", "certified")
@@ -59,7 +59,7 @@ def test_smallest_of_equal_ranks_is_certified() -> None:
     assert (verdict.status, verdict.rank, verdict.bracket) == ("certified", 4, (4, 4))
     assert verdict.seeds_needed is None
     assert active_ranks(verdict) == ()
-    assert [rung.rank for rung in verdict.ladder] == [2, 4, 8, 16]
+    assert [one.rank for one in verdict.ladder] == [2, 4, 8, 16]
     assert verdict.ladder[0].state is State.INFERIOR
 
 
@@ -76,8 +76,8 @@ def test_an_undecided_rank_at_the_top_stops_the_sequence() -> None:
     assert verdict.state == ("undecided", "undecided", "undecided")
     assert (verdict.status, verdict.rank, verdict.bracket) == ("undecided", None, (2, 32))
     assert verdict.upper_bound[0] >= verdict.margin_in_loss  # though alone it would pass
-    assert verdict.reasons[0].startswith("rank 32 may be worse than the best by")
-    assert "smaller ranks (2, 8) can be certified only after rank 32" in verdict.reasons
+    assert verdict.reasons[0].startswith("Rank 32 may be up to 0.367 worse than another rank (upper bound)")
+    assert "Smaller ranks (2, 8) can be certified only after rank 32." in verdict.reasons
     assert verdict.seeds_needed is not None
     assert verdict.seeds_needed > 5
     assert active_ranks(verdict) == LADDER
@@ -86,11 +86,11 @@ def test_an_undecided_rank_at_the_top_stops_the_sequence() -> None:
 def test_states_and_bounds_agree() -> None:
     for draw in range(40):
         verdict = judge(losses_of((0.5, 0.3, 0.22, 0.2), seeds=3, draw=draw), (1, 2, 4, 8), margin=0.03, base=base_of())
-        for rung in verdict.ladder:
-            assert (rung.state == "certified") == (rung.upper_bound < verdict.margin_in_loss)
-            assert (rung.state == "inferior") == (rung.lower_bound > verdict.margin_in_loss)
-            assert rung.lower_bound <= rung.diff_to_best + 1e-12
-            assert rung.diff_to_best <= rung.upper_bound + 1e-12 or rung.state != "certified"
+        for one in verdict.ladder:
+            assert (one.state == "certified") == (one.upper_bound < verdict.margin_in_loss)
+            assert (one.state == "inferior") == (one.lower_bound > verdict.margin_in_loss)
+            assert one.lower_bound <= one.diff_to_best + 1e-12
+            assert one.diff_to_best <= one.upper_bound + 1e-12 or one.state != "certified"
 
 
 @pytest.mark.parametrize("margin_of", ["gain", "loss", "metric"])
@@ -109,8 +109,8 @@ def test_a_margin_of_zero_is_not_kept_by_equals() -> None:
     ("shape", "reason"),
     [
         ((3, 1, 5), "fewer than two seeds"),
-        ((3, 4, 1), "one example:"),
-        ((1, 4, 5), "rank 2 is the only one"),
+        ((3, 4, 1), "only one example"),
+        ((1, 4, 5), "Rank 2 is the only one"),
     ],
 )
 def test_too_little_data_is_undecided(shape: tuple[int, int, int], reason: str) -> None:
@@ -124,31 +124,31 @@ def test_too_little_data_is_undecided(shape: tuple[int, int, int], reason: str) 
 def test_no_gain_over_the_base_certifies_nothing() -> None:
     verdict = judge(losses_of((0.3, 0.3)), (2, 4), margin=0.5, base=np.full(40, 0.2))
     assert verdict.status == "undecided"
-    assert "the unadapted base is as good as the best rank" in verdict.reasons[0]
+    assert "The unadapted base is as good as the best rank" in verdict.reasons[0]
 
 
-def test_noise_of_examples_alone_is_said() -> None:
+def test_reasons_name_the_noise_of_examples() -> None:
     # examples pull both ways, seeds hardly matter
     losses = constant((1.0, 1.01), (1.0, 1.01))
     losses[0] += np.array([-0.3, 0.3, -0.3, 0.3])
     verdict = judge(losses, (2, 4), margin=0.1, margin_of="metric")
     assert (verdict.seeds_needed, verdict.needed) == (None, None)
-    assert any("of 4 examples alone leaves an error" in reason for reason in verdict.reasons)
+    assert any("with 4 examples alone the error is" in reason for reason in verdict.reasons)
     verdict = judge_looks(losses, (2, 4), (2,), margin=0.1, margin_of="metric", cost=lambda need: need.seeds)
     assert verdict.examples_needed is not None
     assert verdict.needed == Need(2, verdict.examples_needed)
     assert (
-        f"{verdict.examples_needed} certify examples instead of 4 would probably decide it, if the data has as many"
-        in (verdict.reasons)
+        f"{verdict.examples_needed} certify examples instead of 4 would probably decide it, if the data has that many."
+        in verdict.reasons
     )
 
 
-def test_a_difference_at_the_margin_is_said() -> None:
+def test_reasons_name_a_difference_at_the_margin() -> None:
     losses = constant((1.19, 1.21), (1.01, 0.99))
     verdict = judge(losses, (2, 4), margin=0.2, margin_of="metric")
     assert verdict.seeds_needed is None
     assert (verdict.examples_needed, verdict.needed) == (None, None)
-    assert any("too close to the margin to call" in reason for reason in verdict.reasons)
+    assert any("Too close to the margin to call" in reason for reason in verdict.reasons)
 
 
 def test_seeds_needed_is_about_what_it_takes() -> None:

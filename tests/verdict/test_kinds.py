@@ -63,7 +63,7 @@ def overall(chosen: float = 0.6, base: float | None = 0.02, examples: int = 100)
         "count unknown",
     ],
 )
-def test_kind_is_weak_where_little_is_gained(found: KindScore, weak: bool) -> None:
+def test_kind_is_weak_if_it_gains_little(found: KindScore, weak: bool) -> None:
     assert [score.kind for score in weak_kinds([overall(), found])] == (["one"] if weak else [])
 
 
@@ -99,9 +99,9 @@ def test_certified_rank_that_is_of_little_use_on_two_kinds_says_so() -> None:
     assert "Rank 8 is enough." in headline
     assert "It is of little use on 2 of 5 kinds of examples." in headline
     assert text == (
-        "Rank 8 is of little use on 2 of 5 kinds of examples, against 0.89 over all of them: brand 0.00 (12 examples, base model "
-        "0.00, rank 32 0.00), indication 0.06 (16 examples, base model 0.02, rank 32 0.06). Rank 32 is no better there: more "
-        "training examples of these kinds may help, a larger rank does not."
+        "Rank 8 is of little use on 2 of 5 kinds of examples: brand 0.00 (12 examples, base model 0.00, rank 32 0.00), "
+        "indication 0.06 (16 examples, base model 0.02, rank 32 0.06). Rank 32 is no better on these: more training examples "
+        "of them may help, a larger rank does not. Over all examples, rank 8 scores 0.89."
     )
 
 
@@ -110,14 +110,14 @@ def test_older_records_name_kinds_without_counts() -> None:
     assert "brand 0.00 (base model 0.00, rank 32 0.00)" in text
 
 
-def test_larger_rank_that_does_better_is_told_with_its_score() -> None:
+def test_larger_rank_that_does_better_is_named_with_its_score() -> None:
     better = {**SCORES, 32: {**SCORES[32], "brand": 0.8}}
     _, text = conclusion_of(with_kinds(certified_record(), better, COUNTS))
     assert "rank 32 0.80" in text
-    assert "no better there" not in text
+    assert "no better on these" not in text
 
 
-def test_undecided_study_speaks_of_the_rank_it_hands_out() -> None:
+def test_undecided_study_names_the_rank_it_hands_out() -> None:
     record = with_kinds(certified_record(seed_noise=0.02), SCORES, COUNTS)
     found = conclude(record)
     assert found is not None

@@ -68,7 +68,7 @@ def test_ranks_shown_inferior_need_no_more_seeds() -> None:
     first = looked(losses[:, :3], (3, 5, 8))
     assert first.state[0] == "inferior"
     assert active_ranks(first) == (4, 8, 16)
-    assert first.reasons[-1] == "the look at 5 seeds was not taken: too few seeds at rank 4, 8, 16"
+    assert first.reasons[-1] == "The look at 5 seeds was not taken: too few seeds at rank 4, 8, 16."
     ragged = [losses[0, :3], *losses[1:]]
     second = looked(ragged, (3, 5, 8))
     assert second.state[0] == "inferior"
@@ -102,7 +102,7 @@ def test_a_rank_that_is_needed_and_lacks_seeds_stops_the_looks() -> None:
     losses[2] = losses[2][:4]
     verdict = looked(losses, (3, 5, 8))
     assert max(verdict.seeds) == 3
-    assert "the look at 5 seeds was not taken: too few seeds at rank 8" in verdict.reasons
+    assert "The look at 5 seeds was not taken: too few seeds at rank 8." in verdict.reasons
 
 
 def test_no_look_can_be_taken() -> None:

@@ -37,7 +37,7 @@ SEEDS_MATTER = noisy(seed_sd=0.1, example_sd=0.01)
 BOTH = noisy(seed_sd=0.05, example_sd=0.3)
 
 
-def test_where_examples_are_the_noise_more_of_them_are_advised() -> None:
+def test_noisy_examples_call_for_more_examples() -> None:
     verdict = judged(EXAMPLES_MATTER)
     assert verdict.seeds_needed is None
     assert verdict.examples_needed is not None
@@ -45,12 +45,12 @@ def test_where_examples_are_the_noise_more_of_them_are_advised() -> None:
     assert f"{verdict.examples_needed} certify examples instead of 40 would probably decide it" in verdict.reasons[-1]
 
 
-def test_where_seeds_are_the_noise_more_of_them_are_advised() -> None:
+def test_noisy_seeds_call_for_more_seeds() -> None:
     verdict = judged(SEEDS_MATTER)
     assert verdict.seeds_needed is not None
     assert verdict.examples_needed is None
     assert verdict.needed == Need(verdict.seeds_needed, 40)
-    assert f"({verdict.seeds_needed} in all) would probably decide it" in verdict.reasons[-1]
+    assert f"({verdict.seeds_needed} in total) would probably decide it" in verdict.reasons[-1]
 
 
 def test_the_cheaper_way_goes_by_what_each_costs() -> None:
@@ -68,8 +68,8 @@ def test_examples_that_the_data_does_not_have_are_not_advised() -> None:
     assert "the data has 50: add validation data" in verdict.reasons[-1]
     rich = judged(EXAMPLES_MATTER, available=10_000)
     assert rich.needed is not None
-    assert "if the data has as many" not in rich.reasons[-1]
-    assert "if the data has as many" in judged(EXAMPLES_MATTER).reasons[-1]
+    assert "if the data has that many" not in rich.reasons[-1]
+    assert "if the data has that many" in judged(EXAMPLES_MATTER).reasons[-1]
 
 
 @pytest.mark.parametrize("available", [None, 40, 41, 100, 10_000_000])
@@ -103,7 +103,7 @@ def advice(record: StudyRecord) -> tuple[Conclusion, list[str]]:
 CLOSE = {2: 0.45, 4: 0.335, 8: 0.30, 16: 0.30}
 
 
-def test_command_holds_both_keys_where_both_are_needed() -> None:
+def test_command_has_both_keys_if_both_are_needed() -> None:
     found, words = advice(certified_record(CLOSE))
     assert found.verdict is not None
     needed = found.verdict.needed
@@ -124,10 +124,10 @@ def test_examples_alone_cost_no_training() -> None:
     # two seconds for 80 examples, three ranks of three seeds; a training takes 23 seconds
     assert found.settle is not None
     assert found.settle[1] == pytest.approx((needed.examples - 80) * 2.0 / 80 * 9)
-    assert f"With {needed.examples} certify examples (there are 80) it would probably be decided." in found.headline
+    assert f"With {needed.examples} certify examples (now 80), it would probably be decided." in found.headline
 
 
-def test_study_that_has_scored_all_its_data_is_told_to_add_some() -> None:
+def test_study_that_has_used_all_its_data_is_advised_to_add_some() -> None:
     record = certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.001, example_noise=1.0)
     found = conclude(replace(record, available={"certify": 80}))
     assert found is not None

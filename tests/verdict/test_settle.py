@@ -64,7 +64,7 @@ def test_rank_that_is_not_trained_yet_is_trained_by_the_same_command() -> None:
     assert settled(without_trials(certified_record(), 32, first_seed=1)) == ([], pytest.approx(2 * 23.0))
 
 
-def test_range_of_rates_is_widened_where_a_rate_is_at_its_edge() -> None:
+def test_range_of_rates_is_widened_if_a_rate_is_at_its_edge() -> None:
     high = settled(certified_record(at_edge=(4, 8)))
     assert high is not None
     assert high[0] == ["search.space.learning_rate.high=0.004"]
@@ -74,18 +74,18 @@ def test_range_of_rates_is_widened_where_a_rate_is_at_its_edge() -> None:
     assert low[0] == ["search.space.learning_rate.low=0.0005"]
 
 
-def test_ladder_is_widened_where_the_loss_is_still_falling() -> None:
+def test_ladder_is_widened_if_the_loss_is_still_falling() -> None:
     found = settled(certified_record({2: 0.6, 4: 0.45, 8: 0.30}))
     assert found == (["certify.ladder=[2,4,8,16]"], pytest.approx(4 * 23.0))
 
 
-def test_what_was_declared_first_is_typed_again() -> None:
+def test_command_restores_the_first_declaration() -> None:
     later = Declaration((2, 4, 8, 16, 32), 3, 0.05, "loss", 0.1)
     found = settled(certified_record(declared=later))
     assert found == (["certify.margin=0.01", "certify.margin_of=gain", "certify.alpha=0.05"], 0.0)
 
 
-def test_no_command_helps_where_the_base_is_as_good() -> None:
+def test_no_command_if_the_base_is_as_good() -> None:
     assert settled(certified_record(base_loss=0.25)) is None
 
 

@@ -38,7 +38,7 @@ FIELDS = [
     "data_hash",
     "config_hash",
 ]
-RUNG = [
+RANK_FIELDS = [
     "rank",
     "state",
     "seeds",
@@ -76,14 +76,14 @@ VERDICT = undecided(RECORD, CREATED)
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_field_of_the_contract_is_there(field: str) -> None:
+def test_contract_has_the_field(field: str) -> None:
     assert field in VERDICT
 
 
-@pytest.mark.parametrize("field", RUNG)
-def test_field_of_each_rung_is_there(field: str) -> None:
+@pytest.mark.parametrize("field", RANK_FIELDS)
+def test_each_rank_has_the_field(field: str) -> None:
     assert VERDICT["ladder"]
-    assert all(field in rung for rung in VERDICT["ladder"])
+    assert all(field in rank for rank in VERDICT["ladder"])
 
 
 def test_says_what_the_study_was_about() -> None:
@@ -101,9 +101,9 @@ def test_says_what_the_study_was_about() -> None:
     assert VERDICT["versions"] == {"torch": "2.13.0"}
 
 
-def test_each_rank_stands_with_its_best_arm() -> None:
-    assert [(rung["rank"], rung["mean"]) for rung in VERDICT["ladder"]] == [(8, 0.4), (16, 0.3), (32, 0.3)]
-    assert [rung["diff_to_best"] for rung in VERDICT["ladder"]] == pytest.approx([0.1, 0.0, 0.0])
+def test_each_rank_has_its_best_recipe() -> None:
+    assert [(rank["rank"], rank["mean"]) for rank in VERDICT["ladder"]] == [(8, 0.4), (16, 0.3), (32, 0.3)]
+    assert [rank["diff_to_best"] for rank in VERDICT["ladder"]] == pytest.approx([0.1, 0.0, 0.0])
     assert VERDICT["bracket"] == [8, 32]
 
 
@@ -137,7 +137,7 @@ def test_nothing_is_certified_whatever_the_losses_are(trials: list[tuple[int, fl
     verdict = undecided(study_record([result(arm(rank), loss) for rank, loss in trials]), CREATED)
     assert (verdict["status"], verdict["rank"], verdict["seeds_needed"]) == ("undecided", None, None)
     assert verdict["reasons"]
-    assert {rung["state"] for rung in verdict["ladder"]} == {"undecided"}
-    assert [rung["rank"] for rung in verdict["ladder"]] == sorted({rank for rank, _ in trials})
-    assert min(rung["diff_to_best"] for rung in verdict["ladder"]) == 0
+    assert {rank["state"] for rank in verdict["ladder"]} == {"undecided"}
+    assert [rank["rank"] for rank in verdict["ladder"]] == sorted({rank for rank, _ in trials})
+    assert min(rank["diff_to_best"] for rank in verdict["ladder"]) == 0
     assert json.loads(json.dumps(verdict)) == verdict

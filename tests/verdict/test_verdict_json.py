@@ -66,8 +66,8 @@ def test_file_is_valid_against_the_schema(name: str) -> None:
 def test_schema_knows_every_key_that_is_written(name: str) -> None:
     found, schema = written(RECORDS[name]), verdict_schema()
     assert set(found) == set(schema["properties"])
-    for rung in found["ladder"]:
-        assert set(rung) == set(schema["$defs"]["rung"]["properties"])
+    for rank in found["ladder"]:
+        assert set(rank) == set(schema["$defs"]["rung"]["properties"])
     for scores in found["test"].values():
         assert set(scores) == set(schema["$defs"]["scores"]["properties"])
     for kind in (*found["kinds"], *found["kinds_on_test"], *found["weak_kinds"]):
@@ -98,18 +98,18 @@ def test_same_record_gives_the_same_but_for_the_time() -> None:
     assert first.replace(CREATED, "2027-01-01") == second
 
 
-def test_ladder_has_what_each_rank_is_worth_and_costs() -> None:
-    rungs = written(RECORDS["certified"])["ladder"]
-    assert [(rung["rank"], rung["state"], rung["seeds"]) for rung in rungs] == [
+def test_ladder_has_evaluation_and_costs_of_each_rank() -> None:
+    ladder = written(RECORDS["certified"])["ladder"]
+    assert [(rank["rank"], rank["state"], rank["seeds"]) for rank in ladder] == [
         (2, "inferior", 3),
         (4, "inferior", 3),
         (8, "certified", 3),
         (16, "certified", 3),
         (32, "certified", 3),
     ]
-    assert [rung["mean"] for rung in rungs] == pytest.approx([0.45, 0.36, 0.30, 0.30, 0.30])
-    assert [rung["diff_to_best"] for rung in rungs] == pytest.approx([0.15, 0.06, 0, 0, 0])
-    eight = rungs[2]
+    assert [rank["mean"] for rank in ladder] == pytest.approx([0.45, 0.36, 0.30, 0.30, 0.30])
+    assert [rank["diff_to_best"] for rank in ladder] == pytest.approx([0.15, 0.06, 0, 0, 0])
+    eight = ladder[2]
     assert eight["upper_bound"] < 0.037
     assert eight["metrics"] == {"accuracy": pytest.approx(0.89)}
     assert (eight["adapter_bytes"], eight["trainable_parameters"]) == (800_000, 200_000)
@@ -129,7 +129,7 @@ def test_adapter_is_that_of_the_certified_rank() -> None:
     assert found["versions"] == {"torch": "2.13.0"}
 
 
-def test_test_scores_are_told_by_what_they_are_for() -> None:
+def test_test_scores_are_keyed_by_role() -> None:
     tested = written(RECORDS["certified"])["test"]
     assert {name: scores["rank"] for name, scores in tested.items()} == {"base": 0, "goldilocks": 8, "largest": 32}
     assert {scores["split"] for scores in tested.values()} == {"test"}
@@ -149,11 +149,12 @@ def test_ranks_that_were_not_compared_are_named() -> None:
         {"rank": 64, "status": "infeasible", "reason": "out of memory"}
     ]
     assert (
-        "rank 2 could not be compared: failed: diverged" in written(RECORDS["undecided: every rank failed"])["reasons"]
+        "Rank 2 could not be compared (failed: diverged)."
+        in written(RECORDS["undecided: every rank failed"])["reasons"]
     )
 
 
-def test_what_would_settle_it_is_told() -> None:
+def test_settling_command_is_included() -> None:
     found = written(certified_record(seed_noise=0.02))
     assert found["settle"]["command"].endswith(f"certify.seeds={found['seeds_needed']}")
     assert written(RECORDS["certified"])["settle"] is None
@@ -166,4 +167,4 @@ def test_margin_is_what_was_declared_first() -> None:
 
 def test_bounds_that_are_not_known_are_null() -> None:
     record = replace(certified_record(seeds=1))
-    assert {rung["upper_bound"] for rung in written(record)["ladder"]} == {None}
+    assert {rank["upper_bound"] for rank in written(record)["ladder"]} == {None}

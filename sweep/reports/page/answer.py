@@ -1,4 +1,4 @@
-"""The words at the top of a page; they are made elsewhere, so that terminal and page say the same."""
+"""The words at the top of a page, from the same source as those in the terminal."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from sweep.records import StudyRecord
 from sweep.reports.steps import Step
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
+from sweep.verdict.words import NOTHING_CERTIFIED
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the study comes to, in words.
+    """The answer of a study, in words.
 
     Attributes:
         status: `certified`, `provisional` or `undecided`.
-        headline: the answer, a sentence each; the first one stands out.
-        reasons: why it is not more certain than it is.
+        headline: the answer, sentence by sentence; the first ones are set larger.
+        reasons: why the status is not `certified`, or what is still open.
         findings: what else a person should know.
         steps: what to do next.
-        warning: what makes the answer on ranks beside the point; stands before it, and is no part of headline and findings.
+        warning: a finding that matters more than the rank; shown first, and not part of headline and findings.
     """
 
     status: str
@@ -35,10 +36,10 @@ class Answer:
 
 
 def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequence[Step] = ()) -> Answer:
-    """The conclusion's own words; where there is none, why nothing is decided."""
+    """The words of the conclusion; without one, why nothing is decided."""
     if conclusion is None:
         reasons = tuple(reasons_unjudged(record))
-        return Answer("undecided", ("No rank is certified yet.", _best(record)), reasons, (), tuple(steps))
+        return Answer("undecided", (NOTHING_CERTIFIED, _best(record)), reasons, (), tuple(steps))
     warning = next((finding for finding in conclusion.findings if finding.kind == "metric_not_gained"), None)
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
     return Answer(
@@ -48,7 +49,7 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
         reasons=conclusion.reasons,
         findings=(
             *(finding.text for finding in conclusion.findings if finding is not warning),
-            *((f"{conclusion.metric_note}.",) if conclusion.metric_note else ()),
+            *((conclusion.metric_note,) if conclusion.metric_note else ()),
         ),
         steps=tuple(steps),
     )

@@ -1,7 +1,6 @@
-"""How a page becomes one file: template, style, script, plotly.js and figures, and nothing from a network.
+"""Puts a page into one file: template, style, script, plotly.js and figures; nothing is loaded from a network.
 
-The page's own policy lets only its own two scripts run, known by their hashes: whatever text gets into the page, it is no
-script.
+The page's content security policy allows only its own two scripts, by their hashes, so no text in the page can run as one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sweep.reports.page.escape import clean, script_json
 
 
 def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
-    """The page as text; `values` are what the template shows."""
+    """The page as HTML; `values` are the variables of the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -36,7 +35,7 @@ def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
     return environment.get_template(template).render(
         **values,
         charts={chart.name: chart for chart in charts},
-        # what follows is the project's own, or escaped
+        # these are our own files, or escaped
         figures=Markup(script_json({chart.name: chart.spec for chart in charts})),  # noqa: S704
         style=Markup((files / "style.css").read_text(encoding="utf-8")),  # noqa: S704
         script=Markup(script),  # noqa: S704

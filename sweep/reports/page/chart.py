@@ -1,6 +1,6 @@
-"""One chart: what plotly.js draws, and the same in words for those who do not see it.
+"""One chart for plotly.js, with a text alternative.
 
-Colours are names of the page's style (`var(--ink)`); the page's script puts in what they are in light and in dark.
+Colours are CSS variables of the page (`var(--ink)`); the page's script resolves them for light and dark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Chart:
 
     Attributes:
         name: its name in the page.
-        says: what it shows, in words.
+        says: its text alternative.
         spec: `data` and `layout` as plotly.js takes them.
     """
 
@@ -30,7 +30,7 @@ class Chart:
 
 
 def chart(name: str, says: str, traces: Sequence[Any], **layout: Any) -> Chart:
-    """A chart out of plotly traces; `layout` adds to what all charts share."""
+    """A chart of plotly traces; `layout` is added to the layout that all charts share."""
     from plotly import graph_objects
 
     shared: dict[str, Any] = {
@@ -84,7 +84,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def log_axis(title: str, values: Sequence[float], *, exponents: bool = False, **more: Any) -> dict[str, Any]:
-    """A quiet logarithmic axis over the values, labelled at 1, 2 and 5; linear where fewer than two of these are in reach."""
+    """A quiet logarithmic axis over the values, labelled at 1, 2 and 5; linear if fewer than two of these are in its range."""
     low, high = min(values), max(values)
     ticks = [
         float(f"{step}e{power}")
@@ -99,10 +99,10 @@ def log_axis(title: str, values: Sequence[float], *, exponents: bool = False, **
 
 
 def shade(index: int, count: int) -> str:
-    """The shade of the ramp for one of so many."""
+    """The shade of the ramp for item `index` of `count`."""
     return f"var(--ramp-{round((RAMP - 1) * index / max(count - 1, 1))})"
 
 
 def short(value: float) -> float:
-    """The number with five digits that count: a page has no room for more."""
+    """The number with five significant digits, to keep the page small."""
     return float(f"{value:.5g}")

@@ -12,29 +12,28 @@ from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.reports.page.finals import TestScore, test_scores
-from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
-from sweep.reports.page.provenance import wall_clock
-from sweep.reports.recipe import recipe_words
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, ladder_rows
+from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, TestScore, reach, scale_of, test_scores
+from sweep.reports.page.trials import wall_clock
+from sweep.reports.tables import recipe_words
+from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.ladder import RankResult
 
 COLOURS = ("var(--accent)", "var(--ramp-5)")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two studies, with what was worked out of it."""
+    """One of the two studies, with its answer and figures."""
 
     record: StudyRecord
     conclusion: Conclusion | None
     answer: Answer
-    rows: Sequence[LadderRow]
+    rows: Sequence[RankResult]
     scale: Scale
     scores: Sequence[TestScore]
 
     @property
-    def chosen(self) -> LadderRow | None:
+    def chosen(self) -> RankResult | None:
         rank = self.conclusion.rank if self.conclusion else None
         return next((row for row in self.rows if row.rank == rank), None)
 
@@ -61,14 +60,14 @@ def _side(record: StudyRecord, conclusion: Conclusion | None) -> Side:
         record,
         conclusion,
         answer_of(record, conclusion),
-        ladder_rows(record, conclusion),
+        rank_results(record, conclusion),
         scale_of(record, conclusion),
         test_scores(record, conclusion),
     )
 
 
 def _warnings(sides: Sequence[Side]) -> list[str]:
-    """What cannot be held against each other."""
+    """What cannot be compared."""
     first, second = (side.record for side in sides)
     return [
         *(["The data differ, so losses and scores do not compare."] if first.data_hash != second.data_hash else []),
@@ -84,7 +83,7 @@ def _warnings(sides: Sequence[Side]) -> list[str]:
 
 
 def _ladders(sides: Sequence[Side]) -> Chart | None:
-    """Both ladders; in margins where both have one, so that studies with different margins share a scale."""
+    """Both ladders; in margins if both have one, so that studies with different margins share a scale."""
     from plotly import graph_objects
 
     in_margins = all(side.scale.margin for side in sides)
@@ -122,7 +121,7 @@ def _ladders(sides: Sequence[Side]) -> Chart | None:
             range=[-0.5, len(ranks) - 0.5],
             showgrid=False,
         ),
-        yaxis=axis("worse than its best, in margins" if in_margins else "worse than its best, nats a token"),
+        yaxis=axis("gap to the best rank, in margins" if in_margins else "gap to the best rank, nats per token"),
         **band,
     )
 
@@ -170,7 +169,7 @@ def _bracket(side: Side) -> str:
     return " to ".join(dict.fromkeys(str(rank) for rank in bracket)) or "–"
 
 
-def _of_chosen(show: Callable[[LadderRow], str]) -> Callable[[Side], str]:
+def _of_chosen(show: Callable[[RankResult], str]) -> Callable[[Side], str]:
     return lambda side: show(side.chosen) if side.chosen else "–"
 
 

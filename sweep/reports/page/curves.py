@@ -15,7 +15,7 @@ MOST_POINTS = 40
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """The chart, and what is not in it.
+    """The chart, and how many trials are in it.
 
     Attributes:
         averaged: whether any point is the mean of several steps.
@@ -29,7 +29,7 @@ class Curves:
 
 
 def curves(record: StudyRecord) -> Curves:
-    """The curves of the ladder's trials; before there are any, the best of `explore` at each rank in turn."""
+    """The curves of the ladder's trials; without any, the best of `explore` at each rank in turn."""
     certification = record.certification
     certified = certification.trials if certification else ()
     trials = [trial for trial in certified if trial.result.history]
@@ -53,7 +53,7 @@ def _in_turn(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def thinned(history: Sequence[StepLoss], most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """At most so many points: each the mean of neighbouring steps, which also takes out some of the noise."""
+    """At most `most` points, each the mean of neighbouring steps, which also reduces the noise."""
     width = -(-len(history) // most) if history else 1
     parts = [history[start : start + width] for start in range(0, len(history), width)]
     return [(short(fmean(entry.step for entry in part)), short(fmean(entry.loss for entry in part))) for part in parts]
@@ -89,7 +89,7 @@ def _chart(trials: Sequence[TrialRecord]) -> Chart:
         f"Training loss by step of {len(trials)} trials at ranks {', '.join(str(rank) for rank in ranks)}.",
         traces,
         xaxis=axis("step", rangemode="tozero", showgrid=False),
-        yaxis=log_axis("training loss, nats a token", heights)
+        yaxis=log_axis("training loss, nats per token", heights)
         if min(heights) > 0
-        else axis("training loss, nats a token"),
+        else axis("training loss, nats per token"),
     )

@@ -1,4 +1,4 @@
-"""Text from data on its way into a page: prompts and answers may hold anything."""
+"""Escapes text from data for a page: prompts and answers may contain anything."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import re
 from typing import Any
 
-# what HTML does not allow, and directions that would turn the text around them
+# characters that HTML does not allow, and marks that would change the direction of the text around them
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _IN_SCRIPT_PATTERN = re.compile("[<>&]")
 
 
 def clean(text: str, most: int | None = None) -> str:
-    """The text with characters that a page cannot hold made visible, and cut where it is longer than `most`."""
+    """The text with characters that a page cannot hold made visible, and cut to `most` characters."""
     shown = _UNWANTED.sub("\ufffd", text)
     return shown if most is None or len(shown) <= most else f"{shown[:most].rstrip()} …"
 
@@ -25,9 +25,9 @@ def in_figure(text: str, most: int = 80) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand between `<script type="application/json">` and its end: ASCII, without `<`, `>` and `&`."""
+    """JSON that is safe between `<script type="application/json">` and its end: ASCII, without `<`, `>` and `&`."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return _IN_SCRIPT_PATTERN.sub(lambda found: _IN_SCRIPT[found[0]], text)
+    return _IN_SCRIPT_PATTERN.sub(lambda match: _IN_SCRIPT[match[0]], text)
 
 
 def web_address(link: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Where a smaller rank fails: the examples on which two ranks differ most, with what each answered."""
+"""The examples on which a smaller rank fails: those on which two ranks differ most, with the answers of both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweep.records import StudyRecord
 from sweep.verdict.conclusion import Conclusion
 
 MOST_CHARACTERS = 1500
-"""Of a prompt or an answer; what is longer is cut."""
+"""Maximum length of a prompt or an answer; longer ones are cut."""
 
 _RIGHT = 0.999
 """A score from which an answer counts as right."""
@@ -22,13 +22,13 @@ _RIGHT = 0.999
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the answers of a rank's seeds to one example were worth.
+    """The scores of a rank's answers to one example, over seeds.
 
     Attributes:
         shown: the score of the answer that is shown, 0 to 1.
         mean: over all seeds.
-        right: how many seeds were right; None unless every score is 0 or 1.
-        seeds: how many answered.
+        right: number of seeds that were right; None unless every score is 0 or 1.
+        seeds: number of answers.
     """
 
     shown: float
@@ -43,7 +43,7 @@ class Marks:
 
     @property
     def words(self) -> str:
-        """What is said beside the answer."""
+        """The text beside the answer."""
         if self.right is not None:
             return f"{self.right} of {self.seeds} seed{'s' if self.seeds > 1 else ''} right"
         return f"score {self.mean:.2f}" + (f", mean of {self.seeds} seeds" if self.seeds > 1 else "")
@@ -56,8 +56,8 @@ class Contrast:
     Attributes:
         smaller_answer: the answer most seeds gave.
         difference: loss of the smaller minus loss of the larger rank, nats over the whole completion, mean over seeds.
-        smaller_marks: what the answers were worth; None where there were none.
-        seeds: so many of each rank are behind it.
+        smaller_marks: the scores of the answers; None if there were none.
+        seeds: number of seeds per rank.
     """
 
     prompt: str
@@ -81,21 +81,21 @@ def contrasts(
     """The largest differences between the chosen rank and the largest, and between the rank below the chosen and it.
 
     Args:
-        scores_of: the scores.jsonl of a trial by its identity; files that are gone are passed over.
+        scores_of: the scores.jsonl of a trial by its identity; missing files are skipped.
     """
     certification = record.certification
     if certification is None:
         return ()
     judged = [rank for rank in certification.declared.ladder if certification.complete(rank)]
     files = {rank: [scores_of(trial.identity) for trial in certification.complete(rank)] for rank in judged}
-    found: list[Contrast] = []
+    differing: list[Contrast] = []
     for smaller, larger in _pairs(judged, conclusion.rank if conclusion else None):
-        found += contrasts_between(smaller, files[smaller], larger, files[larger], count)
-    return tuple(found)
+        differing += contrasts_between(smaller, files[smaller], larger, files[larger], count)
+    return tuple(differing)
 
 
 def _pairs(ladder: Sequence[int], chosen: int | None) -> list[tuple[int, int]]:
-    """Which ranks to hold against each other."""
+    """The pairs of ranks to compare."""
     if len(ladder) < 2:
         return []
     if chosen is None or chosen not in ladder:
@@ -111,14 +111,14 @@ def contrasts_between(
 ) -> list[Contrast]:
     """The examples that the smaller rank predicts worse than the larger, the largest difference first."""
     small, large = _by_example(smaller_files), _by_example(larger_files)
-    found = []
+    differing = []
     for key, rows in small.items():
         others = large.get(key)
         if others is None:
             continue
         difference = fmean(row["nats"] for row in rows) - fmean(row["nats"] for row in others)
         if difference > 0:
-            found.append(
+            differing.append(
                 Contrast(
                     prompt=str(rows[0]["prompt"]),
                     expected=str(rows[0]["expected"]),
@@ -132,21 +132,21 @@ def contrasts_between(
                     seeds=min(len(rows), len(others)),
                 )
             )
-    return sorted(found, key=lambda contrast: (-contrast.difference, contrast.prompt))[:count]
+    return sorted(differing, key=lambda contrast: (-contrast.difference, contrast.prompt))[:count]
 
 
 def _by_example(files: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_key: dict[str, list[dict[str, Any]]] = {}
     for file in files:
         try:
             rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
             for row in rows:
-                found.setdefault(str(row["key"]), []).append(
+                by_key.setdefault(str(row["key"]), []).append(
                     {**row, "nats": float(row["nats"]), "prompt": row["prompt"], "expected": row["expected"]}
                 )
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
+    return by_key
 
 
 def _most_given(rows: Sequence[dict[str, Any]]) -> str | None:

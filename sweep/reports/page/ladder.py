@@ -1,4 +1,4 @@
-"""The chart of the answer: how much worse than the best each rank is, with confidence bounds, against the margin."""
+"""The charts of the answer: the gap of each rank to the best, with bounds and margin, and the scores on test."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.units import show_bytes
-from sweep.records import StudyRecord
+from sweep.records import EvaluatedTrial, StudyRecord
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow
+from sweep.verdict.conclusion import Conclusion, on_test
+from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf, State
 
 SYMBOLS = {State.CERTIFIED: "circle", State.UNDECIDED: "diamond-open", State.INFERIOR: "x"}
@@ -25,11 +25,11 @@ MEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the differences are measured in.
+    """The unit of the differences.
 
     Attributes:
-        unit: nats a token, or points of the task metric where the margin is one of the metric.
-        margin: in that unit; None where it is not known.
+        unit: nats per token, or points of the task metric if the margin is one of the metric.
+        margin: in that unit; None if unknown.
         alpha: the verdict's error rate.
     """
 
@@ -43,11 +43,11 @@ def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
     declared = record.certification.declared if record.certification else record.declaration
     if conclusion is not None and conclusion.verdict is not None and declared.margin_of == MarginOf.METRIC:
         return Scale(f"points of {record.metric}", declared.margin, declared.alpha)
-    return Scale("nats a token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
+    return Scale("nats per token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
 
 
-def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) -> Chart | None:
-    """The ladder; None where there is nothing on it.
+def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
+    """The chart of the ladder; None if there are no ranks.
 
     Args:
         answer: the chosen rank.
@@ -68,7 +68,7 @@ def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) ->
                 x=[str(row.rank) for row in chosen],
                 y=[short(row.diff_to_best) for row in chosen],
                 mode="markers",
-                name="the answer",
+                name="chosen rank",
                 marker={"symbol": "circle-open", "size": 26, "color": "var(--ink)", "line": {"width": 1.5}},
                 hoverinfo="skip",
             )
@@ -79,12 +79,12 @@ def ladder_chart(rows: Sequence[LadderRow], answer: int | None, scale: Scale) ->
         _says(rows, scale),
         traces,
         xaxis=axis("LoRA rank", type="category", categoryorder="array", categoryarray=names, showgrid=False),
-        yaxis=axis(f"worse than the best, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
+        yaxis=axis(f"gap to the best rank, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
         **_band(scale),
     )
 
 
-def _points(rows: Sequence[LadderRow], state: State, scale: Scale) -> dict[str, Any]:
+def _points(rows: Sequence[RankResult], state: State, scale: Scale) -> dict[str, Any]:
     points: dict[str, Any] = {
         "x": [str(row.rank) for row in rows],
         "y": [short(row.diff_to_best) for row in rows],
@@ -112,7 +112,7 @@ def _points(rows: Sequence[LadderRow], state: State, scale: Scale) -> dict[str, 
     return points
 
 
-def _range(rows: Sequence[LadderRow], margin: float | None) -> list[float]:
+def _range(rows: Sequence[RankResult], margin: float | None) -> list[float]:
     """From below the lowest bound to above the highest, zero and the margin within."""
     ends = [0.0, margin or 0.0, *(row.diff_to_best for row in rows)]
     ends += [end for row in rows for end in (row.lower_bound, row.upper_bound) if end is not None]
@@ -121,13 +121,13 @@ def _range(rows: Sequence[LadderRow], margin: float | None) -> list[float]:
 
 
 def reach(low: float | None, high: float | None) -> float:
-    """The length of an error bar, none where its end is not known."""
+    """The length of an error bar, 0 if its end is unknown."""
     return 0.0 if low is None or high is None else short(max(high - low, 0.0))
 
 
-def _details(row: LadderRow, scale: Scale) -> str:
+def _details(row: RankResult, scale: Scale) -> str:
     lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
-    lines.append(f"{row.diff_to_best:+.4f} to the best")
+    lines.append(f"gap to the best {row.diff_to_best:+.4f}")
     if row.lower_bound is not None and row.upper_bound is not None:
         lines.append(f"bounds {row.lower_bound:+.4f} to {row.upper_bound:+.4f} (each at {100 * scale.alpha:g} %)")
     lines.append(f"loss {row.loss:.4f}, {row.seeds} seed{'s' if row.seeds != 1 else ''}")
@@ -179,11 +179,75 @@ def _band(scale: Scale) -> dict[str, Any]:
     }
 
 
-def _says(rows: Sequence[LadderRow], scale: Scale) -> str:
+def _says(rows: Sequence[RankResult], scale: Scale) -> str:
     parts = []
     for row in rows:
         known = row.lower_bound is not None and row.upper_bound is not None
         bounds = f" ({row.lower_bound:+.3f} to {row.upper_bound:+.3f})" if known else ""
         parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
-    return f"Loss difference to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
+    return f"Gap to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
+
+
+@dataclass(frozen=True, slots=True)
+class TestScore:
+    """One model that was evaluated on test; `chosen` is the one whose adapter is handed out."""
+
+    who: str
+    chosen: bool
+    trial: EvaluatedTrial
+
+
+def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[TestScore]:
+    """Base, chosen and largest rank, as far as they were evaluated on test; the smallest rank first."""
+    roles: dict[int, list[str]] = {}
+    tested = {}
+    for name, trial in on_test(record, conclusion).items():
+        roles.setdefault(trial.rank, []).append(name)
+        tested[trial.rank] = trial
+    decided = conclusion is not None and conclusion.rank is not None
+    return [
+        TestScore(_who(rank, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
+        for rank, trial in sorted(tested.items())
+    ]
+
+
+def _who(rank: int, roles: Sequence[str], *, decided: bool) -> str:
+    if rank == 0:
+        return "base model"
+    words = {"goldilocks": "chosen" if decided else "best so far", "largest": "largest"}
+    return f"rank {rank}, {' and '.join(words[role] for role in roles)}"
+
+
+def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
+    """The task metric on test as bars; None if it was not measured."""
+    from plotly import graph_objects
+
+    shown = [(score, value) for score in scores if (value := score.trial.metric(metric)) is not None]
+    if not shown:
+        return None
+    colours = [
+        "var(--base)" if score.trial.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)"
+        for score, _ in shown
+    ]
+    values = [short(value) for _, value in shown]
+    bars = graph_objects.Bar(
+        y=[score.who for score, _ in shown],
+        x=values,
+        orientation="h",
+        marker={"color": colours},
+        text=[f"{value:.3f}" for value in values],
+        textposition="outside",
+        textfont={"color": "var(--ink)", "size": 14},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        width=0.62,
+    )
+    return chart(
+        "finals",
+        "; ".join(f"{score.who}: {metric} {value:.3f}" for (score, _), value in zip(shown, values, strict=True)),
+        [bars],
+        xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
+        yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
+        showlegend=False,
+    )

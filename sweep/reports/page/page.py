@@ -1,4 +1,4 @@
-"""The page of one study: the answer first, then what it rests on, then every trial."""
+"""The page of one study: the answer first, then the evidence, then every trial."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
-from sweep.reports.page.failures import MOST_KINDS, failures
-from sweep.reports.page.finals import TestScore, finals_chart, test_scores
-from sweep.reports.page.importances import importances_chart
-from sweep.reports.page.ladder import ladder_chart, scale_of
-from sweep.reports.page.pareto import COSTS, MOST_POINTS, pareto_charts
-from sweep.reports.page.provenance import provenance, wall_clock
-from sweep.reports.page.rates import rates_chart
-from sweep.reports.recipe import recipe_words
-from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.ladder import LadderRow, ladder_rows
+from sweep.reports.page.ladder import TestScore, finals_chart, ladder_chart, scale_of, test_scores
+from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
+from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
+from sweep.reports.tables import recipe_words
+from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf
 
 SHOWN = {"bytes": show_bytes, "seconds": show_seconds}
@@ -36,7 +32,7 @@ class Beside:
     Attributes:
         created: when the page was made, for people.
         contrasts: examples on which a smaller rank fails.
-        open_runs: the command that opens MLflow's pages, None where there is none.
+        open_runs: the command that opens MLflow's pages, None if there is none.
     """
 
     created: str
@@ -47,7 +43,7 @@ class Beside:
 def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
     """The page as HTML, complete in itself; the same for the same arguments."""
     trials = record.all_trials()
-    rows = ladder_rows(record, conclusion)
+    rows = rank_results(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
     ladder = ladder_chart(rows, rank, scale_of(record, conclusion))
@@ -65,7 +61,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         )
         if chart is not None
     ]
-    found = failures(trials)
+    failed = failures(trials)
     shown = table.rows(record, trials[: table.MOST_ROWS])
     return assemble(
         "page.html.j2",
@@ -94,9 +90,9 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         trial_count=len(trials),
         stages=list(dict.fromkeys(row.stage for row in shown)),
         statuses=sorted({row.status for row in shown}),
-        failures=found[:MOST_KINDS],
-        failed=sum(failure.count for failure in found),
-        more_failures=max(len(found) - MOST_KINDS, 0),
+        failures=failed[:MOST_KINDS],
+        failed=sum(failure.count for failure in failed),
+        more_failures=max(len(failed) - MOST_KINDS, 0),
         provenance=provenance(record, trials, beside.created),
         show=SHOWN,
     )
@@ -108,19 +104,19 @@ def _pair(contrast: Contrast) -> tuple[int, int]:
 
 def _facts(
     record: StudyRecord,
-    ladder: Sequence[LadderRow],
+    ladder: Sequence[RankResult],
     rank: int | None,
     scores: Sequence[TestScore],
     trials: Sequence[TrialRecord],
 ) -> list[tuple[str, str, str]]:
-    """The few figures beside the answer: name, value, and what to hold it against."""
+    """The few figures beside the answer: name, value, and a value to compare it with."""
     facts: list[tuple[str, str, str]] = []
     chosen = next((row for row in ladder if row.rank == rank), None)
     largest = ladder[-1] if ladder else None
     if chosen is not None and largest is not None:
         beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
         facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
-    on_test = {score.rank: score.metrics.get(record.metric) for score in scores}
+    on_test = {score.trial.rank: score.trial.metric(record.metric) for score in scores}
     value = on_test.get(chosen.rank) if chosen else None
     if value is not None:
         base = on_test.get(0)
@@ -139,7 +135,7 @@ def _facts(
 
 
 def _base(record: StudyRecord, *, certified: bool) -> EvaluatedTrial | None:
-    """The unadapted base on the split that the ladder was scored on."""
+    """The unadapted base on the split that the ladder was evaluated on."""
     if certified and record.certification is not None:
         return record.certification.base
     return record.base

@@ -1,15 +1,17 @@
-"""The table of all trials of all stages: what stands in each cell, and what it is sorted by."""
+"""The tables of trials: every trial of every stage, those that failed by reason, and the provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import StudyRecord, TrialRecord
+from sweep.records import Provenance, Status, StudyRecord, TrialRecord
 from sweep.reports.page.escape import web_address
+from sweep.reports.tables import method_of
 
 MOST_ROWS = 1500
 UI = "http://127.0.0.1:5000/"
@@ -18,7 +20,7 @@ UI = "http://127.0.0.1:5000/"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell; `key` is what it is sorted by where that is not the text."""
+    """A cell; `key` is what it is sorted by, None for the text itself."""
 
     text: str
     key: float | None = None
@@ -54,7 +56,7 @@ def columns(metric: str) -> tuple[Column, ...]:
         Column("dropout"),
         Column("rate", about="peak learning rate"),
         Column("seed"),
-        Column("loss", about="nats a completion token"),
+        Column("loss", about="nats per completion token"),
         Column(metric, about="the task metric, one is best"),
         Column("memory", about="peak while training"),
         Column("adapter", about="size on disk"),
@@ -105,3 +107,91 @@ def _row(record: StudyRecord, trial: TrialRecord) -> Row:
         cells=(Cell(spec.stage.value), Cell(trial.name), *recipe, *measured, took, Cell(status)),
         link=_link(record, trial),
     )
+
+
+MOST_NAMES = 6
+MOST_KINDS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Trials that ended the same way for the same reason."""
+
+    status: str
+    reason: str
+    count: int
+    names: str
+
+
+def failures(trials: Iterable[TrialRecord]) -> list[Failure]:
+    """Failed, infeasible and interrupted trials by reason, the most frequent first; pruned ones are not failures."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for trial in trials:
+        if trial.status in (Status.FAILED, Status.INFEASIBLE, Status.INTERRUPTED):
+            by_reason.setdefault((trial.status.value, trial.reason or "no reason was recorded"), []).append(
+                f"{trial.spec.stage.value} {trial.name}"
+            )
+    grouped = [Failure(status, reason, len(names), _some(names)) for (status, reason), names in by_reason.items()]
+    return sorted(grouped, key=lambda failure: (-failure.count, failure.status, failure.reason))
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"
+
+
+def provenance(record: StudyRecord, trials: Sequence[TrialRecord], created: str) -> list[tuple[str, str]]:
+    """Names and values in reading order; unknown ones are left out."""
+    sources = [trial.provenance for trial in trials if trial.provenance is not None]
+    started = [trial.started for trial in trials if trial.started > 0]
+    ended = [trial.started + trial.seconds for trial in trials if trial.started > 0]
+    seeds = sorted({trial.seed for trial in trials if trial.arm is not None})
+    facts = [
+        ("study", f"{record.name} ({record.identity})"),
+        ("model", record.model),
+        ("base from", _different(f"{source.base_source}, sha256 {source.base_hash}" for source in sources)),
+        ("task", record.task),
+        ("method", method_of(record)),
+        ("data sha256", record.data_hash),
+        ("device", _different(_device(source) for source in sources)),
+        ("versions", _different(_versions(source) for source in sources)),
+        ("seeds", ", ".join(str(seed) for seed in seeds)),
+        ("first trial began", _time(min(started)) if started else ""),
+        ("last trial ended", _time(max(ended)) if ended else ""),
+        ("wall-clock time", f"{show_seconds(wall_clock(trials))} with a trial running" if started else ""),
+        (
+            "summed over trials",
+            f"{show_seconds(sum(trial.seconds for trial in trials))}, those side by side counted each"
+            if trials
+            else "",
+        ),
+        ("page made", created),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def wall_clock(trials: Sequence[TrialRecord]) -> float:
+    """Seconds in which at least one of the trials was running; trials side by side count once."""
+    spans = sorted((trial.started, trial.started + trial.seconds) for trial in trials if trial.started > 0)
+    seconds, reached = 0.0, 0.0
+    for began, ended in spans:
+        seconds += max(0.0, ended - max(began, reached))
+        reached = max(reached, ended)
+    return seconds
+
+
+def _different(values: Iterable[str]) -> str:
+    """Each value once, in order."""
+    return "; ".join(dict.fromkeys(values))
+
+
+def _device(source: Provenance) -> str:
+    return f"{source.device}, {source.threads} threads"
+
+
+def _versions(source: Provenance) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(source.versions.items()))
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -67,7 +67,7 @@
       const keys = new Map(rows.map((entry) => [entry, value(entry.row, column)]));
       rows.sort((a, b) => {
         const [left, right] = [keys.get(a), keys.get(b)];
-        // what is not known stands last either way
+        // unknown values come last in either order
         if (left === null || right === null) return (left === null) - (right === null) || a.order - b.order;
         return (down ? -1 : 1) * compare(left, right) || a.order - b.order;
       });
@@ -89,9 +89,9 @@
     filter(); // a browser may have kept what was typed before a reload
   }
 
-  // --- charts: the figures name colours as the style does (`var(--ink)`), here they become what these are now
+  // --- charts: colours are CSS variables (`var(--ink)`), resolved here for the present theme
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  // a chart may be written as what differs from another one
+  // a chart may hold only its differences from another one
   function whole(name) {
     const { like, data, layout } = figures[name];
     if (!like) return { data, layout };

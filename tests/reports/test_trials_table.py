@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from sweep.records import Status, StudyRecord
-from sweep.reports.table import PARETO, others, trials_table
+from sweep.reports.tables import PARETO, others, trials_table
 from tests.conftest import arm, result, study_record
 
 Printed = Callable[[RenderableType], list[str]]
@@ -54,7 +54,7 @@ def test_columns_are_what_was_set_and_what_was_measured() -> None:
     assert [column.header for column in trials_table(RECORD).columns] == COLUMNS
 
 
-def test_rows_stand_by_rank_and_loss_with_the_base_as_rank_0() -> None:
+def test_rows_are_sorted_by_rank_and_loss_with_the_base_as_rank_0() -> None:
     assert list(zip(cells(RECORD, "rank"), cells(RECORD, "loss"), strict=True)) == [
         ("0", "4.0000"),
         ("8", "0.4000"),
@@ -75,11 +75,11 @@ def test_rows_stand_by_rank_and_loss_with_the_base_as_rank_0() -> None:
         ),
     ],
 )
-def test_another_method_than_lora_is_told(method: dict[str, object], told: str) -> None:
+def test_a_method_other_than_lora_is_named(method: dict[str, object], told: str) -> None:
     assert trials_table(study_record([result(replace(arm(8), **method), 0.3)])).title == told
 
 
-def test_recipes_are_told_by_set_name_where_there_is_one() -> None:
+def test_recipes_use_the_name_of_the_set_if_it_has_one() -> None:
     assert cells(RECORD, "targets") == ["base model", "k_proj,q_proj", "q_v", "output", "q_v"]
     assert cells(RECORD, "alpha") == ["-", "16", "16", "16", "64"]
     assert cells(RECORD, "drop\nout") == ["-", "0.1", "0", "0", "0"]
@@ -97,7 +97,7 @@ def test_front_of_loss_against_size_is_marked() -> None:
     assert cells(RECORD, PARETO) == ["", PARETO, "", "", PARETO]
 
 
-def test_best_row_alone_stands_out() -> None:
+def test_only_the_best_row_is_highlighted() -> None:
     assert styles(trials_table(RECORD)) == ["", "", "", "", "bold green"]
 
 

@@ -1,4 +1,4 @@
-"""Looks one after the other: what is shown at a look stays so, and ranks shown inferior leave the comparison."""
+"""Looks in order: what is shown at a look stays so, and ranks shown inferior leave the comparison."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.verdict.contrasts import Margin
-from sweep.verdict.moments import Array, Moments, moments
-from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
+from sweep.verdict.bounds import Array, Moments, moments
+from sweep.verdict.record import RankVerdict, State
+from sweep.verdict.sequence import Contrasts, Look, Margin, Mask, contrasts, look
 from sweep.verdict.table import LossTable
 
 
@@ -46,17 +46,17 @@ def steps(
     for seeds, level in zip(looks, levels, strict=True):
         of = moments(losses[:, :, :seeds], base, weights)
         given = contrasts(of, margin, ~inferior)
-        found = look(given, level, certified)
-        certified, inferior = found.certified, found.inferior
-        yield Step(seeds, of, given, found)
+        shown_now = look(given, level, certified)
+        certified, inferior = shown_now.certified, shown_now.inferior
+        yield Step(seeds, of, given, shown_now)
 
 
 @dataclass(frozen=True, slots=True)
 class LookState:
-    """Where one study stands after its looks. All arrays (ranks,).
+    """The state of one study after its looks. All arrays (ranks,).
 
     Attributes:
-        taken: how many looks were taken.
+        taken: number of looks taken.
         upper, lower: bounds of the difference to the best rank; those of a rank shown inferior are of the look that showed
             it. They are on the side of the margin that the states say.
         mean: over the seeds that a rank was last judged with.
@@ -79,30 +79,50 @@ class LookState:
         """Whether the smallest rank not shown inferior is certified."""
         return bool(self.certified[np.argmax(~self.inferior)])
 
+    def ladder(self, ranks: Sequence[int]) -> tuple[RankVerdict, ...]:
+        """The state of each of the ranks, ascending."""
+        return tuple(
+            RankVerdict(
+                rank=rank,
+                state=self._state(place),
+                seeds=self.seeds[place],
+                mean=float(self.mean[place]),
+                diff_to_best=float(self.mean[place] - self.mean.min()),
+                upper_bound=float(self.upper[place]),
+                lower_bound=float(self.lower[place]),
+            )
+            for place, rank in enumerate(ranks)
+        )
+
+    def _state(self, place: int) -> State:
+        if self.certified[place]:
+            return State.CERTIFIED
+        return State.INFERIOR if self.inferior[place] else State.UNDECIDED
+
 
 def replay(
     table: LossTable, looks: Sequence[int], levels: Sequence[float], before: LookState | None = None
 ) -> LookState:
     """Takes the looks in order, until the bracket is closed or a rank not yet shown inferior has too few seeds.
 
-    Where none can be taken (too few seeds, one example, one rank) nothing is shown and bounds are infinite.
+    If none can be taken (too few seeds, one example, one rank), nothing is shown and bounds are infinite.
 
     Args:
-        before: where the study stood, if looks with fewer examples were taken; what they showed stays so.
+        before: the state after looks with fewer examples, if any; what they showed stays so.
     """
-    standing = _before(table) if before is None else replace(before, taken=0)
+    state = _before(table) if before is None else replace(before, taken=0)
     if len(table.ranks) < 2 or table.examples < 2:
-        return standing
-    shown = standing.certified[None], standing.inferior[None]
+        return state
+    shown = state.certified[None], state.inferior[None]
     batch = steps(table.stacked(max(table.seeds)), table.base, table.weights, table.margin, looks, levels, shown)
-    while not standing.closed and standing.taken < len(looks) and not lacking(table, standing, looks[standing.taken]):
-        standing = _after(standing, table, next(batch))
-    return standing
+    while not state.closed and state.taken < len(looks) and not lacking(table, state, looks[state.taken]):
+        state = _after(state, table, next(batch))
+    return state
 
 
-def lacking(table: LossTable, standing: LookState, seeds: int) -> tuple[int, ...]:
+def lacking(table: LossTable, state: LookState, seeds: int) -> tuple[int, ...]:
     """The ranks not shown inferior that have fewer seeds than this."""
-    rows = zip(table.ranks, table.seeds, standing.inferior, strict=True)
+    rows = zip(table.ranks, table.seeds, state.inferior, strict=True)
     return tuple(rank for rank, there, inferior in rows if there < seeds and not inferior)
 
 

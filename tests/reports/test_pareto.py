@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.verdict.pareto import pareto_front
+from sweep.reports.tables import pareto_front
 
 # few different values, so that ties are common
 few = st.integers(-4, 4).map(float)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sweep.records import Status, StudyRecord, TrialRecord
-from sweep.verdict.chosen import chosen
 from sweep.verdict.conclude import conclude
+from sweep.verdict.conclusion import chosen
 from tests.conftest import arm, certified_record, result, study_record
 
 

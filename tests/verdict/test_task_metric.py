@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.verdict.exchange import loss_of_points, points_of_loss
+from sweep.verdict.task_metric import loss_of_points, points_of_loss
 from tests.conftest import arm, certified_record, result, study_record
 
 LOSSES = {2: 0.45, 4: 0.40, 8: 0.35, 16: 0.30}
@@ -31,7 +31,7 @@ def test_one_wild_rank_hardly_moves_it() -> None:
     assert bent < 3 * straight
 
 
-def test_share_of_the_gain_is_taken_where_ranks_do_not_differ() -> None:
+def test_share_of_the_gain_is_used_if_ranks_do_not_differ() -> None:
     record = certified_record(
         dict.fromkeys(LOSSES, 0.3), scores={0: 0.16, **dict.fromkeys(LOSSES, 0.9)}, seed_noise=1e-6
     )
@@ -40,7 +40,7 @@ def test_share_of_the_gain_is_taken_where_ranks_do_not_differ() -> None:
 
 
 @pytest.mark.parametrize("slope", [0.8, 2.0])
-def test_least_squares_tell_where_all_trials_are_close_to_one_another(slope: float) -> None:
+def test_least_squares_are_used_if_all_trials_are_close(slope: float) -> None:
     """Most of the gain is the format: its share would say a fifth of a point where ten are at stake."""
     losses = {2: 0.29, 4: 0.28, 8: 0.27, 16: 0.26}
     worth = {rank: 0.8 - slope * (loss - 0.26) for rank, loss in losses.items()}
@@ -48,7 +48,7 @@ def test_least_squares_tell_where_all_trials_are_close_to_one_another(slope: flo
     assert points_of_loss(record, 0.12) == pytest.approx(0.12 * slope, rel=1e-2)
 
 
-def test_unknown_where_the_metric_does_not_rise() -> None:
+def test_unknown_if_the_metric_does_not_rise() -> None:
     record = certified_record(
         dict.fromkeys(LOSSES, 0.3), scores={0: 0.9, **dict.fromkeys(LOSSES, 0.9)}, seed_noise=1e-6
     )
@@ -66,7 +66,7 @@ def test_unknown_without_answers_in_any_trial() -> None:
 
 
 @pytest.mark.parametrize("nothing", [0.0, -1.0])
-def test_no_margin_is_worth_nothing_that_could_be_told(nothing: float) -> None:
+def test_worth_of_no_margin_is_unknown(nothing: float) -> None:
     assert points_of_loss(certified_record(), nothing) is None
     assert loss_of_points(certified_record(), nothing) is None
 

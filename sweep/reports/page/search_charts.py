@@ -1,0 +1,267 @@
+"""The charts of the search: loss against cost, learning rates by rank, and which parameters mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.targets import set_name
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecord
+from sweep.reports.page.chart import RAMP, Chart, axis, chart, like, log_axis, shade, short
+from sweep.reports.page.escape import in_figure
+from sweep.reports.tables import pareto_front
+
+MOST_POINTS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A cost of a lower loss."""
+
+    key: str
+    label: str
+    title: str
+    of: Callable[[Measures], float]
+
+
+COSTS = (
+    Cost("adapter", "adapter size", "adapter size on disk, MB", lambda measures: measures.adapter_bytes / 1e6),
+    Cost("memory", "peak memory", "peak memory, GB", lambda measures: measures.peak_bytes / 1e9),
+    Cost("time", "training time", "training time, s", lambda measures: measures.train_seconds),
+)
+
+
+def pareto_charts(record: StudyRecord) -> list[Chart]:
+    """The same trials against each cost; empty if no trial of `explore` is complete."""
+    trials = record.complete()
+    if not trials:
+        return []
+    first, *others = (_chart(record, _shown(trials), cost) for cost in COSTS)
+    return [first, *(like(other, first) for other in others)]
+
+
+def _shown(trials: list[CompletedTrial]) -> list[CompletedTrial]:
+    """All of them, or, if there are too many, those with the lowest loss."""
+    return sorted(trials, key=lambda trial: trial.loss)[:MOST_POINTS] if len(trials) > MOST_POINTS else trials
+
+
+def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Chart:
+    from plotly import graph_objects
+
+    costs = [short(cost.of(trial.measures)) for trial in trials]
+    front = pareto_front([(trial.loss, paid) for trial, paid in zip(trials, costs, strict=True)])
+    steps = sorted((paid, short(trial.loss)) for trial, paid, on in zip(trials, costs, front, strict=True) if on)
+    ranks = sorted({trial.rank for trial in trials})
+    traces = [
+        graph_objects.Scatter(
+            x=[paid for paid, _ in steps],
+            y=[loss for _, loss in steps],
+            mode="lines",
+            line={"shape": "hv", "color": "var(--muted)", "width": 1.2, "dash": "dot"},
+            name="Pareto front",
+            hoverinfo="skip",
+        )
+    ]
+    for index, rank in enumerate(ranks):
+        chosen = [(trial, paid, on) for trial, paid, on in zip(trials, costs, front, strict=True) if trial.rank == rank]
+        traces.append(
+            graph_objects.Scatter(
+                x=[paid for *_, paid, _ in chosen],
+                y=[short(trial.loss) for trial, *_ in chosen],
+                mode="markers",
+                name=f"rank {rank}",
+                marker={
+                    "size": [12 if on else 8 for *_, on in chosen],
+                    "symbol": ["diamond" if on else "circle" for *_, on in chosen],
+                    "color": shade(index, len(ranks)),
+                    "line": {"width": 1, "color": "var(--raised)"},
+                    "opacity": 0.9,
+                },
+                text=[_details(record, trial) for trial, *_ in chosen],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    spread = max(costs) / min(costs) if min(costs) > 0 else 1.0
+    return chart(
+        f"pareto-{cost.key}",
+        f"Loss on tune against {cost.label} for {len(trials)} trials; {sum(front)} of them are on the Pareto front.",
+        traces,
+        xaxis=log_axis(cost.title, costs) if spread > 4 else axis(cost.title),
+        yaxis=axis("loss on tune, nats per token"),
+    )
+
+
+def _details(record: StudyRecord, trial: CompletedTrial) -> str:
+    arm, measures, value = trial.arm, trial.measures, trial.metric(record.metric)
+    targets = in_figure(set_name(arm.targets, record.target_sets), 40)
+    lines = [
+        f"<b>{trial.name}</b>",
+        f"{targets}, alpha {arm.alpha:g}, dropout {arm.dropout:g}",
+        f"loss {trial.loss:.4f}" + (f", {in_figure(record.metric)} {value:.3f}" if value is not None else ""),
+        f"{show_bytes(measures.adapter_bytes)}, {show_bytes(measures.peak_bytes)}, {show_seconds(measures.train_seconds)}",
+    ]
+    return "<br>".join(lines)
+
+
+_MOST_LABELS = 8
+_MOST_SQUARES = 80
+
+
+@dataclass(frozen=True, slots=True)
+class RateLoss:
+    """A loss on tune at one rank with one rate."""
+
+    rank: int
+    rate: float
+    loss: float
+
+
+def rates_tried(record: StudyRecord) -> list[RateLoss]:
+    """The losses on tune of the chosen recipe; before that is chosen, of all recipes. The lowest of equal points counts."""
+    certification = record.certification
+    recipe = certification.recipe if certification else None
+    tuning = certification.tuning if certification else ()
+    lowest: dict[tuple[int, float], float] = {}
+    for rank, rate, loss in (
+        *_losses(record.trials, recipe),
+        *_losses(tuning, None),
+        *(
+            (choice.rank, rate, loss)
+            for choice in (certification.rates if certification else ())
+            for rate, loss in choice.tried
+        ),
+    ):
+        place = (rank, short(rate))
+        lowest[place] = min(loss, lowest.get(place, loss))
+    tried = [RateLoss(rank, rate, loss) for (rank, rate), loss in sorted(lowest.items(), key=lambda item: item[1])]
+    return sorted(tried[:MOST_POINTS], key=lambda point: (point.rank, point.rate))
+
+
+def _losses(trials: Iterable[TrialRecord], recipe: Arm | None) -> Iterable[tuple[int, float, float]]:
+    for trial in trials:
+        arm = trial.arm
+        if arm is None or not trial.is_complete or not (recipe is None or _same_recipe(arm, recipe)):
+            continue
+        yield arm.rank, arm.learning_rate, trial.loss
+
+
+def _same_recipe(arm: Arm, recipe: Arm) -> bool:
+    return (arm.alpha_ratio, arm.dropout, arm.targets) == (recipe.alpha_ratio, recipe.dropout, recipe.targets)
+
+
+def _labels(tried: Sequence[RateLoss]) -> Any:
+    """The losses below the points, clear of the frame around a chosen one; narrow pages leave them out."""
+    from plotly import graph_objects
+
+    return graph_objects.Scatter(
+        x=[point.rate for point in tried],
+        y=[str(point.rank) for point in tried],
+        mode="markers+text",
+        text=[f"{point.loss:.2f}" for point in tried],
+        textposition="bottom center",
+        textfont={"color": "var(--muted)", "size": 11},
+        marker={"size": 28, "opacity": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        meta="wide",
+    )
+
+
+def rates_chart(record: StudyRecord) -> Chart | None:
+    """The map of losses by rank and rate; None with fewer than two points."""
+    from plotly import graph_objects
+
+    tried = rates_tried(record)
+    if len(tried) < 2:
+        return None
+    ranks = sorted({point.rank for point in tried})
+    losses = sorted(point.loss for point in tried)
+    low, high = losses[0], losses[int(0.9 * (len(losses) - 1))]
+    points = graph_objects.Scatter(
+        x=[point.rate for point in tried],
+        y=[str(point.rank) for point in tried],
+        mode="markers",
+        customdata=[short(point.loss) for point in tried],
+        hovertemplate="rank %{y}, rate %{x:.2e}<br>loss %{customdata:.4f}<extra></extra>",
+        marker={
+            "symbol": "square",
+            "size": 17 if len(tried) <= _MOST_SQUARES else 8,
+            "color": [short(min(point.loss, high)) for point in tried],
+            "cmin": low,
+            "cmax": high if high > low else low + 1e-9,
+            "colorscale": [[step / (RAMP - 1), f"var(--heat-{step})"] for step in range(RAMP)],
+            "colorbar": {
+                "title": {"text": "loss", "side": "top", "font": {"size": 12}},
+                "thickness": 10,
+                "outlinewidth": 0,
+                "len": 0.9,
+                "nticks": 5,
+            },
+            "line": {"width": 0},
+        },
+        showlegend=False,
+    )
+    traces = [points]
+    if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _MOST_LABELS:
+        traces.append(_labels(tried))
+    choices = record.certification.rates if record.certification else ()
+    if choices:
+        traces.append(
+            graph_objects.Scatter(
+                x=[choice.learning_rate for choice in choices],
+                y=[str(choice.rank) for choice in choices],
+                mode="markers",
+                name="the rate each rank is judged with",
+                marker={"symbol": "square-open", "size": 24, "color": "var(--ink)", "line": {"width": 2}},
+                hoverinfo="skip",
+            )
+        )
+    rates = [*(point.rate for point in tried), *(choice.learning_rate for choice in choices)]
+    best = min(tried, key=lambda point: point.loss)
+    return chart(
+        "rates",
+        f"Loss on tune at {len(tried)} pairs of rank and learning rate; the lowest, {best.loss:.3f}, at rank {best.rank} "
+        f"with rate {best.rate:.1e}."
+        + "".join(f" Rank {choice.rank} is judged with {choice.learning_rate:.1e}." for choice in choices),
+        traces,
+        xaxis=log_axis("learning rate", rates, exponents=True),
+        yaxis=axis(
+            "LoRA rank",
+            type="category",
+            categoryorder="array",
+            categoryarray=[str(rank) for rank in ranks],
+            range=[-0.75, len(ranks) - 0.5],
+        ),
+    )
+
+
+def importances_chart(importances: Mapping[str, float]) -> Chart | None:
+    """Shares of the importance, the largest first; None if unknown."""
+    from plotly import graph_objects
+
+    if not importances:
+        return None
+    shares = sorted(importances.items(), key=lambda item: (-item[1], item[0]))
+    bars = graph_objects.Bar(
+        y=[in_figure(name) for name, _ in shares],
+        x=[short(100 * share) for _, share in shares],
+        orientation="h",
+        marker={"color": "var(--accent)"},
+        text=[f"{100 * share:.0f} %" for _, share in shares],
+        textposition="outside",
+        textfont={"color": "var(--ink)", "size": 14},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        width=0.62,
+    )
+    top = 100 * max(share for _, share in shares)
+    return chart(
+        "importances",
+        "; ".join(f"{name}: {100 * share:.0f} %" for name, share in shares),
+        [bars],
+        xaxis=axis("share of the importance, %", range=[0, 1.14 * max(top, 1.0)], fixedrange=True),
+        yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
+        showlegend=False,
+    )

@@ -1,0 +1,151 @@
+"""The pictures of a report, as SVG files: the ladder, and loss against adapter size with its Pareto front."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweep.config.targets import set_name
+from sweep.records import CompletedTrial, StudyRecord
+from sweep.reports.page.ladder import MEANS, Scale, reach, scale_of
+from sweep.reports.tables import pareto_front
+from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.ladder import RankResult
+from sweep.verdict.record import State
+
+PICTURE = "pareto.svg"
+
+
+def draw_pareto(record: StudyRecord, file: Path) -> None:
+    """Writes an SVG: one point per complete trial, labelled with its rank; the base's loss is in the title.
+
+    The same record gives the same bytes.
+    """
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "goldilocks"
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    from matplotlib import pyplot
+
+    trials = record.complete()
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    names = sorted({_targets(record, trial) for trial in trials})
+    for name in names:
+        alike = [trial for trial in trials if _targets(record, trial) == name]
+        axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=name, s=40)
+    for trial in trials:
+        axes.annotate(
+            f"r{trial.rank}",
+            (_megabytes(trial), trial.loss),
+            textcoords="offset points",
+            xytext=(6, 4),
+            fontsize=8,
+        )
+    _draw_front(axes, trials)
+    axes.set_xscale("log")
+    axes.set_xlabel("adapter size on disk, MB")
+    axes.set_ylabel("loss on tune, nats per token")
+    base = record.base
+    axes.set_title(
+        f"{record.name}: {record.task} on {record.model}" + (f" (base model: loss {base.loss:.2f})" if base else "")
+    )
+    axes.legend(title="target modules", fontsize=8)
+    axes.grid(alpha=0.3)
+    figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
+    pyplot.close(figure)
+
+
+def _targets(record: StudyRecord, trial: CompletedTrial) -> str:
+    return set_name(trial.arm.targets, record.target_sets)
+
+
+def _megabytes(trial: CompletedTrial) -> float:
+    return trial.measures.adapter_bytes / 1e6
+
+
+def _draw_front(axes: Any, trials: list[CompletedTrial]) -> None:
+    front = pareto_front([(trial.loss, trial.measures.adapter_bytes) for trial in trials])
+    best = sorted((_megabytes(trial), trial.loss) for trial, on in zip(trials, front, strict=True) if on)
+    axes.step(
+        [size for size, _ in best],
+        [loss for _, loss in best],
+        where="post",
+        color="grey",
+        linewidth=1,
+        label="Pareto front",
+    )
+
+
+LADDER_PICTURE = "ladder.svg"
+_COLOURS = {State.CERTIFIED: "#00725a", State.UNDECIDED: "#4f5bb5", State.INFERIOR: "#b8430b"}
+_MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X"}
+
+
+def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) -> bool:
+    """Writes an SVG of the ladder with bounds and margin; returns False if there are no ranks.
+
+    The same record gives the same bytes.
+    """
+    rows = rank_results(record, conclusion)
+    if not rows:
+        return False
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "goldilocks"
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    from matplotlib import pyplot
+
+    scale = scale_of(record, conclusion)
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for state in MEANS:
+        of_state = [(place, row) for place, row in enumerate(rows) if row.state is state]
+        if of_state:
+            _draw(axes, of_state, state)
+    for place, row in enumerate(rows):
+        if conclusion is not None and row.rank == conclusion.rank:
+            axes.scatter(
+                [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="chosen rank"
+            )
+    _draw_margin(axes, scale)
+    axes.set_xticks(range(len(rows)), [str(row.rank) for row in rows])
+    axes.set_xlim(-0.5, len(rows) - 0.5)
+    axes.set_xlabel("LoRA rank")
+    axes.set_ylabel(_text(f"gap to the best rank, {scale.unit}"))
+    axes.set_title(_text(f"{record.name}: {record.task} on {record.model}"))
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
+    pyplot.close(figure)
+    return True
+
+
+def _draw(axes: Any, rows: list[tuple[int, RankResult]], state: State) -> None:
+    axes.errorbar(
+        [place for place, _ in rows],
+        [row.diff_to_best for _, row in rows],
+        yerr=[
+            [reach(row.lower_bound, row.diff_to_best) for _, row in rows],
+            [reach(row.diff_to_best, row.upper_bound) for _, row in rows],
+        ],
+        fmt=_MARKERS[state],
+        color=_COLOURS[state],
+        markerfacecolor="white" if state is State.UNDECIDED else _COLOURS[state],
+        markersize=8,
+        capsize=4,
+        label=MEANS[state],
+        linestyle="none",
+    )
+
+
+def _draw_margin(axes: Any, scale: Scale) -> None:
+    if scale.margin is not None:
+        axes.axhspan(0, scale.margin, color="#00725a", alpha=0.08, linewidth=0)
+        axes.axhline(scale.margin, color="#00725a", linestyle="--", linewidth=1, label=f"margin {scale.margin:.3g}")
+
+
+def _text(text: str) -> str:
+    """Escapes what matplotlib would read as mathematics."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,210 @@
+"""The tables in the terminal: every trial, the ladder rank by rank, and the test scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+
+from sweep.config.targets import set_name
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Arm, EvaluatedTrial, Measures, StudyRecord
+from sweep.verdict import MarginOf, State
+from sweep.verdict.conclusion import Conclusion, on_test, rank_results
+from sweep.verdict.figures import confidence
+from sweep.verdict.ladder import RankResult
+
+PARETO = "◆"
+
+
+def trials_table(record: StudyRecord) -> Table:
+    """All complete trials by rank and loss, below them the others with their reasons."""
+    method = method_of(record)
+    title = f"{record.name}: {record.task} on {record.model}" + (f", {method}" if method else "")
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in ("rank", "alpha"):
+        table.add_column(name, justify="right")
+    table.add_column("targets", overflow="fold")
+    for name in ("drop\nout", "rate", "loss", record.metric, "peak\nmemory", "adapter", "time"):
+        table.add_column(name, justify="right")
+    table.add_column(PARETO, justify="center")
+    if record.base is not None:
+        table.add_row(*_row(record, record.base), "")
+    complete = sorted(record.complete(), key=lambda trial: (trial.rank, trial.loss))
+    front = pareto_front([(trial.loss, trial.measures.adapter_bytes) for trial in complete])
+    best = record.best()
+    for trial, on_front in zip(complete, front, strict=True):
+        style = "bold green" if best is not None and trial.number == best.number else None
+        table.add_row(*_row(record, trial), PARETO if on_front else "", style=style)
+    return table
+
+
+def others(record: StudyRecord) -> list[str]:
+    """A line for each trial that is not complete."""
+    return [f"{trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials if not trial.is_complete]
+
+
+def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
+    arm, measures = trial.arm, trial.measures
+    recipe = ["0", "-", "base model", "-", "-"]
+    if arm is not None:
+        recipe = [
+            str(arm.rank),
+            f"{arm.alpha:g}",
+            set_name(arm.targets, record.target_sets),
+            f"{arm.dropout:g}",
+            f"{arm.learning_rate:.1e}",
+        ]
+    return [
+        *recipe,
+        f"{measures.loss:.4f}",
+        show_metric(measures, record.metric),
+        show_bytes(measures.peak_bytes),
+        "-" if arm is None else show_bytes(measures.adapter_bytes),
+        show_seconds(trial.seconds),
+    ]
+
+
+def show_metric(measures: Measures, metric: str) -> str:
+    """The task metric, or `-` if no answers were written."""
+    return f"{measures.metrics[metric]:.3f}" if metric in measures.metrics else "-"
+
+
+def pareto_front(costs: Sequence[tuple[float, float]]) -> list[bool]:
+    """For each point, whether it is on the Pareto front of two costs (lower is better).
+
+    Of equal points all are on the front or none is. A cost that is not a number is never on it.
+    """
+    usable = [point for point in costs if point[0] == point[0] and point[1] == point[1]]
+    return [point in usable and not any(_dominates(other, point) for other in usable) for point in costs]
+
+
+def _dominates(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] <= second[0] and first[1] <= second[1] and first != second
+
+
+SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
+CHOSEN = "→"
+EDGE = "!"
+NAMES = {"base": "base model", "goldilocks": "chosen: rank", "largest": "largest: rank"}
+_UNKNOWN = "-"
+
+
+def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
+    """Each rank's state, evaluation and costs; the base first, ranks that could not be compared last."""
+    table = _table("ranks, on certify")
+    table.add_column("rank", justify="right")
+    table.add_column("state")
+    for name in (
+        "rate",
+        "seeds",
+        "loss",
+        "gap to\nbest",
+        "upper\nbound",
+        record.metric,
+        "adapter",
+        "peak\nmemory",
+        "train\ntime",
+    ):
+        table.add_column(name, justify="right")
+    base = record.certification.base if record.certification else None
+    if base is not None:
+        loss, metric = f"{base.loss:.4f}", _metric(base.metric(record.metric))
+        table.add_row("0", "base model", _UNKNOWN, _UNKNOWN, loss, _UNKNOWN, _UNKNOWN, metric, *[_UNKNOWN] * 3)
+    for row in rank_results(record, conclusion):
+        chosen = row.rank == conclusion.rank
+        table.add_row(*_cells(row, record.metric, chosen=chosen), style="bold green" if chosen else None)
+    for left in conclusion.left_out:
+        table.add_row(str(left.rank), left.status, *[_UNKNOWN] * 9, style="yellow")
+    return table
+
+
+def legend(record: StudyRecord, conclusion: Conclusion) -> str:
+    """What the columns of the ladder's table mean."""
+    rows = rank_results(record, conclusion)
+    edge = f"; {EDGE} at the edge of the learning rates allowed" if any(row.at_edge for row in rows) else ""
+    if conclusion.verdict is None:
+        return f"loss: nats per completion token, mean over seeds{edge}"
+    verdict = conclusion.verdict
+    by_metric = verdict.margin_of is MarginOf.METRIC
+    what = record.metric if by_metric else "loss"
+    margin = f"{verdict.margin_in_loss:.4f}{'' if by_metric else ' nats'}"
+    return (
+        f"loss: nats per completion token, mean over seeds; gap to best: estimated difference in {what} to the best rank; upper bound: "
+        f"of that gap, with {confidence(verdict.alpha)} confidence; certified if the upper bound is below the margin of {margin}{edge}"
+    )
+
+
+def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
+    """Base, chosen and largest rank on test; None before that."""
+    tested = on_test(record, conclusion)
+    if not tested:
+        return None
+    table = _table("on test, evaluated once")
+    table.add_column("")
+    for name in ("loss", record.metric):
+        table.add_column(name, justify="right")
+    for name, trial in tested.items():
+        rank = trial.rank
+        chosen = name == "goldilocks" and conclusion.rank is not None
+        label = (
+            NAMES[name]
+            if rank == 0
+            else f"{NAMES[name] if chosen or name == 'largest' else 'best so far: rank'} {rank}"
+        )
+        figures = (f"{trial.loss:.4f}", _metric(trial.metric(record.metric)))
+        table.add_row(label, *figures, style="bold green" if chosen else None)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+
+
+def _cells(row: RankResult, metric: str, *, chosen: bool) -> list[str]:
+    return [
+        f"{CHOSEN} {row.rank}" if chosen else str(row.rank),
+        f"{SYMBOLS[row.state]} {row.state.value}",
+        f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}",
+        str(row.seeds),
+        f"{row.loss:.4f}",
+        f"{row.diff_to_best:.4f}",
+        _UNKNOWN if row.upper_bound is None else f"{row.upper_bound:.4f}",
+        _metric(row.metrics.get(metric)),
+        show_bytes(row.adapter_bytes),
+        show_bytes(row.peak_memory_bytes),
+        show_seconds(row.train_seconds),
+    ]
+
+
+def _metric(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.3f}"
+
+
+def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:
+    """Target modules, alpha, and the method unless it is plain LoRA."""
+    method = method_words(recipe)
+    return f"{set_name(recipe.targets, sets)}, alpha {recipe.alpha_ratio:g} × rank" + (f", {method}" if method else "")
+
+
+def method_words(recipe: Arm) -> str:
+    """`rsLoRA`, `LoRA+ (B 16 times as fast as A)` or both; nothing for plain LoRA."""
+    parts = ["rsLoRA"] if recipe.use_rslora else []
+    if recipe.loraplus_lr_ratio != 1:
+        parts.append(f"LoRA+ (B {recipe.loraplus_lr_ratio:g} times as fast as A)")
+    return " and ".join(parts)
+
+
+def method_of(record: StudyRecord) -> str:
+    """The method that a study's trials share, in words; nothing for plain LoRA, or if nothing was trained."""
+    arms = (trial.arm for trial in record.trials)
+    return next((method_words(arm) for arm in arms if arm is not None), "")
