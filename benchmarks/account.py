@@ -44,15 +44,15 @@ class Data:
     batch: int
 
     def steps(self) -> Work:
-        """A trial's training as Goldilocks lays it out."""
+        """The training of one trial in Goldilocks' layout."""
         return together(packed(batch) for batch in in_batches(self.ordered, self.batch))
 
     def padded_steps(self) -> Work:
-        """A trial's training as the peer lays it out."""
+        """The training of one trial in the peer's layout."""
         return together(padded(batch) for batch in in_batches(self.ordered, self.batch))
 
     def scoring(self) -> Work:
-        """A trial's scoring as Goldilocks lays it out."""
+        """The evaluation of one trial in Goldilocks' layout."""
         return scored_packed(self.scored)
 
 
@@ -95,7 +95,7 @@ def parts(record: StudyRecord, ran: Ran, workers: int) -> dict[str, float]:
 
 def needed(shapes: Shapes, arms: Sequence[Arm], data: Data) -> dict[str, int]:
     """Operations of all trials by part: `train`, and `score` with the scoring of the bare base; and the peer's for the same
-    trials. The pass that measures a trial's memory is no part of it.
+    trials. The pass that measures a trial's memory does not count.
     """
     steps, scoring = data.steps(), data.scoring()
     their_scoring = together(padded(batch) for batch in in_batches(data.scored, PEERS_SCORING_BATCH))
@@ -138,5 +138,5 @@ def achieved(
 
 
 def _results(record: StudyRecord) -> list[TrialResult]:
-    found = [trial.result for trial in record.complete()]
-    return [record.base.result, *found] if record.base is not None else found
+    results = [trial.result for trial in record.complete()]
+    return [record.base.result, *results] if record.base is not None else results

@@ -4,9 +4,9 @@
         [--trials 16] [--steps 60] [--batch 4] [--eval 128] [--layouts 2x1 1x2] [--slots 2 4] [--device auto|cpu|cuda]
 
 DIR holds train.jsonl, validation.jsonl and test.jsonl (`task=jsonl`); what SCRIPT must be is in benchmarks/peer.py. It runs
-first and chooses the arms; Goldilocks is then told to try the same ones (`search.arms`), without answers by generation and
+first and chooses the arms; Goldilocks then tries the same ones (`search.arms`), without answers by generation and
 without general prose, which the peer has not. Before anything is timed, the tokens of every step and of every scored example are
-held against each other (benchmarks/same_work.py). Initial weights and dropout are drawn differently, so losses differ as
+compared (benchmarks/same_work.py). Initial weights and dropout are drawn differently, so losses differ as
 those of two seeds do.
 
 Each of --layouts is WORKERSxTHREADS, each of --slots trials side by side in a worker. The first of both is what the ratio is
@@ -43,7 +43,7 @@ from sweep.training.sources import find_model
 
 STUDY = "against-naive"
 NO_ANSWERS = ("evaluate.answers=none",)
-"""The peer scores losses only, so Goldilocks is told to generate nothing."""
+"""The peer scores losses only, so Goldilocks generates no answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def measured_roofs(folder: Path, data: account.Data, layout: Layout, device: str
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """Both programs, and what their figures come to."""
+    """Runs both programs and computes the figures."""
     device = chosen_device(arguments.device)
     outside = environment(device, scratch)
     model = find_model(composed_plan([f"model={arguments.model}"]).setup.model, Paths.here()).folder
@@ -274,15 +274,15 @@ def parsed() -> argparse.Namespace:
         help="WORKERSxTHREADS; default: a worker for each core, or one on a GPU",
     )
     parser.add_argument("--slots", type=int, nargs="+", help="default: what engine.slots is by default")
-    found = parser.parse_args()
+    arguments = parser.parse_args()
     for name in ("peer", "data", "out"):
-        setattr(found, name, getattr(found, name).resolve())
+        setattr(arguments, name, getattr(arguments, name).resolve())
     cores = available_cores()
-    on_gpu = chosen_device(found.device) == "cuda"
-    layouts = found.layouts or [(1, cores) if on_gpu else (cores, 1)]
-    slots = found.slots or [DEFAULT_SLOTS["cuda" if on_gpu else "cpu"]]
-    found.tried = [Layout(workers, threads, count) for workers, threads in layouts for count in slots]
-    return found
+    on_gpu = chosen_device(arguments.device) == "cuda"
+    layouts = arguments.layouts or [(1, cores) if on_gpu else (cores, 1)]
+    slots = arguments.slots or [DEFAULT_SLOTS["cuda" if on_gpu else "cpu"]]
+    arguments.tried = [Layout(workers, threads, count) for workers, threads in layouts for count in slots]
+    return arguments
 
 
 def main() -> None:
@@ -290,14 +290,14 @@ def main() -> None:
     quiet_libraries()
     arguments = parsed()
     with tempfile.TemporaryDirectory(prefix="goldilocks-benchmark-") as scratch:
-        found = measure(arguments, Path(scratch))
+        result = measure(arguments, Path(scratch))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{found['ratio']:.2f} times as fast as the peer; the arithmetic alone would take {_least(found)}")
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{result['ratio']:.2f} times as fast as the peer; the arithmetic alone would take {_least(result)}")
 
 
-def _least(found: Mapping[str, Any]) -> str:
-    arithmetic = found["arithmetic"]
+def _least(result: Mapping[str, Any]) -> str:
+    arithmetic = result["arithmetic"]
     return f"{arithmetic['seconds_at_the_roof']:.1f} s, {arithmetic['share_of_whole']:.0%} of what it took"
 
 

@@ -1,6 +1,6 @@
-"""How much arithmetic a trial needs, counted from the tokens that a pass is given and the shapes of the model.
+"""The arithmetic of a trial, counted from the tokens of its passes and the shapes of the model.
 
-A linear layer takes 2 x inputs x outputs operations a token forward and as many again for the gradient of its inputs; a frozen
+A linear layer takes 2 x inputs x outputs operations per token forward and the same number for the gradient of its inputs; a frozen
 weight gets no gradient, and the inputs of the first layer's query, key and value need none. An adapter of rank r takes
 2 x r x (inputs + outputs) forward, as many for its own gradients and as many for that of its inputs. Attention takes
 4 x heads x head size for each pair of tokens of which one sees the other, twice that backward. Norms, softmax,
@@ -95,12 +95,12 @@ def padded(batch: Sequence[Encoded]) -> Work:
 
 def together(parts: Iterable[Work]) -> Work:
     """Several passes as one account."""
-    found = list(parts)
+    listed = list(parts)
     return Work(
-        sum(part.tokens for part in found),
-        sum(part.predictions for part in found),
-        sum(part.pairs for part in found),
-        sum(part.passes for part in found),
+        sum(part.tokens for part in listed),
+        sum(part.predictions for part in listed),
+        sum(part.pairs for part in listed),
+        sum(part.passes for part in listed),
     )
 
 

@@ -1,8 +1,8 @@
-"""Writes the figures of benchmarks/results/*.json into README.md and docs/, between the marks that stand there.
+"""Writes the figures of benchmarks/results/*.json into README.md and docs/, between their marks.
 
     python -m benchmarks.document
 
-A block begins with `<!-- benchmark: NAME -->` and ends with `<!-- end -->`; what stands between is replaced. There is a block
+A block begins with `<!-- benchmark: NAME -->` and ends with `<!-- end -->`; the text between is replaced. There is a block
 of a name only if there are results for it.
 """
 
@@ -22,31 +22,31 @@ RESULTS = Path(__file__).parent / "results"
 PAGES = tuple(Path(__file__).parents[1] / name for name in ("README.md", "docs/engine.md", "docs/reliability.md"))
 
 _SHOWN_SECONDS = 0.05
-"""What takes less everywhere is no row of its own."""
+"""Parts that take less everywhere get no row."""
 
 Results = Sequence[Mapping[str, Any]]
 
 
 def results_in(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """What the benchmarks wrote, by file name."""
+    """The results of the benchmarks, by file name."""
     return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
 
 
 def blocks(results: Results) -> dict[str, str]:
     """The text of each block by name."""
-    naive = _titled([found for found in results if found["kind"] == "against_naive"])
-    verdicts = [found for found in results if found["kind"] == "time_to_verdict"]
-    memory = [found for found in results if found["kind"] == "memory_model"]
+    naive = _titled([result for result in results if result["kind"] == "against_naive"])
+    verdicts = [result for result in results if result["kind"] == "time_to_verdict"]
+    memory = [result for result in results if result["kind"] == "memory_model"]
     texts: dict[str, str] = {}
     if naive:
         texts |= {"speed": _speed(naive), "parts": _parts(naive), "arithmetic": _arithmetic(naive)}
         texts |= {"layouts": _layouts(naive), "losses": _losses(naive)}
     if verdicts:
         texts["verdict"] = _verdict(verdicts)
-    orchestrated = [found for found in results if found["kind"] == "orchestration"]
+    orchestrated = [result for result in results if result["kind"] == "orchestration"]
     if orchestrated:
         texts["orchestration"] = _orchestration(orchestrated)
-    for campaign in (found for found in results if found["kind"] == "faults"):
+    for campaign in (result for result in results if result["kind"] == "faults"):
         texts["faults"] = campaign_table(campaign)
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
@@ -58,38 +58,38 @@ def _speed(results: Results) -> str:
         ["data", "trials", "plain script", "Goldilocks", "times as fast", "measured on"],
         [
             [
-                found["data"],
-                f"{found['asked']['trials']} of {found['asked']['steps']} steps, batch {found['asked']['batch']}, "
-                f"{found['the_same']['examples_scored']} scored",
-                f"{found['peer']['seconds']:,.0f} s",
-                f"{found['ours']['seconds']:,.0f} s",
-                f"{found['ratio']:.1f}",
-                _where(found),
+                result["data"],
+                f"{result['asked']['trials']} of {result['asked']['steps']} steps, batch {result['asked']['batch']}, "
+                f"{result['the_same']['examples_scored']} scored",
+                f"{result['peer']['seconds']:,.0f} s",
+                f"{result['ours']['seconds']:,.0f} s",
+                f"{result['ratio']:.1f}",
+                _where(result),
             ]
-            for found in results
+            for result in results
         ],
     )
 
 
 def _parts(results: Results) -> str:
-    took = [(name, seconds) for found in results for name, seconds in found["ours"]["parts"].items()]
+    took = [(name, seconds) for result in results for name, seconds in result["ours"]["parts"].items()]
     names = list(dict.fromkeys(name for name, seconds in took if seconds >= _SHOWN_SECONDS))
     rows = [
-        [name, *(_seconds(found["ours"]["parts"].get(name, 0.0), found["ours"]["seconds"]) for found in results)]
+        [name, *(_seconds(result["ours"]["parts"].get(name, 0.0), result["ours"]["seconds"]) for result in results)]
         for name in names
     ]
-    whole = ["whole process", *(f"{found['ours']['seconds']:.1f} s" for found in results)]
-    return table(["part", *(found["title"] for found in results)], [*rows, whole])
+    whole = ["whole process", *(f"{result['ours']['seconds']:.1f} s" for result in results)]
+    return table(["part", *(result["title"] for result in results)], [*rows, whole])
 
 
 def _arithmetic(results: Results) -> str:
     rows = []
-    for found in results:
-        arithmetic = found["arithmetic"]
+    for result in results:
+        arithmetic = result["arithmetic"]
         for part, rates in arithmetic["parts"].items():
             rows.append(
                 [
-                    found["title"],
+                    result["title"],
                     part,
                     f"{arithmetic['flops'][part] / 1e12:.1f}",
                     f"{arithmetic['flops'][f'peer_{part}'] / 1e12:.1f}",
@@ -108,9 +108,9 @@ def _arithmetic(results: Results) -> str:
         "share of the roof",
     ]
     limits = "\n".join(
-        f"- {found['title']}: at the roof the arithmetic alone would take {found['arithmetic']['seconds_at_the_roof']:.1f} s, "
-        f"{found['arithmetic']['share_of_whole']:.0%} of the whole process."
-        for found in results
+        f"- {result['title']}: at the roof the arithmetic alone would take {result['arithmetic']['seconds_at_the_roof']:.1f} s, "
+        f"{result['arithmetic']['share_of_whole']:.0%} of the whole process."
+        for result in results
     )
     return f"{table(head, rows)}\n\n{limits}"
 
@@ -118,15 +118,15 @@ def _arithmetic(results: Results) -> str:
 def _layouts(results: Results) -> str:
     rows = [
         [
-            found["title"],
+            result["title"],
             str(run["workers"]),
             str(run["threads"]),
             str(run["slots"]),
             f"{run['seconds']:.1f} s",
-            f"{found['peer']['seconds'] / run['seconds']:.2f}",
+            f"{result['peer']['seconds'] / run['seconds']:.2f}",
         ]
-        for found in results
-        for run in found["layouts"]
+        for result in results
+        for run in result["layouts"]
     ]
     head = ["data", "workers", "threads of each", "slots of each", "whole process", "times as fast as the plain script"]
     return table(head, rows)
@@ -134,11 +134,11 @@ def _layouts(results: Results) -> str:
 
 def _losses(results: Results) -> str:
     rows = []
-    for found in results:
-        pairs = [(each["peer"], each["ours"]) for each in found["losses"]]
+    for result in results:
+        pairs = [(each["peer"], each["ours"]) for each in result["losses"]]
         rows.append(
             [
-                found["title"],
+                result["title"],
                 str(len(pairs)),
                 f"{mean(theirs for theirs, _ in pairs):.3f}",
                 f"{mean(ours for _, ours in pairs):.3f}",
@@ -151,31 +151,31 @@ def _losses(results: Results) -> str:
 def _verdict(results: Results) -> str:
     rows = [
         [
-            found["data"],
-            f"{found['grid']['ranks']} ranks x {found['grid']['rates']} rates x {found['grid']['seeds']} seeds",
-            f"{found['grid']['seconds_a_trial']:.1f} s",
-            _minutes(found["grid"]["seconds"]),
-            f"{_minutes(found['ours']['seconds'])} ({found['ours']['trainings']} trainings)",
-            f"{found['ratio']:.1f}",
-            _answer(found["verdict"]),
-            _where(found),
+            result["data"],
+            f"{result['grid']['ranks']} ranks x {result['grid']['rates']} rates x {result['grid']['seeds']} seeds",
+            f"{result['grid']['seconds_a_trial']:.1f} s",
+            _minutes(result["grid"]["seconds"]),
+            f"{_minutes(result['ours']['seconds'])} ({result['ours']['trainings']} trainings)",
+            f"{result['ratio']:.1f}",
+            _answer(result["verdict"]),
+            _where(result),
         ]
-        for found in results
+        for result in results
     ]
     head = [
         "data",
         "grid",
-        "a trial of the plain script",
+        "seconds per trial, plain script",
         "grid, one by one",
         "Goldilocks to its verdict",
         "times as fast",
     ]
-    counted = "The grid was not run: it is counted as its trials times the measured seconds of a trial."
+    counted = "The grid was not run: its time is the number of trials times the measured seconds per trial."
     return f"{table([*head, 'verdict', 'measured on'], rows)}\n\n{counted}"
 
 
 def _orchestration(results: Results) -> str:
-    runs = [(found, run) for found in results for run in found["runs"]]
+    runs = [(result, run) for result in results for run in result["runs"]]
     names = list(dict.fromkeys(part for _, run in runs for part in run["whole"]["parts_ms"]))
     rows = [
         [
@@ -184,15 +184,15 @@ def _orchestration(results: Results) -> str:
             f"{run['last']['ms']:.1f} ms",
             f"{run['whole']['cpu_ms']:.1f} ms",
             *(f"{run['whole']['parts_ms'].get(part, 0.0):.1f}" for part in names),
-            _where(found),
+            _where(result),
         ]
-        for found, run in runs
+        for result, run in runs
     ]
-    head = ["trials", "a trial, beside its training", "of the last tenth", "CPU time of it", *names, "measured on"]
+    head = ["trials", "per trial, besides its training", "last tenth", "CPU time", *names, "measured on"]
     return table(head, rows)
 
 
-def _memory(found: Mapping[str, Any]) -> str:
+def _memory(result: Mapping[str, Any]) -> str:
     rows = [
         [
             case["data"],
@@ -205,13 +205,13 @@ def _memory(found: Mapping[str, Any]) -> str:
             f"{case['measured'] / 1e6:,.0f} MB",
             f"{case['error']:+.1%}",
         ]
-        for case in found["cases"]
+        for case in result["cases"]
     ]
     head = ["data", "slots", "rank", "targets", "batch", "base", "predicted", "measured", "error"]
-    size = found["summary"]
+    size = result["summary"]
     return (
-        f"{table(head, rows)}\n\nMedian error {size['median_error']:.1%}, largest {size['largest_error']:.1%} ({found['model']}, "
-        f"{_where(found)})."
+        f"{table(head, rows)}\n\nMedian error {size['median_error']:.1%}, largest {size['largest_error']:.1%} ({result['model']}, "
+        f"{_where(result)})."
     )
 
 
@@ -222,18 +222,20 @@ def _answer(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def _where(found: Mapping[str, Any]) -> str:
-    ran = found["machine"]
+def _where(result: Mapping[str, Any]) -> str:
+    ran = result["machine"]
     cores = "" if ran["device"] == "cuda" else f", {ran['cores']} cores"
     return f"{ran['name']}{cores}, {ran['compute']}, {ran['date']}"
 
 
 def _titled(results: Results) -> list[dict[str, Any]]:
     """The results with a title each: the data, and how many trials where it was run more than once."""
-    plain = [f"{found['data']}, GPU" if found["machine"]["device"] == "cuda" else found["data"] for found in results]
+    plain = [
+        f"{result['data']}, GPU" if result["machine"]["device"] == "cuda" else result["data"] for result in results
+    ]
     return [
-        {**found, "title": title if plain.count(title) == 1 else f"{title}, {found['asked']['trials']} trials"}
-        for found, title in zip(results, plain, strict=True)
+        {**result, "title": title if plain.count(title) == 1 else f"{title}, {result['asked']['trials']} trials"}
+        for result, title in zip(results, plain, strict=True)
     ]
 
 
@@ -257,8 +259,8 @@ def written(page: str, texts: Mapping[str, str]) -> str:
         KeyError: the page has a block that there is no text for.
     """
 
-    def block(found: re.Match[str]) -> str:
-        return f"<!-- benchmark: {found[1]} -->\n{texts[found[1]]}\n<!-- end -->"
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- benchmark: {match[1]} -->\n{texts[match[1]]}\n<!-- end -->"
 
     return re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, page, flags=re.DOTALL)
 

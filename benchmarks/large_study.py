@@ -2,7 +2,7 @@
 
     python benchmarks/large_study.py [--trials 1000] [--folder DIR]
 
-Makes a study of so many trials (made-up losses, a real Optuna database, scores on disk) in DIR, or in a temporary folder, then
+Makes a study of N trials (made-up losses, a real Optuna database, scores on disk) in DIR, or in a temporary folder, then
 runs `python -m sweep.report study=large` in it twice, as a person would, and compares what it wrote.
 """
 
@@ -61,7 +61,7 @@ class MadeUp:
         self._chance = random.Random(0)  # noqa: S311 (no secret)
 
     def result(self, stage: Stage, arm: Arm | None, seed: int, split: Split = Split.TUNE) -> TrialResult:
-        """What a trial came to; its scores and an adapter are on disk."""
+        """The result of a trial; its scores and an adapter are on disk."""
         plan, chance = self._plan, self._chance
         identity = trial_identity(plan.setup, "base", "data", arm, plan.training, seed, split=split)
         spec = TrialSpec(identity, plan.name, stage, arm, plan.training, seed, split=split)
@@ -142,7 +142,7 @@ def make(trials: int) -> None:
 
 
 def _explored(plan: StudyPlan, search: SearchStudy, made: MadeUp) -> None:
-    """Asks for and tells a few trials as in a sweep; the others are copies of them as stored in the database."""
+    """Asks for and records a few trials as in a sweep; the others are copies of their rows in the database."""
     while search.remaining > max(0, plan.search.trials - AS_IN_A_SWEEP):
         asked = search.ask()
         search.tell(asked, made.result(Stage.EXPLORE, asked.arm, plan.seed), f"run-{asked.number}")

@@ -97,7 +97,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.store.paths import Paths
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
-    from sweep.training.engine import Trained
+    from sweep.training.engine import TrainedTrial
     from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
     from sweep.training.packed.capacity import forecast
@@ -113,7 +113,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     base = load_base(setup.model, setup.quant, paths)
     encoder, longest = Encoder(base.tokenizer, setup.task.system_prompt), setup.task.max_length
     train = encoder.encode_split(splits.train, longest).examples
-    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_passes()
+    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_examples()
     engine = PackedEngine(base, train[:3])
     slots = plan.slots or 1
     asked = forecast(base, engine.pack, plan.arm, plan.training, plan.seed, train, scored)
@@ -124,13 +124,13 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     for number in range(slots):
         spec = TrialSpec(f"{number}", "benchmark", Stage.EXPLORE, plan.arm, plan.training, plan.seed)
         engine.begin(spec, train, lambda adapted, step: None)
-    ended: list[Trained] = []
+    ended: list[TrainedTrial] = []
     while len(ended) < slots:
         ended += engine.advance()
     adapted = [each.adapted for each in ended if each.adapted is not None]
     trained = peak.peak()
     for examples, rule in scored:
-        engine.score(adapted, examples, rule)
+        engine.evaluate(adapted, examples, rule)
     return {
         "predicted": predicted,
         "measured": peak.peak(),
@@ -150,11 +150,11 @@ def run(case: Case, data: Sequence[str], model: str, models: Path, outside: dict
     done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{case}: ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    error = found["predicted"] / found["measured"] - 1
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    error = outcome["predicted"] / outcome["measured"] - 1
     name = Path(data[case.data % len(data)]).name
-    print(f"{name} {case}: {found['predicted'] / 1e6:,.0f} MB predicted, {error:+.1%}", flush=True)
-    return {**asdict(case), "data": name, **found, "error": error}
+    print(f"{name} {case}: {outcome['predicted'] / 1e6:,.0f} MB predicted, {error:+.1%}", flush=True)
+    return {**asdict(case), "data": name, **outcome, "error": error}
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -182,7 +182,7 @@ def main() -> None:
         outside = environment(device, Path(scratch))
         outside |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
         cases = [run(case, data, arguments.model, ROOT / "mlruns", outside) for case in chosen]
-    found = {
+    results = {
         "kind": "memory_model",
         "model": arguments.model,
         "machine": machine(device),
@@ -191,8 +191,8 @@ def main() -> None:
         "cases": cases,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found["summary"]))
+    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results["summary"]))
 
 
 if __name__ == "__main__":

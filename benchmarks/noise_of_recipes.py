@@ -6,7 +6,7 @@ Trains one arm (`lora.*`, `train.learning_rate`) of the study that the keys desc
 the other, and scores it on certify three times: with its last weights, and with their mean over the last quarter and the
 last half of the steps. Prints for each schedule and way of averaging
 
-    loss, base        mean over the seeds; the unadapted base (nats a token)
+    loss, base        mean over the seeds; the unadapted base (nats per token)
     seed sd           standard deviation between seeds
     correlation       between seeds, with the last weights: near one, averaging keeps a seed's luck and takes off the level only
 
@@ -103,12 +103,12 @@ def runs(
             averages = Averages(training.steps)
             spec = TrialSpec("", plan.name, Stage.SINGLE, plan.arm, training, seed)
             model = train(base, spec, examples, averages.after_step)
-            found = {}
+            losses = {}
             for name in AVERAGED:
                 with averages.used(model, name):
-                    found[name] = nats(base, model, scored)
+                    losses[name] = nats(base, model, scored)
             detach(model)
-            yield {"schedule": schedule, "seed": seed, "tokens": tokens, "nats": found}
+            yield {"schedule": schedule, "seed": seed, "tokens": tokens, "nats": losses}
 
 
 def table_of_recipes(rows: Sequence[dict[str, Any]]) -> Table:
@@ -135,7 +135,7 @@ def table_of_recipes(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def table_of_examples(rows: Sequence[dict[str, Any]], schedule: str) -> Table:
-    """The standard error of the loss from the choice of examples, averaged over seeds; subsets are the first so many."""
+    """The standard error of the loss from the choice of examples, averaged over seeds; subsets are the first examples."""
     table = Table("certify examples", "standard error")
     own = [row for row in rows if row["schedule"] == schedule]
     most = len(own[0]["tokens"])

@@ -4,7 +4,7 @@
 
 Reads the studies' records under ./mlruns and trains nothing. For each study one row:
 
-    loss, base, margin      mean over the ladder, the unadapted base, and the margin (nats a token)
+    loss, base, margin      mean over the ladder, the unadapted base, and the margin (nats per token)
     seed sd                 standard deviation of a trial's mean loss between seeds, pooled over ranks
     correlation             of two ranks' losses over seeds, mean over pairs: what training ranks with the same seeds gains
     example sd              standard error of a difference of two ranks that stems from the choice of certify examples
@@ -27,7 +27,7 @@ from sweep.store.paths import Paths
 
 
 def losses_of(certification: Certification, rank: int) -> np.ndarray:
-    """(seeds, examples): loss of each certify example in nats a token."""
+    """(seeds, examples): loss of each certify example in nats per token."""
     tokens = np.array(certification.tokens, dtype=float)
     return np.array([trial.nats for trial in certification.complete(rank)]) / tokens
 

@@ -1,4 +1,4 @@
-"""What a trial costs beside its training: a whole study through the real orchestrator, with a worker that answers at once.
+"""The cost of a trial besides its training: a whole study through the real orchestrator, with a worker that answers at once.
 
     python -m benchmarks.orchestration --trials 100 1000 5000 --out benchmarks/results/orchestration.json
 
@@ -36,7 +36,8 @@ from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
 from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
-from sweep.tracking.recorder import NAME, Recorder
+from sweep.tracking.recorder import Recorder
+from sweep.tracking.recorder_process import NAME
 from sweep.workers import child
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -100,7 +101,7 @@ def plan_of(trials: int, overrides: Sequence[str] = ()) -> StudyPlan:
 
 
 def measure(trials: int, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Runs a study of so many trials in an empty folder; milliseconds a trial."""
+    """Runs a study with this number of trials in an empty folder; returns milliseconds per trial."""
     plan = plan_of(trials, overrides)
     splits = Splits((), (), (), (), (), "d" * 64, "d" * 64)
     spent = Spent()
@@ -154,13 +155,19 @@ def main() -> None:
             took = runs[-1][name]
             parts = ", ".join(f"{part} {ms:.1f}" for part, ms in took["parts_ms"].items())
             print(
-                f"{trials} trials, {name}: {took['ms']:.1f} ms a trial, {took['cpu_ms']:.1f} ms of CPU ({parts})",
+                f"{trials} trials, {name}: {took['ms']:.1f} ms per trial, {took['cpu_ms']:.1f} ms of CPU ({parts})",
                 flush=True,
             )
     if arguments.out:
-        found = {"kind": "orchestration", "machine": machine("cpu"), "set": arguments.set, "steps": STEPS, "runs": runs}
+        measured = {
+            "kind": "orchestration",
+            "machine": machine("cpu"),
+            "set": arguments.set,
+            "steps": STEPS,
+            "runs": runs,
+        }
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

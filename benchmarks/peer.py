@@ -1,4 +1,4 @@
-"""The sweep script that Goldilocks is held against: how it is called, and what it leaves.
+"""The sweep script that Goldilocks is compared with: how it is called, and what it must leave.
 
     python SCRIPT --model DIR --data DIR --trials N --steps N --batch N --eval N --max-length N --ranks R ... --out DIR
 
@@ -45,8 +45,8 @@ def run_peer(script: Path, arguments: Mapping[str, Any], out: Path, environment:
 
 def said(ran: Ran) -> dict[str, Any]:
     """The JSON line that it printed."""
-    found: dict[str, Any] = json.loads(ran.output.strip().splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(ran.output.strip().splitlines()[-1])
+    return result
 
 
 def trials_of(out: Path) -> list[PeerTrial]:
@@ -60,11 +60,11 @@ def trials_of(out: Path) -> list[PeerTrial]:
 
 def encoding_of(script: Path) -> Encode:
     """The script's own `encode`."""
-    found = importlib.util.spec_from_file_location("peer_script", script)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location("peer_script", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     encode: Encode = module.encode
     return encode
 

@@ -68,7 +68,7 @@ def lay_out_data(
         length: tokens of a row.
         longest: rows with more tokens are left out.
         scored: validation examples to be scored, fewer if there are fewer.
-        order_of: the rows that the peer takes at each step, of so many training rows.
+        order_of: the training rows that the peer uses at each step, given their number.
 
     Raises:
         NotTheSame: training would go through the data more than once, which no single order of rows can imitate.

@@ -16,7 +16,7 @@ from sweep.records import (
     Arm,
     CapacityRequest,
     ExampleOutcome,
-    Loaded,
+    LoadReport,
     Measures,
     Provenance,
     Report,
@@ -31,7 +31,7 @@ from sweep.records import (
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
-from sweep.workers.messages import Decision, Ended, Progress, Ready, Reported, Run
+from sweep.workers.messages import Decision, LossReport, Progress, RunTrial, TrialEnd, WorkerReady
 from tasks import Example
 
 EXAMPLES = 32
@@ -53,14 +53,14 @@ def main(
 ) -> None:
     """Serves trials until the parent hangs up, one at a time; called as `sweep.workers.child.main` is."""
     store = TrialStore(Paths(Path(root)))
-    connection.send(Ready(_loaded()))
+    connection.send(WorkerReady(_loaded()))
     while True:
         try:
             message = connection.recv()
         except (EOFError, OSError):
             return
-        if isinstance(message, Run):
-            connection.send(Ended(_answer(connection, store, setup, message.spec)))
+        if isinstance(message, RunTrial):
+            connection.send(TrialEnd(_answer(connection, store, setup, message.spec)))
 
 
 def loss_of(arm: Arm | None, seed: int) -> float:
@@ -71,8 +71,8 @@ def loss_of(arm: Arm | None, seed: int) -> float:
     return 0.2 + abs(math.log2(arm.rank) - 4) / 50 + abs(math.log10(arm.learning_rate / 3e-3)) / 5 + noise
 
 
-def _loaded() -> Loaded:
-    return Loaded(
+def _loaded() -> LoadReport:
+    return LoadReport(
         source="made",
         base_hash="b" * 64,
         base_bytes=BASE_BYTES,
@@ -97,7 +97,7 @@ def _answer(connection: Connection, store: TrialStore, setup: WorkerSetup, spec:
         connection.send(Progress(spec.identity, "train", step, spec.training.steps, history[-1].loss))
         if spec.report_every and step % spec.report_every == 0 and step < spec.training.steps:
             reports.append(Report(step, history[-1].loss))
-            connection.send(Reported(spec.identity, step, history[-1].loss))
+            connection.send(LossReport(spec.identity, step, history[-1].loss))
             decision = connection.recv()
             if isinstance(decision, Decision) and decision.prune:
                 return TrialResult(

@@ -5,7 +5,7 @@
 
 First the whole study, from the command to its verdict, start to finish (`python -m sweep task=jsonl task.path=DIR KEY=VALUE ...`);
 then a few trials of SCRIPT (benchmarks/peer.py) with the same steps, batch and number of scored examples. The grid is not run: it
-is counted as trials times the measured seconds of a trial. Its seeds are those that the study needed, unless --seeds says
+takes the number of trials times the measured seconds per trial. Its seeds are those that the study needed, unless --seeds says
 otherwise. The peer writes no answers and uses no chat template, so its trials are the smaller ones.
 """
 
@@ -75,7 +75,7 @@ def trained(record: StudyRecord) -> list[TrialResult]:
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """The study, the peer's trials, and what they come to.
+    """Runs the study and the peer's trials, and computes the figures.
 
     Raises:
         SystemExit: the study ended without having trained its ladder.
@@ -137,10 +137,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("keys", nargs="*", help="further keys of the study, for example certify.seeds=3")
-    found = parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
     for name in ("peer", "data", "out"):
-        setattr(found, name, getattr(found, name).resolve())
-    return found
+        setattr(arguments, name, getattr(arguments, name).resolve())
+    return arguments
 
 
 def main() -> None:
@@ -148,13 +148,13 @@ def main() -> None:
     quiet_libraries()
     arguments = parsed()
     with tempfile.TemporaryDirectory(prefix="goldilocks-benchmark-") as scratch:
-        found = measure(arguments, Path(scratch))
+        result = measure(arguments, Path(scratch))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    grid_of = found["grid"]
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    grid_of = result["grid"]
     print(
         f"{grid_of['trials']} trainings one by one would take {grid_of['seconds']:.0f} s (counted from "
-        f"{grid_of['seconds_a_trial']:.1f} s a trial): {found['ratio']:.1f} times the study's {found['ours']['seconds']:.0f} s"
+        f"{grid_of['seconds_a_trial']:.1f} s per trial): {result['ratio']:.1f} times the study's {result['ours']['seconds']:.0f} s"
     )
 
 

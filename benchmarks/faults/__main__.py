@@ -4,7 +4,7 @@
         [--parallel 1] [--keep FOLDER] [--only KIND:SEED ...] [--list]
 
 The study is a small one with a made model (benchmarks/faults/study.py). It runs once undisturbed; then, for each fault, it is
-started anew or from a half-finished or finished copy, disturbed, called again until it is done, and compared with the
+started from the beginning or from a half-finished or finished copy, disturbed, called again until it is done, and compared with the
 undisturbed one (benchmarks/faults/invariants.py). `--only` repeats single faults as the table names them; what is drawn is the
 same, but how far the study is at an instant depends on the machine. With --out, the results are written as they come;
 `python -m benchmarks.document` makes the table of docs/reliability.md of them. Ends with status 1 if a fault failed.
@@ -52,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="goldilocks-faults-") as scratch:
         folder = Path(scratch).resolve()
         reference = Reference(folder)
-        told: list[Outcome] = []
+        ended: list[Outcome] = []
         print(f"undisturbed: {reference.seconds:.1f} s", flush=True)
         about = {
             "kind": "faults",
@@ -63,13 +63,13 @@ def main() -> int:
             "not_injected": lacking,
         }
 
-        def tell(outcome: Outcome) -> None:
-            told.append(outcome)
-            print(f"{len(told)} of {len(faults)}  {_line(outcome)}", flush=True)
+        def report(outcome: Outcome) -> None:
+            ended.append(outcome)
+            print(f"{len(ended)} of {len(faults)}  {_line(outcome)}", flush=True)
             if arguments.out and not arguments.only:
-                write_results(arguments.out, about, told)
+                write_results(arguments.out, about, ended)
 
-        outcomes = run(faults, reference, folder, arguments.parallel, arguments.keep, tell)
+        outcomes = run(faults, reference, folder, arguments.parallel, arguments.keep, report)
     print(f"\n{campaign_table({**about, 'cases': [asdict(outcome) for outcome in outcomes]})}")
     print(f"\n{(time.monotonic() - began) / 60:.0f} min")
     return 1 if any(outcome.violations for outcome in outcomes) else 0

@@ -31,7 +31,7 @@ class Manner:
         limits: arguments of the shell's `ulimit`, for example `-v 1000000`.
         stdout: where its output goes instead of a file that is read afterwards.
         stderr: the same for its errors.
-        head: its output goes to `head`, which reads so many lines and is gone.
+        head: its output goes to `head`, which ends after this number of lines.
     """
 
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Ended:
     Attributes:
         code: its exit code; the negative number of the signal that ended it.
         expected: the exit codes that are documented for what was done to it.
-        says: a regular expression that must be found in what it printed if it did not end with 0.
+        says: a regular expression that the output must match unless the exit code is 0.
         always_says: the same, however it ended.
         in_time: whether it ended within `LIMIT_SECONDS`.
         silent: whether it could print nothing, because its outputs were taken away.

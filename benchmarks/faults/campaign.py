@@ -18,7 +18,7 @@ ROUND = 1000
 
 
 def planned(kinds: Sequence[Kind], faults: int, seed: int) -> Iterator[tuple[Kind, int]]:
-    """The faults of a campaign: all kinds in turn, in an order that is drawn anew each time round."""
+    """The faults of a campaign: all kinds in turn, in another random order each round."""
     random = Random(seed)  # noqa: S311 (no secret)
     number = 0
     while number < faults:
@@ -35,13 +35,13 @@ def run(
     scratch: Path,
     parallel: int,
     keep: Path | None,
-    told: Callable[[Outcome], None],
+    report: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Injects the faults.
 
     Args:
         keep: the folders of those that fail are kept here.
-        told: hears of each as it is over.
+        report: called with each outcome.
     """
 
     def one(numbered: tuple[int, tuple[Kind, int]]) -> Outcome:
@@ -52,7 +52,7 @@ def run(
             shutil.rmtree(keep / outcome.name, ignore_errors=True)
             shutil.copytree(folder, keep / outcome.name, symlinks=True, ignore_dangling_symlinks=True)
         shutil.rmtree(folder, ignore_errors=True)
-        told(outcome)
+        report(outcome)
         return outcome
 
     _hear_signals()

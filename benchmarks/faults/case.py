@@ -26,7 +26,7 @@ MOST_CALLS = 3
 """So often the same command is called after the fault, at most."""
 
 MOST_VIOLATIONS = 12
-"""So many violations of a fault are kept."""
+"""Maximum number of violations kept per fault."""
 
 _LAST_PROCESSES_SECONDS = 20.0
 
@@ -179,7 +179,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a fault.
+    """The outcome of a fault.
 
     Attributes:
         drawn: what was drawn for it, the instant included.
@@ -226,9 +226,9 @@ def inject(kind: Kind, seed: int, reference: Reference, scratch: Path) -> Outcom
                 case.finish(kind.goes_on)
             evidence = case.evidence(kind, disturbed)
             codes = tuple(call.code for call in evidence.calls)
-            found = violations(evidence)
+            broken = violations(evidence)
         except Exception as error:  # a fault that cannot be injected is one that failed, not the end of the campaign
-            found = [f"the campaign itself: {type(error).__name__}: {error}"]
+            broken = [f"the campaign itself: {type(error).__name__}: {error}"]
     return Outcome(
         kind=kind.name,
         seed=seed,
@@ -236,14 +236,14 @@ def inject(kind: Kind, seed: int, reference: Reference, scratch: Path) -> Outcom
         landed=case.landed,
         codes=codes,
         seconds=round(time.monotonic() - began, 1),
-        violations=tuple(_shortened(found)),
+        violations=tuple(_shortened(broken)),
     )
 
 
-def _shortened(found: Sequence[str]) -> Sequence[str]:
+def _shortened(broken: Sequence[str]) -> Sequence[str]:
     """The first few: one cause has many effects."""
-    left = len(found) - MOST_VIOLATIONS
-    return found if left <= 0 else [*found[:MOST_VIOLATIONS], f"and {left} more"]
+    left = len(broken) - MOST_VIOLATIONS
+    return broken if left <= 0 else [*broken[:MOST_VIOLATIONS], f"and {left} more"]
 
 
 @contextmanager

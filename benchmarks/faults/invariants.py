@@ -13,7 +13,7 @@ from benchmarks.faults.call import Ended
 from benchmarks.faults.state import Finished, State
 
 TOLERANCE = 1e-6
-"""Nats a token by which a loss may differ from that of the undisturbed study."""
+"""Largest allowed difference from the undisturbed loss, in nats per token."""
 
 _TRACES = ("Traceback (most recent call last)", "Exception ignored in", "Error executing job with overrides")
 
@@ -32,7 +32,7 @@ class Evidence:
         left_running: processes that still run in the folder, some time after the last call ended.
         outside: files that were written where none belongs.
         same_end: whether the study must end as the undisturbed one.
-        goes_on: whether the study must come to its end.
+        goes_on: whether the study must finish.
         trains_more: whether another study may have been trained on the way.
     """
 
@@ -92,26 +92,26 @@ def verdict(evidence: Evidence) -> Iterator[str]:
     """The verdict is that of the undisturbed study."""
     if not evidence.same_end:
         return
-    found, expected = evidence.state.decided, evidence.undisturbed.decided
-    if found is None:
+    actual, expected = evidence.state.decided, evidence.undisturbed.decided
+    if actual is None:
         yield "there is no verdict"
     elif expected is not None:
-        yield from _differences(found, expected, "")
+        yield from _differences(actual, expected, "")
 
 
 def kept(evidence: Evidence) -> Iterator[str]:
     """What was finished is neither lost nor made again."""
     end = evidence.state.finished
-    told = set()
+    reported = set()
     for earlier in (finished.without(evidence.damaged) for finished in evidence.kept):
         for what, before, after in (
             ("result", earlier.results, end.results),
             ("adapter", earlier.adapters, end.adapters),
         ):
             for identity, time in before.items():
-                if after.get(identity) == time or (what, identity) in told:
+                if after.get(identity) == time or (what, identity) in reported:
                     continue
-                told.add((what, identity))
+                reported.add((what, identity))
                 yield f"the finished {what} {identity[:10]} was {'made again' if identity in after else 'lost'}"
 
 
@@ -119,11 +119,11 @@ def trainings(evidence: Evidence) -> Iterator[str]:
     """The adapters are those of the undisturbed study, by identity."""
     if not evidence.same_end:
         return
-    found, expected = set(evidence.state.finished.adapters), set(evidence.undisturbed.finished.adapters)
+    actual, expected = set(evidence.state.finished.adapters), set(evidence.undisturbed.finished.adapters)
     # one that was damaged is made again where it is needed, and a study that is done needs none
-    for identity in sorted(expected - found - evidence.damaged):
+    for identity in sorted(expected - actual - evidence.damaged):
         yield f"the adapter {identity[:10]} is missing"
-    for identity in sorted(found - expected) if not evidence.trains_more else ():
+    for identity in sorted(actual - expected) if not evidence.trains_more else ():
         yield f"the adapter {identity[:10]} is none of the undisturbed study's {len(expected)}"
 
 
@@ -187,7 +187,7 @@ def in_time(evidence: Evidence) -> Iterator[str]:
 
 
 def done(evidence: Evidence) -> Iterator[str]:
-    """The same command comes to the study's end."""
+    """The same command finishes the study."""
     later = evidence.calls[evidence.disturbed :]
     if evidence.goes_on and not any(call.code == 0 for call in later):
         yield f"it was not done after {len(later)} more calls"
@@ -217,18 +217,18 @@ INVARIANTS: Mapping[str, Callable[[Evidence], Iterator[str]]] = {
 }
 
 
-def _differences(found: Any, expected: Any, where: str) -> Iterator[str]:
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in sorted({*found, *expected}):
-            yield from _differences(found.get(key), expected.get(key), f"{where}.{key}" if where else key)
-    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+def _differences(actual: Any, expected: Any, where: str) -> Iterator[str]:
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        for key in sorted({*actual, *expected}):
+            yield from _differences(actual.get(key), expected.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(actual, list) and isinstance(expected, list) and len(actual) == len(expected):
+        for number, (one, other) in enumerate(zip(actual, expected, strict=True)):
             yield from _differences(one, other, f"{where}[{number}]")
-    elif isinstance(found, float) and isinstance(expected, float):
-        if not _alike(found, expected):
-            yield f"{where} is {found!r}, undisturbed {expected!r}"
-    elif found != expected:
-        yield f"{where} is {found!r}, undisturbed {expected!r}"
+    elif isinstance(actual, float) and isinstance(expected, float):
+        if not _alike(actual, expected):
+            yield f"{where} is {actual!r}, undisturbed {expected!r}"
+    elif actual != expected:
+        yield f"{where} is {actual!r}, undisturbed {expected!r}"
 
 
 def _alike(one: float, other: float) -> bool:

@@ -31,7 +31,7 @@ class Kind:
         starts: what may be there before; one of them is drawn.
         folders: names of the study's folder; one of them is drawn.
         same_end: whether the study must end as the undisturbed one.
-        goes_on: whether the same command must come to the study's end.
+        goes_on: whether the same command must finish the study.
         trains_more: whether another study may be trained on the way, for example on data that was changed.
         lacks: says why it cannot be injected on this machine; None if it can.
     """

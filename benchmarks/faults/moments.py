@@ -16,7 +16,7 @@ EARLIEST_SECONDS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """So many seconds after so many lines of output, or at the next line if that comes sooner."""
+    """A number of seconds after a number of output lines, or at the next line if that is earlier."""
 
     lines: int
     seconds: float

@@ -24,7 +24,7 @@ _IDENTITY_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A trial as the study remembers it; the first five say which one it is.
+    """A trial in the study's records; the first five fields identify it.
 
     Attributes:
         rank: 0 for the unadapted base.
@@ -189,10 +189,10 @@ def _decided(file: Path, unreadable: list[str]) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        found = json.loads(file.read_text())
-        rungs = [{key: rung[key] for key in ("rank", "state", "seeds", "mean")} for rung in found["ladder"]]
-        whole = {key: found[key] for key in ("status", "rank", "bracket", "margin_in_loss")}
-        return {**whole, "ladder": rungs, "test": {name: score["loss"] for name, score in found["test"].items()}}
+        written = json.loads(file.read_text())
+        rungs = [{key: rung[key] for key in ("rank", "state", "seeds", "mean")} for rung in written["ladder"]]
+        whole = {key: written[key] for key in ("status", "rank", "bracket", "margin_in_loss")}
+        return {**whole, "ladder": rungs, "test": {name: score["loss"] for name, score in written["test"].items()}}
     except (ValueError, KeyError, TypeError) as error:
         unreadable.append(f"verdict.json: {type(error).__name__}: {error}")
         return None

@@ -1,4 +1,4 @@
-"""What a campaign found, kind by kind, for the terminal and for docs/reliability.md."""
+"""The results of a campaign by kind, for the terminal and for docs/reliability.md."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ def _calibration(studies: int, seed: int, progress: Progress) -> list[dict[str, 
     task = progress.add_task("calibration", total=len(everything))
     for world in everything:
         progress.update(task, description=world.name)
-        found = rates(world, LOOKS, studies, np.random.default_rng([seed, crc32(world.name.encode())]))
-        for plan, counts in zip(LOOKS, found, strict=True):
+        counted = rates(world, LOOKS, studies, np.random.default_rng([seed, crc32(world.name.encode())]))
+        for plan, counts in zip(LOOKS, counted, strict=True):
             row = {"world": world.name, "group": world.group, "stress": world.stress, "seeds": _named(plan)}
             rows.append({**row, **_shares(counts)})
         progress.advance(task)
@@ -93,7 +93,7 @@ def _power(studies: int, seed: int, progress: Progress) -> list[dict[str, Any]]:
     rows = []
     task = progress.add_task("power", total=len(STEPS))
     for number, (step, world) in enumerate(power_worlds(STEPS)):
-        found = rates(world, LOOKS, studies, np.random.default_rng([seed, 1000 + number]))
+        counted = rates(world, LOOKS, studies, np.random.default_rng([seed, 1000 + number]))
         rows += [
             {
                 "difference": step,
@@ -101,7 +101,7 @@ def _power(studies: int, seed: int, progress: Progress) -> list[dict[str, Any]]:
                 "certified": round(counts.smallest_certified / counts.studies, 4),
                 "inferior": round(counts.smallest_inferior / counts.studies, 4),
             }
-            for plan, counts in zip(LOOKS, found, strict=True)
+            for plan, counts in zip(LOOKS, counted, strict=True)
         ]
         progress.advance(task)
     return rows
@@ -110,13 +110,13 @@ def _power(studies: int, seed: int, progress: Progress) -> list[dict[str, Any]]:
 def _reach(studies: int, seed: int, progress: Progress) -> list[dict[str, Any]]:
     """Differences, in margins, at which the smallest rank is certified or excluded in `SURE` of the studies."""
     rows = []
-    task = progress.add_task("what is found", total=len(MARGINS_IN_SD) * len(REACHES))
+    task = progress.add_task("detectable difference", total=len(MARGINS_IN_SD) * len(REACHES))
     for ratio in MARGINS_IN_SD:
         certified: dict[str, list[float]] = {}
         inferior: dict[str, list[float]] = {}
         for number, (_, world) in enumerate(power_worlds(REACHES, ratio)):
-            found = rates(world, LOOKS, studies, np.random.default_rng([seed, 2000 + number]))
-            for plan, counts in zip(LOOKS, found, strict=True):
+            counted = rates(world, LOOKS, studies, np.random.default_rng([seed, 2000 + number]))
+            for plan, counts in zip(LOOKS, counted, strict=True):
                 certified.setdefault(_named(plan), []).append(counts.smallest_certified / counts.studies)
                 inferior.setdefault(_named(plan), []).append(counts.smallest_inferior / counts.studies)
             progress.advance(task)
@@ -137,11 +137,11 @@ def _alternatives(studies: int, seed: int, progress: Progress) -> dict[str, list
         "sequences": alternatives.sequences,
     }
     task = progress.add_task("alternatives", total=len(parts))
-    found = {}
+    results = {}
     for name, part in parts.items():
-        found[name] = part(4 * studies if name != "sequences" else studies, random)
+        results[name] = part(4 * studies if name != "sequences" else studies, random)
         progress.advance(task)
-    return found
+    return results
 
 
 def _crossing(shares: list[float], *, falling: bool) -> float | None:

@@ -247,8 +247,8 @@ def _residual(x: Array) -> Array:
 
 
 def _inverse_trigamma(value: Array) -> Array:
-    found = 0.5 + 1 / value
+    root = 0.5 + 1 / value
     for _ in range(30):
-        at = polygamma(1, found)
-        found = found + at * (1 - at / value) / polygamma(2, found)
-    return found
+        at = polygamma(1, root)
+        root = root + at * (1 - at / value) / polygamma(2, root)
+    return root

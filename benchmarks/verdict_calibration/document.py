@@ -1,8 +1,8 @@
-"""Writes the figures of results.json into docs/calibration.md, between the marks that stand there.
+"""Writes the figures of results.json into docs/calibration.md, between their marks.
 
     python -m benchmarks.verdict_calibration.document
 
-A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; what stands between is replaced.
+A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; the text between is replaced.
 """
 
 from __future__ import annotations
@@ -74,17 +74,17 @@ def _stress(rows: Sequence[Row]) -> str:
 
 def _power(rows: Sequence[Row]) -> str:
     kinds = list(dict.fromkeys(row["seeds"] for row in rows))
-    found = {(row["difference"], row["seeds"]): row for row in rows}
+    by_place = {(row["difference"], row["seeds"]): row for row in rows}
     body = [
-        [difference, *(f"{_two(found, difference, kind)}" for kind in kinds)]
+        [difference, *(f"{_two(by_place, difference, kind)}" for kind in kinds)]
         for difference in SHOWN
-        if (difference, kinds[0]) in found
+        if (difference, kinds[0]) in by_place
     ]
     return tables.table(["difference, in margins", *(f"{kind} seeds" for kind in kinds)], body)
 
 
-def _two(found: Mapping[tuple[float, str], Row], difference: float, kind: str) -> str:
-    row = found[difference, kind]
+def _two(by_place: Mapping[tuple[float, str], Row], difference: float, kind: str) -> str:
+    row = by_place[difference, kind]
     return f"{row['certified']:.2f} / {row['inferior']:.2f}"
 
 
@@ -95,8 +95,8 @@ def written(page: str, texts: Mapping[str, str]) -> str:
         KeyError: the page has a block that there is no text for.
     """
 
-    def block(found: re.Match[str]) -> str:
-        return f"<!-- calibration: {found[1]} -->\n{texts[found[1]]}\n<!-- end -->"
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- calibration: {match[1]} -->\n{texts[match[1]]}\n<!-- end -->"
 
     return re.sub(r"<!-- calibration: (\w+) -->\n.*?<!-- end -->", block, page, flags=re.DOTALL)
 

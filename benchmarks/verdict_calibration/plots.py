@@ -11,7 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-# Okabe and Ito's colours: told apart by everybody
+# Okabe and Ito's colours, which colour-blind readers can distinguish
 COLOURS = {"2": "#999999", "3": "#E69F00", "5": "#0072B2", "8": "#009E73", "3, 5, 8": "#CC79A7", "5, 8": "#56B4E9"}
 # text stays text, and two runs give the same file
 STYLE: dict[Any, Any] = {

@@ -63,16 +63,16 @@ class Rates:
 
 def rates(world: World, plans: Sequence[tuple[int, ...]], studies: int, random: np.random.Generator) -> list[Rates]:
     """Draws studies once and judges them by each plan of looks; a single look is judged at the full level."""
-    found = [Rates() for _ in plans]
+    totals = [Rates() for _ in plans]
     margin = Margin(world.share, MarginOf(world.margin_of))
     weights = np.ones(world.count)
     for start in range(0, studies, BATCH):
         losses, base = draw(world, min(BATCH, studies - start), max(max(plan) for plan in plans), random)
         placebo = base if world.margin_of == "gain" else np.zeros_like(base)
-        for plan, counts in zip(plans, found, strict=True):
+        for plan, counts in zip(plans, totals, strict=True):
             certified, inferior = judged(losses, placebo, weights, margin, plan)
             counts.add(world, certified, inferior)
-    return found
+    return totals
 
 
 def judged(losses: Array, base: Array, weights: Array, margin: Margin, plan: tuple[int, ...]) -> tuple[Mask, Mask]:

@@ -33,7 +33,7 @@ def summary(rows: Sequence[Row], alpha: float) -> list[Row]:
 
 
 def reach(rows: Sequence[Row]) -> str:
-    """What is found with how many seeds, by the margin in standard deviations of a seed."""
+    """The detectable difference by number of seeds, and by the margin in standard deviations between seeds."""
     body = []
     kinds = list(dict.fromkeys(row["seeds"] for row in rows))
     for ratio in dict.fromkeys(row["margin_in_sd"] for row in rows):

@@ -31,9 +31,9 @@ _FLAGS = ("-m", "--multirun")
 
 def run_app(
     task: Callable[[StudyPlan], float | None],
-    show_plan: Callable[[StudyPlan], None],
     data_check: DataCheck,
     option_check: OptionCheck,
+    show_plan: Callable[[StudyPlan], None],
 ) -> None:
     """Composes the configuration from the command line and calls `task` with its plan, or `show_plan` if `dry_run=true`.
 

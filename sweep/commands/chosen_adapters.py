@@ -1,4 +1,4 @@
-"""The adapters that studies chose, as far as it can be known without loading anything: which base, which words."""
+"""The adapters that studies chose, checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.config.load import plan_of_record
+from sweep.console.command_line import pasteable
 from sweep.errors import ConfigurationError
 from sweep.records import StudyRecord, WorkerSetup
 from sweep.reports.closing import shown
@@ -16,12 +17,12 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """One study's adapter and what it was trained on.
+class ChosenAdapter:
+    """A study's adapter and the base it was trained on.
 
     Attributes:
-        folder: the adapter in PEFT's own format.
-        base_hash: sha256 of the base's files, in hex; None if no trial's record has it.
+        folder: the adapter in PEFT's format.
+        base_hash: SHA-256 of the base's files, in hex; None if no trial recorded it.
     """
 
     study: str
@@ -30,37 +31,41 @@ class Chosen:
     base_hash: str | None
 
 
-def chosen_adapters(studies: Iterable[str], record_of: Callable[[str], StudyRecord], paths: Paths) -> list[Chosen]:
+def chosen_adapters(
+    studies: Iterable[str], record_of: Callable[[str], StudyRecord], paths: Paths
+) -> list[ChosenAdapter]:
     """The adapters of these studies, each study once, all on the same base.
 
     Args:
-        record_of: a study's record by its name; raises `ConfigurationError` if there is none.
+        record_of: returns a study's record by name; raises `ConfigurationError` if there is none.
 
     Raises:
-        ConfigurationError: with all studies that do not exist or have no adapter; or their bases differ.
+        ConfigurationError: with all studies that do not exist or have no adapter; or if their bases differ.
     """
-    found: list[Chosen] = []
+    adapters: list[ChosenAdapter] = []
     problems: list[str] = []
     for study in dict.fromkeys(studies):
         try:
-            found.append(_chosen(record_of(study), paths))
+            adapters.append(_chosen(record_of(study), paths))
         except ConfigurationError as error:
             problems += error.problems
     if problems:
         raise ConfigurationError(problems)
-    _check_one_base(found)
-    return found
+    _check_one_base(adapters)
+    return adapters
 
 
-def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
+def _chosen(record: StudyRecord, paths: Paths) -> ChosenAdapter:
     folder = paths.adapter(record.name)
     best = record.best()
     if not (folder / "adapter_config.json").is_file():
-        mend = f"python -m sweep.report study={record.name}" if best else record.command
-        raise ConfigurationError(f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{mend}`")
+        command = f"python -m sweep.report study={record.name}" if best else record.command
+        raise ConfigurationError(
+            f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{pasteable(command)}`"
+        )
     _check_weights(record.name, folder / WEIGHTS)
     provenance = best.provenance if best else None
-    return Chosen(
+    return ChosenAdapter(
         record.name,
         folder,
         plan_of_record(record.config).setup,
@@ -71,7 +76,7 @@ def _chosen(record: StudyRecord, paths: Paths) -> Chosen:
 def _check_weights(study: str, weights: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
-    again = f"run `python -m sweep.report study={study}`, which copies the adapter there again"
+    again = f"run `{pasteable(f'python -m sweep.report study={study}')}`, which copies the adapter again"
     if not weights.is_file():
         raise ConfigurationError(
             f"study={study}: its adapter has no {shown(weights)}; {again} (pickled adapters are not loaded, they can run code)"
@@ -83,18 +88,18 @@ def _check_weights(study: str, weights: Path) -> None:
         raise ConfigurationError(f"study={study}: {shown(weights)} is damaged ({error}); {again}") from error
 
 
-def _check_one_base(adapters: Sequence[Chosen]) -> None:
+def _check_one_base(adapters: Sequence[ChosenAdapter]) -> None:
     first, *others = adapters
     for other in others:
         same = other.base_hash == first.base_hash and other.setup.quant == first.setup.quant
         if not same:
             raise ConfigurationError(
                 f"study={first.study} is on {_base(first)}, study={other.study} on {_base(other)}: adapters can be swapped "
-                "only on the same base; ask these studies one at a time"
+                "only on the same base; name these studies in separate commands"
             )
 
 
-def _base(adapter: Chosen) -> str:
+def _base(adapter: ChosenAdapter) -> str:
     setup = adapter.setup
     weights = f", weights {adapter.base_hash[:8]}" if adapter.base_hash else ""
     return f"{setup.model.name} ({setup.quant.name}{weights})"

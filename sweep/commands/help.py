@@ -11,7 +11,7 @@ from sweep.config.groups import groups
 from sweep.config.keys import KeyHelp, key_help, section_help
 from sweep.config.overrides import suggestion
 from sweep.console.command import run
-from sweep.console.command_line import SCRIPT, started_as_script
+from sweep.console.command_line import SCRIPT, program, started_as_script
 from sweep.errors import ConfigurationError
 
 WIDTH = 100
@@ -45,34 +45,34 @@ MOST_USED = (
 )
 
 RUN = """\
-Usage: {program} run [+study=NAME] [KEY=VALUE ...]
+Usage: {run} [+study=NAME] [KEY=VALUE ...]
 
 Runs a study, or resumes it, and ends with a table, a verdict and a report. Trial counts are totals
 across runs: rerunning a finished study trains nothing. Stop with Ctrl-C; the same command resumes.
 
-  {program} run +study=pharma                           a study of conf/study, or of ./conf/study
-  {program} run task=jsonl task.path=FOLDER task.metric=accuracy      your own data
-  {program} run +study=pharma search.trials=20          the same study, continued
-  {program} run +study=pharma dry_run=true              print the plan; train and write nothing
+  {run} +study=pharma                           a study of conf/study, or of ./conf/study
+  {run} task=jsonl task.path=FOLDER task.metric=accuracy      your own data
+  {run} +study=pharma search.trials=20          the same study, continued
+  {run} +study=pharma dry_run=true              print the plan; train and write nothing
 
   --cfg job    print the composed configuration
   --version    print the version
 
 FOLDER holds train.jsonl, validation.jsonl and test.jsonl, each line with "prompt" and "completion".
-Keys: {program} help. One key: {program} help search.trials."""
+Keys: {help}. One key: {help} search.trials."""
 TRAIN = """\
-Usage: {program} train [KEY=VALUE ...]
+Usage: {train} [KEY=VALUE ...]
 
 Trains one adapter with the arm in lora.* and the recipe in train.*, evaluates it on tune and prints
 where it is. A trial that was finished before is not trained again.
 
-  {program} train task=pharma lora.r=16
-  {program} train lora.r=4,8,16 -m                      one trial per value, by Hydra's sweeper
+  {train} task=pharma lora.r=16
+  {train} lora.r=4,8,16 -m                      one trial per value, by Hydra's sweeper
 
   -m           multirun: commas separate the values to try
   --cfg job    print the composed configuration
 
-Keys: {program} help. One key: {program} help lora.r."""
+Keys: {help}. One key: {help} lora.r."""
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -82,12 +82,12 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 def print_usage(text: str) -> int:
     """Prints the help of a command; returns the exit code."""
-    print(text.format(program=program()))
+    print(text.format(run=program("run"), train=program("train"), help=f"{_start()} help"))
     return 0
 
 
-def program() -> str:
-    """What commands are shown with in help: `goldilocks`, or `python -m sweep`."""
+def _start() -> str:
+    """What every command can be started with."""
     return SCRIPT if started_as_script() else "python -m sweep"
 
 
@@ -119,7 +119,7 @@ def screen() -> Iterator[str]:
     keys = key_help()
     yield "Goldilocks finds the LoRA rank that is just right for a model, a data set and a budget."
     yield ""
-    yield f"Usage: {program()} COMMAND [KEY=VALUE ...]"
+    yield f"Usage: {_start()} COMMAND [KEY=VALUE ...]"
     yield ""
     yield "Commands (COMMAND --help says more):"
     yield from _table(COMMANDS)
@@ -132,7 +132,7 @@ def screen() -> Iterator[str]:
         lead = f"  {group:10}"
         yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
     yield ""
-    yield f"More: {program()} help (all keys), {program()} help lora.r (one key or section)"
+    yield f"More: {_start()} help (all keys), {_start()} help lora.r (one key or section)"
 
 
 def all_keys(width: int | None) -> Iterator[str]:
@@ -160,7 +160,7 @@ def explained(word: str) -> Iterator[str]:
         yield from _key(keys[word])
         return
     if word not in sections and word not in choices:
-        near = suggestion(word, [*choices, *COMMANDS]) or f" ({program()} help lists all keys)"
+        near = suggestion(word, [*choices, *COMMANDS]) or f" ({_start()} help lists all keys)"
         raise ConfigurationError(f"{word}: there is no such key, section or command{near}")
     yield f"{word}: {sections[word]}" if word in sections else word
     if word in choices:

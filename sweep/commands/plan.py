@@ -79,14 +79,14 @@ def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> StudyRecord | No
     from sweep.errors import ConfigurationError
     from sweep.search.reading import studies_of
     from sweep.search.storage import existing_storage
-    from sweep.store.identity import study_identity
+    from sweep.study.run import identity_to_continue
 
     with existing_storage(plan.storage_url, paths) as storage:
         try:
             records = studies_of(storage, plan.name)
         except ConfigurationError:  # no study of this name
             return None
-    own = study_identity(plan, data_hash)
+        own = identity_to_continue(plan, data_hash, storage)
     return next((record for record in records if record.identity == own), None)
 
 

@@ -1,4 +1,4 @@
-"""`python -m sweep.predict study=NAME prompt="..."`: answers with chosen adapters, one base in memory."""
+"""`predict`: answers prompts with the adapters that studies chose, on one base in memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from sweep.console.command import key_values, run
+from sweep.console.command_line import program
 from sweep.errors import ConfigurationError
 
-USAGE = (
-    'python -m sweep.predict study=NAME [study=OTHER ...] prompt="..." [prompt=...] [max_new_tokens=64] [storage=URL]'
-)
+USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [max_new_tokens=64] [storage=URL]'
+ABOUT = """Answers with the adapter that a study chose (mlruns/reports/NAME/adapter), by greedy decoding, with the prompt
+format of its training. Several studies on the same base answer in turn, as NAME: ANSWER. prompt=- reads
+prompts from standard input, one per line."""
 _DEFAULT_NEW_TOKENS = 64
 
 
@@ -20,21 +22,17 @@ def predict(words: Sequence[str]) -> int:
     """Prints the answers; returns the exit code.
 
     Raises:
-        ConfigurationError: with what is wrong with the words, or with the studies they name.
-        EnvironmentLacks: the base model is not to be had.
+        ConfigurationError: with all problems of the words, or of the studies they name.
+        EnvironmentLacks: the base model cannot be loaded.
     """
     if any(word in ("-h", "--help") for word in words):
-        print(
-            f"{USAGE}\n\nAnswers with the adapter that a study chose (mlruns/reports/NAME/adapter), greedily, with the "
-            "prompt format of its training.\nSeveral studies on the same base answer in turn, as NAME: ANSWER. prompt=- "
-            "reads prompts from standard input, one a line."
-        )
+        print(f"Usage: {program('predict')} {USAGE}\n\n{ABOUT}")
         return 0
     keys = key_values(words, ("study", "prompt", "max_new_tokens", "storage"))
     studies, max_new_tokens, storage_url = _checked(keys)
     prompts = list(_prompts(keys["prompt"]))
     if not prompts:
-        raise ConfigurationError("prompt=-: nothing came from standard input; write one prompt a line")
+        raise ConfigurationError("prompt=-: standard input is empty; write one prompt per line")
     # before the storage is opened, which sets threads for a process that does not compute
     threads = _threads()
 
@@ -48,18 +46,19 @@ def predict(words: Sequence[str]) -> int:
 
     def record_of(study: str) -> StudyRecord:
         records = studies_of(storage, study)
-        # one opened last without a finished trial yet has no adapter, so the one there is of an earlier space or data set
+        # a study without a complete trial has no adapter yet; the existing one belongs to an earlier search space or data set
         return next((record for record in records if record.best()), records[0])
 
     with existing_storage(storage_url, paths) as storage:
         adapters = chosen_adapters(studies, record_of, paths)
 
-    from sweep.training.machine import quiet_libraries, quiet_progress
+    from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
     quiet_libraries()
-    # peft reads a property of transformers that has a newer name
+    # peft reads a deprecated property of transformers
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
-    from sweep.training.predictor import Predictor
+    with compiling_on_first_call():
+        from sweep.training.predictor import Predictor
 
     quiet_progress()
     predictor = Predictor(adapters[0].setup, adapters[0].base_hash, threads, paths)
@@ -75,12 +74,14 @@ def predict(words: Sequence[str]) -> int:
 
 
 def _checked(keys: dict[str, list[str]]) -> tuple[list[str], int, str | None]:
-    """Studies, tokens an answer may have, and the storage's URL."""
-    problems = [f"{key}: a value is needed: {USAGE}" for key in ("study", "prompt") if key not in keys]
+    """Studies, the largest number of tokens in an answer, and the storage's URL."""
+    problems = [
+        f"{key}: a value is needed ({program('predict')} {USAGE})" for key in ("study", "prompt") if key not in keys
+    ]
     problems += [f"{key}: write it once" for key in ("max_new_tokens", "storage") if len(keys.get(key, [])) > 1]
     tokens = keys.get("max_new_tokens", [str(_DEFAULT_NEW_TOKENS)])[0]
     if not tokens.isascii() or not tokens.isdecimal() or int(tokens) < 1:
-        problems.append(f"max_new_tokens={tokens}: must be a number above zero")
+        problems.append(f"max_new_tokens={tokens}: must be a whole number above zero")
     if problems:
         raise ConfigurationError(problems)
     return keys["study"], int(tokens), keys.get("storage", [None])[0]

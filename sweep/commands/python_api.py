@@ -22,6 +22,7 @@ from sweep.commands.app import composed_plan
 from sweep.commands.study import write_reports
 from sweep.commands.study_object import Study, Trial
 from sweep.config.load import with_steps
+from sweep.console.command_line import called_as, command_line
 from sweep.console.masking import mask, mask_output
 from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, GoldilocksError, Problems
@@ -38,6 +39,7 @@ from sweep.study.run import run_study
 from sweep.study.single import train_single
 from sweep.study.stopping import StopRequest
 from sweep.training.splits import load_splits, problems_of
+from tasks import Splits
 
 
 def run(study: str | None = None, overrides: Sequence[str] = (), *, progress: bool = True) -> Study:
@@ -58,9 +60,7 @@ def run(study: str | None = None, overrides: Sequence[str] = (), *, progress: bo
     """
     words = [*([] if study is None else [f"+study={study}"]), *_strings(overrides)]
     with _as_command("sweep.__main__", words):
-        plan, paths = _plan(words), Paths.here()
-        splits = load_splits(plan.setup.task, paths)
-        plan = with_steps(plan, len(splits.train))
+        plan, splits, paths = _prepared(words)
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
@@ -100,16 +100,13 @@ def train(overrides: Sequence[str] = (), *, progress: bool = True) -> Trial:
     """
     words = _strings(overrides)
     with _as_command("sweep.train", words):
-        plan, paths = _plan(words), Paths.here()
-        splits = load_splits(plan.setup.task, paths)
-        plan = with_steps(plan, len(splits.train))
+        plan, splits, paths = _prepared(words)
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
                 display.note(warning)
             display.planned(1, 0)
             record = train_single(plan, paths, display, stop)
-        assert record.result.measures is not None
-        return Trial(record, record.result.measures, TrialStore(paths).adapter_folder(record.spec))
+        return Trial(record, TrialStore(paths).adapter_folder(record.spec))
 
 
 def _strings(overrides: Sequence[str]) -> list[str]:
@@ -118,13 +115,17 @@ def _strings(overrides: Sequence[str]) -> list[str]:
     return [str(word) for word in overrides]
 
 
-def _plan(words: Sequence[str]) -> StudyPlan:
-    hydra = GlobalHydra.instance()
-    before = hydra.hydra
+def _prepared(words: Sequence[str]) -> tuple[StudyPlan, Splits, Paths]:
+    before = GlobalHydra.instance().hydra
     try:
-        return composed_plan(words, problems_of, option_problems)
+        plan = composed_plan(words, problems_of, option_problems)
     finally:
         GlobalHydra.instance().hydra = before
+    if plan.dry_run:
+        raise ConfigurationError(f"dry_run=true: run `{command_line()}` in a terminal to print the plan")
+    paths = Paths.here()
+    splits = load_splits(plan.setup.task, paths)
+    return with_steps(plan, len(splits.train)), splits, paths
 
 
 def _listening() -> AbstractContextManager[StopRequest]:
@@ -135,12 +136,14 @@ def _listening() -> AbstractContextManager[StopRequest]:
 
 @contextmanager
 def _display(progress: bool) -> Iterator[Display]:
-    """Bars in a terminal, plain lines in a notebook."""
+    """Bars in a terminal, plain lines in a notebook, whose output would keep every redrawing of a bar."""
     if not progress:
         yield Silent()
         return
-    out = Console(force_jupyter=False, highlight=False)
-    with LiveDisplay(out if out.is_terminal else Console(force_jupyter=False, highlight=False, width=WIDTH)) as display:
+    out = Console(highlight=False)
+    if out.is_jupyter or not out.is_terminal:
+        out = Console(highlight=False, force_jupyter=False, force_terminal=False, width=WIDTH)
+    with LiveDisplay(out) as display:
         yield display
 
 
@@ -151,9 +154,10 @@ def _as_command(module: str, words: Sequence[str]) -> Iterator[None]:
     So the recorded command can be pasted into a terminal, and child processes, which import the main module again, do
     not run the caller's script. Errors are raised without the frames in here: the message says what to do.
     """
-    failed: Exception | None = None
+    failed: GoldilocksError | None = None
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(called_as(("python", "-m", module.removesuffix(".__main__")), words))
         stack.callback(_restore_environment, dict(os.environ))
         for owner, name in ((sys, "argv"), (sys, "stdout"), (sys, "stderr"), (sys.modules["__main__"], "__spec__")):
             stack.callback(setattr, owner, name, getattr(owner, name, None))
@@ -171,7 +175,7 @@ def _as_command(module: str, words: Sequence[str]) -> Iterator[None]:
                 raise
             failed = _masked(lack)
     if failed is not None:
-        raise failed.with_traceback(None) from None
+        raise failed from None
 
 
 def _restore_environment(before: dict[str, str]) -> None:
@@ -182,7 +186,7 @@ def _restore_environment(before: dict[str, str]) -> None:
 
 
 def _masked(error: GoldilocksError) -> GoldilocksError:
+    """The error without passwords; a new object, which does not carry the traceback of the old one."""
     if isinstance(error, Problems):
-        error.problems = tuple(mask(problem) for problem in error.problems)
-    error.args = tuple(mask(part) if isinstance(part, str) else part for part in error.args)
-    return error
+        return type(error)([mask(problem) for problem in error.problems])
+    return type(error)(mask(str(error)))

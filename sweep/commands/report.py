@@ -1,4 +1,4 @@
-"""`python -m sweep.report study=NAME [compare=OTHER]`: the report again, from the records alone."""
+"""`report`: rebuilds a study's report from its records alone."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import sys
 from collections.abc import Sequence
 
 from sweep.console.command import key_values, run
+from sweep.console.command_line import program
 from sweep.errors import ConfigurationError
 
-USAGE = "python -m sweep.report study=NAME [compare=OTHER] [storage=URL]"
-ABOUT = """Rebuilds the table, verdict.json and the page (index.html) of a study from its records; trains and loads nothing.
-With compare=OTHER it writes one page with both studies instead: mlruns/reports/NAME/compare-OTHER.html."""
+USAGE = "study=NAME [compare=OTHER] [storage=URL]"
+ABOUT = """Rebuilds a study's table, verdict.json and page (index.html) from its records; trains nothing and loads no model.
+compare=OTHER writes one page with both studies instead: mlruns/reports/NAME/compare-OTHER.html."""
 
 
 def report(words: Sequence[str]) -> int:
     """Rebuilds a study's report; returns the exit code."""
     if any(word in ("-h", "--help") for word in words):
-        print(f"{USAGE}\n\n{ABOUT}")
+        print(f"Usage: {program('report')} {USAGE}\n\n{ABOUT}")
         return 0
     keys = key_values(words, ("study", "compare", "storage"))
     if len(keys.get("study", [])) != 1:
-        raise ConfigurationError(f"study: name one study: {USAGE}")
+        raise ConfigurationError(f"study: name one study ({program('report')} {USAGE})")
     if len(keys.get("compare", [])) > 1 or keys.get("compare") == keys["study"]:
-        raise ConfigurationError(f"compare: name one other study: {USAGE}")
+        raise ConfigurationError(f"compare: name one other study ({program('report')} {USAGE})")
 
     from sweep.records import StudyRecord
     from sweep.search.reading import studies_of
@@ -31,13 +32,13 @@ def report(words: Sequence[str]) -> int:
 
     paths = Paths.here()
 
-    def found(name: str) -> StudyRecord:
+    def record_of(name: str) -> StudyRecord:
         records = studies_of(storage, name)
-        # the one opened last may have been stopped before anything in it was complete
+        # the last opened one may have been stopped before its first complete trial
         return next((record for record in records if record.best()), records[0])
 
     with existing_storage(keys["storage"][0] if "storage" in keys else None, paths) as storage:
-        record, *others = [found(name) for name in (*keys["study"], *keys.get("compare", []))]
+        record, *others = [record_of(name) for name in (*keys["study"], *keys.get("compare", []))]
     if others:
         from sweep.reports.files import write_comparison
         from sweep.reports.steps import shown

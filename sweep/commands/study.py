@@ -35,17 +35,25 @@ def study(plan: StudyPlan) -> float | None:
     splits = load_splits(plan.setup.task, paths)
     plan = with_steps(plan, len(splits.train))
 
-    from sweep.reports.closing import console, print_outcome
-    from sweep.reports.progress import LiveDisplay
-    from sweep.study.run import run_study
-    from sweep.study.stopping import StopRequest
+    from sweep.study.worker_pool import worker_pool
+    from sweep.tracking import check_address
 
-    write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
-    out = console()
-    with StopRequest().listening() as stop, LiveDisplay(out) as display:
-        for warning in splits.warnings:
-            display.note(warning)
-        outcome = run_study(plan, splits, paths, display, stop, write)
+    check_address(plan.tracking_uri, paths)
+    with worker_pool(plan, paths, splits.data_hash) as pool:
+        if plan.storage_url is None and not paths.log(plan.name).exists():
+            pool.start()  # a new study: the worker loads while this process imports the rest
+
+        from sweep.reports.closing import console, print_outcome
+        from sweep.reports.progress import LiveDisplay
+        from sweep.study.run import run_study
+        from sweep.study.stopping import StopRequest
+
+        write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
+        out = console()
+        with StopRequest().listening() as stop, LiveDisplay(out) as display:
+            for warning in splits.warnings:
+                display.note(warning)
+            outcome = run_study(plan, splits, paths, display, stop, write, pool)
     print_outcome(outcome.record, paths, plan.tracking_uri, out)
     best = outcome.record.best()
     return best.loss if best else None
@@ -63,4 +71,4 @@ def main() -> int:
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(study, show_study_plan, problems_of, option_problems))
+    return run(lambda: run_app(study, problems_of, option_problems, show_study_plan))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.targets import set_name
-from sweep.records import Measures, StudyRecord, TrialRecord
+from sweep.records import CompletedTrial, Measures, StudyRecord, TrialRecord
 from sweep.reports.steps import shown
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
@@ -125,17 +125,20 @@ class Trial:
 
     Attributes:
         record: the trial's record.
-        measures: what was measured: loss, metrics, memory, sizes, seconds.
         adapter: the folder of the trained adapter in PEFT's format.
     """
 
-    record: TrialRecord = field(repr=False)
-    measures: Measures = field(repr=False)
+    record: CompletedTrial = field(repr=False)
     adapter: Path
 
     @property
     def name(self) -> str:
-        return self.record.spec.name
+        return self.record.name
+
+    @property
+    def measures(self) -> Measures:
+        """What was measured: loss, metrics, memory, sizes, seconds."""
+        return self.record.measures
 
     @property
     def loss(self) -> float:
@@ -153,26 +156,25 @@ class Trial:
 
 
 def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    result, spec = trial.result, trial.spec
-    arm, measures = spec.arm, result.measures
+    arm, measures = trial.arm, trial.measures
     row = {
         "number": trial.number,
-        "stage": spec.stage.value,
-        "status": result.status.value,
-        "rank": spec.rank,
+        "stage": trial.spec.stage.value,
+        "status": trial.status.value,
+        "rank": trial.rank,
         "alpha": arm.alpha if arm else None,
         "dropout": arm.dropout if arm else None,
         "targets": set_name(arm.targets, target_sets) if arm else None,
         "learning_rate": arm.learning_rate if arm else None,
-        "seed": spec.seed,
-        "split": spec.split.value,
+        "seed": trial.seed,
+        "split": trial.spec.split.value,
         "loss": measures.loss if measures else None,
         "perplexity": measures.perplexity if measures else None,
         "peak_memory_bytes": measures.peak_bytes if measures else None,
         "adapter_bytes": measures.adapter_bytes if measures else None,
-        "seconds": result.seconds,
+        "seconds": trial.seconds,
         "run_id": trial.run_id,
-        "reason": result.reason,
+        "reason": trial.reason,
     }
     return _with_metrics(row, measures.metrics if measures else {})
 

@@ -53,4 +53,4 @@ def main() -> int:
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(trial, show_trial_plan, problems_of, option_problems))
+    return run(lambda: run_app(trial, problems_of, option_problems, show_trial_plan))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from sweep.config.cores import AUTO
-from sweep.records import BaseModel, Declaration, Quantization, Scoring, Search, TaskData, Training
+from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import MOST_SEEDS, RANKS, SEEDS
 from sweep.records.recipe import METHODS, REPORT_EXAMPLES
@@ -48,7 +48,7 @@ class LoraKeys:
     alpha: Annotated[
         float | None,
         Key(
-            "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, which other ranks of a search share",
+            "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, also for the first arms of a search",
             Limit(0, 4_096_000, above=True),
             example="32",
         ),
@@ -224,7 +224,7 @@ class Config:
     executor: Annotated[ExecutorKeys, Key("worker processes and their threads")]
     lora: Annotated[LoraKeys, Key("the adapter of a single trial, and of the first arms of a search")]
     train: Annotated[TrainKeys, Key("the training recipe, the same for every arm")]
-    evaluate: Annotated[Scoring, Key("how much is evaluated, and how answers are made")]
+    evaluate: Annotated[EvaluationSettings, Key("how much is evaluated, and how answers are made")]
     search: Annotated[SearchKeys, Key("the search over arms")]
     certify: Annotated[CertifyKeys, Key("what the verdict is about; certify=none for a search without a verdict")]
     tracking: Annotated[TrackingKeys, Key("MLflow")]

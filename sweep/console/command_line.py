@@ -7,6 +7,8 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,17 @@ def remember_command_line(program: tuple[str, ...], words: list[str]) -> None:
     _typed = _CommandLine(program, tuple(words))
 
 
+@contextmanager
+def called_as(program: Sequence[str], words: Sequence[str]) -> Iterator[None]:
+    """Within the block, `command_line` returns this command: for a study that is run from Python."""
+    global _typed
+    before, _typed = _typed, _CommandLine(tuple(program), tuple(words))
+    try:
+        yield
+    finally:
+        _typed = before
+
+
 def command_line() -> str:
     """This process's command as typed; passwords in URLs are masked."""
     program, words = (_typed.program, list(_typed.words)) if _typed else (_program_of_main(), _words_of_argv())
@@ -76,6 +89,13 @@ def pasteable(command: str) -> str:
         return f"{_script()} {name or 'run'}{rest}"
     module = "sweep" if name in (None, "run", "help") else f"sweep.{name}"
     return f"{interpreter()} -m {module}{' help' if name == 'help' else ''}{rest}"
+
+
+def program(name: str = "run") -> str:
+    """How help and usage name a command: `goldilocks NAME`, or `python -m sweep.NAME`."""
+    if started_as_script():
+        return f"{SCRIPT} {name}"
+    return "python -m sweep" if name == "run" else f"python -m sweep.{name}"
 
 
 def interpreter() -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import DataError
-from sweep.records import Scoring, Split, examples_of
+from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.scored import AnswerRule, Label
+from sweep.training.engine import EvaluationExamples
+from sweep.training.losses_and_answers import AnswerRule, Label
 from tasks import Splits, general
 from tasks.metrics import LABEL_METRICS
 
@@ -36,7 +37,7 @@ class EvaluationData:
         splits: Splits,
         encoder: Encoder,
         longest: int,
-        settings: Scoring,
+        settings: EvaluationSettings,
         metric: str,
         train: Sequence[Encoded],
     ) -> None:
@@ -72,13 +73,15 @@ class EvaluationData:
         """How these examples are answered; None where no answers are asked for."""
         return answer_rule(self._settings, self._labels, examples)
 
-    def explore_passes(self) -> list[tuple[Sequence[Encoded], AnswerRule | None]]:
+    def explore_examples(self) -> list[EvaluationExamples]:
         """Everything that an explore trial is evaluated on, each with its answer rule."""
         tune = self.examples(Split.TUNE)
         return [(tune, self.answer_rule(tune)), (self.prose, None)]
 
 
-def answer_rule(settings: Scoring, labels: tuple[Label, ...], examples: Sequence[Encoded]) -> AnswerRule | None:
+def answer_rule(
+    settings: EvaluationSettings, labels: tuple[Label, ...], examples: Sequence[Encoded]
+) -> AnswerRule | None:
     """How these examples are answered under `evaluate.answers`; None where no answers are asked for."""
     if settings.answers == "none":
         return None

@@ -15,9 +15,9 @@ from sweep.records import ExampleOutcome, Split, TrialSpec
 from sweep.store.outcomes import OutcomeCache, rule_key
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine
+from sweep.training.engine import AdaptedModel, Engine
+from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.memory import PeakMemory
-from sweep.training.scored import AnswerRule
 from tasks import Example
 
 OnProgress = Callable[[str, int, int], None]
@@ -34,7 +34,7 @@ class EvaluationRequest:
     """
 
     spec: TrialSpec
-    adapted: Adapted
+    adapted: AdaptedModel
     on_progress: OnProgress
     training_peak: tuple[int, str] | None
 
@@ -101,8 +101,8 @@ class Evaluator:
             TrialDiverged: the loss is not finite.
         """
         if self._base_general_loss is None and self._data.prose:
-            (scores,) = self._engine.score([self._engine.bare()], self._data.prose, None)
-            self._base_general_loss = mean_loss(scores.losses)
+            (base,) = self._engine.evaluate([self._engine.bare()], self._data.prose, None)
+            self._base_general_loss = mean_loss(base.outcomes)
         return self._base_general_loss
 
     def _isolating_errors(self, group: Sequence[EvaluationRequest]) -> list[Evaluation | Exception]:
@@ -175,13 +175,9 @@ class Evaluator:
             batch = [examples[index] for index in missing]
             together = [group[place] for place in places]
             on_progress = _progress_of(together, len(batch)) if with_progress else None
-            scores = self._engine.score([request.adapted for request in together], batch, rule, on_progress)
-            for place, one in zip(places, scores, strict=True):
-                answers = one.answers if one.answers is not None else [None] * len(batch)
-                fresh = {
-                    item.example.key: ExampleOutcome(loss.nats, loss.tokens, answer)
-                    for item, loss, answer in zip(batch, one.losses, answers, strict=True)
-                }
+            evaluated = self._engine.evaluate([request.adapted for request in together], batch, rule, on_progress)
+            for place, one in zip(places, evaluated, strict=True):
+                fresh = {item.example.key: outcome for item, outcome in zip(batch, one.outcomes, strict=True)}
                 known[place] |= fresh
                 seconds[place] = one.seconds
                 with suppress(OSError):  # only a cache: without it, a later trial computes the same again

@@ -1,6 +1,6 @@
-"""The records that are passed between packages: small, frozen, and free of any library's types.
+"""The records that are passed between packages: small, frozen, without types of any library.
 
-`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its result; `StudyRecord` is what is known of a study.
+`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its outcome; `StudyRecord` is what is known of a study.
 """
 
 from sweep.records.as_json import (
@@ -11,15 +11,15 @@ from sweep.records.as_json import (
     trial_spec_from_json,
 )
 from sweep.records.example import ExampleOutcome
-from sweep.records.loaded import Loaded, SlotCapacity
+from sweep.records.loaded import LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     METHODS,
     TWO_RATES,
     Arm,
     BaseModel,
+    EvaluationSettings,
     Quantization,
-    Scoring,
     TaskData,
     Training,
     WorkerSetup,
@@ -51,14 +51,14 @@ __all__ = [
     "CompletedTrial",
     "Declaration",
     "EvaluatedTrial",
+    "EvaluationSettings",
     "ExampleOutcome",
-    "Loaded",
+    "LoadReport",
     "Measures",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
-    "Scoring",
     "Search",
     "SearchSpace",
     "SlotCapacity",

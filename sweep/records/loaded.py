@@ -26,7 +26,7 @@ class SlotCapacity:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadReport:
     """What a worker reports once its base model and data are loaded.
 
     Attributes:

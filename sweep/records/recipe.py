@@ -112,7 +112,7 @@ class TaskData:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
+class EvaluationSettings:
     """How a trial is evaluated.
 
     Attributes:
@@ -216,7 +216,7 @@ class WorkerSetup:
     model: BaseModel
     quant: Quantization
     task: TaskData
-    scoring: Scoring
+    scoring: EvaluationSettings
     engine: str
     threads: int
     memory_budget: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sweep.records.recipe import Arm, Scoring, Training
+from sweep.records.recipe import Arm, EvaluationSettings, Training
 
 
 class Status(StrEnum):
@@ -215,7 +215,7 @@ def loss_of(result: TrialResult) -> float:
     return result.measures.loss if result.measures is not None else math.inf
 
 
-def examples_of(scoring: Scoring, split: Split) -> int:
+def examples_of(scoring: EvaluationSettings, split: Split) -> int:
     """Maximum number of examples of the split that are evaluated."""
     return {
         Split.TUNE: scoring.examples,

@@ -1,4 +1,4 @@
-"""What stands below the table: what is known, what is not, and what to type next."""
+"""What a command prints when a study ends: tables, the verdict in words, and next steps."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from sweep.verdict.verdict_json import reasons_unjudged
 from sweep.verdict.words import NOTHING_CERTIFIED
 
 WIDTH = 132
-"""Columns where the output is no terminal: a log, a file, a pipe."""
+"""Columns where the output is not a terminal: a log, a file, a pipe."""
 
 
 def console(*, error: bool = False) -> Console:
-    """A console that is wide enough for the table where the width is not known."""
-    found = Console(stderr=error, highlight=False, soft_wrap=False)
-    return found if found.is_terminal else Console(stderr=error, highlight=False, width=WIDTH)
+    """A console that is wide enough for the tables where the width is not known."""
+    terminal = Console(stderr=error, highlight=False, soft_wrap=False)
+    return terminal if terminal.is_terminal else Console(stderr=error, highlight=False, width=WIDTH)
 
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
-    """Tables, words, next steps; the same for the same record, whoever asks."""
+    """Prints tables, verdict and next steps; the same for the same record, whichever command prints them."""
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats per completion token; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
     if record.interrupted:
-        out.print(f"{record.interrupted} trial(s) were interrupted and asked for again")
+        out.print(f"{record.interrupted} interrupted trial(s) will run again")
     best = record.best()
     if best is None:
         return
@@ -71,7 +71,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
-    """The verdict in words: the answer, what it costs, why it is not final, and what else is worth knowing."""
+    """The verdict in words: headline, costs, the reasons why it is not final, and notes."""
     costs = _costs(record, conclusion)
     note = conclusion.metric_note
     return [
@@ -84,7 +84,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
-    """What the adapter that is handed out costs beside that of the largest rank."""
+    """Size and training time of the chosen adapter, beside those of the largest rank."""
     rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
     own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
@@ -106,7 +106,7 @@ def _seeds(record: StudyRecord) -> str:
 
 
 def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
-    """What is known and what is not."""
+    """The outcome of a study without a verdict: the best trial, and why no rank is certified."""
     arm, measures, base = best.arm, best.measures, record.base
     gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
     lines = [
@@ -124,7 +124,7 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
 
 
 def _smallest_close(record: StudyRecord, best: CompletedTrial) -> str | None:
-    """A pointer to the smallest rank within a hundredth of the gain, worth a look, not a verdict."""
+    """Names the smallest rank that loses at most a hundredth of the gain; a hint, not a verdict."""
     gain = record.base.loss - best.loss if record.base is not None else 0.0
     if not gain > 0:
         return None
@@ -141,7 +141,7 @@ def _smallest_close(record: StudyRecord, best: CompletedTrial) -> str | None:
 def next_steps(
     record: StudyRecord, paths: Paths, tracking_uri: str | None, conclusion: Conclusion | None = None
 ) -> Sequence[str]:
-    """Commands to copy, and where the report is."""
+    """Commands to copy, and the path of the report."""
     page = paths.page(record.name)
     lines = [f"  {step.command}     {step.purpose}" for step in steps(record, conclusion, paths, tracking_uri)]
     report = [f"  {shown(page)}     the report, for a browser"] if page.is_file() else []

@@ -20,7 +20,7 @@ from sweep.training import memory
 from sweep.training.adapters import weight_bytes
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, PackBroke, Trained
+from sweep.training.engine import AdaptedModel, OnStep, PackBroke, TrainedTrial
 from sweep.training.memory import training_peak
 
 
@@ -48,7 +48,7 @@ class TrialRunner:
         self._evaluator = Evaluator(loaded.base, loaded.engine, loaded.setup.task.metric, loaded.data, self._cache)
         self._running: dict[str, RunningTrial] = {}
         self._without_training: list[RunningTrial] = []
-        self._failed_to_begin: list[Trained] = []
+        self._failed_to_begin: list[TrainedTrial] = []
 
     @property
     def idle(self) -> bool:
@@ -82,7 +82,7 @@ class TrialRunner:
             raise
         except Exception as error:
             self._raise_if_memory_is_shared(error, trial)
-            self._failed_to_begin.append(Trained(spec, None, error, 0.0))
+            self._failed_to_begin.append(TrainedTrial(spec, None, error, 0.0))
 
     def advance(self) -> list[EndedTrial]:
         """Runs the trials a bit further; returns those that ended. A complete one is in the store by then.
@@ -98,17 +98,17 @@ class TrialRunner:
             ended += self._finish(self._loaded_adapter(trial))
         return ended + self._finish(self._engine.advance())
 
-    def _loaded_adapter(self, trial: RunningTrial) -> list[Trained]:
+    def _loaded_adapter(self, trial: RunningTrial) -> list[TrainedTrial]:
         """A trial whose adapter was found (or the base), as if trained; empty if the adapter is unusable and trained again."""
         spec = trial.spec
         if spec.arm is None:
-            return [Trained(spec, self._engine.bare(), None, 0.0)]
+            return [TrainedTrial(spec, self._engine.bare(), None, 0.0)]
         try:
-            return [Trained(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
+            return [TrainedTrial(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
         except Exception as error:
             if memory.is_out_of_memory(error):
                 self._raise_if_memory_is_shared(error, trial)
-                return [Trained(spec, None, error, 0.0)]
+                return [TrainedTrial(spec, None, error, 0.0)]
             self._store.adapters.reject(spec.adapter_id, f"{type(error).__name__}: {_first_line(error)}")
             trial.adapter = None
             self._train(trial)
@@ -123,7 +123,7 @@ class TrialRunner:
     def _on_step(self, trial: RunningTrial) -> OnStep:
         spec, base = trial.spec, self._loaded.base
 
-        def on_step(adapted: Adapted, step: StepLoss) -> None:
+        def on_step(adapted: AdaptedModel, step: StepLoss) -> None:
             trial.history.append(step)
             trial.listener.progress("train", step.step, spec.training.steps, step.loss)
             if step.step == 1 and (base.copies.bytes or self._engine.shares_memory):
@@ -135,7 +135,7 @@ class TrialRunner:
 
         return on_step
 
-    def _report(self, trial: RunningTrial, adapted: Adapted, step: int) -> None:
+    def _report(self, trial: RunningTrial, adapted: AdaptedModel, step: int) -> None:
         """Reports the loss on a part of tune to the pruner.
 
         Raises:
@@ -149,7 +149,7 @@ class TrialRunner:
         if prune:
             raise TrialPruned(f"trailed arms of rank {trial.spec.rank} at step {report.step} (loss {report.loss:.4f})")
 
-    def _finish(self, trained: Sequence[Trained]) -> list[EndedTrial]:
+    def _finish(self, trained: Sequence[TrainedTrial]) -> list[EndedTrial]:
         """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials."""
         stored = [self._with_adapter_stored(each) for each in trained]
         requests = [self._request(each.spec, each.adapted) for each in stored if not each.error and each.adapted]
@@ -166,7 +166,7 @@ class TrialRunner:
                 del self._running[each.spec.identity]
         return ended
 
-    def _with_adapter_stored(self, trained: Trained) -> Trained:
+    def _with_adapter_stored(self, trained: TrainedTrial) -> TrainedTrial:
         """Stores a freshly trained adapter before anything is evaluated, so that it is never trained again."""
         spec, adapted = trained.spec, trained.adapted
         trial = self._running[spec.identity]
@@ -201,7 +201,7 @@ class TrialRunner:
             return replace(trained, error=error)
         return trained
 
-    def _request(self, spec: TrialSpec, adapted: Adapted) -> EvaluationRequest:
+    def _request(self, spec: TrialSpec, adapted: AdaptedModel) -> EvaluationRequest:
         trial = self._running[spec.identity]
         training_peak = (trial.training.peak_bytes, trial.training.peak_of) if trial.training else None
         return EvaluationRequest(spec, adapted, trial.listener.progress, training_peak)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.evaluation.data import EvaluationData
-from sweep.records import CapacityRequest, Loaded, Provenance, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, Provenance, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.training import memory
@@ -35,7 +35,7 @@ class LoadedSetup:
     engine: Engine
     train: Sequence[Encoded]
     data: EvaluationData
-    description: Loaded
+    description: LoadReport
 
     def provenance(self) -> Provenance:
         """Where the figures of a trial come from."""
@@ -58,7 +58,7 @@ def load_setup(
     """Loads data and base model and opens the engine.
 
     Args:
-        capacity_request: asks how many trials can be trained side by side, see `Loaded.capacity`; None does not ask.
+        capacity_request: asks how many trials can be trained side by side, see `LoadReport.capacity`; None does not ask.
         requirements: what base and data must be.
 
     Raises:
@@ -78,7 +78,7 @@ def load_setup(
     base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
     requirements.check_base(base.hash)
     engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
-    description = Loaded(
+    description = LoadReport(
         source=base.source,
         base_hash=base.hash,
         base_bytes=base.bytes,
@@ -95,7 +95,7 @@ def load_setup(
         note="; ".join(filter(None, (base.note, note))) or None,
         capacity=None
         if capacity_request is None
-        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_passes()),
+        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples()),
     )
     if setup.memory_budget is not None:
         memory.limit_memory(setup.memory_budget, base.device)

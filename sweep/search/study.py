@@ -85,6 +85,7 @@ class SearchStudy:
 
     def __init__(self, plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -> None:
         self._plan = plan
+        self.identity = identity
         search = plan.search
         make_sampler(search.sampler, search.sampler_options, seed=0)  # checks the options before the study is created
         pruner = make_pruner(search.pruner, search.pruner_options, self.report_every, plan.training.steps)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
-from sweep.records import Loaded, SlotCapacity, Split, StudyPlan, TrialRecord
+from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
 
 _SHOWN = 8
 
@@ -20,7 +20,7 @@ def least_examples(plan: StudyPlan) -> dict[str, int]:
     return {Split.CERTIFY.value: LEAST_ON_CERTIFY, Split.TEST.value: 1} if plan.certify else {}
 
 
-def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord], *, searched: bool) -> None:
+def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRecord], *, searched: bool) -> None:
     """Checks the plan with the loaded model.
 
     Args:
@@ -54,7 +54,7 @@ def check_loaded(plan: StudyPlan, loaded: Loaded, earlier: Sequence[TrialRecord]
         raise ConfigurationError(dict.fromkeys(problems))
 
 
-def loading_notes(plan: StudyPlan, loaded: Loaded) -> Iterator[str]:
+def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
     """Notes for the user: another engine than asked for, fewer trials side by side for want of memory, examples that are too long."""
     if loaded.note:
         yield loaded.note

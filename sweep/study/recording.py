@@ -12,12 +12,12 @@ import yaml
 
 from sweep.console.command_line import command_line
 from sweep.errors import EnvironmentLacks, Interrupted
-from sweep.records import Status, StudyPlan, StudyRecord, TrialResult
+from sweep.records import Status, StudyPlan, StudyRecord
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.display import Display
-from sweep.tracking import Refused, Summary, SweepRun, Tracker, names, open_tracker, shown_store
+from sweep.tracking import KnownResults, RecordRefused, Summary, SweepRun, Tracker, names, open_tracker, shown_store
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
@@ -25,10 +25,6 @@ from sweep.verdict.verdict_json import reasons_unjudged
 _OF_AN_ARM = ("train.learning_rate", "method.loraplus_lr_ratio")
 """Keys of the arm, beside `lora.*`."""
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
-
-
-TrialsByRun = Mapping[str, tuple[TrialResult, Sequence[Path]]]
-"""See `SweepRun.told`."""
 
 
 @dataclass
@@ -46,10 +42,10 @@ class OpenSweep:
 
 @contextmanager
 def open_sweep(
-    plan: StudyPlan, identity: str, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
+    plan: StudyPlan, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
 ) -> Iterator[OpenSweep]:
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
-    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, identity, trials_by_run(study.record(), store))))
+    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, study.identity, trials_by_run(study.record(), store))))
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id}
     study.set_recording({**state, "open": True})
     study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
@@ -67,7 +63,7 @@ def open_sweep(
 
 
 def complete_recording(
-    plan: StudyPlan, identity: str, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
+    plan: StudyPlan, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
 ) -> None:
     """Completes the parent run of a sweep that was killed after its last trial, and updates the verdict in MLflow.
 
@@ -82,9 +78,9 @@ def complete_recording(
         return
     try:
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        tracker.resume_sweep(known["run"], sweep_run(plan, identity, trials_by_run(record, TrialStore(paths))))
+        tracker.resume_sweep(known["run"], sweep_run(plan, study.identity, trials_by_run(record, TrialStore(paths))))
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
-    except Refused:
+    except RecordRefused:
         closed = True  # someone has deleted the run
     except EnvironmentLacks as error:
         display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
@@ -92,7 +88,7 @@ def complete_recording(
     study.set_recording({**known, "open": not closed, "tags": dict(result.tags)})
 
 
-def trials_by_run(record: StudyRecord, store: TrialStore) -> TrialsByRun:
+def trials_by_run(record: StudyRecord, store: TrialStore) -> KnownResults:
     """The results and files of the study's trials, by MLflow run."""
     return {
         trial.run_id: (trial.result, store.artifacts(trial.result))
@@ -101,7 +97,7 @@ def trials_by_run(record: StudyRecord, store: TrialStore) -> TrialsByRun:
     }
 
 
-def sweep_run(plan: StudyPlan, identity: str, ended: TrialsByRun, *, alone: bool = True) -> SweepRun:
+def sweep_run(plan: StudyPlan, identity: str, ended: KnownResults, *, alone: bool = True) -> SweepRun:
     """The parent run of a sweep.
 
     Args:
@@ -118,7 +114,7 @@ def sweep_run(plan: StudyPlan, identity: str, ended: TrialsByRun, *, alone: bool
         # the trials of a study have arms of their own; none of them may have the configuration's arm
         declared=(_declared(plan) if plan.certify else {}) if alone else own,
         command=command_line(),
-        told=ended,
+        known_results=ended,
         alone=alone,
     )
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from sweep.config.load import plan_of_record
 from sweep.errors import ConfigurationError, NoTrialSucceeded
-from sweep.records import Arm, CapacityRequest, StudyPlan, StudyRecord
-from sweep.search.space import largest_arm
+from sweep.records import Arm, StudyPlan, StudyRecord
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
 from sweep.store.identity import study_identity
@@ -19,7 +18,7 @@ from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
-from sweep.study.checks import check_loaded, least_examples, loading_notes
+from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
 from sweep.study.explore import explore
 from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
@@ -35,6 +34,7 @@ from sweep.study.rescoring import (
 from sweep.study.session import Session, StudyPaused
 from sweep.study.stopping import StopRequest
 from sweep.study.study_run import StudyRun
+from sweep.study.worker_pool import worker_pool
 from sweep.tracking import check_address, open_tracker
 from sweep.workers.pool import Pool
 from tasks import Splits
@@ -58,9 +58,18 @@ class Outcome:
 
 
 def run_study(
-    plan: StudyPlan, splits: Splits, paths: Paths, display: Display, stop: StopRequest, report: Report
+    plan: StudyPlan,
+    splits: Splits,
+    paths: Paths,
+    display: Display,
+    stop: StopRequest,
+    report: Report,
+    pool: Pool | None = None,
 ) -> Outcome:
     """Runs the study to its end, continuing where an earlier run ended.
+
+    Args:
+        pool: the plan's workers, if the first one is loading already.
 
     Raises:
         StudyBusy: another sweep of this study is running.
@@ -79,63 +88,54 @@ def run_study(
         study = SearchStudy(plan, storage, identity, splits.data_hash)
         if study.requeued:
             display.note(f"{study.requeued} trial(s) that a killed run left unfinished will run again")
-        plan = _with_examples_kept(plan, study.record(), display)
+        asked, plan = plan, _with_examples_kept(plan, study.record(), display)
+        if pool is not None and plan != asked:
+            pool.__exit__()  # its worker would evaluate fewer examples
+            pool = None
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
             best_recipe(record)  # raises if no trial is complete
-            complete_recording(plan, identity, study, paths, display, report(record))
+            complete_recording(plan, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
-        return _run(plan, splits.data_hash, paths, display, stop, study, identity, report)
+        with pool or worker_pool(plan, paths, splits.data_hash) as workers:
+            return _run(plan, workers, paths, display, stop, study, report)
 
 
 def _run(
     plan: StudyPlan,
-    data_hash: str,
+    pool: Pool,
     paths: Paths,
     display: Display,
     stop: StopRequest,
     study: SearchStudy,
-    identity: str,
     report: Report,
 ) -> Outcome:
     started = time.monotonic()
-    capacity_request = CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers)
-    with Pool(
-        plan.setup,
-        paths,
-        plan.workers,
-        plan.name,
-        capacity_request,
-        data_hash=data_hash,
-        least=least_examples(plan),
-    ) as pool:
-        display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
-        pool.start()
-        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        store = TrialStore(paths, display.note)
-        with open_sweep(plan, identity, study, tracker, store, paths) as sweep:
-            loaded = pool.load(stop.check)
-            check_loaded(plan, loaded, study.record().all_trials(), searched=True)
-            for note in loading_notes(plan, loaded):
-                display.note(note)
-            study.set_available(loaded.examples)
-            if loaded.capacity is not None:
-                plan = replace(plan, slots=loaded.capacity.slots)
-                study.set_parallel(plan.parallel)
-            if plan.certify or study.remaining > 1:
-                pool.start_all()
-            display.study(plan, study.record())
-            with Session(
-                pool, tracker, sweep.run_id, store, display, stop, heartbeat=study.record_heartbeats
-            ) as session:
-                run = StudyRun(plan, paths, display, session, loaded, started)
-                try:
-                    _run_stages(run, study)
-                except StudyPaused as pause:
-                    display.note(str(pause))
-                restore_adapter(run, study.record())
-            record = study.record()
-            sweep.files = report(record)
+    display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
+    pool.start()
+    tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
+    store = TrialStore(paths, display.note)
+    with open_sweep(plan, study, tracker, store, paths) as sweep:
+        loaded = pool.load(stop.check)
+        check_loaded(plan, loaded, study.record().all_trials(), searched=True)
+        for note in loading_notes(plan, loaded):
+            display.note(note)
+        study.set_available(loaded.examples)
+        if loaded.capacity is not None:
+            plan = replace(plan, slots=loaded.capacity.slots)
+            study.set_parallel(plan.parallel)
+        if plan.certify or study.remaining > 1:
+            pool.start_all()
+        display.study(plan, study.record())
+        with Session(pool, tracker, sweep.run_id, store, display, stop, heartbeat=study.record_heartbeats) as session:
+            run = StudyRun(plan, paths, display, session, loaded, started)
+            try:
+                _run_stages(run, study)
+            except StudyPaused as pause:
+                display.note(str(pause))
+            restore_adapter(run, study.record())
+        record = study.record()
+        sweep.files = report(record)
     return Outcome(record, run.trained, sweep.run_id)
 
 

@@ -10,8 +10,8 @@ from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
 from sweep.store.trials import TrialStore
 from sweep.study.display import Display
 from sweep.study.stopping import StopRequest
-from sweep.tracking import Tracker, has_page
-from sweep.workers.messages import Ended, Progress, Reported
+from sweep.tracking import Tracker
+from sweep.workers.messages import LossReport, Progress, TrialEnd
 from sweep.workers.pool import Pool
 
 _TICK_SECONDS = 0.25
@@ -143,20 +143,20 @@ class Session:
         """Waits a moment for messages of workers and handles them; yields the trials that ended."""
         self.stop.check()
         self.heartbeat()
-        self.tracker.heed()
+        self.tracker.poll()
         for event in self.pool.events(_TICK_SECONDS):
             trial = self._open[event.spec.identity]
             match event.message:
                 case Progress():
                     self.display.progressed(trial.spec, event.message)
-                case Reported(_, step, loss):
+                case LossReport(_, step, loss):
                     self.pool.decide(event.spec, prune=should_prune(trial.number, step, loss))
-                case Ended(result):
+                case TrialEnd(result):
                     # a worker that dies after committing a trial to the store has finished it
                     yield self._close(trial, self.store.find(trial.spec.identity) or result)
 
     def _close(self, trial: OpenTrial, result: TrialResult) -> TrialRecord:
-        self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
+        run_id = self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
         self.display.ended(trial.number, result)
-        return TrialRecord(trial.number, result, trial.run_id if has_page(trial.run_id) else None)
+        return TrialRecord(trial.number, result, run_id)

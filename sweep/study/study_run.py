@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
 from sweep.errors import NoTrialSucceeded
-from sweep.records import Arm, Loaded, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.records import Arm, LoadReport, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.store.identity import adapter_identity, trial_identity
 from sweep.store.paths import Paths
@@ -44,7 +44,7 @@ class StudyRun:
     paths: Paths
     display: Display
     session: Session
-    loaded: Loaded
+    loaded: LoadReport
     started: float = field(default_factory=time.monotonic)
     trained: int = 0
     failures: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Recording sweeps: one port, an MLflow store behind it, and an in-memory one for tests."""
+"""Recording sweeps: one interface, an MLflow store behind it, and an in-memory implementation for tests."""
 
 from __future__ import annotations
 
@@ -6,19 +6,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
-from sweep.tracking.address import address_of
+from sweep.tracking.address import Address, address_of
 from sweep.tracking.memory_tracker import MemoryTracker
-from sweep.tracking.port import Refused, Summary, SweepRun, Tracker, has_page
+from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, Tracker
 from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.store.paths import Paths
 
-__all__ = ["Refused", "Summary", "SweepRun", "Tracker", "check_address", "has_page", "open_tracker", "shown_store"]
+__all__ = [
+    "KnownResults",
+    "RecordRefused",
+    "Summary",
+    "SweepRun",
+    "Tracker",
+    "check_address",
+    "open_tracker",
+    "shown_store",
+]
 
 
 def check_address(uri: str | None, paths: Paths) -> None:
-    """Whether trackers of this kind are supported, without reaching for the store.
+    """Checks that a store of this kind is supported, without connecting to it.
 
     Args:
         uri: None for the project's own database.
@@ -27,41 +36,44 @@ def check_address(uri: str | None, paths: Paths) -> None:
         ConfigurationError: no store of that kind is supported.
         EnvironmentLacks: the project's own database cannot be in this folder.
     """
-    if uri is not None:
-        address_of(uri)
-        return
     try:
-        address_of(f"sqlite:///{paths.mlflow_database}")
+        _address(uri, paths)
     except ConfigurationError as error:
+        if uri is not None:
+            raise
         raise EnvironmentLacks(
-            f"MLflow's database cannot be in {paths.root}: its path holds '?' or '%' with two digits, which MLflow reads as "
-            "part of an address; rename the folder, or name another place: tracking.uri=sqlite:////FOLDER/mlflow.db"
+            f"MLflow's database cannot be in {paths.root}: the path contains '?' or '%' with two digits, which MLflow reads as "
+            "part of a URL; rename the folder, or choose another place: tracking.uri=sqlite:////FOLDER/mlflow.db"
         ) from error
 
 
 def shown_store(uri: str | None, paths: Paths) -> str | None:
     """The address of the store that a `tracking.uri` names, without secrets; None if nothing is recorded."""
-    address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
+    address = _address(uri, paths)
     return None if address.kind == "memory" else address.shown
 
 
 def open_tracker(uri: str | None, paths: Paths, study: str, say: Callable[[str], None] = lambda text: None) -> Tracker:
-    """The tracker of a `tracking.uri`; opening a database that does not exist yet creates it, which takes seconds.
+    """The tracker of a `tracking.uri`. A database that does not exist is created, which takes seconds.
 
     Args:
-        uri: None for the project's own database, `memory://` to record nothing, else an address MLflow takes.
+        uri: None for the project's own database, `memory://` to record nothing, else an address that MLflow accepts.
         study: its log takes what MLflow prints.
-        say: told what a person should know of the store, a line each.
+        say: called with each message for the user, one line.
 
     Raises:
         ConfigurationError: no store of that kind is supported.
         EnvironmentLacks: the store cannot be reached, opened or created.
     """
     check_address(uri, paths)
-    address = address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)
+    address = _address(uri, paths)
     if address.kind == "memory":
         return MemoryTracker()
     own = paths.mlflow_database if uri is None else None
     if own is not None:
         own.parent.mkdir(parents=True, exist_ok=True)
     return Recorder(address.uri, paths.artifacts, paths.journals, own, paths.log(study), say)
+
+
+def _address(uri: str | None, paths: Paths) -> Address:
+    return address_of(f"sqlite:///{paths.mlflow_database}" if uri is None else uri)

@@ -1,4 +1,4 @@
-"""What a `tracking.uri` may be, made absolute before any library sees it, and how it is shown without its secrets."""
+"""The addresses that `tracking.uri` accepts: checked, made absolute, and shown without secrets."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SUGGESTION = (
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A store that this project can record in.
+    """A store that sweeps can be recorded in.
 
     Attributes:
-        uri: the address as MLflow takes it, absolute, credentials included: never show it.
+        uri: the address for MLflow, absolute, with credentials: never show it.
         kind: the scheme without a driver: `memory`, `sqlite`, `http`, `https`, `postgresql`, `mysql` or `mssql`.
-        database: the file of a sqlite store, else None.
+        database: the file of a SQLite store, else None.
     """
 
     uri: str
@@ -36,21 +36,21 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """The address without account and query, fit for logs, links and error texts."""
+        """The address without account and query, for logs, links and messages."""
         if self.database is not None:
             return self.uri
         parts = urlsplit(self.uri)
-        # a name without a password may be a token, so both go
+        # an account without a password can be a token
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def endpoint(self) -> tuple[str, int] | None:
-        """Host and port to reach, or None for a local store."""
+        """Host and port, or None for a local store."""
         parts = urlsplit(self.uri)
         return (parts.hostname, parts.port or _PORTS[self.kind]) if parts.hostname and self.kind in _PORTS else None
 
     def without_secrets(self, text: str) -> str:
-        """The text with this address and its secrets masked wherever they stand in it."""
+        """The text with this address and its secrets masked."""
         text = text.replace(self.uri, self.shown)
         parts = urlsplit(self.uri)
         account = parts.netloc.rpartition("@")[0]
@@ -60,7 +60,7 @@ class Address:
 
 
 def address_of(uri: str) -> Address:
-    """The store that a `tracking.uri` names; a relative sqlite file is seen from where the person stands.
+    """The store that a `tracking.uri` names; a relative SQLite file is relative to the current folder.
 
     Raises:
         ConfigurationError: no store of that kind is supported, or the address is incomplete.
@@ -71,7 +71,9 @@ def address_of(uri: str) -> Address:
     scheme, separator, rest = uri.partition("://")
     kind = scheme.lower().partition("+")[0]
     if not separator or kind == "file":
-        raise ConfigurationError(f"tracking.uri: MLflow no longer keeps runs in plain folders ('{uri}'): {_SUGGESTION}")
+        raise ConfigurationError(
+            f"tracking.uri: '{uri}' is not the address of a store (MLflow no longer keeps runs in plain folders): {_SUGGESTION}"
+        )
     if kind == "sqlite":
         return _sqlite(uri, scheme, rest)
     if kind not in (*SERVERS, *DATABASES):
@@ -79,10 +81,12 @@ def address_of(uri: str) -> Address:
     address = Address(uri, kind)
     try:
         complete = address.endpoint is not None or kind in DATABASES
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         complete = False
     if not complete:
-        raise ConfigurationError(f"tracking.uri: '{scheme}://...' needs a host, and a number as port: {_SUGGESTION}")
+        raise ConfigurationError(
+            f"tracking.uri: '{scheme}://...' needs a host and, if any, a numeric port: {_SUGGESTION}"
+        )
     return address
 
 
@@ -91,7 +95,7 @@ def _sqlite(uri: str, scheme: str, rest: str) -> Address:
     if not rest.startswith("/") or name in ("", ":memory:"):
         raise ConfigurationError(f"tracking.uri: '{uri}' names no file: {_SUGGESTION}")
     path = Path(name).expanduser().absolute()
-    # SQLAlchemy 2.1 decodes such names and 2.0 does not, so the file would be another one for `mlflow ui`.
+    # SQLAlchemy 2.1 decodes such names and 2.0 does not, so `mlflow ui` could open another file
     if re.search(r"\?|%[0-9A-Fa-f]{2}", str(path)):
         raise ConfigurationError(f"tracking.uri: the path of '{uri}' may not contain '?' or '%': {_SUGGESTION}")
     return Address(f"{scheme}:///{path}", "sqlite", path)

@@ -1,4 +1,4 @@
-"""What a sweep has told and the store has not got yet, kept on disk: one file for each process, one record a line."""
+"""Records that the store has not taken yet, on disk: one file per process, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from sweep.store.locks import this_process
-from sweep.tracking.owner import is_leftover, owner_tags
+from sweep.tracking.port import is_leftover, owner_tags
 
 Entry = dict[str, Any]
 """A record as plain JSON types."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a process keeps what the store has not got yet.
+class JournalFolder:
+    """The folder of the journals for one store.
 
-    Args:
-        folder: the folder of all such files.
-        store: the store's address without secrets: no other store takes what is kept for this one.
+    Attributes:
+        folder: the folder.
+        store: the store's address without secrets; journals of other stores are ignored.
     """
 
     folder: Path
@@ -30,44 +30,43 @@ class Place:
 
 
 class Journal:
-    """The file of one sweep: there as long as the store lacks something.
+    """The file of one sweep; it exists only while the store lacks a record.
 
     Args:
         head: what the records of the file have in common; a JSON object.
     """
 
-    def __init__(self, place: Place, study: str, head: Mapping[str, Any]) -> None:
-        owner = this_process()
+    def __init__(self, place: JournalFolder, study: str, head: Mapping[str, Any]) -> None:
         self.file = place.folder / f"{study}.{uuid.uuid4().hex[:12]}.jsonl"
-        self._head = {**owner_tags(owner), "study": study, "store": place.store, **head}
-        self._begun = False
+        self._head = {**owner_tags(this_process()), "study": study, "store": place.store, **head}
+        self._exists = False
 
     def append(self, entry: Entry) -> None:
-        """Keeps a record.
+        """Writes a record.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        lines = [entry] if self._begun else [self._head, entry]
-        with self.file.open("a" if self._begun else "w", encoding="utf-8") as stream:
+        lines = [entry] if self._exists else [self._head, entry]
+        with self.file.open("a" if self._exists else "w", encoding="utf-8") as stream:
             stream.write("".join(f"{json.dumps(line)}\n" for line in lines))
-        self._begun = True
+        self._exists = True
 
     def clear(self) -> None:
-        """The store has all of it."""
-        if self._begun:
+        """Removes the file; call it when the store has every record."""
+        if self._exists:
             self.file.unlink(missing_ok=True)
-            self._begun = False
+            self._exists = False
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What a process that is gone has left.
+class OrphanedJournal:
+    """The journal of a process that is gone.
 
     Attributes:
         head: what the records have in common.
-        entries: the records, in the order in which they were told.
+        entries: the records, oldest first.
     """
 
     file: Path
@@ -75,30 +74,29 @@ class Left:
     entries: Sequence[Entry]
 
 
-def left_by_others(place: Place, study: str, *, alone: bool) -> Iterator[Left]:
-    """The files that processes which are gone have left for this store and study; whoever does as they say removes them.
+def orphaned_journals(place: JournalFolder, study: str, *, alone: bool) -> Iterator[OrphanedJournal]:
+    """The journals for this store and study whose processes are gone; the caller records and removes them.
 
     Args:
-        alone: see `sweep.tracking.owner.is_leftover`.
+        alone: see `sweep.tracking.port.is_leftover`.
     """
     for file in sorted(place.folder.glob(f"{study}.*.jsonl")):
         head, *entries = list(_objects(file)) or [{}]
-        if (head.get("study"), head.get("store")) == (study, place.store) and is_leftover(
-            head, this_process(), alone=alone
-        ):
-            yield Left(file, head, entries)
+        is_for_us = (head.get("study"), head.get("store")) == (study, place.store)
+        if is_for_us and is_leftover(head, this_process(), alone=alone):
+            yield OrphanedJournal(file, head, entries)
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines; the last one of a process that was killed may be none."""
+    """The complete lines; a killed process can leave an incomplete last line."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         try:
-            read = json.loads(line)
+            parsed = json.loads(line)
         except ValueError:
             return
-        if isinstance(read, dict):
-            yield read
+        if isinstance(parsed, dict):
+            yield parsed

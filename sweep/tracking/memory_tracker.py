@@ -1,4 +1,4 @@
-"""A tracker that keeps everything in memory, for tests and for runs that are not to be recorded."""
+"""A tracker that keeps everything in memory, for tests and for `tracking.uri=memory://`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import this_process
 from sweep.tracking import names
 from sweep.tracking.names import Point
-from sweep.tracking.owner import is_leftover, owner_tags
-from sweep.tracking.port import Refused, Summary, SweepRun
+from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, owner_tags
 
 
 @dataclass(slots=True)
 class MemoryRun:
-    """One run, readable while it grows.
+    """One run.
 
     Attributes:
         experiment: the experiment's name.
-        status: MLflow's word, `RUNNING` at first.
-        points: every value logged, in order; single values are at step 0.
-        artifacts: paths of the files kept, relative to the run, sorted; their contents are not kept.
+        status: MLflow's run status, `RUNNING` at first.
+        points: every logged value, in order; single values are at step 0.
+        artifacts: paths of the files, relative to the run, sorted; the contents are not kept.
     """
 
     id: str
@@ -41,7 +40,7 @@ class MemoryRun:
 
 
 class MemoryTracker:
-    """The in-memory twin of `MlflowTracker`: same runs, names and final states.
+    """An in-memory `MlflowTracker`: the same runs, names and final states.
 
     Attributes:
         runs: every run by id, in the order in which they were opened.
@@ -53,9 +52,9 @@ class MemoryTracker:
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
-        self._interrupt(
+        self._end_running(
             lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, this_process(), alone=sweep.alone),
-            sweep.told,
+            sweep.known_results,
         )
         run = self._open(
             sweep.study,
@@ -70,7 +69,7 @@ class MemoryTracker:
     def resume_sweep(self, run_id: str, sweep: SweepRun) -> None:
         """See `Tracker.resume_sweep`."""
         if run_id not in self.runs:
-            raise Refused(f"there is no run '{run_id}'")
+            raise RecordRefused(f"there is no run '{run_id}'")
         self._sweeps[run_id] = sweep
 
     def open_trial(self, parent: str, spec: TrialSpec) -> str:
@@ -80,7 +79,7 @@ class MemoryTracker:
         run.params = names.trial_params(sweep.params, spec)
         return run.id
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
         """See `Tracker.close_trial`."""
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
@@ -88,10 +87,11 @@ class MemoryTracker:
         _keep(run, files)
         run.tags |= names.closing_tags(result)
         run.status = names.RUN_STATUS[result.status]
+        return run_id
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
-        self._interrupt(lambda tags: tags.get(names.PARENT) == run_id, self._sweeps[run_id].told)
+        self._end_running(lambda tags: tags.get(names.PARENT) == run_id, self._sweeps[run_id].known_results)
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
         _keep(run, files)
@@ -99,11 +99,11 @@ class MemoryTracker:
         run.status = names.RUN_STATUS[status]
         return True
 
-    def heed(self) -> None:
-        """See `Tracker.heed`; nothing is ever said."""
+    def poll(self) -> None:
+        """See `Tracker.poll`; there are no messages."""
 
     def link(self, run_id: str) -> str | None:
-        """None: no person can reach these runs."""
+        """None: these runs have no page."""
         return None
 
     def _open(self, experiment: str, name: str, tags: dict[str, str]) -> MemoryRun:
@@ -111,14 +111,12 @@ class MemoryTracker:
         self.runs[run.id] = run
         return run
 
-    def _interrupt(
-        self, chosen: Callable[[Mapping[str, str]], bool], told: Mapping[str, tuple[TrialResult, Sequence[Path]]]
-    ) -> None:
+    def _end_running(self, chosen: Callable[[Mapping[str, str]], bool], known_results: KnownResults) -> None:
         for run in self.runs.values():
             if run.status != "RUNNING" or names.STUDY not in run.tags or not chosen(run.tags):
                 continue
-            if run.id in told:
-                self.close_trial(run.id, *told[run.id])
+            if run.id in known_results:
+                self.close_trial(run.id, *known_results[run.id])
             else:
                 run.tags[names.STATUS] = Status.INTERRUPTED.value
                 run.status = names.RUN_STATUS[Status.INTERRUPTED]
@@ -126,6 +124,6 @@ class MemoryTracker:
 
 def _keep(run: MemoryRun, paths: Sequence[Path]) -> None:
     for path in paths:
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        run.artifacts += [file.relative_to(path.parent).as_posix() for file in found if file.is_file()]
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        run.artifacts += [file.relative_to(path.parent).as_posix() for file in files if file.is_file()]
     run.artifacts = sorted(set(run.artifacts))

@@ -1,6 +1,6 @@
-"""Recording in MLflow. Importing this module imports MLflow; `open_tracker` does so only when it is needed.
+"""Recording in MLflow. Importing this module imports MLflow.
 
-Every call names its store: nothing here reads or sets MLflow's global tracking URI, active run or experiment.
+Every call names its store: MLflow's global tracking URI, active run and experiment are neither read nor set.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
-# Read while MLflow is imported: it logs every migration of a new database, and sends usage data, unless told not to.
+# MLflow reads these on import; by default it logs every migration of a new database and sends usage data.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# It would print the address of each run, password included.
+# By default it prints the address of each run, password included.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# It would try for minutes to reach a server that is gone; what is told meanwhile is kept, see `sweep.tracking.recorder`.
+# By default it retries a server that is gone for minutes; `sweep.tracking.recorder` keeps records and retries itself.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
@@ -35,26 +35,26 @@ from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
-from sweep.tracking.owner import is_leftover, owner_tags
-from sweep.tracking.port import Refused, Summary, SweepRun
+from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, owner_tags
 
 _LOCK_SECONDS = 120.0
-"""The longest wait for another process that opens the same database, which may have to make its tables."""
+"""The longest wait for another process that opens the same database and may be creating its tables."""
 
 _PATIENCE = 10.0
-"""Seconds to wait for a store to answer when it is first opened."""
+"""Seconds to wait for an answer when a store is opened."""
+
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
-"""MLflow's words for a record that the store would not take later either."""
+"""MLflow's error codes for a record that the store will never take."""
 
 
 class MlflowTracker:
-    """Records sweeps in an MLflow store: a sqlite file, a tracking server, or another database.
+    """Records sweeps in an MLflow store: a SQLite file, a tracking server, or another database.
 
     Args:
         uri: the store's address, as in `tracking.uri`.
-        artifact_root: the folder for the artifacts of new experiments, one subfolder for each; None leaves the place to
-            the store. A tracking server always chooses by itself.
-        owner: the process that sweeps, as `sweep.store.locks.this_process` names it; None for this one.
+        artifact_root: the folder for artifacts, with one subfolder per new experiment; None to let the store choose. A
+            tracking server always chooses.
+        owner: the process that sweeps, as named by `sweep.store.locks.this_process`; None for this one.
 
     Raises:
         ConfigurationError: MLflow has no store of that kind.
@@ -72,20 +72,20 @@ class MlflowTracker:
         with self._explained(), ExitStack() as stack:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
-                # Two studies that start together must not both create the schema.
+                # two studies that start together must not both create the tables
                 lock = Path(f"{database}.lock")
                 stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
-            _knock(self._address)
+            _check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
         with self._explained():
             experiment = self._experiment(sweep.study)
-            self._interrupt(
+            self._end_running(
                 experiment,
                 lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, self._owner, alone=sweep.alone),
-                sweep.told,
+                sweep.known_results,
             )
             tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
             run_id = self._open(experiment, sweep.study, tags, names.valid_params({**sweep.params, **sweep.declared}))
@@ -102,11 +102,11 @@ class MlflowTracker:
         """See `Tracker.open_trial`.
 
         Args:
-            own: the id that the run has with the sweep.
-            again: whether this may have been done before; a run of that id is then returned instead.
+            own: the provisional id.
+            again: whether the run can exist already; if a run has that provisional id, its id is returned.
         """
         if parent not in self._sweeps:
-            raise Refused(f"the sweep's run '{parent}' is not there any more")
+            raise RecordRefused(f"the sweep's run '{parent}' does not exist any more")
         experiment, sweep = self._sweeps[parent]
         with self._explained():
             if again and own is not None:
@@ -116,28 +116,29 @@ class MlflowTracker:
             tags = names.trial_tags(parent, spec) | owner_tags(self._owner) | ({names.RUN: own} if own else {})
             return self._open(experiment, spec.name, tags, params)
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
         """See `Tracker.close_trial`."""
         points = [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         points += names.points_of(result)
-        # The trial's own end, so that logging a result again, after a crash between log and end, adds nothing.
+        # the time of the trial's end: logging a result again, after a crash between log and end, adds nothing
         when = result.started + result.seconds if result.started > 0 else time.time()
         self._close(run_id, result.status, points, when, names.closing_tags(result), files)
+        return run_id
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
         if run_id not in self._sweeps:
-            raise Refused(f"the sweep's run '{run_id}' is not there any more")
+            raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
         experiment, sweep = self._sweeps[run_id]
         with self._explained():
-            self._interrupt(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.told)
+            self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
         points = [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
         tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
         self._close(run_id, status, points, time.time(), tags, files)
         return True
 
-    def heed(self) -> None:
-        """See `Tracker.heed`; what the store says is raised at once."""
+    def poll(self) -> None:
+        """See `Tracker.poll`; there are no messages, since errors are raised at once."""
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`."""
@@ -147,7 +148,7 @@ class MlflowTracker:
         return f"{self._address.shown.rstrip('/')}/{page}" if self._address.kind in SERVERS else page
 
     def _experiment(self, name: str) -> str:
-        """The id of the experiment, which is created or, where a person deleted it, restored."""
+        """The id of the experiment; it is created if it does not exist and restored if it was deleted."""
         known = self._client.get_experiment_by_name(name)
         if known is None:
             location = None if self._artifact_root is None else (self._artifact_root / name).absolute().as_uri()
@@ -156,36 +157,36 @@ class MlflowTracker:
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
 
-    def _interrupt(
+    def _end_running(
         self,
         experiment: str,
         chosen: Callable[[Mapping[str, str]], bool],
-        told: Mapping[str, tuple[TrialResult, Sequence[Path]]],
+        known_results: KnownResults,
     ) -> None:
-        """End those of the experiment's running runs that were started here and whose tags are chosen."""
+        """Ends the experiment's running runs that a sweep started and whose tags are chosen."""
         for run in self._running(experiment):
             if names.STUDY not in run.data.tags or not chosen(run.data.tags):
                 continue
-            if run.info.run_id in told:
-                self.close_trial(run.info.run_id, *told[run.info.run_id])
+            if run.info.run_id in known_results:
+                self.close_trial(run.info.run_id, *known_results[run.info.run_id])
             else:
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])
 
     def _running(self, experiment: str) -> list[Run]:
-        found: list[Run] = []
+        runs: list[Run] = []
         token: str | None = None
         while True:
             page = self._client.search_runs([experiment], "attributes.status = 'RUNNING'", page_token=token)
-            found += page
+            runs += page
             token = page.token
             if not token:
-                return found
+                return runs
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
         info = self._client.create_run(experiment, run_name=name, tags=dict(tags)).info
         run_id = str(info.run_id)
-        # the client would read the whole run to find out where its files go
+        # remembered, since the client would read the whole run to find out
         self._artifacts[run_id] = self._artifacts_of(info)
         entries = [Param(key, value) for key, value in params.items()]
         self._client.log_batch(run_id, params=entries, synchronous=True)
@@ -203,7 +204,7 @@ class MlflowTracker:
         tags: Mapping[str, str],
         paths: Sequence[Path],
     ) -> None:
-        """Log everything, then end the run: an ended run is a whole one."""
+        """Logs everything, then ends the run: an ended run is complete."""
         millis = round(when * 1000)
         metrics = [Metric(point.metric, point.value, millis, point.step) for point in points]
         entries = [RunTag(key, value) for key, value in tags.items()]
@@ -214,20 +215,20 @@ class MlflowTracker:
                     artifacts.log_artifacts(str(path), path.name)
                 elif path.exists():
                     artifacts.log_artifact(str(path))
-            # MLflow's client splits a batch where it is larger than the store takes.
+            # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the store's libraries raise into words, without passwords."""
+        """Turns errors of the store's libraries into messages without passwords."""
         try:
             yield
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
             cause = self._address.without_secrets(str(error).strip().partition("\n")[0][:500])
             text = f"tracking.uri: cannot record in {self._address.shown}: {cause}\n{_remedy(self._address, error)}"
-            kind = Refused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
-            # The original would show the address, password included, in a traceback.
+            kind = RecordRefused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
+            # `from None`: a traceback of the original would show the address, password included
             raise kind(text) from None
 
 
@@ -235,15 +236,15 @@ def _remedy(address: Address, error: Exception) -> str:
     if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):
         return "install the Python package that this database needs"
     if address.database is not None:
-        return "check the disk and your rights to the file, or name another one: tracking.uri=sqlite:///PATH"
-    return "check that it runs and lets you in, or record in a file: tracking.uri=sqlite:///mlruns/mlflow.db"
+        return "check the disk and the permissions of the file, or choose another one: tracking.uri=sqlite:///PATH"
+    return "check that it is running and accepts your account, or record in a file: tracking.uri=sqlite:///mlruns/mlflow.db"
 
 
-def _knock(address: Address) -> None:
-    """Fail at once where a store cannot answer; MLflow itself would try again for minutes.
+def _check_reachable(address: Address) -> None:
+    """Fails at once if a store does not answer; MLflow itself would retry for minutes.
 
     Raises:
-        OSError, ImportError, sqlalchemy.exc.SQLAlchemyError: host, driver or account are missing, or the file cannot be
+        OSError, ImportError, sqlalchemy.exc.SQLAlchemyError: host, driver or account is missing, or the file cannot be
             opened.
     """
     if address.endpoint is not None:

@@ -1,6 +1,6 @@
-"""MLflow's words: what every tag, metric and param is called, and what a record says in them.
+"""The names of MLflow tags, metrics and params, and their values for a record.
 
-Everything here is pure. Trackers ask this module and add no name of their own, so a run reads the same in every store.
+Pure functions. Trackers use no other names, so a run reads the same in every store.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REASON = "sweep.reason"
 COMMAND = "sweep.command"
 PEAK_OF = "sweep.memory_peak_of"
 RUN = "sweep.run"
-"""The id that a trial's run has with the sweep, which may have begun before the store could give it one."""
+"""The provisional id of a trial's run (`sweep.tracking.port.provisional_id`)."""
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 """What MLflow shows as a run's description."""
@@ -44,7 +44,7 @@ RUN_STATUS: Mapping[Status, str] = {
     Status.INFEASIBLE: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
-"""MLflow's own status of a run that ended so."""
+"""MLflow's status of an ended run."""
 
 CONFIG_FILE = "config.yaml"
 
@@ -54,7 +54,7 @@ REPORT_LOSS = "eval/report_loss"
 
 _LORAPLUS_RATIO = "method.loraplus_lr_ratio"
 
-# MLflow 3 itself takes 8000; servers of MLflow 2 take 5000.
+# MLflow 3 accepts 8000 characters, servers of MLflow 2 accept 5000
 LONGEST_TAG = 5000
 LONGEST_PARAM = 6000
 LONGEST_NAME = 250
@@ -78,7 +78,7 @@ _MEASURED = {
     "forgetting/loss_delta": "forgetting_loss_delta",
 }
 
-# Colons are left out although MLflow takes them: a server on Windows does not.
+# MLflow accepts colons, but not on a server on Windows
 _REFUSED = re.compile(r"[^/\w.\- ]")
 
 
@@ -92,28 +92,27 @@ class Point:
 
 
 def metrics_of(result: TrialResult) -> dict[str, float]:
-    """What was measured in a trial, by metric name; bytes, seconds and nats a token as in `Measures`.
+    """The measures of a trial by metric name, in the units of `Measures`; without those that are None or not finite.
 
-    Scores are there twice: under `eval/`, and under the split that the trial was scored on, so that tune, certify and test
-    are three columns. Only what is really there: a measure that is None or not finite has no entry, and a trial that did not complete has
-    little more than its time.
+    Loss, perplexity and task metrics have two names: under `eval/`, and under the split that the trial was evaluated on, so
+    that tune, certify and test are columns of their own.
     """
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     if result.seconds > 0:
-        found["time/total_seconds"] = result.seconds
+        values["time/total_seconds"] = result.seconds
     if (measures := result.measures) is not None:
-        found |= {f"time/phase/{phase}": seconds for phase, seconds in measures.phases.items()}
-        found |= {f"eval/{metric}": value for metric, value in measures.metrics.items()}
+        values |= {f"time/phase/{phase}": seconds for phase, seconds in measures.phases.items()}
+        values |= {f"eval/{metric}": value for metric, value in measures.metrics.items()}
         split = result.spec.split.value
-        found |= {f"{split}/{metric}": value for metric, value in measures.metrics.items()}
-        # last, so that no task metric can pass for a measure of ours
-        found |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
-        found |= {f"{split}/loss": measures.loss, f"{split}/perplexity": measures.perplexity}
-    return finite(found)
+        values |= {f"{split}/{metric}": value for metric, value in measures.metrics.items()}
+        # last, so that no task metric can overwrite one of these
+        values |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
+        values |= {f"{split}/loss": measures.loss, f"{split}/perplexity": measures.perplexity}
+    return finite(values)
 
 
 def points_of(result: TrialResult) -> list[Point]:
-    """The trial's finite values by step: training loss, learning rate, and what was reported to the pruner."""
+    """The trial's finite values by step: training loss, learning rate, and the loss reported to the pruner."""
     return [point for point in _points(result) if math.isfinite(point.value)]
 
 
@@ -126,14 +125,14 @@ def _points(result: TrialResult) -> Iterator[Point]:
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
-    """The values that MLflow can hold, under names it accepts: no None, NaN or infinity."""
+    """The values that MLflow can store, under names it accepts: no None, NaN or infinity."""
     return {
         valid_name(name): float(value) for name, value in values.items() if value is not None and math.isfinite(value)
     }
 
 
 def params_of(spec: TrialSpec) -> dict[str, str]:
-    """The trial's own recipe under configuration keys; the unadapted base has no `lora.*` and no learning rate."""
+    """The trial's own recipe by configuration key; the unadapted base has no `lora.*` and no learning rate."""
     training = spec.training
     params = {
         "seed": _text(spec.seed),
@@ -162,13 +161,13 @@ def params_of(spec: TrialSpec) -> dict[str, str]:
 
 
 def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
-    """The whole resolved recipe of a trial.
+    """The complete recipe of a trial.
 
     Args:
-        shared: what all trials of the sweep have in common (model, task, quantization, ...), under configuration keys.
-            Where it names a key of the trial's own recipe, the trial's value counts.
+        shared: what all trials of the sweep have in common (model, task, quantization, ...), by configuration key.
+            The trial's own recipe takes precedence.
     """
-    # The configuration's own arm is a default, which says nothing of the unadapted base.
+    # the configuration's own arm is a default, which does not apply to the unadapted base
     own = ("train.learning_rate", _LORAPLUS_RATIO)
     kept = {key: value for key, value in shared.items() if not key.startswith("lora.") and key not in own}
     return valid_params(kept | params_of(spec))
@@ -180,12 +179,12 @@ def valid_params(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def sweep_tags(study: str, command: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a parent run as it starts; the caller's own `tags` cannot replace those of the contract."""
+    """The tags of a parent run at its start; the caller's `tags` cannot replace the fixed ones."""
     return valid_tags({**tags, STUDY: study, STATUS: RUNNING, COMMAND: command})
 
 
 def trial_tags(parent: str, spec: TrialSpec) -> dict[str, str]:
-    """The tags of a child run as it starts."""
+    """The tags of a child run at its start."""
     return valid_tags(
         {
             PARENT: parent,
@@ -200,7 +199,7 @@ def trial_tags(parent: str, spec: TrialSpec) -> dict[str, str]:
 
 
 def closing_tags(result: TrialResult) -> dict[str, str]:
-    """The tags that say how a trial ended, why, and where its figures come from."""
+    """The tags of a trial's status, reason and provenance."""
     tags = {STATUS: result.status.value}
     if result.reason:
         tags[REASON] = result.reason
@@ -224,7 +223,7 @@ def valid_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def valid_name(name: str) -> str:
-    """The name itself where MLflow accepts it, else the nearest one with a hash, so that two names never become one."""
+    """The name if MLflow accepts it, else a similar one with a hash, so that two names never become one."""
     segments = (_REFUSED.sub("_", segment) for segment in name.split("/"))
     valid = "/".join("_" if segment in ("", ".", "..") else segment for segment in segments)
     if valid == name and len(name) <= LONGEST_NAME:
@@ -234,13 +233,13 @@ def valid_name(name: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text in at most `longest` characters that every database can store; a cut is shown by an ellipsis."""
+    """The text in at most `longest` characters that every database can store; an ellipsis shows a cut."""
     storable = text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
     return storable if len(storable) <= longest else storable[: longest - 1] + "…"
 
 
 def latest(points: Iterable[Point]) -> dict[str, float]:
-    """The value of each metric at its last step, which is what MLflow shows as the metric's value."""
+    """The value of each metric at its last step, which MLflow shows as the metric's value."""
     values: dict[str, Point] = {}
     for point in points:
         if point.metric not in values or point.step >= values[point.metric].step:

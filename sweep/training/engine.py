@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 
 if TYPE_CHECKING:
     from sweep.training.base_model import LoadedBase
 
 
-class Adapted(Protocol):
+class AdaptedModel(Protocol):
     """The base model with one adapter, or without any."""
 
     @property
@@ -45,15 +45,15 @@ class Adapted(Protocol):
         """Removes the adapter from the base."""
 
 
-OnStep = Callable[[Adapted, StepLoss], None]
+OnStep = Callable[[AdaptedModel, StepLoss], None]
 """Called after each optimizer step; may raise `TrialEnded` to end the training of the trial."""
 
-Scored = tuple[Sequence[Encoded], AnswerRule | None]
+EvaluationExamples = tuple[Sequence[Encoded], AnswerRule | None]
 """Examples to evaluate, and how to answer them; None for losses only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedTrial:
     """A trial after its training.
 
     Attributes:
@@ -63,7 +63,7 @@ class Trained:
     """
 
     spec: TrialSpec
-    adapted: Adapted | None
+    adapted: AdaptedModel | None
     error: Exception | None
     seconds: float
 
@@ -76,33 +76,37 @@ class Engine(Protocol):
         """Whether several trials are in memory at a time, so that the process peak is not that of one trial."""
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Number of trials that can be trained side by side.
 
         Args:
             budget: bytes that the process may use, or None for all free memory.
             train: training examples.
-            scored: examples of each evaluation.
+            evaluated: everything that a trial is evaluated on.
         """
 
-    def bare(self) -> Adapted:
+    def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
 
-    def load(self, folder: Path) -> Adapted:
+    def load(self, folder: Path) -> AdaptedModel:
         """The base model with a saved adapter.
 
         Raises:
             TrialFailed: the folder has no adapter in safetensors format.
         """
 
-    def score(
+    def evaluate(
         self,
-        adapted: Sequence[Adapted],
+        adapted: Sequence[AdaptedModel],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers of several adapters, in shared passes if the engine supports them.
 
         Args:
@@ -117,7 +121,7 @@ class Engine(Protocol):
             ConfigurationError: a target module does not exist.
         """
 
-    def advance(self) -> list[Trained]:
+    def advance(self) -> list[TrainedTrial]:
         """Continues training; returns the trials whose training ended.
 
         Raises:
@@ -139,14 +143,15 @@ def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple
     Returns:
         The engine, and a message about the fallback or None.
     """
-    from sweep.training.packed.engine import PackedEngine
-    from sweep.training.trainer_engine import TrainerEngine
-
+    note = None
     if name == "packed":
+        from sweep.training.packed.engine import PackedEngine
+
         try:
             return PackedEngine(base, sample), None
         except ValueError as error:
-            return TrainerEngine(
-                base
-            ), f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
-    return TrainerEngine(base), None
+            note = f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
+    # here, since transformers' Trainer imports pandas and pyarrow: most of a second
+    from sweep.training.trainer_engine import TrainerEngine
+
+    return TrainerEngine(base), note

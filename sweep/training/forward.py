@@ -12,13 +12,13 @@ from torch.nn import functional
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import IGNORED, by_length
 from sweep.training.encoding import Encoded
+from sweep.training.losses_and_answers import AnswerRule, CompletionLoss, is_most_likely, most_likely
 from sweep.training.quantization import evaluating
-from sweep.training.scored import AnswerRule, CompletionLoss, is_most_likely, most_likely
 
-SCORE_TOKENS = 4096
+EVALUATION_TOKENS = 4096
 """Approximate maximum of tokens per evaluation pass: efficient, with little memory."""
 
-SCORE_LOGITS = 1024
+EVALUATION_LOGITS = 1024
 """Approximate maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
 
 
@@ -26,7 +26,7 @@ def examples_at_once(encoded: Sequence[Encoded], adapters: int = 1) -> int:
     """Number of these examples per evaluation pass if it covers `adapters` adapters; at least one."""
     longest = max((len(item) for item in encoded), default=1)
     predictions = max((len(item.completion) for item in encoded), default=1)
-    return max(1, min(SCORE_TOKENS // longest, SCORE_LOGITS // predictions) // adapters)
+    return max(1, min(EVALUATION_TOKENS // longest, EVALUATION_LOGITS // predictions) // adapters)
 
 
 def completion_losses(
@@ -158,7 +158,7 @@ def is_known(item: Encoded, loss: CompletionLoss, rule: AnswerRule) -> bool:
     """Returns whether the loss shows that the answer is the expected completion."""
     if rule.labels:
         return is_most_likely(item, loss, rule.labels)
-    return loss.would_be_answered and len(item.completion) <= rule.max_new_tokens
+    return loss.is_greedy_answer and len(item.completion) <= rule.max_new_tokens
 
 
 def _most_likely_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded], rule: AnswerRule) -> list[str]:

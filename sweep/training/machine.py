@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import logging
 import os
 import platform
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from tqdm import tqdm
@@ -63,6 +65,41 @@ def available_memory(cgroup: Path = _CGROUP) -> int:
         # cached files count as used, but the kernel frees them on demand
         free = min(free, limit - used + int(pages["inactive_file"]))
     return max(0, free)
+
+
+@contextlib.contextmanager
+def compiling_on_first_call() -> Iterator[None]:
+    """Within the block, functions given to `torch.compile` are compiled when they are first called.
+
+    bitsandbytes decorates fallback kernels while it is imported, which imports torch's compiler: a second per process, for
+    kernels that are rarely called.
+    """
+    import torch
+
+    compiler = torch.compile
+
+    def later(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+        if function is None:
+            return lambda decorated: later(decorated, **options)
+        if isinstance(function, torch.nn.Module):
+            return compiler(function, **options)
+        return _compiled_on_first_call(function, lambda: compiler(function, **options))
+
+    torch.compile = later  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.compile = compiler
+
+
+def _compiled_on_first_call(function: Callable[..., Any], compiled: Callable[[], Callable[..., Any]]) -> Any:
+    get = functools.cache(compiled)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return get()(*arguments, **named)
+
+    return call
 
 
 def quiet_libraries() -> None:

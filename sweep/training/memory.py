@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted
+from sweep.training.engine import AdaptedModel
 from sweep.training.machine import available_memory
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _Sampler:
         return self._largest
 
 
-def training_peak(base: LoadedBase, adapted: Adapted, batch: Sequence[Encoded]) -> int:
+def training_peak(base: LoadedBase, adapted: AdaptedModel, batch: Sequence[Encoded]) -> int:
     """Peak memory in bytes, resident (CPU) or allocated (CUDA), of a training step of this trial alone.
 
     Measures a forward and backward pass on `batch` without the dequantized copies, and subtracts the memory of the copies

@@ -20,11 +20,11 @@ from sweep.training.adapters import adapter_parameters, attach, detach, load_ada
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, Scored, Trained
+from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.quantization import check_trainable_format, compute_dtype
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 
 class TrainerEngine:
@@ -37,34 +37,38 @@ class TrainerEngine:
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Always one trial."""
         return SlotCapacity(1, 1)
 
-    def bare(self) -> Adapted:
+    def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
-        return PeftAdapted(self._base, self._base.model)
+        return PeftAdaptedModel(self._base, self._base.model)
 
-    def load(self, folder: Path) -> Adapted:
+    def load(self, folder: Path) -> AdaptedModel:
         """The base model with a saved adapter."""
-        return PeftAdapted(self._base, load_adapter(self._base.model, folder))
+        return PeftAdaptedModel(self._base, load_adapter(self._base.model, folder))
 
-    def score(
+    def evaluate(
         self,
-        adapted: Sequence[Adapted],
+        adapted: Sequence[AdaptedModel],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers, adapter by adapter."""
-        return [_evaluate(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdapted)]
+        return [_evaluate(each, encoded, rule, on_progress) for each in adapted if isinstance(each, PeftAdaptedModel)]
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
         """Adds a trial to the queue."""
         self._waiting.append((spec, examples, on_step))
 
-    def advance(self) -> list[Trained]:
+    def advance(self) -> list[TrainedTrial]:
         """Trains the first trial in the queue to its end."""
         if not self._waiting:
             return []
@@ -74,31 +78,31 @@ class TrainerEngine:
         def after_step(model: Any, step: StepLoss) -> None:
             nonlocal callback_seconds
             clock = time.perf_counter()
-            on_step(PeftAdapted(self._base, model), step)
+            on_step(PeftAdaptedModel(self._base, model), step)
             callback_seconds += time.perf_counter() - clock
 
         adapted, error, clock = None, None, time.perf_counter()
         try:
-            adapted = PeftAdapted(self._base, train(self._base, spec, examples, after_step))
+            adapted = PeftAdaptedModel(self._base, train(self._base, spec, examples, after_step))
         except ConfigurationError:
             raise
         except Exception as failure:
             error = failure
-        return [Trained(spec, adapted, error, time.perf_counter() - clock - callback_seconds)]
+        return [TrainedTrial(spec, adapted, error, time.perf_counter() - clock - callback_seconds)]
 
 
 def _evaluate(
-    adapted: PeftAdapted, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnScored | None
-) -> Scores:
+    adapted: PeftAdaptedModel, encoded: Sequence[Encoded], rule: AnswerRule | None, on_progress: OnEvaluated | None
+) -> AdapterOutcomes:
     report = on_progress or (lambda phase, done: None)
     start = time.perf_counter()
     losses = adapted.losses(encoded, lambda done: report("score", done))
     middle = time.perf_counter()
     if rule is None:
-        return Scores(tuple(losses), None, {"score": middle - start})
+        return AdapterOutcomes.of(losses, None, {"score": middle - start})
     answers = adapted.answers(encoded, losses, rule, lambda done: report("answer", done))
     seconds = {"score": middle - start, "answer": time.perf_counter() - middle}
-    return Scores(tuple(losses), tuple(answers), seconds)
+    return AdapterOutcomes.of(losses, answers, seconds)
 
 
 def train(
@@ -225,8 +229,8 @@ class _TrainingWatch(TrainerCallback):
             )
 
 
-class PeftAdapted:
-    """Base and adapter as a PEFT model; see `sweep.training.engine.Adapted`.
+class PeftAdaptedModel:
+    """Base and adapter as a PEFT model; see `sweep.training.engine.AdaptedModel`.
 
     Args:
         model: the base model, or a PEFT model around it.

@@ -20,7 +20,7 @@ from sweep.errors import GoldilocksError
 from sweep.records import CapacityRequest, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Broke, Decision, Ended, Progress, Ready, Refused, Reported, Run
+from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, RunTrial, TrialEnd, WorkerReady
 
 if TYPE_CHECKING:
     from sweep.runner.runner import TrialRunner
@@ -55,25 +55,26 @@ def main(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(setup.threads)
-    from sweep.training.machine import quiet_libraries, quiet_progress
+    from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
-        from sweep.runner.runner import TrialRunner
-        from sweep.runner.setup import load_setup
+        with compiling_on_first_call():
+            from sweep.runner.runner import TrialRunner
+            from sweep.runner.setup import load_setup
 
         quiet_progress()
         gc.freeze()  # without the libraries' objects, each collection takes a quarter of a second less
         loaded = load_setup(setup, Paths(Path(root)), capacity_request, requirements)
         runner = TrialRunner(loaded)
     except GoldilocksError as error:
-        connection.send(Refused.of(error))
+        connection.send(Refusal.of(error))
         return
     except Exception as error:
         traceback.print_exc()
-        connection.send(Refused("EnvironmentLacks", (_why_not_started(error),)))
+        connection.send(Refusal("EnvironmentLacks", (_why_not_started(error),)))
         return
-    connection.send(Ready(loaded.description))
+    connection.send(WorkerReady(loaded.description))
     _serve(connection, runner)
 
 
@@ -82,9 +83,9 @@ class _Inbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._orders: deque[Run] = deque()
+        self._orders: deque[RunTrial] = deque()
 
-    def orders(self, *, wait: bool) -> Iterator[Run]:
+    def orders(self, *, wait: bool) -> Iterator[RunTrial]:
         """The trials to begin; with `wait` at least one.
 
         Raises:
@@ -102,7 +103,7 @@ class _Inbox:
         return message
 
     def _add(self, message: object) -> None:
-        if not isinstance(message, Run):
+        if not isinstance(message, RunTrial):
             raise EOFError(f"unexpected message: {message}")  # noqa: TRY004 (the parent cannot be understood)
         self._orders.append(message)
 
@@ -119,7 +120,7 @@ class _ParentListener:
         self._connection.send(Progress(self._identity, phase, done, total, loss))
 
     def report(self, step: int, loss: float) -> bool:
-        self._connection.send(Reported(self._identity, step, loss))
+        self._connection.send(LossReport(self._identity, step, loss))
         return self._inbox.decision().prune
 
 
@@ -132,15 +133,15 @@ def _serve(connection: Connection, runner: TrialRunner) -> None:
             for order in inbox.orders(wait=runner.idle):
                 runner.begin(order.spec, _ParentListener(connection, inbox, order.spec.identity))
             for ended in runner.advance():
-                connection.send(Ended(ended.result, ended.worker_is_sound))
+                connection.send(TrialEnd(ended.result, ended.worker_is_sound))
         except EOFError:
             return
         except GoldilocksError as error:
-            connection.send(Refused.of(error))
+            connection.send(Refusal.of(error))
             return
         except PackBroke as error:
             traceback.print_exception(error)
-            connection.send(Broke(str(error)))
+            connection.send(PackFailure(str(error)))
             return
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sweep import errors
 from sweep.errors import GoldilocksError, Problems
-from sweep.records import Loaded, TrialResult, TrialSpec
+from sweep.records import LoadReport, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunTrial:
     """Parent: run this trial."""
 
     spec: TrialSpec
@@ -18,21 +18,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Parent: whether to stop the trial that sent a `Reported`."""
+    """Parent: whether to stop the trial that sent a `LossReport`."""
 
     identity: str
     prune: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class WorkerReady:
     """Worker: the setup is loaded."""
 
-    loaded: Loaded
+    loaded: LoadReport
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refusal:
     """Worker: the setup cannot be loaded, or a trial cannot be run, for a reason that a person can fix. The worker ends.
 
     Attributes:
@@ -44,7 +44,7 @@ class Refused:
     problems: tuple[str, ...]
 
     @classmethod
-    def of(cls, error: GoldilocksError) -> Refused:
+    def of(cls, error: GoldilocksError) -> Refusal:
         """The message for an error."""
         return cls(type(error).__name__, error.problems if isinstance(error, Problems) else (str(error),))
 
@@ -72,7 +72,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class LossReport:
     """Worker: a loss for the pruner; the worker waits for a `Decision`."""
 
     identity: str
@@ -81,7 +81,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class TrialEnd:
     """Worker: the trial has ended.
 
     Attributes:
@@ -93,10 +93,10 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Broke:
+class PackFailure:
     """Worker: something broke while several trials were in training. None of them has ended, and the worker ends."""
 
     reason: str
 
 
-FromWorker = Ready | Refused | Progress | Reported | Ended | Broke
+FromWorker = WorkerReady | Refusal | Progress | LossReport | TrialEnd | PackFailure

@@ -9,10 +9,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
-from sweep.records import CapacityRequest, Loaded, TrialSpec, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Broke, Decision, Ended, Progress, Refused, Reported
+from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, TrialEnd
 from sweep.workers.worker import Launch, Launcher, Worker
 
 _EARLY_DEATHS = 3
@@ -24,7 +24,7 @@ class Event:
     """Something that happened to a trial."""
 
     spec: TrialSpec
-    message: Progress | Reported | Ended
+    message: Progress | LossReport | TrialEnd
 
 
 class Pool:
@@ -85,7 +85,7 @@ class Pool:
         for place in range(len(self._workers)):
             self._worker(place)
 
-    def load(self, check: Callable[[], None]) -> Loaded:
+    def load(self, check: Callable[[], None]) -> LoadReport:
         """Waits until the first worker has loaded its setup.
 
         Args:
@@ -98,7 +98,7 @@ class Pool:
         while worker.loaded is None:
             check()
             for message in worker.receive(timeout=0.5):
-                if isinstance(message, Refused):
+                if isinstance(message, Refusal):
                     raise message.error()
             if worker.loaded is None and worker.is_dead():
                 raise EnvironmentLacks(
@@ -129,7 +129,7 @@ class Pool:
         worker = self._workers[place]
         if worker is not None and worker.has_exited():  # while it was idle
             for message in worker.receive(timeout=0.0):
-                if isinstance(message, Refused):
+                if isinstance(message, Refusal):
                     raise message.error()
             self._discard(worker)
         self._worker(place).run(spec)
@@ -151,7 +151,7 @@ class Pool:
             self.submit(self._waiting.popleft())
 
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
-        """Answers a `Reported`."""
+        """Answers a `LossReport`."""
         for worker in self._workers:
             if worker is not None and spec.identity in worker.trials:
                 worker.send(Decision(spec.identity, prune))
@@ -159,17 +159,17 @@ class Pool:
     def _received(self, worker: Worker) -> Iterator[Event]:
         for message in list(worker.receive(timeout=0.0)):  # all at once: handling one may close the connection
             match message:
-                case Refused():
+                case Refusal():
                     raise message.error()
-                case Broke():
+                case PackFailure():
                     self._take_back(worker)
                     return
-                case Progress() | Reported():
+                case Progress() | LossReport():
                     yield Event(worker.trials[message.identity].spec, message)
-                case Ended():
+                case TrialEnd():
                     yield self._ended(worker, message)
 
-    def _ended(self, worker: Worker, message: Ended) -> Event:
+    def _ended(self, worker: Worker, message: TrialEnd) -> Event:
         spec = worker.trials.pop(message.result.spec.identity).spec
         # a worker that still trains other trials is sound: what broke would have broken them too
         if not message.worker_is_sound and not worker.trials:
@@ -182,7 +182,7 @@ class Pool:
         elif self._is_retried(worker):
             self._requeue(worker)
         else:
-            yield self._ended(worker, Ended(worker.result_of_death(), worker_is_sound=False))
+            yield self._ended(worker, TrialEnd(worker.result_of_death(), worker_is_sound=False))
 
     def _is_retried(self, worker: Worker) -> bool:
         """Whether the only trial of a dead worker is tried once more, since it may not be the cause."""

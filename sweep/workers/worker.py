@@ -13,11 +13,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from sweep.records import CapacityRequest, Loaded, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.workers import child
-from sweep.workers.messages import Decision, FromWorker, Progress, Ready, Run
+from sweep.workers.messages import Decision, FromWorker, Progress, RunTrial, WorkerReady
 
 END_SECONDS = 5.0
 """How long a worker that was asked to end may take before it is killed."""
@@ -102,16 +102,16 @@ class Worker:
         self.connection = connection
         self._process = process
         self._oom_kills_before = oom_kills()
-        self.loaded: Loaded | None = None
+        self.loaded: LoadReport | None = None
         self.trials: dict[str, GivenTrial] = {}
         self._hung_up = False
 
     def run(self, spec: TrialSpec) -> None:
         """Gives the worker a trial."""
         self.trials[spec.identity] = GivenTrial(spec)
-        self.send(Run(spec))
+        self.send(RunTrial(spec))
 
-    def send(self, message: Run | Decision) -> None:
+    def send(self, message: RunTrial | Decision) -> None:
         """Sends a message; lost if the worker is dead, whose last messages may still be there to read."""
         with suppress(OSError):
             self.connection.send(message)
@@ -125,7 +125,7 @@ class Worker:
             except (EOFError, OSError):
                 self._hung_up = True
                 return
-            if isinstance(message, Ready):
+            if isinstance(message, WorkerReady):
                 self.loaded = message.loaded
             elif isinstance(message, Progress) and message.loss is not None:
                 self.trials[message.identity].history.append(StepLoss(message.done, message.loss, 0.0))

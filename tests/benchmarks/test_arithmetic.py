@@ -58,7 +58,7 @@ def test_torch_counts_the_same(
     slot = pack.add(spec(4, targets=targets), encoded)
     counted = products_counted(lambda: pack.accumulate([SlotBatch(slot.adapter, batch, 10)]))
     assert slot.spec.arm is not None
-    # attention is held against a count by hand below
+    # attention is compared with a count by hand below
     assert counted == training(shapes, replace(packed(batch), pairs=0), slot.spec.arm)
 
 
@@ -107,12 +107,12 @@ def test_parts_add_up_to_the_whole_process() -> None:
 
 
 def test_share_of_the_roof() -> None:
-    found = account.achieved(
+    reached = account.achieved(
         {"train": 8 * 10**9, "score": 2 * 10**9}, {"train": 4, "score": 1}, {"train": 8, "score": 4}, 10
     )
-    assert found["parts"]["train"] == {"seconds": 4, "gflops": 2, "roof_gflops": 8, "share_of_roof": 0.25}
-    assert found["parts"]["score"]["share_of_roof"] == 0.5
-    assert (found["seconds_at_the_roof"], found["share_of_whole"]) == (1.5, 0.15)
+    assert reached["parts"]["train"] == {"seconds": 4, "gflops": 2, "roof_gflops": 8, "share_of_roof": 0.25}
+    assert reached["parts"]["score"]["share_of_roof"] == 0.5
+    assert (reached["seconds_at_the_roof"], reached["share_of_whole"]) == (1.5, 0.15)
 
 
 def test_all_trials_are_counted(shapes: Shapes, encoded: list[Encoded]) -> None:

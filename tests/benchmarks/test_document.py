@@ -1,4 +1,4 @@
-"""Figures get into the pages by a command, and none stands there that was not measured."""
+"""A command writes the figures into the pages, and every figure there was measured."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ORCHESTRATION = {
 
 def test_overhead_is_shown_with_its_parts() -> None:
     shown = blocks([ORCHESTRATION])["orchestration"]
-    assert "| trials | a trial, beside its training | of the last tenth | CPU time of it | MLflow | sampler |" in shown
+    assert "| trials | per trial, besides its training | last tenth | CPU time | MLflow | sampler |" in shown
     assert "| 1,000 | 30.0 ms | 31.0 ms | 25.0 ms | 20.0 | 4.0 | a processor, 2 cores, float32, 2026-01-02 |" in shown
 
 
@@ -142,7 +142,7 @@ def test_blocks_are_replaced_and_nothing_else() -> None:
 def test_results_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"data": name}))
-    assert [found["data"] for found in results_in(tmp_path)] == ["a", "b"]
+    assert [result["data"] for result in results_in(tmp_path)] == ["a", "b"]
     assert results_in(tmp_path / "none") == []
 
 

@@ -11,9 +11,9 @@ TRIALS = 5
 
 
 def test_every_trial_is_timed_with_its_parts(tmp_path: Path) -> None:
-    found = measure(TRIALS, tmp_path)
-    assert (found["trials"], found["last"]["trials"]) == (TRIALS, 1)
+    measured = measure(TRIALS, tmp_path)
+    assert (measured["trials"], measured["last"]["trials"]) == (TRIALS, 1)
     for part in ("sampler", "Optuna database", "MLflow", "worker"):
-        assert found["whole"]["parts_ms"][part] > 0
-    assert sum(found["whole"]["parts_ms"].values()) <= found["whole"]["ms"] * 1.01
-    assert found["whole"]["cpu_ms"] > 0
+        assert measured["whole"]["parts_ms"][part] > 0
+    assert sum(measured["whole"]["parts_ms"].values()) <= measured["whole"]["ms"] * 1.01
+    assert measured["whole"]["cpu_ms"] > 0

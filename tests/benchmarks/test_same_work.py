@@ -140,11 +140,11 @@ def test_tokens_of_every_step_and_scored_example_are_the_same(plan: StudyPlan, w
     }
 
 
-@pytest.mark.parametrize(("split", "told"), [("train", "step 1: "), ("validation", "score different examples")])
-def test_other_rows_are_noticed(split: str, told: str, plan: StudyPlan, work: SameWork, tokenizer: Any) -> None:
+@pytest.mark.parametrize(("split", "difference"), [("train", "step 1: "), ("validation", "score different examples")])
+def test_other_rows_are_noticed(split: str, difference: str, plan: StudyPlan, work: SameWork, tokenizer: Any) -> None:
     file = work.ours / f"{split}.jsonl"
     write_rows(file, read_rows(file)[::-1])
-    with pytest.raises(NotTheSame, match=told):
+    with pytest.raises(NotTheSame, match=difference):
         check_same(plan, work, encode, tokenizer)
 
 

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,7 @@ from sweep.commands.app import composed_plan
 from sweep.commands.doctor import capacity, databases, machine, sources
 from sweep.commands.doctor.command import doctor as examine_all
 from sweep.commands.doctor.findings import Finding, conclusion, exit_code, misconfigured
-from sweep.commands.doctor.rehearsal import Rehearsed, ended, rehearsed
+from sweep.commands.doctor.rehearsal import RehearsalResult, abnormal_end, parsed_result
 from sweep.records import BaseModel, StudyPlan, TaskData
 from sweep.store.paths import Paths
 from sweep.training.machine import available_memory
@@ -64,7 +65,7 @@ class TestCommand:
         assert done.stdout.splitlines()[-1] == "This machine can run this study."
         assert list(data.parent.iterdir()) == [data]
 
-    def test_what_is_missing_is_told_and_secrets_are_not(self, data: Path) -> None:
+    def test_what_is_missing_is_shown_and_secrets_are_not(self, data: Path) -> None:
         (data.parent / "mlruns").write_text("in the way")
         (data / "test.jsonl").unlink()
         done = doctor(
@@ -75,7 +76,7 @@ class TestCommand:
         assert "secret" not in done.stdout + done.stderr
         assert (
             done.stdout.splitlines()[-1]
-            == "This machine cannot run this study yet; to mend: disk, MLflow store, Optuna database, data."
+            == "This machine cannot run this study yet; to fix: disk, MLflow store, Optuna database, data."
         )
 
     def test_wrong_overrides(self, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ class TestEmptyEnvironment:
         said = capsys.readouterr().out
         assert "ok: Python" in said
         assert "problem: imports: import of hydra halted" in said
-        assert "to mend: imports." in said
+        assert "to fix: imports." in said
 
 
 class TestConclusion:
@@ -124,7 +125,7 @@ class TestConclusion:
     def test_codes(self) -> None:
         assert exit_code([self.FINE, self.WRONG]) == 2
         assert exit_code([self.LACKING, self.WRONG]) == 3
-        assert conclusion([self.FINE, self.LACKING, self.WRONG], "it").endswith("to mend: three, four.")
+        assert conclusion([self.FINE, self.LACKING, self.WRONG], "it").endswith("to fix: three, four.")
 
 
 class TestPython:
@@ -149,14 +150,18 @@ class TestPackages:
         ],
     )
     def test_versions(self, mlflow: str | None, state: str, word: str) -> None:
-        found = machine.packages(self.NEEDED, {"mlflow": mlflow, "torch": "2.9.0+cpu"}.get)
-        assert found.state == state
-        assert word in found.found
-        assert ("pip install 'mlflow" in found.mend) == (state != "ok")
+        finding = machine.packages(self.NEEDED, {"mlflow": mlflow, "torch": "2.9.0+cpu"}.get)
+        assert finding.state == state
+        assert word in finding.message
+        assert ("pip install 'mlflow" in finding.fix) == (state != "ok")
+
+    def test_the_requirements_are_those_of_the_checkout(self) -> None:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+        assert machine.own_requirements() == project["dependencies"]
 
     def test_mlflow_3_18_0_is_left_out_of_the_projects_own_range(self) -> None:
-        found = machine.packages(machine.own_requirements(), {"mlflow": "3.18.0"}.get)
-        assert "mlflow 3.18.0 is not in" in found.found
+        finding = machine.packages(machine.own_requirements(), {"mlflow": "3.18.0"}.get)
+        assert "mlflow 3.18.0 is not in" in finding.message
 
 
 class TestProcessor:
@@ -165,7 +170,7 @@ class TestProcessor:
         file.write_text("processor : 0\nflags\t\t: fpu avx2 avx512f amx_tile\n\nprocessor : 1\n")
         features = machine.processor_features(file)
         assert features == {"avx2", "avx512f", "amx_tile"}
-        assert machine.processor(2, features, 2, 1).found == "2 cores usable; avx2, avx512f, amx"
+        assert machine.processor(2, features, 2, 1).message == "2 cores usable; avx2, avx512f, amx"
 
     def test_features_are_not_known(self, tmp_path: Path) -> None:
         assert machine.processor_features(tmp_path / "cpuinfo") is None
@@ -178,8 +183,8 @@ class TestProcessor:
         (tmp_path / "cpu.max").write_text("200000 100000\n")
         quota = machine.core_quota(tmp_path)
         assert quota == 2.0
-        found = machine.processor(64, frozenset(machine.FEATURES), 64, 1, quota)
-        assert (found.state, found.mend) == ("warning", "executor.threads=2")
+        finding = machine.processor(64, frozenset(machine.FEATURES), 64, 1, quota)
+        assert (finding.state, finding.fix) == ("warning", "executor.threads=2")
 
     def test_no_quota(self, tmp_path: Path) -> None:
         assert machine.core_quota(tmp_path) is None
@@ -194,7 +199,7 @@ class TestGpu:
         (gpu,) = capacity.gpus_listed(f"{self.LINE}not a gpu\n")
         assert gpu == capacity.Gpu("NVIDIA A100-SXM4-80GB", 81920 * 2**20, 80000 * 2**20, (8, 0))
 
-    def test_old_driver_does_not_tell_the_capability(self) -> None:
+    def test_old_driver_without_the_capability(self) -> None:
         (gpu,) = capacity.gpus_listed("Tesla T4, 15360, 15000, [N/A]")
         assert gpu.capability is None
 
@@ -210,23 +215,23 @@ class TestGpu:
         ],
     )
     def test_used_or_not(self, device: str, need: int, state: str, word: str) -> None:
-        found = capacity.graphics(list(capacity.gpus_listed(self.LINE)), device, need)
-        assert found.state == state
-        assert word in found.found
+        finding = capacity.graphics(list(capacity.gpus_listed(self.LINE)), device, need)
+        assert finding.state == state
+        assert word in finding.message
 
 
 class TestMemory:
     @pytest.mark.parametrize(("available", "state"), [(3 * GB, "ok"), (1.5 * GB, "warning"), (GB, "problem")])
-    def test_against_the_need(self, available: float, state: str) -> None:
+    def test_compared_with_the_need(self, available: float, state: str) -> None:
         assert capacity.memory(2 * GB, int(available)).state == state
 
     def test_need_is_not_known(self) -> None:
         assert capacity.memory(None, 1).state == "ok"
 
     def test_budget_is_below_the_need(self) -> None:
-        found = capacity.memory(2 * GB, 8 * GB, GB)
-        assert found.state == "warning"
-        assert found.mend.startswith("budget.memory=")
+        finding = capacity.memory(2 * GB, 8 * GB, GB)
+        assert finding.state == "warning"
+        assert finding.fix.startswith("budget.memory=")
 
     def test_limit_of_a_container(self, tmp_path: Path) -> None:
         for name, text in (
@@ -261,7 +266,7 @@ class TestMemory:
 
 
 class TestDisk:
-    def test_room(self, tmp_path: Path) -> None:
+    def test_free_space(self, tmp_path: Path) -> None:
         assert capacity.disk(tmp_path / "mlruns", GB, lambda place: 2 * GB).state == "ok"
         assert capacity.disk(tmp_path / "mlruns", 3 * GB, lambda place: 2 * GB).state == "problem"
         assert list(tmp_path.iterdir()) == []
@@ -272,9 +277,9 @@ class TestDisk:
 
     def test_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        found = capacity.disk(tmp_path / "file" / "mlruns", GB)
-        assert found.state == "problem"
-        assert "cannot be written to" in found.found
+        finding = capacity.disk(tmp_path / "file" / "mlruns", GB)
+        assert finding.state == "problem"
+        assert "cannot be written to" in finding.message
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_folder_of_someone_else(self, tmp_path: Path) -> None:
@@ -312,24 +317,24 @@ class TestDatabases:
     def test_damaged(self, check: Check, tmp_path: Path) -> None:
         file = tmp_path / "own.db"
         file.write_bytes(b"no database at all" * 100)
-        found = check(f"sqlite:///{file}", Paths.here(tmp_path))
-        assert found.state == "problem"
-        assert "--repair" in found.mend
+        finding = check(f"sqlite:///{file}", Paths.here(tmp_path))
+        assert finding.state == "problem"
+        assert "--repair" in finding.fix
 
     def test_folder_cannot_be_made(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        found = check(f"sqlite:///{tmp_path}/file/own.db", Paths.here(tmp_path))
-        assert (found.state, found.exit_code) == ("problem", 3)
+        finding = check(f"sqlite:///{tmp_path}/file/own.db", Paths.here(tmp_path))
+        assert (finding.state, finding.exit_code) == ("problem", 3)
 
     def test_unknown_kind(self, check: Check, tmp_path: Path) -> None:
-        found = check("quantum://me:secret@host/db", Paths.here(tmp_path))
-        assert (found.state, found.exit_code) == ("problem", 2)
-        assert "secret" not in found.found + found.mend
+        finding = check("quantum://me:secret@host/db", Paths.here(tmp_path))
+        assert (finding.state, finding.exit_code) == ("problem", 2)
+        assert "secret" not in finding.message + finding.fix
 
     def test_driver_is_missing(self, check: Check, tmp_path: Path) -> None:
-        found = check("postgresql+pg8000://me:secret@127.0.0.1/db", Paths.here(tmp_path))
-        assert found.mend == "python -m pip install pg8000"
-        assert "secret" not in found.found
+        finding = check("postgresql+pg8000://me:secret@127.0.0.1/db", Paths.here(tmp_path))
+        assert finding.fix == "python -m pip install pg8000"
+        assert "secret" not in finding.message
 
 
 class TestServers:
@@ -337,10 +342,10 @@ class TestServers:
         with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as listening:
             Thread(target=listening.serve_forever, daemon=True).start()
             uri = f"http://me:secret@127.0.0.1:{listening.server_port}"
-            found = databases.tracking(uri, Paths.here(tmp_path))
+            finding = databases.tracking(uri, Paths.here(tmp_path))
             listening.shutdown()
         # this one refuses every request, which is an answer too
-        assert found.found == f"http://127.0.0.1:{listening.server_port} answers"
+        assert finding.message == f"http://127.0.0.1:{listening.server_port} answers"
 
     def test_listens(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -378,18 +383,18 @@ class TestBaseModel:
         ],
     )
     def test_fetchable(self, hub: bool, pip: bool, state: str, word: str) -> None:
-        found = sources.base_model(WHEEL, None, lambda: hub, pip)
-        assert found.state == state
-        assert word in found.found
+        finding = sources.base_model(WHEEL, None, lambda: hub, pip)
+        assert finding.state == state
+        assert word in finding.message
 
     def test_on_the_hub_only(self) -> None:
-        found = sources.base_model(replace(WHEEL, wheel=None), None, lambda: False, pip=True)
-        assert (found.state, found.exit_code) == ("problem", 3)
+        finding = sources.base_model(replace(WHEEL, wheel=None), None, lambda: False, pip=True)
+        assert (finding.state, finding.exit_code) == ("problem", 3)
 
     def test_folder_without_a_model(self, tmp_path: Path) -> None:
         model = replace(WHEEL, path=str(tmp_path))
-        found = sources.base_model(model, sources.folder_of(model, Paths.here(tmp_path)), lambda: True)
-        assert (found.state, found.exit_code) == ("problem", 2)
+        finding = sources.base_model(model, sources.folder_of(model, Paths.here(tmp_path)), lambda: True)
+        assert (finding.state, finding.exit_code) == ("problem", 2)
 
     def test_converted_already(self, tmp_path: Path) -> None:
         paths = Paths.here(tmp_path)
@@ -432,15 +437,15 @@ class TestHub:
 
 class TestData:
     def test_counts(self, data: Path) -> None:
-        found = sources.data(TaskData("own", "jsonl", "exact_match", path=str(data)), Paths.here())
-        assert "own: 24 train" in found.found
-        assert found.state == "ok"
+        finding = sources.data(TaskData("own", "jsonl", "exact_match", path=str(data)), Paths.here())
+        assert "own: 24 train" in finding.message
+        assert finding.state == "ok"
 
     def test_faults(self, data: Path) -> None:
         (data / "train.jsonl").write_text("{}\n" * 9)
-        found = sources.data(TaskData("own", "jsonl", "exact_match", path=str(data)), Paths.here())
-        assert (found.state, found.exit_code) == ("problem", 2)
-        assert "and 4 more" in found.found
+        finding = sources.data(TaskData("own", "jsonl", "exact_match", path=str(data)), Paths.here())
+        assert (finding.state, finding.exit_code) == ("problem", 2)
+        assert "and 4 more" in finding.message
 
 
 class TestRunningSweep:
@@ -466,26 +471,28 @@ class TestRehearsal:
     SAID = 'words of a library\n{"device": "cpu"}\n{"quantization": "nf4", "problem": null}\n'
 
     def test_fine(self) -> None:
-        assert rehearsed(self.SAID, None).finding("nf4", "nf4").state == "ok"
+        assert parsed_result(self.SAID, None).finding("nf4", "nf4").state == "ok"
 
     def test_killed_after_the_first(self) -> None:
-        found = rehearsed(self.SAID, ended(-4, ""))
-        assert found.finding("nf4", "nf4").state == "ok"
-        assert found.finding("int8", "nf4") == Finding(
+        finding = parsed_result(self.SAID, abnormal_end(-4, ""))
+        assert finding.finding("nf4", "nf4").state == "ok"
+        assert finding.finding("int8", "nf4") == Finding(
             "8-bit training",
             "warning",
-            "the try was killed by signal 4 (SIGILL)",
+            "the test was killed by signal 4 (SIGILL)",
             "quant=none trains without quantization and needs more memory",
         )
 
     def test_a_problem_only_with_what_the_study_uses(self) -> None:
-        broken = Rehearsed("cpu", {"nf4": "the loss did not fall", "int8": "no"})
+        broken = RehearsalResult("cpu", {"nf4": "the loss did not fall", "int8": "no"})
         assert broken.finding("nf4", "nf4").state == "problem"
         assert broken.finding("nf4", "none").state == "warning"
         assert broken.finding("int8", "int8").state == "problem"
 
     def test_libraries_cannot_be_imported(self) -> None:
-        found = rehearsed("", ended(1, "Traceback\nImportError: libcudart.so: not found\n")).finding("nf4", "nf4")
-        assert found.state == "problem"
-        assert "libcudart" in found.found
-        assert "pip install" in found.mend
+        finding = parsed_result("", abnormal_end(1, "Traceback\nImportError: libcudart.so: not finding\n")).finding(
+            "nf4", "nf4"
+        )
+        assert finding.state == "problem"
+        assert "libcudart" in finding.message
+        assert "pip install" in finding.fix

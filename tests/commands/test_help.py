@@ -70,4 +70,4 @@ def test_an_unknown_word_gets_a_suggestion(word: str, text: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert show([name]) == 0
-    assert capsys.readouterr().out.startswith(("Usage: ", "python -m sweep", "Goldilocks"))
+    assert capsys.readouterr().out.startswith(("Usage: ", "python -m sweep.doctor", "Goldilocks"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.commands.chosen_adapters import Chosen, _check_one_base
+from sweep.commands.chosen_adapters import ChosenAdapter, _check_one_base
 from sweep.commands.predict import predict
 from sweep.config.load import plan_of_record
 from sweep.console.command import run
@@ -163,11 +163,11 @@ def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
     record = record_of(studies, FIRST)
     plan = plan_of_record(record.config)
     other = plan_of_record(record.config.replace("name: nf4", "name: none"))
-    one = Chosen("one", Path("one"), plan.setup, "aa" * 32)
-    _check_one_base([one, Chosen("two", Path("two"), plan.setup, "aa" * 32)])
+    one = ChosenAdapter("one", Path("one"), plan.setup, "aa" * 32)
+    _check_one_base([one, ChosenAdapter("two", Path("two"), plan.setup, "aa" * 32)])
     for unlike in (
-        Chosen("two", Path("two"), other.setup, "aa" * 32),
-        Chosen("two", Path("two"), plan.setup, "bb" * 32),
+        ChosenAdapter("two", Path("two"), other.setup, "aa" * 32),
+        ChosenAdapter("two", Path("two"), plan.setup, "bb" * 32),
     ):
         with pytest.raises(ConfigurationError, match=r"study=one is on tiny .*study=two on tiny .*one at a time"):
             _check_one_base([one, unlike])
@@ -196,7 +196,7 @@ def test_wrong_words(
 def test_nothing_from_standard_input(tmp_path: Path) -> None:
     done = command("sweep.predict", "study=first", "prompt=-", folder=tmp_path, typed="\n \n")
     assert done.returncode == 2
-    assert "nothing came from standard input" in done.stderr
+    assert "standard input is empty" in done.stderr
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

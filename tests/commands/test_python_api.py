@@ -149,6 +149,8 @@ def test_mistakes_are_raised_all_at_once(folder: Path, untouched: None) -> None:
     assert raised.value.__suppress_context__
     with pytest.raises(ConfigurationError, match="write a list of strings"):
         sweep.run("demo", "search.trials=4")
+    with pytest.raises(ConfigurationError, match=r"`python -m sweep \+study=demo dry_run=true` in a terminal"):
+        sweep.run("demo", ["dry_run=true"])
     assert not (folder / "mlruns").exists()
 
 

@@ -1,4 +1,4 @@
-"""`python -m sweep.doctor --repair`: what is damaged is moved aside, nothing is deleted, and the study ends as before."""
+"""`python -m sweep.doctor --repair` moves damaged files aside, deletes nothing, and the study ends as before."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def half_overwritten(file: Path) -> None:
         stream.write(b"\xa5" * (size // 2))
 
 
-def test_a_damaged_database_is_made_anew_from_the_trials(paths: Paths) -> None:
+def test_a_damaged_database_is_created_again_from_the_trials(paths: Paths) -> None:
     first = run(paths, planned())
     half_overwritten(paths.optuna_database)
     with pytest.raises(EnvironmentLacks, match=r"is damaged .*--repair"):
         run(paths, planned())
     damaged = paths.optuna_database.read_bytes()
 
-    said = repair(paths)
-    assert "damaged (" in said[0]
+    lines = repair(paths)
+    assert "damaged (" in lines[0]
     (aside,) = paths.root.glob("optuna.db.damaged-*[0-9]")
     assert aside.read_bytes() == damaged
     trained = Trained()
@@ -51,22 +51,22 @@ def test_a_damaged_database_is_made_anew_from_the_trials(paths: Paths) -> None:
     assert all("damaged (" not in line for line in repair(paths))
 
 
-def test_whole_files_stay(paths: Paths) -> None:
+def test_intact_files_stay(paths: Paths) -> None:
     run(paths, planned())
     before = all_bytes(paths)
-    said = repair(paths)
-    assert not [line for line in said if "damaged (" in line]
-    assert "optuna.db: ok" in said[0]
+    lines = repair(paths)
+    assert not [line for line in lines if "damaged (" in line]
+    assert "optuna.db: ok" in lines[0]
     assert before <= all_bytes(paths)
 
 
-def test_nothing_there(paths: Paths) -> None:
+def test_no_folder(paths: Paths) -> None:
     assert "nothing is damaged" in repair(paths)[0]
     assert not paths.root.exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", ""])
-def test_hashes_that_are_no_json(content: str, paths: Paths) -> None:
+def test_hashes_that_are_not_json(content: str, paths: Paths) -> None:
     paths.models.mkdir(parents=True)
     (paths.models / "hashes.json").write_text(content)
     assert any("hashes.json: damaged" in line for line in repair(paths))
@@ -100,8 +100,8 @@ def test_damaged_trials_are_set_aside(paths: Paths) -> None:
     scores = results[1].with_name("scores.jsonl")
     scores.write_text(scores.read_text()[:-10])
     before = all_bytes(paths)
-    said = repair(paths)
-    assert len([line for line in said if "set aside" in line and "is run again" in line]) == 2
+    lines = repair(paths)
+    assert len([line for line in lines if "set aside" in line and "is run again" in line]) == 2
     assert before <= all_bytes(paths)
     assert not results[0].exists()
     assert json.loads(results[2].read_text())
@@ -120,5 +120,5 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     (tmp_path / "mlruns" / "optuna.db").write_text("no database" * 100)
     assert run_command(lambda: doctor(["--repair"])) == 0
     assert "mlruns/optuna.db: damaged (file is not a database)" in capsys.readouterr().out
-    with pytest.raises(ConfigurationError, match="stands alone"):
+    with pytest.raises(ConfigurationError, match="takes no other words"):
         doctor(["--repair", "model=tiny"])

@@ -65,7 +65,7 @@ def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
         "from sweep.commands.app import run_app\n"
         "def task(plan):\n"
         f"    {what}\n"
-        "sys.exit(run(lambda: run_app(task, lambda data: [], lambda search, training: [])))\n"
+        "sys.exit(run(lambda: run_app(task, lambda data: [], lambda search, training: [], task)))\n"
     )
     (tmp_path / "conf" / "study").mkdir(parents=True)
     (tmp_path / "conf" / "study" / "mine.yaml").write_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.evaluation.data import answer_rule, labels_of
-from sweep.records import Scoring
+from sweep.records import EvaluationSettings
 from sweep.training.encoding import Encoded
 from tasks import Example
 
@@ -40,13 +40,13 @@ def test_labels_are_the_classes_of_training(
 
 
 def test_answers_can_be_turned_off() -> None:
-    assert answer_rule(Scoring(answers="none"), (), FEW) is None
+    assert answer_rule(EvaluationSettings(answers="none"), (), FEW) is None
 
 
 def test_an_answer_may_be_as_long_as_the_longest_completion() -> None:
-    rule = answer_rule(Scoring(), (), FEW)
+    rule = answer_rule(EvaluationSettings(), (), FEW)
     assert rule is not None
     assert rule.max_new_tokens == len("maybe")
-    capped = answer_rule(Scoring(max_new_tokens=3), (), FEW)
+    capped = answer_rule(EvaluationSettings(max_new_tokens=3), (), FEW)
     assert capped is not None
     assert capped.max_new_tokens == 3

@@ -14,13 +14,13 @@ import torch
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.evaluation.data import EvaluationData
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
-from sweep.records import ExampleOutcome, Scoring, Split, Stage, TrialSpec
+from sweep.records import EvaluationSettings, ExampleOutcome, Split, Stage, TrialSpec
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded, EncodedSplit, Encoder
-from sweep.training.engine import Adapted, Engine
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
+from sweep.training.engine import AdaptedModel, Engine
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from tasks import Example, Splits
 from tests.conftest import TRAINING, arm
 
@@ -57,13 +57,13 @@ class TableEngine:
     def bare(self) -> object:
         return 4.0
 
-    def score(
+    def evaluate(
         self,
         adapted: Sequence[Any],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         for key in (*adapted, *(["together"] if len(adapted) > 1 else [])):
             if key in self.broken:
                 raise self.broken[key]
@@ -72,7 +72,7 @@ class TableEngine:
             on_progress("score", len(encoded))
         losses = [tuple(CompletionLoss(loss, 1) for _ in encoded) for loss in adapted]
         answers = None if rule is None else tuple("yes" for _ in encoded)
-        return [Scores(one, answers, {"score": 0.5}) for one in losses]
+        return [AdapterOutcomes.of(one, answers, {"score": 0.5}) for one in losses]
 
 
 @pytest.fixture
@@ -82,7 +82,9 @@ def engine() -> TableEngine:
 
 @pytest.fixture
 def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
-    data = EvaluationData(SPLITS, cast(Encoder, ByteEncoder()), 64, Scoring(general_paragraphs=2), "exact_match", ())
+    data = EvaluationData(
+        SPLITS, cast(Encoder, ByteEncoder()), 64, EvaluationSettings(general_paragraphs=2), "exact_match", ()
+    )
     copies = type("Copies", (), {"bytes": 0})
     base = cast(LoadedBase, type("Base", (), {"device": torch.device("cpu"), "copies": copies}))
     return Evaluator(base, cast(Engine, engine), "exact_match", data, OutcomeCache(Paths(tmp_path)))
@@ -92,7 +94,7 @@ def request(name: str, loss: float, split: Split = Split.TUNE, answers: bool = T
     stage = Stage.EXPLORE if split is Split.TUNE else Stage.CERTIFY
     spec = TrialSpec(name * 32, "made", stage, arm(), TRAINING, 0, split=split, answers=answers)
     ignored = given.get("on_progress", lambda phase, done, total: None)
-    return EvaluationRequest(spec, cast(Adapted, loss), ignored, given.get("training_peak", (7, "training")))
+    return EvaluationRequest(spec, cast(AdaptedModel, loss), ignored, given.get("training_peak", (7, "training")))
 
 
 def evaluations(results: list[Evaluation | Exception]) -> list[Evaluation]:

@@ -72,16 +72,16 @@ class Sweep:
         return subprocess.CompletedProcess(process.args, process.returncode, output, "")
 
     def trial_results(self) -> list[Path]:
-        """The results that are on disk; one that is being written is in a folder with a dot."""
-        found = (self.folder / "mlruns" / "trials").glob("*/*/result.json")
-        return sorted(file for file in found if not file.parent.name.startswith("."))
+        """The result files on disk; unfinished folders begin with a dot."""
+        files = (self.folder / "mlruns" / "trials").glob("*/*/result.json")
+        return sorted(file for file in files if not file.parent.name.startswith("."))
 
     def trained(self) -> list[Path]:
-        """Those of them that are trials, not the base."""
+        """The result files of trials, the base left out."""
         return [file for file in self.trial_results() if json.loads(file.read_text())["spec"]["arm"] is not None]
 
     def losses(self) -> dict[str, float]:
-        """The loss of each of them by identity."""
+        """The loss of each trial by identity."""
         return {file.parent.name: json.loads(file.read_text())["measures"]["loss"] for file in self.trained()}
 
     def runs(self) -> list[Run]:
@@ -98,7 +98,7 @@ class Sweep:
         return run
 
     def open_trials(self) -> int:
-        """How many trials have begun and not ended, the base left out: read without MLflow, which may be making its tables."""
+        """The number of running trials, the base left out; read without MLflow, which may be making its tables."""
         query = (
             "select count(*) from runs join tags using (run_uuid) where status = 'RUNNING' and key = ? and value <> '0'"
         )
@@ -108,8 +108,8 @@ class Sweep:
         except sqlite3.OperationalError:
             return 0
 
-    def has_a_trial_at_work(self) -> bool:
-        """Whether a trial has begun and not ended."""
+    def has_a_running_trial(self) -> bool:
+        """Whether a trial is running."""
         return self.open_trials() > 0
 
     def trial_runs(self, status: str) -> list[Run]:
@@ -128,7 +128,7 @@ def sweep(tmp_path: Path, made_task: Path, empty_store: Path) -> Iterator[Sweep]
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
-    """Waits for something that a running sweep will do."""
+    """Waits until a running sweep has done something."""
     if not waited(true, PATIENCE_SECONDS, lambda: process.poll() is not None):
         assert process.poll() is not None, f"no {what} after {PATIENCE_SECONDS} s"
         raise AssertionError(f"the sweep ended before {what}:\n{process.stdout.read() if process.stdout else ''}")

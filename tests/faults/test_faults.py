@@ -264,7 +264,7 @@ class TestAStoppedMultirun:
     @pytest.mark.slow
     def test_ends_at_once_and_leaves_nothing_running(self, sweep: Sweep) -> None:
         process = sweep.start("-m", "lora.r=4,8,16", "train.steps=3000", module="sweep.train")
-        wait_until(sweep.has_a_trial_at_work, process, "a trial at work")
+        wait_until(sweep.has_a_running_trial, process, "a running trial")
         code, output = finish(process, signal.SIGINT)
         assert code == 130, output
         assert "r8-" not in output
@@ -273,7 +273,7 @@ class TestAStoppedMultirun:
     @pytest.mark.slow
     def test_runs_of_a_killed_one_are_ended_by_the_next(self, sweep: Sweep) -> None:
         process = sweep.start("train.steps=3000", module="sweep.train")
-        wait_until(sweep.has_a_trial_at_work, process, "a trial at work")
+        wait_until(sweep.has_a_running_trial, process, "a running trial")
         process.kill()
         process.communicate()
         assert not nothing_is_running(sweep)

@@ -93,7 +93,7 @@ def test_trials_that_ended_otherwise_are_listed_with_reasons() -> None:
     text = outcome(replace(RECORD, interrupted=2))
     assert "r2-lr2e-03-s0: failed: diverged: the loss was nan at step 12\n" in text
     assert "r64-lr2e-03-s0: infeasible: out of memory\n" in text
-    assert "2 trial(s) were interrupted and asked for again\n" in text
+    assert "2 interrupted trial(s) will run again\n" in text
     assert "interrupted" not in outcome(RECORD)
 
 

@@ -117,17 +117,17 @@ def test_another_evaluation_of_a_trained_adapter_trains_nothing(
         raise AssertionError("an adapter was trained again")
 
     monkeypatch.setattr(type(runner._engine), "begin", never)
-    scored: list[int] = []
-    score = type(runner._engine).score
+    evaluated: list[int] = []
+    evaluate = type(runner._engine).evaluate
 
     def counted(engine: object, adapted: object, encoded: Sequence[Encoded], *rest: object) -> object:
-        scored.append(len(encoded))
-        return score(engine, adapted, encoded, *rest)  # type: ignore[arg-type]
+        evaluated.append(len(encoded))
+        return evaluate(engine, adapted, encoded, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(runner._engine), "score", counted)
+    monkeypatch.setattr(type(runner._engine), "evaluate", counted)
     runner.begin(spec("b", adapter="e" * 32), HeardProgress())
     again = to_the_end(runner)["b"]
-    assert scored == []  # every example has been scored before
+    assert evaluated == []  # every example was evaluated before
     assert again.measures is not None
     assert trained.measures is not None
     assert again.measures.loss == trained.measures.loss
@@ -137,7 +137,7 @@ def test_another_evaluation_of_a_trained_adapter_trains_nothing(
     runner.begin(spec("c", adapter="e" * 32, stage=Stage.CERTIFY, split=Split.CERTIFY), HeardProgress())
     on_certify = to_the_end(runner)["c"]
     assert on_certify.measures is not None
-    assert scored == [on_certify.measures.examples]  # the general prose is known, too
+    assert evaluated == [on_certify.measures.examples]  # the general prose is known, too
     assert TrialStore(Paths(tmp_path / "mlruns")).find("c" * 32) == on_certify
 
 

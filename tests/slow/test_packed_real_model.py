@@ -1,4 +1,4 @@
-"""The packed engine on SmolLM2-135M in NF4: what a trial comes to does not depend on its neighbours, nor on the engine."""
+"""The packed engine on SmolLM2-135M in NF4: a trial's result depends neither on its neighbours nor on the engine."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ def test_source_and_four_bit_storage_are_on_record(swept: tuple[Path, str]) -> N
         assert result["measures"]["base_bytes"] < 0.35 * 134_515_008 * 4
     trained = [result["measures"] for result in results if result["spec"]["arm"]]
     base = next(result["measures"] for result in results if not result["spec"]["arm"])
-    assert min(found["loss"] for found in trained) < 0.6 * base["loss"]
-    assert all(found["train_seconds"] > 0 and found["tokens_per_second"] > 0 for found in trained)
+    assert min(measures["loss"] for measures in trained) < 0.6 * base["loss"]
+    assert all(measures["train_seconds"] > 0 and measures["tokens_per_second"] > 0 for measures in trained)
 
 
 def test_adapter_loads_in_plain_peft_and_answers(swept: tuple[Path, str]) -> None:

@@ -13,9 +13,9 @@ from sweep.commands.app import composed_plan
 from sweep.records import (
     Arm,
     BaseModel,
+    EvaluationSettings,
     Provenance,
     Quantization,
-    Scoring,
     SearchSpace,
     Split,
     Stage,
@@ -34,7 +34,7 @@ from sweep.store.identity import adapter_identity, certification_identity, is_cu
 PLAN = composed_plan([])
 
 UNSEEN = {"report_examples", "certify_examples", "test_examples"}
-"""Fields of Scoring that a trial scored on tune does not see."""
+"""Fields of EvaluationSettings that a trial scored on tune does not see."""
 ASKED = {"metric", "system_prompt", "max_length"}
 """Fields of TaskData that change a result while the data, which has its own hash, stays."""
 ENGINE = {"engine"}
@@ -93,7 +93,7 @@ def test_identities_of_earlier_versions_stay() -> None:
         BaseModel("tiny", "tiny", "made"),
         Quantization(),
         TaskData("boxes", "jsonl", "accuracy"),
-        Scoring(answers="generate"),
+        EvaluationSettings(answers="generate"),
         "packed",
         1,
     )
@@ -122,7 +122,7 @@ def test_quantization_counts(name: str) -> None:
     assert base(setup=setup) != base()
 
 
-@pytest.mark.parametrize("name", names(Scoring, UNSEEN))
+@pytest.mark.parametrize("name", names(EvaluationSettings, UNSEEN))
 def test_scoring_counts(name: str) -> None:
     setup = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))
     assert trial(setup) != trial()
@@ -130,7 +130,7 @@ def test_scoring_counts(name: str) -> None:
 
 
 def test_the_split_that_a_trial_is_evaluated_on_counts() -> None:
-    def on(split: Split, scoring: Scoring = PLAN.setup.scoring, **asked: object) -> str:
+    def on(split: Split, scoring: EvaluationSettings = PLAN.setup.scoring, **asked: object) -> str:
         setup = replace(PLAN.setup, scoring=scoring)
         return trial_identity(setup, "base", "data", PLAN.arm, PLAN.training, 0, split=split, **asked)
 
@@ -224,7 +224,7 @@ def test_training_counts_for_the_adapter_and_not_for_the_base(name: str) -> None
     assert adapter(arm=None, training=training) == adapter(arm=None)
 
 
-@pytest.mark.parametrize("name", names(Scoring))
+@pytest.mark.parametrize("name", names(EvaluationSettings))
 def test_evaluation_does_not_count_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))) == adapter()
 
@@ -251,14 +251,14 @@ def test_a_recorded_trial_is_current_while_it_was_evaluated_as_configured() -> N
     spec = TrialSpec(asked, "s", Stage.EXPLORE, PLAN.arm, PLAN.training, 0)
     result = TrialResult(spec, Status.COMPLETE, provenance=Provenance({}, "cpu", "made", "base", "data", 1))
     assert is_current(result, PLAN.setup)
-    for scoring in (changed(PLAN.setup.scoring, name) for name in names(Scoring, UNSEEN)):
+    for scoring in (changed(PLAN.setup.scoring, name) for name in names(EvaluationSettings, UNSEEN)):
         assert not is_current(result, replace(PLAN.setup, scoring=scoring))
     for scoring in (changed(PLAN.setup.scoring, name) for name in UNSEEN):
         assert is_current(result, replace(PLAN.setup, scoring=scoring))
     assert not is_current(result, replace(PLAN.setup, task=changed(PLAN.setup.task, "metric")))
 
 
-@pytest.mark.parametrize("name", names(Scoring, {"examples"}))
+@pytest.mark.parametrize("name", names(EvaluationSettings, {"examples"}))
 def test_a_study_continues_with_another_evaluation(name: str) -> None:
     setup = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))
     assert study(replace(PLAN, setup=setup)) == study()

@@ -15,7 +15,7 @@ from sweep.search.storage import existing_storage, open_storage
 from sweep.store import sqlite_files
 from sweep.store.paths import Paths
 from sweep.tracking import open_tracker
-from sweep.tracking.recording_process import Start, opened
+from sweep.tracking.recorder_process import RecorderSettings, local_tracker
 
 FULL, NORMAL = 2, 1
 
@@ -113,9 +113,11 @@ def test_mlflows_file_under_mlruns_has_a_log_and_its_recorder_does_not_wait_for_
     paths = Paths(tmp_path / "mlruns")
     open_tracker(None, paths, "made")
     assert journal_of(paths.mlflow_database) == "wal"
-    tracker = opened(Start(f"sqlite:///{paths.mlflow_database}", paths.artifacts, "here:1", paths.mlflow_database))
+    tracker = local_tracker(
+        RecorderSettings(f"sqlite:///{paths.mlflow_database}", paths.artifacts, "here:1", paths.mlflow_database)
+    )
     assert synchronous_of(tracker._client._tracking_client.store.engine) == NORMAL
     theirs = tmp_path / "theirs.db"
-    tracker = opened(Start(f"sqlite:///{theirs}", paths.artifacts, "here:1"))
+    tracker = local_tracker(RecorderSettings(f"sqlite:///{theirs}", paths.artifacts, "here:1"))
     assert synchronous_of(tracker._client._tracking_client.store.engine) == FULL
     assert journal_of(theirs) == "delete"

@@ -9,9 +9,9 @@ import pytest
 
 from sweep.records import (
     BaseModel,
+    EvaluationSettings,
     ExampleOutcome,
     Quantization,
-    Scoring,
     TaskData,
     TrialResult,
     WorkerSetup,
@@ -24,7 +24,12 @@ from tests.conftest import arm, result
 
 IDENTITY = "0123abcd"
 SETUP = WorkerSetup(
-    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+    BaseModel("tiny", "tiny", "made"),
+    Quantization(),
+    TaskData("made", "jsonl", "accuracy"),
+    EvaluationSettings(),
+    "packed",
+    1,
 )
 EXAMPLES = (Example(prompt="größer\u2028?", completion="yes", kind="size"), Example(prompt="b", completion="no"))
 OUTCOMES = (ExampleOutcome(1.0, 2, "a\nb", 0.5), ExampleOutcome(0.25, 1))

@@ -15,7 +15,7 @@ from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun
-from sweep.workers.messages import Ended, Reported
+from sweep.workers.messages import LossReport, TrialEnd
 from sweep.workers.pool import Event, Pool
 from tests.conftest import measures
 
@@ -72,11 +72,11 @@ class InstantPool:
         for spec in running:
             for step, loss in enumerate(self.reports, start=1):
                 if spec.identity not in self.pruned:
-                    yield Event(spec, Reported(spec.identity, step, loss))
+                    yield Event(spec, LossReport(spec.identity, step, loss))
             ended = self.outcome(spec)
             if spec.identity in self.pruned:
                 ended = TrialResult(spec, Status.PRUNED, "worse than others of its rank")
-            yield Event(spec, Ended(ended))
+            yield Event(spec, TrialEnd(ended))
 
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
         if prune:

@@ -9,10 +9,10 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError
-from sweep.records import Loaded, StudyPlan
+from sweep.records import LoadReport, StudyPlan
 from sweep.study.checks import check_loaded, least_examples, loading_notes
 
-LOADED = Loaded(
+LOADED = LoadReport(
     source="made",
     base_hash="b" * 64,
     base_bytes=100_000_000,

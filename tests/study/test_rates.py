@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.study.rates import NEAR, WIDENING, RateModel, RatePoint, at_edge, next_rates, tidy
@@ -90,6 +90,7 @@ POINTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(POINTS, max_size=30), st.lists(POINTS, max_size=4), st.integers(1, 8))
 def test_proposals_stay_in_range_are_tidy_and_near_none_that_was_tried(
     points: list[RatePoint], pruned: list[RatePoint], count: int

@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage
 
 from sweep.commands.app import composed_plan
 from sweep.errors import Interrupted, NoProgress
-from sweep.records import ExampleOutcome, Loaded, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.records import ExampleOutcome, LoadReport, StudyPlan, TrialRecord, TrialResult, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
@@ -89,7 +89,7 @@ def made(plan: StudyPlan, new_storage: Callable[[], RDBStorage], tmp_path: Path)
         def make(*, knows: bool, patience: int = 10_000, outcome: Outcome = complete) -> tuple[StudyRun, SearchStudy]:
             store = cast(TrialStore, Store(knows, stop, patience))
             session = session_on(InstantPool(outcome), tmp_path, store=store, stop=stop)
-            loaded = Loaded("made", "basehash", 0, 0, (), 512, 0, 0.0, "cpu", "datahash", {}, {})
+            loaded = LoadReport("made", "basehash", 0, 0, (), 512, 0, 0.0, "cpu", "datahash", {}, {})
             run = KnownRun(plan, Paths(tmp_path), Silent(), session, loaded, started=0.0)
             return run, SearchStudy(plan, new_storage(), "0123456789", "datahash")
 

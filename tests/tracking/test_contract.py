@@ -26,7 +26,7 @@ from sweep.store.paths import Paths
 from sweep.tracking import SweepRun, Tracker, mlflow_tracker, names, open_tracker
 from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
 from sweep.tracking.mlflow_tracker import MlflowTracker
-from sweep.tracking.port import Refused, Summary
+from sweep.tracking.port import RecordRefused, Summary
 from sweep.tracking.recorder import Recorder
 
 # MLflow's models ask SQLAlchemy 2.1 for a loader that it deprecates.
@@ -145,7 +145,7 @@ class MlflowStore:
 
 
 class RecorderStore(MlflowStore):
-    """MLflow in a process of its own; what it was told is done before anybody looks."""
+    """MLflow in a separate process; every record is written before the store is read."""
 
     tracker: Recorder
 
@@ -259,17 +259,17 @@ class TestTracker:
     ) -> None:
         """Killed after its last trial: the study knows how the trials ended."""
         parent = store.tracker.open_sweep(SWEEP)
-        told, untold = (store.tracker.open_trial(parent, complete.spec) for _ in range(2))
+        known, unknown = (store.tracker.open_trial(parent, complete.spec) for _ in range(2))
         store.runs()
         later = store.reopen()
-        later.resume_sweep(parent, dataclasses.replace(SWEEP, told={told: (complete, files)}))
+        later.resume_sweep(parent, dataclasses.replace(SWEEP, known_results={known: (complete, files)}))
         assert later.close_sweep(
             parent, Status.COMPLETE, Summary({"verdict/rank": 8.0}, {"sweep.verdict": "certified"}), []
         )
         runs = store.runs()
-        assert [runs[run].status for run in (parent, told, untold)] == ["FINISHED", "FINISHED", "KILLED"]
+        assert [runs[run].status for run in (parent, known, unknown)] == ["FINISHED", "FINISHED", "KILLED"]
         assert runs[parent].tags["sweep.verdict"] == "certified"
-        assert runs[told].metrics["eval/loss"] == 0.15
+        assert runs[known].metrics["eval/loss"] == 0.15
 
     def test_a_closed_sweep_takes_another_verdict(self, store: Store) -> None:
         parent = store.tracker.open_sweep(SWEEP)
@@ -286,7 +286,7 @@ class TestTracker:
 
     def test_a_sweep_that_is_not_there_is_refused(self, store: Store) -> None:
         store.tracker.open_sweep(SWEEP)
-        with pytest.raises(Refused):
+        with pytest.raises(RecordRefused):
             store.tracker.resume_sweep("0" * 32, SWEEP)
 
     def test_scores_stand_under_their_split(self, store: Store, complete: TrialResult) -> None:
@@ -421,15 +421,15 @@ class TestTracker:
     def test_what_the_study_knows_of_is_recorded_and_not_interrupted(
         self, store: Store, complete: TrialResult, files: list[Path]
     ) -> None:
-        """The study was told how a trial ended, and whoever was to record it was killed before it had."""
+        """The study knew how a trial ended, and the process that should record it was killed first."""
         old_parent = store.tracker.open_sweep(SWEEP)
-        told, untold = (store.tracker.open_trial(old_parent, complete.spec) for _ in range(2))
-        store.reopen().open_sweep(dataclasses.replace(SWEEP, told={told: (complete, files)}))
+        known, unknown = (store.tracker.open_trial(old_parent, complete.spec) for _ in range(2))
+        store.reopen().open_sweep(dataclasses.replace(SWEEP, known_results={known: (complete, files)}))
         runs = store.runs()
-        assert (runs[told].status, runs[told].tags["sweep.status"]) == ("FINISHED", "complete")
-        assert runs[told].metrics["eval/loss"] == 0.15
-        assert "scores.jsonl" in runs[told].artifacts
-        assert (runs[untold].status, runs[untold].tags["sweep.status"]) == ("KILLED", "interrupted")
+        assert (runs[known].status, runs[known].tags["sweep.status"]) == ("FINISHED", "complete")
+        assert runs[known].metrics["eval/loss"] == 0.15
+        assert "scores.jsonl" in runs[known].artifacts
+        assert (runs[unknown].status, runs[unknown].tags["sweep.status"]) == ("KILLED", "interrupted")
 
     def test_finished_runs_stay_as_they_are(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)

@@ -1,4 +1,4 @@
-"""The recorder's process: order is kept, a store that goes away stops nobody, and nothing that was told is lost."""
+"""The recorder: order is kept, a store that goes away does not stop the sweep, and no record is lost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mlflow.entities import Run
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult
-from sweep.tracking import SweepRun, has_page, recorder, recording_process
-from sweep.tracking.port import Summary
+from sweep.tracking import SweepRun, recorder, recorder_process
+from sweep.tracking.port import Summary, is_provisional
 from sweep.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
@@ -33,7 +33,7 @@ SWEEP = SweepRun("pharma", "study: {}\n", params={"model": "tiny"})
 
 @dataclasses.dataclass
 class Place:
-    """A folder with a store, and what a recorder of it says."""
+    """A folder with a store, and the messages of its recorder."""
 
     folder: Path
     said: list[str] = dataclasses.field(default_factory=list)
@@ -62,7 +62,7 @@ class Place:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Meanwhile the database is no database; what was in it is there again afterwards."""
+        """Replaces the database by a file that is not a database for the length of the block."""
         with sqlite3.connect(self.database) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
@@ -83,8 +83,8 @@ def place(tmp_path: Path, empty_store: Path) -> Place:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_LAST_PATIENCE", 2.0)
-    monkeypatch.setattr(recorder, "_WORDLESS", 0.5)
+    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 2.0)
+    monkeypatch.setattr(recorder, "_QUIET_SECONDS", 0.5)
 
 
 def test_errors_come_back_with_their_kind(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_errors_come_back_with_their_kind(tmp_path: Path) -> None:
         Recorder("memory://", None, tmp_path / "kept")
 
 
-def test_a_record_that_is_refused_is_said_and_the_rest_is_recorded(place: Place, complete: TrialResult) -> None:
+def test_a_refused_record_is_reported_and_the_rest_is_recorded(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
     recorder.close_trial("0" * 32, complete, [])
@@ -113,15 +113,15 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
     recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
     begun = recorder.open_trial(parent, complete.spec)
-    assert has_page(begun)
+    assert not is_provisional(begun)
     with place.away():
-        recorder.close_trial(begun, complete, [])
+        assert recorder.close_trial(begun, complete, []) == begun
         began = time.monotonic()
         late = recorder.open_trial(parent, complete.spec)
         later = recorder.open_trial(parent, complete.spec)
         assert time.monotonic() - began < 8
-        assert not has_page(late)
-        recorder.close_trial(late, complete, [])
+        assert is_provisional(late)
+        assert recorder.close_trial(late, complete, []) is None
         recorder.close_trial(
             later, dataclasses.replace(complete, status=Status.FAILED, reason="broke", measures=None), []
         )
@@ -147,7 +147,7 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: Place, complete: TrialResult) -> None:
+def test_the_next_run_records_what_a_store_that_stays_away_lacks(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
     with place.away():
@@ -175,8 +175,8 @@ def test_what_a_store_that_stays_away_lacks_is_recorded_by_the_next_run(place: P
 
 
 @pytest.mark.slow
-def test_what_is_recorded_twice_is_there_once(place: Place, complete: TrialResult) -> None:
-    """A sweep that was killed had not heard that all was recorded."""
+def test_recording_twice_adds_nothing(place: Place, complete: TrialResult) -> None:
+    """A sweep was killed before it learned that all was recorded."""
     first = place.recorder()
     parent = first.open_sweep(SWEEP)
     clear, first._journal.clear = first._journal.clear, lambda: None  # type: ignore[union-attr, method-assign]
@@ -188,6 +188,20 @@ def test_what_is_recorded_twice_is_there_once(place: Place, complete: TrialResul
     second.open_sweep(SWEEP)
     assert place.states() == {"FINISHED": 2, "RUNNING": 1}
     assert not place.journals()
+
+
+def test_a_trial_that_began_while_the_store_was_away_gets_its_id(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
+    parent = recorder.open_sweep(SWEEP)
+    begun = recorder.open_trial(parent, complete.spec)
+    with place.away():
+        recorder.close_trial(begun, complete, [])
+        late = recorder.open_trial(parent, complete.spec)
+        assert is_provisional(late)
+    assert recorder.settle()
+    run_id = recorder.close_trial(late, complete, [])
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert {run.info.run_id for run in place.runs()} == {parent, begun, run_id}
 
 
 def test_another_stores_records_are_left_alone(place: Place, tmp_path: Path, complete: TrialResult) -> None:
@@ -210,13 +224,13 @@ def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResu
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
     assert place.states() == {"FINISHED": 3}
     (said,) = place.said
-    assert "another one takes its place" in said
+    assert "a new one replaces it" in said
     process = psutil.Process(recorder.process)
     del recorder
     process.wait(timeout=20)
 
 
-def test_a_recorder_that_is_killed_at_the_start_is_said(place: Place) -> None:
+def test_a_recorder_that_is_killed_at_the_start_is_an_error(place: Place) -> None:
     recorder = place.recorder()
     psutil.Process(recorder.process).kill()
     with pytest.raises(EnvironmentLacks, match="the process that records in MLflow has ended"):
@@ -226,10 +240,10 @@ def test_a_recorder_that_is_killed_at_the_start_is_said(place: Place) -> None:
 def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
     log = place.folder / "study.log"
-    start = recording_process.Start("http://me:Sekret@host", None, "here:1", log=log)
+    start = recorder_process.RecorderSettings("http://me:Sekret@host", None, "here:1", log=log)
     code = (
         "import sys, pickle\n"
-        "from sweep.tracking import recording_process as process\n"
+        "from sweep.tracking import recorder_process as process\n"
         "class Ended:\n"
         "    def poll(self, seconds):\n"
         "        print('View run at http://me:Sekret@host/#/runs, Sekret')\n"
@@ -250,8 +264,8 @@ def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkey
 
 
 @pytest.mark.slow
-def test_what_a_killed_sweep_has_told_is_recorded(place: Place, complete: TrialResult) -> None:
-    """The sweep is killed at once after it has told of many trials."""
+def test_the_last_records_of_a_killed_sweep_are_recorded(place: Place, complete: TrialResult) -> None:
+    """The sweep is killed right after it has sent many records."""
     code = (
         "import os, pickle, signal, sys\n"
         "from pathlib import Path\n"

@@ -19,10 +19,10 @@ from sweep.store.paths import ORIGIN
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine, Trained, open_engine
+from sweep.training.engine import AdaptedModel, Engine, TrainedTrial, open_engine
 from sweep.training.forward import completion_losses, greedy_answers
+from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.quantization import weights_hash
-from sweep.training.scored import AnswerRule
 
 Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
@@ -40,17 +40,16 @@ def engine(request: pytest.FixtureRequest, load_tiny: Loader, encoded: list[Enco
     return opened
 
 
-def trained(engine: Engine, spec: TrialSpec, encoded: list[Encoded], on_step: Any = None) -> Trained:
+def trained(engine: Engine, spec: TrialSpec, encoded: list[Encoded], on_step: Any = None) -> TrainedTrial:
     engine.begin(spec, encoded, on_step or (lambda adapted, step: None))
     while True:
         for over in engine.advance():
             return over
 
 
-def answered(engine: Engine, adapted: Adapted, encoded: list[Encoded], most: int) -> list[str]:
-    (scores,) = engine.score([adapted], encoded, AnswerRule(most))
-    assert scores.answers is not None
-    return list(scores.answers)
+def answered(engine: Engine, adapted: AdaptedModel, encoded: list[Encoded], most: int) -> list[str | None]:
+    (result,) = engine.evaluate([adapted], encoded, AnswerRule(most))
+    return [one.answer for one in result.outcomes]
 
 
 def test_a_saved_adapter_names_its_base_by_hub_id(
@@ -148,7 +147,7 @@ def test_b_learns_faster_than_a_in_lora_plus(
     saved: list[dict[str, torch.Tensor]] = []
     rates: list[float] = []
 
-    def after(adapted: Adapted, step: StepLoss) -> None:
+    def after(adapted: AdaptedModel, step: StepLoss) -> None:
         rates.append(step.learning_rate)
         adapted.save(tmp_path / str(step.step))
         saved.append(load_file(tmp_path / str(step.step) / "adapter_model.safetensors"))
@@ -167,7 +166,7 @@ def test_b_learns_faster_than_a_in_lora_plus(
 
 
 def test_a_step_may_end_the_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
-    def prune(adapted: Adapted, step: StepLoss) -> None:
+    def prune(adapted: AdaptedModel, step: StepLoss) -> None:
         adapted.losses(encoded[:2])
         if step.step == 3:
             raise TrialPruned("trailed")
@@ -186,7 +185,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial(engine: Engine, encoded: list[
 def test_an_exception_of_the_callback_is_the_error_of_the_trial(
     engine: Engine, encoded: list[Encoded], spec: Maker
 ) -> None:
-    def explode(adapted: Adapted, step: StepLoss) -> None:
+    def explode(adapted: AdaptedModel, step: StepLoss) -> None:
         raise RuntimeError("out of memory")
 
     assert isinstance(trained(engine, spec(4), encoded, explode).error, RuntimeError)
@@ -206,7 +205,7 @@ def test_a_training_pass_changes_nothing(engine: Engine, encoded: list[Encoded],
     def histories(on_step: Any) -> list[float]:
         losses: list[float] = []
 
-        def after(adapted: Adapted, step: StepLoss) -> None:
+        def after(adapted: AdaptedModel, step: StepLoss) -> None:
             losses.append(step.loss)
             on_step(adapted)
 
@@ -215,7 +214,7 @@ def test_a_training_pass_changes_nothing(engine: Engine, encoded: list[Encoded],
         over.adapted.release()
         return losses
 
-    def probe(adapted: Adapted) -> None:
+    def probe(adapted: AdaptedModel) -> None:
         with torch.random.fork_rng():
             adapted.training_pass(encoded[:3])
 

@@ -15,15 +15,30 @@ from sweep.records import TrialSpec
 from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, Engine, open_engine
-from sweep.training.forward import SCORE_LOGITS, SCORE_TOKENS, completion_losses, examples_at_once
+from sweep.training.engine import AdaptedModel, Engine, open_engine
+from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS, completion_losses, examples_at_once
+from sweep.training.losses_and_answers import (
+    AdapterOutcomes,
+    AnswerRule,
+    CompletionLoss,
+    Label,
+    is_most_likely,
+    most_likely,
+)
 from sweep.training.packed import evaluator
-from sweep.training.packed.engine import PackedEngine, SlotAdapted
-from sweep.training.scored import AnswerRule, CompletionLoss, Label, is_most_likely, most_likely
+from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from tasks import Example
 
 Loader = Callable[[str], LoadedBase]
 Maker = Callable[..., TrialSpec]
+
+
+def answers_of(result: AdapterOutcomes) -> list[str | None]:
+    return [one.answer for one in result.outcomes]
+
+
+def nats_of(result: AdapterOutcomes) -> list[float]:
+    return [one.nats for one in result.outcomes]
 
 
 def labels_of(encoded: list[Encoded]) -> tuple[Label, ...]:
@@ -58,7 +73,7 @@ def packed(load_tiny: Loader, encoded: list[Encoded]) -> PackedEngine:
 
 
 @pytest.fixture
-def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[Adapted]:
+def adapters(packed: PackedEngine, encoded: list[Encoded], spec: Maker) -> list[AdaptedModel]:
     """The base alone and three adapters, two of which have learned some answers."""
     for rank, steps in ((2, 25), (8, 25), (4, 5)):
         packed.begin(spec(rank, seed=rank, steps=steps, targets=("q_proj", "down_proj")), encoded, lambda *_: None)
@@ -78,15 +93,15 @@ def test_the_answer_is_the_most_likely_label(
     make: Callable[[tuple[Label, ...]], tuple[Label, ...]],
 ) -> None:
     labels = make(labels_of(encoded))
-    (scores,) = engine.score([engine.bare()], encoded, AnswerRule(4, labels))
-    assert list(scores.answers or ()) == by_plain_passes(load_tiny("none"), encoded, labels)
-    assert set(scores.seconds) == {"score", "answer"}
+    (result,) = engine.evaluate([engine.bare()], encoded, AnswerRule(4, labels))
+    assert answers_of(result) == by_plain_passes(load_tiny("none"), encoded, labels)
+    assert set(result.seconds) == {"score", "answer"}
 
 
 def test_labels_of_one_token_each(engine: Engine, load_tiny: Loader, encoded: list[Encoded]) -> None:
     labels = tuple(Label(f"label {token}", (token,)) for token in range(5, 40))
-    (scores,) = engine.score([engine.bare()], encoded, AnswerRule(4, labels))
-    assert list(scores.answers or ()) == by_plain_passes(load_tiny("none"), encoded, labels)
+    (result,) = engine.evaluate([engine.bare()], encoded, AnswerRule(4, labels))
+    assert answers_of(result) == by_plain_passes(load_tiny("none"), encoded, labels)
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6))
@@ -106,7 +121,7 @@ def test_a_probability_above_one_half_is_the_largest(encoded: list[Encoded], wei
 @pytest.mark.parametrize("tokens", [40, 200, 4096])
 def test_evaluating_together_equals_evaluating_alone(
     packed: PackedEngine,
-    adapters: list[Adapted],
+    adapters: list[AdaptedModel],
     encoded: list[Encoded],
     by: str,
     tokens: int,
@@ -117,17 +132,17 @@ def test_evaluating_together_equals_evaluating_alone(
         "labels": AnswerRule(5, labels_of(encoded)),
         "losses alone": None,
     }[by]
-    alone = [packed.score([adapter], encoded, rule)[0] for adapter in adapters]
-    monkeypatch.setattr(forward, "SCORE_TOKENS", tokens)
+    alone = [packed.evaluate([adapter], encoded, rule)[0] for adapter in adapters]
+    monkeypatch.setattr(forward, "EVALUATION_TOKENS", tokens)
     monkeypatch.setattr(evaluator, "CACHED_TOKENS", 2 * tokens)
     reported: list[tuple[str, int]] = []
-    together = packed.score(adapters, encoded, rule, lambda phase, done: reported.append((phase, done)))
+    together = packed.evaluate(adapters, encoded, rule, lambda phase, done: reported.append((phase, done)))
     for one, other in zip(together, alone, strict=True):
-        assert one.answers == other.answers
-        assert [loss.nats for loss in one.losses] == pytest.approx([loss.nats for loss in other.losses], abs=1e-4)
+        assert answers_of(one) == answers_of(other)
+        assert nats_of(one) == pytest.approx(nats_of(other), abs=1e-4)
     assert ("score", len(encoded)) in reported
     assert (("answer", len(encoded)) in reported) == (rule is not None)
-    assert len({scores.losses[0].nats for scores in together}) == len(adapters), "adapters have different losses"
+    assert len({nats_of(one)[0] for one in together}) == len(adapters), "adapters have different losses"
 
 
 @given(
@@ -139,42 +154,42 @@ def test_an_evaluation_pass_is_limited_in_tokens_and_in_logits(lengths: list[tup
     count = examples_at_once(examples, adapters)
     assert count >= 1
     if count > 1:
-        assert adapters * count * max(prompt + words for prompt, words in lengths) <= SCORE_TOKENS
-        assert adapters * count * max(words for _, words in lengths) <= SCORE_LOGITS
+        assert adapters * count * max(prompt + words for prompt, words in lengths) <= EVALUATION_TOKENS
+        assert adapters * count * max(words for _, words in lengths) <= EVALUATION_LOGITS
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12])
 def test_decoding_continues_from_the_part_that_agrees(
-    load_tiny: Loader, packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded], most: int
+    load_tiny: Loader, packed: PackedEngine, adapters: list[AdaptedModel], encoded: list[Encoded], most: int
 ) -> None:
     """Answers do not depend on the expected completions, whose cached part is reused."""
     unrelated = [replace(item, completion=(7, *item.completion)) for item in encoded]
     # completions that agree with the answer at first and differ later
-    (decoded,) = packed.score([adapters[1]], unrelated, AnswerRule(most))
+    (decoded,) = packed.evaluate([adapters[1]], unrelated, AnswerRule(most))
     tokenizer = load_tiny("none").tokenizer
     partly = [
         replace(
             item, completion=(*tokenizer(f" {answer}", add_special_tokens=False)["input_ids"][:1], *item.completion)
         )
-        for item, answer in zip(encoded, decoded.answers or (), strict=True)
+        for item, answer in zip(encoded, answers_of(decoded), strict=True)
     ]
     for expected in (encoded, partly):
-        (scores,) = packed.score([adapters[1]], expected, AnswerRule(most))
+        (result,) = packed.evaluate([adapters[1]], expected, AnswerRule(most))
         asked = [len(item.completion) <= most for item in expected]
-        pairs = zip(scores.answers or (), decoded.answers or (), strict=True)
+        pairs = zip(answers_of(result), answers_of(decoded), strict=True)
         assert [one == other for one, other in pairs].count(True) == len(asked)
 
 
 def test_nan_of_one_adapter_does_not_affect_others(
-    packed: PackedEngine, adapters: list[Adapted], encoded: list[Encoded]
+    packed: PackedEngine, adapters: list[AdaptedModel], encoded: list[Encoded]
 ) -> None:
     ill = adapters[1]
-    assert isinstance(ill, SlotAdapted)
+    assert isinstance(ill, SlotAdaptedModel)
     assert ill.adapter is not None
-    alone = packed.score([adapters[2]], encoded, AnswerRule(4))[0]
+    alone = packed.evaluate([adapters[2]], encoded, AnswerRule(4))[0]
     with torch.no_grad():
         ill.adapter.vectors[1].fill_(float("nan"))
-    broken, well = packed.score([ill, adapters[2]], encoded, AnswerRule(4))
-    assert all(loss.nats != loss.nats for loss in broken.losses)
-    assert well.answers == alone.answers
-    assert [loss.nats for loss in well.losses] == pytest.approx([loss.nats for loss in alone.losses], abs=1e-4)
+    broken, well = packed.evaluate([ill, adapters[2]], encoded, AnswerRule(4))
+    assert all(math.isnan(nats) for nats in nats_of(broken))
+    assert answers_of(well) == answers_of(alone)
+    assert nats_of(well) == pytest.approx(nats_of(alone), abs=1e-4)

@@ -103,10 +103,10 @@ def test_answers_known_from_losses_equal_decoded_answers(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]
 ) -> None:
     base = load_tiny("none")
-    adapted = train(base, spec(rank=32, steps=300, rate=5e-3, targets=ALL), encoded, lambda model, step: None)
+    adapted = train(base, spec(rank=32, steps=60, rate=5e-3, targets=ALL), encoded[:2], lambda model, step: None)
     losses = completion_losses(base, adapted, encoded)
     answers = greedy_answers(base, adapted, encoded, 12)
     detach(adapted)
-    known = [loss.would_be_answered for loss in losses]
-    assert any(known)
+    known = [loss.is_greedy_answer for loss in losses]
+    assert 0 < sum(known) < len(known)
     assert known == [answer == item.example.completion for answer, item in zip(answers, encoded, strict=True)]

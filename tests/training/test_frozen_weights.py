@@ -20,7 +20,7 @@ from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.frozen_weights import DequantizedCopies, frozen_linear, onednn_is_faster, speed_up
 from sweep.training.memory import training_peak
 from sweep.training.quantization import quantized_modules, storage_bytes
-from sweep.training.trainer_engine import PeftAdapted, train
+from sweep.training.trainer_engine import PeftAdaptedModel, train
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])
@@ -136,7 +136,7 @@ def test_measuring_the_peak_does_not_change_the_training(
 
     def probe(model: Any, step: Any) -> None:
         if step.step == 1:
-            peaks.append(training_peak(base, PeftAdapted(base, model), longest_batch(encoded, 2)))
+            peaks.append(training_peak(base, PeftAdaptedModel(base, model), longest_batch(encoded, 2)))
 
     plain, _ = trained(base, asked, encoded)
     probed, _ = trained(base, asked, encoded, probe)

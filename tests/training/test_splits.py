@@ -10,7 +10,7 @@ from sweep.commands.app import composed_plan
 from sweep.errors import DataError
 from sweep.store.paths import Paths
 from sweep.training.splits import load_splits
-from tasks import Splits
+from tasks import DataProblems, RawSplits, Splits
 from tests.conftest import ROWS
 
 
@@ -44,3 +44,28 @@ def test_same_rows_elsewhere_are_the_same_data(made_task: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         splits_of("task=jsonl", f"task.path={tmp_path / 'nowhere'}")
+
+
+def test_a_data_set_of_the_hub_is_loaded_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: dict[str, object] = {}
+
+    def load(dataset: str, **options: object) -> RawSplits:
+        requested.update(options, dataset=dataset)
+        raise DataProblems(["reached"])
+
+    monkeypatch.setattr("tasks.hub.load", load)
+    monkeypatch.chdir(tmp_path)
+    options = {
+        "subset": "small",
+        "revision": "main",
+        "train_split": "a",
+        "validation_split": "b",
+        "test_split": "c",
+        "prompt_column": "p",
+        "completion_column": "q",
+        "label_column": "r",
+        "template": "s",
+    }
+    with pytest.raises(DataError, match="reached"):
+        splits_of("task=hub", f"task.dataset={tmp_path}", *(f"task.{key}={value}" for key, value in options.items()))
+    assert requested == {**options, "dataset": str(tmp_path), "cache_dir": tmp_path / "mlruns" / "datasets"}

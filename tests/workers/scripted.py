@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from sweep.errors import DataError
-from sweep.records import CapacityRequest, Loaded, SlotCapacity, Status, TrialResult, TrialSpec
+from sweep.records import CapacityRequest, LoadReport, SlotCapacity, Status, TrialResult, TrialSpec
 from sweep.runner.requirements import Requirements
-from sweep.workers.messages import Broke, Decision, Ended, Progress, Ready, Refused, Reported, Run
+from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, RunTrial, TrialEnd, WorkerReady
 from sweep.workers.worker import ChildProcess
 
 STEPS = 3
@@ -29,8 +29,8 @@ class Death(Exception):
     """Ends a scripted worker that runs in a thread, with an exit code."""
 
 
-def loaded(slots: int | None) -> Loaded:
-    return Loaded(
+def loaded(slots: int | None) -> LoadReport:
+    return LoadReport(
         source="made",
         base_hash="b" * 64,
         base_bytes=1,
@@ -58,24 +58,24 @@ def serve(connection: Connection, script: str, slots: int | None, die: Callable[
     """
     match script:
         case "refuses":
-            connection.send(Refused.of(DataError(["train.jsonl: line 1 is empty", "test.jsonl is missing"])))
+            connection.send(Refusal.of(DataError(["train.jsonl: line 1 is empty", "test.jsonl is missing"])))
             return
         case "dies loading":
             die(EXIT_CODE)
         case "never loads":
             connection.recv()
             return
-    connection.send(Ready(loaded(slots)))
+    connection.send(WorkerReady(loaded(slots)))
     if script == "dies idle":
         die(EXIT_CODE)
     held: list[TrialSpec] = []
     while True:
         message = connection.recv()
-        if not isinstance(message, Run):
+        if not isinstance(message, RunTrial):
             return
         held.append(message.spec)
         if script == "survives":
-            connection.send(Ended(TrialResult(held.pop(), Status.COMPLETE)))
+            connection.send(TrialEnd(TrialResult(held.pop(), Status.COMPLETE)))
         elif not _run(connection, held, die):
             return
 
@@ -87,19 +87,19 @@ def _run(connection: Connection, held: list[TrialSpec], die: Callable[[int], NoR
         connection.send(Progress(spec.identity, "train", step, STEPS, 1.0 / step))
     match spec.study:
         case "completes":
-            connection.send(Ended(TrialResult(held.pop(), Status.COMPLETE)))
+            connection.send(TrialEnd(TrialResult(held.pop(), Status.COMPLETE)))
         case "fails":
-            connection.send(Ended(TrialResult(held.pop(), Status.FAILED, "broken"), worker_is_sound=False))
+            connection.send(TrialEnd(TrialResult(held.pop(), Status.FAILED, "broken"), worker_is_sound=False))
         case "reports":
-            connection.send(Reported(spec.identity, STEPS, 0.5))
+            connection.send(LossReport(spec.identity, STEPS, 0.5))
             decision = connection.recv()
             status = Status.PRUNED if isinstance(decision, Decision) and decision.prune else Status.COMPLETE
-            connection.send(Ended(TrialResult(held.pop(), status)))
+            connection.send(TrialEnd(TrialResult(held.pop(), status)))
         case "refuses":
-            connection.send(Refused.of(DataError("no such module")))
+            connection.send(Refusal.of(DataError("no such module")))
             return False
         case "breaks two" if len(held) > 1:
-            connection.send(Broke("out of memory"))
+            connection.send(PackFailure("out of memory"))
             return False
         case "kills two" if len(held) > 1:
             die(-signal.SIGKILL)

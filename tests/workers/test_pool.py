@@ -13,8 +13,8 @@ from sweep.errors import DataError, EnvironmentLacks, Interrupted
 from sweep.records import (
     BaseModel,
     CapacityRequest,
+    EvaluationSettings,
     Quantization,
-    Scoring,
     Stage,
     Status,
     TaskData,
@@ -24,14 +24,19 @@ from sweep.records import (
 )
 from sweep.store.paths import Paths
 from sweep.workers import worker
-from sweep.workers.messages import Ended, Progress, Reported
+from sweep.workers.messages import LossReport, Progress, TrialEnd
 from sweep.workers.pool import Event, Pool
 from tests.conftest import TRAINING, arm
 from tests.workers.scripted import STEPS, ScriptedLauncher
 
 PATIENCE_SECONDS = 60.0
 SETUP = WorkerSetup(
-    BaseModel("tiny", "tiny", "made"), Quantization(), TaskData("made", "jsonl", "accuracy"), Scoring(), "packed", 1
+    BaseModel("tiny", "tiny", "made"),
+    Quantization(),
+    TaskData("made", "jsonl", "accuracy"),
+    EvaluationSettings(),
+    "packed",
+    1,
 )
 OpenPool = Callable[..., tuple[Pool, ScriptedLauncher]]
 
@@ -54,7 +59,7 @@ def events_of(pool: Pool) -> Iterator[Event]:
 
 
 def results_of(pool: Pool) -> dict[str, TrialResult]:
-    ends = [event.message for event in events_of(pool) if isinstance(event.message, Ended)]
+    ends = [event.message for event in events_of(pool) if isinstance(event.message, TrialEnd)]
     return {ended.result.spec.identity[0]: ended.result for ended in ends}
 
 
@@ -117,7 +122,7 @@ class TestPool:
         assert all(event.spec == spec for event in events)
         *progress, end = [event.message for event in events]
         assert progress == [Progress(spec.identity, "train", step, STEPS, 1.0 / step) for step in range(1, STEPS + 1)]
-        assert end == Ended(TrialResult(spec, Status.COMPLETE))
+        assert end == TrialEnd(TrialResult(spec, Status.COMPLETE))
         pool.submit(does("completes", "b"))
         assert results_of(pool)["b"].status is Status.COMPLETE
         assert len(launcher.started) == 1, "a sound worker is kept"
@@ -128,10 +133,10 @@ class TestPool:
         pool.submit(does("reports"))
         statuses = []
         for event in events_of(pool):
-            if isinstance(event.message, Reported):
+            if isinstance(event.message, LossReport):
                 assert (event.message.step, event.message.loss) == (STEPS, 0.5)
                 pool.decide(event.spec, prune=prune)
-            elif isinstance(event.message, Ended):
+            elif isinstance(event.message, TrialEnd):
                 statuses.append(event.message.result.status)
         assert statuses == [Status.PRUNED if prune else Status.COMPLETE]
 
@@ -226,7 +231,7 @@ class TestPool:
         end = time.monotonic() + PATIENCE_SECONDS
         while len(launcher.started) < 2:
             assert time.monotonic() < end
-            assert not [event for event in pool.events(0.1) if isinstance(event.message, Ended)]
+            assert not [event for event in pool.events(0.1) if isinstance(event.message, TrialEnd)]
         assert not pool.has_free_slot(), "there is one slot now, and the other trial waits for it"
         assert {name: result.status for name, result in results_of(pool).items()} == {
             "a": Status.COMPLETE,

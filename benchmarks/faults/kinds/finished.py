@@ -49,8 +49,8 @@ def damaged(file: str, way: str) -> Callable[[Case], None]:
     words, damage = _WAYS[way]
 
     def disturb(case: Case) -> None:
-        found = [path for path in files_of_finished(case.root, file) if path.stat().st_size]
-        chosen = case.random.choice(found)
+        files = [path for path in files_of_finished(case.root, file) if path.stat().st_size]
+        chosen = case.random.choice(files)
         case.damage(chosen)
         case.notes.append(identity_of(chosen)[:10])
         damage(chosen, case)

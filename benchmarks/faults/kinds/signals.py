@@ -146,7 +146,7 @@ def suspend_worker(case: Case) -> None:
 def second_sweep(case: Case) -> None:
     """The same command once more while it runs."""
     call = case.under_way(_FIRST_OR_BUSY, says=_BUSY)
-    # the first may come to its end while the second starts
+    # the first may end while the second starts
     case.call(_FIRST_OR_BUSY, says=_BUSY).end()
     call.end()
 
@@ -169,13 +169,13 @@ def _kill_one(case: Case, call: Call, *, worker: bool) -> None:
 
 def _spawned(call: Call, *, worker: bool) -> list[psutil.Process]:
     """Waits until there is a worker, or a recorder; none if the sweep is over before."""
-    found: list[psutil.Process] = []
+    matching: list[psutil.Process] = []
 
     def there() -> bool:
-        found.clear()
+        matching.clear()
         with contextlib.suppress(psutil.NoSuchProcess):
-            found.extend(filter(logs if worker else records, spawned_by(call.pid)))
-        return bool(found)
+            matching.extend(filter(logs if worker else records, spawned_by(call.pid)))
+        return bool(matching)
 
     waited(there, _A_PROCESS_SECONDS, call.is_over)
-    return found
+    return matching

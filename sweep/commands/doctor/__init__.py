@@ -1,1 +1,1 @@
-"""What this machine can run, what it lacks, and how to mend it."""
+"""What this machine can run, what it lacks, and how to fix it."""

@@ -1,4 +1,4 @@
-"""What there is room for: GPU, memory and disk, against what the study needs."""
+"""GPU, memory and disk, compared with what the study needs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sweep.config.units import show_bytes
 from sweep.records import StudyPlan
 
 _STORED_BYTES = {"nf4": 1.0, "int8": 1.5, "none": 4.0}
-"""Bytes a parameter: embeddings and output head are not quantized, so these are more than half a byte and one."""
+"""Bytes per parameter in memory; above 0.5 and 1, since embeddings and output head are not quantized."""
 _FP32_BYTES = 4.0
 _HUB_BYTES = 2.2
 _WHEEL_BYTES = 7.0
-"""Bytes a parameter on disk: from the hub in bf16; from a wheel in fp32, with wheel and GGUF file beside it for a while."""
+"""Bytes per parameter on disk: from the hub in bf16; from a wheel in fp32, with wheel and GGUF file beside it at first."""
 _WORKER_BYTES = 1.4e9
 """A worker with its libraries and the activations of small batches."""
 _ACTIVATION_BYTES = 1e9
@@ -32,8 +32,8 @@ class Gpu:
 
     Attributes:
         total: bytes of memory.
-        free: bytes of it that nobody uses.
-        capability: compute capability, for example (9, 0); None if the driver does not tell.
+        free: bytes not in use.
+        capability: compute capability, for example (9, 0); None if unknown.
     """
 
     name: str
@@ -56,7 +56,7 @@ def gpus_listed(text: str) -> Iterator[Gpu]:
 
 
 def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs of this machine, asked of the driver's own tool."""
+    """The NVIDIA GPUs of this machine, from `nvidia-smi`."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
@@ -74,57 +74,57 @@ def gpus() -> list[Gpu]:
     return list(gpus_listed(answer.stdout)) if answer.returncode == 0 else []
 
 
-def graphics(found: Sequence[Gpu], device: str | None, need: int | None) -> Finding:
-    """Which GPU there is, and whether training uses it; none is fine.
+def graphics(gpus: Sequence[Gpu], device: str | None, need: int | None) -> Finding:
+    """Which GPU the machine has, and whether training uses it; a machine without one is fine.
 
     Args:
-        device: `cuda` or `cpu`, which training picked when it was tried; None if that is not known.
+        device: `cuda` or `cpu`, as the rehearsal picked it; None if unknown.
         need: bytes of GPU memory that the study needs, or None if unknown.
     """
-    if not found:
+    if not gpus:
         words = "not an NVIDIA one; PyTorch uses it" if device == "cuda" else "none; training runs on the processor"
         return Finding("GPU", "ok", words)
-    first = found[0]
+    first = gpus[0]
     words = f"{first.name}, {show_bytes(first.total)} ({show_bytes(first.free)} free)"
     if first.capability is not None:
         native = first.capability >= (8, 0)
         words += f", compute capability {first.capability[0]}.{first.capability[1]}, bf16 {'yes' if native else 'no'}"
-    if len(found) > 1:
-        words += f"; {len(found) - 1} more, which a study does not use"
+    if len(gpus) > 1:
+        words += f"; {len(gpus) - 1} more, which a study does not use"
     if device == "cpu":
         return Finding(
             "GPU",
             "warning",
             f"{words}; PyTorch does not use it",
-            "install PyTorch for CUDA (https://pytorch.org/get-started/locally), see that CUDA_VISIBLE_DEVICES is not empty",
+            "install PyTorch for CUDA (https://pytorch.org/get-started/locally), check that CUDA_VISIBLE_DEVICES is not empty",
         )
     if need is not None and first.free < need:
-        mend = "free GPU memory, or choose a smaller model or executor.workers=1"
-        return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)}", mend)
+        fix = "free GPU memory, or choose a smaller model or executor.workers=1"
+        return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)}", fix)
     return Finding("GPU", "ok", words)
 
 
 def memory(need: int | None, available: int, budget: int | None = None) -> Finding:
-    """Free memory against what the study needs; the need is an estimate, so only a clear lack is a problem.
+    """Free memory compared with the need, which is an estimate: only a clear lack is a problem.
 
     Args:
         need: bytes, or None if unknown.
         available: bytes.
         budget: `budget.memory` in bytes, or None.
     """
-    found = f"{show_bytes(available)} free"
-    mend = "close other programs, or choose a smaller model (model=smollm2-135m) or executor.workers=1"
+    message = f"{show_bytes(available)} free"
+    fix = "close other programs, or choose a smaller model (model=smollm2-135m) or executor.workers=1"
     if need is None:
-        return Finding("memory", "ok", f"{found}; how much the model needs is not known before it is loaded")
-    found += f", about {show_bytes(need)} needed"
+        return Finding("memory", "ok", f"{message}; the need of this model is unknown until it is loaded")
+    message += f", about {show_bytes(need)} needed"
     if available < 0.6 * need:
-        return Finding("memory", "problem", found, mend)
+        return Finding("memory", "problem", message, fix)
     if available < need:
-        return Finding("memory", "warning", f"{found}: it may not be enough", mend)
+        return Finding("memory", "warning", f"{message}: possibly too little", fix)
     if budget is not None and budget < need:
-        mend = f"budget.memory={need / 2**30:.1f}GiB"
-        return Finding("memory", "warning", f"{found}, but budget.memory allows {show_bytes(budget)}", mend)
-    return Finding("memory", "ok", found)
+        fix = f"budget.memory={need / 2**30:.1f}GiB"
+        return Finding("memory", "warning", f"{message}, but budget.memory allows {show_bytes(budget)}", fix)
+    return Finding("memory", "ok", message)
 
 
 def existing(path: Path) -> Path:
@@ -140,48 +140,48 @@ def free_space(place: Path) -> int:
 
 
 def disk(folder: Path, need: int | None, free: Callable[[Path], int] = free_space) -> Finding:
-    """Whether `mlruns` can be written to (made, if it is not there), and free space against what the study needs.
+    """Whether `mlruns` can be written to or created, and free space compared with the need.
 
     Args:
         folder: `mlruns`.
         need: bytes, or None if unknown.
-        free: asked for the free bytes of an existing folder.
+        free: returns the free bytes of an existing folder.
     """
     place = existing(folder)
     try:
         with tempfile.TemporaryDirectory(prefix=".goldilocks-doctor-", dir=place):
             pass
-        there = free(place)
+        available = free(place)
     except OSError as error:
-        found = f"{place} cannot be written to ({error.strerror})"
-        return Finding("disk", "problem", found, f"chmod u+w {place}, or go to a folder of your own (cd)")
-    found = f"{show_bytes(there)} free for {folder.name}/"
+        message = f"{place} cannot be written to ({error.strerror})"
+        return Finding("disk", "problem", message, f"chmod u+w {place}, or go to a folder of your own (cd)")
+    message = f"{show_bytes(available)} free for {folder.name}/"
     if need is None:
-        return Finding("disk", "ok", f"{found}; how much the model needs is not known before it is loaded")
-    found += f", about {show_bytes(need)} needed"
-    if there < need:
-        return Finding("disk", "problem", found, "free some space, or go to a folder on another disk (cd)")
-    return Finding("disk", "ok", found)
+        return Finding("disk", "ok", f"{message}; the need of this model is unknown until it is loaded")
+    message += f", about {show_bytes(need)} needed"
+    if available < need:
+        return Finding("disk", "problem", message, "free some space, or go to a folder on another disk (cd)")
+    return Finding("disk", "ok", message)
 
 
 def hub_cache(folder: Path, need: int, free: Callable[[Path], int] = free_space) -> Finding:
-    """Free space where the hub's models are kept, against what is to be fetched from it (bytes)."""
-    there = free(existing(folder))
-    found = f"{show_bytes(there)} free in {folder}, about {show_bytes(need)} needed"
-    if there < need:
-        return Finding("hub cache", "problem", found, "free some space, or set HF_HOME to a folder on another disk")
-    return Finding("hub cache", "ok", found)
+    """Free space in the hub's cache, compared with the size of the download (bytes)."""
+    available = free(existing(folder))
+    message = f"{show_bytes(available)} free in {folder}, about {show_bytes(need)} needed"
+    if available < need:
+        return Finding("hub cache", "problem", message, "free some space, or set HF_HOME to a folder on another disk")
+    return Finding("hub cache", "ok", message)
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a study needs, estimated; None where the size of its model is not known before it is loaded.
+    """Estimate of what a study needs; None where the size of its model is unknown until it is loaded.
 
     Attributes:
-        memory: bytes of the host's memory.
-        gpu_memory: bytes of GPU memory, where there is a GPU.
+        memory: bytes of host memory.
+        gpu_memory: bytes of GPU memory.
         disk: bytes under `mlruns/`.
-        cache: bytes in the hub's cache; 0 if nothing is to be fetched from the hub.
+        cache: bytes in the hub's cache; 0 without a download.
     """
 
     memory: int | None
@@ -191,12 +191,12 @@ class Need:
 
 
 def need(parameters: int | None, plan: StudyPlan, *, fetched: bool, from_wheel: bool, on_gpu: bool) -> Need:
-    """What a study needs.
+    """Estimates what a study needs.
 
     Args:
         parameters: of its base model, or None if unknown.
-        fetched: whether the base model is on this machine already.
-        from_wheel: whether it is converted out of a wheel, which takes all its parameters in fp32.
+        fetched: whether the base model is on this machine.
+        from_wheel: whether it is converted from a wheel, which takes all parameters in fp32.
         on_gpu: whether it is trained on a GPU.
     """
     if parameters is None:

@@ -1,4 +1,4 @@
-"""`python -m sweep.doctor [key=value ...]`: what this machine can run, what it lacks, and how to mend it."""
+"""`python -m sweep.doctor [key=value ...]`: what this machine can run, what it lacks, and how to fix it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def doctor(words: Sequence[str]) -> int:
-    """Looks at this machine, prints what was found, and returns the exit code.
+    """Checks this machine, prints the findings, and returns the exit code.
 
     Raises:
         ConfigurationError: the overrides describe no study.
     """
     if any(word in ("-h", "--help") for word in words):
         print(
-            f"{USAGE}\n\nSays what this machine can run, what it lacks, and how to mend it. Takes the overrides of a sweep "
-            "(+study=NAME,\nmodel=NAME, task=jsonl task.path=FOLDER, ...) and looks at what that study needs; without any, "
-            "at the default study.\nTrains a model of a few kB to see whether that works; fetches nothing but the data of task=hub.\n\n"
-            "--repair looks for damaged files under ./mlruns instead and moves them aside, so that sweeps go on; it deletes "
-            "nothing.\n\n"
+            f"{USAGE}\n\nShows what this machine can run, what it lacks, and how to fix it. Takes the overrides of a study "
+            "(+study=NAME,\nmodel=NAME, task=jsonl task.path=FOLDER, ...) and checks what it needs; without overrides, "
+            "the default study.\nTrains a model of a few kB as a test; downloads nothing but the data of task=hub.\n\n"
+            "--repair moves damaged files under ./mlruns aside, so that studies can go on; it deletes nothing.\n\n"
             "Exit code: 0 the study can run; 2 its configuration or data is wrong; 3 this machine lacks something."
         )
         return 0
@@ -49,7 +48,7 @@ def doctor(words: Sequence[str]) -> int:
 
 def _repair(others: Sequence[str]) -> int:
     if others:
-        raise ConfigurationError([f"{word}: --repair stands alone: {USAGE}" for word in others])
+        raise ConfigurationError([f"{word}: --repair takes no other words: {USAGE}" for word in others])
     from sweep.commands.doctor.repair import repair
     from sweep.store.paths import Paths
 
@@ -59,7 +58,7 @@ def _repair(others: Sequence[str]) -> int:
 
 
 def show(findings: Sequence[Finding]) -> None:
-    """Prints the findings as a table; as plain lines if the package that draws tables is missing."""
+    """Prints the findings as a table; as plain lines if rich is not installed."""
     try:
         from rich.table import Table
         from rich.text import Text
@@ -67,14 +66,14 @@ def show(findings: Sequence[Finding]) -> None:
         from sweep.reports.closing import console
     except ImportError:
         for finding in findings:
-            print(f"{finding.state}: {finding.name}: {finding.found}" + (f" -> {finding.mend}" if finding.mend else ""))
+            print(f"{finding.state}: {finding.name}: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
         return
     table = Table(header_style="bold")
-    for name in ("state", "check", "found", "how to mend"):
+    for name in ("state", "check", "result", "how to fix"):
         table.add_column(name, overflow="fold")
     for finding in findings:
         table.add_row(
-            Text(finding.state, style=_STYLES[finding.state]), finding.name, Text(finding.found), Text(finding.mend)
+            Text(finding.state, style=_STYLES[finding.state]), finding.name, Text(finding.message), Text(finding.fix)
         )
     console().print(table)
 

@@ -1,4 +1,4 @@
-"""Whether the databases of MLflow and Optuna can be written to or reached. Leaves nothing behind, shows no credentials."""
+"""Whether the databases of MLflow and Optuna can be written to or reached. Leaves no files, shows no credentials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sweep.tracking import check_address
 from sweep.tracking.address import MEMORY, SERVERS, address_of
 
 SECONDS = 3.0
-"""How long a server may take to answer."""
+"""The longest wait for a server."""
 
 
 def tracking(uri: str | None, paths: Paths) -> Finding:
@@ -59,30 +59,30 @@ def storage(url: str | None, paths: Paths) -> Finding:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # the error's own text could hold the password
-        return misconfigured(name, "storage.url is no database URL", "storage.url=sqlite:///mlruns/optuna.db")
+        # the error's text could contain the password
+        return misconfigured(name, "storage.url is not a database URL", "storage.url=sqlite:///mlruns/optuna.db")
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in (None, "", ":memory:"):
-            found = "sqlite in memory: the study is forgotten when the sweep ends"
-            return Finding(name, "warning", found, "storage.url=sqlite:///mlruns/optuna.db")
+            message = "SQLite in memory: the study is lost when the sweep ends"
+            return Finding(name, "warning", message, "storage.url=sqlite:///mlruns/optuna.db")
         return sqlite_file(name, Path(str(parsed.database)).absolute(), key)
     return _database_server(name, parsed, key)
 
 
 def sqlite_file(name: str, file: Path, key: str) -> Finding:
-    """Whether a sqlite database can be written to, or made if there is none: a table is made in it and taken back."""
-    there = file.exists()
-    place = file.parent if there else existing(file.parent)
+    """Whether a SQLite database can be written to or created: creates a table and rolls back."""
+    exists = file.exists()
+    place = file.parent if exists else existing(file.parent)
     try:
-        if there:
-            _write_and_take_back(file)
+        if exists:
+            _write_and_roll_back(file)
         else:
             with tempfile.TemporaryDirectory(prefix=".goldilocks-doctor-", dir=place) as scratch:
-                _write_and_take_back(Path(scratch) / file.name)
+                _write_and_roll_back(Path(scratch) / file.name)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            found = f"{file} is being written by another process"
-            return Finding(name, "warning", found, "wait for it; sweeps wait up to a minute")
+            message = f"{file} is being written by another process"
+            return Finding(name, "warning", message, "wait for it; sweeps wait up to a minute")
         return _unwritable(name, file, place, key, str(error))
     except sqlite3.DatabaseError as error:
         return Finding(
@@ -93,15 +93,15 @@ def sqlite_file(name: str, file: Path, key: str) -> Finding:
         )
     except OSError as error:
         return _unwritable(name, file, place, key, error.strerror or str(error))
-    return Finding(name, "ok", f"sqlite, {'writable' if there else 'not there yet, can be made'}")
+    return Finding(name, "ok", f"SQLite, {'writable' if exists else 'does not exist yet, can be created'}")
 
 
 def _unwritable(name: str, file: Path, place: Path, key: str, why: str) -> Finding:
-    mend = f"chmod u+w {file if file.exists() else place}, or write {key}=sqlite:////FOLDER/{file.name}"
-    return Finding(name, "problem", f"{file} cannot be written ({why})", mend)
+    fix = f"chmod u+w {file if file.exists() else place}, or write {key}=sqlite:////FOLDER/{file.name}"
+    return Finding(name, "problem", f"{file} cannot be written ({why})", fix)
 
 
-def _write_and_take_back(file: Path) -> None:
+def _write_and_roll_back(file: Path) -> None:
     connection = sqlite3.connect(file, timeout=2.0, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -116,15 +116,15 @@ def _database_server(name: str, url: URL, key: str) -> Finding:
         dialect = url.get_dialect()
     except NoSuchModuleError:
         known = "sqlite:///FILE, or postgresql://, mysql:// with a host"
-        return misconfigured(name, f"{key}: there is no database of the kind '{url.drivername}'", f"write {known}")
+        return misconfigured(name, f"{key}: unknown kind of database '{url.drivername}'", f"write {known}")
     driver = str(dialect.driver)
     module = {"mysqldb": "MySQLdb"}.get(driver, driver)
     try:
         importlib.import_module(module)
     except ImportError:
         package = shlex.quote(package_of(module))
-        found = f"the Python driver {driver} for {url.drivername} is missing"
-        return Finding(name, "problem", found, f"python -m pip install {package}")
+        message = f"the Python driver {driver} for {url.drivername} is missing"
+        return Finding(name, "problem", message, f"python -m pip install {package}")
     ports = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
     host, port = url.host or "localhost", url.port or ports.get(url.get_backend_name(), 0)
     return _server(name, f"{host}:{port}", key, within(SECONDS, lambda: listens(host, port, SECONDS)))
@@ -133,12 +133,12 @@ def _database_server(name: str, url: URL, key: str) -> Finding:
 def _server(name: str, place: str, key: str, answered: bool) -> Finding:
     if answered:
         return Finding(name, "ok", f"{place} answers")
-    mend = f"start it or let this machine through to it, or leave {key} out for a file under mlruns/"
-    return Finding(name, "problem", f"{place} does not answer within {SECONDS:g} s", mend)
+    fix = f"start it or open the network to it, or leave {key} out for a file under mlruns/"
+    return Finding(name, "problem", f"{place} does not answer within {SECONDS:g} s", fix)
 
 
 def within(seconds: float, question: Callable[[], bool]) -> bool:
-    """The answer to a question, False if there is none in so many seconds; no socket's limit covers the name lookup."""
+    """Whether `question` returns True within the time; socket timeouts do not cover the name lookup."""
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(question()), daemon=True)
     asking.start()
@@ -147,7 +147,7 @@ def within(seconds: float, question: Callable[[], bool]) -> bool:
 
 
 def listens(host: str, port: int, seconds: float) -> bool:
-    """Whether a connection to this port can be opened; nothing is sent."""
+    """Whether the port accepts a connection; nothing is sent."""
     try:
         socket.create_connection((host, port), timeout=seconds).close()
     except (OSError, OverflowError):
@@ -156,7 +156,7 @@ def listens(host: str, port: int, seconds: float) -> bool:
 
 
 def speaks_http(url: str, seconds: float) -> bool:
-    """Whether a web server answers, even with a refusal; no credentials are sent.
+    """Whether a web server answers, a refusal included; no credentials are sent.
 
     Args:
         url: starts with `http://` or `https://`.

@@ -1,4 +1,4 @@
-"""One study's checks, all of them; the rehearsal runs in its child meanwhile."""
+"""All checks of one study; the rehearsal runs in a child process meanwhile."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def planned(overrides: Sequence[str]) -> StudyPlan:
 
 
 def examine(plan: StudyPlan) -> list[Finding]:
-    """Looks at what a study needs of this machine; trains and fetches nothing of the study's own."""
+    """Checks what a study needs of this machine; neither trains nor downloads its model."""
     paths = Paths.here()
     setup = plan.setup
     quiet_libraries()
     with Rehearsal() as rehearsal:
-        # first: where the hub does not answer, this forbids asking it, which its library hears only before its import
+        # first: if the hub does not answer, this sets HF_HUB_OFFLINE, which its library reads on import
         data = sources.data(setup.task, paths)
         folder = sources.folder_of(setup.model, paths)
         base = sources.base_model(setup.model, folder, hub_answers)
@@ -52,7 +52,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
             sources.running_sweep(paths, plan.name),
         ]
         gpus = capacity.gpus()
-        rehearsed = rehearsal.outcome()
+        rehearsed = rehearsal.result()
     on_gpu = rehearsed.device == "cuda"
     wheel_first = setup.model.source == "wheel" or (setup.model.source == "auto" and not hub_answers())
     need = capacity.need(

@@ -1,4 +1,4 @@
-"""What was found, check by check, and what follows from all of it. Imports nothing that could be missing."""
+"""The outcome of each check, and the conclusion from all. Imports nothing that could be missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from sweep.errors import ConfigurationError, EnvironmentLacks
 
 State = Literal["ok", "warning", "problem"]
-"""`problem`: the study cannot run; `warning`: it can, but something is worth knowing."""
+"""`problem`: the study cannot run; `warning`: it can, with a limitation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,26 +17,26 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        name: what was looked at.
-        found: what there is, in words.
-        mend: what to do about it; empty if nothing needs doing.
-        exit_code: what the command ends with if this is a problem.
+        name: what was checked.
+        message: the outcome in words.
+        fix: what to do about it; empty if nothing.
+        exit_code: the command's exit code if this is a problem.
     """
 
     name: str
     state: State
-    found: str
-    mend: str = ""
+    message: str
+    fix: str = ""
     exit_code: int = EnvironmentLacks.exit_code
 
 
-def misconfigured(name: str, found: str, mend: str) -> Finding:
+def misconfigured(name: str, message: str, fix: str) -> Finding:
     """A problem of the configuration or the data, not of the machine."""
-    return Finding(name, "problem", found, mend, ConfigurationError.exit_code)
+    return Finding(name, "problem", message, fix, ConfigurationError.exit_code)
 
 
 def problems(findings: Sequence[Finding]) -> list[Finding]:
-    """Those that make the study impossible."""
+    """The findings because of which the study cannot run."""
     return [finding for finding in findings if finding.state == "problem"]
 
 
@@ -46,8 +46,8 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def conclusion(findings: Sequence[Finding], study: str) -> str:
-    """The last line: whether this machine can run the study, or what it lacks."""
+    """The last line: whether this machine can run the study, or what to fix."""
     lacking = problems(findings)
     if not lacking:
         return f"This machine can run {study}."
-    return f"This machine cannot run {study} yet; to mend: {', '.join(finding.name for finding in lacking)}."
+    return f"This machine cannot run {study} yet; to fix: {', '.join(finding.name for finding in lacking)}."

@@ -1,4 +1,4 @@
-"""Python, the packages and the processor. Imports nothing that an older Python or an empty environment lacks."""
+"""Python, packages and processor. Imports nothing that an older Python or an empty environment lacks."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from sweep.commands.doctor.findings import Finding
 
 DISTRIBUTION = "goldilocks-lora"
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
-"""What speeds training up on an x86 processor, by the names in /proc/cpuinfo."""
+"""Features of x86 processors that speed training up, as named in /proc/cpuinfo."""
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Where a container's limits stand on Linux."""
+"""The folder with a container's limits on Linux."""
 
 _BOUNDS_FROM_BELOW = (">=", ">", "==", "!=", "~=", "===")
 
 
 def python_version(version: Sequence[int] = sys.version_info[:3]) -> Finding:
     """Whether this Python is new enough."""
-    found = ".".join(map(str, version))
+    message = ".".join(map(str, version))
     if tuple(version[:2]) >= (3, 11):
-        return Finding("Python", "ok", found)
+        return Finding("Python", "ok", message)
     return Finding(
-        "Python", "problem", f"{found}; 3.11 or newer is needed", "install Python 3.11 or newer, make a new venv"
+        "Python", "problem", f"{message}; 3.11 or newer is needed", "install Python 3.11 or newer, make a new venv"
     )
 
 
 def own_requirements() -> list[str]:
-    """The project's dependencies: of the checkout where there is one, else of the installed package; empty if unknown."""
+    """The project's dependencies, from the checkout or the installed package; empty if unknown."""
     import tomllib
 
-    checkout = Path(__file__).parents[2] / "pyproject.toml"
+    checkout = Path(__file__).parents[3] / "pyproject.toml"
     if checkout.is_file():
         project = tomllib.loads(checkout.read_text(encoding="utf-8")).get("project", {})
         if project.get("name") == DISTRIBUTION:
@@ -53,7 +53,7 @@ def installed_version(package: str) -> str | None:
 
 
 def packages(requirements: Sequence[str], installed: Callable[[str], str | None] = installed_version) -> Finding:
-    """Whether all dependencies are there, in versions that are known to work; none of them is imported.
+    """Whether all dependencies are installed in versions that are known to work; imports none of them.
 
     A missing, too old or excluded package is a problem; one that is newer than the range is a warning.
     """
@@ -86,13 +86,13 @@ def packages(requirements: Sequence[str], installed: Callable[[str], str | None]
         else:
             broken.append(f"{requirement.name} {version} is not in {requirement.specifier}")
     if broken or newer:
-        mend = f"python -m pip install {' '.join(wanted)}"
-        return Finding(name, "problem" if broken else "warning", "; ".join(broken + newer), mend)
-    return Finding(name, "ok", f"all {len(needed)} dependencies are there, in range")
+        fix = f"python -m pip install {' '.join(wanted)}"
+        return Finding(name, "problem" if broken else "warning", "; ".join(broken + newer), fix)
+    return Finding(name, "ok", f"all {len(needed)} dependencies are installed, in range")
 
 
 def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
-    """The processor's features that matter; None where the system does not tell."""
+    """The features of the processor that matter; None if unknown."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -102,7 +102,7 @@ def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] 
 
 
 def core_quota(cgroup: Path = CGROUP) -> float | None:
-    """How many cores' time a container may use; None if there is no limit."""
+    """The CPU quota of a container, in cores; None without a limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
         return int(quota) / int(period)
@@ -113,27 +113,29 @@ def core_quota(cgroup: Path = CGROUP) -> float | None:
 def processor(
     cores: int, features: frozenset[str] | None, threads: int, workers: int, quota: float | None = None
 ) -> Finding:
-    """Cores usable and features that matter.
+    """Usable cores and the features that matter.
 
     Args:
-        threads: of each worker, as configured.
-        quota: cores' time that this process may use, or None.
+        threads: per worker, as configured.
+        quota: the CPU quota in cores, or None.
     """
-    found = f"{cores} {'core' if cores == 1 else 'cores'} usable"
+    message = f"{cores} {'core' if cores == 1 else 'cores'} usable"
     if features is not None:
-        found += f"; {', '.join(name for name in FEATURES if name in features) or 'no vector extensions'}".replace(
+        message += f"; {', '.join(name for name in FEATURES if name in features) or 'no vector extensions'}".replace(
             "amx_tile", "amx"
         )
     limit = min(cores, quota or cores)
     if quota is not None and quota < cores:
-        found += f"; limited to the time of {quota:g}"
+        message += f"; CPU quota {quota:g}"
     if threads * workers > max(1.0, limit):
         return Finding(
             "processor",
             "warning",
-            f"{found}; the study would use {threads * workers} threads, which slow one another down",
+            f"{message}; the study would use {threads * workers} threads, which slow each other down",
             f"executor.threads={max(1, int(limit) // workers)}",
         )
     if features is not None and "avx2" not in features:
-        return Finding("processor", "warning", f"{found}: training will be slow", "use a processor with AVX2, or a GPU")
-    return Finding("processor", "ok", found)
+        return Finding(
+            "processor", "warning", f"{message}: training will be slow", "use a processor with AVX2, or a GPU"
+        )
+    return Finding("processor", "ok", message)

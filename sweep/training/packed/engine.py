@@ -11,14 +11,14 @@ from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import Adapted, OnStep, PackBroke, Scored, Trained
+from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, PackBroke, TrainedTrial
 from sweep.training.forward import completion_losses
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.memory import is_out_of_memory, release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.capacity import slot_capacity
 from sweep.training.packed.evaluator import evaluate, packed_losses
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 TOLERANCE = 1e-3
 """Nats by which a completion's loss in a packed pass may differ from a plain pass in fp32; 100 times as much in bf16."""
@@ -52,36 +52,40 @@ class PackedEngine:
         self._check(sample)
 
     def capacity(
-        self, capacity_request: CapacityRequest, budget: int | None, train: Sequence[Encoded], scored: Sequence[Scored]
+        self,
+        capacity_request: CapacityRequest,
+        budget: int | None,
+        train: Sequence[Encoded],
+        evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
         """Number of trials that can be trained side by side, by their predicted memory."""
-        return slot_capacity(self._base, self.pack, capacity_request, budget, train, scored)
+        return slot_capacity(self._base, self.pack, capacity_request, budget, train, evaluated)
 
-    def bare(self) -> Adapted:
+    def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
-        return SlotAdapted(self._base, self.pack, None)
+        return SlotAdaptedModel(self._base, self.pack, None)
 
-    def load(self, folder: Path) -> Adapted:
+    def load(self, folder: Path) -> AdaptedModel:
         """The base model with a saved adapter."""
-        return SlotAdapted(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
+        return SlotAdaptedModel(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
 
-    def score(
+    def evaluate(
         self,
-        adapted: Sequence[Adapted],
+        adapted: Sequence[AdaptedModel],
         encoded: Sequence[Encoded],
         rule: AnswerRule | None,
-        on_progress: OnScored | None = None,
-    ) -> list[Scores]:
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
         """Losses and answers of several adapters in shared passes."""
         release()  # memory freed by training is fragmented, too small for evaluation passes
-        adapters = [each.adapter for each in adapted if isinstance(each, SlotAdapted)]
+        adapters = [each.adapter for each in adapted if isinstance(each, SlotAdaptedModel)]
         return evaluate(self._base, self.pack, adapters, encoded, rule, on_progress)
 
     def begin(self, spec: TrialSpec, examples: Sequence[Encoded], on_step: OnStep) -> None:
         """Adds a trial to the pack."""
         self._trials.append(_SlotTrial(self.pack.add(spec, examples), on_step))
 
-    def advance(self) -> list[Trained]:
+    def advance(self) -> list[TrainedTrial]:
         """Takes one step of every trial."""
         training = {id(trial.slot): trial for trial in self._trials if trial.slot.is_training}
         callback_seconds = 0.0
@@ -90,7 +94,7 @@ class PackedEngine:
             nonlocal callback_seconds
             start = time.perf_counter()
             try:
-                training[id(slot)].on_step(SlotAdapted(self._base, self.pack, slot.adapter), step)
+                training[id(slot)].on_step(SlotAdaptedModel(self._base, self.pack, slot.adapter), step)
             finally:
                 callback_seconds += time.perf_counter() - start
 
@@ -107,12 +111,12 @@ class PackedEngine:
             trial.seconds += (time.perf_counter() - start - callback_seconds) / len(training)
         return [self._end(trial, trial.slot.ended) for trial in list(training.values()) if not trial.slot.is_training]
 
-    def _end(self, trial: _SlotTrial, error: Exception | None) -> Trained:
+    def _end(self, trial: _SlotTrial, error: Exception | None) -> TrainedTrial:
         self._trials.remove(trial)
         self.pack.remove(trial.slot)
         trial.slot.adapter.drop_gradients()
-        adapted = SlotAdapted(self._base, self.pack, trial.slot.adapter) if error is None else None
-        return Trained(trial.slot.spec, adapted, error, trial.seconds)
+        adapted = SlotAdaptedModel(self._base, self.pack, trial.slot.adapter) if error is None else None
+        return TrainedTrial(trial.slot.spec, adapted, error, trial.seconds)
 
     def _check(self, sample: Sequence[Encoded]) -> None:
         if not sample:
@@ -132,8 +136,8 @@ class PackedEngine:
                 )
 
 
-class SlotAdapted:
-    """Base and adapter of a slot; see `sweep.training.engine.Adapted`."""
+class SlotAdaptedModel:
+    """Base and adapter of a slot; see `sweep.training.engine.AdaptedModel`."""
 
     def __init__(self, base: LoadedBase, pack: Pack, adapter: SlotAdapter | None) -> None:
         self._base = base

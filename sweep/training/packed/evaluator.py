@@ -16,13 +16,13 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
 from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
 from sweep.training.packed.label_likelihood import CachedPrompt, LabelTree, most_likely_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
 from sweep.training.quantization import evaluating
-from sweep.training.scored import AnswerRule, CompletionLoss, OnScored, Scores
 
 CACHED_TOKENS = 8192
 """Approximate maximum of tokens in the key-value cache: enough sequences to decode together, with little memory."""
@@ -42,7 +42,9 @@ def packed_losses(
         on_progress: receives the number of examples done.
     """
     report = None if on_progress is None else lambda phase, done: on_progress(done)
-    return [list(scores.losses) for scores in evaluate(base, pack, adapters, encoded, None, report)]
+    evaluator = _Evaluator(base, pack, adapters, encoded, None)
+    evaluator.run(report)
+    return [evaluator.losses(slot) for slot in range(len(adapters))]
 
 
 def evaluate(
@@ -51,30 +53,12 @@ def evaluate(
     adapters: Sequence[SlotAdapter | None],
     encoded: Sequence[Encoded],
     rule: AnswerRule | None,
-    on_progress: OnScored | None = None,
-) -> list[Scores]:
-    """Losses and answers under each adapter, in the order of `adapters`; see `sweep.training.engine.Engine.score`."""
+    on_progress: OnEvaluated | None = None,
+) -> list[AdapterOutcomes]:
+    """Losses and answers under each adapter, in the order of `adapters`; see `sweep.training.engine.Engine.evaluate`."""
     evaluator = _Evaluator(base, pack, adapters, encoded, rule)
-    report = on_progress or (lambda phase, done: None)
-    seconds = {"score": 0.0, "answer": 0.0}
-    done = 0
-    with evaluating(base.model):
-        for batches in evaluation_batches(encoded, len(adapters), with_answers=rule is not None):
-            start = time.perf_counter()
-            cache = row_cache() if rule is not None else None
-            unanswered: list[_Unanswered] = []
-            for indices in batches:
-                unanswered += evaluator.compute_losses(indices, cache)
-                done += len(indices)
-                report("score", done)
-            middle = time.perf_counter()
-            if rule is not None and cache is not None:
-                evaluator.answer(sorted(unanswered, key=lambda one: one.slot), rule, cache)
-                report("answer", done)
-            seconds["score"] += middle - start
-            seconds["answer"] += time.perf_counter() - middle
-    shared = {phase: spent / len(adapters) for phase, spent in seconds.items() if phase == "score" or rule is not None}
-    return [evaluator.scores(slot, shared) for slot in range(len(adapters))]
+    seconds = evaluator.run(on_progress)
+    return [evaluator.outcomes(slot, seconds) for slot in range(len(adapters))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +100,29 @@ class _Evaluator:
         self._answers: list[dict[int, str]] = [{} for _ in adapters]
         self._tree = LabelTree(rule.labels, base.device) if rule is not None and rule.labels else None
         self._stops = set(stop_tokens(base, base.model, encoded))
+
+    def run(self, on_progress: OnEvaluated | None) -> dict[str, float]:
+        """Computes all losses and, with a rule, answers; returns the seconds per adapter by phase."""
+        report = on_progress or (lambda phase, done: None)
+        rule, adapters = self._rule, len(self._adapters)
+        seconds = {"score": 0.0, "answer": 0.0}
+        done = 0
+        with evaluating(self._base.model):
+            for batches in evaluation_batches(self._encoded, adapters, with_answers=rule is not None):
+                start = time.perf_counter()
+                cache = row_cache() if rule is not None else None
+                unanswered: list[_Unanswered] = []
+                for indices in batches:
+                    unanswered += self.compute_losses(indices, cache)
+                    done += len(indices)
+                    report("score", done)
+                middle = time.perf_counter()
+                if rule is not None and cache is not None:
+                    self.answer(sorted(unanswered, key=lambda one: one.slot), rule, cache)
+                    report("answer", done)
+                seconds["score"] += middle - start
+                seconds["answer"] += time.perf_counter() - middle
+        return {phase: spent / adapters for phase, spent in seconds.items() if phase == "score" or rule is not None}
 
     def compute_losses(self, indices: Sequence[int], cache: Cache | None) -> list[_Unanswered]:
         """Runs one pass over examples under every adapter; returns those that still need an answer."""
@@ -195,11 +202,16 @@ class _Evaluator:
             one.slot, one.places[: len(item.prompt) + agreed], item.completion[:agreed], one.best[agreed]
         )
 
-    def scores(self, slot: int, seconds: dict[str, float]) -> Scores:
+    def losses(self, slot: int) -> list[CompletionLoss]:
+        """All losses of one adapter."""
+        return [self._losses[slot][index] for index in range(len(self._encoded))]
+
+    def outcomes(self, slot: int, seconds: dict[str, float]) -> AdapterOutcomes:
         """All losses and answers of one adapter."""
-        indices = range(len(self._encoded))
-        answers = None if self._rule is None else tuple(self._answers[slot][index] for index in indices)
-        return Scores(tuple(self._losses[slot][index] for index in indices), answers, dict(seconds))
+        answers = None
+        if self._rule is not None:
+            answers = [self._answers[slot][index] for index in range(len(self._encoded))]
+        return AdapterOutcomes.of(self.losses(slot), answers, dict(seconds))
 
 
 def evaluation_batches(encoded: Sequence[Encoded], adapters: int, *, with_answers: bool) -> Iterator[list[list[int]]]:

@@ -11,11 +11,11 @@ from itertools import groupby
 import torch
 from transformers import Cache
 
-from sweep.training.forward import SCORE_LOGITS
+from sweep.training.forward import EVALUATION_LOGITS
+from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
 from sweep.training.packed.layout import Layout
 from sweep.training.packed.pack import Pack
-from sweep.training.scored import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > SCORE_LOGITS:
+        if rows and used + own > EVALUATION_LOGITS:
             yield rows
             rows, used = [], 0
         rows.append(row)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
-from sweep.training.forward import SCORE_LOGITS
+from sweep.training.forward import EVALUATION_LOGITS
+from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import shared_prompt
-from sweep.training.scored import AnswerRule
 
 STATE_BYTES = 16
 """Bytes per trainable parameter in training, in fp32: parameter, gradient, AdamW's two moments."""
@@ -121,7 +121,7 @@ class _CacheSize:
 def _answering_shape(sequences: int, longest: int, rule: AnswerRule) -> PassShape:
     """The largest pass of answering if no answer follows from its loss: one token of each answer, or the label tree."""
     nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
-    row = min(sequences * nodes, max(SCORE_LOGITS, nodes)) if rule.labels else sequences
+    row = min(sequences * nodes, max(EVALUATION_LOGITS, nodes)) if rule.labels else sequences
     prompts = max(1, row // max(1, nodes))
     return PassShape(row, row, row, prompts * (longest + nodes), row * (longest + nodes))
 

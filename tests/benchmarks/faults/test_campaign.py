@@ -51,9 +51,9 @@ def test_instants_are_spread_over_what_the_study_does() -> None:
 
 @pytest.mark.slow
 def test_a_sample_of_the_campaign_passes(tmp_path: Path) -> None:
-    told: list[str] = []
+    names: list[str] = []
     faults = [(KINDS[name], 7) for name in SAMPLE]
-    outcomes = run(faults, Reference(tmp_path), tmp_path, 1, None, lambda outcome: told.append(outcome.name))
-    assert told == [f"{name}:7" for name in SAMPLE]
+    outcomes = run(faults, Reference(tmp_path), tmp_path, 1, None, lambda outcome: names.append(outcome.name))
+    assert names == [f"{name}:7" for name in SAMPLE]
     failed = {outcome.name: (outcome.drawn, outcome.violations) for outcome in outcomes if outcome.violations}
     assert not failed

@@ -105,9 +105,9 @@ def test_an_undisturbed_study_violates_nothing() -> None:
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_violation_is_found_by_its_invariant_alone(planted: str) -> None:
     name, evidence = PLANTED[planted]
-    found = violations(evidence)
-    assert found
-    assert {text.partition(":")[0] for text in found} == {name}, found
+    texts = violations(evidence)
+    assert texts
+    assert {text.partition(":")[0] for text in texts} == {name}, texts
 
 
 def test_every_invariant_has_a_planted_violation() -> None:

@@ -15,9 +15,9 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
+from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.packed.layout import lay_out, shared_prompt
 from sweep.training.packed.pack import Pack, SlotBatch
-from sweep.training.scored import AnswerRule, Label
 from sweep.training.trainer_engine import TrainerEngine
 from tasks import Example
 
@@ -145,11 +145,12 @@ def test_other_models_are_packed_correctly_or_refused(kind: str, load_tiny: Call
         assert "softcap" in note
         return
     assert note is None
-    (scores,) = engine.score([engine.bare()], rows, AnswerRule(10))
-    assert list(scores.answers or ()) == greedy_answers(base, model, rows, 10)
+    (result,) = engine.evaluate([engine.bare()], rows, AnswerRule(10))
+    assert [one.answer for one in result.outcomes] == greedy_answers(base, model, rows, 10)
     labels = tuple(Label(str(ids), ids) for ids in ((11, 12, 13), (11, 14), (15, 12, 13, 16), (9,)))
     chosen, plainly = (
-        found.score([found.bare()], rows, AnswerRule(4, labels))[0].answers for found in (engine, TrainerEngine(base))
+        [one.answer for one in each.evaluate([each.bare()], rows, AnswerRule(4, labels))[0].outcomes]
+        for each in (engine, TrainerEngine(base))
     )
     assert chosen == plainly
     packed = [loss.nats for loss in engine.bare().losses(rows)]

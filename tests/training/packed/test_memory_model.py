@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sweep.records import CapacityRequest, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
+from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
 from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, fit_costs, forecast, shorten, slot_capacity
-from sweep.training.packed.engine import PackedEngine, SlotAdapted
+from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
     EvaluationPass,
@@ -27,7 +28,6 @@ from sweep.training.packed.memory_model import (
     shape_of,
     training_passes,
 )
-from sweep.training.scored import AnswerRule, Label
 from tasks import Example
 from tests.conftest import arm
 from tests.training.conftest import encoded, examples, load_tiny, spec
@@ -173,13 +173,13 @@ def test_an_ended_trial_keeps_only_its_adapter(
 ) -> None:
     engine.begin(spec(8, steps=1), encoded, lambda adapted, step: None)
     (ended,) = engine.advance()
-    assert isinstance(ended.adapted, SlotAdapted)
+    assert isinstance(ended.adapted, SlotAdaptedModel)
     adapter = ended.adapted.adapter
     assert adapter is not None
     held = (*adapter.vectors, *(matrix for _, matrix in adapter.matrices()))
     assert all(parameter.grad is None for parameter in held)
-    (again,) = engine.score([ended.adapted], encoded[:2], None)
-    assert all(loss.nats > 0 for loss in again.losses)
+    (again,) = engine.evaluate([ended.adapted], encoded[:2], None)
+    assert all(loss.nats > 0 for loss in again.outcomes)
 
 
 @given(batches, st.integers(0, 3 * 10**9), st.integers(1, 8))

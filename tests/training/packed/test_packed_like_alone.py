@@ -238,4 +238,4 @@ def test_plain_peft_loads_the_adapter(
     theirs = completion_losses(base, loaded, encoded)
     detach(loaded)
     assert [loss.nats for loss in ours] == pytest.approx([loss.nats for loss in theirs], abs=1e-5)
-    assert [loss.would_be_answered for loss in ours] == [loss.would_be_answered for loss in theirs]
+    assert [loss.is_greedy_answer for loss in ours] == [loss.is_greedy_answer for loss in theirs]

@@ -1,4 +1,4 @@
-"""Records of evaluation: how to answer, and the loss and answer of each example."""
+"""How to answer, and the loss and answer of each example."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sweep.records import ExampleOutcome
 from sweep.training.encoding import Encoded
 
 
@@ -16,13 +17,13 @@ class CompletionLoss:
     Attributes:
         nats: negative log-likelihood, summed over its tokens.
         tokens: number of its tokens.
-        would_be_answered: whether each token is the most likely one given those before it, so that greedy decoding
+        is_greedy_answer: whether each token is the most likely one given those before it, so that greedy decoding
             gives exactly this completion.
     """
 
     nats: float
     tokens: int
-    would_be_answered: bool = False
+    is_greedy_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,28 @@ class AnswerRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class AdapterOutcomes:
     """Losses and answers of one adapter.
 
     Attributes:
-        losses: one per example.
-        answers: one per example; None without an `AnswerRule`.
-        seconds: by phase, `score` and `answer`; adapters that share passes share their time equally.
+        outcomes: one per example, not scored yet; without answers if there is no `AnswerRule`.
+        seconds: by phase, `score` (losses) and `answer`; adapters that share passes share their time equally.
     """
 
-    losses: tuple[CompletionLoss, ...]
-    answers: tuple[str, ...] | None
+    outcomes: tuple[ExampleOutcome, ...]
     seconds: dict[str, float]
 
+    @classmethod
+    def of(
+        cls, losses: Sequence[CompletionLoss], answers: Sequence[str] | None, seconds: dict[str, float]
+    ) -> AdapterOutcomes:
+        """Joins losses and answers of the same examples."""
+        texts = [None] * len(losses) if answers is None else answers
+        pairs = zip(losses, texts, strict=True)
+        return cls(tuple(ExampleOutcome(loss.nats, loss.tokens, text) for loss, text in pairs), seconds)
 
-OnScored = Callable[[Literal["score", "answer"], int], None]
+
+OnEvaluated = Callable[[Literal["score", "answer"], int], None]
 """Receives the phase and the number of examples done per adapter."""
 
 

@@ -1,0 +1,26 @@
+"""The workers of a study. Imports little, so that the first one can load while the study's other modules are imported."""
+
+from __future__ import annotations
+
+from sweep.records import CapacityRequest, StudyPlan
+from sweep.search.space import largest_arm
+from sweep.store.paths import Paths
+from sweep.study.checks import least_examples
+from sweep.workers.pool import Pool
+
+
+def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
+    """The workers that a plan asks for; none is started yet.
+
+    Args:
+        data_hash: hash of the data that the study was planned with.
+    """
+    return Pool(
+        plan.setup,
+        paths,
+        plan.workers,
+        plan.name,
+        CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers),
+        data_hash=data_hash,
+        least=least_examples(plan),
+    )

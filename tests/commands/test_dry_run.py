@@ -1,0 +1,70 @@
+"""`dry_run=true`: the plan is printed, nothing is trained or written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.commands.app import composed_plan
+from sweep.commands.plan import show_study_plan, show_trial_plan
+from sweep.config.load import plan_of_record
+from sweep.records import StudyPlan
+
+WORDS = ("study.name=dry", "model=tiny", "task=jsonl", "task.metric=exact_match", "train.steps=4", "certify.seeds=5")
+
+
+def plan(made_task: Path, *overrides: str) -> StudyPlan:
+    return composed_plan([*WORDS, f"task.path={made_task}", *overrides])
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, made_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+
+def test_a_new_study(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_study_plan(plan(made_task, "search.trials=3"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Study dry: ")
+    assert "  search    3 search trials" in lines
+    assert any(line.startswith("  verdict   15 to 25 trials for the verdict (5 ranks") for line in lines)
+    assert "  estimate  time and disk unknown until the first trial" in lines
+    assert any(line.startswith("  data      train 24, tune ") for line in lines)
+    assert "  results   mlruns/reports/dry/index.html, records in mlruns" in lines
+    assert lines[-1] == "Nothing was trained or written (dry_run=true)."
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_epochs_are_resolved(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [word for word in WORDS if not word.startswith("train.steps")]
+    show_study_plan(composed_plan([*words, f"task.path={made_task}", "train.epochs=2", "train.batch_size=4"]))
+    assert "  training  12 steps, 48 examples per trial" in capsys.readouterr().out.splitlines()
+
+
+def test_a_single_trial(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_trial_plan(plan(made_task, "lora.r=4"))
+    assert (
+        "  arm       rank 4, alpha 8, dropout 0, learning rate 0.003, lora, on q_proj, v_proj"
+        in capsys.readouterr().out
+    )
+
+
+def test_it_is_not_recorded_with_a_study(made_task: Path) -> None:
+    dry, real = plan(made_task, "dry_run=true"), plan(made_task)
+    assert (dry.dry_run, real.dry_run) == (True, False)
+    assert dry.config == real.config
+    assert plan_of_record(real.config).dry_run is False
+
+
+@pytest.mark.parametrize("module", ["sweep", "sweep.train"])
+def test_the_command_writes_nothing(made_task: Path, module: str) -> None:
+    words = [sys.executable, "-m", module, *WORDS, f"task.path={made_task}", "dry_run=true"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Nothing was trained or written (dry_run=true).\n")
+    assert list(Path.cwd().iterdir()) == []
