@@ -68,7 +68,7 @@ def _fitted(record: StudyRecord) -> float | None:
     points = _points(certification.trials, record.metric) if certification else []
     if len(points) < _LEAST_POINTS or len({loss for loss, _ in points}) == 1:
         return None
-    from scipy.stats import linregress  # slow to import (most of a second), and most studies never get here
+    from scipy.stats import linregress  # imports for most of a second, and most studies never get here
 
     fit = linregress(*zip(*points, strict=True))
     return -float(fit.slope) if fit.slope < 0 and abs(fit.slope) >= 2 * fit.stderr else None
