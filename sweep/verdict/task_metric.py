@@ -19,7 +19,6 @@ from statistics import fmean, median
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import linregress
 
 from sweep.records import Certification, EvaluatedTrial, StudyRecord, TrialRecord
 from sweep.verdict.bounds import Array
@@ -69,6 +68,8 @@ def _fitted(record: StudyRecord) -> float | None:
     points = _points(certification.trials, record.metric) if certification else []
     if len(points) < _LEAST_POINTS or len({loss for loss, _ in points}) == 1:
         return None
+    from scipy.stats import linregress  # imports for most of a second, and most studies never get here
+
     fit = linregress(*zip(*points, strict=True))
     return -float(fit.slope) if fit.slope < 0 and abs(fit.slope) >= 2 * fit.stderr else None
 
