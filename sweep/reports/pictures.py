@@ -26,10 +26,11 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "goldilocks"
     matplotlib.rcParams["svg.fonttype"] = "none"
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # without pyplot, which takes longer to import
 
     trials = record.complete()
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
     names = sorted({_targets(record, trial) for trial in trials})
     for name in names:
         alike = [trial for trial in trials if _targets(record, trial) == name]
@@ -53,7 +54,6 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     axes.legend(title="target modules", fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
-    pyplot.close(figure)
 
 
 def _targets(record: StudyRecord, trial: CompletedTrial) -> str:
@@ -95,10 +95,11 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "goldilocks"
     matplotlib.rcParams["svg.fonttype"] = "none"
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # without pyplot, which takes longer to import
 
     scale = scale_of(record, conclusion)
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
     for state in MEANS:
         of_state = [(place, row) for place, row in enumerate(rows) if row.state is state]
         if of_state:
@@ -118,7 +119,6 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
-    pyplot.close(figure)
     return True
 
 
