@@ -40,8 +40,12 @@ def study(plan: StudyPlan) -> float | None:
 
     check_address(plan.tracking_uri, paths)
     with worker_pool(plan, paths, splits.data_hash) as pool:
-        if plan.storage_url is None and not paths.log(plan.name).exists():
-            pool.start()  # a new study: the worker loads while this process imports the rest
+        log = paths.log(plan.name)
+        if (
+            plan.storage_url is None and not log.exists()
+        ):  # a new study: the worker loads while this process imports the rest
+            log.parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
+            pool.start()
 
         from sweep.reports.closing import console, print_outcome
         from sweep.reports.progress import LiveDisplay

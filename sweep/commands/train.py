@@ -29,6 +29,7 @@ def trial(plan: StudyPlan) -> float:
     from sweep.study.single import train_single
     from sweep.study.stopping import StopRequest
 
+    paths.log(plan.name).parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
         for warning in splits.warnings:

@@ -1,4 +1,4 @@
-"""What every command shares: a person's words in, errors explained, an exit code out."""
+"""What all commands share: output, errors in words, exit codes, and `key=value` words."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sweep.console.masking import mask_output
-from sweep.console.output import lost_output, make_lasting
+from sweep.console.output import lost_output, survive_lost_output
 from sweep.console.system_errors import explained
 from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
 
 
 def run(command: Callable[[], int | None]) -> int:
-    """Runs a command; its errors are explained in words, and become exit codes; None is 0.
+    """Runs a command and returns its exit code; errors are printed in words. None is 0.
 
-    It goes on if nobody reads what it prints any more (`| head`); an output that cannot be written, as on a full disk, is an
-    error at the end. Nothing that is printed from here on holds a password.
+    The command continues when its reader ends (`| head`). Output that cannot be written for another reason, such as a full
+    disk, is an error at the end. Passwords are masked in everything that is printed from here on.
     """
-    make_lasting()
+    survive_lost_output()
     mask_output()
     code = _outcome(command)
     lost = lost_output()
     if lost is not None and code == 0:
-        explain(EnvironmentLacks(f"standard output cannot be written: {lost}; all else is done"))
+        explain(EnvironmentLacks(f"standard output cannot be written: {lost}; everything else is done"))
         return EnvironmentLacks.exit_code
     return code
 
@@ -59,15 +59,15 @@ def explain(error: GoldilocksError) -> None:
 
 
 def key_values(words: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
-    """`key=value` words of the commands that Hydra does not compose; a key may stand there more than once.
+    """`key=value` words of the commands that Hydra does not compose; a key may be given more than once.
 
     Raises:
-        ConfigurationError: with every word that is no such pair or whose key is unknown.
+        ConfigurationError: with every word that is not such a pair or has an unknown key.
     """
     from sweep.console.suggest import did_you_mean
     from sweep.errors import ConfigurationError
 
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     problems: list[str] = []
     for word in words:
         key, sign, value = word.partition("=")
@@ -77,7 +77,7 @@ def key_values(words: Sequence[str], known: Sequence[str]) -> dict[str, list[str
         elif key not in known:
             problems.append(f"{word}: there is no key '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})")
         else:
-            found.setdefault(key, []).append(value)
+            values.setdefault(key, []).append(value)
     if problems:
         raise ConfigurationError(problems)
-    return found
+    return values

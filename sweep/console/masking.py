@@ -1,8 +1,7 @@
-"""Passwords and tokens are masked in everything that is printed, and in texts that are kept.
+"""Masks passwords and tokens in everything that is printed or recorded.
 
-Two ways find them. Whatever looks like an account or a query of an address is masked wherever it stands. Secrets that are
-known (from the command line, the environment and the configuration) are masked as plain text as well, however a library
-words them.
+Accounts and queries in addresses are masked by their form. Known secrets (from the command line, the environment and the
+configuration) are masked as plain text too, in whatever message a library puts them.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ _BARE_QUERY = re.compile(r"\?(?=[\w.%-]+=)\S+?(?=['\"]*(?:\s|$))")
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|(API|ACCESS|SECRET|PRIVATE)_?KEY)$", re.IGNORECASE)
 
 _SHORTEST = 4
-"""Shorter ones would be masked inside other words."""
+"""Shorter secrets would be masked inside other words."""
 _SHORTEST_NAME = 12
-"""An account without a password is taken for a token from this length on, and a value of a query for a secret."""
+"""From this length on, an account without a password counts as a token, and a query's value as a secret."""
 
 
 def mask(text: str) -> str:
     """The text with accounts and queries of addresses replaced: `postgresql://***@host/db?***`, and all known secrets.
 
-    All up to the last `@` is taken for the account, so that a password may hold any letter.
+    The account extends to the last `@`, since a password may contain any character.
     """
     text = _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", text)
     text = _QUERY.sub(lambda match: f"{match['address']}?***", text)
@@ -39,15 +38,15 @@ def mask(text: str) -> str:
 
 
 def hide(*texts: str | None) -> None:
-    """Takes note of the secrets in these addresses, or words that hold some: `mask` knows them from now on."""
+    """Adds the secrets in these addresses or words to those that `mask` replaces."""
     for text in texts:
         _known.add(_secrets_in(text or ""))
 
 
 def mask_output() -> None:
-    """Masks all that this process prints from now on, tracebacks included.
+    """Masks everything that this process prints from now on, tracebacks included.
 
-    The secrets of the command line and of the environment are known from then on.
+    Secrets of the command line and the environment are added to those that `mask` replaces.
     """
     hide(*sys.argv[1:], *os.environ.values())
     _known.add(value for name, value in os.environ.items() if _SECRET_NAME.search(name))
@@ -66,7 +65,7 @@ class MaskedStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes the masked text; returns the length of what was given, as a stream that does not mask would."""
+        """Writes the masked text; returns the length of the given text, as other streams do."""
         self._stream.write(mask(text))
         return len(text)
 
@@ -80,7 +79,7 @@ class MaskedStream:
 
 
 class _Known:
-    """The secrets of this process, as they are and as addresses encode them."""
+    """The secrets of this process, plain and URL-encoded."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
@@ -88,10 +87,10 @@ class _Known:
 
     def add(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret), quote(secret))}
-        found = {form for form in forms if len(form) >= _SHORTEST} - self._secrets
-        if not found:
+        new = {form for form in forms if len(form) >= _SHORTEST} - self._secrets
+        if not new:
             return
-        self._secrets |= found
+        self._secrets |= new
         longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
         # a display may have broken a long word
         self._pattern = re.compile("|".join(r"\n?".join(map(re.escape, secret)) for secret in longest_first))

@@ -1,4 +1,4 @@
-"""Standard output and error that outlive their reader: a study goes on if nobody can read what it prints any more."""
+"""Standard output and error that survive their reader: a study goes on when its output can no longer be written."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import os
 import sys
 
 _READER_GONE = (errno.EPIPE, errno.EIO)
-"""The reader has read enough (`| head`), or the terminal was closed: nobody is there to be told."""
+"""The reader ended (`| head`), or the terminal was closed."""
 
 
-class LastingFile(io.FileIO):
-    """A file descriptor that is written to until that fails, and then takes everything and keeps nothing.
+class LossyFile(io.FileIO):
+    """A file descriptor that discards what is written after the first error.
 
     Attributes:
-        lost: why it failed the first time; None while it has not.
+        lost: the first error; None if there was none.
     """
 
     lost: OSError | None = None
@@ -30,35 +30,35 @@ class LastingFile(io.FileIO):
         return memoryview(data).nbytes  # type: ignore[arg-type]
 
 
-def make_lasting() -> None:
-    """Standard output and error of this process, where they are what the process was started with."""
+def survive_lost_output() -> None:
+    """Replaces standard output and error, unless somebody else has replaced them already."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or stream is not getattr(sys, f"__{name}__"):
             continue
         try:
-            file = LastingFile(stream.fileno(), "wb", closefd=False)
+            file = LossyFile(stream.fileno(), "wb", closefd=False)
             stream.flush()
         except OSError:
             continue
-        lasting = io.TextIOWrapper(
+        replacement = io.TextIOWrapper(
             io.BufferedWriter(file),
             encoding=stream.encoding,
-            # a plain locale (LANG=C) has no word for half of what is printed: better a question mark than an error
+            # a plain locale (LANG=C) lacks many characters: print question marks instead of failing
             errors=stream.errors if stream.encoding.lower().startswith("utf") else "replace",
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )
-        setattr(sys, name, lasting)
+        setattr(sys, name, replacement)
 
 
 def lost_output() -> str | None:
-    """Why standard output could not be written, in words; None if it could, or if its reader did not want more."""
+    """Why standard output could not be written; None if it could, or if its reader ended."""
     stream = sys.stdout
     if stream is None:
         return None
     stream.flush()
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    if not isinstance(raw, LastingFile) or raw.lost is None or raw.lost.errno in _READER_GONE:
+    if not isinstance(raw, LossyFile) or raw.lost is None or raw.lost.errno in _READER_GONE:
         return None
     return os.strerror(raw.lost.errno or 0)

@@ -1,4 +1,4 @@
-"""What asks a sweep to end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed. Imports nothing that takes time."""
+"""The signals that stop a sweep: Ctrl-C, SIGTERM, and SIGHUP when a terminal closes. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ EXIT_CODE = 130
 
 
 def heard() -> list[signal.Signals]:
-    """Those of `STOPPING` that mean something to this process: under `nohup`, a closed terminal does not."""
+    """Those of `STOPPING` that this process acts on; under `nohup`, SIGHUP is ignored."""
     return [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 def end_at_once() -> None:
-    """From here on the signals end the process in one line: nothing is running yet that would have to be ended in order."""
+    """From now on the signals end the process with one line, since nothing is running yet that needs an orderly end."""
     for number in heard():
         signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # no exception: half-imported libraries would swallow it, or show it as their own
+    # an exception could be swallowed by a library that is being imported
     os.write(2, f"stopped by {signal.Signals(number).name}; the same command starts again\n".encode())
     os._exit(EXIT_CODE)

@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known word, or nothing if none is near."""
+    """`; did you mean 'x'?` with the nearest known word; empty if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.55)
     return f"; did you mean '{near[0]}'?" if near else ""

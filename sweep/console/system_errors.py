@@ -1,4 +1,4 @@
-"""Errors of the operating system that the reader can do something about, in words."""
+"""Messages for errors of the operating system that the reader can fix."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _WAYS_OUT = {
     errno.EROFS: "go to a folder that can be written to",
     errno.EACCES: "allow it with `chmod u+rw`, or go to a folder that can be written to",
     errno.EPERM: "allow it, or go to a folder that can be written to",
-    errno.ENOTDIR: "move the file away that lies in place of a folder",
-    errno.EEXIST: "move the file away that lies in place of a folder",
-    errno.EISDIR: "move the folder away that lies in place of a file",
+    errno.ENOTDIR: "move away the file of that name: a folder belongs there",
+    errno.EEXIST: "move away the file of that name: a folder belongs there",
+    errno.EISDIR: "move away the folder of that name: a file belongs there",
     errno.ENAMETOOLONG: "go to a folder with a shorter path",
     errno.EMFILE: "raise the limit on open files (`ulimit -n 4096`)",
-    errno.ENFILE: "close programs, the machine has no more open files to give",
-    errno.EIO: "look at the disk, it does not answer as it should",
+    errno.ENFILE: "close programs: the machine has too many open files",
+    errno.EIO: "check the disk: reading or writing failed",
     errno.ENOMEM: "free memory, or use fewer workers (executor.workers=1)",
     errno.EAGAIN: "raise the limit on processes (`ulimit -u`), or use fewer workers (executor.workers=1)",
 }
 
 
 def explained(error: OSError) -> EnvironmentLacks | None:
-    """What the machine lacks; None if the error says nothing to the reader."""
+    """The error with a way to fix it; None if there is no known way."""
     way_out = _WAYS_OUT.get(error.errno or 0)
     if way_out is None:
         return None
     place = "" if not isinstance(error.filename, str | bytes) else f"{_in_the_way(Path(os.fsdecode(error.filename)))}: "
     return EnvironmentLacks(
-        f"{place}{error.strerror}; {way_out}, then run the same command again: what is finished is kept"
+        f"{place}{error.strerror}; {way_out}, then run the same command again; finished trials are kept"
     )
 
 
 def _in_the_way(path: Path) -> Path:
-    """The file in place of one of the path's folders, if there is one, else the path."""
+    """The file where one of the path's folders should be, else the path."""
     return next((folder for folder in path.parents if folder.is_file()), path)

@@ -9,6 +9,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import Declaration, StudyRecord
@@ -33,7 +34,8 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     opened = {study: time for study, time in _times_opened(storage).items() if _name(study) == name}
     if not opened:
         names = study_names(storage)
-        known = f"known: {', '.join(names)}" if names else "there is none yet; run `python -m sweep +study=pharma`"
+        start = pasteable("python -m sweep +study=pharma")
+        known = f"known: {', '.join(names)}" if names else f"there is none yet; run `{start}`"
         raise ConfigurationError(f"study={name}: there is no such study here{did_you_mean(name, names)} ({known})")
     last_first = sorted(opened, key=lambda study: opened[study], reverse=True)
     return [_read(optuna.load_study(study_name=study, storage=storage)) for study in last_first]

@@ -18,6 +18,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks, GoldilocksError
 from sweep.store.database_drivers import missing_driver
@@ -47,7 +48,7 @@ def existing_storage(url: str | None, paths: Paths) -> Iterator[StudyDatabase]:
     if url is None and not paths.optuna_database.exists():
         raise ConfigurationError(
             f"there is no study here: {paths.optuna_database} does not exist; go to the folder where the sweep was run, "
-            "or run `python -m sweep +study=pharma`"
+            f"or run `{pasteable('python -m sweep +study=pharma')}`"
         )
     with opened_storage(url, paths) as storage:
         yield storage
@@ -156,7 +157,7 @@ def _explained(error: Exception, url: str | None, paths: Paths) -> EnvironmentLa
         return EnvironmentLacks(
             f"{database} is damaged ({detail}); "
             + (
-                "run `python -m sweep.doctor --repair`, which moves it away, then the same command: finished trials are "
+                f"run `{pasteable('python -m sweep.doctor --repair')}`, which moves it away, then the same command: finished trials are "
                 "found in mlruns and are not trained again"
                 if url is None
                 else "move it away or name another storage.url: finished trials are found in mlruns"

@@ -273,7 +273,7 @@ def test_sections_and_values_may_refer_to_others(tmp_path: Path, monkeypatch: py
         "# @package _global_\ncertify:\n  ladder: ${search.space.rank}\nsearch:\n  space:\n    rank: [4, 8]\n"
     )
     assert composed_plan(["+study=mine"]).declaration.ladder == (4, 8)
-    file.write_text("# @package _global_\ntracking: ${storage}\nstorage:\n  uri: x\n")
+    file.write_text("# @package _global_\ntracking: ${storage}\nstorage:\n  uri: memory://\n")
     assert [problem.partition(";")[0] for problem in problems("+study=mine")] == [
         "tracking.url: there is no such key",
         "storage.uri: there is no such key",

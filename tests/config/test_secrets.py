@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from sweep.commands.app import composed_plan
 from sweep.config.hydra_setup import masked_files
 from sweep.console.masking import mask
+from sweep.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
     (tmp_path / "conf" / "study" / "mine.yaml").write_text(
         "# @package _global_\nstorage:\n  url: postgresql://host/db?password=Sekret3\n"
     )
-    given = [*flags, "+study=mine", "model=tiny", "tracking.uri='http://me:Sekret1/@127.0.0.1:1/x?key=Sekret2'"]
+    given = [*flags, "+study=mine", "model=tiny", "tracking.uri='http://me:Sekret1%2F@127.0.0.1:1/x?key=Sekret2'"]
     done = subprocess.run(
         [sys.executable, "-c", code, *given],
         cwd=tmp_path,
@@ -88,6 +89,12 @@ def test_a_command_that_breaks_or_is_killed_shows_and_leaves_no_secret(
     assert written
     for text in (done.stdout, done.stderr, *(file.read_text() for file in written)):
         assert "Sekret" not in text
+
+
+def test_an_address_that_is_refused_is_shown_without_its_secrets() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        composed_plan(["model=tiny", "tracking.uri='http://me:Sekret1/@127.0.0.1:1/x?key=Sekret2'"])
+    assert "Sekret" not in mask("\n".join(caught.value.problems))
 
 
 def test_a_mistyped_key_is_shown_without_the_secret_of_its_value(tmp_path: Path) -> None:

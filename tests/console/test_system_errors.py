@@ -38,7 +38,7 @@ def test_the_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlruns").write_text("")
     with pytest.raises(OSError, match="mlruns") as caught:
         (tmp_path / "mlruns" / "hydra" / "today").mkdir()
-    assert str(explained(caught.value)).startswith(f"{tmp_path}/mlruns: Not a directory; move the file away")
+    assert str(explained(caught.value)).startswith(f"{tmp_path}/mlruns: Not a directory; move away the file")
 
 
 def test_other_errors_are_not_explained_away() -> None:
@@ -64,5 +64,5 @@ def test_a_file_in_place_of_mlruns(module: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 3, done.stderr
-    assert "mlruns: Not a directory; move the file away" in done.stderr
+    assert "mlruns: Not a directory; move away the file" in done.stderr
     assert "Traceback" not in done.stderr

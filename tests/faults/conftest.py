@@ -22,7 +22,7 @@ from mlflow.entities import Run, ViewType
 from benchmarks.faults import processes
 from benchmarks.faults.processes import end_all, in_folder, records, spawned_by, waited
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 240.0
 
 
 @dataclass

@@ -69,7 +69,7 @@ def test_no_study_yet(tmp_path: Path) -> None:
 
 
 class TestDamage:
-    REPAIR = r"optuna\.db is damaged \(.*\); run `python -m sweep\.doctor --repair`"
+    REPAIR = r"optuna\.db is damaged \(.*\); run `\S*python -m sweep\.doctor --repair`"
 
     def test_of_the_whole_file(self, tmp_path: Path) -> None:
         (tmp_path / "optuna.db").write_bytes(b"no database" * 1000)

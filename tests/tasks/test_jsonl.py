@@ -1,4 +1,4 @@
-"""Folders of JSON lines as people bring them: what is accepted, what is noted, and how faults are told."""
+"""Folders of JSON lines: accepted input, warnings and errors."""
 
 import codecs
 import contextlib
@@ -166,7 +166,7 @@ class TestFolders:
         assert all("is missing; the folder has no files" in problem for problem in problems(tmp_path))
 
     @pytest.mark.parametrize(
-        ("split", "found"),
+        ("split", "name"),
         [
             ("validation", "dev.jsonl"),
             ("validation", "valid.jsonl"),
@@ -176,20 +176,20 @@ class TestFolders:
             ("test", "test.ndjson"),
         ],
     )
-    def test_split_under_another_name(self, folder: Path, split: str, found: str) -> None:
-        (folder / f"{split}.jsonl").rename(folder / found)
+    def test_split_under_another_name(self, folder: Path, split: str, name: str) -> None:
+        (folder / f"{split}.jsonl").rename(folder / name)
         problem = only_problem(folder)
         assert f"{split}.jsonl: is missing; the folder has" in problem
-        assert f"if {found} is this split, rename it to {split}.jsonl" in problem
+        assert f"if {name} is this split, rename it to {split}.jsonl" in problem
 
     @pytest.mark.parametrize("ending", ["json", "csv", "parquet", "jsonl.gz"])
     def test_other_formats(self, folder: Path, ending: str) -> None:
         for name in ("train", "validation", "test"):
             (folder / f"{name}.jsonl").rename(folder / f"{name}.{ending}")
-        found = problems(folder)
-        assert len(found) == 3
-        assert f"write the rows of train.{ending} as JSON lines" in found[0]
-        assert f"task=hub task.dataset={folder}" in found[0]
+        listed = problems(folder)
+        assert len(listed) == 3
+        assert f"write the rows of train.{ending} as JSON lines" in listed[0]
+        assert f"task=hub task.dataset={folder}" in listed[0]
 
     def test_files_one_folder_down(self, folder: Path) -> None:
         assert f"{folder} has one: use that folder" in problems(folder.parent)[0]
@@ -278,10 +278,10 @@ class TestFaultyRows:
 
     def test_long_lists_are_cut(self, folder: Path) -> None:
         (folder / "train.jsonl").write_bytes(encoded([*rows("train"), *[{"prompt": "a"}] * 1000]))
-        found = problems(folder)
-        assert len(found) == 21
-        assert found[19].startswith(f"{folder / 'train.jsonl'}:28: ")
-        assert found[20] == f"{folder / 'train.jsonl'}: ... and 980 more of 1008 rows with faults"
+        listed = problems(folder)
+        assert len(listed) == 21
+        assert listed[19].startswith(f"{folder / 'train.jsonl'}:28: ")
+        assert listed[20] == f"{folder / 'train.jsonl'}: ... and 980 more of 1008 rows with faults"
 
 
 class TestFaultyFiles:

@@ -151,7 +151,7 @@ def test_texts_are_used_once_and_answered_by_the_table(
     }
     for first, second in combinations(SPLITS, 2):
         assert not set(asked[first]) & set(asked[second])
-    assert {text: found for split in SPLITS for text, found in asked[split].items()} == answers
+    assert {text: answer for split in SPLITS for text, answer in asked[split].items()} == answers
 
 
 @pytest.mark.parametrize("kind", ["term", "document"])
@@ -223,9 +223,9 @@ def test_bids_follow_from_the_prompts_own_lines(rows: dict[str, tuple[Example, .
         broken = []
         for line in lines:
             code, head, rest = re.fullmatch(r"(R\d) ([^:]+): (.+)", line).groups()
-            found = re.fullmatch(r"(\d+) \w+, (meets|below|within|above) the (minimum|maximum) of (\d+)", rest)
-            if found:
-                offered, stands, bound, wanted = int(found[1]), found[2], found[3], int(found[4])
+            match = re.fullmatch(r"(\d+) \w+, (meets|below|within|above) the (minimum|maximum) of (\d+)", rest)
+            if match:
+                offered, stands, bound, wanted = int(match[1]), match[2], match[3], int(match[4])
                 most, least = sorted((wanted, offered), reverse=True)
                 assert most >= 1.25 * least, line
                 met = (offered > wanted) == (bound == "minimum")
@@ -255,7 +255,7 @@ def test_indications_follow_from_the_table(rows: dict[str, tuple[Example, ...]])
     for row in of_kind(rows, "indication"):
         text, condition = row.prompt.split("\n")[1:3]
         condition = condition.removeprefix("Condition: ")
-        stated = {canonical[found.lower()] for found in any_fact.findall(text)}
+        stated = {canonical[fact.lower()] for fact in any_fact.findall(text)}
         sources = list(medicines_stating(text, stated))
         assert sources, row
         roles = {role_of(condition, one, stated) for one in sources}

@@ -13,9 +13,7 @@ from sweep.tracking.address import address_of
 from sweep.tracking.memory_tracker import MemoryTracker
 
 
-def test_a_relative_database_is_seen_from_where_the_person_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_database_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     address = address_of("sqlite:///mlruns/mlflow.db")
     assert address.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"

@@ -1,4 +1,4 @@
-"""What every tracker must do, run against MLflow's sqlite store, here and in the recorder's process, and the in-memory twin."""
+"""The contract of every tracker: MLflow's SQLite store, in this process and in the recorder's, and the in-memory tracker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SWEEP = SweepRun(
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A run as it reads in the store."""
+    """A run as the store returns it."""
 
     id: str
     name: str
@@ -57,12 +57,12 @@ class Seen:
 
 
 class Store(Protocol):
-    """A tracker's store, read and disturbed without the tracker."""
+    """A tracker's store, read and changed without the tracker."""
 
     tracker: Tracker
 
     def reopen(self) -> Tracker:
-        """What the next process would open."""
+        """The tracker that the next process would open."""
 
     def runs(self, experiment: str = "pharma") -> dict[str, Seen]: ...
 
@@ -192,7 +192,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """What a trial left, in two folders, and a file that is not there."""
+    """The files of a trial, in two folders, and a file that does not exist."""
     trained, scored = tmp_path / "trained", tmp_path / "scored"
     (trained / "adapter").mkdir(parents=True)
     scored.mkdir()
@@ -204,7 +204,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def ended(result: TrialResult, status: Status) -> TrialResult:
-    """The result of a trial that ended so."""
+    """The result of a trial with this status."""
     if status is Status.COMPLETE:
         return result
     return dataclasses.replace(result, status=status, reason=f"it ended {status}", measures=None)
@@ -212,7 +212,7 @@ def ended(result: TrialResult, status: Status) -> TrialResult:
 
 class TestTracker:
     @pytest.mark.parametrize("status", list(Status))
-    def test_a_trial_and_its_sweep_end_as_their_status_says(
+    def test_a_trial_and_its_sweep_end_with_their_status(
         self, store: Store, complete: TrialResult, status: Status
     ) -> None:
         parent = store.tracker.open_sweep(SWEEP)
@@ -221,7 +221,7 @@ class TestTracker:
         assert [running[run].status for run in (parent, child)] == ["RUNNING", "RUNNING"]
         assert [running[run].tags["sweep.status"] for run in (parent, child)] == ["running", "running"]
 
-        store.tracker.close_trial(child, ended(complete, status), [])
+        assert store.tracker.close_trial(child, ended(complete, status), []) == child
         store.tracker.close_sweep(parent, status, Summary(), [])
 
         expected = {"complete": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}.get(status, "KILLED")
@@ -230,7 +230,7 @@ class TestTracker:
             assert (run.status, run.tags["sweep.status"], run.ended) == (expected, status.value, True)
         assert runs[child].tags.get("sweep.reason") == (None if status is Status.COMPLETE else f"it ended {status}")
 
-    def test_a_parent_run_says_what_was_asked(self, store: Store) -> None:
+    def test_a_parent_run_has_tags_params_and_configuration(self, store: Store) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         run = store.runs()[parent]
         assert run.name == "pharma"
@@ -239,7 +239,7 @@ class TestTracker:
         assert run.tags["sweep.command"] == SWEEP.command
         assert run.tags["team"] == "Größe"
 
-    def test_what_is_declared_for_the_sweep_is_the_parent_runs_alone(self, store: Store, spec: TrialSpec) -> None:
+    def test_declared_params_are_logged_for_the_parent_only(self, store: Store, spec: TrialSpec) -> None:
         parent = store.tracker.open_sweep(dataclasses.replace(SWEEP, declared={"certify.margin": "0.01"}))
         child = store.tracker.open_trial(parent, spec)
         runs = store.runs()
@@ -254,9 +254,7 @@ class TestTracker:
         assert run.metrics == {"verdict/rank": 8.0}
         assert run.tags.items() >= {**verdict, "sweep.status": "complete"}.items()
 
-    def test_a_sweep_that_was_not_closed_is_by_a_later_process(
-        self, store: Store, complete: TrialResult, files: list[Path]
-    ) -> None:
+    def test_a_later_process_closes_an_open_sweep(self, store: Store, complete: TrialResult, files: list[Path]) -> None:
         """Killed after its last trial: the study knows how the trials ended."""
         parent = store.tracker.open_sweep(SWEEP)
         known, unknown = (store.tracker.open_trial(parent, complete.spec) for _ in range(2))
@@ -271,7 +269,7 @@ class TestTracker:
         assert runs[parent].tags["sweep.verdict"] == "certified"
         assert runs[known].metrics["eval/loss"] == 0.15
 
-    def test_a_closed_sweep_takes_another_verdict(self, store: Store) -> None:
+    def test_a_closed_sweep_accepts_another_verdict(self, store: Store) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         store.tracker.close_sweep(
             parent, Status.COMPLETE, Summary({"verdict/rank": 8.0}, {"sweep.verdict": "certified"}), []
@@ -284,28 +282,28 @@ class TestTracker:
         run = store.runs()[parent]
         assert (run.status, run.metrics["verdict/rank"], run.tags["sweep.verdict"]) == ("FINISHED", 16.0, "provisional")
 
-    def test_a_sweep_that_is_not_there_is_refused(self, store: Store) -> None:
+    def test_a_missing_sweep_is_refused(self, store: Store) -> None:
         store.tracker.open_sweep(SWEEP)
         with pytest.raises(RecordRefused):
             store.tracker.resume_sweep("0" * 32, SWEEP)
 
-    def test_scores_stand_under_their_split(self, store: Store, complete: TrialResult) -> None:
+    def test_metrics_are_named_by_split(self, store: Store, complete: TrialResult) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         spec = dataclasses.replace(complete.spec, stage=Stage.CERTIFY, split=Split.CERTIFY)
         child = store.tracker.open_trial(parent, spec)
         store.tracker.close_trial(child, dataclasses.replace(complete, spec=spec), [])
-        found = store.runs()[child].metrics
+        metrics = store.runs()[child].metrics
         assert {
-            name: found[name] for name in ("eval/loss", "certify/loss", "certify/macro_f1", "certify/macro_f1/rare")
+            name: metrics[name] for name in ("eval/loss", "certify/loss", "certify/macro_f1", "certify/macro_f1/rare")
         } == {
             "eval/loss": 0.15,
             "certify/loss": 0.15,
             "certify/macro_f1": 0.9,
             "certify/macro_f1/rare": 0.7,
         }
-        assert not {"tune/loss", "test/loss"} & set(found)
+        assert not {"tune/loss", "test/loss"} & set(metrics)
 
-    def test_a_child_run_holds_the_whole_recipe(self, store: Store, spec: TrialSpec) -> None:
+    def test_a_child_run_has_the_whole_recipe(self, store: Store, spec: TrialSpec) -> None:
         parent = store.tracker.open_sweep(SWEEP)
         child = store.tracker.open_trial(parent, spec)
         run = store.runs()[child]
@@ -356,7 +354,7 @@ class TestTracker:
         assert len(run.history["train/loss"]) == len(run.history["train/learning_rate"]) == 1500
         assert run.metrics["train/loss"] == 1500.0
 
-    def test_values_that_are_no_numbers_are_left_out(self, store: Store, complete: TrialResult) -> None:
+    def test_values_that_are_not_finite_are_left_out(self, store: Store, complete: TrialResult) -> None:
         assert complete.measures
         nan, inf = float("nan"), float("inf")
         measures = dataclasses.replace(complete.measures, metrics={"macro_f1": nan, "accuracy": 0.5}, train_loss=inf)
@@ -371,7 +369,7 @@ class TestTracker:
         assert not {"eval/macro_f1", "train/final_loss"} & set(runs[child].metrics)
         assert runs[parent].metrics == {"verdict/rank": 16.0}
 
-    def test_the_kept_files_are_there_and_scratch_is_not(
+    def test_files_of_the_trial_are_kept_and_missing_ones_skipped(
         self, store: Store, complete: TrialResult, files: list[Path], tmp_path: Path
     ) -> None:
         verdict = tmp_path / "verdict.json"
@@ -402,7 +400,7 @@ class TestTracker:
         assert run.tags["sweep.reason"].endswith("x…")
         assert sorted(value for name, value in run.metrics.items() if name.startswith("eval/macro_f1/")) == [0.1, 0.5]
 
-    def test_what_a_killed_invocation_left_is_ended_first(self, store: Store, spec: TrialSpec) -> None:
+    def test_runs_of_a_killed_invocation_are_ended_first(self, store: Store, spec: TrialSpec) -> None:
         old_parent = store.tracker.open_sweep(SWEEP)
         old_child = store.tracker.open_trial(old_parent, spec)
         other = store.tracker.open_sweep(dataclasses.replace(SWEEP, study="other"))
@@ -418,7 +416,7 @@ class TestTracker:
         assert runs[parent].status == "RUNNING"
         assert store.runs("other")[other].status == "RUNNING"
 
-    def test_what_the_study_knows_of_is_recorded_and_not_interrupted(
+    def test_known_results_are_recorded_instead_of_interrupted(
         self, store: Store, complete: TrialResult, files: list[Path]
     ) -> None:
         """The study knew how a trial ended, and the process that should record it was killed first."""
@@ -452,7 +450,7 @@ class TestTracker:
 
 
 class TestSqlite:
-    def test_artifacts_lie_under_the_root_in_a_folder_of_the_study(
+    def test_artifacts_are_under_the_root_in_a_folder_per_study(
         self, sqlite: MlflowStore, complete: TrialResult, files: list[Path]
     ) -> None:
         child = sqlite.tracker.open_trial(sqlite.tracker.open_sweep(SWEEP), complete.spec)
@@ -460,7 +458,7 @@ class TestSqlite:
         assert sqlite.artifact_root
         assert (sqlite.artifact_root / "pharma" / child / "artifacts/adapter/adapter_config.json").read_text() == "{}"
 
-    def test_the_configuration_is_kept_as_it_was(self, sqlite: MlflowStore) -> None:
+    def test_the_configuration_is_kept_unchanged(self, sqlite: MlflowStore) -> None:
         parent = sqlite.tracker.open_sweep(dataclasses.replace(SWEEP, config_yaml="name: Größe\n"))
         assert sqlite.artifact_root
         text = (sqlite.artifact_root / "pharma" / parent / "artifacts/config.yaml").read_text(encoding="utf-8")
@@ -495,12 +493,12 @@ class TestSqlite:
         assert (folder / "artifacts/pharma" / parent).is_dir()
         assert sorted(entry.name for entry in tmp_path.iterdir()) == [folder.name]
 
-    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_database(self, tmp_path: Path) -> None:
         (tmp_path / "mlflow.db").write_text("no database, however one looks at it" * 100)
         with pytest.raises(EnvironmentLacks, match="not a database"):
             MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", None)
 
-    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_created(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(EnvironmentLacks, match="cannot record in sqlite"):
             MlflowTracker(f"sqlite:///{tmp_path}/file/mlflow.db", None)
@@ -514,15 +512,13 @@ class TestSqlite:
             sqlite.tracker.open_trial(parent, spec)
         assert capfd.readouterr().err == ""
 
-    def test_a_folder_that_takes_no_file_is_said_at_once(self) -> None:
+    def test_a_folder_that_accepts_no_file_fails_at_once(self) -> None:
         started = time.monotonic()
         with pytest.raises(EnvironmentLacks, match=r"cannot record in sqlite:////proc/x\.db: .*No such file"):
             MlflowTracker("sqlite:////proc/x.db", None)
         assert time.monotonic() - started < 5
 
-    def test_a_database_that_another_process_is_making_for_ever_is_said(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_waiting_for_another_process_has_a_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mlflow_tracker, "_LOCK_SECONDS", 0.2)
         with (
             FileLock(tmp_path / "mlflow.db.lock"),
@@ -552,7 +548,7 @@ class TestServers:
 
 
 def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
-    """In a process of its own: MLflow comes late, speaks to nobody, and leaves no folder where the person stands."""
+    """In a subprocess: MLflow is imported late, prints nothing, and creates no folder in the current one."""
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -647,7 +643,7 @@ def server(database: Path, tmp_path: Path) -> Iterator[str]:
 
 
 def ask(url: str, query: dict[str, Any] | None = None) -> Any:
-    """What MLflow's REST API answers."""
+    """The answer of MLflow's REST API."""
     client = HTTPConnection(urlsplit(url).netloc, timeout=30)
     target = url.partition(urlsplit(url).netloc)[2]
     try:
@@ -669,11 +665,11 @@ def test_mlflow_shows_what_was_recorded(
 
     experiment = sqlite.client.get_experiment_by_name("pharma").experiment_id
     query = {"experiment_ids": [experiment], "filter": "tags.`sweep.rank` = '16'"}
-    found = ask(f"{server}/api/2.0/mlflow/runs/search", query)["runs"]
-    assert [run["info"]["run_id"] for run in found] == [child]
-    assert found[0]["info"]["status"] == "FINISHED"
-    assert found[0]["info"]["run_name"] == "r16-lr1e-03-s0"
-    metrics = {metric["key"]: metric["value"] for metric in found[0]["data"]["metrics"]}
+    runs = ask(f"{server}/api/2.0/mlflow/runs/search", query)["runs"]
+    assert [run["info"]["run_id"] for run in runs] == [child]
+    assert runs[0]["info"]["status"] == "FINISHED"
+    assert runs[0]["info"]["run_name"] == "r16-lr1e-03-s0"
+    metrics = {metric["key"]: metric["value"] for metric in runs[0]["data"]["metrics"]}
     assert metrics["eval/loss"] == 0.15
     listed = ask(f"{server}/api/2.0/mlflow/artifacts/list?run_id={child}")["files"]
     assert {entry["path"] for entry in listed} == {"adapter", "result.json", "scores.jsonl"}

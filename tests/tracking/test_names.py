@@ -56,12 +56,12 @@ results = st.builds(
 
 
 @given(results)
-def test_no_value_comes_out_that_mlflow_refuses(result: TrialResult) -> None:
-    found = names.metrics_of(result)
+def test_mlflow_accepts_every_value(result: TrialResult) -> None:
+    values = names.metrics_of(result)
     points = names.points_of(result)
-    assert all(math.isfinite(value) for value in found.values())
+    assert all(math.isfinite(value) for value in values.values())
     assert all(math.isfinite(point.value) for point in points)
-    for name, value in found.items():
+    for name, value in values.items():
         _validate_metric(name, value, 0, 0)
     for point in points:
         _validate_metric(point.metric, point.value, 0, point.step)
@@ -87,25 +87,25 @@ def test_shortened_texts_fit_and_can_be_stored(text: str, longest: int) -> None:
     short.encode("utf-8")
 
 
-def test_a_plain_name_stays_as_it_is() -> None:
+def test_a_plain_name_stays_unchanged() -> None:
     for name in ("eval/macro_f1", "lora.r", "time/phase/train", "eval/f1/adverse event", "eval/f1/größe"):
         assert names.valid_name(name) == name
 
 
-def test_kinds_that_look_alike_stay_apart() -> None:
+def test_similar_kinds_have_distinct_names() -> None:
     metrics = names.finite({"eval/f1/a:b": 0.1, "eval/f1/a?b": 0.2, "eval/f1/a_b": 0.3})
     assert sorted(metrics.values()) == [0.1, 0.2, 0.3]
 
 
-def test_a_task_metric_cannot_pass_for_a_measure(complete: TrialResult) -> None:
+def test_a_task_metric_cannot_overwrite_a_measure(complete: TrialResult) -> None:
     assert complete.measures
     measures = dataclasses.replace(complete.measures, metrics={"loss": 99.0})
     assert names.metrics_of(dataclasses.replace(complete, measures=measures))["eval/loss"] == complete.measures.loss
 
 
-def test_the_contract_names_are_there(complete: TrialResult) -> None:
-    found = set(names.metrics_of(complete)) | {point.metric for point in names.points_of(complete)}
-    assert found >= {
+def test_the_names_of_the_contract_exist(complete: TrialResult) -> None:
+    values = set(names.metrics_of(complete)) | {point.metric for point in names.points_of(complete)}
+    assert values >= {
         "train/loss",
         "train/learning_rate",
         "eval/loss",
@@ -131,13 +131,13 @@ def test_the_contract_names_are_there(complete: TrialResult) -> None:
 def test_what_was_not_measured_has_no_name(complete: TrialResult) -> None:
     assert complete.measures
     measures = dataclasses.replace(complete.measures, forgetting_loss_delta=None, general_loss=None, train_loss=None)
-    found = names.metrics_of(dataclasses.replace(complete, measures=measures))
-    assert not [name for name in found if name.startswith("forgetting/")]
-    assert "train/final_loss" not in found
+    values = names.metrics_of(dataclasses.replace(complete, measures=measures))
+    assert not [name for name in values if name.startswith("forgetting/")]
+    assert "train/final_loss" not in values
     assert names.metrics_of(TrialResult(SPEC, Status.FAILED, "broke")) == {}
 
 
-def test_params_are_the_whole_recipe_under_configuration_keys() -> None:
+def test_params_are_the_whole_recipe_by_configuration_key() -> None:
     assert names.params_of(SPEC) == {
         "lora.r": "8",
         "lora.alpha_ratio": "2.0",
@@ -168,7 +168,7 @@ def test_the_ratio_of_rates_is_a_param_of_lora_plus_alone() -> None:
     assert ratio not in names.params_of(SPEC)
 
 
-def test_the_configured_arm_never_speaks_for_the_trial() -> None:
+def test_the_trials_arm_replaces_the_configured_one() -> None:
     shared = {"model": "tiny", "quant": "nf4", "lora.r": "64", "lora.alpha_ratio": "1.0", "train.learning_rate": "9"}
     assert names.trial_params(shared, SPEC)["lora.r"] == "8"
     base = names.trial_params(shared, BASE)

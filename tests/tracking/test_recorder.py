@@ -52,10 +52,10 @@ class Place:
         return list(client.search_runs([experiment.experiment_id]))
 
     def states(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for run in self.runs():
-            found[run.info.status] = found.get(run.info.status, 0) + 1
-        return found
+            counts[run.info.status] = counts.get(run.info.status, 0) + 1
+        return counts
 
     def journals(self) -> list[Path]:
         return sorted(self.kept.glob("*"))
@@ -87,7 +87,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "_QUIET_SECONDS", 0.5)
 
 
-def test_errors_come_back_with_their_kind(tmp_path: Path) -> None:
+def test_errors_keep_their_class(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentLacks, match=r"tracking\.uri: cannot record in sqlite"):
         Recorder(f"sqlite:///{tmp_path}/file/mlflow.db", None, tmp_path / "kept")

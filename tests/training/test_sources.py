@@ -67,14 +67,14 @@ def test_made_model_is_made_once_and_always_the_same(paths: Paths, tmp_path: Pat
 
 def test_local_folder_comes_first(paths: Paths, tmp_path: Path, cached: Path) -> None:
     make_tiny_model(tmp_path / "mine")
-    found = find_model(BaseModel(name="some", id=HUB_MODEL.id, path=str(tmp_path / "mine")), paths)
-    assert (found.source, found.folder) == ("folder", tmp_path / "mine")
+    files = find_model(BaseModel(name="some", id=HUB_MODEL.id, path=str(tmp_path / "mine")), paths)
+    assert (files.source, files.folder) == ("folder", tmp_path / "mine")
 
 
 def test_the_hubs_cache_comes_before_the_hub(paths: Paths, cached: Path, no_hub: None) -> None:
-    found = find_model(HUB_MODEL, paths)
-    assert found.source == "hub-cache"
-    assert (found.folder / "config.json").is_file()
+    files = find_model(HUB_MODEL, paths)
+    assert files.source == "hub-cache"
+    assert (files.folder / "config.json").is_file()
 
 
 def test_a_hub_that_does_not_answer_is_skipped_and_reported(
@@ -175,10 +175,10 @@ def test_fingerprint_follows_the_tokenizers_configuration(tmp_path: Path) -> Non
 
 def test_a_damaged_model_is_set_aside_and_made_again(paths: Paths) -> None:
     tiny = BaseModel(name="tiny", id="tiny", source="made")
-    found = find_model(tiny, paths)
-    before = fingerprint(found.folder, paths.models / "hashes.json")
-    assert found.note is None
-    weights = found.folder / "model.safetensors"
+    files = find_model(tiny, paths)
+    before = fingerprint(files.folder, paths.models / "hashes.json")
+    assert files.note is None
+    weights = files.folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     again = find_model(tiny, paths)
     assert "model.safetensors has another size than its header says" in str(again.note)
