@@ -28,9 +28,11 @@ class Span:
         return Span(min(self.least, limit), min(self.most, limit))
 
     def seconds(self) -> str:
-        """For people, such as `12 min` or `12 min to 20 min`; one value where the limits are close."""
+        """For people: `about 12 min`, `about 12 min to 20 min`, or `at most 20 min`; one value where the limits are close."""
         least, most = _rough(self.least), _rough(self.most)
-        return most if self.most <= 1.2 * self.least or least == most else f"{least} to {most}"
+        if self.least < 0.1 * self.most:
+            return f"at most {most}"
+        return f"about {most}" if self.most <= 1.2 * self.least or least == most else f"about {least} to {most}"
 
     def count(self) -> str:
         """For people, such as `15` or `15 to 25`."""
@@ -169,7 +171,7 @@ def estimate(plan: StudyPlan, record: StudyRecord | None) -> str:
         return f"time and disk unknown until the first trial{limit}"
     trials = len(measured(record))
     return (
-        f"about {seconds.seconds()}, adapters about {show_bytes(round(size.most))} "
+        f"{seconds.seconds()}, adapters about {show_bytes(round(size.most))} "
         f"(estimated from {trials} finished trial{'s' if trials > 1 else ''}){limit}"
     )
 

@@ -60,7 +60,7 @@ class LiveDisplay:
     def study(self, plan: StudyPlan, record: StudyRecord) -> None:
         self._end_waiting()
         self._countdown = Countdown(plan, record)
-        self._out.print(plan_line(plan, record), markup=False)
+        self._out.print(plan_line(plan, record), markup=False, soft_wrap=True)
 
     def planned(self, trials: int, done: int) -> None:
         self._total, self._ended = trials, done
@@ -92,7 +92,8 @@ class LiveDisplay:
         else:
             self._base_seconds = took
         left = self._time_left(spec)
-        self._out.print(f"{self._title(spec)}: {outcome(result)}" + (f"  ({left})" if left else ""), markup=False)
+        line = f"{self._title(spec)}: {outcome(result)}"
+        self._out.print(f"{line}  ({left})" if left else line, markup=False)
         self._last_line = time.monotonic()
 
     def _title(self, spec: TrialSpec) -> str:
@@ -111,7 +112,7 @@ class LiveDisplay:
         running = [now - self._began[identity] for identity in self._tasks if self._numbers[identity] > 0]
         waiting = max(0, self._total - self._ended - len(running))
         left = self._countdown.left(spec.stage, waiting, running, self._ended, guess)
-        return f"about {left.seconds()} left" if left is not None and left.most > 0 else None
+        return f"{left.seconds()} left" if left is not None and left.most > 0 else None
 
     def _guess(self, spec: TrialSpec, progress: Message) -> float | None:
         """Seconds of the first trial, going by its first steps; its evaluation takes as long as the base's did."""

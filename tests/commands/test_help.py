@@ -36,7 +36,7 @@ def test_every_key_is_explained(key: str) -> None:
 def test_a_key_has_its_limits_and_choices() -> None:
     assert list(explained("lora.r")) == [
         "lora.r",
-        "  rank of the adapter; a search chooses its own from search.space.rank",
+        f"  {key_help()['lora.r'].text}",
         "",
         "  Type     whole number",
         "  Default  16",

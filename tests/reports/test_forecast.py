@@ -134,11 +134,12 @@ class TestCountdown:
 @pytest.mark.parametrize(
     ("span", "text"),
     [
-        (Span(41, 41), "41 s"),
-        (Span(725, 725), "12 min"),
-        (Span(700, 1210), "12 min to 20 min"),
-        (Span(1100, 1210), "20 min"),
-        (Span(5400, 5400), "1 h 30 min"),
+        (Span(41, 41), "about 41 s"),
+        (Span(725, 725), "about 12 min"),
+        (Span(700, 1210), "about 12 min to 20 min"),
+        (Span(1100, 1210), "about 20 min"),
+        (Span(0, 1210), "at most 20 min"),
+        (Span(5400, 5400), "about 1 h 30 min"),
     ],
 )
 def test_estimates_are_shown_roughly(span: Span, text: str) -> None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sweep.commands.app import composed_plan
 from sweep.records import Arm, Status, TrialResult
 from sweep.reports.progress import LiveDisplay, outcome
 from sweep.workers.messages import Progress
-from tests.conftest import arm, result
+from tests.conftest import arm, result, study_record
 
 BASE = result(None, 4.0)
 
@@ -105,3 +106,17 @@ def test_notes_are_printed_as_they_are(display: LiveDisplay, out: Console) -> No
 )
 def test_outcome_in_half_a_line(ended: TrialResult, text: str) -> None:
     assert outcome(ended) == text
+
+
+def test_a_study_begins_with_its_plan_and_its_lines_count_all_stages(display: LiveDisplay, out: Console) -> None:
+    plan = composed_plan(["certify.ladder=[2,4,8]", "certify.seeds=3", "certify.rate_trials=6", "search.trials=2"])
+    display.study(replace(plan, workers=1, slots=1), study_record([]))
+    display.planned(2, 0)
+    run(display, 1, named("a", arm(8), 0.5))
+    first, last = lines(out)
+    assert first == (
+        "plan: 2 search trials; about 6 trials to tune learning rates; 9 trials for the verdict (3 ranks, 3 seeds each); "
+        "time and disk unknown until the first trial"
+    )
+    assert last.startswith("trial 1 of 2  r8-lr2e-03-s0: loss 0.5000")
+    assert last.endswith("  (about 6 min left)")  # 16 trials of 23 s and their evaluation
