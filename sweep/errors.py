@@ -1,21 +1,21 @@
-"""The errors a person can meet, each with the exit code its command ends with.
+"""The errors that users can meet, with the exit codes of the commands.
 
 GoldilocksError
-|-- ConfigurationError   2    a key or value is wrong: the text names it and says what to write instead
-|-- DataError            2    the data set cannot be used: the text names file and line
-|-- EnvironmentLacks     3    this machine lacks something: the text says how to get it
+|-- ConfigurationError   2    a key or value is wrong: names it and says what to write instead
+|-- DataError            2    the data set cannot be used: names file and line
+|-- EnvironmentLacks     3    this machine lacks something: says how to get it
 |-- StudyBusy            2    another sweep of the same study is running
 |-- NoTrialSucceeded     4    every trial failed, or too many failed in a row
-|-- NoProgress           4    a stage stands still: the text says what it waits for
+|-- NoProgress           4    a stage makes no progress: says what it waits for
 |-- Interrupted        130    Ctrl-C, SIGTERM or SIGHUP: state is kept, the same command resumes
-`-- TrialEnded                how one trial can end early (never leaves the worker)
-    |-- TrialFailed           it broke: the reason is kept, the sweep goes on
-    |   `-- TrialDiverged     its loss is not finite, which is a result: nothing is wrong with the worker
-    |-- TrialInfeasible       it does not fit this machine's memory
-    `-- TrialPruned           the study saw that it will not win against its own rank
+`-- TrialEnded                one trial ended early (never leaves the worker)
+    |-- TrialFailed           it failed: the reason is recorded, the sweep continues
+    |   `-- TrialDiverged     its loss is not finite, which is a result: the worker is sound
+    |-- TrialInfeasible       it does not fit into memory
+    `-- TrialPruned           it trails other arms of its rank
 
-A reader that goes away (`| head -1`) is no error: the command does what it was asked to, and ends as it would have. Output that
-cannot be written for another reason, such as a full disk, is EnvironmentLacks once all else is done.
+A closed pipe (`| head -1`) is not an error: the command finishes its work. Output that cannot be written for another reason, such
+as a full disk, becomes EnvironmentLacks once everything else is done.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from collections.abc import Iterable
 
 
 class GoldilocksError(Exception):
-    """A condition that is explained to the reader, never shown as a traceback."""
+    """A condition that is explained to the user, never shown as a traceback."""
 
     exit_code = 1
 
 
 class Problems(GoldilocksError):
-    """Several things that are wrong at once, each said in one line or more.
+    """Several problems reported together.
 
     Attributes:
-        problems: the texts, in the order in which they were found.
+        problems: one text per problem, in the order of detection.
     """
 
     heading = "Problems"
@@ -77,27 +77,27 @@ class NoTrialSucceeded(GoldilocksError):
 
 
 class NoProgress(GoldilocksError):
-    """A stage asked for something that left no trace in the study, and would ask for it for ever."""
+    """A stage's last step added nothing to the study, so it would repeat for ever."""
 
     exit_code = 4
 
 
 class Interrupted(GoldilocksError):
-    """A person or the system asked the sweep to stop; nothing that was finished is lost."""
+    """The user or the system asked the sweep to stop; finished trials are kept."""
 
     exit_code = 130
 
 
 class TrialEnded(GoldilocksError):
-    """A trial ended before it was complete; the text is the reason kept in its record."""
+    """A trial ended before it was complete; the message is the recorded reason."""
 
 
 class TrialFailed(TrialEnded):
-    """The trial broke, for example because no gradient reached its adapter."""
+    """The trial failed, for example because no gradient reached its adapter."""
 
 
 class TrialDiverged(TrialFailed):
-    """The trial's loss is not finite. The base model and the process are as they were."""
+    """The trial's loss is not finite. The base model and the process are unaffected."""
 
 
 class TrialInfeasible(TrialEnded):
@@ -105,4 +105,4 @@ class TrialInfeasible(TrialEnded):
 
 
 class TrialPruned(TrialEnded):
-    """The study stopped the trial because it trails other arms of the same rank."""
+    """The study stopped the trial because it trails other arms of its rank."""
