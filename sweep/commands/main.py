@@ -64,12 +64,10 @@ def _as_script() -> bool:
 def _print_version() -> int:
     from importlib.metadata import PackageNotFoundError, version
 
-    import sweep
-
     try:
         print(f"goldilocks {version('goldilocks-lora')}")
     except PackageNotFoundError:  # a checkout that was not installed
-        print(f"goldilocks {sweep.__version__}")
+        print("goldilocks, not installed: run `pip install --editable .`")
     return 0
 
 

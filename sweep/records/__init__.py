@@ -1,6 +1,6 @@
-"""The records that are passed between packages: small, frozen, and free of any library's types.
+"""The records that are passed between packages: small, frozen, without types of any library.
 
-`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its result; `StudyRecord` is what is known of a study.
+`StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its outcome; `StudyRecord` is what is known of a study.
 """
 
 from sweep.records.as_json import (

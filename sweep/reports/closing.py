@@ -34,7 +34,7 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, nats per completion token; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
@@ -84,7 +84,7 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
-    """What the adapter that is handed out costs beside that of the largest rank."""
+    """Size and training time of the chosen adapter, beside those of the largest rank."""
     rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
     own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)

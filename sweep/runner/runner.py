@@ -21,7 +21,7 @@ from sweep.training.adapters import weight_bytes
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, OnStep, PackBroke, TrainedTrial
-from sweep.training.memory import training_peak
+from sweep.training.probe import training_peak
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from sweep.store.paths import Paths
 from sweep.training import memory
 from sweep.training.base_model import LoadedBase, load_base, open_base
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.engine import Engine, open_engine
+from sweep.training.engine import Engine
+from sweep.training.engines import open_engine
 from sweep.training.machine import device_name, versions
 from sweep.training.splits import load_splits
 

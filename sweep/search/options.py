@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import Search, Training
 
@@ -16,41 +13,8 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-SAMPLER_OPTIONS, PRUNER_OPTIONS = "search.sampler_options", "search.pruner_options"
-
 _TRIALS = 14
 """Enough for every sampler to get past its random startup trials, unless its options ask for more of them."""
-
-
-def check_names(key: str, name: str, kind: type, options: Mapping[str, Any]) -> None:
-    """Checks that an Optuna class has these options.
-
-    Args:
-        key: the configuration key of the options.
-        name: the sampler's or pruner's name in the configuration.
-
-    Raises:
-        ConfigurationError: one problem for each unknown option.
-    """
-    known = [parameter for parameter in inspect.signature(kind).parameters if parameter not in ("seed", "self")]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ConfigurationError(
-            f"{key}.{option}: {name} has no such option{did_you_mean(option, known)} (known: {', '.join(known) or 'none'})"
-            for option in unknown
-        )
-
-
-def construct(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:
-    """Makes an Optuna sampler or pruner.
-
-    Raises:
-        ConfigurationError: Optuna rejects the value of an argument.
-    """
-    try:
-        return kind(**arguments)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{key}: {error}") from error
 
 
 def option_problems(search: Search, training: Training) -> tuple[str, ...]:
@@ -58,8 +22,8 @@ def option_problems(search: Search, training: Training) -> tuple[str, ...]:
 
     Optuna checks some values only when it uses them, so this runs a few made-up trials.
     """
-    from sweep.search.pruning import make_pruner
-    from sweep.search.samplers import make_sampler
+    from sweep.search.pruning import PRUNER_OPTIONS, make_pruner
+    from sweep.search.samplers import SAMPLER_OPTIONS, make_sampler
 
     level = logging.getLogger("optuna").level
     logging.getLogger("optuna").setLevel(logging.ERROR)

@@ -14,7 +14,9 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from sweep.records import Status, TrialResult
-from sweep.search.options import PRUNER_OPTIONS, check_names, construct
+from sweep.search.samplers import check_names, construct
+
+PRUNER_OPTIONS = "search.pruner_options"
 
 _CLASSES: Mapping[str, str] = {
     "none": "NopPruner",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,13 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.options import SAMPLER_OPTIONS, check_names, construct
+from sweep.console.suggest import did_you_mean
+from sweep.errors import ConfigurationError
 from sweep.search.optuna_internals import PartOfStudy
 from sweep.search.space import Values
 from sweep.search.stored_trials import was_interrupted
+
+SAMPLER_OPTIONS = "search.sampler_options"
 
 WINDOW = 250
 """Trials that TPE reads at most. It takes at most 25 of them as good ones, and the weights of the others fade with age."""
@@ -169,3 +173,34 @@ def _best_of(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
     return frozenset(values.items())
+
+
+def check_names(key: str, name: str, kind: type, options: Mapping[str, Any]) -> None:
+    """Checks that an Optuna class has these options.
+
+    Args:
+        key: the configuration key of the options.
+        name: the sampler's or pruner's name in the configuration.
+
+    Raises:
+        ConfigurationError: one problem for each unknown option.
+    """
+    known = [parameter for parameter in inspect.signature(kind).parameters if parameter not in ("seed", "self")]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"{key}.{option}: {name} has no such option{did_you_mean(option, known)} (known: {', '.join(known) or 'none'})"
+            for option in unknown
+        )
+
+
+def construct(key: str, kind: type, arguments: Mapping[str, Any]) -> Any:
+    """Makes an Optuna sampler or pruner.
+
+    Raises:
+        ConfigurationError: Optuna rejects the value of an argument.
+    """
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{key}: {error}") from error

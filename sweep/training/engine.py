@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
-
-if TYPE_CHECKING:
-    from sweep.training.base_model import LoadedBase
 
 
 class AdaptedModel(Protocol):
@@ -131,27 +128,3 @@ class Engine(Protocol):
 
 class PackBroke(Exception):
     """An error with several trials in training, such as out of memory; any of them may be the cause."""
-
-
-def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple[Engine, str | None]:
-    """Opens an engine; falls back to `trainer` if the model cannot be packed.
-
-    Args:
-        name: `packed` or `trainer`.
-        sample: a few examples to test packing with.
-
-    Returns:
-        The engine, and a message about the fallback or None.
-    """
-    note = None
-    if name == "packed":
-        from sweep.training.packed.engine import PackedEngine
-
-        try:
-            return PackedEngine(base, sample), None
-        except ValueError as error:
-            note = f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
-    # here, since transformers' Trainer imports pandas and pyarrow: most of a second
-    from sweep.training.trainer_engine import TrainerEngine
-
-    return TrainerEngine(base), note

@@ -82,7 +82,7 @@ class DequantizedCopies:
 
     On a CPU, dequantizing the 4-bit weights in each pass costs as much as a small batch. A copy holds exactly the
     dequantized values, so losses and gradients are those of QLoRA. Its memory does not count towards a trial's peak
-    (`sweep.training.memory.training_peak`).
+    (`sweep.training.probe.training_peak`).
 
     Attributes:
         bytes: memory of the copies; 0 if none are kept.

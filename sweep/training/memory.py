@@ -9,19 +9,12 @@ import gc
 import resource
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import torch
 
-from sweep.training.encoding import Encoded
-from sweep.training.engine import AdaptedModel
 from sweep.training.machine import available_memory
-
-if TYPE_CHECKING:
-    from sweep.training.base_model import LoadedBase
 
 _PROC = Path("/proc/self")
 
@@ -149,20 +142,3 @@ class _Sampler:
         self._stopped.set()
         self._thread.join()
         return self._largest
-
-
-def training_peak(base: LoadedBase, adapted: AdaptedModel, batch: Sequence[Encoded]) -> int:
-    """Peak memory in bytes, resident (CPU) or allocated (CUDA), of a training step of this trial alone.
-
-    Measures a forward and backward pass on `batch` without the dequantized copies, and subtracts the memory of the copies
-    and of the other trials in this process. Call it when the optimizer has its state and there are no gradients. Weights,
-    gradients and random streams are unchanged afterwards.
-    """
-    peak = PeakMemory(base.device)
-    devices = [base.device] if base.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), base.copies.set_aside():
-        peak.start()
-        with torch.enable_grad():
-            adapted.training_pass(batch)
-        measured = peak.peak()
-    return measured - base.copies.bytes - adapted.neighbour_bytes

@@ -43,7 +43,7 @@ def test_any_folder_works(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a%41b", "a?b"])
 def test_a_folder_that_mlflow_cannot_use_is_reported_before_training(name: str, tmp_path: Path) -> None:
     paths, trained = Paths(tmp_path / name / "mlruns"), Trained()
-    with pytest.raises(EnvironmentLacks, match=r"rename the folder, or name another place: tracking\.uri="):
+    with pytest.raises(EnvironmentLacks, match=r"rename the folder, or choose another place: tracking\.uri="):
         run(paths, planned("tracking.uri=null"), trained)
     assert not paths.root.exists()
     assert run(paths, planned(), trained).complete(), "it works without MLflow's own file"

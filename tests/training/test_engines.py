@@ -19,7 +19,8 @@ from sweep.store.paths import ORIGIN
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import AdaptedModel, Engine, TrainedTrial, open_engine
+from sweep.training.engine import AdaptedModel, Engine, TrainedTrial
+from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.quantization import weights_hash

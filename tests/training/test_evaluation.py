@@ -15,7 +15,8 @@ from sweep.records import TrialSpec
 from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import AdaptedModel, Engine, open_engine
+from sweep.training.engine import AdaptedModel, Engine
+from sweep.training.engines import open_engine
 from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS, completion_losses, examples_at_once
 from sweep.training.losses_and_answers import (
     AdapterOutcomes,

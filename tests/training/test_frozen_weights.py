@@ -18,7 +18,7 @@ from sweep.training.batches import longest_batch
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.frozen_weights import DequantizedCopies, frozen_linear, onednn_is_faster, speed_up
-from sweep.training.memory import training_peak
+from sweep.training.probe import training_peak
 from sweep.training.quantization import quantized_modules, storage_bytes
 from sweep.training.trainer_engine import PeftAdaptedModel, train
 

@@ -61,7 +61,8 @@ class SlotAdapter:
         """
         if name not in self.down:
             return outputs
-        down, up = self.down[name].to(inputs.dtype), self.up[name].to(inputs.dtype)
+        down = self.down[name].to(inputs.dtype)  # (rank, in_features)
+        up = self.up[name].to(inputs.dtype)  # (out_features, rank)
         return torch.addmm(outputs, inputs @ down.t(), up.t(), alpha=self.scale)
 
     def zero_gradients(self) -> None:

@@ -131,16 +131,17 @@ def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
 
 
 def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...]) -> Layout:
-    lengths = torch.tensor([len(queries) for queries in row.queries])
-    prefix_lengths = torch.tensor([len(shared) for shared in row.shared])
+    lengths = torch.tensor([len(queries) for queries in row.queries])  # (sequences,)
+    prefix_lengths = torch.tensor([len(shared) for shared in row.shared])  # (sequences,)
     first = torch.tensor([queries.start for queries in row.queries])
     prefix_first = torch.tensor([shared.start for shared in row.shared])
     query = torch.arange(int(lengths.max()))
     key = torch.arange(int((prefix_lengths + lengths).max()))
     # padding points at the sequence itself: with a token of another slot, a NaN could spread
-    queries = first[:, None] + query.clamp(max=lengths[:, None] - 1)
-    own = key - prefix_lengths[:, None]
+    queries = first[:, None] + query.clamp(max=lengths[:, None] - 1)  # (sequences, longest query)
+    own = key - prefix_lengths[:, None]  # (sequences, longest key), negative in the prefix
     keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.clamp(max=lengths[:, None] - 1))
+    # (sequences, longest query, longest key)
     sees = (own[:, None, :] <= query[None, :, None]) & (own < lengths[:, None])[:, None, :]
     width = len(query)
     sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sweep.records import TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.engine import open_engine
+from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.packed.layout import lay_out, shared_prompt
