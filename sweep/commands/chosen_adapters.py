@@ -95,7 +95,7 @@ def _check_one_base(adapters: Sequence[ChosenAdapter]) -> None:
         if not same:
             raise ConfigurationError(
                 f"study={first.study} is on {_base(first)}, study={other.study} on {_base(other)}: adapters can be swapped "
-                "only on the same base; name these studies in separate commands"
+                "only on the same base; name them one at a time"
             )
 
 
