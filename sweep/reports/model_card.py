@@ -130,11 +130,13 @@ def _snippet(record: StudyRecord, card: Card) -> list[str]:
     base = card.base if card.on_hub else _BASE
     tokenizer = _FOLDER if card.has_tokenizer else base
     system = _system_prompt(record)
+    quantized = _quantization(record)
     lines = [
         "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if quantized else ''}",
         "",
-        f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+        *([f"quantization = BitsAndBytesConfig({quantized})"] if quantized else []),
+        f'base = AutoModelForCausalLM.from_pretrained("{base}"{", quantization_config=quantization" if quantized else ""})',
         f'model = PeftModel.from_pretrained(base, "{_FOLDER}")',
         f'tokenizer = AutoTokenizer.from_pretrained("{tokenizer}")',
         "",
@@ -164,13 +166,18 @@ def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
     if not card.on_hub:
         yield f"The base model `{card.base}` is not on a model hub; `goldilocks.json` names its folder at the time of training."
         yield ""
-    quant = (_config(record).get("quant") or {}).get("name")
-    if quant and quant != "none":
-        yield (
-            f"It was trained on the base quantized to {quant}. Answers on the unquantized base can differ clearly. For the same answers, "
-            "pass the same `quantization_config` to `AutoModelForCausalLM.from_pretrained`."
-        )
+    if _quantization(record):
+        yield "The adapter was trained on the base as quantized above. Answers on the unquantized base can differ clearly."
         yield ""
+
+
+def _quantization(record: StudyRecord) -> str | None:
+    """The arguments of `BitsAndBytesConfig` in training; None if the base was not quantized."""
+    quant = _config(record).get("quant") or {}
+    if quant.get("name") == "nf4":
+        double = quant.get("double_quant", True)
+        return f'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant={double}'
+    return "load_in_8bit=True" if quant.get("name") == "int8" else None
 
 
 def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:

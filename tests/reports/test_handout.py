@@ -119,7 +119,9 @@ def test_card_describes_the_adapter_and_its_scores() -> None:
     assert "| certify, mean of 3 seeds | 80 | 4.0000 | 0.3000 | 0.150 | 0.890 |" in card
     assert "| test, this adapter | 128 | 4.0000 | 0.3000 | 0.150 | 0.890 |" in card
     assert "data set `boxes`" in card
-    assert "quantized to nf4" in card
+    assert 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in card
+    assert f'from_pretrained("{HUB_ID}", quantization_config=quantization)' in card
+    compile(snippet(card), "card", "exec")
     assert "No license is stated" in card
 
 
@@ -159,9 +161,11 @@ def snippet(card: str) -> str:
     return found.group(1)
 
 
-@pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "chat"])
+@pytest.mark.parametrize(
+    ("template", "quant"), [(None, "none"), (TEMPLATE, "none"), (TEMPLATE, "nf4")], ids=["plain", "chat", "nf4"]
+)
 def test_copied_adapter_gives_the_same_answers_in_plain_peft(
-    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str | None
+    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str | None, quant: str
 ) -> None:
     import torch
 
@@ -170,15 +174,18 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     from sweep.training.packed.adapter import SlotAdapter
     from sweep.training.predictor import Predictor
 
-    record = replace(certified_record(), config="model:\n  id: tiny\n")
+    record = replace(
+        certified_record(),
+        config=yaml.safe_dump({"model": {"id": "tiny"}, "quant": {"name": quant, "double_quant": False}}),
+    )
     trial = chosen(record, conclude(record))
     assert trial is not None
     assert trial.spec.arm is not None
-    tiny, plain = BaseModel("tiny", "tiny", "made"), Quantization("none", double_quant=False, cache="never")
-    base = load_base(tiny, plain, paths)
+    tiny, quantization = BaseModel("tiny", "tiny", "made"), Quantization(quant, double_quant=False, cache="never")
+    base = load_base(tiny, quantization, paths)
     if template:
         (base.folder / "chat_template.jinja").write_text(template)
-        base = load_base(tiny, plain, paths)
+        base = load_base(tiny, quantization, paths)
     shapes = {
         name: (module.in_features, module.out_features)
         for name, module in base.model.named_modules()
@@ -196,7 +203,7 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(paths.adapter("made"), elsewhere)
 
-    setup: Any = type("WorkerSetup", (), {"model": tiny, "quant": plain})
+    setup: Any = type("WorkerSetup", (), {"model": tiny, "quant": quantization})
     here = Predictor(setup, None, 1, paths)
     here.add("made", folder)
     prompt = "Say fever"
