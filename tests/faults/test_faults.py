@@ -139,7 +139,7 @@ class TestAKilledRecorder:
         recorder_of(process).kill()
         code, output = finish(process)
         assert code == 0, output
-        assert "another one takes its place" in " ".join(output.split())
+        assert "a new one replaces it" in " ".join(output.split())
         assert "Traceback" not in output
         assert len(sweep.trained()) == 4
         assert trainings_logged(sweep) == 4
