@@ -7,11 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.study.stopping import StopRequest
+
+
+@pytest.fixture(autouse=True)
+def hears_sighup() -> Iterator[None]:
+    """Under `nohup`, this process and its children would ignore SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
 
 EARLY = """
 import sweep.console.signals, sys, time
