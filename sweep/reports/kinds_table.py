@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.table import Table
 
 from sweep.records import StudyRecord
+from sweep.reports.tables import plain_table
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test
 from sweep.verdict.kinds import KindScore
 
@@ -76,15 +76,7 @@ def kinds_table(record: StudyRecord, kinds: Kinds) -> Table:
     title = f"{record.metric} by kind of example" + (
         f", the {MOST} lowest of {MOST + kinds.left_out}" if kinds.left_out else ""
     )
-    table = Table(
-        title=title,
-        title_justify="left",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = plain_table(title)
     table.add_column("kind", overflow="fold", max_width=28)
     for split in ("certify", "test") if kinds.on_test else ("certify",):
         for name in _columns(kinds):

@@ -93,7 +93,7 @@ _UNKNOWN = "-"
 
 def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     """Each rank's state, evaluation and costs; the base first, ranks that could not be compared last."""
-    table = _table("ranks, on certify")
+    table = plain_table("ranks, on certify")
     table.add_column("rank", justify="right")
     table.add_column("state")
     for name in (
@@ -141,7 +141,7 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     tested = on_test(record, conclusion)
     if not tested:
         return None
-    table = _table("on test, evaluated once")
+    table = plain_table("on test, evaluated once")
     table.add_column("")
     for name in ("loss", record.metric):
         table.add_column(name, justify="right")
@@ -158,7 +158,8 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """An empty table with a title and a line below its header."""
     return Table(
         title=title,
         title_justify="left",
