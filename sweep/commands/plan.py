@@ -13,26 +13,22 @@ if TYPE_CHECKING:
 
 def show_study_plan(plan: StudyPlan) -> None:
     """Prints what a study would do: stages, time, disk, data, and where results go."""
-    from sweep.config.load import with_steps
+    from sweep.commands.data import load_data
     from sweep.store.paths import Paths
-    from sweep.training.splits import load_splits
 
     paths = Paths.here()
-    splits = load_splits(plan.setup.task, paths)
-    plan = with_steps(plan, len(splits.train))
+    plan, splits = load_data(plan, paths)
     _print(f"Study {plan.name}: {_on(plan)}", dict(_study_lines(plan, splits, paths)))
 
 
 def show_trial_plan(plan: StudyPlan) -> None:
     """Prints what a single trial would do."""
-    from sweep.config.load import with_steps
+    from sweep.commands.data import load_data
     from sweep.reports.steps import shown
     from sweep.store.paths import Paths
-    from sweep.training.splits import load_splits
 
     paths = Paths.here()
-    splits = load_splits(plan.setup.task, paths)
-    plan = with_steps(plan, len(splits.train))
+    plan, splits = load_data(plan, paths)
     arm = plan.arm
     lines = {
         "arm": f"rank {arm.rank}, alpha {arm.alpha_ratio * arm.rank:g}, dropout {arm.dropout:g}, learning rate "

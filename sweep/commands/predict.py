@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from sweep.console.command import key_values, run
 from sweep.console.command_line import program
@@ -37,20 +38,14 @@ def predict(words: Sequence[str]) -> int:
     threads = _threads()
 
     from sweep.commands.chosen_adapters import chosen_adapters
-    from sweep.records import StudyRecord
-    from sweep.search.reading import studies_of
+    from sweep.search.reading import study_of
     from sweep.search.storage import existing_storage
     from sweep.store.paths import Paths
 
     paths = Paths.here()
 
-    def record_of(study: str) -> StudyRecord:
-        records = studies_of(storage, study)
-        # a study without a complete trial has no adapter yet; the existing one belongs to an earlier search space or data set
-        return next((record for record in records if record.best()), records[0])
-
     with existing_storage(storage_url, paths) as storage:
-        adapters = chosen_adapters(studies, record_of, paths)
+        adapters = chosen_adapters(studies, partial(study_of, storage), paths)
 
     from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 

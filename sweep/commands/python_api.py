@@ -19,9 +19,9 @@ from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
 from sweep.commands.app import composed_plan
+from sweep.commands.data import load_data
 from sweep.commands.study import write_reports
 from sweep.commands.study_object import Study, Trial
-from sweep.config.load import with_steps
 from sweep.console.command_line import called_as, command_line
 from sweep.console.masking import mask, mask_output
 from sweep.console.system_errors import explained
@@ -30,7 +30,7 @@ from sweep.records import StudyPlan
 from sweep.reports.closing import WIDTH
 from sweep.reports.progress import LiveDisplay
 from sweep.search.options import option_problems
-from sweep.search.reading import studies_of
+from sweep.search.reading import study_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
@@ -38,7 +38,7 @@ from sweep.study.display import Display, Silent
 from sweep.study.run import run_study
 from sweep.study.single import train_single
 from sweep.study.stopping import StopRequest
-from sweep.training.splits import load_splits, problems_of
+from sweep.training.splits import problems_of
 from tasks import Splits
 
 
@@ -83,9 +83,7 @@ def open_study(name: str, *, storage: str | None = None) -> Study:
     with _as_command("sweep.report", [f"study={name}", *([f"storage={storage}"] if storage else [])]):
         paths = Paths.here()
         with existing_storage(storage, paths) as opened:
-            records = studies_of(opened, name)
-        # the one opened last may have no complete trial yet
-        return Study(next((record for record in records if record.best()), records[0]), paths)
+            return Study(study_of(opened, name), paths)
 
 
 def train(overrides: Sequence[str] = (), *, progress: bool = True) -> Trial:
@@ -124,8 +122,7 @@ def _prepared(words: Sequence[str]) -> tuple[StudyPlan, Splits, Paths]:
     if plan.dry_run:
         raise ConfigurationError(f"dry_run=true: run `{command_line()}` in a terminal to print the plan")
     paths = Paths.here()
-    splits = load_splits(plan.setup.task, paths)
-    return with_steps(plan, len(splits.train)), splits, paths
+    return *load_data(plan, paths), paths
 
 
 def _listening() -> AbstractContextManager[StopRequest]:

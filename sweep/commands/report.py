@@ -25,20 +25,14 @@ def report(words: Sequence[str]) -> int:
     if len(keys.get("compare", [])) > 1 or keys.get("compare") == keys["study"]:
         raise ConfigurationError(f"compare: name one other study ({program('report')} {USAGE})")
 
-    from sweep.records import StudyRecord
-    from sweep.search.reading import studies_of
+    from sweep.search.reading import study_of
     from sweep.search.storage import existing_storage
     from sweep.store.paths import Paths
 
     paths = Paths.here()
 
-    def record_of(name: str) -> StudyRecord:
-        records = studies_of(storage, name)
-        # the last opened one may have been stopped before its first complete trial
-        return next((record for record in records if record.best()), records[0])
-
     with existing_storage(keys["storage"][0] if "storage" in keys else None, paths) as storage:
-        record, *others = [record_of(name) for name in (*keys["study"], *keys.get("compare", []))]
+        record, *others = [study_of(storage, name) for name in (*keys["study"], *keys.get("compare", []))]
     if others:
         from sweep.reports.files import write_comparison
         from sweep.reports.steps import shown

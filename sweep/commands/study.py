@@ -27,13 +27,11 @@ def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None
 
 def study(plan: StudyPlan) -> float | None:
     """Runs the study that a configuration describes; returns the best loss."""
-    from sweep.config.load import with_steps
+    from sweep.commands.data import load_data
     from sweep.store.paths import Paths
-    from sweep.training.splits import load_splits
 
     paths = Paths.here()
-    splits = load_splits(plan.setup.task, paths)
-    plan = with_steps(plan, len(splits.train))
+    plan, splits = load_data(plan, paths)
 
     from sweep.study.worker_pool import worker_pool
     from sweep.tracking import check_address
@@ -41,9 +39,8 @@ def study(plan: StudyPlan) -> float | None:
     check_address(plan.tracking_uri, paths)
     with worker_pool(plan, paths, splits.data_hash) as pool:
         log = paths.log(plan.name)
-        if (
-            plan.storage_url is None and not log.exists()
-        ):  # a new study: the worker loads while this process imports the rest
+        # for a new study, the worker loads while this process imports the rest
+        if plan.storage_url is None and not log.exists():
             log.parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
             pool.start()
 

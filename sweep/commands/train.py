@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 
 def trial(plan: StudyPlan) -> float:
     """Trains the arm that a configuration describes; returns its loss on tune."""
-    from sweep.config.load import with_steps
+    from sweep.commands.data import load_data
     from sweep.store.paths import Paths
-    from sweep.training.splits import load_splits
 
     paths = Paths.here()
-    splits = load_splits(plan.setup.task, paths)
-    plan = with_steps(plan, len(splits.train))
+    plan, splits = load_data(plan, paths)
 
     from sweep.config.units import show_bytes
     from sweep.reports.closing import console, shown

@@ -41,6 +41,19 @@ def studies_of(storage: RDBStorage, name: str) -> list[StudyRecord]:
     return [_read(optuna.load_study(study_name=study, storage=storage)) for study in last_first]
 
 
+def study_of(storage: RDBStorage, name: str) -> StudyRecord:
+    """The record that stands for a study: of all of this name, the one opened last that has a complete trial.
+
+    A study that was opened with another search space or data set, and has no complete trial yet, has no answer; the reports and
+    the adapter are still those of the earlier one.
+
+    Raises:
+        ConfigurationError: there is none; the message lists the existing ones.
+    """
+    records = studies_of(storage, name)
+    return next((record for record in records if record.best()), records[0])
+
+
 def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, float]) -> StudyRecord:
     """The record of a study, given the log of its trials."""
     attributes: dict[str, Any] = study.user_attrs

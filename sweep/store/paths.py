@@ -89,7 +89,7 @@ def checked_name(name: str) -> str:
     """The name, if it is safe as a file name.
 
     Raises:
-        ConfigurationError: it is no plain file name, or could lead out of its folder.
+        ConfigurationError: the name is not a plain file name, or could lead out of its folder.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise ConfigurationError(
