@@ -15,6 +15,11 @@ PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
 RANKS = (2, 4, 8, 16, 32)
 """The ranks that are searched and compared by default."""
 
+LADDER_BY = Key(
+    "how smaller ranks are made: the largest rank's adapters are cut to them (cut), or each rank is trained (train)",
+    choices=("cut", "train"),
+)
+
 MOST_SEEDS = 1000
 SEEDS = Limit(1, MOST_SEEDS)
 
@@ -65,7 +70,11 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the verdict is about, declared before any training (docs/verdict.md)."""
+    """What the verdict is about, declared before any training (docs/verdict.md).
+
+    Attributes:
+        ladder_by: `cut` or `train`; records of versions that had no such key are `train`.
+    """
 
     ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = RANKS
     seeds: Annotated[
@@ -86,6 +95,10 @@ class Declaration:
     alpha: Annotated[
         float, Key("maximum probability of certifying a rank that is not good enough", Limit(1e-6, 0.5))
     ] = 0.05
+    ladder_by: Annotated[str, LADDER_BY] = "train"
+    confirm: Annotated[
+        bool, Key("certify.ladder_by=cut: also train the chosen rank from the start, with the same seeds, and compare")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

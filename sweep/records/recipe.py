@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from sweep.records.keys import EXAMPLES, Key, Limit
@@ -162,16 +162,17 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One full training recipe without the seed.
+    """One full training recipe without the seed, and the rank that the trained adapter is cut to.
 
     Attributes:
-        rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021).
+        rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021). Of a cut adapter, the rank it is cut to.
         alpha_ratio: alpha divided by rank, the scale of the update in LoRA.
         dropout: dropout on the adapter's input.
         targets: name suffixes of the modules that get an adapter, sorted.
         learning_rate: the peak learning rate (in LoRA+ that of A).
         method: one of `METHODS`.
         loraplus_lr_ratio: learning rate of B divided by that of A; 1 outside LoRA+.
+        cut_from: the rank that a cut adapter was trained at; None if the adapter is as trained.
     """
 
     rank: int
@@ -181,6 +182,12 @@ class Arm:
     learning_rate: float
     method: str = "lora"
     loraplus_lr_ratio: float = 1.0
+    cut_from: int | None = None
+
+    @property
+    def parent(self) -> Arm:
+        """The arm that is trained: of a cut adapter the one it is cut from, else this one."""
+        return self if self.cut_from is None else replace(self, rank=self.cut_from, cut_from=None)
 
     @property
     def alpha(self) -> float:

@@ -41,6 +41,7 @@ class Certification:
         examples: maximum number of certify examples at the last look; 0 before it, and in records of earlier versions.
         extended: (seeds, certify examples) at the last look before each time that examples were added; the earlier
             examples come first.
+        confirmed: with `declared.confirm`, the trials of the chosen rank trained from the start, evaluated on certify.
         stopped: why no more seeds were added although the bracket is open; None if it is closed or still running.
         final: trials evaluated on test, once: the base (rank 0), the chosen rank and the largest rank.
     """
@@ -57,6 +58,7 @@ class Certification:
     examples: int = 0
     stopped: str | None = None
     final: tuple[TrialRecord, ...] = ()
+    confirmed: tuple[TrialRecord, ...] = ()
 
     def complete(self, rank: int) -> list[CompletedTrial]:
         """The complete certify trials of a rank, by seed."""

@@ -27,6 +27,7 @@ class Stage(StrEnum):
     EXPLORE = "explore"
     RATES = "rates"
     CERTIFY = "certify"
+    CONFIRM = "confirm"
     FINAL = "final"
     SINGLE = "single"
 
@@ -45,6 +46,7 @@ MAY_SEE: Mapping[Stage, tuple[Split, ...]] = {
     Stage.RATES: (Split.TUNE,),
     Stage.SINGLE: (Split.TUNE,),
     Stage.CERTIFY: (Split.CERTIFY,),
+    Stage.CONFIRM: (Split.CERTIFY,),
     Stage.FINAL: (Split.TEST,),
 }
 """The splits that each stage may be evaluated on. Choices are made on tune, the verdict on certify; test comes last."""
@@ -97,10 +99,11 @@ class TrialSpec:
 
     @property
     def name(self) -> str:
-        """The MLflow run name, for example `r16-lr1e-03-s0`; trials on test say so."""
+        """The MLflow run name, for example `r16-lr1e-03-s0`, or `r4of32-lr1e-03-s0` if cut; trials on test say so."""
         if self.arm is None:
             return "base" if self.split is Split.TUNE else f"base-{self.split.value}"
-        name = f"r{self.arm.rank}-lr{_short(self.arm.learning_rate)}-s{self.seed}"
+        of = f"of{self.arm.cut_from}" if self.arm.cut_from is not None else ""
+        name = f"r{self.arm.rank}{of}-lr{_short(self.arm.learning_rate)}-s{self.seed}"
         return f"{name}-{self.split.value}" if self.split is Split.TEST else name
 
 
@@ -143,6 +146,7 @@ class Measures:
         forgetting_loss_delta: loss on general prose minus the base's; None if it was not measured.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
+        energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
         peak_of: which phase the peak covers: `training`; `probe`, a training step on the longest batch without the dequantized
             copy that speeds up the rest; or `evaluation` if nothing was trained.
     """
@@ -166,6 +170,7 @@ class Measures:
     phases: Mapping[str, float] = field(default_factory=dict)
     peak_of: str = "training"
     kinds: Mapping[str, int] = field(default_factory=dict)
+    energy_kept: float | None = None
 
     @property
     def perplexity(self) -> float:

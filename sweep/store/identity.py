@@ -125,14 +125,16 @@ def certification_identity(recipe: Arm) -> str:
 
 def recipe_of(arm: Arm) -> dict[str, Any]:
     """An arm's fields without rank and learning rate: what all ranks of a ladder share."""
-    return {key: value for key, value in _arm(arm).items() if key not in ("rank", "learning_rate")}
+    return {key: value for key, value in _arm(arm.parent).items() if key not in ("rank", "learning_rate")}
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
-    """The arm's fields; LoRA+'s ratio only if it is not 1, as in identities from before the field existed."""
+    """The arm's fields, without those that have no effect: identities from before they existed have none."""
     fields = to_json(arm)
     if arm.loraplus_lr_ratio == 1:
         del fields["loraplus_lr_ratio"]
+    if arm.cut_from is None:
+        del fields["cut_from"]
     return fields
 
 

@@ -120,8 +120,9 @@ def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tu
 
 
 def same_recipe(arm: Arm, recipe: Arm) -> bool:
-    """Whether two arms differ only in rank and learning rate."""
-    return replace(arm, rank=recipe.rank, learning_rate=recipe.learning_rate) == recipe
+    """Whether two arms, as trained, differ only in rank and learning rate."""
+    trained = recipe.parent
+    return replace(arm.parent, rank=trained.rank, learning_rate=trained.learning_rate) == trained
 
 
 def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:

@@ -28,6 +28,7 @@ ALLOWED = {
     Stage.RATES: {Split.TUNE},
     Stage.SINGLE: {Split.TUNE},
     Stage.CERTIFY: {Split.CERTIFY},
+    Stage.CONFIRM: {Split.CERTIFY},
     Stage.FINAL: {Split.TEST},
 }
 
