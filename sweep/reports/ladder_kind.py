@@ -1,0 +1,111 @@
+"""The two kinds of ladder, as tables, charts and words need them: each rank trained, or cut from the largest one's adapters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord
+from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.ladder import RankResult
+
+CUT = "cut"
+EDGE = "!"
+EDGE_MEANS = f"{EDGE} at the edge of the learning rates allowed"
+ENERGY = "share of the trained update (its squared norm) that is left after the cut"
+
+
+@dataclass(frozen=True, slots=True)
+class TopTraining:
+    """The trainings at the largest rank of a cut ladder: every adapter of the ladder comes from them.
+
+    Attributes:
+        at_edge: whether its best learning rate is at the edge of the range that may be tried.
+        seconds: of one training, the median over seeds.
+        peak_bytes: of the seed that needed most.
+    """
+
+    rank: int
+    learning_rate: float
+    at_edge: bool
+    seeds: int
+    seconds: float
+    peak_bytes: int
+
+    def words(self) -> str:
+        """One line below a table."""
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return (
+            f"trained at rank {self.rank}, rate {self.learning_rate:.1e}{EDGE if self.at_edge else ''}, {seeds}, "
+            f"{show_seconds(self.seconds)} each, peak memory {show_bytes(self.peak_bytes)}; smaller ranks are cut from these adapters"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LadderKind:
+    """How the adapters of a ladder were made, and what they are compared with.
+
+    Attributes:
+        is_cut: whether smaller ranks were cut from the adapters of the largest.
+        reference: where a gap is measured from: `the best rank`, or `the uncut adapter of rank 32`.
+        short: the same in the head of a column.
+        training: of a cut ladder, once a training is complete; else None.
+    """
+
+    is_cut: bool
+    reference: str
+    short: str
+    training: TopTraining | None = None
+
+
+TRAINED = LadderKind(is_cut=False, reference="the best rank", short="best")
+
+
+def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKind:
+    """The kind of the ladder that is shown; that of explored trials, if nothing was certified, is `TRAINED`."""
+    certification = record.certification
+    if conclusion is None or certification is None or certification.declared.ladder_by != CUT:
+        return TRAINED
+    training = _top_training(certification)
+    rank = training.rank if training else max(certification.declared.ladder)
+    return LadderKind(is_cut=True, reference=f"the uncut adapter of rank {rank}", short="uncut", training=training)
+
+
+def _top_training(certification: Certification) -> TopTraining | None:
+    trained = [trial.completed() for trial in certification.trials if trial.is_complete and not is_cut(trial)]
+    if not trained:
+        return None
+    rank = max(trial.rank for trial in trained)
+    trained = [trial for trial in trained if trial.rank == rank]
+    choice = certification.rate_of(rank)
+    return TopTraining(
+        rank=rank,
+        learning_rate=trained[0].arm.learning_rate,
+        at_edge=choice is not None and choice.at_edge,
+        seeds=len(trained),
+        seconds=median(trial.measures.train_seconds for trial in trained),
+        peak_bytes=max(trial.measures.peak_bytes for trial in trained),
+    )
+
+
+def is_cut(trial: TrialRecord) -> bool:
+    """Whether the trial's adapter was cut from a larger one, so that nothing was trained for it."""
+    return trial.arm is not None and trial.arm.cut_from is not None
+
+
+def made_of(trial: CompletedTrial) -> str:
+    """`rank 32`, or `rank 4, cut from rank 32`."""
+    return f"rank {trial.rank}" + (f", cut from rank {trial.arm.cut_from}" if is_cut(trial) else "")
+
+
+def energy_kept(row: RankResult) -> float | None:
+    """The mean over seeds of the share of the update that the cut keeps; None if the rank was trained."""
+    shares = [share for trial in row.trials if (share := trial.measures.energy_kept) is not None]
+    return fmean(shares) if shares else None
+
+
+def share_words(share: float) -> str:
+    """`93.1 %`; rounded down, so that nothing that was cut is shown as whole."""
+    return f"{math.floor(1000 * share + 1e-9) / 10:.1f} %"
