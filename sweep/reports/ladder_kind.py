@@ -10,8 +10,8 @@ from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
+from sweep.verdict.record import LadderBy
 
-CUT = "cut"
 EDGE = "!"
 EDGE_MEANS = f"{EDGE} at the edge of the learning rates allowed"
 ENERGY = "share of the trained update (its squared norm) that is left after the cut"
@@ -51,26 +51,42 @@ class LadderKind:
         is_cut: whether smaller ranks were cut from the adapters of the largest.
         reference: where a gap is measured from: `the best rank`, or `the uncut adapter of rank 32`.
         short: the same in the head of a column.
+        axis: the gap as the title of an axis.
         training: of a cut ladder, once a training is complete; else None.
     """
 
     is_cut: bool
     reference: str
     short: str
+    axis: str
     training: TopTraining | None = None
 
+    def is_reference(self, row: RankResult) -> bool:
+        """Whether the rank is the uncut one, which has no gap to itself."""
+        return self.is_cut and not is_cut(row.trials[0])
 
-TRAINED = LadderKind(is_cut=False, reference="the best rank", short="best")
+    def bounds(self, row: RankResult) -> tuple[float | None, float | None]:
+        """Of the gap, lower and upper; None where there is none."""
+        return (None, None) if self.is_reference(row) else (row.lower_bound, row.upper_bound)
+
+
+TRAINED = LadderKind(is_cut=False, reference="the best rank", short="best", axis="gap to the best rank")
 
 
 def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKind:
     """The kind of the ladder that is shown; that of explored trials, if nothing was certified, is `TRAINED`."""
     certification = record.certification
-    if conclusion is None or certification is None or certification.declared.ladder_by != CUT:
+    if conclusion is None or certification is None or certification.declared.ladder_by != LadderBy.CUT:
         return TRAINED
     training = _top_training(certification)
     rank = training.rank if training else max(certification.declared.ladder)
-    return LadderKind(is_cut=True, reference=f"the uncut adapter of rank {rank}", short="uncut", training=training)
+    return LadderKind(
+        is_cut=True,
+        reference=f"the uncut adapter of rank {rank}",
+        short="uncut",
+        axis=f"gap to the uncut rank {rank}",
+        training=training,
+    )
 
 
 def _top_training(certification: Certification) -> TopTraining | None:
@@ -100,10 +116,12 @@ def made_of(trial: CompletedTrial) -> str:
     return f"rank {trial.rank}" + (f", cut from rank {trial.arm.cut_from}" if is_cut(trial) else "")
 
 
-def energy_kept(row: RankResult) -> float | None:
-    """The mean over seeds of the share of the update that the cut keeps; None if the rank was trained."""
+def kept_words(row: RankResult) -> str:
+    """The mean over seeds of the energy that the cut keeps, or `uncut`; `-` if it was not recorded."""
+    if not is_cut(row.trials[0]):
+        return "uncut"
     shares = [share for trial in row.trials if (share := trial.measures.energy_kept) is not None]
-    return fmean(shares) if shares else None
+    return share_words(fmean(shares)) if shares else "-"
 
 
 def share_words(share: float) -> str:

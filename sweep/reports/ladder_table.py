@@ -14,10 +14,9 @@ from sweep.reports.ladder_kind import (
     EDGE_MEANS,
     ENERGY,
     LadderKind,
-    energy_kept,
     is_cut,
+    kept_words,
     ladder_kind,
-    share_words,
 )
 from sweep.reports.tables import plain_table
 from sweep.verdict import MarginOf, State
@@ -74,10 +73,8 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
     evaluated = [
         _Column("seeds", lambda row: str(row.seeds)),
         _Column("loss", lambda row: f"{row.loss:.4f}", f"{base.loss:.4f}" if base else _UNKNOWN),
-        _Column(
-            f"gap to\n{kind.short}", lambda row: _UNKNOWN if _is_reference(row, kind) else f"{row.diff_to_best:.4f}"
-        ),
-        _Column("upper\nbound", lambda row: _UNKNOWN if _is_reference(row, kind) else _figure(row.upper_bound, 4)),
+        _Column(f"gap to\n{kind.short}", lambda row: _UNKNOWN if kind.is_reference(row) else f"{row.diff_to_best:.4f}"),
+        _Column("upper\nbound", lambda row: _UNKNOWN if kind.is_reference(row) else _figure(row.upper_bound, 4)),
         _Column(
             record.metric,
             lambda row: _figure(row.metrics.get(record.metric), 3),
@@ -86,25 +83,13 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
         _Column("adapter", lambda row: show_bytes(row.adapter_bytes)),
     ]
     if kind.is_cut:
-        return [_Column("energy\nkept", _kept), *evaluated]
+        return [_Column("energy\nkept", kept_words), *evaluated]
     return [
         _Column("rate", lambda row: f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}"),
         *evaluated,
         _Column("peak\nmemory", lambda row: show_bytes(row.peak_memory_bytes)),
         _Column("train\ntime", lambda row: show_seconds(row.train_seconds)),
     ]
-
-
-def _is_reference(row: RankResult, kind: LadderKind) -> bool:
-    """Whether the rank is what the others are compared with: the uncut one has no gap to itself."""
-    return kind.is_cut and not is_cut(row.trials[0])
-
-
-def _kept(row: RankResult) -> str:
-    if not is_cut(row.trials[0]):
-        return "uncut"
-    share = energy_kept(row)
-    return _UNKNOWN if share is None else share_words(share)
 
 
 def training_line(record: StudyRecord, conclusion: Conclusion) -> str | None:

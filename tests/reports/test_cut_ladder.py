@@ -92,9 +92,7 @@ def test_ranks_that_could_not_be_compared_are_last() -> None:
     record = cut_record(failures={2: (Status.FAILED, "evaluation broke")})
     table = ladder_table(record, concluded(record))
     assert column(table, "state")[-1] == "failed"
-    assert {
-        len(column.cells if isinstance(column.cells, list) else list(column.cells)) for column in table.columns
-    } == {7}
+    assert column(table, "adapter")[-1] == "-"
 
 
 def test_test_scores_say_which_adapter_was_cut() -> None:
