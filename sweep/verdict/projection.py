@@ -148,7 +148,7 @@ def _seeds_needed(
 
 
 def may_decide(
-    given: Contrasts, certified: Mask, level: Callable[[int, int], float], examples: int, limit: Need
+    given: Contrasts, certified: Mask, inferior: Mask, level: Callable[[int, int], float], examples: int, limit: Need
 ) -> bool:
     """Whether seeds and examples up to a limit may still decide an open rank: with a chance of at least `UNLIKELY`.
 
@@ -158,7 +158,7 @@ def may_decide(
 
     Args:
         given: one study, at its last look.
-        certified: (1, ranks), ranks certified already.
+        certified, inferior: (1, ranks), what is shown already.
         level: of a further look, given its seeds and examples.
         examples: number that each trial was evaluated on.
     """
@@ -168,5 +168,4 @@ def may_decide(
     uncertain = math.sqrt(max(limit.seeds / given.seeds, times))
     luck = float(ndtri(UNLIKELY)) * uncertain
     then = larger.look(level(limit.seeds, limit.examples), certified, limit.seeds, luck, fresh=1 - 1 / times)
-    now = given.judged & ~certified
-    return bool((now & (then.certified | then.inferior)).any())
+    return bool(((then.certified | then.inferior) & ~(certified | inferior)).any())

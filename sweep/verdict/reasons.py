@@ -62,11 +62,10 @@ def why_futile(table: LossTable, after: LookState, later: Callable[[int, int], f
     last = after.last
     if last is None or limit.seeds <= last.seeds:
         return None
-    counts = sorted({table.examples, limit.examples})
-    if any(
-        may_decide(last, after.certified[None], later, table.examples, Need(limit.seeds, count)) for count in counts
-    ):
-        return None
+    known = after.certified[None], after.inferior[None]
+    for count in {table.examples, limit.examples}:
+        if may_decide(last, *known, later, table.examples, Need(limit.seeds, count)):
+            return None
     judged = after.certified | after.inferior
     open_ranks = [str(rank) for rank, known in zip(table.ranks, judged, strict=True) if not known]
     seeds = limit.seeds - last.seeds
