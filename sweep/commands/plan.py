@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.records import StudyPlan, StudyRecord
+    from sweep.records import Certification, StudyPlan, StudyRecord
     from sweep.store.paths import Paths
     from tasks import Splits
 
@@ -55,8 +55,7 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
     if record is None:
         yield "state", "new: no trial of this study, with this data and search space, is recorded here"
     else:
-        known = record.certification
-        certify = f", trials for the verdict: {len(known.trials)}" if known else ""
+        certify = "" if record.certification is None else f", {_for_the_verdict(record.certification)}"
         yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
     yield from stage_lines(plan, record)
     if plan.certify:
@@ -66,6 +65,19 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
     yield "data", _data(plan, splits, certify=plan.certify)
     yield "workers", _workers(plan)
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
+
+
+def _for_the_verdict(known: Certification) -> str:
+    """How far the certify stage has come."""
+    from sweep.reports.ladder_kind import is_cut
+
+    cut = sum(is_cut(trial) for trial in known.trials)
+    trained = len(known.trials) - cut
+    return (
+        f"trainings for the verdict: {trained}, adapters cut from them: {cut}"
+        if cut
+        else f"trials for the verdict: {trained}"
+    )
 
 
 def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> StudyRecord | None:

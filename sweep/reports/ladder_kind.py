@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord
+from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord, TrialSpec
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import LadderBy
@@ -106,8 +106,8 @@ def _top_training(certification: Certification) -> TopTraining | None:
     )
 
 
-def is_cut(trial: TrialRecord) -> bool:
-    """Whether the trial's adapter was cut from a larger one, so that nothing was trained for it."""
+def is_cut(trial: TrialRecord | TrialSpec) -> bool:
+    """Whether the trial's adapter is cut from a larger one, so that nothing is trained for it."""
     return trial.arm is not None and trial.arm.cut_from is not None
 
 
