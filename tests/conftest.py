@@ -160,6 +160,7 @@ def certified_record(
     failures: Mapping[int, tuple[Status, str]] | None = None,
     stopped: str | None = None,
     final: Sequence[int] = (),
+    ladder_by: str = "train",
 ) -> StudyRecord:
     """A study that has been certified, made up. The same arguments give the same record.
 
@@ -176,6 +177,7 @@ def certified_record(
         tried: the rates tried on tune and their losses; by default three, the middle one best by 0.1.
         failures: ranks all of whose certify trials ended so, with the reason.
         final: the ranks scored on test, beside the base; none: the final stage has not been.
+        ladder_by: with `cut`, only the largest rank has a rate and is trained; its noise between seeds is nearly that of its cuts.
     """
     ladder = tuple(sorted(set(losses) | set(failures or {})))
     mean_scores = {rank: max(0.0, 0.95 - 0.2 * loss) for rank, loss in {0: base_loss or 4.0, **losses}.items()}
@@ -185,10 +187,17 @@ def certified_record(
     hardness = _centred(draw.normal(0.0, 0.05, examples), tokens)
     rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in losses}
     trials: list[TrialRecord] = []
+    top, is_cut = ladder[-1], ladder_by == "cut"
+    if is_cut:
+        rates = {rank: choice for rank, choice in rates.items() if rank == top}
+    of_top = _centred(draw.normal(0.0, 1.0, seeds)) * seed_noise if is_cut else np.zeros(seeds)
     for rank in ladder:
         recipe = arm(rank, learning_rate=rates[rank].learning_rate if rank in rates else 2e-3)
         shifts = _centred(draw.normal(0.0, 1.0, seeds))
         shifts *= seed_noise / shifts.std(ddof=1) if seeds > 1 else 0.0
+        if is_cut:
+            recipe = replace(recipe, cut_from=top if rank != top else None)
+            shifts = of_top + (0.1 * shifts if rank != top else 0.0)
         for seed in range(seeds):
             spec = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, seed)
             if rank in (failures or {}):
@@ -208,7 +217,7 @@ def certified_record(
         answered = np.full(examples, mean_scores[0])
         base = _scored(-1, spec, (base_loss + hardness) * tokens, tokens, answered if answers else None, metric)
     explored = [result(arm(rank), loss) for rank, loss in losses.items()]
-    declaration = Declaration(ladder, seeds, margin, margin_of, alpha)
+    declaration = Declaration(ladder, seeds, margin, margin_of, alpha, ladder_by)
     tested = [(0, base_loss)] * (base_loss is not None) + [(rank, losses[rank]) for rank in final]
     record = study_record([_named_metric(trial, metric) for trial in explored], base_loss)
     return replace(
