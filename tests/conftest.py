@@ -186,14 +186,14 @@ def certified_record(
             ranks alike.
         cut_noise: with `cut`, sd between seeds of the difference to the uncut adapter, as a share of that difference.
     """
-    top = max(losses, default=0) if ladder_by == "cut" else None
     ladder = tuple(sorted(set(losses) | set(failures or {})))
+    top = ladder[-1] if ladder_by == "cut" else None
     mean_scores = {rank: max(0.0, 0.95 - 0.2 * loss) for rank, loss in {0: base_loss or 4.0, **losses}.items()}
     mean_scores |= scores or {}
     draw = np.random.default_rng(7)
     tokens = draw.integers(2, 7, examples)
     hardness = _centred(draw.normal(0.0, 0.05, examples), tokens)
-    tuned = losses if top is None else (top,)
+    tuned = [rank for rank in losses if top in (None, rank)]
     rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in tuned}
     shared = _shifts(draw, seeds, seed_noise) if top is not None else np.zeros(seeds)
     trials: list[TrialRecord] = []
@@ -203,7 +203,7 @@ def certified_record(
         shifts = _shifts(draw, seeds, seed_noise)
         if top is not None:
             recipe = replace(recipe, cut_from=None if rank == top else top)
-            off = losses.get(rank, 0.0) - losses[top]
+            off = losses.get(rank, 0.0) - losses.get(top, 0.0)
             shifts = shared + _shifts(draw, seeds, cut_noise * abs(off))
         for seed in range(seeds):
             spec = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, seed)

@@ -102,6 +102,10 @@ class Countdown:
         total = Span(lasts(trials.least), lasts(trials.most))
         if self._plan is None:
             return total
+        if stage is Stage.RATES and self._reached > TRAINING_STAGES.index(stage):
+            # the chosen rank's own rate is tuned: what is left then is to train it with each seed
+            seeds = self._plan.declaration.seeds
+            self._left[Stage.CONFIRM] = Span(min(self._plan.first_look, seeds), seeds)
         for later in self._later(stage):
             if later in self._left:
                 total += time_of(self._left[later], self._seconds(later) or seconds, parallel)

@@ -67,9 +67,16 @@ def trials_left(plan: StudyPlan, record: StudyRecord | None) -> Mapping[Stage, S
         Stage.RATES: Span(rates, rates),
         Stage.CERTIFY: _over_seeds(plan, trained_ranks(plan), done),
     }
-    if by_cutting(plan) and plan.declaration.confirm:  # if a cut rank is certified
-        left[Stage.CONFIRM] = Span(0, max(0, plan.declaration.seeds - (len(known.confirmed) if known else 0)))
+    if by_cutting(plan) and plan.declaration.confirm:
+        left[Stage.CONFIRM] = Span(0, _to_confirm(plan, known))
     return left
+
+
+def _to_confirm(plan: StudyPlan, known: Certification | None) -> int:
+    """Most trials that are left to tune a rate for the chosen rank and to train it; none if no cut rank is certified."""
+    top = max(plan.declaration.ladder)
+    done = len(known.confirmed) + sum(trial.rank != top for trial in known.tuning) if known else 0
+    return max(0, plan.declaration.seeds + plan.rate_trials - done)
 
 
 def cuts_left(plan: StudyPlan, record: StudyRecord | None) -> Span:
@@ -257,7 +264,8 @@ def _cut_lines(plan: StudyPlan, left: Mapping[Stage, Span], cuts: Span) -> Itera
     elif cuts.most:
         yield "verdict", f"{_counted(cuts, 'adapter')} to cut from rank {top} and evaluate"
     if Stage.CONFIRM in left and left[Stage.CONFIRM].most:
-        yield "confirm", f"up to {_counted(left[Stage.CONFIRM].at_most(), 'training')} to confirm the chosen rank"
+        most = _counted(left[Stage.CONFIRM].at_most(), "training")
+        yield "confirm", f"up to {most} to confirm the chosen rank, those that tune its learning rate included"
 
 
 def _trials(number: Span, kind: str = "") -> str:

@@ -166,8 +166,9 @@ class TestCutLadder:
 
     def test_confirming_is_planned_and_may_not_be_needed(self) -> None:
         asked = cut_plan(confirm=True)
-        assert trials_left(asked, None)[Stage.CONFIRM] == Span(0, 4)
-        assert "; up to 4 trainings to confirm the chosen rank; " in plan_line(asked, study_record([]))
+        assert trials_left(asked, None)[Stage.CONFIRM] == Span(0, 6 + 4)
+        line = "; up to 10 trainings to confirm the chosen rank, those that tune its learning rate included; "
+        assert line in plan_line(asked, study_record([]))
 
     def test_what_is_done_is_not_planned_again(self) -> None:
         record = cut_record(seeds=3)
@@ -221,9 +222,9 @@ class TestCutLadder:
         countdown.add(taking(60.0, Stage.CERTIFY))
         countdown.add(cutting(3.0))
         before = countdown.left(Stage.RATES, 0, [], 6)
-        assert before == Span(4 * 60 + 20 * 3, 4 * 60 + 20 * 3 + 4 * 60)
+        assert before == Span(4 * 60 + 20 * 3, 4 * 60 + 20 * 3 + (6 + 4) * 60)
         countdown.left(Stage.CERTIFY, 0, [], 4, cuts=Cuts(0, [], 20))
-        assert countdown.left(Stage.RATES, 1, [], 0) == Span(60, 60 + 4 * 60)
+        assert countdown.left(Stage.RATES, 1, [], 0) == Span(60 + 4 * 60, 60 + 4 * 60)
         assert countdown.left(Stage.CONFIRM, 3, [], 1) == Span(180, 180)
 
 
