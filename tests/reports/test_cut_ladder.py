@@ -128,3 +128,21 @@ def test_a_ladder_is_cut_only_if_it_was_declared_so() -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.93, "93.0 %"), (0.9999, "99.9 %"), (1.0, "100.0 %"), (0.719, "71.9 %")])
 def test_a_share_is_rounded_down(share: float, text: str) -> None:
     assert share_words(share) == text
+
+
+def command(record: StudyRecord, key: str) -> str:
+    """The line of the next step that sets the key."""
+    return next(line for line in told(record).splitlines() if key in line)
+
+
+def test_what_a_settling_command_buys_is_said() -> None:
+    line = command(cut_record(), "certify.seeds=")
+    assert "more trainings at rank 32, cut to rank" in line
+
+
+def test_the_chosen_rank_can_be_confirmed() -> None:
+    record = cut_record()
+    line = command(record, "certify.confirm=true")
+    assert line.endswith("also trains rank 4 from the start, and says whether both agree (about 80 s)")
+    assert "certify.confirm" not in told(certified_record())
+    assert "certify.confirm" not in told(cut_record(dict.fromkeys((2, 4), 2.9) | {8: 0.5}))
