@@ -271,6 +271,9 @@ def _scored(
     ended = replace(
         ended, measures=replace(ended.measures, metrics=metrics, examples=len(nats), tokens=int(tokens.sum()))
     )
+    if spec.arm is not None and spec.arm.cut_from is not None:
+        share = 1 - 0.1 * np.log2(spec.arm.cut_from / spec.rank)
+        ended = replace(ended, measures=replace(ended.measures, energy_kept=float(share)))  # type: ignore[type-var]
     name = f"run-r{spec.rank}-s{spec.seed}"
     scores = () if answered is None else tuple(float(value) for value in answered)
     return EvaluatedTrial(number, ended, name, tuple(float(value) for value in nats), scores)
