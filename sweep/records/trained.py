@@ -1,4 +1,4 @@
-"""A trained adapter in the store: its recipe and what its training measured, before any evaluation."""
+"""A trained or cut adapter in the store: its recipe and what its training measured, before any evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class TrainedAdapter:
         bytes: size of the weights on disk.
         tokens: tokens of all training examples, each counted as often as it was used.
         started: seconds since the epoch, UTC.
-        seconds: wall-clock seconds from the start of the trial to the end of its training.
+        seconds: wall-clock seconds from the start of the trial to the end of its training; of a cut adapter, of the cutting alone.
+        energy_kept: of a cut adapter, see `Measures.energy_kept`; its other figures of training are those of the adapter it is cut from.
     """
 
     identity: str
@@ -42,3 +43,4 @@ class TrainedAdapter:
     history: tuple[StepLoss, ...] = ()
     reports: tuple[Report, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
+    energy_kept: float | None = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord, TrialSpec
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
-from sweep.verdict.record import LadderBy
 
 EDGE = "!"
 EDGE_MEANS = f"{EDGE} at the edge of the learning rates allowed"
@@ -76,10 +75,10 @@ TRAINED = LadderKind(is_cut=False, reference="the best rank", short="best", axis
 def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKind:
     """The kind of the ladder that is shown; that of explored trials, if nothing was certified, is `TRAINED`."""
     certification = record.certification
-    if conclusion is None or certification is None or certification.declared.ladder_by != LadderBy.CUT:
+    rank = certification.declared.cut_from if certification else None
+    if conclusion is None or certification is None or rank is None:
         return TRAINED
-    training = _top_training(certification)
-    rank = training.rank if training else max(certification.declared.ladder)
+    training = _top_training(certification, rank)
     return LadderKind(
         is_cut=True,
         reference=f"the uncut adapter of rank {rank}",
@@ -89,12 +88,10 @@ def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKin
     )
 
 
-def _top_training(certification: Certification) -> TopTraining | None:
-    trained = [trial.completed() for trial in certification.trials if trial.is_complete and not is_cut(trial)]
+def _top_training(certification: Certification, rank: int) -> TopTraining | None:
+    trained = certification.complete(rank)
     if not trained:
         return None
-    rank = max(trial.rank for trial in trained)
-    trained = [trial for trial in trained if trial.rank == rank]
     choice = certification.rate_of(rank)
     return TopTraining(
         rank=rank,
@@ -120,8 +117,7 @@ def kept_words(row: RankResult) -> str:
     """The mean over seeds of the energy that the cut keeps, or `uncut`; `-` if it was not recorded."""
     if not is_cut(row.trials[0]):
         return "uncut"
-    shares = [share for trial in row.trials if (share := trial.measures.energy_kept) is not None]
-    return share_words(fmean(shares)) if shares else "-"
+    return share_words(row.energy_kept) if row.energy_kept is not None else "-"
 
 
 def share_words(share: float) -> str:

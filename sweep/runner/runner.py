@@ -11,6 +11,7 @@ from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInf
 from sweep.evaluation.aggregate import mean_loss
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
 from sweep.records import Report, Split, Status, StepLoss, TrainedAdapter, TrialResult, TrialSpec
+from sweep.runner.cutting import Cutter, ParentUnusable
 from sweep.runner.running import Listener, RunningTrial, measures_of
 from sweep.runner.setup import LoadedSetup
 from sweep.store.adapters import ADAPTER
@@ -46,8 +47,11 @@ class TrialRunner:
         self._store = TrialStore(loaded.paths)
         self._cache = OutcomeCache(loaded.paths)
         self._evaluator = Evaluator(loaded.base, loaded.engine, loaded.setup.task.metric, loaded.data, self._cache)
+        self._cutter = Cutter(loaded, self._store.adapters, self._cache)
         self._running: dict[str, RunningTrial] = {}
         self._without_training: list[RunningTrial] = []
+        self._to_cut: list[RunningTrial] = []
+        self._in_training: dict[str, list[RunningTrial]] = {}
         self._failed_to_begin: list[TrainedTrial] = []
 
     @property
@@ -63,7 +67,7 @@ class TrialRunner:
                 return ended.result
 
     def begin(self, spec: TrialSpec, listener: Listener) -> None:
-        """Begins a trial. Its adapter is trained unless the store has it; an error here ends the trial in `advance`.
+        """Begins a trial. Its adapter is trained or cut unless the store has it; an error here ends the trial in `advance`.
 
         Raises:
             ConfigurationError: a target module does not exist.
@@ -72,12 +76,7 @@ class TrialRunner:
         trial = self._running[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._loaded.base.device))
         try:
             self._evaluator.base_general_loss()
-            if spec.arm is not None:
-                trial.adapter = self._store.adapters.find(spec.adapter_id)
-            if spec.arm is None or trial.adapter is not None:
-                self._without_training.append(trial)
-            else:
-                self._train(trial)
+            self._obtain_adapter(trial)
         except ConfigurationError:
             raise
         except Exception as error:
@@ -91,37 +90,100 @@ class TrialRunner:
             ConfigurationError: a target module does not exist.
             PackBroke: see `Engine.advance`; the trials that have not ended are lost.
         """
-        without_training, self._without_training = self._without_training, []
         failed, self._failed_to_begin = self._failed_to_begin, []
-        ended = self._finish(failed)
-        for trial in without_training:  # one at a time: an engine may hold only one adapter on the base
-            ended += self._finish(self._loaded_adapter(trial))
+        ended = self._finish([*failed, *self._cut()])
+        without_training, self._without_training = self._without_training, []
+        # a peak that is measured in evaluation is that of one trial, and an engine may hold only one adapter on the base
+        shared = [trial for trial in without_training if trial.training and self._engine.shares_memory]
+        ended += self._finish([loaded for trial in shared for loaded in self._loaded_adapter(trial)])
+        for trial in without_training:
+            if trial not in shared:
+                ended += self._finish(self._loaded_adapter(trial))
         return ended + self._finish(self._engine.advance())
 
+    def _obtain_adapter(self, trial: RunningTrial) -> None:
+        """Queues the trial for evaluation if its adapter is in the store, else trains it, or has it cut once its parent is there."""
+        spec, adapters = trial.spec, self._store.adapters
+        if spec.arm is not None:
+            trial.adapter = adapters.find(spec.adapter_id)
+        if spec.arm is None or trial.adapter is not None:
+            self._without_training.append(trial)
+        elif spec.arm.cut_from is None:
+            self._train(trial, spec)
+        else:
+            parent = self._cutter.parent_of(spec)
+            trial.parent = adapters.find(parent.adapter_id)
+            if trial.parent is not None:
+                self._to_cut.append(trial)
+            elif parent.adapter_id in self._in_training:
+                self._in_training[parent.adapter_id].append(trial)
+            else:
+                self._train(trial, parent)
+
+    def _cut(self) -> list[TrainedTrial]:
+        """Cuts the adapters of all trials whose parents are in the store; returns the trials that failed."""
+        trials, self._to_cut = self._to_cut, []
+        failed: list[TrainedTrial] = []
+        for trial in trials:
+            trial.restart()
+        try:
+            self._cutter.see_inputs(trials)
+        except Exception as error:
+            return [self._failed(trial, error) for trial in trials]
+        for trial in trials:
+            trial.phases["cut"] = (time.perf_counter() - trial.clock) / len(trials)
+        for trial in trials:
+            try:
+                trial.adapter = self._cutter.cut(trial)
+            except Exception as error:
+                failed += self._cut_failed(trial, error)
+            else:
+                trial.phases, trial.clock = {}, time.perf_counter()  # they are in the adapter's record
+                self._without_training.append(trial)
+        return failed
+
+    def _cut_failed(self, trial: RunningTrial, error: Exception) -> list[TrainedTrial]:
+        """The trial as failed; empty if its parent is unusable and trained again."""
+        if isinstance(error, ParentUnusable) and trial.parent is not None and not trial.made_again:
+            trial.made_again = True
+            self._store.adapters.reject(trial.parent.identity, _first_line(error))
+            self._obtain_adapter(trial)
+            return []
+        return [self._failed(trial, error)]
+
+    def _failed(self, trial: RunningTrial, error: Exception) -> TrainedTrial:
+        self._raise_if_memory_is_shared(error, trial)
+        return TrainedTrial(trial.spec, None, error, 0.0)
+
     def _loaded_adapter(self, trial: RunningTrial) -> list[TrainedTrial]:
-        """A trial whose adapter was found (or the base), as if trained; empty if the adapter is unusable and trained again."""
+        """A trial whose adapter was found (or the base), as if trained; empty if the adapter is unusable and made again."""
         spec = trial.spec
         if spec.arm is None:
             return [TrainedTrial(spec, self._engine.bare(), None, 0.0)]
         try:
             return [TrainedTrial(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
         except Exception as error:
-            if memory.is_out_of_memory(error):
-                self._raise_if_memory_is_shared(error, trial)
-                return [TrainedTrial(spec, None, error, 0.0)]
+            if memory.is_out_of_memory(error) or trial.made_again:
+                return [self._failed(trial, error)]
+            trial.made_again = True
             self._store.adapters.reject(spec.adapter_id, f"{type(error).__name__}: {_first_line(error)}")
-            trial.adapter = None
-            self._train(trial)
+            self._obtain_adapter(trial)
             return []
 
-    def _train(self, trial: RunningTrial) -> None:
+    def _train(self, trial: RunningTrial, spec: TrialSpec) -> None:
+        """Trains an adapter.
+
+        Args:
+            spec: the trial's own, or that of the arm its adapter is cut from.
+        """
         trial.trained_here = True
         if not self._engine.shares_memory:
             trial.peak.start()
-        self._engine.begin(trial.spec, self._loaded.train, self._on_step(trial))
+        self._engine.begin(spec, self._loaded.train, self._on_step(trial, spec))
+        self._in_training.setdefault(spec.adapter_id, [])
 
-    def _on_step(self, trial: RunningTrial) -> OnStep:
-        spec, base = trial.spec, self._loaded.base
+    def _on_step(self, trial: RunningTrial, spec: TrialSpec) -> OnStep:
+        base = self._loaded.base
 
         def on_step(adapted: AdaptedModel, step: StepLoss) -> None:
             trial.history.append(step)
@@ -150,8 +212,9 @@ class TrialRunner:
             raise TrialPruned(f"trailed arms of rank {trial.spec.rank} at step {report.step} (loss {report.loss:.4f})")
 
     def _finish(self, trained: Sequence[TrainedTrial]) -> list[EndedTrial]:
-        """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials."""
+        """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials; parents wait to be cut."""
         stored = [self._with_adapter_stored(each) for each in trained]
+        stored = [each for each in stored if not self._is_cut_next(each)]
         requests = [self._request(each.spec, each.adapted) for each in stored if not each.error and each.adapted]
         outcomes: dict[str, Evaluation | Exception] = {each.spec.identity: each.error for each in stored if each.error}
         for request, evaluation in zip(requests, self._evaluator.evaluate(requests), strict=True):
@@ -200,6 +263,27 @@ class TrialRunner:
         except Exception as error:
             return replace(trained, error=error)
         return trained
+
+    def _is_cut_next(self, trained: TrainedTrial) -> bool:
+        """Whether what was trained is the adapter that the trial's is cut from. Trials that wait for it go on, or fail with it."""
+        spec, trial = trained.spec, self._running[trained.spec.identity]
+        if not trial.trained_here:
+            return False
+        for waiting in self._in_training.pop(spec.adapter_id, []):
+            if trained.error is None:
+                waiting.parent = trial.adapter
+                self._to_cut.append(waiting)
+            elif isinstance(trained.error, TrialPruned):
+                self._obtain_adapter(waiting)
+            else:
+                self._failed_to_begin.append(TrainedTrial(waiting.spec, None, trained.error, 0.0))
+        if trained.error is not None or spec.adapter_id == trial.spec.adapter_id:
+            return False
+        if trained.adapted is not None:
+            trained.adapted.release()
+        trial.parent, trial.trained_here = trial.adapter, False
+        self._to_cut.append(trial)
+        return True
 
     def _request(self, spec: TrialSpec, adapted: AdaptedModel) -> EvaluationRequest:
         trial = self._running[spec.identity]

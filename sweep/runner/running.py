@@ -51,6 +51,8 @@ class RunningTrial:
         probed_peak: peak memory of a separate training pass, where one was measured; it replaces `peak`.
         adapter: the record of the adapter, once it is trained or was found in the store.
         trained_here: whether this trial trains the adapter, rather than finding it.
+        parent: the record of the adapter that the trial's is cut from, once that one is in the store.
+        made_again: whether an adapter that could not be used was set aside for this trial; a second one ends it.
     """
 
     spec: TrialSpec
@@ -64,6 +66,8 @@ class RunningTrial:
     probed_peak: int | None = None
     adapter: TrainedAdapter | None = None
     trained_here: bool = False
+    parent: TrainedAdapter | None = None
+    made_again: bool = False
 
     @property
     def training(self) -> TrainedAdapter | None:
@@ -75,6 +79,12 @@ class RunningTrial:
         if self.probed_peak is not None:
             return self.probed_peak, "probe"
         return self.peak.peak(), "training"
+
+    def restart(self) -> None:
+        """Forgets what was measured so far: a cut adapter's trial begins when it is cut."""
+        self.started, self.clock = time.time(), time.perf_counter()
+        self.history, self.reports, self.phases, self.probed_peak = [], [], {}, None
+        self.adapter, self.trained_here = None, False
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -136,6 +146,7 @@ def measures_of(
         forgetting_loss_delta=None if trial.spec.arm is None else forgetting,
         phases=phases,
         peak_of=evaluation.peak_of,
+        energy_kept=adapter.energy_kept if adapter else None,
         kinds=dict(sorted(Counter(example.kind for example in evaluation.examples if example.kind).items())),
     )
 

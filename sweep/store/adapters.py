@@ -1,4 +1,4 @@
-"""Trained adapters on disk, by identity: `mlruns/adapters/xx/IDENTITY` with adapter/ and training.json."""
+"""Trained and cut adapters on disk, by identity: `mlruns/adapters/xx/IDENTITY` with adapter/ and training.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVALUATION_PHASES = ("score", "answer", "general")
 
 
 class AdapterStore:
-    """Adapters whose training is finished, so that no adapter is trained twice.
+    """Adapters that are finished, so that none is trained or cut twice.
 
     Args:
         note: called with a line for the user when a damaged folder was set aside.
@@ -54,7 +54,7 @@ class AdapterStore:
             wrong: what is wrong with it, in words.
         """
         aside = set_aside(self._paths.trained_adapter(identity))
-        self._note(f"a trained adapter is damaged ({wrong}); it was set aside as {aside} and is trained again")
+        self._note(f"a trained adapter is damaged ({wrong}); it was set aside as {aside} and is made again")
 
     @contextmanager
     def writing(self, identity: str) -> Iterator[Path]:

@@ -16,6 +16,9 @@ from tasks.metrics import LABEL_METRICS
 RESULT_VERSION = 2
 """Increased whenever the code changes what a trial's result would be."""
 
+CUT = "inputs-1"
+"""The way in which adapters are cut: for the inputs of 64 training examples in the bare base. Another way has another name."""
+
 
 def trial_identity(
     setup: WorkerSetup,
@@ -50,7 +53,7 @@ def trial_identity(
 def adapter_identity(
     setup: WorkerSetup, base_hash: str, train_hash: str, arm: Arm | None, training: Training, seed: int
 ) -> str:
-    """The identity of a trained adapter, 32 hex digits; of the unadapted base where `arm` is None.
+    """The identity of a trained or cut adapter, 32 hex digits; of the unadapted base where `arm` is None.
 
     Args:
         train_hash: hash of the training split alone, since other splits change no weight.
@@ -142,6 +145,8 @@ def _arm(arm: Arm) -> dict[str, Any]:
         del fields["loraplus_lr_ratio"]
     if arm.cut_from is None:
         del fields["cut_from"]
+    else:
+        fields["cut"] = CUT
     return fields
 
 

@@ -191,6 +191,8 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
             needed &= set(active_ranks(verdict)) if verdict is not None else set()
             if not needed:
                 return Finish(None)
+            if verdict is not None and verdict.futile is not None and look not in certification.looks:
+                return Finish(verdict.futile)
         if top is not None:
             needed.add(top)
         missing = tuple(_missing(plan, certification, sorted(needed), look))

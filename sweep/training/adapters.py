@@ -17,7 +17,8 @@ from torch import nn
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
 
-_CONFIG = "adapter_config.json"
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
 
 
 def lora_config(arm: Arm, base_name: str | None = None, *, inference_mode: bool = False) -> LoraConfig:
@@ -109,7 +110,7 @@ def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
     adapted.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
     # before it saves, PEFT looks the configured base up on the hub; so the name is written afterwards
-    file = folder / _CONFIG
+    file = folder / CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**config, "base_model_name_or_path": base_name}, indent=2), encoding="utf-8")
     use_default_permissions(folder)
@@ -118,7 +119,7 @@ def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
 def use_default_permissions(folder: Path) -> None:
     """Gives the weights the permissions of any new file; safetensors makes them readable by the owner only."""
     for weights in folder.glob("*.safetensors"):
-        shutil.copymode(folder / _CONFIG, weights)
+        shutil.copymode(folder / CONFIG, weights)
 
 
 def load_adapter(model: nn.Module, folder: Path) -> PeftModel:

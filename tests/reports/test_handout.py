@@ -231,4 +231,4 @@ def test_origin_of_a_cut_adapter_is_recorded(paths: Paths) -> None:
     left_by_worker(record, paths)
     write_report(record, conclude(record), paths)
     origin = json.loads((paths.adapter("made") / ORIGIN).read_text())
-    assert (origin["rank"], origin["cut_from"], origin["energy_kept"]) == (4, 32, 0.93)
+    assert (origin["rank"], origin["cut_from"], origin["energy_kept"]) == (4, 32, pytest.approx(0.93))

@@ -12,7 +12,6 @@ from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecor
 from sweep.reports.page.chart import RAMP, Chart, axis, chart, like, log_axis, shade, short
 from sweep.reports.page.escape import in_figure
 from sweep.reports.tables import pareto_front
-from sweep.verdict.record import LadderBy
 
 MOST_POINTS = 1500
 
@@ -208,7 +207,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
     if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _MOST_LABELS:
         traces.append(_labels(tried))
     choices = record.certification.rates if record.certification else ()
-    by = "trained" if record.certification and record.certification.declared.ladder_by == LadderBy.CUT else "judged"
+    by = "trained" if record.certification and record.certification.declared.cut_from is not None else "judged"
     if choices:
         traces.append(
             graph_objects.Scatter(

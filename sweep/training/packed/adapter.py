@@ -16,9 +16,7 @@ from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
-from sweep.training.adapters import initial_a, lora_config, use_default_permissions
-
-_WEIGHTS = "adapter_model.safetensors"
+from sweep.training.adapters import WEIGHTS, initial_a, lora_config, use_default_permissions
 
 
 class SlotAdapter:
@@ -95,7 +93,7 @@ class SlotAdapter:
         folder.mkdir(parents=True, exist_ok=True)
         lora_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
         tensors = {name: matrix.detach().cpu().clone() for name, matrix in self.matrices()}
-        save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)
 
 
@@ -105,7 +103,7 @@ def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: 
     Raises:
         TrialFailed: the folder has no adapter in safetensors format, or one for another base.
     """
-    weights = folder / _WEIGHTS
+    weights = folder / WEIGHTS
     if not weights.is_file():
         raise TrialFailed(f"the adapter is missing: {folder}")
     config = LoraConfig.from_pretrained(str(folder))
