@@ -18,7 +18,7 @@ import torch
 
 from sweep.training.encoding import Encoded
 
-SHORT = 64
+SHORT = 128
 """Up to this number of queries and keys, padding costs less than another table."""
 
 LENGTH_RATIO = 1.5

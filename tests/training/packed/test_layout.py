@@ -75,7 +75,7 @@ def test_a_pass_needs_an_example() -> None:
         lay_out([[], []])
 
 
-@pytest.fixture(params=[64, 2], ids=["one table", "tables by length"])
+@pytest.fixture(params=[128, 2], ids=["one table", "tables by length"])
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The length up to which sequences share a table; examples here have at most 15 tokens."""
     monkeypatch.setattr(layout_module, "SHORT", request.param)
