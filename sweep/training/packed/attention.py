@@ -79,24 +79,40 @@ def _attention(
     if unsupported:
         raise ValueError(f"its attention uses {', '.join(unsupported)}, which packing does not support")
     window = named.get("sliding_window")
-    mask = layout.mask if window is None else layout.within(int(window))
     heads, head_dim = query.shape[1], value.shape[-1]
-    queries = _by_sequence(query, layout.queries)  # (sequences, heads, longest query, head_dim)
-    keys = _by_sequence(key, layout.keys)  # (sequences, key heads, longest key, head_dim)
-    values = _by_sequence(value, layout.keys)  # (sequences, key heads, longest key, head_dim)
-    if query.device.type == "cpu" and not dropout and keys.shape[2] <= SHORT:
-        attended = _attend_short(queries, keys, values, mask, scaling or query.shape[-1] ** -0.5)
-    else:
-        attended = functional.scaled_dot_product_attention(
-            queries,
-            repeat_kv(keys, heads // key.shape[1]),
-            repeat_kv(values, heads // value.shape[1]),
-            attn_mask=mask,
-            dropout_p=dropout,
-            scale=scaling,
-        )
-    flat = attended.transpose(1, 2).reshape(-1, heads * head_dim)  # (sequences * longest query, heads * head_dim)
+    states = [_by_token(each) for each in (query, key, value)]
+    parts = []
+    for table in layout.tables:
+        mask = table.mask if window is None else table.within(int(window), layout.positions)
+        queries = _by_sequence(states[0], table.queries)  # (sequences, heads, longest query, head_dim)
+        keys = _by_sequence(states[1], table.keys)  # (sequences, key heads, longest key, head_dim)
+        values = _by_sequence(states[2], table.keys)  # (sequences, key heads, longest key, head_dim)
+        attended = _attend(queries, keys, values, mask, dropout, scaling)
+        parts.append(attended.transpose(1, 2).reshape(-1, heads * head_dim))
+    flat = parts[0] if len(parts) == 1 else torch.cat(parts)  # (queries of all tables, heads * head_dim)
     return flat.index_select(0, layout.places).view(1, -1, heads, head_dim), None
+
+
+def _attend(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention of the sequences of one table, shape (sequences, heads, longest query, head_dim)."""
+    if queries.device.type == "cpu" and not dropout and keys.shape[2] <= SHORT:
+        return _attend_short(queries, keys, values, mask, scaling or queries.shape[-1] ** -0.5)
+    heads = queries.shape[1]
+    return functional.scaled_dot_product_attention(
+        queries,
+        repeat_kv(keys, heads // keys.shape[1]),
+        repeat_kv(values, heads // values.shape[1]),
+        attn_mask=mask,
+        dropout_p=dropout,
+        scale=scaling,
+    )
 
 
 def _attend_short(
@@ -119,9 +135,13 @@ def _attend_short(
     return attended.view(sequences, heads, longest_query, -1)
 
 
+def _by_token(states: torch.Tensor) -> torch.Tensor:
+    """(1, heads, tokens, head_dim) as (tokens, heads, head_dim)."""
+    return states[0].transpose(0, 1)
+
+
 def _by_sequence(states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Gathers (1, heads, tokens, head_dim) into (sequences, heads, longest, head_dim)."""
-    _, heads, _, head_dim = states.shape
-    flat = states[0].transpose(0, 1).reshape(-1, heads * head_dim)  # (tokens, heads * head_dim)
-    gathered = flat.index_select(0, tokens.reshape(-1))
+    """Gathers (tokens, heads, head_dim) into (sequences, heads, longest, head_dim)."""
+    _, heads, head_dim = states.shape
+    gathered = states.reshape(-1, heads * head_dim).index_select(0, tokens.reshape(-1))
     return gathered.view(*tokens.shape, heads, head_dim).transpose(1, 2)

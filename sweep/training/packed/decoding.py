@@ -12,7 +12,7 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
-from sweep.training.packed.layout import Layout
+from sweep.training.packed.layout import Layout, Table
 from sweep.training.packed.pack import Pack
 
 
@@ -115,14 +115,12 @@ class _SequencePlaces:
             positions=positions,
             slot_tokens=tuple(count for _, count in counts),
             slot_examples=tuple(count for _, count in counts),
-            queries=row[:, None],
-            keys=self._places[own, :longest],
-            mask=visible[:, None, None, :],
+            tables=(Table(row[:, None], self._places[own, :longest], visible[:, None, None, :]),),
             places=row,
             kept=row,
             labels=ids,
             completions=(1,) * len(active),
-            sequences=tuple(range(len(active))),
+            sequences=tuple((0, sequence) for sequence in range(len(active))),
         )
 
 

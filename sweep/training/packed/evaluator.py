@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -129,7 +129,7 @@ class _Evaluator:
         batch = [self._encoded[index] for index in indices]
         layout = lay_out([batch] * len(self._adapters)).to(self._base.device)
         if cache is not None:
-            layout = replace(layout, keys=layout.keys + cache.get_seq_length())
+            layout = layout.after(cache.get_seq_length())
         slots = [SlotRows(adapter, rows) for adapter, rows in zip(self._adapters, layout.slot_tokens, strict=True)]
         counts = list(layout.completions)
         with self._pack.forward(layout, slots, cache) as logits:  # (predictions, vocabulary)
@@ -137,9 +137,9 @@ class _Evaluator:
             best = logits.argmax(dim=-1)  # (predictions,)
             first = self._first_token_log_probabilities(logits, counts)
         is_best = best == layout.labels
-        by_example = zip(nats.split(counts), is_best.split(counts), best.split(counts), layout.sequences, strict=True)
+        by_example = zip(nats.split(counts), is_best.split(counts), best.split(counts), strict=True)
         unanswered = []
-        for number, (part, part_is_best, tokens, sequence) in enumerate(by_example):
+        for number, (part, part_is_best, tokens) in enumerate(by_example):
             slot, index = number // len(indices), indices[number % len(indices)]
             item = self._encoded[index]
             loss = CompletionLoss(float(part.sum(dtype=torch.float64)), len(part), bool(part_is_best.all()))
@@ -149,7 +149,7 @@ class _Evaluator:
             if is_known(item, loss, self._rule):
                 self._answers[slot][index] = item.example.completion.strip()
             else:
-                places = layout.keys[sequence, : len(item) - 1]
+                places = layout.keys_of(number, len(item) - 1)
                 unanswered.append(_Unanswered(slot, index, places, tokens.tolist(), first[number]))
         return unanswered
 

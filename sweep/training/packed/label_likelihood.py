@@ -14,7 +14,7 @@ from transformers import Cache
 from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter, SlotRows
-from sweep.training.packed.layout import Layout
+from sweep.training.packed.layout import Layout, Table
 from sweep.training.packed.pack import Pack
 
 
@@ -185,13 +185,19 @@ class _PromptNodes:
             positions=self._lengths[prompt] + tree.depth[node],
             slot_tokens=tuple(slot_tokens),
             slot_examples=(),
-            queries=queries,
-            keys=torch.cat([self._prompts, self._cached + queries], dim=1),
-            mask=torch.cat([sees_prompt, sees_nodes], dim=2)[:, None],
+            tables=(
+                Table(
+                    queries,
+                    keys=torch.cat([self._prompts, self._cached + queries], dim=1),
+                    mask=torch.cat([sees_prompt, sees_nodes], dim=2)[:, None],
+                    columns=torch.cat(
+                        [column.expand(len(self.counts), -1), self._lengths[:, None] + tree.depth[nodes]], dim=1
+                    ),
+                ),
+            ),
             places=prompt * len(place) + row - start[prompt],
             kept=row,
             labels=tree.ids[node],
             completions=(),
             sequences=(),
-            columns=torch.cat([column.expand(len(self.counts), -1), self._lengths[:, None] + tree.depth[nodes]], dim=1),
         )

@@ -3,10 +3,14 @@
 A slot's tokens are contiguous: the prefix that all its prompts share, once, then the rest of each example. Each example
 attends to the shared prefix and to itself, so its hidden states equal those of a pass of its own, and the gradients of the
 prefix sum over the examples.
+
+Attention works on tables of sequences, padded to the longest one. Sequences of similar length share a table, so little is
+padded: pairs of queries and keys grow with the square of the length.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,57 +18,101 @@ import torch
 
 from sweep.training.encoding import Encoded
 
+SHORT = 128
+"""Up to this number of queries and keys, padding costs less than another table."""
+
+LENGTH_RATIO = 1.5
+"""Above that, the largest number of queries, and of keys, in a table is at most this multiple of the smallest."""
+
+
+def length_class(queries: int, keys: int) -> tuple[int, int]:
+    """Sequences of one class share a table. The class depends on the sequence alone, not on others in the row."""
+    return _steps(keys), _steps(queries)
+
+
+def _steps(length: int) -> int:
+    """Steps of `LENGTH_RATIO` from `SHORT` to at least this length."""
+    return math.ceil(math.log(length / SHORT) / math.log(LENGTH_RATIO)) if length > SHORT else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Sequences of similar length, for attention. A sequence is an example without its shared prefix, or a shared prefix.
+
+    Attributes:
+        queries: token indices of each sequence, shape (sequences, longest query), padded with a token of the sequence.
+        keys: token indices that each sequence attends to, in order, shape (sequences, longest key), padded likewise. With a
+            key-value cache, they index the cache.
+        mask: whether a query attends to a key, bool, shape (sequences, 1, longest query, longest key).
+        columns: position of each key, shaped as `keys`; None if the keys of each sequence have positions 0, 1, 2, ...
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    mask: torch.Tensor
+    columns: torch.Tensor | None = None
+
+    def within(self, window: int, positions: torch.Tensor) -> torch.Tensor:
+        """The mask for sliding-window attention: tokens attend to the last `window` positions, including their own.
+
+        Args:
+            positions: position of each token of the row in its example, shape (tokens,).
+        """
+        columns = torch.arange(self.keys.shape[1], device=self.keys.device) if self.columns is None else self.columns
+        columns = columns.expand(self.keys.shape)[:, None, None, :]
+        return self.mask & (positions[self.queries][:, None, :, None] - columns < window)
+
+    def to(self, device: torch.device) -> Table:
+        """Moves the tensors to a device."""
+        queries, keys, mask = (each.to(device, non_blocking=True) for each in (self.queries, self.keys, self.mask))
+        columns = None if self.columns is None else self.columns.to(device, non_blocking=True)
+        return Table(queries, keys, mask, columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The row of one pass over the base. Tokens are indexed by their place in the row.
-
-    A sequence is an example without its shared prefix, or a shared prefix.
 
     Attributes:
         ids: token ids, shape (tokens,).
         positions: position of each token in its example, shape (tokens,).
         slot_tokens: number of tokens of each slot, in order; they sum to `tokens`.
         slot_examples: number of examples of each slot, in order.
-        queries: token indices of each sequence, shape (sequences, longest query), padded with a token of the sequence.
-        keys: token indices that each sequence attends to, in order, shape (sequences, longest key), padded likewise. With a
-            key-value cache, they index the cache.
-        mask: whether a query attends to a key, bool, shape (sequences, 1, longest query, longest key).
-        places: index of each token in the flattened `queries`, shape (tokens,).
+        tables: all sequences of the row, grouped by length.
+        places: index of each token in the flattened queries of all tables, shape (tokens,).
         kept: indices of the tokens whose logits predict a completion token, by example, shape (predictions,).
         labels: ids of the predicted tokens, shape (predictions,).
         completions: number of predictions of each example, in order.
-        sequences: row of each example in `queries` and `keys`.
-        columns: position of each key, shaped as `keys`; None if the keys of each sequence have positions 0, 1, 2, ...
+        sequences: table of each example, and its row there.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     slot_tokens: tuple[int, ...]
     slot_examples: tuple[int, ...]
-    queries: torch.Tensor
-    keys: torch.Tensor
-    mask: torch.Tensor
+    tables: tuple[Table, ...]
     places: torch.Tensor
     kept: torch.Tensor
     labels: torch.Tensor
     completions: tuple[int, ...]
-    sequences: tuple[int, ...]
-    columns: torch.Tensor | None = None
+    sequences: tuple[tuple[int, int], ...]
 
-    def within(self, window: int) -> torch.Tensor:
-        """The mask for sliding-window attention: tokens attend to the last `window` positions, including their own."""
-        columns = torch.arange(self.keys.shape[1], device=self.keys.device) if self.columns is None else self.columns
-        columns = columns.expand(self.keys.shape)[:, None, None, :]
-        return self.mask & (self.positions[self.queries][:, None, :, None] - columns < window)
+    def keys_of(self, example: int, count: int) -> torch.Tensor:
+        """Indices of the first tokens that an example attends to, shape (count,)."""
+        table, row = self.sequences[example]
+        return self.tables[table].keys[row, :count]
+
+    def after(self, cached: int) -> Layout:
+        """The layout of this row after `cached` tokens in the key-value cache."""
+        return replace(self, tables=tuple(replace(table, keys=table.keys + cached) for table in self.tables))
 
     def to(self, device: torch.device) -> Layout:
         """Moves the tensors to a device."""
         if device.type == "cpu":
             return self
-        tensors = ("ids", "positions", "queries", "keys", "mask", "places", "kept", "labels")
+        tensors = ("ids", "positions", "places", "kept", "labels")
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        return replace(self, **moved)
+        return replace(self, tables=tuple(table.to(device) for table in self.tables), **moved)
 
 
 @dataclass(slots=True)
@@ -131,10 +179,40 @@ def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
 
 
 def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...]) -> Layout:
-    lengths = torch.tensor([len(queries) for queries in row.queries])  # (sequences,)
-    prefix_lengths = torch.tensor([len(shared) for shared in row.shared])  # (sequences,)
-    first = torch.tensor([queries.start for queries in row.queries])
-    prefix_first = torch.tensor([shared.start for shared in row.shared])
+    by_class: dict[tuple[int, int], list[int]] = {}
+    for sequence, (queries, shared) in enumerate(zip(row.queries, row.shared, strict=True)):
+        by_class.setdefault(length_class(len(queries), len(shared) + len(queries)), []).append(sequence)
+    groups = [by_class[each] for each in sorted(by_class)]
+    tables = tuple(_table(row, group) for group in groups)
+    rows = {sequence: (number, place) for number, group in enumerate(groups) for place, sequence in enumerate(group)}
+    places = torch.empty(len(row.ids), dtype=torch.long)
+    first = 0
+    for group, table in zip(groups, tables, strict=True):
+        width = table.queries.shape[1]
+        for place, sequence in enumerate(group):
+            own = row.queries[sequence]
+            places[own.start : own.stop] = torch.arange(len(own)) + first + place * width
+        first += table.queries.numel()
+    return Layout(
+        ids=torch.tensor(row.ids),
+        positions=torch.tensor(row.positions),
+        slot_tokens=slot_tokens,
+        slot_examples=slot_examples,
+        tables=tables,
+        places=places,
+        kept=torch.tensor(row.kept),
+        labels=torch.tensor(row.labels),
+        completions=tuple(row.completions),
+        sequences=tuple(rows[sequence] for sequence in row.sequences),
+    )
+
+
+def _table(row: _Row, group: Sequence[int]) -> Table:
+    """The table of some sequences."""
+    lengths = torch.tensor([len(row.queries[sequence]) for sequence in group])  # (sequences,)
+    prefix_lengths = torch.tensor([len(row.shared[sequence]) for sequence in group])  # (sequences,)
+    first = torch.tensor([row.queries[sequence].start for sequence in group])
+    prefix_first = torch.tensor([row.shared[sequence].start for sequence in group])
     query = torch.arange(int(lengths.max()))
     key = torch.arange(int((prefix_lengths + lengths).max()))
     # padding points at the sequence itself: with a token of another slot, a NaN could spread
@@ -143,20 +221,4 @@ def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, .
     keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.clamp(max=lengths[:, None] - 1))
     # (sequences, longest query, longest key)
     sees = (own[:, None, :] <= query[None, :, None]) & (own < lengths[:, None])[:, None, :]
-    width = len(query)
-    sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    tokens = torch.arange(len(row.ids))
-    return Layout(
-        ids=torch.tensor(row.ids),
-        positions=torch.tensor(row.positions),
-        slot_tokens=slot_tokens,
-        slot_examples=slot_examples,
-        queries=queries,
-        keys=keys,
-        mask=sees[:, None],
-        places=sequence * width + tokens - first[sequence],
-        kept=torch.tensor(row.kept),
-        labels=torch.tensor(row.labels),
-        completions=tuple(row.completions),
-        sequences=tuple(row.sequences),
-    )
+    return Table(queries, keys, sees[:, None])

@@ -9,6 +9,7 @@ fitted to short passes that are measured on this machine with the study's larges
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.packed.evaluator import evaluation_batches
-from sweep.training.packed.layout import shared_prompt
+from sweep.training.packed.layout import length_class, shared_prompt
 
 STATE_BYTES = 16
 """Bytes per trainable parameter in training, in fp32: parameter, gradient, AdamW's two moments."""
@@ -35,36 +36,46 @@ class PassShape:
     Attributes:
         tokens: length of the row.
         predictions: number of tokens with logits.
-        queries: padded queries in attention: sequences * longest query.
-        keys: padded keys in attention: sequences * longest key.
-        pairs: entries of the attention scores per head: sequences * longest query * longest key.
+        tables: of each table of attention: sequences, longest query, longest key.
     """
 
     tokens: int
     predictions: int
-    queries: int
-    keys: int
-    pairs: int
+    tables: tuple[tuple[int, int, int], ...]
+
+    @property
+    def queries(self) -> int:
+        """Padded queries in attention."""
+        return sum(sequences * query for sequences, query, _ in self.tables)
+
+    @property
+    def keys(self) -> int:
+        """Padded keys in attention."""
+        return sum(sequences * key for sequences, _, key in self.tables)
+
+    def pairs(self, longest_key: int) -> int:
+        """Entries of the attention scores per head, of the tables with at most this number of keys."""
+        return sum(sequences * query * key for sequences, query, key in self.tables if key <= longest_key)
 
     def times(self, slots: int) -> PassShape:
         """The shape of a pass with this batch in each of several slots."""
-        return PassShape(
-            *(slots * count for count in (self.tokens, self.predictions, self.queries, self.keys, self.pairs))
-        )
+        tables = tuple((slots * sequences, query, key) for sequences, query, key in self.tables)
+        return PassShape(slots * self.tokens, slots * self.predictions, tables)
 
 
 def shape_of(batch: Sequence[Encoded]) -> PassShape:
     """The shape of a pass of one slot with this batch, as laid out by `layout.lay_out`."""
     prefix = shared_prompt(batch)
     lengths = [len(item) - prefix - 1 for item in batch]
-    sequences = len(batch) + (prefix > 0)
-    query, key = max(prefix, *lengths), prefix + max(lengths)
+    tables: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for query, key in [*([(prefix, prefix)] if prefix else []), *((own, prefix + own) for own in lengths)]:
+        tables.setdefault(length_class(query, key), []).append((query, key))
     return PassShape(
         tokens=prefix + sum(lengths),
         predictions=sum(len(item.completion) for item in batch),
-        queries=sequences * query,
-        keys=sequences * key,
-        pairs=sequences * query * key,
+        tables=tuple(
+            (len(own), max(query for query, _ in own), max(key for _, key in own)) for _, own in sorted(tables.items())
+        ),
     )
 
 
@@ -123,7 +134,7 @@ def _answering_shape(sequences: int, longest: int, rule: AnswerRule) -> PassShap
     nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
     row = min(sequences * nodes, max(EVALUATION_LOGITS, nodes)) if rule.labels else sequences
     prompts = max(1, row // max(1, nodes))
-    return PassShape(row, row, row, prompts * (longest + nodes), row * (longest + nodes))
+    return PassShape(row, row, ((prompts, math.ceil(row / prompts), longest + nodes),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +163,7 @@ class ModelSizes:
 
     def scores(self, shape: PassShape) -> int:
         """Bytes of one layer's attention scores."""
-        longest_key = shape.pairs // max(1, shape.queries)
-        return self.number_bytes * self.heads * shape.pairs if longest_key <= self.scores_held else 0
+        return self.number_bytes * self.heads * shape.pairs(self.scores_held)
 
     def logits(self, shape: PassShape) -> int:
         """Bytes of the logits, in fp32."""

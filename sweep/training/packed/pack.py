@@ -145,7 +145,7 @@ class Pack:
         """Runs a forward pass; its backward pass must run within the context too.
 
         Args:
-            cache: keys and values of earlier rows, to which those of this row are added; `layout.keys` then index it.
+            cache: keys and values of earlier rows, to which those of this row are added; the keys of `layout` then index it.
 
         Yields:
             The logits of the predictions, shape (predictions, vocabulary), in fp32. Other tokens skip the output head.

@@ -16,7 +16,8 @@ from sweep.training.encoding import Encoded
 from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.losses_and_answers import AnswerRule, Label
-from sweep.training.packed.layout import lay_out, shared_prompt
+from sweep.training.packed import layout as layout_module
+from sweep.training.packed.layout import lay_out, length_class, shared_prompt
 from sweep.training.packed.pack import Pack, SlotBatch
 from sweep.training.trainer_engine import TrainerEngine
 from tasks import Example
@@ -74,15 +75,40 @@ def test_a_pass_needs_an_example() -> None:
         lay_out([[], []])
 
 
+@pytest.fixture(params=[128, 2], ids=["one table", "tables by length"])
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The length up to which sequences share a table; examples here have at most 15 tokens."""
+    monkeypatch.setattr(layout_module, "SHORT", request.param)
+    return int(request.param)
+
+
+@given(st.integers(1, 3000), st.integers(0, 3000))
+def test_the_sequences_of_a_table_have_similar_lengths(keys: int, more: int) -> None:
+    if length_class(1, keys) == length_class(1, keys + more):
+        assert keys + more <= max(layout_module.SHORT, layout_module.LENGTH_RATIO * keys)
+
+
+def test_a_short_and_a_long_example_have_tables_of_their_own() -> None:
+    layout = lay_out([[item((1,) * 10, (2,)), item((2,) * 300, (2,)), item((3,) * 290, (2,))]])
+    assert [tuple(table.mask.shape) for table in layout.tables] == [(1, 1, 10, 10), (2, 1, 300, 300)]
+    assert [layout.sequences[example] for example in range(3)] == [(0, 0), (1, 0), (1, 1)]
+    assert layout.keys_of(2, 290).tolist() == list(range(310, 600))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(batches(), min_size=1, max_size=3))
-def test_each_token_attends_to_its_own_past_only(slots: list[list[Encoded]]) -> None:
+def test_each_token_attends_to_its_own_past_only(short: int, slots: list[list[Encoded]]) -> None:
     layout = lay_out(slots)
-    flat = layout.queries.reshape(-1)[layout.places]
+    flat = torch.cat([table.queries.reshape(-1) for table in layout.tables])[layout.places]
     assert flat.tolist() == list(range(len(layout.ids)))
-    width = layout.queries.shape[1]
+    seen_by = [
+        table.keys[sequence][table.mask[sequence, 0, query]].tolist()
+        for table in layout.tables
+        for sequence in range(table.queries.shape[0])
+        for query in range(table.queries.shape[1])
+    ]
     for place, own in enumerate(layout.places.tolist()):
-        sequence, query = divmod(own, width)
-        seen = layout.keys[sequence][layout.mask[sequence, 0, query]].tolist()
+        seen = seen_by[own]
         # the positions before it and its own, once each, in the same slot
         assert layout.positions[seen].tolist() == list(range(int(layout.positions[place]) + 1))
         assert seen[-1] == place
@@ -94,7 +120,7 @@ def test_each_token_attends_to_its_own_past_only(slots: list[list[Encoded]]) -> 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=batches())
 def test_sharing_a_prefix_changes_no_gradient(
-    load_tiny: Callable[[str], LoadedBase], spec: Callable[..., TrialSpec], batch: list[Encoded]
+    short: int, load_tiny: Callable[[str], LoadedBase], spec: Callable[..., TrialSpec], batch: list[Encoded]
 ) -> None:
     base = load_tiny("none")
     pack = Pack(base)
@@ -115,7 +141,9 @@ def test_sharing_a_prefix_changes_no_gradient(
 
 
 @pytest.mark.parametrize("kind", ["MistralForCausalLM", "Qwen2ForCausalLM", "Gemma2ForCausalLM", "GPTNeoXForCausalLM"])
-def test_other_models_are_packed_correctly_or_refused(kind: str, load_tiny: Callable[[str], LoadedBase]) -> None:
+def test_other_models_are_packed_correctly_or_refused(
+    kind: str, short: int, load_tiny: Callable[[str], LoadedBase]
+) -> None:
     """The models have few, small layers, and attention windows shorter than the examples."""
     import transformers
 

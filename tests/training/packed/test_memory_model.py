@@ -60,11 +60,8 @@ batches = st.lists(st.builds(item, texts, texts), min_size=1, max_size=5)
 @given(batches, st.integers(1, 4))
 def test_the_shape_is_that_of_the_layout(batch: list[Encoded], slots: int) -> None:
     layout = lay_out([batch] * slots)
-    sequences, queries = layout.queries.shape
-    keys = layout.keys.shape[1]
-    assert shape_of(batch).times(slots) == PassShape(
-        len(layout.ids), len(layout.labels), sequences * queries, sequences * keys, sequences * queries * keys
-    )
+    tables = tuple((*table.queries.shape, table.keys.shape[1]) for table in layout.tables)
+    assert shape_of(batch).times(slots) == PassShape(len(layout.ids), len(layout.labels), tables)
 
 
 @given(batches, st.integers(1, 7), st.integers(1, 64))
@@ -81,7 +78,7 @@ def test_more_slots_a_larger_rank_or_more_tokens_take_more(batch: list[Encoded],
 
 
 def test_a_peak_by_hand() -> None:
-    shape = PassShape(tokens=10, predictions=3, queries=12, keys=20, pairs=120)
+    shape = PassShape(tokens=10, predictions=3, tables=((2, 6, 10),))
     gathered, table, logits = 4 * (12 * 64 + 2 * 20 * 32), 4 * 4 * 120, 4 * 1000 * 3
     taken = 4 * gathered + 6 * table + 10 * 30_000 + 4 * logits
     parameters = parameters_of(arm(8), WIDE, WIDE)
@@ -96,9 +93,9 @@ def test_a_peak_by_hand() -> None:
 
 
 def test_scores_that_are_never_in_memory_at_once_take_none() -> None:
-    shape = PassShape(tokens=600, predictions=1, queries=600, keys=600, pairs=360_000)
-    assert SIZES.scores(shape) == 0
-    assert replace(SIZES, scores_held=600).scores(shape) == 4 * 4 * 360_000
+    shape = PassShape(tokens=700, predictions=1, tables=((2, 50, 50), (1, 600, 600)))
+    assert SIZES.scores(shape) == 4 * 4 * 5_000
+    assert replace(SIZES, scores_held=600).scores(shape) == 4 * 4 * (5_000 + 360_000)
 
 
 def test_the_peak_is_the_larger_of_training_and_evaluation() -> None:
@@ -135,8 +132,8 @@ def test_a_shortened_batch_has_the_same_proportions() -> None:
     batch = [item([1] * 60 + [number] * 40 * number, [2] * 10) for number in range(1, 5)]
     cut = shorten(batch, 200)
     assert 150 <= shape_of(cut).tokens <= 210
-    assert shape_of(cut).queries / shape_of(cut).tokens == pytest.approx(
-        shape_of(batch).queries / shape_of(batch).tokens, rel=0.1
+    assert shape_of(cut).predictions / shape_of(cut).tokens == pytest.approx(
+        shape_of(batch).predictions / shape_of(batch).tokens, rel=0.1
     )
     assert shorten(batch[:1], 10**6) == batch[:1]
 
