@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,9 @@ def study_record(trials: Sequence[TrialResult], base_loss: float | None = 4.0) -
     )
 
 
+CUT_LOSSES: Mapping[int, float] = {1: 0.6803, 2: 0.5995, 4: 0.5721, 8: 0.5625, 16: 0.5573, 32: 0.5551}
+"""Completion losses of adapters of rank 32 and of those cut from them; rank 4 is enough with a margin of 2 % of the gain."""
+
 LADDER_LOSSES: Mapping[int, float] = {2: 0.45, 4: 0.36, 8: 0.30, 16: 0.30, 32: 0.30}
 """Completion losses with which rank 8 is just right at the default margin: 1 % of a gain of 3.7 is 0.037 nats."""
 
@@ -164,6 +168,8 @@ def certified_record(
     failures: Mapping[int, tuple[Status, str]] | None = None,
     stopped: str | None = None,
     final: Sequence[int] = (),
+    ladder_by: str = "train",
+    cut_noise: float = 0.2,
 ) -> StudyRecord:
     """A study that has been certified, made up. The same arguments give the same record.
 
@@ -180,19 +186,29 @@ def certified_record(
         tried: the rates tried on tune and their losses; by default three, the middle one best by 0.1.
         failures: ranks all of whose certify trials ended so, with the reason.
         final: the ranks scored on test, beside the base; none: the final stage has not been.
+        ladder_by: with `cut`, only the largest rank is trained, and its adapters are cut to the others. A seed then shifts all
+            ranks alike.
+        cut_noise: with `cut`, sd between seeds of the difference to the uncut adapter, as a share of that difference.
     """
     ladder = tuple(sorted(set(losses) | set(failures or {})))
+    top = ladder[-1] if ladder_by == "cut" else None
     mean_scores = {rank: max(0.0, 0.95 - 0.2 * loss) for rank, loss in {0: base_loss or 4.0, **losses}.items()}
     mean_scores |= scores or {}
     draw = np.random.default_rng(7)
     tokens = draw.integers(2, 7, examples)
     hardness = _centred(draw.normal(0.0, 0.05, examples), tokens)
-    rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in losses}
+    tuned = [rank for rank in losses if top in (None, rank)]
+    rates = {rank: _rate_choice(rank, rank in at_edge, (tried or {}).get(rank)) for rank in tuned}
+    shared = _shifts(draw, seeds, seed_noise) if top is not None else np.zeros(seeds)
     trials: list[TrialRecord] = []
     for rank in ladder:
-        recipe = arm(rank, learning_rate=rates[rank].learning_rate if rank in rates else 2e-3)
-        shifts = _centred(draw.normal(0.0, 1.0, seeds))
-        shifts *= seed_noise / shifts.std(ddof=1) if seeds > 1 else 0.0
+        rate = rates.get(top or rank)
+        recipe = arm(rank, learning_rate=rate.learning_rate if rate else 2e-3)
+        shifts = _shifts(draw, seeds, seed_noise)
+        if top is not None:
+            recipe = replace(recipe, cut_from=None if rank == top else top)
+            off = losses.get(rank, 0.0) - losses.get(top, 0.0)
+            shifts = shared + _shifts(draw, seeds, cut_noise * abs(off))
         for seed in range(seeds):
             spec = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, seed)
             if rank in (failures or {}):
@@ -212,7 +228,7 @@ def certified_record(
         answered = np.full(examples, mean_scores[0])
         base = _scored(-1, spec, (base_loss + hardness) * tokens, tokens, answered if answers else None, metric)
     explored = [result(arm(rank), loss) for rank, loss in losses.items()]
-    declaration = Declaration(ladder, seeds, margin, margin_of, alpha)
+    declaration = Declaration(ladder, seeds, margin, margin_of, alpha, ladder_by)
     tested = [(0, base_loss)] * (base_loss is not None) + [(rank, losses[rank]) for rank in final]
     record = study_record([_named_metric(trial, metric) for trial in explored], base_loss)
     return replace(
@@ -236,11 +252,23 @@ def certified_record(
             looks=tuple(looks) or (seeds,),
             stopped=stopped,
             final=tuple(
-                TrialRecord(number, _on_test(rank, loss, mean_scores[rank], metric), f"run-test-{rank}")
+                TrialRecord(number, _on_test(rank, loss, mean_scores[rank], metric, top), f"run-test-{rank}")
                 for number, (rank, loss) in enumerate(tested if final else [], start=1)
             ),
         ),
     )
+
+
+def cut_record(losses: Mapping[int, float] = CUT_LOSSES, **about: Any) -> StudyRecord:
+    """A certified study whose ladder is cut, by default with `CUT_LOSSES`, of which rank 4 is enough; see `certified_record`."""
+    usual = {"base_loss": 2.956, "seeds": 4, "seed_noise": 0.06, "margin": 0.02, "ladder_by": "cut"}
+    return certified_record(losses, **{**usual, **about})
+
+
+def _shifts(draw: np.random.Generator, seeds: int, sd: float) -> np.ndarray:
+    """One shift per seed, with mean zero and exactly this sd."""
+    shifts = _centred(draw.normal(0.0, 1.0, seeds))
+    return shifts * (sd / shifts.std(ddof=1) if seeds > 1 else 0.0)
 
 
 def _centred(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -248,7 +276,8 @@ def _centred(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarra
 
 
 def _spec(stage: Stage, split: Split, recipe: Arm | None, seed: int) -> TrialSpec:
-    identity = f"{stage.value}-{split.value}-r{recipe.rank if recipe else 0}-s{seed}"
+    cut = f"of{recipe.cut_from}" if recipe is not None and recipe.cut_from is not None else ""
+    identity = f"{stage.value}-{split.value}-r{recipe.rank if recipe else 0}{cut}-s{seed}"
     return TrialSpec(identity, "made", stage, recipe, TRAINING, seed, split=split)
 
 
@@ -266,9 +295,20 @@ def _scored(
     ended = replace(
         ended, measures=replace(ended.measures, metrics=metrics, examples=len(nats), tokens=int(tokens.sum()))
     )
+    if spec.arm is not None and spec.arm.cut_from is not None:
+        ended = _cut(ended, energy_kept=1 - 0.28 / spec.rank)
     name = f"run-r{spec.rank}-s{spec.seed}"
     scores = () if answered is None else tuple(float(value) for value in answered)
     return EvaluatedTrial(number, ended, name, tuple(float(value) for value in nats), scores)
+
+
+def _cut(ended: TrialResult, energy_kept: float) -> TrialResult:
+    """As the runner records a cut adapter: training figures are those of the adapter it is cut from, seconds are its own."""
+    assert ended.measures is not None
+    phases = {"cut": 0.3, "score": 2.0}
+    return replace(
+        ended, seconds=2.3, measures=replace(ended.measures, energy_kept=energy_kept, phases=phases, train_seconds=20.0)
+    )
 
 
 def _rate_choice(rank: int, at_edge: bool, tried: Sequence[tuple[float, float]] | None) -> RateChoice:
@@ -288,12 +328,11 @@ def _tuning(rank: int, rate: float, loss: float) -> TrialResult:
     return replace(ended, measures=replace(ended.measures, metrics={}))
 
 
-def _on_test(rank: int, loss: float | None, score: float, metric: str) -> TrialResult:
-    recipe = arm(rank) if rank else None
+def _on_test(rank: int, loss: float | None, score: float, metric: str, top: int | None) -> TrialResult:
+    recipe = replace(arm(rank), cut_from=None if rank == top else top) if rank else None
     spec = _spec(Stage.FINAL if rank else Stage.BASE, Split.TEST, recipe, 0)
-    ended = replace(
-        result(recipe, loss), spec=replace(spec, adapter_of=f"certify-certify-r{rank}-s0" if rank else None)
-    )
+    of = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, 0).identity if rank else None
+    ended = replace(result(recipe, loss), spec=replace(spec, adapter_of=of))
     assert ended.measures is not None
     return replace(ended, measures=replace(ended.measures, metrics={metric: score}))
 

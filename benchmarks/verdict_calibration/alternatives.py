@@ -13,8 +13,7 @@ import numpy as np
 from scipy.special import digamma, polygamma, stdtrit
 
 from benchmarks.verdict_calibration.draw import Array
-from sweep.verdict.bounds import PAIRED, UNPAIRED
-from sweep.verdict.sequence import Mask
+from sweep.verdict.bounds import PAIRED, UNPAIRED, Mask
 from sweep.verdict.spending import levels, spent
 
 ALPHA = 0.05

@@ -9,9 +9,10 @@ import numpy as np
 
 from benchmarks.verdict_calibration.draw import Array, draw
 from benchmarks.verdict_calibration.settings import World
+from sweep.verdict.bounds import Mask
 from sweep.verdict.looks import steps
+from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
-from sweep.verdict.sequence import Margin, Mask
 from sweep.verdict.spending import levels
 
 ALPHA = 0.05

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.records import StudyPlan, StudyRecord
+    from sweep.records import Certification, StudyPlan, StudyRecord
     from sweep.store.paths import Paths
     from tasks import Splits
 
@@ -51,12 +51,11 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
     from sweep.reports.forecast import estimate, stage_lines
     from sweep.reports.steps import shown
 
-    record = _recorded(plan, splits.data_hash, paths)
+    plan, record = _recorded(plan, splits.data_hash, paths)
     if record is None:
         yield "state", "new: no trial of this study, with this data and search space, is recorded here"
     else:
-        known = record.certification
-        certify = f", trials for the verdict: {len(known.trials)}" if known else ""
+        certify = "" if record.certification is None else f", {_for_the_verdict(record.certification)}"
         yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
     yield from stage_lines(plan, record)
     if plan.certify:
@@ -68,22 +67,36 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
 
 
-def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> StudyRecord | None:
-    """The study as recorded so far; None if it is new."""
+def _for_the_verdict(known: Certification) -> str:
+    """How far the certify stage has come."""
+    from sweep.reports.ladder_kind import is_cut
+
+    cut = sum(is_cut(trial) for trial in known.trials)
+    trained = len(known.trials) - cut
+    return (
+        f"trainings for the verdict: {trained}, adapters cut from them: {cut}"
+        if cut
+        else f"trials for the verdict: {trained}"
+    )
+
+
+def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> tuple[StudyPlan, StudyRecord | None]:
+    """The plan as it goes on with what is recorded, and the study as recorded so far; None if it is new."""
     if plan.storage_url is None and not paths.optuna_database.exists():
-        return None
+        return plan, None
     from sweep.errors import ConfigurationError
     from sweep.search.reading import studies_of
     from sweep.search.storage import existing_storage
-    from sweep.study.run import identity_to_continue
+    from sweep.study.run import identity_to_continue, with_stored_ladder
 
     with existing_storage(plan.storage_url, paths) as storage:
         try:
             records = studies_of(storage, plan.name)
         except ConfigurationError:  # no study of this name
-            return None
+            return plan, None
         own = identity_to_continue(plan, data_hash, storage)
-    return next((record for record in records if record.identity == own), None)
+        plan = with_stored_ladder(plan, own, storage)
+    return plan, next((record for record in records if record.identity == own), None)
 
 
 def _on(plan: StudyPlan) -> str:

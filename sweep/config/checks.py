@@ -212,6 +212,8 @@ def _data(config: Config) -> Iterator[str]:
         yield "task.path: a value is needed; write task.path=FOLDER"
     if config.task.kind == "hub" and not config.task.dataset:
         yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
+    if config.certify.confirm and config.certify.enabled and config.certify.ladder_by == "train":
+        yield "certify.confirm=true: with certify.ladder_by=train every rank is trained from the start; leave one of them out"
     if config.evaluate.answers == "none" and config.certify.enabled and config.certify.margin_of == "metric":
         yield "evaluate.answers=none: a margin in points of the task metric (certify.margin_of=metric) needs answers"
 

@@ -72,7 +72,7 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    return _plan(config, recorded_yaml(composed))
+    return dataclasses.replace(_plan(config, recorded_yaml(composed)), given=frozenset(given_keys(overrides)))
 
 
 def plan_of_record(recorded: str) -> StudyPlan:
@@ -112,6 +112,14 @@ def with_steps(plan: StudyPlan, training_examples: int) -> StudyPlan:
     config.train.steps = steps
     training = dataclasses.replace(plan.training, steps=steps)
     return dataclasses.replace(plan, training=training, epochs=None, config=OmegaConf.to_yaml(config))
+
+
+def with_ladder(plan: StudyPlan, ladder: Sequence[int], ladder_by: str) -> StudyPlan:
+    """The plan with this ladder, whose smaller ranks are made in this way."""
+    config = OmegaConf.create(plan.config)
+    config.certify.ladder, config.certify.ladder_by = list(ladder), ladder_by
+    declaration = dataclasses.replace(plan.declaration, ladder=tuple(ladder), ladder_by=ladder_by)
+    return dataclasses.replace(plan, declaration=declaration, config=OmegaConf.to_yaml(config))
 
 
 def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:

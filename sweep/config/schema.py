@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from sweep.config.cores import AUTO
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
-from sweep.records.plan import MOST_SEEDS, RANKS, SEEDS
+from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
 from sweep.records.recipe import METHODS, REPORT_EXAMPLES
 
 COUNT_OR_AUTO = f"whole number, or {AUTO}"
@@ -126,6 +126,8 @@ class SearchKeys(Search):
 class CertifyKeys(Declaration):
     """`certify.*`"""
 
+    ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = LADDER
+    ladder_by: Annotated[str, LADDER_BY] = "cut"
     enabled: Annotated[bool, Key("end with a verdict; certify=none turns it off")] = True
     first_look: Annotated[
         int, Key("seeds per rank before the first verdict; looking too early lowers the power of later looks", SEEDS)

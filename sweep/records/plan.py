@@ -13,7 +13,10 @@ SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
 
 RANKS = (2, 4, 8, 16, 32)
-"""The ranks that are searched and compared by default."""
+"""The ranks that are searched by default."""
+
+LADDER = (1, *RANKS)
+"""The ranks that are compared by default."""
 
 LADDER_BY = Key(
     "how smaller ranks are made: the largest rank's adapters are cut to them (cut), or each rank is trained (train)",
@@ -100,6 +103,11 @@ class Declaration:
         bool, Key("certify.ladder_by=cut: also train the chosen rank from the start, with the same seeds, and compare")
     ] = False
 
+    @property
+    def cut_from(self) -> int | None:
+        """The rank whose adapters are cut to the smaller ones; None if every rank is trained."""
+        return max(self.ladder) if self.ladder_by == "cut" and self.ladder else None
+
 
 @dataclass(frozen=True, slots=True)
 class CapacityRequest:
@@ -137,6 +145,7 @@ class StudyPlan:
         first_look: seeds per rank before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
         dry_run: whether to print the plan and end.
+        given: the keys that the command line sets; empty in the plan of a record.
     """
 
     name: str
@@ -159,6 +168,7 @@ class StudyPlan:
     slots: int | None
     epochs: float | None = None
     dry_run: bool = False
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def parallel(self) -> int:

@@ -70,8 +70,8 @@ class Certification:
         return sorted({trial.rank for trial in self.trials if trial.is_complete})
 
     def trained(self) -> tuple[TrialRecord, ...]:
-        """The trials that trained an adapter: those that tuned rates, then the certify trials, every status."""
-        return (*self.tuning, *self.trials)
+        """The trials that made an adapter: those that tuned rates, the certify trials, and those that confirm them; every status."""
+        return (*self.tuning, *self.trials, *self.confirmed)
 
     def rate_of(self, rank: int) -> RateChoice | None:
         """The tuned rate of a rank."""

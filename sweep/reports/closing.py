@@ -10,9 +10,11 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
+from sweep.reports.ladder_kind import is_cut
+from sweep.reports.ladder_table import ladder_table, legend, test_table, training_line
 from sweep.reports.steps import shown as shown
 from sweep.reports.steps import steps
-from sweep.reports.tables import PARETO, ladder_table, legend, others, show_metric, test_table, trials_table
+from sweep.reports.tables import PARETO, others, show_metric, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, rank_results
@@ -57,7 +59,9 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
 def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> None:
     out.print()
     out.print(ladder_table(record, conclusion))
-    out.print(legend(record, conclusion), markup=False)
+    for line in (training_line(record, conclusion), legend(record, conclusion)):
+        if line is not None:
+            out.print(line, markup=False)
     tested = test_table(record, conclusion)
     if tested is not None:
         out.print()
@@ -84,14 +88,23 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
-    """Size and training time of the chosen adapter, beside those of the largest rank."""
+    """Size and training time of the adapter that is handed out, beside those of the largest rank."""
     rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
     own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
-    if own is None:
+    if handed_out is None or own is None:
         return None
     largest = rows[-1]
-    which = "Its adapter" if conclusion.rank is not None else f"Best so far is rank {own.rank}; its adapter"
+    which = "Its adapter"
+    if conclusion.rank is None:
+        which = f"Best so far is rank {own.rank}; its adapter"
+    elif own.rank != conclusion.rank:
+        which = f"Handed out is rank {own.rank}, which is better than rank {conclusion.rank}; its adapter"
+    if is_cut(handed_out):
+        return (
+            f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "
+            f"from which it is cut; training took {show_seconds(largest.train_seconds)}."
+        )
     if own.rank == largest.rank:
         return f"{which} is {show_bytes(own.adapter_bytes)}, training took {show_seconds(own.train_seconds)}."
     return (

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import Measures, Stage, StudyPlan, StudyRecord, TrialResult
+from sweep.records import Certification, Measures, Stage, StudyPlan, StudyRecord, TrialResult
+from sweep.reports.ladder_kind import is_cut
+from sweep.verdict.record import LadderBy
 
-TRAINING_STAGES = (Stage.EXPLORE, Stage.RATES, Stage.CERTIFY)
+TRAINING_STAGES = (Stage.EXPLORE, Stage.RATES, Stage.CERTIFY, Stage.CONFIRM)
+"""In their order; `certify` also has the trials of a cut ladder whose adapters are cut instead of trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class Span:
     def capped(self, limit: float) -> Span:
         """At most `limit`."""
         return Span(min(self.least, limit), min(self.most, limit))
+
+    def at_most(self) -> Span:
+        """Its upper limit alone."""
+        return Span(self.most, self.most)
 
     def seconds(self) -> str:
         """For people: `about 12 min`, `about 12 min to 20 min`, or `at most 20 min`; one value where the limits are close."""
@@ -45,7 +51,7 @@ def _rough(seconds: float) -> str:
 
 
 def trials_left(plan: StudyPlan, record: StudyRecord | None) -> Mapping[Stage, Span]:
-    """The trials that each stage has left to train.
+    """The trials that each stage has left to train; adapters that are cut from trained ones are in `cuts_left`.
 
     The number of trials that tune learning rates is the planned one; a best rate at the edge of its range adds some.
     """
@@ -53,38 +59,116 @@ def trials_left(plan: StudyPlan, record: StudyRecord | None) -> Mapping[Stage, S
     explore = max(0, plan.search.trials - explored)
     if not plan.certify:
         return {Stage.EXPLORE: Span(explore, explore)}
-    known = record.certification if record else None
-    ranks = len(plan.declaration.ladder)
+    known = _certification(plan, record)
     rates = 0 if known and known.rates else max(0, plan.rate_trials - (len(known.tuning) if known else 0))
-    done = len(known.trials) if known else 0
-    least = max(0, ranks * min(plan.first_look, plan.declaration.seeds) - done)
-    most = max(least, ranks * plan.declaration.seeds - done)
-    return {Stage.EXPLORE: Span(explore, explore), Stage.RATES: Span(rates, rates), Stage.CERTIFY: Span(least, most)}
+    done = sum(not is_cut(trial.spec) for trial in known.trials) if known else 0
+    left = {
+        Stage.EXPLORE: Span(explore, explore),
+        Stage.RATES: Span(rates, rates),
+        Stage.CERTIFY: _over_seeds(plan, trained_ranks(plan), done),
+    }
+    if by_cutting(plan) and plan.declaration.confirm:
+        left[Stage.CONFIRM] = Span(0, _to_confirm(plan, known))
+    return left
+
+
+def _to_confirm(plan: StudyPlan, known: Certification | None) -> int:
+    """Most trials that are left to tune a rate for the chosen rank and to train it; none if no cut rank is certified."""
+    top = max(plan.declaration.ladder)
+    done = len(known.confirmed) + sum(trial.rank != top for trial in known.tuning) if known else 0
+    return max(0, plan.declaration.seeds + plan.rate_trials - done)
+
+
+def cuts_left(plan: StudyPlan, record: StudyRecord | None) -> Span:
+    """The adapters that are left to be cut from trained ones and evaluated."""
+    if not plan.certify or not by_cutting(plan):
+        return Span(0, 0)
+    known = _certification(plan, record)
+    done = sum(is_cut(trial.spec) for trial in known.trials) if known else 0
+    return _over_seeds(plan, smaller_ranks(plan), done)
+
+
+def by_cutting(plan: StudyPlan) -> bool:
+    """Whether the ladder's smaller ranks are cut from the adapters of the largest."""
+    return plan.declaration.ladder_by == LadderBy.CUT
+
+
+def trained_ranks(plan: StudyPlan) -> int:
+    """Number of ranks of the ladder that are trained."""
+    return len(plan.declaration.ladder) - smaller_ranks(plan)
+
+
+def smaller_ranks(plan: StudyPlan) -> int:
+    """Number of ranks to which each trained adapter is cut."""
+    return len(plan.declaration.ladder) - 1 if by_cutting(plan) else 0
+
+
+def _certification(plan: StudyPlan, record: StudyRecord | None) -> Certification | None:
+    """What is known of the ladder; nothing if what is recorded is a ladder of the other kind."""
+    known = record.certification if record else None
+    return known if known is not None and known.declared.ladder_by == plan.declaration.ladder_by else None
+
+
+def _over_seeds(plan: StudyPlan, each: int, done: int) -> Span:
+    """Trials that are left of so many per seed, from the first look to all seeds."""
+    seeds = plan.declaration.seeds
+    least = max(0, each * min(plan.first_look, seeds) - done)
+    return Span(least, max(least, each * seeds - done))
 
 
 def measured(record: StudyRecord | None) -> list[TrialResult]:
-    """The complete trials of a record that trained an adapter."""
+    """The complete trials of a record that trained an adapter, or cut it from a trained one."""
     if record is None:
         return []
     return [trial.result for trial in record.all_trials() if trial.is_complete and trial.spec.stage in TRAINING_STAGES]
 
 
 def trial_seconds(plan: StudyPlan, results: Iterable[TrialResult], stage: Stage) -> float | None:
-    """Mean seconds of a stage's trial; from other stages' trials if it has none yet, None if nothing was measured.
+    """Mean seconds of a stage's training; from other stages' if it has none yet, None if nothing was measured.
 
     Certify trials evaluate another number of examples than explored ones, which is taken into account.
     """
-    by_stage: dict[Stage, list[TrialResult]] = {}
-    for result in results:
-        by_stage.setdefault(result.spec.stage, []).append(result)
-    if own := by_stage.get(stage):
-        return mean(result.seconds for result in own)
-    scoring = plan.setup.scoring
-    ratio = scoring.certify_examples / max(1, scoring.examples) if stage is Stage.CERTIFY else 1.0
+    by_stage = _trainings(results)
+    on_certify = stage in (Stage.CERTIFY, Stage.CONFIRM)
+    for alike in (stage, Stage.CERTIFY) if on_certify else (stage,):
+        if own := by_stage.get(alike):
+            return mean(result.seconds for result in own)
+    ratio = _more_examples(plan) if on_certify else 1.0
     for other in (Stage.EXPLORE, Stage.RATES):
         if others := by_stage.get(other):
             return mean(_with_evaluation(result, ratio) for result in others)
     return None
+
+
+def cut_seconds(plan: StudyPlan, results: Sequence[TrialResult]) -> float | None:
+    """Mean seconds of cutting an adapter and evaluating it; before any was cut, of evaluating a trained one. None if unknown."""
+    own = [result.seconds for result in results if is_cut(result.spec)]
+    if own:
+        return mean(own)
+    by_stage = _trainings(results)
+    for stage, ratio in (
+        (Stage.CERTIFY, 1.0),
+        (Stage.EXPLORE, _more_examples(plan)),
+        (Stage.RATES, _more_examples(plan)),
+    ):
+        evaluations = [result.measures.eval_seconds for result in by_stage.get(stage, ()) if result.measures]
+        if evaluations:
+            return ratio * mean(evaluations)
+    return None
+
+
+def _trainings(results: Iterable[TrialResult]) -> Mapping[Stage, list[TrialResult]]:
+    by_stage: dict[Stage, list[TrialResult]] = {}
+    for result in results:
+        if not is_cut(result.spec):
+            by_stage.setdefault(result.spec.stage, []).append(result)
+    return by_stage
+
+
+def _more_examples(plan: StudyPlan) -> float:
+    """How many times as many examples are evaluated on certify as on tune."""
+    scoring = plan.setup.scoring
+    return scoring.certify_examples / max(1, scoring.examples)
 
 
 def _with_evaluation(result: TrialResult, ratio: float) -> float:
@@ -111,11 +195,14 @@ def time_left(plan: StudyPlan, record: StudyRecord | None) -> Span | None:
         if seconds is None:
             return None
         total += time_of(left, seconds, plan.parallel)
+    cuts = cuts_left(plan, record)
+    if cuts.most:
+        total += time_of(cuts, cut_seconds(plan, results) or 0.0, plan.parallel)
     return total if plan.wall_clock is None else total.capped(plan.wall_clock)
 
 
 def adapter_bytes_left(plan: StudyPlan, record: StudyRecord | None) -> Span | None:
-    """Bytes of the adapters that are still to be trained; None if no trial was measured.
+    """Bytes of the adapters that are still to be trained or cut; None if no trial was measured.
 
     An adapter's size is proportional to its rank. The target modules of trials that are still to be sampled are not known, so the
     mean over the measured trials is used.
@@ -124,12 +211,19 @@ def adapter_bytes_left(plan: StudyPlan, record: StudyRecord | None) -> Span | No
     if not sizes:
         return None
     per_rank = mean(sizes)
-    ladder, searched = mean(plan.declaration.ladder or (0,)), mean(plan.space.ranks)
+    searched, (judged, smaller) = mean(plan.space.ranks), _mean_ranks(plan)
     total = Span(0, 0)
     for stage, left in trials_left(plan, record).items():
-        size = per_rank * (searched if stage is Stage.EXPLORE else ladder)
+        size = per_rank * (searched if stage is Stage.EXPLORE else judged)
         total += Span(size * left.least, size * left.most)
-    return total
+    cuts = cuts_left(plan, record)
+    return total + Span(per_rank * smaller * cuts.least, per_rank * smaller * cuts.most)
+
+
+def _mean_ranks(plan: StudyPlan) -> tuple[float, float]:
+    """Mean of the ladder's ranks that are trained, and of those that are cut."""
+    ladder = sorted(plan.declaration.ladder) or [0]
+    return (ladder[-1], mean(ladder[:-1] or [0])) if by_cutting(plan) else (mean(ladder), 0.0)
 
 
 def _bytes_per_rank(rank: int, measures: Measures) -> float:
@@ -149,21 +243,42 @@ def stage_lines(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[s
         done = plan.search.trials - int(explore.most)
         yield "search", _trials(explore, "search ") + (f" ({done} done)" if done > 0 else "")
     if Stage.RATES in left and left[Stage.RATES].most:
-        yield "rates", f"about {_trials(left[Stage.RATES])} to tune learning rates"
-    if Stage.CERTIFY in left and left[Stage.CERTIFY].most:
+        at = f"the learning rate at rank {max(plan.declaration.ladder)}" if by_cutting(plan) else "learning rates"
+        yield "rates", f"about {_trials(left[Stage.RATES])} to tune {at}"
+    if by_cutting(plan):
+        yield from _cut_lines(plan, left, cuts_left(plan, record))
+    elif Stage.CERTIFY in left and left[Stage.CERTIFY].most:
         ladder = plan.declaration.ladder
         seeds = Span(min(plan.first_look, plan.declaration.seeds), plan.declaration.seeds)
         each = f"{len(ladder)} ranks, {seeds.count()} seeds each"
         yield "verdict", f"{_trials(left[Stage.CERTIFY])} for the verdict ({each})"
 
 
+def _cut_lines(plan: StudyPlan, left: Mapping[Stage, Span], cuts: Span) -> Iterator[tuple[str, str]]:
+    """The stages of a cut ladder."""
+    top, smaller = max(plan.declaration.ladder), smaller_ranks(plan)
+    trainings = left.get(Stage.CERTIFY, Span(0, 0))
+    if trainings.most:
+        ranks = "1 smaller rank" if smaller == 1 else f"{smaller} smaller ranks"
+        yield "verdict", f"{_counted(trainings, 'training')} at rank {top}, cut to {ranks} each"
+    elif cuts.most:
+        yield "verdict", f"{_counted(cuts, 'adapter')} to cut from rank {top} and evaluate"
+    if Stage.CONFIRM in left and left[Stage.CONFIRM].most:
+        most = _counted(left[Stage.CONFIRM].at_most(), "training")
+        yield "confirm", f"up to {most} to confirm the chosen rank, those that tune its learning rate included"
+
+
 def _trials(number: Span, kind: str = "") -> str:
-    return f"{number.count()} {kind}trial{'' if number.most == 1 else 's'}"
+    return _counted(number, f"{kind}trial")
+
+
+def _counted(number: Span, what: str) -> str:
+    return f"{number.count()} {what}{'' if number.most == 1 else 's'}"
 
 
 def estimate(plan: StudyPlan, record: StudyRecord | None) -> str:
     """Time and disk in words, and what they were estimated from."""
-    if not any(left.most for left in trials_left(plan, record).values()):
+    if not any(left.most for left in (*trials_left(plan, record).values(), cuts_left(plan, record))):
         return "no trial is left to train"
     seconds, size = time_left(plan, record), adapter_bytes_left(plan, record)
     limit = "" if plan.wall_clock is None else f", budget.wall_clock={show_seconds(plan.wall_clock)}"
@@ -174,76 +289,3 @@ def estimate(plan: StudyPlan, record: StudyRecord | None) -> str:
         f"{seconds.seconds()}, adapters about {show_bytes(round(size.most))} "
         f"(estimated from {trials} finished trial{'s' if trials > 1 else ''}){limit}"
     )
-
-
-class Countdown:
-    """Estimates the time left of a running study.
-
-    Args:
-        plan: None where only the current stage's trials are known, as for a single trial.
-        record: the study as recorded when this run began.
-        now: seconds on a monotonic clock.
-    """
-
-    def __init__(
-        self,
-        plan: StudyPlan | None = None,
-        record: StudyRecord | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._plan = plan
-        self._measured = measured(record)
-        self._left = dict(trials_left(plan, record)) if plan else {}
-        self._now = now
-        self._began = now()
-
-    def add(self, result: TrialResult) -> None:
-        """Takes an ended trial into account; only complete ones that trained an adapter count."""
-        if result.measures is not None and result.spec.arm is not None and result.spec.stage is not Stage.FINAL:
-            self._measured.append(result)
-
-    def left(
-        self, stage: Stage, waiting: int, running: Sequence[float], ended: int, guess: float | None = None
-    ) -> Span | None:
-        """Seconds until the study's last trial ends; None while nothing was measured.
-
-        Args:
-            stage: the current one.
-            waiting: trials of it that have not begun.
-            running: how long each running trial has been running, in seconds.
-            ended: trials of it that have ended.
-            guess: seconds per trial, used until a trial has ended.
-        """
-        seconds = self._seconds(stage) or guess
-        if seconds is None:
-            return None
-        parallel = self._plan.parallel if self._plan else max(1, len(running))
-        rest = [max(0.0, seconds - spent) for spent in running]
-
-        def lasts(trials: float) -> float:
-            begun = max([*rest, sum(rest) / parallel], default=0.0)
-            return max(begun, seconds, (trials * seconds + sum(rest)) / parallel) if trials > 0 else begun
-
-        trials = self._to_begin(stage, waiting, len(running) + ended)
-        total = Span(lasts(trials.least), lasts(trials.most))
-        if self._plan is None:
-            return total
-        for later in TRAINING_STAGES[TRAINING_STAGES.index(stage) + 1 :] if stage in TRAINING_STAGES else ():
-            if later in self._left:
-                total += time_of(self._left[later], self._seconds(later) or seconds, parallel)
-        if self._plan.wall_clock is None:
-            return total
-        return total.capped(max(0.0, self._plan.wall_clock - (self._now() - self._began)))
-
-    def _to_begin(self, stage: Stage, waiting: int, others: int) -> Span:
-        """Trials of the stage that have not begun, with seeds that the verdict may still need."""
-        if self._plan is None or stage is not Stage.CERTIFY:
-            return Span(waiting, waiting)
-        ranks, seeds = len(self._plan.declaration.ladder), self._plan.declaration.seeds
-        least = max(waiting, ranks * min(self._plan.first_look, seeds) - others)
-        return Span(least, max(least, ranks * seeds - others))
-
-    def _seconds(self, stage: Stage) -> float | None:
-        if self._plan is None:
-            return mean(result.seconds for result in self._measured) if self._measured else None
-        return trial_seconds(self._plan, self._measured, stage)

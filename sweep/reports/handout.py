@@ -93,7 +93,7 @@ def _base(record: StudyRecord, source: Path, config: dict[str, Any], models: Pat
 
 def _origin(
     record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial, base: Base
-) -> dict[str, str | int | None]:
+) -> dict[str, str | int | float | None]:
     """Where the adapter comes from, for programs and for later readers."""
     provenance = trial.provenance
     return {
@@ -101,6 +101,8 @@ def _origin(
         "task": record.task,
         "status": conclusion.status if conclusion else "undecided",
         "rank": trial.rank,
+        "cut_from": trial.arm.cut_from,
+        "energy_kept": trial.measures.energy_kept,
         "seed": trial.seed,
         "trial": trial.identity,
         "run_id": trial.run_id,

@@ -11,6 +11,7 @@ import yaml
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.records import CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
 from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"
@@ -41,8 +42,7 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
             *_front_matter(record, card),
             f"# {record.name}: rank {trial.rank}",
             "",
-            f"A LoRA adapter for {_base_name(card)}, trained on the data set `{record.task}` and chosen by Goldilocks, which looks for "
-            "the smallest rank shown to match the best.",
+            f"A LoRA adapter for {_base_name(card)}, {_made(record, conclusion, trial)}",
             "",
             f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
             "",
@@ -78,6 +78,27 @@ def _front_matter(record: StudyRecord, card: Card) -> list[str]:
 
 def _base_name(card: Card) -> str:
     return f"[{card.base}](https://huggingface.co/{card.base})" if card.on_hub else f"`{card.base}`"
+
+
+def _made(record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial) -> str:
+    """How it was made, and why this one was chosen."""
+    data = f"trained on the data set `{record.task}`"
+    if not ladder_kind(record, conclusion).is_cut:
+        return f"{data} and chosen by Goldilocks, which looks for the smallest rank shown to match the best."
+    cut = _cut(trial)
+    return (
+        f"{data}{f', {cut},' if cut else ''} and chosen by Goldilocks, which looks for the smallest rank that is enough to ship: the "
+        "smallest to which adapters can be cut while they keep what they gain, within a margin."
+    )
+
+
+def _cut(trial: CompletedTrial) -> str | None:
+    """`trained at rank 32, cut to rank 4 (keeps 93.0 % of the update's energy)`; None if the adapter is as trained."""
+    if not is_cut(trial):
+        return None
+    share = trial.measures.energy_kept
+    kept = f" (keeps {share_words(share)} of the update's energy)" if share is not None else ""
+    return f"trained at rank {trial.arm.cut_from}, cut to rank {trial.rank}{kept}"
 
 
 def _status(conclusion: Conclusion | None) -> str:
@@ -183,12 +204,16 @@ def _quantization(record: StudyRecord) -> str | None:
 def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
     arm, measures, provenance = trial.arm, trial.measures, trial.provenance
     targets = set_name(arm.targets, record.target_sets)
+    cut = _cut(trial)
+    if cut is not None:
+        yield f"- {cut}: the best approximation of the trained update at this rank, without further training"
     yield (
         f"- rank {arm.rank}, alpha {arm.alpha:g}, dropout {arm.dropout:g}, on {targets} ({', '.join(arm.targets)}); "
         f"method {arm.method}"
     )
     training = trial.spec.training
-    yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}"
+    at = f" at rank {arm.cut_from}" if cut is not None else ""
+    yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}{at}"
     yield f"- seed {trial.seed}"
     yield f"- {measures.trainable_parameters:,} parameters, {show_bytes(measures.adapter_bytes)}"
     if provenance is not None:

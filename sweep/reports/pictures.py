@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.targets import set_name
+from sweep.config.units import show_bytes
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.page.ladder import MEANS, Scale, reach, scale_of
 from sweep.reports.tables import pareto_front
@@ -103,17 +104,19 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     for state in MEANS:
         of_state = [(place, row) for place, row in enumerate(rows) if row.state is state]
         if of_state:
-            _draw(axes, of_state, state)
+            _draw(axes, of_state, state, scale)
     for place, row in enumerate(rows):
         if conclusion is not None and row.rank == conclusion.rank:
             axes.scatter(
                 [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="chosen rank"
             )
     _draw_margin(axes, scale)
-    axes.set_xticks(range(len(rows)), [str(row.rank) for row in rows])
+    if scale.kind.is_cut:
+        axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_xticks(range(len(rows)), [_tick(row, scale) for row in rows])
     axes.set_xlim(-0.5, len(rows) - 0.5)
-    axes.set_xlabel("LoRA rank")
-    axes.set_ylabel(_text(f"gap to the best rank, {scale.unit}"))
+    axes.set_xlabel("rank of the adapter, and its size" if scale.kind.is_cut else "LoRA rank")
+    axes.set_ylabel(_text(f"{scale.kind.axis}, {scale.unit}"))
     axes.set_title(_text(f"{record.name}: {record.task} on {record.model}"))
     axes.legend(fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)
@@ -122,13 +125,18 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     return True
 
 
-def _draw(axes: Any, rows: list[tuple[int, RankResult]], state: State) -> None:
+def _tick(row: RankResult, scale: Scale) -> str:
+    return f"{row.rank}\n{show_bytes(row.adapter_bytes)}" if scale.kind.is_cut else str(row.rank)
+
+
+def _draw(axes: Any, rows: list[tuple[int, RankResult]], state: State, scale: Scale) -> None:
+    bounds = [scale.kind.bounds(row) for _, row in rows]
     axes.errorbar(
         [place for place, _ in rows],
         [row.diff_to_best for _, row in rows],
         yerr=[
-            [reach(row.lower_bound, row.diff_to_best) for _, row in rows],
-            [reach(row.diff_to_best, row.upper_bound) for _, row in rows],
+            [reach(lower, row.diff_to_best) for (_, row), (lower, _) in zip(rows, bounds, strict=True)],
+            [reach(row.diff_to_best, upper) for (_, row), (_, upper) in zip(rows, bounds, strict=True)],
         ],
         fmt=_MARKERS[state],
         color=_COLOURS[state],

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sweep.config.units import show_seconds
 from sweep.records import Split, Stage, Status, StudyPlan, StudyRecord, TrialResult, TrialSpec
-from sweep.reports.forecast import Countdown, plan_line
+from sweep.reports.countdown import Countdown, Cuts
+from sweep.reports.forecast import plan_line
+from sweep.reports.ladder_kind import is_cut, share_words
 from sweep.workers.messages import Progress as Message
 
-_PHASES = {"train": "training", "score": "scoring", "answer": "answering"}
-_STAGES = {Stage.EXPLORE: "trial", Stage.SINGLE: "trial", Stage.RATES: "rate trial", Stage.CERTIFY: "certify"}
+_PHASES = {"train": "training", "cut": "cutting", "score": "scoring", "answer": "answering"}
+_STAGES = {
+    Stage.EXPLORE: "trial",
+    Stage.SINGLE: "trial",
+    Stage.RATES: "rate trial",
+    Stage.CERTIFY: "certify",
+    Stage.CONFIRM: "confirm",
+}
 _EVERY_SECONDS = 20.0
 _STEPS_TO_GO_BY = 5
+
+
+@dataclass(slots=True)
+class _Count:
+    """Trials of one kind in the current stage."""
+
+    total: int = 0
+    begun: int = 0
+    ended: int = 0
+
+    def waiting(self, running: int) -> int:
+        """Those that have not begun."""
+        return max(0, self.total - self.ended - running)
 
 
 class LiveDisplay:
@@ -36,8 +58,9 @@ class LiveDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._numbers: dict[str, int] = {}
         self._began: dict[str, float] = {}
-        self._total = 0
-        self._ended = 0
+        self._cut: set[str] = set()
+        self._trained = _Count()
+        self._cuts = _Count()
         self._countdown = Countdown()
         self._last_line = 0.0
         self._base_seconds = 0.0
@@ -62,11 +85,18 @@ class LiveDisplay:
         self._countdown = Countdown(plan, record)
         self._out.print(plan_line(plan, record), markup=False, soft_wrap=True)
 
-    def planned(self, trials: int, done: int) -> None:
-        self._total, self._ended = trials, done
+    def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
+        self._trained, self._cuts = _Count(trials, done, done), _Count(cuts, cuts_done, cuts_done)
 
     def began(self, number: int, spec: TrialSpec) -> None:
         self._end_waiting()
+        if number > 0:
+            count = self._count(spec)
+            count.begun += 1
+            # trainings and cuts count on their own; where only one kind was planned, the study's number counts
+            number = count.begun if self._cuts.total else number
+        if is_cut(spec):
+            self._cut.add(spec.identity)
         self._numbers[spec.identity] = number
         self._began[spec.identity] = time.monotonic()
         self._tasks[spec.identity] = self._bars.add_task(self._title(spec), total=None, state="starting")
@@ -87,7 +117,7 @@ class LiveDisplay:
         self._bars.remove_task(self._tasks.pop(spec.identity))
         took = time.monotonic() - self._began.pop(spec.identity)
         if number > 0:
-            self._ended += 1
+            self._count(spec).ended += 1
             self._countdown.add(result)
         else:
             self._base_seconds = took
@@ -102,16 +132,26 @@ class LiveDisplay:
             return "base model" if spec.split is Split.TUNE else f"base model on {spec.split.value}"
         if spec.stage is Stage.FINAL:
             return f"on test  {spec.name}"
-        return f"{_STAGES[spec.stage]} {number} of {self._total}  {spec.name}"
+        what = "cut" if is_cut(spec) else _STAGES[spec.stage]
+        return f"{what} {number} of {self._count(spec).total}  {spec.name}"
+
+    def _count(self, spec: TrialSpec) -> _Count:
+        """Where the trial counts; with the trainings, if no number of cuts was planned."""
+        return self._cuts if is_cut(spec) and self._cuts.total else self._trained
 
     def _time_left(self, spec: TrialSpec, guess: float | None = None) -> str | None:
         """The time left of the study, in words; None if it is not known, or nothing is left."""
-        if not self._total or spec.stage not in _STAGES:
+        if not self._trained.total + self._cuts.total or spec.stage not in _STAGES:
             return None
         now = time.monotonic()
-        running = [now - self._began[identity] for identity in self._tasks if self._numbers[identity] > 0]
-        waiting = max(0, self._total - self._ended - len(running))
-        left = self._countdown.left(spec.stage, waiting, running, self._ended, guess)
+        running = {identity: now - self._began[identity] for identity in self._tasks if self._numbers[identity] > 0}
+        cut = [seconds for identity, seconds in running.items() if identity in self._cut and self._cuts.total]
+        trained = [
+            seconds for identity, seconds in running.items() if identity not in self._cut or not self._cuts.total
+        ]
+        cuts = Cuts(self._cuts.waiting(len(cut)), cut, self._cuts.ended)
+        waiting, ended = self._trained.waiting(len(trained)), self._trained.ended
+        left = self._countdown.left(spec.stage, waiting, trained, ended, guess, cuts)
         return f"{left.seconds()} left" if left is not None and left.most > 0 else None
 
     def _guess(self, spec: TrialSpec, progress: Message) -> float | None:
@@ -134,4 +174,6 @@ def outcome(result: TrialResult) -> str:
             f"{result.status.value}: {result.reason}" if result.status is not Status.COMPLETE else result.status.value
         )
     metric = "".join(f"  {name} {value:.3f}" for name, value in list(result.measures.metrics.items())[:1])
-    return f"loss {result.measures.loss:.4f}{metric}  in {show_seconds(result.seconds)}"
+    kept = result.measures.energy_kept
+    energy = f"  keeps {share_words(kept)}" if kept is not None else ""
+    return f"loss {result.measures.loss:.4f}{metric}{energy}  in {show_seconds(result.seconds)}"

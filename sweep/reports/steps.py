@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from sweep.config.units import show_seconds
 from sweep.console.command_line import interpreter, pasteable
 from sweep.console.masking import mask
 from sweep.records import StudyRecord
+from sweep.reports.ladder_kind import ladder_kind
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.figures import named
+from sweep.verdict.record import active_ranks
 from sweep.verdict.settle import with_values
 
 
@@ -48,16 +51,52 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     elif conclusion.settle is not None:
         command, seconds = conclusion.settle
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
-        verdict = conclusion.verdict
-        if _added(command, record.command) == {"evaluate.certify_examples"}:
-            takes += ": existing adapters are evaluated on more examples"
-        unsure = verdict is not None and verdict.needed is None and _added(command, record.command) == {"certify.seeds"}
-        yield Step(pasteable(command), f"{'narrows' if unsure else 'settles'} what is open ({takes})")
+        added = _added(command, record.command)
+        bought = "; ".join(_bought(record, conclusion, added))
+        unsure = (
+            conclusion.verdict is not None and conclusion.verdict.needed is None and added.keys() == {"certify.seeds"}
+        )
+        yield Step(
+            pasteable(command),
+            f"{'narrows' if unsure else 'settles'} what is open ({takes}{f': {bought}' if bought else ''})",
+        )
+    if conclusion is not None:
+        yield from _confirming(record, conclusion)
 
 
-def _added(command: str, before: str) -> set[str]:
-    """The keys that the command adds or changes."""
-    return {word.partition("=")[0] for word in {*shlex.split(command)} - {*shlex.split(before)}}
+def _bought(record: StudyRecord, conclusion: Conclusion, added: Mapping[str, str]) -> Iterator[str]:
+    """What a command that adds seeds or examples does; nothing where that goes without saying."""
+    verdict, training = conclusion.verdict, ladder_kind(record, conclusion).training
+    seeds = added.get("certify.seeds", "")
+    if verdict is not None and training is not None and seeds.isdecimal() and int(seeds) > training.seeds:
+        more = int(seeds) - training.seeds
+        ranks = [rank for rank in active_ranks(verdict) if rank != training.rank]
+        yield f"{more} more training{'s' if more > 1 else ''} at rank {training.rank}" + (
+            f", cut to {named(ranks)}" if ranks else ""
+        )
+    if "evaluate.certify_examples" in added and (training is not None or len(added) == 1):
+        yield "existing adapters are evaluated on more examples"
+
+
+def _confirming(record: StudyRecord, conclusion: Conclusion) -> Iterator[Step]:
+    """The command that also trains the chosen rank, if that rank was cut and has not been confirmed."""
+    certification, training = record.certification, ladder_kind(record, conclusion).training
+    rank = conclusion.rank
+    if certification is None or training is None or rank is None or rank == training.rank or certification.confirmed:
+        return
+    rates = (yaml.safe_load(record.config).get("certify") or {}).get("rate_trials") or 0
+    seconds = (rates + len(certification.complete(rank))) * training.seconds / record.parallel
+    command = with_values(record.command, {"certify.confirm": "true"})
+    yield Step(
+        pasteable(command),
+        f"also trains rank {rank} from the start, and says whether both agree (about {show_seconds(seconds)})",
+    )
+
+
+def _added(command: str, before: str) -> Mapping[str, str]:
+    """The keys that the command adds or changes, and their values."""
+    words = {*shlex.split(command)} - {*shlex.split(before)}
+    return {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
 def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:

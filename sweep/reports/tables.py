@@ -1,4 +1,4 @@
-"""The tables in the terminal: every trial, the ladder rank by rank, and the test scores."""
+"""The table of every trial in the terminal, and what tables share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from rich.table import Table
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Arm, EvaluatedTrial, Measures, StudyRecord
-from sweep.verdict import MarginOf, State
-from sweep.verdict.conclusion import Conclusion, on_test, rank_results
-from sweep.verdict.figures import confidence
-from sweep.verdict.ladder import RankResult
 
 PARETO = "◆"
 
@@ -84,80 +80,6 @@ def _dominates(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return first[0] <= second[0] and first[1] <= second[1] and first != second
 
 
-SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
-CHOSEN = "→"
-EDGE = "!"
-NAMES = {"base": "base model", "goldilocks": "chosen: rank", "largest": "largest: rank"}
-_UNKNOWN = "-"
-
-
-def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
-    """Each rank's state, evaluation and costs; the base first, ranks that could not be compared last."""
-    table = plain_table("ranks, on certify")
-    table.add_column("rank", justify="right")
-    table.add_column("state")
-    for name in (
-        "rate",
-        "seeds",
-        "loss",
-        "gap to\nbest",
-        "upper\nbound",
-        record.metric,
-        "adapter",
-        "peak\nmemory",
-        "train\ntime",
-    ):
-        table.add_column(name, justify="right")
-    base = record.certification.base if record.certification else None
-    if base is not None:
-        loss, metric = f"{base.loss:.4f}", _metric(base.metric(record.metric))
-        table.add_row("0", "base model", _UNKNOWN, _UNKNOWN, loss, _UNKNOWN, _UNKNOWN, metric, *[_UNKNOWN] * 3)
-    for row in rank_results(record, conclusion):
-        chosen = row.rank == conclusion.rank
-        table.add_row(*_cells(row, record.metric, chosen=chosen), style="bold green" if chosen else None)
-    for left in conclusion.left_out:
-        table.add_row(str(left.rank), left.status, *[_UNKNOWN] * 9, style="yellow")
-    return table
-
-
-def legend(record: StudyRecord, conclusion: Conclusion) -> str:
-    """What the columns of the ladder's table mean."""
-    rows = rank_results(record, conclusion)
-    edge = f"; {EDGE} at the edge of the learning rates allowed" if any(row.at_edge for row in rows) else ""
-    if conclusion.verdict is None:
-        return f"loss: nats per completion token, mean over seeds{edge}"
-    verdict = conclusion.verdict
-    by_metric = verdict.margin_of is MarginOf.METRIC
-    what = record.metric if by_metric else "loss"
-    margin = f"{verdict.margin_in_loss:.4f}{'' if by_metric else ' nats'}"
-    return (
-        f"loss: nats per completion token, mean over seeds; gap to best: estimated difference in {what} to the best rank; upper bound: "
-        f"of that gap, with {confidence(verdict.alpha)} confidence; certified if the upper bound is below the margin of {margin}{edge}"
-    )
-
-
-def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
-    """Base, chosen and largest rank on test; None before that."""
-    tested = on_test(record, conclusion)
-    if not tested:
-        return None
-    table = plain_table("on test, evaluated once")
-    table.add_column("")
-    for name in ("loss", record.metric):
-        table.add_column(name, justify="right")
-    for name, trial in tested.items():
-        rank = trial.rank
-        chosen = name == "goldilocks" and conclusion.rank is not None
-        label = (
-            NAMES[name]
-            if rank == 0
-            else f"{NAMES[name] if chosen or name == 'largest' else 'best so far: rank'} {rank}"
-        )
-        figures = (f"{trial.loss:.4f}", _metric(trial.metric(record.metric)))
-        table.add_row(label, *figures, style="bold green" if chosen else None)
-    return table
-
-
 def plain_table(title: str) -> Table:
     """An empty table with a title and a line below its header."""
     return Table(
@@ -169,26 +91,6 @@ def plain_table(title: str) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-
-
-def _cells(row: RankResult, metric: str, *, chosen: bool) -> list[str]:
-    return [
-        f"{CHOSEN} {row.rank}" if chosen else str(row.rank),
-        f"{SYMBOLS[row.state]} {row.state.value}",
-        f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}",
-        str(row.seeds),
-        f"{row.loss:.4f}",
-        f"{row.diff_to_best:.4f}",
-        _UNKNOWN if row.upper_bound is None else f"{row.upper_bound:.4f}",
-        _metric(row.metrics.get(metric)),
-        show_bytes(row.adapter_bytes),
-        show_bytes(row.peak_memory_bytes),
-        show_seconds(row.train_seconds),
-    ]
-
-
-def _metric(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{value:.3f}"
 
 
 def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:

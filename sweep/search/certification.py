@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -32,16 +32,20 @@ _CURRENT = "certify"
 
 
 class StoredCertification:
-    """The stored certification of one recipe in a study. A study keeps one for each recipe; one of them is current.
+    """The stored certification of one recipe in a study.
+
+    A study keeps one for each recipe with a trained ladder, and one for each rank that a ladder is cut from: they answer different
+    questions. One of them is current.
 
     Args:
         recipe: what is certified; its rank and learning rate do not matter.
+        cut_from: the rank that the ladder is cut from; None if every rank is trained.
     """
 
-    def __init__(self, study: optuna.Study, recipe: Arm) -> None:
+    def __init__(self, study: optuna.Study, recipe: Arm, cut_from: int | None = None) -> None:
         self._study = study
         self._recipe = recipe
-        self._key = _key_of(study, recipe)
+        self._key = _key_of(study, recipe, cut_from)
 
     @property
     def is_current(self) -> bool:
@@ -49,8 +53,14 @@ class StoredCertification:
         return bool(self._study.user_attrs.get(_CURRENT) == self._key)
 
     def begin(self, declared: Declaration) -> None:
-        """Makes this the current certification. The first declaration stays."""
+        """Makes this the current certification. The first declaration stays.
+
+        A new one takes over what another of the same recipe knows of the learning rate of the largest rank, so that what was trained
+        with it is used again.
+        """
         known = self._study.user_attrs
+        if self._name("recipe") not in known:
+            self._take_over_rates(max(declared.ladder))
         # checked one by one: a run that was killed in between has stored only one of them
         for name, value in (("declared", to_json(declared)), ("recipe", to_json(self._recipe))):
             if self._name(name) not in known:
@@ -101,6 +111,20 @@ class StoredCertification:
         """Sets why no more seeds are trained."""
         self._set("stopped", reason)
 
+    def _take_over_rates(self, rank: int) -> None:
+        """Copies the trials that tuned rates, and then the rank's rate, from another certification that has it."""
+        attributes = self._study.user_attrs
+        for key in _keys_with(attributes, self._recipe):
+            own = f"{_CURRENT}/{key}/"
+            choices = [choice for choice in attributes.get(f"{own}rates", []) if choice["rank"] == rank]
+            if key == self._key or not choices:
+                continue
+            for name, value in attributes.items():
+                if name.startswith(f"{own}trial/{Stage.RATES.value}/"):
+                    self._set(name.removeprefix(own), value)
+            self._set("rates", choices)
+            return
+
     def _name(self, name: str) -> str:
         return f"{_CURRENT}/{self._key}/{name}"
 
@@ -129,7 +153,7 @@ def read_certification(study: optuna.Study) -> Certification | None:
 
     base = [trial.evaluated() for trial in of(Stage.BASE, Split.CERTIFY) if trial.is_complete]
     return Certification(
-        declared=Declaration(**{**own["declared"], "ladder": tuple(own["declared"]["ladder"])}),
+        declared=_declaration(own["declared"]),
         recipe=arm_from_json(own["recipe"]),
         rates=tuple(
             RateChoice(**{**choice, "tried": tuple(tuple(pair) for pair in choice["tried"])})
@@ -139,6 +163,7 @@ def read_certification(study: optuna.Study) -> Certification | None:
         tokens=tuple(own.get("tokens", [])),
         base=base[-1] if base else None,
         trials=of(Stage.CERTIFY, Split.CERTIFY),
+        confirmed=of(Stage.CONFIRM, Split.CERTIFY),
         looks=tuple(own.get("looks", [])),
         examples=own.get("examples", 0),
         extended=tuple((seeds, examples) for seeds, examples in own.get("extended", [])),
@@ -147,16 +172,40 @@ def read_certification(study: optuna.Study) -> Certification | None:
     )
 
 
-def _key_of(study: optuna.Study, recipe: Arm) -> str:
-    """The key of the recipe's stored certification, whichever version made it; a new key if none is stored."""
+def is_older_than_cuts(attributes: Mapping[str, Any]) -> bool:
+    """Whether the current certification was declared by a version that could only train every rank.
+
+    Args:
+        attributes: the user attributes of the Optuna study.
+    """
+    declared = attributes.get(f"{_CURRENT}/{attributes.get(_CURRENT)}/declared")
+    return declared is not None and "ladder_by" not in declared
+
+
+def _key_of(study: optuna.Study, recipe: Arm, cut_from: int | None) -> str:
+    """The key of the stored certification, whichever version made it; a new key if none is stored."""
     attributes = study.user_attrs
+    for key in _keys_with(attributes, recipe):
+        declared = attributes.get(f"{_CURRENT}/{key}/declared")
+        if declared is not None and _declaration(declared).cut_from == cut_from:
+            return key
+    return certification_identity(recipe, cut_from)
+
+
+def _keys_with(attributes: Mapping[str, Any], recipe: Arm) -> list[str]:
+    """The keys of the recipe's certifications, the current one first: earlier versions made one for each number of examples."""
     keys = [name.split("/")[1] for name in attributes if name.startswith(f"{_CURRENT}/") and name.endswith("/recipe")]
     current = attributes.get(_CURRENT)
-    # the current one first: earlier versions made one for each number of examples
-    for key in sorted(keys, key=lambda key: (key != current, key)):
-        if recipe_of(arm_from_json(attributes[f"{_CURRENT}/{key}/recipe"])) == recipe_of(recipe):
-            return key
-    return certification_identity(recipe)
+    wanted = recipe_of(recipe)
+    return [
+        key
+        for key in sorted(keys, key=lambda key: (key != current, key))
+        if recipe_of(arm_from_json(attributes[f"{_CURRENT}/{key}/recipe"])) == wanted
+    ]
+
+
+def _declaration(declared: Mapping[str, Any]) -> Declaration:
+    return Declaration(**{**declared, "ladder": tuple(declared["ladder"])})
 
 
 def _question(entry: dict[str, Any]) -> str:

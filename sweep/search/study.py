@@ -175,8 +175,8 @@ class SearchStudy:
         return record_of(self._study, self._log, self._importances[1])
 
     def certification(self, recipe: Arm) -> StoredCertification:
-        """The stored certification of a recipe, begun or not."""
-        return StoredCertification(self._study, recipe)
+        """The stored certification of a recipe, begun or not, with the ladder that the plan declares."""
+        return StoredCertification(self._study, recipe, self._plan.declaration.cut_from)
 
     def set_base(self, record: TrialRecord) -> None:
         """Stores the unadapted base's result on tune."""

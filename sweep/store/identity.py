@@ -121,9 +121,16 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     return _hash(question)[:10]
 
 
-def certification_identity(recipe: Arm) -> str:
-    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate."""
-    return _hash({"recipe": recipe_of(recipe)})[:10]
+def certification_identity(recipe: Arm, cut_from: int | None = None) -> str:
+    """The identity of a study's certification, 10 hex digits: the recipe without rank and rate.
+
+    Args:
+        cut_from: the rank that the ladder is cut from; None if every rank is trained.
+    """
+    question: dict[str, Any] = {"recipe": recipe_of(recipe)}
+    if cut_from is not None:
+        question["cut_from"] = cut_from
+    return _hash(question)[:10]
 
 
 def recipe_of(arm: Arm) -> dict[str, Any]:

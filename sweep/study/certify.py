@@ -1,13 +1,16 @@
-"""The certify stage: tunes each rank's learning rate on tune, then trains ladder times seeds and evaluates them on certify."""
+"""The certify stage: tunes learning rates on tune, then trains ladder times seeds and evaluates them on certify.
+
+Of a cut ladder only the largest rank is trained; its adapters are cut to the smaller ranks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialSpec
+from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.study.next_step import (
@@ -16,6 +19,7 @@ from sweep.study.next_step import (
     FixRates,
     Step,
     TakeLook,
+    TrainConfirmation,
     TrainLadder,
     TuneRates,
     begun_certification,
@@ -56,6 +60,8 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
                 run.display.note(f"tuned learning rates: {rates}")
             case TrainLadder(arms):
                 _train_ladder(run, stored, record, arms)
+            case TrainConfirmation(arms):
+                _train_confirmation(run, stored, record, arms)
             case TakeLook(seeds):
                 stored.raise_examples(run.plan.setup.scoring.certify_examples)
                 stored.add_look(seeds)
@@ -70,7 +76,9 @@ def _tune_rates(
     certification = begun_certification(record)
     arms = [replace(certification.recipe, rank=rank, learning_rate=rate) for rank, rate in pairs]
     done = len(certification.tuning)
-    run.display.planned(max(run.plan.rate_trials, done + len(arms)), done)
+    # a rank that confirms a cut one is tuned after the ladder
+    planned = run.plan.rate_trials * (1 if not certification.trials else 2)
+    run.display.planned(max(planned, done + len(arms)), done)
     specs = (run.spec(Stage.RATES, arm, run.plan.seed, answers=False) for arm in arms)
     _train(run, stored, record, specs, done, set())
 
@@ -78,28 +86,56 @@ def _tune_rates(
 def _train_ladder(
     run: StudyRun, stored: StoredCertification, record: StudyRecord, arms: tuple[tuple[Arm, int], ...]
 ) -> None:
-    done = len(begun_certification(record).trials)
-    run.display.planned(done + len(arms), done)
+    certification = begun_certification(record)
+    done = len(certification.trials)
+    cuts, cuts_done = sum(arm.cut_from is not None for arm, _ in arms), sum(map(_is_cut, certification.trials))
+    planned = done + len(arms) - cuts - cuts_done
+    run.display.planned(planned, done - cuts_done, cuts + cuts_done, cuts_done)
     broken: set[int] = set()
-    _train(run, stored, record, ladder_specs(run, arms, broken), done, broken)
+    trained = {(trial.rank, trial.seed) for trial in certification.trials if trial.is_complete}
+    _train(run, stored, record, ladder_specs(run, arms, broken, trained), done, broken, trained)
 
 
-def ladder_specs(run: StudyRun, arms: Iterable[tuple[Arm, int]], broken: Set[int]) -> Iterator[TrialSpec]:
-    """The specs of (arm, seed) pairs, skipping ranks that are broken when their turn comes."""
-    for arm, seed in arms:
-        if arm.rank not in broken:
-            yield run.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
+def _train_confirmation(
+    run: StudyRun, stored: StoredCertification, record: StudyRecord, arms: tuple[tuple[Arm, int], ...]
+) -> None:
+    rank = arms[0][0].rank
+    done = sum(trial.rank == rank for trial in begun_certification(record).confirmed)
+    run.display.planned(done + len(arms), done)
+    specs = (run.spec(Stage.CONFIRM, arm, seed, split=Split.CERTIFY) for arm, seed in arms)
+    _train(run, stored, record, specs, done)
+
+
+def ladder_specs(
+    run: StudyRun, arms: Iterable[tuple[Arm, int]], broken: Set[int], trained: Set[tuple[int, int]]
+) -> Iterator[TrialSpec | None]:
+    """The specs of (arm, seed) pairs in their order; None while every pair that is left waits for a training.
+
+    Args:
+        broken: ranks that are skipped, with all that would be cut from them, when their turn comes.
+        trained: (rank, seed) of the complete trials; a pair that is cut waits for that of its parent.
+    """
+    waiting = list(arms)
+    while waiting := [pair for pair in waiting if not {pair[0].rank, pair[0].parent.rank} & broken]:
+        ready = [pair for pair in waiting if pair[0].cut_from is None or (pair[0].cut_from, pair[1]) in trained]
+        if not ready:
+            yield None
+            continue
+        waiting.remove(ready[0])
+        arm, seed = ready[0]
+        yield run.spec(Stage.CERTIFY, arm, seed, split=Split.CERTIFY)
 
 
 def _train(
     run: StudyRun,
     stored: StoredCertification,
     record: StudyRecord,
-    specs: Iterable[TrialSpec],
+    specs: Iterable[TrialSpec | None],
     done: int,
-    broken: set[int],
+    broken: set[int] | None = None,
+    trained: set[tuple[int, int]] | None = None,
 ) -> None:
-    """Runs trials and stores them; adds ranks with a trial without a result to `broken`.
+    """Runs trials and stores them; adds ranks with a trial without a result to `broken`, and complete trials to `trained`.
 
     Raises:
         BudgetSpent: trials are left.
@@ -109,26 +145,36 @@ def _train(
             run.save(stored, trial)
             if trial.status is Status.INTERRUPTED:
                 continue
-            run.trained += 1
-            if not trial.is_complete:
+            run.trained += trial.arm is not None and trial.arm.cut_from is None
+            if trial.is_complete and trained is not None:
+                trained.add((trial.rank, trial.seed))
+            elif not trial.is_complete and broken is not None:
                 broken.add(trial.rank)
     except BudgetSpent as spent:
         stored.set_stopped(spent.reason)
         raise
 
 
-def expected_seconds(record: StudyRecord) -> float:
-    """The expected duration of a ladder trial: the median of those so far, or of the explored trials."""
+def expected_seconds(record: StudyRecord) -> Callable[[TrialSpec], float]:
+    """The expected duration of a trial: the median of the ladder's so far, or of the explored ones; a cut's is that of cuts."""
     certification = record.certification
-    ladder = [trial for trial in certification.trials if trial.is_complete] if certification else []
-    seconds = [trial.seconds for trial in ladder or record.complete()]
-    return median(seconds) if seconds else 0.0
+    ladder = [trial.completed() for trial in certification.trials if trial.is_complete] if certification else []
+    cuts = [trial.seconds for trial in ladder if trial.arm.cut_from is not None]
+    trained = [trial.seconds for trial in ladder if trial.arm.cut_from is None]
+    training = median(trained or [trial.seconds for trial in record.complete()] or [0.0])
+    cutting = median(cuts or [0.0])
+    return lambda spec: training if spec.arm is None or spec.arm.cut_from is None else cutting
+
+
+def _is_cut(trial: TrialRecord) -> bool:
+    return trial.arm is not None and trial.arm.cut_from is not None
 
 
 def _count_facts(record: StudyRecord) -> int:
     """How much the certification contains. Every step of the stage adds to it, and none removes anything."""
     known = begun_certification(record)
-    return (known.base is not None) + sum(map(len, (known.rates, known.tuning, known.trials, known.looks)))
+    lists = (known.rates, known.tuning, known.trials, known.looks, known.confirmed)
+    return (known.base is not None) + sum(map(len, lists))
 
 
 def _in_words(step: Step) -> str:
@@ -142,6 +188,10 @@ def _in_words(step: Step) -> str:
             return "tuned learning rates: " + _first_few(f"r{choice.rank}" for choice in choices)
         case TrainLadder(arms):
             return "certify trials: " + _first_few(f"r{arm.rank} with seed {seed}" for arm, seed in arms)
+        case TrainConfirmation(arms):
+            return "trials that confirm the verdict: " + _first_few(
+                f"r{arm.rank} with seed {seed}" for arm, seed in arms
+            )
         case TakeLook(seeds):
             return f"the verdict with {seeds} seeds"
         case Finish():

@@ -23,8 +23,12 @@ class Display(Protocol):
         """The model is loaded and the study's stages begin, or resume from the record."""
         ...
 
-    def planned(self, trials: int, done: int) -> None:
-        """A stage begins: its number of trials in total, and how many of them are done."""
+    def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
+        """A stage begins: its number of trainings in total, and how many of them are done.
+
+        Args:
+            cuts: the number of its adapters that are cut from trained ones, and evaluated.
+        """
         ...
 
     def began(self, number: int, spec: TrialSpec) -> None:
@@ -52,7 +56,7 @@ class Silent:
     def study(self, plan: StudyPlan, record: StudyRecord) -> None:
         pass
 
-    def planned(self, trials: int, done: int) -> None:
+    def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
         pass
 
     def began(self, number: int, spec: TrialSpec) -> None:

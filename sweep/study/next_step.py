@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.records import (
@@ -44,7 +44,14 @@ class FixRates:
 
 @dataclass(frozen=True, slots=True)
 class TrainLadder:
-    """Train these (arm, seed) pairs and evaluate them on certify."""
+    """Train these (arm, seed) pairs, or cut them from trained ones, and evaluate them on certify; what is cut comes last."""
+
+    arms: tuple[tuple[Arm, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfirmation:
+    """Train these (arm, seed) pairs of a rank that is certified as cut, and evaluate them on certify."""
 
     arms: tuple[tuple[Arm, int], ...]
 
@@ -67,7 +74,7 @@ class Finish:
     reason: str | None
 
 
-Step = EvaluateBase | TuneRates | FixRates | TrainLadder | TakeLook | Finish
+Step = EvaluateBase | TuneRates | FixRates | TrainLadder | TakeLook | TrainConfirmation | Finish
 
 
 def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
@@ -75,10 +82,15 @@ def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
     certification = begun_certification(record)
     if certification.base is None:
         return EvaluateBase()
-    untuned = [rank for rank in plan.declaration.ladder if certification.rate_of(rank) is None]
+    top = certification.declared.cut_from
+    trained = plan.declaration.ladder if top is None else (top,)
+    untuned = [rank for rank in trained if certification.rate_of(rank) is None]
     if untuned:
         return _tuning(plan, record, certification, untuned)
-    return _ladder(plan, record, certification)
+    step = _ladder(plan, record, certification)
+    if isinstance(step, Finish) and plan.declaration.confirm and top is not None:
+        return _confirmation(plan, record, certification) or step
+    return step
 
 
 def begun_certification(record: StudyRecord) -> Certification:
@@ -128,6 +140,8 @@ def same_recipe(arm: Arm, recipe: Arm) -> bool:
 def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:
     """Tunes rates for the whole ladder first; ranks that a later run adds to the ladder get one trial each.
 
+    Of a cut ladder only the largest rank is trained, so all trials are its own; likewise the rank that confirms it.
+
     Every proposed trial is one that the record does not have, whatever its status, so tuning ends: if nothing is left to try, rates
     are fixed with the trials so far.
     """
@@ -136,7 +150,10 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     growth = certification.recipe.scale_growth
     points = list(rate_points(record, certification.recipe))
     ranks, left = plan.declaration.ladder, plan.rate_trials - len(certification.tuning)
-    if certification.rates:
+    if certification.declared.cut_from is not None:
+        ranks = tuple(untuned)
+        left = plan.rate_trials - sum(trial.rank in untuned for trial in certification.tuning)
+    elif certification.rates:
         ranks = tuple(rank for rank in untuned if not _tried(certification, rank))
         left = len(ranks)
     if left > 0:
@@ -160,7 +177,10 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
 
 
 def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step:
+    top = certification.declared.cut_from
     ladder = [rank for rank in plan.declaration.ladder if not _broken(certification, rank)]
+    if top is not None and top not in ladder:
+        return Finish(f"rank {top}, which the smaller ranks are cut from, has a trial without a result")
     looks = sorted({*certification.looks, *planned_looks(plan.declaration.seeds, plan.first_look)})
     looks = [look for look in looks if look in certification.looks or look > max(certification.looks, default=0)]
     earlier: tuple[int, ...] = ()
@@ -171,6 +191,10 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
             needed &= set(active_ranks(verdict)) if verdict is not None else set()
             if not needed:
                 return Finish(None)
+            if verdict is not None and verdict.futile is not None and look not in certification.looks:
+                return Finish(verdict.futile)
+        if top is not None:
+            needed.add(top)
         missing = tuple(_missing(plan, certification, sorted(needed), look))
         if missing:
             return TrainLadder(missing)
@@ -193,14 +217,45 @@ def _verdict(record: StudyRecord, certification: Certification, looks: tuple[int
 def _missing(
     plan: StudyPlan, certification: Certification, ranks: Sequence[int], look: int
 ) -> Iterator[tuple[Arm, int]]:
-    """Seed by seed, so that an interrupted stage has the same seeds for all ranks. Tuning used none of these seeds."""
-    ended = {(trial.rank, trial.seed) for trial in certification.trials if trial.status is not Status.INTERRUPTED}
-    rates = {choice.rank: choice.learning_rate for choice in certification.rates}
-    for number in range(1, look + 1):
-        for rank in ranks:
-            if (rank, plan.seed + number) not in ended:
-                arm = replace(certification.recipe, rank=rank, learning_rate=rates[rank])
-                yield arm, plan.seed + number
+    """Seed by seed, so that an interrupted stage has the same seeds for all ranks. Tuning used none of these seeds.
+
+    Of a cut ladder, first all trainings of the largest rank; then what is cut from them, the mildest cuts of a seed first.
+    """
+    top = certification.declared.cut_from
+    ended = _ended(certification.trials)
+    seeds = range(plan.seed + 1, plan.seed + look + 1)
+    if top is None:
+        wanted = [(trained_arm(certification, rank), seed) for seed in seeds for rank in ranks]
+    else:
+        parent = trained_arm(certification, top)
+        cuts = [replace(parent, rank=rank, cut_from=top) for rank in sorted(ranks, reverse=True) if rank != top]
+        wanted = [*((parent, seed) for seed in seeds), *((cut, seed) for seed in seeds for cut in cuts)]
+    return ((arm, seed) for arm, seed in wanted if (arm.rank, seed) not in ended)
+
+
+def trained_arm(certification: Certification, rank: int) -> Arm:
+    """The recipe at a rank, with its tuned learning rate."""
+    choice = certification.rate_of(rank)
+    assert choice is not None, f"the rate of rank {rank} is not tuned"
+    return replace(certification.recipe, rank=rank, learning_rate=choice.learning_rate)
+
+
+def _confirmation(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step | None:
+    """Trains the certified rank from the start, with a rate of its own and the seeds that were cut; None if that is done."""
+    conclusion = conclude(record)
+    rank = conclusion.rank if conclusion is not None else None
+    if rank is None or rank == certification.declared.cut_from:
+        return None
+    if certification.rate_of(rank) is None:
+        return _tuning(plan, record, certification, [rank])
+    arm, ended = trained_arm(certification, rank), _ended(certification.confirmed)
+    missing = tuple((arm, trial.seed) for trial in certification.complete(rank) if (rank, trial.seed) not in ended)
+    return TrainConfirmation(missing) if missing else None
+
+
+def _ended(trials: Iterable[TrialRecord]) -> set[tuple[int, int]]:
+    """Rank and seed of the trials that need not run again."""
+    return {(trial.rank, trial.seed) for trial in trials if trial.status is not Status.INTERRUPTED}
 
 
 def _broken(certification: Certification, rank: int) -> bool:

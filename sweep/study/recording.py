@@ -133,6 +133,7 @@ def _declared(plan: StudyPlan) -> dict[str, str]:
         "certify.margin": str(declared.margin),
         "certify.margin_of": str(declared.margin_of),
         "certify.alpha": str(declared.alpha),
+        "certify.ladder_by": declared.ladder_by,
     }
 
 
@@ -145,7 +146,13 @@ def _figures(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, fl
             "verdict/rank": conclusion.rank,
             "verdict/margin_in_loss": conclusion.margin_in_loss,
             "verdict/margin_in_metric": conclusion.margin_in_metric,
+            "verdict/hands_out": conclusion.hands_out,
         }
+        if (confirmed := conclusion.confirmation) is not None:
+            figures |= {
+                "verdict/confirmation/loss": confirmed.trained,
+                "verdict/confirmation/difference": confirmed.difference,
+            }
         if conclusion.bracket:
             figures |= {"verdict/bracket_low": conclusion.bracket[0], "verdict/bracket_high": conclusion.bracket[-1]}
     return {name: float(value) for name, value in figures.items() if value is not None}
@@ -161,6 +168,7 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
         names.VERDICT_RANK: str(conclusion.rank) if conclusion and conclusion.rank is not None else "none",
         names.VERDICT_BRACKET: "..".join(map(str, conclusion.bracket)) if conclusion and conclusion.bracket else "none",
         names.VERDICT_MARGIN_OF: str(declared.margin_of),
+        names.VERDICT_LADDER_BY: declared.ladder_by,
         names.VERDICT_HEADLINE: headline,
         names.NOTE: "\n".join([headline, *(f"- {reason}" for reason in reasons)]),
     }

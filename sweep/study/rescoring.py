@@ -24,7 +24,7 @@ def outdated_certified(plan: StudyPlan, certification: Certification | None) -> 
     if certification is None:
         return []
     base = [certification.base] if certification.base is not None else []
-    return _outdated(plan, [*base, *certification.trials])
+    return _outdated(plan, [*base, *certification.trials, *certification.confirmed])
 
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:

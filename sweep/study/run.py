@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweep.config.load import plan_of_record
+from sweep.config.load import plan_of_record, with_ladder
 from sweep.errors import ConfigurationError, NoTrialSucceeded
 from sweep.records import Arm, StudyPlan, StudyRecord
+from sweep.search.certification import is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
 from sweep.store.identity import study_identity
@@ -38,6 +39,9 @@ from sweep.study.worker_pool import worker_pool
 from sweep.tracking import check_address, open_tracker
 from sweep.workers.pool import Pool
 from tasks import Splits
+
+_HOW_RANKS_ARE_MADE = frozenset({"certify", "certify.ladder_by"})
+"""Group and key of the command line that say it."""
 
 Report = Callable[[StudyRecord], Sequence[Path]]
 """Writes the report of a record; returns the files to keep with the parent run."""
@@ -85,6 +89,7 @@ def run_study(
     ):
         identity = identity_to_continue(plan, splits.data_hash, storage)
         _note_if_new(plan, identity, storage, display)
+        plan = _with_ladder_kept(plan, identity, storage, display)
         study = SearchStudy(plan, storage, identity, splits.data_hash)
         if study.requeued:
             display.note(f"{study.requeued} trial(s) that a killed run left unfinished will run again")
@@ -201,6 +206,18 @@ def identity_to_continue(plan: StudyPlan, data_hash: str, storage: StudyDatabase
     return own
 
 
+def with_stored_ladder(plan: StudyPlan, identity: str, storage: StudyDatabase) -> StudyPlan:
+    """The plan as a study that was certified before ladders could be cut goes on: each rank is trained.
+
+    The plan itself for other studies, and if the command line says how smaller ranks are made.
+    """
+    attributes = _studies_named(storage, plan.name).get(identity)
+    if attributes is None or plan.given & _HOW_RANKS_ARE_MADE or not is_older_than_cuts(attributes):
+        return plan
+    stored = plan.declaration.ladder if "certify.ladder" in plan.given else attributes["declaration"]["ladder"]
+    return with_ladder(plan, stored, "train")
+
+
 def _studies_named(storage: StudyDatabase, name: str) -> dict[str, Mapping[str, Any]]:
     """The user attributes of all Optuna studies of this name, by the identity in their full names."""
     studies: dict[str, Mapping[str, Any]] = {}
@@ -218,6 +235,16 @@ def _note_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display
             f"study '{plan.name}' was run before with another search space, data or recipe; results are not mixed: this "
             f"is a new study ({plan.name}@{identity}), the earlier one is kept ({plan.name}@{known[0]})"
         )
+
+
+def _with_ladder_kept(plan: StudyPlan, identity: str, storage: StudyDatabase, display: Display) -> StudyPlan:
+    kept = with_stored_ladder(plan, identity, storage)
+    if plan.certify and kept != plan:
+        display.note(
+            "this study was certified with every rank trained from the start, and goes on so; certify.ladder_by=cut asks for adapters "
+            "that are cut from the largest rank instead"
+        )
+    return kept
 
 
 def _with_examples_kept(plan: StudyPlan, record: StudyRecord, display: Display) -> StudyPlan:

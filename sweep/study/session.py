@@ -75,7 +75,7 @@ class Session:
 
     def run(
         self,
-        specs: Iterable[TrialSpec],
+        specs: Iterable[TrialSpec | None],
         *,
         first: int = 1,
         should_prune: ShouldPrune = never_prune,
@@ -87,6 +87,7 @@ class Session:
         are taken from the store.
 
         Args:
+            specs: None among them means that the next one has to wait for a trial that is running; if none is, the run ends.
             first: number of the first trial; later trials count up, the unadapted base is 0.
             retrain: whether to run trials even if the store has them.
 
@@ -101,14 +102,18 @@ class Session:
         while True:
             while not exhausted and self.pool.has_free_slot():
                 self.stop.check()
-                spec = None
                 try:
-                    spec = next(waiting, None)
-                except StudyPaused as raised:
-                    pause = raised
-                if spec is None:
+                    spec = next(waiting)
+                except StopIteration:
                     exhausted = True
-                elif spec.arm is None:
+                    continue
+                except StudyPaused as raised:
+                    pause, exhausted = raised, True
+                    continue
+                if spec is None:
+                    exhausted = not self._open
+                    break
+                if spec.arm is None:
                     yield from self._begin(0, spec, should_prune, retrain=retrain)
                 else:
                     yield from self._begin(number, spec, should_prune, retrain=retrain)

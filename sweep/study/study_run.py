@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
@@ -94,7 +94,13 @@ class StudyRun:
             self.session.store.adapters.adopt(spec.adapter, result)
         return spec
 
-    def run_trials(self, specs: Iterable[TrialSpec], *, first: int = 1, expected: float = 0.0) -> Iterator[TrialRecord]:
+    def run_trials(
+        self,
+        specs: Iterable[TrialSpec | None],
+        *,
+        first: int = 1,
+        expected: Callable[[TrialSpec], float] = lambda spec: 0.0,
+    ) -> Iterator[TrialRecord]:
         """Runs trials within the budget; yields each as it ends.
 
         A base that fails is tried again, since a killed worker says nothing about the base. The base does not count
@@ -102,6 +108,7 @@ class StudyRun:
 
         Args:
             first: number of the first trial, for people.
+            specs: see `Session.run`.
             expected: seconds that a trial is expected to take.
 
         Raises:
@@ -109,14 +116,14 @@ class StudyRun:
             NoTrialSucceeded: the base could not be evaluated.
         """
 
-        def within_budget(specs: Iterable[TrialSpec]) -> Iterator[TrialSpec]:
+        def within_budget(specs: Iterable[TrialSpec | None]) -> Iterator[TrialSpec | None]:
             for spec in specs:
-                if spec.arm is not None and (reason := self.over_budget(expected)):
+                if spec is not None and spec.arm is not None and (reason := self.over_budget(expected(spec))):
                     raise BudgetSpent(reason)
                 yield spec
 
         tries = BASE_TRIES
-        pending: Iterable[TrialSpec] = specs
+        pending: Iterable[TrialSpec | None] = specs
         while pending:
             retries: list[TrialSpec] = []
             tries -= 1

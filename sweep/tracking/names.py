@@ -33,6 +33,7 @@ VERDICT_RANK = "sweep.verdict.rank"
 VERDICT_BRACKET = "sweep.verdict.bracket"
 VERDICT_HEADLINE = "sweep.verdict.headline"
 VERDICT_MARGIN_OF = "sweep.verdict.margin_of"
+VERDICT_LADDER_BY = "sweep.verdict.ladder_by"
 
 RUNNING = "running"
 """The value of `sweep.status` until a run is closed."""
@@ -52,6 +53,7 @@ TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"
 REPORT_LOSS = "eval/report_loss"
 
+_CUT_FROM = "lora.cut_from"
 _LORAPLUS_RATIO = "method.loraplus_lr_ratio"
 
 # MLflow 3 accepts 8000 characters, servers of MLflow 2 accept 5000
@@ -73,6 +75,7 @@ _MEASURED = {
     "time/train_seconds": "train_seconds",
     "time/eval_seconds": "eval_seconds",
     "throughput/tokens_per_second": "tokens_per_second",
+    "adapter/energy_kept": "energy_kept",
     "train/final_loss": "train_loss",
     "forgetting/general_loss": "general_loss",
     "forgetting/loss_delta": "forgetting_loss_delta",
@@ -155,6 +158,8 @@ def params_of(spec: TrialSpec) -> dict[str, str]:
             "lora.targets": ",".join(arm.targets),
             "train.learning_rate": _text(arm.learning_rate),
         }
+        if arm.cut_from is not None:
+            params[_CUT_FROM] = _text(arm.cut_from)
         if arm.loraplus_lr_ratio != 1:
             params[_LORAPLUS_RATIO] = _text(arm.loraplus_lr_ratio)
     return params

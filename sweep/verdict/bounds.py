@@ -38,7 +38,8 @@ part of the tail is seldom in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -46,6 +47,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Moments:
         example_covariance: (studies, columns, columns), the part of the means' covariance that more seeds leave as it is.
         example_parts: (studies, columns, examples), what each example adds to the deviation of the mean: its weight times the
             difference of its own mean over seeds to the mean. Their third powers give the skewness of the mean.
+        by_seed: (studies, ranks, seeds), mean loss of each seed.
         seeds: number of seeds, at least 2.
         example_df: degrees of freedom of the example part.
     """
@@ -68,8 +71,30 @@ class Moments:
     seed_covariance: Array
     example_covariance: Array
     example_parts: Array
+    by_seed: Array
     seeds: int
     example_df: float
+
+    def with_examples(self, times: float) -> Moments:
+        """The moments if there were `times` as many examples, the same on average."""
+        return replace(
+            self,
+            example_covariance=self.example_covariance / times,
+            # their third powers add up to the skewness of the mean, which falls with the square of the number
+            example_parts=self.example_parts / times ** (2 / 3),
+            example_df=(self.example_df + 1) * times - 1,
+        )
+
+    def repeated(self, times: int) -> Moments:
+        """Every study this many times."""
+        return replace(
+            self,
+            mean=np.repeat(self.mean, times, axis=0),
+            seed_covariance=np.repeat(self.seed_covariance, times, axis=0),
+            example_covariance=np.repeat(self.example_covariance, times, axis=0),
+            example_parts=np.repeat(self.example_parts, times, axis=0),
+            by_seed=np.repeat(self.by_seed, times, axis=0),
+        )
 
 
 def moments(losses: Array, base: Array, weights: Array) -> Moments:
@@ -103,7 +128,7 @@ def moments(losses: Array, base: Array, weights: Array) -> Moments:
 
     squared = share**2
     effective = squared.sum() ** 2 / (squared**2).sum()
-    return Moments(mean, seed_covariance, example_covariance, parts, seeds, max(float(effective) - 1, 1.0))
+    return Moments(mean, seed_covariance, example_covariance, parts, by_seed, seeds, max(float(effective) - 1, 1.0))
 
 
 UNPAIRED = 0.8
@@ -159,26 +184,47 @@ class Estimates:
 
     def take(self, which: NDArray[np.intp]) -> Estimates:
         """Some of the contrasts."""
-        return Estimates(
-            value=self.value[:, which],
-            paired=self.paired[:, which],
-            unpaired=self.unpaired[:, which],
-            components=self.components[:, which],
-            examples=self.examples[:, which],
-            skew=self.skew[:, which],
-            seeds=self.seeds,
-            example_df=self.example_df,
+        return self._each(lambda values: values[:, which])
+
+    def repeated(self, times: int) -> Estimates:
+        """Every study this many times."""
+        return self._each(lambda values: np.repeat(values, times, axis=0))
+
+    def _each(self, change: Callable[[Array], Array]) -> Estimates:
+        return replace(
+            self,
+            value=change(self.value),
+            paired=change(self.paired),
+            unpaired=change(self.unpaired),
+            components=change(self.components),
+            examples=change(self.examples),
+            skew=change(self.skew),
         )
 
     def _joined(self, side: Side, seed_part: Array, seed_df: Array, level: Array) -> Array:
-        of_examples = stdtrit(self.example_df, 1 - level) ** 2
-        symmetric = np.sqrt(stdtrit(seed_df, 1 - level) ** 2 * seed_part + of_examples * self.examples)
-        variance = seed_part + self.examples
-        tail = TAIL * np.maximum(side * self.skew, 0) * (1 + 2 * of_examples) / 6
-        correction = np.divide(tail, variance, out=np.zeros_like(symmetric), where=variance > 0)
-        # a variance that is estimated near zero says nothing of the shape: there the width is doubled at most
-        joined: Array = symmetric + np.minimum(correction, symmetric)
-        return joined
+        from_seeds = stdtrit(seed_df, 1 - level) ** 2 * seed_part
+        return joined(side, from_seeds, seed_part, self.examples, self.skew, self.example_df, level)
+
+
+def joined(
+    side: Side, from_seeds: Array, seed_part: Array, examples: Array, skew: Array, example_df: float, level: Array
+) -> Array:
+    """Half-width of a bound from its two parts, with the correction for the long tail of examples.
+
+    Args:
+        from_seeds: the square of the half-width that seeds alone would give.
+        seed_part: variance of the estimate that stems from seeds.
+        examples, skew: variance and third central moment of the estimate that stem from the choice of examples.
+        level: one-sided error probability.
+    """
+    of_examples = stdtrit(example_df, 1 - level) ** 2
+    symmetric = np.sqrt(from_seeds + of_examples * examples)
+    variance = seed_part + examples
+    tail = TAIL * np.maximum(side * skew, 0) * (1 + 2 * of_examples) / 6
+    correction = np.divide(tail, variance, out=np.zeros_like(symmetric), where=variance > 0)
+    # a variance that is estimated near zero says nothing of the shape: there the width is doubled at most
+    width: Array = symmetric + np.minimum(correction, symmetric)
+    return width
 
 
 def estimates(of: Moments, coefficients: Array, constant: float) -> Estimates:

@@ -11,12 +11,13 @@ from sweep.records import Certification, Split, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.bounds import Array
 from sweep.verdict.conclusion import Conclusion, best_rank
+from sweep.verdict.confirmation import confirmation
 from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
-from sweep.verdict.record import MarginOf, Need, State, Verdict
+from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
 from sweep.verdict.settle import seconds_per_rank, settle
 from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
 
@@ -48,12 +49,14 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     status = _status(data, verdict, guarded)
     rank = verdict.rank if verdict is not None and status != "undecided" else None
 
-    handed_out = rank or best_rank(certification, (left.rank for left in data.left_out))
+    chosen = verdict.hands_out if verdict is not None and rank is not None else None
+    handed_out = chosen or best_rank(certification, (left.rank for left in data.left_out))
     kinds = kinds_on_certify(metric, certification, handed_out)
     weak = weakness(joined_with_test(kinds, metric, certification, handed_out), certification, handed_out)
     not_gained = metric_not_gained(metric, data, certification, handed_out)
     margins = (statistics.margin_in_loss, statistics.margin_in_metric)
-    notes = findings(record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak)
+    confirmed = confirmation(certification, rank, margins[0]) if rank is not None else None
+    notes = findings(record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed)
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(data.pending)] if data.pending else []),
@@ -61,6 +64,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         *(verdict.reasons if verdict is not None else ()),
         *([words.stopped(certification.stopped)] if certification.stopped else []),
     ]
+    reasons = list(dict.fromkeys(reasons))  # why seeds are futile is a reason of the verdict, and why the stage stopped
     return Conclusion(
         status=status,
         rank=rank,
@@ -78,12 +82,17 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, certification, data, verdict, at_edge, notes),
+        hands_out=handed_out,
+        ladder_by=LadderBy(certification.declared.ladder_by),
+        confirmation=confirmed,
     )
 
 
 def _obstacle(certification: Certification, data: LadderData, metric: str) -> str | None:
     """Why the statistics cannot be computed, in words; None if they can."""
     of = certification.declared.margin_of
+    if data.reference is not None and data.reference not in data.ranks:
+        return words.no_reference(data.reference, data.left_out, len(certification.complete(data.reference)))
     if len(data.ranks) < 2:
         return words.no_other(data.ranks)
     if of == MarginOf.METRIC and data.costs is None:
@@ -106,7 +115,9 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     seconds = seconds_per_rank(record, certification)
     looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
 
-    def on_metric(costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None) -> Verdict:
+    def on_metric(
+        costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None = None
+    ) -> Verdict:
         return judge_looks(
             costs,
             data.ranks,
@@ -117,11 +128,13 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
             extended=certification.extended,
             cost=cost,
             available=available,
+            ladder_by=declared.ladder_by,
+            most_seeds=most_seeds,
         )
 
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
         return _Statistics(
-            verdict=on_metric(data.costs, declared.margin, seconds),
+            verdict=on_metric(data.costs, declared.margin, seconds, record.declaration.seeds),
             margin_in_loss=loss_of_points(record, declared.margin),
             margin_in_metric=declared.margin,
         )
@@ -137,6 +150,8 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
         extended=certification.extended,
         cost=seconds,
         available=available,
+        ladder_by=declared.ladder_by,
+        most_seeds=record.declaration.seeds,
     )
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sweep.records import Certification, CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.kinds import KindScore, kind_scores
 from sweep.verdict.ladder import LeftOut, RankResult, explored_ranks
-from sweep.verdict.record import Verdict
+from sweep.verdict.record import LadderBy, Verdict
 
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
@@ -21,7 +22,8 @@ class Finding:
 
     Attributes:
         kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `overfitting`,
-            `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`.
+            `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of a cut ladder also
+            `cut_is_better` and `confirmation`.
         text: one or two sentences, with the figures.
     """
 
@@ -54,6 +56,10 @@ class Conclusion:
             handed out and of the largest; empty if no answers were written.
         weak_kinds: those kinds on which that adapter is of little use.
         settle: the command that would settle what is open, and about how many seconds it takes; None if nothing is open.
+        hands_out: the rank whose adapter is handed out: the chosen one, unless another cut is better; without a chosen one, the rank
+            with the lowest mean on certify.
+        ladder_by: `cut` or `train`: what the answer is about.
+        confirmation: the chosen rank trained from the start, beside its cut adapters; None if it was not.
     """
 
     status: str
@@ -72,6 +78,9 @@ class Conclusion:
     kinds: tuple[KindScore, ...]
     weak_kinds: tuple[KindScore, ...]
     settle: tuple[str, float] | None
+    hands_out: int
+    ladder_by: LadderBy = LadderBy.TRAIN
+    confirmation: Confirmation | None = None
 
     def has_finding(self, kind: str) -> bool:
         """Whether there is a finding of this kind."""
@@ -92,14 +101,13 @@ def rank_results(record: StudyRecord, conclusion: Conclusion | None) -> tuple[Ra
 def chosen(record: StudyRecord, conclusion: Conclusion | None) -> CompletedTrial | None:
     """The trial whose adapter is handed out; None if the study has no complete trial.
 
-    It is the certify trial of the chosen rank with the lowest loss on certify. If no rank is chosen, the rank with the lowest
-    mean on certify takes its place; if nothing was certified, the best explored trial.
+    It is the certify trial of the rank `Conclusion.hands_out` with the lowest loss on certify; if nothing was certified, the best
+    explored trial.
     """
     certification = record.certification
     if conclusion is None or certification is None:
         return record.best()
-    rank = conclusion.rank or best_rank(certification, (left.rank for left in conclusion.left_out))
-    return min(certification.complete(rank), key=lambda trial: trial.loss)
+    return min(certification.complete(conclusion.hands_out), key=lambda trial: trial.loss)
 
 
 def best_rank(certification: Certification, left_out: Iterable[int]) -> int:

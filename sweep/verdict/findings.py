@@ -9,9 +9,10 @@ import numpy as np
 from sweep.records import Certification, Declaration, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.conclusion import Finding
+from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.ladder import LadderData
-from sweep.verdict.record import MarginOf, RankVerdict, State, Verdict
+from sweep.verdict.record import LadderBy, MarginOf, RankVerdict, State, Verdict
 from sweep.verdict.task_metric import NotGained, least_gain
 
 WIDE = 0.05
@@ -33,6 +34,7 @@ def findings(
     margin_in_metric: float | None,
     not_gained: NotGained | None,
     weak: Weakness | None,
+    confirmed: Confirmation | None,
 ) -> tuple[Finding, ...]:
     """All findings, the most far-reaching first.
 
@@ -40,6 +42,7 @@ def findings(
         margin_in_metric: the margin in points of the metric, None if unknown.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
+        confirmed: the certified rank trained from the start, if it was.
     """
     listed: list[Finding | None] = [base_as_good(record, data, certification)]
     if listed == [None] and not_gained is not None:
@@ -47,7 +50,9 @@ def findings(
     if weak is not None:
         listed.append(Finding("weak_kinds", words.weak_kinds(weak)))
     if verdict is not None:
-        listed += [still_improving(verdict), _overfitting(verdict)]
+        listed += [still_improving(verdict), _overfitting(verdict), _cut_is_better(verdict)]
+    if confirmed is not None:
+        listed.append(Finding("confirmation", words.confirmation(confirmed, certification.declared.alpha)))
     if verdict is not None and metric_verdict is not None:
         listed.append(_metric_disagrees(record.metric, verdict, metric_verdict))
     if verdict is not None and verdict.rank is not None:
@@ -88,10 +93,16 @@ def base_as_good(record: StudyRecord, data: LadderData, certification: Certifica
 
 
 def still_improving(verdict: Verdict) -> Finding | None:
-    """Whether the largest rank is better than the next by more than the margin."""
+    """Whether the largest rank is better than the next by more than the margin. Of a cut ladder: whether no cut is mild enough."""
     if len(verdict.ranks) < 2:
         return None
     below, top = verdict.ladder[-2:]
+    if verdict.ladder_by is LadderBy.CUT:
+        better = below.diff_to_best
+        if not better > verdict.margin_in_loss:
+            return None
+        text = words.no_mild_cut(top.rank, below.rank, better, verdict.margin_in_loss)
+        return Finding("still_improving", text)
     better = below.mean - top.mean
     only_top = verdict.rank == top.rank and below.state is State.INFERIOR
     if not (better > verdict.margin_in_loss or only_top):
@@ -99,7 +110,19 @@ def still_improving(verdict: Verdict) -> Finding | None:
     return Finding("still_improving", words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss))
 
 
+def _cut_is_better(verdict: Verdict) -> Finding | None:
+    """Whether cutting lowers the loss, as it does where the largest rank overfits."""
+    if not verdict.better:
+        return None
+    gaps = {rung.rank: rung.diff_to_best for rung in verdict.ladder}
+    best = min(verdict.better, key=lambda rank: gaps[rank])
+    text = words.cut_is_better(verdict.better, best, -gaps[best], verdict.ranks[-1], verdict.rank, verdict.hands_out)
+    return Finding("cut_is_better", text)
+
+
 def _overfitting(verdict: Verdict) -> Finding | None:
+    if verdict.ladder_by is LadderBy.CUT:  # all ranks are of the same training: `_cut_is_better`
+        return None
     best = min(verdict.ladder, key=lambda rung: rung.mean)
     worse = list(_worse_at_the_top(verdict, best))
     if not worse:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sweep.records import Certification, RateChoice
-from sweep.verdict.record import MarginOf, Verdict
+from sweep.verdict.record import LadderBy, MarginOf, Verdict
 
 _SAME_RATE = 0.4
 """Rates at most this many doublings apart count as one (`sweep.study.rates.NEAR`)."""
@@ -46,25 +47,29 @@ def edges(certification: Certification, verdict: Verdict) -> list[Edge]:
     """The ranks that the answer rests on and whose rate is at an edge.
 
     The answer rests on the bracket, on the rank just below it, which was shown too small, and on the larger ranks, which the
-    chosen one was compared with: a better rate for any of them could change it.
+    chosen one was compared with: a better rate for any of them could change it. A cut ladder has one rate, the largest rank's.
     """
+    if verdict.ladder_by is LadderBy.CUT:
+        return list(_at_edge(certification, verdict.ranks[-1:]))
     below = [rank for rank in verdict.ranks if rank < verdict.bracket[0]]
     resting = [rank for rank in verdict.ranks if rank >= verdict.bracket[0]]
-    at_edge = []
-    for rank in (*below[-1:], *resting):
+    return list(_at_edge(certification, (*below[-1:], *resting)))
+
+
+def _at_edge(certification: Certification, ranks: Iterable[int]) -> Iterator[Edge]:
+    for rank in ranks:
         choice = certification.rate_of(rank)
         if choice is not None and choice.at_edge:
-            at_edge.append(Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate)))
-    return at_edge
+            yield Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate))
 
 
 def flips(certification: Certification, verdict: Verdict) -> list[Flip]:
     """The ranks that would flip the answer with a neighbouring learning rate.
 
     Only rates that were tried on tune count, and only for ranks whose own rate was tried there, too. A margin in points of the task
-    metric cannot be compared with losses on tune.
+    metric cannot be compared with losses on tune. In a cut ladder, another rate would move the cuts along with what they are cut from.
     """
-    if verdict.rank is None or verdict.margin_of is MarginOf.METRIC:
+    if verdict.rank is None or verdict.margin_of is MarginOf.METRIC or verdict.ladder_by is LadderBy.CUT:
         return []
     by_rank = {one.rank: one for one in verdict.ladder}
     chosen = by_rank[verdict.rank].mean

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from sweep.verdict.looks import LookState, lacking, replay
 from sweep.verdict.projection import Outlook, example_counts, outlook
-from sweep.verdict.reasons import why_open
+from sweep.verdict.reasons import why_futile, why_open
 from sweep.verdict.record import Need, State, Verdict
 from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
@@ -25,6 +25,7 @@ def judge(
     alpha: float = 0.05,
     base: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    ladder_by: str = "train",
 ) -> Verdict:
     """The verdict on one set of trials that was planned in advance. For seeds that are added later see `judge_looks`.
 
@@ -38,11 +39,15 @@ def judge(
         alpha: one-sided error probability of each of the verdict's statements.
         base: (examples,), losses of the unadapted base; needed for `gain`.
         weights: (examples,), tokens of each completion, for a mean over tokens; equal if not given.
+        ladder_by: `train`: every rank was trained, and is compared with every other. `cut`: the smaller ranks were cut from the
+            adapters of the largest, seed by seed, and are compared with those alone.
 
     Raises:
         ValueError: if arguments have wrong shapes or values; one line for every mistake.
     """
-    table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
+    table = loss_table(
+        losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights, ladder_by=ladder_by
+    )
     if len(set(table.seeds)) > 1:
         counts = ", ".join(map(str, table.seeds))
         raise ValueError(f"losses: every rank needs the same number of seeds, but they have {counts}")
@@ -65,11 +70,14 @@ def judge_looks(
     extended: Sequence[tuple[int, int]] = (),
     cost: Callable[[Need], float] | None = None,
     available: int | None = None,
+    ladder_by: str = "train",
+    most_seeds: int | None = None,
 ) -> Verdict:
     """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
 
     Args:
-        losses: one (seeds, examples) table per rank, in the order of the seeds. Ranks shown inferior at a look need no more.
+        losses: one (seeds, examples) table per rank, in the order of the seeds. Ranks shown inferior at a look need no more;
+            nor do cuts that were certified.
         looks: numbers of seeds at which the data were, or will be, looked at, ascending, from 2. They may be extended at any
             time; looks already taken must stay. A look for which a needed rank has too few seeds is not taken, nor any
             later one.
@@ -78,11 +86,14 @@ def judge_looks(
             was left.
         cost: of a number of seeds and examples, to find the cheapest way to settle what is open; without it, only seeds are added.
         available: number of examples in the data, None if unknown.
+        most_seeds: the limit of seeds, for `Verdict.futile`.
 
     Each look repeats `judge` on the seeds it has, at the level that `spending.levels` gives. What was certified or inferior at a
     look stays so.
     """
-    table = loss_table(losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights)
+    table = loss_table(
+        losses, ranks, margin=margin, margin_of=margin_of, alpha=alpha, base=base, weights=weights, ladder_by=ladder_by
+    )
     plan = _checked_looks(looks)
     spendable, after = table.alpha, None
     for seen, own in _by_examples(table, plan, extended):
@@ -105,7 +116,7 @@ def judge_looks(
             return levels(left(spendable, there), (there, seeds) if seeds > there else (there,))[-1]
         return levels(spendable, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
 
-    return _verdict(table, after, allowed[max(taken, 1) - 1], later, missing, cost, available)
+    return _verdict(table, after, allowed[max(taken, 1) - 1], later, missing, cost, available, most_seeds)
 
 
 def _by_examples(
@@ -137,6 +148,7 @@ def _verdict(
     missing: tuple[str, ...],
     cost: Callable[[Need], float] | None = None,
     available: int | None = None,
+    most_seeds: int | None = None,
 ) -> Verdict:
     """The verdict after the looks taken.
 
@@ -144,17 +156,21 @@ def _verdict(
         level: of the last look.
         later: the level of a further look, given its seeds and examples.
         missing: sentences on looks that were not taken.
-        cost, available: see `judge_looks`.
+        cost, available, most_seeds: see `judge_looks`.
     """
     smallest = int(np.argmax(~after.inferior))
     certified = np.flatnonzero(after.certified)
     ahead, needed, reasons = Outlook((), max(table.seeds), table.examples), None, missing
+    futile: str | None = None
+    better = tuple(rank for rank, is_better in zip(table.ranks, after.better, strict=True) if is_better)
     if not after.closed:
         if after.last is not None and after.margin_in_loss >= 0:
             counts = [table.examples] if cost is None else example_counts(table.examples, available)
             ahead = outlook(after.last, after.certified[None], later, table.examples, counts)
             needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
-        reasons = (*why_open(table, after, level, ahead, needed, available), *missing)
+            if most_seeds is not None:
+                futile = why_futile(table, after, later, Need(most_seeds, max(available or 0, table.examples)))
+        reasons = (*why_open(table, after, level, ahead, needed, available), *([futile] if futile else []), *missing)
     return Verdict(
         status=State.CERTIFIED if certified.size else State.UNDECIDED,
         rank=table.ranks[certified[0]] if certified.size else None,
@@ -170,4 +186,22 @@ def _verdict(
         examples_needed=ahead.examples_alone,
         needed=needed,
         reasons=reasons,
+        ladder_by=table.ladder_by,
+        better=better,
+        hands_out=_handed_out(table, after),
+        futile=futile,
     )
+
+
+def _handed_out(table: LossTable, after: LookState) -> int | None:
+    """The smallest certified rank; if a cut shown better than the uncut adapters is better by more than the margin, the smallest
+    rank within the margin of the best one."""
+    certified = np.flatnonzero(after.certified)
+    if not certified.size:
+        return None
+    chosen = int(certified[0])
+    if after.better.any() and after.difference[chosen] - after.difference[after.better].min() > after.margin_in_loss:
+        shown = after.certified | after.better
+        near = shown & (after.difference - after.difference[shown].min() <= after.margin_in_loss)
+        chosen = int(np.argmax(near))
+    return table.ranks[chosen]

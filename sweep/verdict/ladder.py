@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import fmean, median
 
 import numpy as np
@@ -47,6 +48,7 @@ class LadderData:
         looks: the numbers of seeds at which the verdict is computed; empty before the first.
         left_out: ranks with a trial that has no result; they are not compared, since the others would be biased.
         pending: ranks with fewer seeds than the first look takes.
+        reference: the rank that all others are cut from; None if every rank is trained.
     """
 
     ranks: tuple[int, ...]
@@ -59,6 +61,7 @@ class LadderData:
     looks: tuple[int, ...]
     left_out: tuple[LeftOut, ...]
     pending: tuple[int, ...]
+    reference: int | None = None
 
     def mean_losses(self) -> tuple[float, ...]:
         """Each rank's mean loss over its seeds, nats per token, rounded so that equal ranks are equal."""
@@ -78,11 +81,12 @@ def ladder_data(certification: Certification, declared: Declaration, metric: str
         broken = _broken(certification, rank)
         if broken is not None:
             left_out.append(broken)
-        elif len(certification.complete(rank)) < first:
+        elif len(_in_order(certification, rank, certification.declared.cut_from)) < first:
             pending.append(rank)
         else:
             ranks.append(rank)
-    trials = [certification.complete(rank) for rank in ranks]
+    reference = certification.declared.cut_from
+    trials = [_in_order(certification, rank, reference) for rank in ranks]
     every = [trial for of_rank in trials for trial in of_rank]
     base = certification.base
     # while examples are being added, some trials do not have all of them yet
@@ -104,7 +108,17 @@ def ladder_data(certification: Certification, declared: Declaration, metric: str
         looks=certification.looks,
         left_out=tuple(left_out),
         pending=tuple(pending),
+        reference=reference,
     )
+
+
+def _in_order(certification: Certification, rank: int, reference: int | None) -> list[CompletedTrial]:
+    """The complete trials of a rank by seed; of a cut ladder, as far as they are of the same seeds as those of the largest rank."""
+    trials = certification.complete(rank)
+    if reference is None:
+        return trials
+    pairs = zip(trials, certification.complete(reference), strict=False)
+    return [trial for trial, _ in takewhile(lambda pair: pair[0].seed == pair[1].seed, pairs)]
 
 
 def _broken(certification: Certification, rank: int) -> LeftOut | None:
@@ -178,6 +192,13 @@ class RankResult:
         return {name: fmean(metrics[name] for metrics in every) for name in shared}
 
     @property
+    def energy_kept(self) -> float | None:
+        """Mean over seeds of the share of the update that the cut keeps (`Measures.energy_kept`); None if nothing was cut."""
+        shares = [trial.measures.energy_kept for trial in self.trials]
+        known = [share for share in shares if share is not None]
+        return fmean(known) if known and len(known) == len(shares) else None
+
+    @property
     def adapter_bytes(self) -> int:
         return self.trials[0].measures.adapter_bytes
 
@@ -202,13 +223,14 @@ def certified_ranks(
     """The ranks with complete trials on certify that can be compared, ascending."""
     ranks = [rank for rank in certification.complete_ranks() if rank not in {one.rank for one in left_out}]
     ladder = verdict.ladder if verdict is not None else _unjudged({r: certification.complete(r) for r in ranks})
+    top = certification.declared.cut_from
     on_metric = dict(zip(metric_verdict.ranks, metric_verdict.state, strict=True)) if metric_verdict else {}
     for one in ladder:
         choice = certification.rate_of(one.rank)
         yield RankResult(
             verdict=one,
             trials=tuple(certification.complete(one.rank)[: one.seeds]),
-            at_edge=choice is not None and choice.at_edge,
+            at_edge=choice is not None and choice.at_edge and top in (None, one.rank),
             metric_state=on_metric.get(one.rank),
         )
 

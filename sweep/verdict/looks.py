@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.verdict.bounds import Array, Moments, moments
-from sweep.verdict.record import RankVerdict, State
-from sweep.verdict.sequence import Contrasts, Look, Margin, Mask, contrasts, look
+from sweep.verdict.bounds import Array, Mask, Moments, moments
+from sweep.verdict.cut_sequence import cut_contrasts
+from sweep.verdict.look import Contrasts, Look
+from sweep.verdict.margin import Margin
+from sweep.verdict.record import LadderBy, RankVerdict, State
+from sweep.verdict.sequence import trained_contrasts
 from sweep.verdict.table import LossTable
 
 
@@ -31,12 +34,13 @@ def steps(
     looks: Sequence[int],
     levels: Sequence[float],
     shown: tuple[Mask, Mask] | None = None,
+    ladder_by: LadderBy = LadderBy.TRAIN,
 ) -> Iterator[Step]:
     """The looks of a batch of studies, in order, each at its level.
 
     Args:
         losses: (studies, ranks, seeds, examples), at least 2 of each but of studies. Seeds of a rank after the look that
-            shows it inferior are not used.
+            shows it inferior (or, of a cut, certified) are not used.
         base: (studies, examples) or (examples,).
         looks: numbers of seeds, ascending, at least 2.
         shown: (studies, ranks) each, ranks certified and shown inferior before the first of these looks.
@@ -45,10 +49,18 @@ def steps(
     certified, inferior = shown if shown is not None else (nothing, nothing)
     for seeds, level in zip(looks, levels, strict=True):
         of = moments(losses[:, :, :seeds], base, weights)
-        given = contrasts(of, margin, ~inferior)
-        shown_now = look(given, level, certified)
+        given = _contrasts(of, margin, certified, inferior, ladder_by)
+        shown_now = given.look(level, certified)
         certified, inferior = shown_now.certified, shown_now.inferior
         yield Step(seeds, of, given, shown_now)
+
+
+def _contrasts(of: Moments, margin: Margin, certified: Mask, inferior: Mask, ladder_by: LadderBy) -> Contrasts:
+    if ladder_by is LadderBy.TRAIN:
+        return trained_contrasts(of, margin, ~inferior)
+    judged = ~(certified | inferior)
+    judged[:, -1] = True
+    return cut_contrasts(of, margin, judged, inferior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,11 @@ class LookState:
 
     Attributes:
         taken: number of looks taken.
-        upper, lower: bounds of the difference to the best rank; those of a rank shown inferior are of the look that showed
-            it. They are on the side of the margin that the states say.
+        upper, lower: bounds of the difference to the reference: the best rank, or the uncut adapters. Those of a rank that is not
+            judged any more are of its last look. They are on the side of the margin that the states say.
         mean: over the seeds that a rank was last judged with.
+        difference: to the reference, of the same seeds.
+        better: cuts shown to have a lower loss than the uncut adapters.
         margin_in_loss: the margin in the unit of the losses at the last look.
         last: the contrasts of the last look, None if there was none.
     """
@@ -70,6 +84,8 @@ class LookState:
     upper: Array
     lower: Array
     mean: Array
+    difference: Array
+    better: Mask
     seeds: tuple[int, ...]
     margin_in_loss: float
     last: Contrasts | None
@@ -87,7 +103,7 @@ class LookState:
                 state=self._state(place),
                 seeds=self.seeds[place],
                 mean=float(self.mean[place]),
-                diff_to_best=float(self.mean[place] - self.mean.min()),
+                diff_to_best=float(self.difference[place]),
                 upper_bound=float(self.upper[place]),
                 lower_bound=float(self.lower[place]),
             )
@@ -114,29 +130,56 @@ def replay(
     if len(table.ranks) < 2 or table.examples < 2:
         return state
     shown = state.certified[None], state.inferior[None]
-    batch = steps(table.stacked(max(table.seeds)), table.base, table.weights, table.margin, looks, levels, shown)
+    losses = table.stacked(max(table.seeds))
+    batch = steps(losses, table.base, table.weights, table.margin, looks, levels, shown, table.ladder_by)
     while not state.closed and state.taken < len(looks) and not lacking(table, state, looks[state.taken]):
         state = _after(state, table, next(batch))
     return state
 
 
 def lacking(table: LossTable, state: LookState, seeds: int) -> tuple[int, ...]:
-    """The ranks not shown inferior that have fewer seeds than this."""
-    rows = zip(table.ranks, table.seeds, state.inferior, strict=True)
-    return tuple(rank for rank, there, inferior in rows if there < seeds and not inferior)
+    """The ranks that the next look needs and that have fewer seeds than this."""
+    needed = ~state.inferior
+    if table.is_cut:
+        needed &= ~state.certified
+        needed[-1] = True
+    rows = zip(table.ranks, table.seeds, needed, strict=True)
+    return tuple(rank for rank, there, counts in rows if there < seeds and counts)
 
 
 def _before(table: LossTable) -> LookState:
+    by_seed = [(rows @ table.weights) / table.weights.sum() for rows in table.losses]
     mean = np.array([(rows @ table.weights).mean() for rows in table.losses]) / table.weights.sum()
+    difference = mean - mean.min()
+    if table.is_cut:
+        difference = np.array([_paired_difference(rows, by_seed[-1]) for rows in by_seed])
     nothing = np.zeros(len(table.ranks), bool)
     infinite = np.full(len(table.ranks), np.inf)
-    return LookState(0, nothing, nothing, infinite, -infinite, mean, table.seeds, _margin_in_loss(table, mean), None)
+    return LookState(
+        taken=0,
+        certified=nothing,
+        inferior=nothing,
+        upper=infinite,
+        lower=-infinite,
+        mean=mean,
+        difference=difference,
+        better=nothing,
+        seeds=table.seeds,
+        margin_in_loss=_margin_in_loss(table, mean),
+        last=None,
+    )
+
+
+def _paired_difference(rows: Array, uncut: Array) -> float:
+    """Mean difference to the uncut adapters of the seeds that both have."""
+    both = min(len(rows), len(uncut))
+    return float((rows[:both] - uncut[:both]).mean())
 
 
 def _after(before: LookState, table: LossTable, step: Step) -> LookState:
-    active = step.contrasts.active[0]
+    judged = step.contrasts.judged[0]
     certified, inferior = step.look.certified[0], step.look.inferior[0]
-    mean = np.where(active, step.moments.mean[0, :-1], before.mean)
+    mean = np.where(judged, step.moments.mean[0, :-1], before.mean)
     margin = _margin_in_loss(table, mean)
     upper, lower = margin + step.look.upper[0], margin + step.look.lower[0]
     below, above = np.nextafter(margin, -np.inf), np.nextafter(margin, np.inf)
@@ -146,10 +189,12 @@ def _after(before: LookState, table: LossTable, step: Step) -> LookState:
         taken=before.taken + 1,
         certified=certified,
         inferior=inferior,
-        upper=np.where(active, upper, before.upper),
-        lower=np.where(active, lower, before.lower),
+        upper=np.where(judged, upper, before.upper),
+        lower=np.where(judged, lower, before.lower),
         mean=mean,
-        seeds=tuple(step.seeds if stays else used for stays, used in zip(active, before.seeds, strict=True)),
+        difference=np.where(judged, mean - mean[-1], before.difference) if table.is_cut else mean - mean.min(),
+        better=before.better | step.look.better[0],
+        seeds=tuple(step.seeds if stays else used for stays, used in zip(judged, before.seeds, strict=True)),
         margin_in_loss=margin,
         last=step.contrasts,
     )
@@ -157,4 +202,4 @@ def _after(before: LookState, table: LossTable, step: Step) -> LookState:
 
 def _margin_in_loss(table: LossTable, mean: Array) -> float:
     base = table.base @ table.weights / table.weights.sum()
-    return float(table.margin.in_loss(mean.min(), base))
+    return float(table.margin.in_loss(mean[-1] if table.is_cut else mean.min(), base))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
-from sweep.verdict.bounds import Array, Moments
+from sweep.verdict.bounds import Mask
+from sweep.verdict.look import Contrasts, is_closed
 from sweep.verdict.record import Need
-from sweep.verdict.sequence import Contrasts, Look, Mask, contrasts, look
 
 MOST = 512
 """Maximum number of seeds that is tried."""
@@ -24,6 +24,9 @@ MOST_TIMES = 64
 """Maximum number of examples that is tried, in multiples of the present number."""
 
 PROBABLY = 0.8
+
+UNLIKELY = 0.2
+"""A chance below this is not worth more seeds."""
 
 _STEP = 1.25
 """Ratio between successive numbers of examples that are tried."""
@@ -81,7 +84,7 @@ def outlook(
         examples: number that each trial was evaluated on.
         counts: numbers of examples to try, ascending, see `example_counts`.
     """
-    there = given.each.seeds
+    there = given.seeds
 
     def seeds_with(count: int, fewer_than: int) -> int | None:
         totals = [total for total in _totals(there, exact=count == examples) if total < fewer_than]
@@ -131,10 +134,9 @@ def _seeds_needed(
     """The first of these numbers of seeds that closes the bracket, with the examples multiplied by `times`; None if none does."""
     if not totals:
         return None
-    larger = given if times == 1 else contrasts(_with_examples(given.of, times), given.margin, given.active)
+    larger = given if times == 1 else given.with_examples(times)
     levels = np.array([level(total) for total in totals])[:, None]
-    shown = look(
-        _repeated(larger, len(totals)),
+    shown = larger.repeated(len(totals)).look(
         levels,
         np.repeat(certified, len(totals), axis=0),
         np.array(totals)[:, None],
@@ -145,48 +147,25 @@ def _seeds_needed(
     return totals[int(np.argmax(closing))] if closing.any() else None
 
 
-def _with_examples(of: Moments, times: float) -> Moments:
-    """The moments if there were `times` as many examples, the same on average."""
-    return replace(
-        of,
-        example_covariance=of.example_covariance / times,
-        # their third powers add up to the skewness of the mean, which falls with the square of the number
-        example_parts=of.example_parts / times ** (2 / 3),
-        example_df=(of.example_df + 1) * times - 1,
-    )
+def may_decide(
+    given: Contrasts, certified: Mask, inferior: Mask, level: Callable[[int, int], float], examples: int, limit: Need
+) -> bool:
+    """Whether seeds and examples up to a limit may still decide an open rank: with a chance of at least `UNLIKELY`.
 
+    Any further rank certified or shown inferior counts, not the closed bracket alone. The chance is taken from the means and
+    variances seen, on the optimistic side: each test is given the luck of its `UNLIKELY` best cases, and the means seen are
+    as uncertain as so few seeds leave them (predictive power: Spiegelhalter, Freedman and Blackburn 1986).
 
-def is_closed(shown: Look) -> Mask:
-    """(studies,): whether the smallest rank not shown inferior is certified."""
-    first = np.argmax(~shown.inferior, axis=1)
-    closed: Mask = np.take_along_axis(shown.certified, first[:, None], axis=1)[:, 0]
-    return closed
-
-
-def _repeated(given: Contrasts, times: int) -> Contrasts:
-    """The same study as many times as there are numbers of seeds to try."""
-
-    def rows(values: Array) -> Array:
-        return np.repeat(values, times, axis=0)
-
-    of, each = given.of, given.each
-    return replace(
-        given,
-        of=replace(
-            of,
-            mean=rows(of.mean),
-            seed_covariance=rows(of.seed_covariance),
-            example_covariance=rows(of.example_covariance),
-            example_parts=rows(of.example_parts),
-        ),
-        each=replace(
-            each,
-            value=rows(each.value),
-            paired=rows(each.paired),
-            unpaired=rows(each.unpaired),
-            components=rows(each.components),
-            examples=rows(each.examples),
-            skew=rows(each.skew),
-        ),
-        active=np.repeat(given.active, times, axis=0),
-    )
+    Args:
+        given: one study, at its last look.
+        certified, inferior: (1, ranks), what is shown already.
+        level: of a further look, given its seeds and examples.
+        examples: number that each trial was evaluated on.
+    """
+    times = limit.examples / examples
+    larger = given if times == 1 else given.with_examples(times)
+    # what the mean may still move, as a share of what `luck` counts: from the mean seen to that of all seeds
+    uncertain = math.sqrt(max(limit.seeds / given.seeds, times))
+    luck = float(ndtri(UNLIKELY)) * uncertain
+    then = larger.look(level(limit.seeds, limit.examples), certified, limit.seeds, luck, fresh=1 - 1 / times)
+    return bool(((then.certified | then.inferior) & ~(certified | inferior)).any())

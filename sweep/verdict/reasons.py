@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from sweep.verdict.bounds import Side
+from sweep.verdict.bounds import Mask
+from sweep.verdict.look import Contrasts, is_closed
 from sweep.verdict.looks import LookState
-from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, is_closed
+from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, may_decide
 from sweep.verdict.record import MarginOf, Need
-from sweep.verdict.sequence import Contrasts, Mask, look
 from sweep.verdict.table import LossTable
 
 ENDLESS = 1e9  # seeds
@@ -37,7 +39,8 @@ def why_open(
         sentences.append("With a margin of zero, only a rank that is shown to be better than every other is certified.")
     if after.margin_in_loss < 0:
         sentences.append(
-            "The unadapted base is as good as the best rank, so there is no gain to keep a share of."
+            f"The unadapted base is as good as {'the uncut adapter' if table.is_cut else 'the best rank'}, so there is no gain to "
+            "keep a share of."
             if table.margin.of is MarginOf.GAIN
             else "Losses are negative, so the margin cannot be a share of them."
         )
@@ -49,23 +52,51 @@ def why_open(
     return (*sentences, *blocking, _outlook(table, ahead, needed, available))
 
 
+def why_futile(table: LossTable, after: LookState, later: Callable[[int, int], float], limit: Need) -> str | None:
+    """Why seeds up to the limit should not be trained, in a sentence; None if they may decide a rank.
+
+    Args:
+        later: the level of a further look, given its seeds and examples.
+        limit: seeds, and the examples that the data has.
+    """
+    last = after.last
+    if last is None or limit.seeds <= last.seeds:
+        return None
+    known = after.certified[None], after.inferior[None]
+    for count in {table.examples, limit.examples}:
+        if may_decide(last, *known, later, table.examples, Need(limit.seeds, count)):
+            return None
+    judged = after.certified | after.inferior
+    open_ranks = [str(rank) for rank, known in zip(table.ranks, judged, strict=True) if not known]
+    seeds = limit.seeds - last.seeds
+    allowed = (
+        "The seed that certify.seeds still allows" if seeds == 1 else f"The {seeds} seeds that certify.seeds allows"
+    )
+    return f"{allowed} would probably not decide rank{'s' if len(open_ranks) > 1 else ''} {', '.join(open_ranks)}: not trained."
+
+
 def _blocking(table: LossTable, after: LookState) -> list[str]:
     """The rank at which the sequence of tests stopped, and the ranks it did not reach."""
     blocking = _largest_open(after.certified, after.inferior)
-    best = table.ranks[int(np.argmin(after.mean))]
     bound, margin = after.upper[blocking], after.margin_in_loss
     rank = table.ranks[blocking]
-    gap = (
-        f"is about {after.mean[blocking] - after.mean.min():.3g} worse than the best and may be up to {bound:.3g} worse"
-    )
-    if rank == best:
-        gap = f"may be up to {bound:.3g} worse than another rank"
-    sentences = [f"Rank {rank} {gap} (upper bound); the margin is {margin:.3g}."]
+    difference = after.difference[blocking]
+    if table.is_cut and blocking == len(table.ranks) - 1:
+        sentences = [f"The uncut adapter of rank {rank} is not shown to gain anything over the unadapted base."]
+    else:
+        gap = f"is about {difference:.3g} worse than {_reference(table)} and may be up to {bound:.3g} worse"
+        if difference <= 0:
+            gap = f"may be up to {bound:.3g} worse than {_other(table)}"
+        sentences = [f"Rank {rank} {gap} (upper bound); the margin is {margin:.3g}."]
     judged = after.certified | after.inferior
     unreached = [str(table.ranks[place]) for place in range(blocking) if not judged[place]]
     if unreached:
         sentences.append(f"Smaller ranks ({', '.join(unreached)}) can be certified only after rank {rank}.")
     return sentences
+
+
+def _reference(table: LossTable) -> str:
+    return "the uncut adapter" if table.is_cut else "the best"
 
 
 def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: int | None) -> str:
@@ -110,21 +141,21 @@ def _more(need: Need, ahead: Outlook) -> str:
 
 def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level: float) -> list[str]:
     """The error that the choice of examples alone leaves, with any number of seeds."""
-    endless = look(last, level, certified[None], seeds=ENDLESS)
+    endless = last.look(level, certified[None], seeds=ENDLESS)
     if is_closed(endless)[0]:
         return []
-    ranks = len(table.ranks)
     blocking = _largest_open(endless.certified[0], endless.inferior[0])
-    entries = [place * ranks + blocking for place in range(ranks) if last.active[0, place] and place != blocking]
-    error = last.each.half_width(Side.UPPER, level, ENDLESS)[0]
-    worst = max(entries, key=lambda entry: float(last.each.value[0, entry] + error[entry]))
-    if last.each.examples[0, worst] == 0:
+    distance, error = last.left_by_examples(blocking, level, ENDLESS)
+    if error == 0:
         return []
     return [
-        f"More seeds cannot decide rank {table.ranks[blocking]}: its difference to another rank is "
-        f"{abs(float(last.each.value[0, worst])):.2g} from the margin, and with {table.examples} examples alone the error is "
-        f"{error[worst]:.2g}."
+        f"More seeds cannot decide rank {table.ranks[blocking]}: its difference to {_other(table)} is {abs(distance):.2g} from the "
+        f"margin, and with {table.examples} examples alone the error is {error:.2g}."
     ]
+
+
+def _other(table: LossTable) -> str:
+    return "the uncut adapter" if table.is_cut else "another rank"
 
 
 def _largest_open(certified: Mask, inferior: Mask) -> int:

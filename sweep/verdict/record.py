@@ -23,6 +23,13 @@ class MarginOf(StrEnum):
     METRIC = "metric"
 
 
+class LadderBy(StrEnum):
+    """How the smaller ranks of a ladder were made: each trained, or cut from the adapters of the largest."""
+
+    TRAIN = "train"
+    CUT = "cut"
+
+
 @dataclass(frozen=True, slots=True)
 class RankVerdict:
     """What is shown about one rank.
@@ -30,9 +37,11 @@ class RankVerdict:
     Attributes:
         seeds: number of seeds used.
         mean: mean loss over seeds and (weighted) examples.
-        diff_to_best: mean minus the smallest mean of the ladder.
-        upper_bound: upper confidence bound of the difference to the best rank; certified exactly if below the margin. A rank
-            that failed its test, or that the sequence of tests did not reach, has no bound below the margin.
+        diff_to_best: mean minus the smallest mean of the ladder; in a cut ladder minus that of the uncut adapters of the same
+            seeds, below zero if cutting helps.
+        upper_bound: upper confidence bound of the difference to the best rank (in a cut ladder to the uncut adapters); certified
+            exactly if below the margin. A rank that failed its test, or that the sequence of tests did not reach, has no bound
+            below the margin.
         lower_bound: lower confidence bound of that difference; inferior exactly if above the margin. Both bounds are infinite
             where nothing can be bounded (one seed, one example).
     """
@@ -68,7 +77,7 @@ class Verdict:
         bracket: the smallest rank not shown inferior, and the smallest certified rank (the largest of the ladder if none
             is certified). It holds the smallest good rank with probability at least 1 - 2 alpha, alpha on each side.
         margin: as declared: a share of the gain or of the loss, or points of the metric.
-        margin_in_loss: the margin in the unit of the losses, at the mean of the best rank.
+        margin_in_loss: the margin in the unit of the losses, at the mean of the best rank (in a cut ladder, of the uncut adapters).
         level: the one-sided level of the last look's tests; `alpha` if there is only one look.
         ladder: one entry per rank, ascending.
         examples: number of examples that each trial was evaluated on.
@@ -78,6 +87,12 @@ class Verdict:
         needed: the cheapest combination of seeds and examples that would; None as above, and if the data has too few
             examples.
         reasons: why the bracket is open, one sentence each; empty if it is closed and every declared look was taken.
+        ladder_by: `train` or `cut`.
+        better: cut ranks shown to have a lower loss than the uncut adapters, at `alpha` for all of them together.
+        hands_out: the rank to hand out: `rank`, unless that is worse by more than the margin than a cut shown to be better than
+            the uncut adapters. None if `rank` is.
+        futile: a sentence that says why more seeds should not be trained: up to the limit they would probably decide nothing. None
+            if they may, or if no limit was given.
     """
 
     status: State
@@ -94,6 +109,10 @@ class Verdict:
     examples_needed: int | None
     needed: Need | None
     reasons: tuple[str, ...]
+    ladder_by: LadderBy = LadderBy.TRAIN
+    better: tuple[int, ...] = ()
+    hands_out: int | None = None
+    futile: str | None = None
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -130,11 +149,15 @@ class Verdict:
 
 
 def active_ranks(verdict: Verdict) -> tuple[int, ...]:
-    """The ranks for which more seeds can still change the answer; none once the bracket is closed.
+    """The ranks that the next look needs more seeds of; none once the bracket is closed.
 
-    While it is open, every rank that is not shown inferior is needed, also those above the bracket: a rank is certified
-    against all of them.
+    While a trained ladder is open, every rank that is not shown inferior is needed, also those above the bracket: a rank is
+    certified against all of them. Of a cut ladder the open ranks are needed, and the largest: a seed is one training at the
+    largest rank, cut to the open ones.
     """
     if verdict.closed or len(verdict.ladder) < 2:
         return ()
+    if verdict.ladder_by is LadderBy.CUT:
+        top = verdict.ranks[-1]
+        return tuple(each.rank for each in verdict.ladder if each.state is State.UNDECIDED or each.rank == top)
     return tuple(each.rank for each in verdict.ladder if each.state is not State.INFERIOR)

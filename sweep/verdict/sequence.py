@@ -1,4 +1,4 @@
-"""One look at a batch of studies: which ranks are certified, which are inferior.
+"""One look at ladders of ranks that were trained each on its own: which ranks are certified, which are inferior.
 
 Margin. "Rank r is worse than rank j by more than the margin" is a statement about one linear combination of expected losses:
 
@@ -27,52 +27,13 @@ rank that is too small may be too small themselves. The first rank that is not s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweep.verdict.bounds import Array, Estimates, Moments, Side, estimates
-from sweep.verdict.record import MarginOf
-
-
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """How much worse than the best a rank may be.
-
-    Attributes:
-        size: a share (gain, loss) or points (metric); not negative.
-        of: what it is a share of.
-    """
-
-    size: float
-    of: MarginOf
-
-    @property
-    def _of_reference(self) -> float:
-        return {MarginOf.GAIN: 1 - self.size, MarginOf.LOSS: 1 + self.size, MarginOf.METRIC: 1.0}[self.of]
-
-    def contrasts(self, reference: Array) -> tuple[Array, float]:
-        """Coefficients of the contrast of every rank with its reference, and the constant to be added.
-
-        Args:
-            reference: (..., ranks, ranks), row r: what rank r is compared with, as weights of ranks that sum to 1.
-
-        Returns:
-            (..., ranks, ranks + 1) coefficients of the ranks and of the base, and the constant.
-        """
-        ranks = reference.shape[-1]
-        coefficients = np.zeros((*reference.shape[:-1], ranks + 1))
-        coefficients[..., :ranks] = np.eye(ranks) - self._of_reference * reference
-        if self.of is MarginOf.GAIN:
-            coefficients[..., ranks] = -self.size
-        return coefficients, -self.size if self.of is MarginOf.METRIC else 0.0
-
-    def in_loss(self, best: Array, base: Array) -> Array:
-        """The margin in the unit of the losses, given the best rank's mean and the base's."""
-        if self.of is MarginOf.METRIC:
-            return np.full_like(best, self.size)
-        return self.size * (best if self.of is MarginOf.LOSS else base - best)
+from sweep.verdict.bounds import Array, Estimates, Mask, Moments, Side, estimates
+from sweep.verdict.look import Look, from_the_top, widths
+from sweep.verdict.margin import Margin
 
 
 def against_each(ranks: int) -> Array:
@@ -80,7 +41,7 @@ def against_each(ranks: int) -> Array:
     return np.broadcast_to(np.eye(ranks)[:, None, :], (ranks, ranks, ranks)).copy()
 
 
-def against_larger_half(active: NDArray[np.bool_]) -> Array:
+def against_larger_half(active: Mask) -> Array:
     """(studies, ranks, ranks): each rank against the mean of the larger half of the active ranks above it.
 
     Of an odd number the middle one belongs to that half. A rank without any is compared with itself.
@@ -96,113 +57,87 @@ def against_larger_half(active: NDArray[np.bool_]) -> Array:
     return np.where(count > 0, half / np.maximum(half.sum(axis=2, keepdims=True), 1), np.eye(ranks))
 
 
-Mask = NDArray[np.bool_]
-
-
 @dataclass(frozen=True, slots=True)
-class Contrasts:
-    """What a look at a batch of studies is made from.
+class TrainedContrasts:
+    """What a look at ladders of trained ranks is made from.
 
     Attributes:
         of: means and covariances.
         each: rank against rank, (studies, ranks * ranks); entry j * ranks + r compares rank r with rank j.
-        active: (studies, ranks), ranks not shown inferior at an earlier look: only these are compared.
+        judged: (studies, ranks), ranks not shown inferior at an earlier look: only these are compared.
         counts: (ranks, ranks), [j, r]: whether r against j can fail (r against itself cannot if the margin is zero).
     """
 
     of: Moments
     margin: Margin
     each: Estimates
-    active: Mask
+    judged: Mask
     counts: Mask
 
+    @property
+    def seeds(self) -> int:
+        return self.of.seeds
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look shows. All arrays (studies, ranks); bounds are of the contrast: rank minus best minus margin.
+    def look(
+        self,
+        level: float | Array,
+        certified: Mask,
+        seeds: float | Array | None = None,
+        luck: float = 0.0,
+        fresh: float = 0.0,
+    ) -> Look:
+        """Applies the sequences at one level; see `look.Contrasts`."""
+        ranks = self.judged.shape[1]
+        reference = self.judged[:, :, None]  # [j, r]: rank j takes part
 
-    Attributes:
-        certified: reached from the largest rank downward and below the margin against every active rank.
-        inferior: shown inferior, upward or downward.
-        upper: upper bound of the worst contrast.
-        lower: lower bound of a contrast; minus infinity if there is none.
-    """
+        within = (self.each.value + widths(self.each, Side.UPPER, level, seeds, luck, fresh)).reshape(-1, ranks, ranks)
+        upper = np.where(reference & self.counts, within, -np.inf).max(axis=1)
 
-    certified: Mask
-    inferior: Mask
-    upper: Array
-    lower: Array
+        smaller = np.triu(np.ones((ranks, ranks), bool), 1)  # [j, r]: j is smaller than r
+        below = np.full(within.shape, -np.inf)
+        for rank in range(1, ranks):
+            pairs = self.each.take(np.arange(rank) * ranks + rank)
+            shared = np.asarray(level) / np.maximum(self.judged[:, :rank].sum(axis=1, keepdims=True), 1)
+            below[:, :rank, rank] = pairs.value - widths(pairs, Side.LOWER, shared, seeds, luck, fresh)
+        below = np.where(reference & smaller, below, -np.inf).max(axis=1)
+        gone = ~self.judged
+        downward = from_the_top(gone | (below > 0) & ~certified)
+
+        references = self.judged & ~downward
+        larger = estimates(self.of, *self.margin.contrasts(against_larger_half(references)))
+        has_larger = (references[:, :, None] & smaller.T).any(axis=1)
+        above = np.where(has_larger, larger.value - widths(larger, Side.LOWER, level, seeds, luck, fresh), -np.inf)
+        upward = np.logical_and.accumulate(gone | (above > 0) & ~certified, axis=1)
+
+        good = self.judged & (certified | (upper < 0))
+        lower = np.where(upward | has_larger & ~downward, above, below)
+        passed = from_the_top(good | downward) & good
+        return Look(passed, upward | downward, upper, lower, np.zeros_like(passed))
+
+    def with_examples(self, times: float) -> TrainedContrasts:
+        return trained_contrasts(self.of.with_examples(times), self.margin, self.judged)
+
+    def repeated(self, times: int) -> TrainedContrasts:
+        judged = np.repeat(self.judged, times, axis=0)
+        return replace(self, of=self.of.repeated(times), each=self.each.repeated(times), judged=judged)
+
+    def left_by_examples(self, place: int, level: float, seeds: float) -> tuple[float, float]:
+        ranks = self.judged.shape[1]
+        entries = [other * ranks + place for other in range(ranks) if self.judged[0, other] and other != place]
+        error = self.each.half_width(Side.UPPER, level, seeds)[0]
+        worst = max(entries, key=lambda entry: float(self.each.value[0, entry] + error[entry]))
+        from_examples = error[worst] if self.each.examples[0, worst] else 0.0
+        return float(self.each.value[0, worst]), float(from_examples)
 
 
-def contrasts(of: Moments, margin: Margin, active: Mask) -> Contrasts:
+def trained_contrasts(of: Moments, margin: Margin, judged: Mask) -> TrainedContrasts:
     """The contrasts that a look needs.
 
     Args:
-        active: (studies, ranks), ranks that were not shown inferior at an earlier look; the others are no reference.
+        judged: (studies, ranks), ranks that were not shown inferior at an earlier look; the others are no reference.
     """
-    ranks = active.shape[1]
+    ranks = judged.shape[1]
     coefficients, constant = margin.contrasts(against_each(ranks))
     each = estimates(of, coefficients.reshape(ranks * ranks, ranks + 1), constant)
     counts = np.ones((ranks, ranks), bool) if margin.size > 0 else ~np.eye(ranks, dtype=bool)
-    return Contrasts(of, margin, each, active, counts)
-
-
-def look(
-    given: Contrasts,
-    level: float | Array,
-    certified: Mask,
-    seeds: float | Array | None = None,
-    luck: float = 0.0,
-    fresh: float = 0.0,
-) -> Look:
-    """Applies the sequences at one level.
-
-    Args:
-        level: one-sided level of this look; one number, or (studies, 1).
-        certified: (studies, ranks), ranks certified at an earlier look: they stay so, and count as passed.
-        seeds: a hypothetical number of seeds; one number, or (studies, 1). With it, `luck` standard errors of the seeds and
-            examples to come are added to the half-widths.
-        luck: see `seeds`.
-        fresh: the share of the examples that are to come.
-    """
-    ranks = given.active.shape[1]
-    reference = given.active[:, :, None]  # [j, r]: rank j takes part
-
-    within = (given.each.value + _widths(given.each, Side.UPPER, level, seeds, luck, fresh)).reshape(-1, ranks, ranks)
-    upper = np.where(reference & given.counts, within, -np.inf).max(axis=1)
-
-    smaller = np.triu(np.ones((ranks, ranks), bool), 1)  # [j, r]: j is smaller than r
-    below = np.full(within.shape, -np.inf)
-    for rank in range(1, ranks):
-        pairs = given.each.take(np.arange(rank) * ranks + rank)
-        shared = np.asarray(level) / np.maximum(given.active[:, :rank].sum(axis=1, keepdims=True), 1)
-        below[:, :rank, rank] = pairs.value - _widths(pairs, Side.LOWER, shared, seeds, luck, fresh)
-    below = np.where(reference & smaller, below, -np.inf).max(axis=1)
-    gone = ~given.active
-    downward = _from_the_top(gone | (below > 0) & ~certified)
-
-    references = given.active & ~downward
-    larger = estimates(given.of, *given.margin.contrasts(against_larger_half(references)))
-    has_larger = (references[:, :, None] & smaller.T).any(axis=1)
-    above = np.where(has_larger, larger.value - _widths(larger, Side.LOWER, level, seeds, luck, fresh), -np.inf)
-    upward = np.logical_and.accumulate(gone | (above > 0) & ~certified, axis=1)
-
-    good = given.active & (certified | (upper < 0))
-    lower = np.where(upward | has_larger & ~downward, above, below)
-    return Look(_from_the_top(good | downward) & good, upward | downward, upper, lower)
-
-
-def _widths(
-    of: Estimates, side: Side, level: float | Array, seeds: float | Array | None, luck: float, fresh: float
-) -> Array:
-    width = of.half_width(side, level, seeds)
-    if seeds is None or luck == 0:
-        return width
-    of_seeds = of.paired * np.maximum(np.asarray(seeds) - of.seeds, 0) / np.asarray(seeds) ** 2
-    to_come: Array = np.sqrt(of_seeds + of.examples * fresh)
-    return width + luck * to_come
-
-
-def _from_the_top(passes: Mask) -> Mask:
-    """Whether a rank and all larger ones pass."""
-    return np.logical_and.accumulate(passes[:, ::-1], axis=1)[:, ::-1]
+    return TrainedContrasts(of, margin, each, judged, counts)

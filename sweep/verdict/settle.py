@@ -39,7 +39,7 @@ def settle(
         return None
     unfinished = _unfinished(record, certification, data, verdict)
     if unfinished:
-        return record.command, unfinished * each
+        return record.command, unfinished
     if margin_changed(record, certification):
         first = certification.declared
         values = {"margin": f"{first.margin:g}", "margin_of": first.margin_of, "alpha": f"{first.alpha:g}"}
@@ -50,17 +50,19 @@ def settle(
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if verdict.needed is not None:
         cost, there = seconds_per_rank(record, certification), Need(max(verdict.seeds), verdict.examples)
-        seconds = len(active_ranks(verdict)) * (cost(verdict.needed) - cost(there))
+        ranks = len(active_ranks(verdict)) if certification.declared.cut_from is None else 1
+        seconds = ranks * (cost(verdict.needed) - cost(there))
         return with_values(record.command, _to_have(verdict.needed, verdict)), seconds
     if edges:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if "still_improving" in kinds:
         ladder = [*record.declaration.ladder, 2 * max(record.declaration.ladder)]
+        # of a cut ladder, all that is cut is trained at the larger rank
         seconds = (1 + max(verdict.seeds)) * each
         return with_values(record.command, {"certify.ladder": f"[{','.join(map(str, ladder))}]"}), seconds
     if verdict.rank is None and active_ranks(verdict):
         more = max(2, max(verdict.seeds) // 2)
-        seconds = more * len(active_ranks(verdict)) * each
+        seconds = more * sum(_seconds_of_rank(record, certification, rank) for rank in active_ranks(verdict))
         return with_values(record.command, {"certify.seeds": str(max(verdict.seeds) + more)}), seconds
     return None
 
@@ -69,11 +71,16 @@ def seconds_per_rank(record: StudyRecord, certification: Certification) -> Calla
     """Expected seconds of a rank with a number of seeds and examples, starting from none, as the trials so far took.
 
     A seed is a training, evaluated on the present examples. An additional example is evaluated with every adapter of the rank, later
-    ones included; nothing is trained for it.
+    ones included; nothing is trained for it. Of a cut ladder, these are the seconds of the whole ladder: a seed is one training, and
+    its cuts to all ranks are evaluated.
     """
-    training, evaluation = _seconds_per_trial(record, certification), _seconds_per_example(record, certification)
-    there = len(certification.tokens)
-    return lambda need: need.seeds * (training + (need.examples - there) * evaluation)
+    evaluation, there = _seconds_per_example(record, certification), len(certification.tokens)
+    if certification.declared.cut_from is None:
+        ranks, seed = 1, _seconds_per_trial(record, certification)
+    else:
+        ladder = certification.complete_ranks()
+        ranks, seed = len(ladder), sum(_seconds_of_rank(record, certification, rank) for rank in ladder)
+    return lambda need: need.seeds * (seed + ranks * (need.examples - there) * evaluation)
 
 
 def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
@@ -84,11 +91,16 @@ def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _unfinished(record: StudyRecord, certification: Certification, data: LadderData, verdict: Verdict | None) -> int:
-    """Upper limit of the trials that the study's own command would still train."""
+def _unfinished(record: StudyRecord, certification: Certification, data: LadderData, verdict: Verdict | None) -> float:
+    """Upper limit of the seconds that the study's own command would still take."""
+    if verdict is not None and verdict.futile is not None:
+        return 0.0
     goal = record.declaration.seeds
     ranks = active_ranks(verdict) if verdict is not None else data.ranks if not data.looks else ()
-    return sum(max(0, goal - len(certification.complete(rank))) for rank in (*ranks, *data.pending))
+    return sum(
+        max(0, goal - len(certification.complete(rank))) * _seconds_of_rank(record, certification, rank)
+        for rank in (*ranks, *data.pending)
+    )
 
 
 def _widened(edges: list[Edge]) -> dict[str, str]:
@@ -102,8 +114,21 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
 
 
 def _seconds_per_trial(record: StudyRecord, certification: Certification) -> float:
-    """What a trial of the ladder adds to the study's time; some run at the same time."""
-    took = [trial.seconds for trial in certification.trials if trial.is_complete]
+    """What a training of the ladder adds to the study's time; some run at the same time."""
+    top = certification.declared.cut_from
+    took = [trial.seconds for trial in certification.trials if trial.is_complete and top in (None, trial.rank)]
+    return median(took) / record.parallel if took else 0.0
+
+
+def _seconds_of_rank(record: StudyRecord, certification: Certification, rank: int) -> float:
+    """Likewise of one seed of a rank, which is cut, if not trained."""
+    if certification.declared.cut_from in (None, rank):
+        return _seconds_per_trial(record, certification)
+    took = [
+        trial.seconds
+        for trial in certification.trials
+        if trial.is_complete and trial.rank != certification.declared.cut_from
+    ]
     return median(took) / record.parallel if took else 0.0
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sweep.verdict.bounds import Array
-from sweep.verdict.record import MarginOf
-from sweep.verdict.sequence import Margin
+from sweep.verdict.margin import Margin
+from sweep.verdict.record import LadderBy, MarginOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class LossTable:
         losses: one array (seeds, examples) per rank; numbers of seeds may differ.
         base: (examples,), zeros if the margin needs no base.
         weights: (examples,), ones if none were given.
+        ladder_by: how the smaller ranks were made.
     """
 
     losses: tuple[Array, ...]
@@ -30,6 +31,11 @@ class LossTable:
     alpha: float
     base: Array
     weights: Array
+    ladder_by: LadderBy = LadderBy.TRAIN
+
+    @property
+    def is_cut(self) -> bool:
+        return self.ladder_by is LadderBy.CUT
 
     @property
     def examples(self) -> int:
@@ -62,6 +68,7 @@ def loss_table(
     alpha: float,
     base: ArrayLike | None,
     weights: ArrayLike | None,
+    ladder_by: str = "train",
 ) -> LossTable:
     """Checks the arguments of a verdict.
 
@@ -80,6 +87,8 @@ def loss_table(
         )
     if margin_of not in tuple(MarginOf):
         problems.append(f"margin_of: must be one of {', '.join(MarginOf)}, not {margin_of!r}")
+    if ladder_by not in tuple(LadderBy):
+        problems.append(f"ladder_by: must be one of {', '.join(LadderBy)}, not {ladder_by!r}")
     if not _finite(margin) or margin < 0:
         problems.append(f"margin: must be a finite number of at least 0, not {margin!r}")
     elif margin_of == MarginOf.GAIN and margin >= 1:
@@ -103,6 +112,7 @@ def loss_table(
         float(alpha),
         base_losses,
         token_weights,
+        LadderBy(ladder_by),
     )
 
 

@@ -45,6 +45,9 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "margin_in_loss": conclusion.margin_in_loss if conclusion else None,
         "margin_in_metric": conclusion.margin_in_metric if conclusion else None,
         "alpha": declared.alpha,
+        "ladder_by": declared.ladder_by,
+        "cut_from": declared.cut_from,
+        "hands_out": handed_out.rank if handed_out else None,
         "primary_metric": record.metric,
         "headline": conclusion.headline if conclusion else None,
         "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
@@ -53,6 +56,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
         "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
         "ladder": [_rank(each) for each in ladder],
+        "confirmation": _confirmation(conclusion),
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
         "test": {name: _evaluation(trial) for name, trial in on_test(record, conclusion).items()},
@@ -119,6 +123,7 @@ def _rank(result: RankResult) -> dict[str, Any]:
         "metrics": dict(result.metrics),
         "adapter_bytes": result.adapter_bytes,
         "trainable_parameters": result.trainable_parameters,
+        "energy_kept": result.energy_kept,
         "peak_memory_bytes": result.peak_memory_bytes,
         "train_seconds": result.train_seconds,
         "metric_state": result.metric_state.value if result.metric_state else None,
@@ -172,7 +177,14 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
         "seed": trial.seed,
+        "cut_from": arm.cut_from,
     }
+
+
+def _confirmation(conclusion: Conclusion | None) -> dict[str, Any] | None:
+    if conclusion is None or conclusion.confirmation is None:
+        return None
+    return {**asdict(conclusion.confirmation), "agree": conclusion.confirmation.agree}
 
 
 def _without_infinities(value: Any) -> Any:

@@ -5,16 +5,18 @@ A reader who knows LoRA but no statistics should understand each of them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from sweep.records import Declaration
 from sweep.verdict.conclusion import Finding
+from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.figures import confidence, figure, named, nats, percent, points
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
-from sweep.verdict.record import MarginOf, Need, State, Verdict
+from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
 from sweep.verdict.task_metric import NotGained
 
 NOTHING_CERTIFIED = "No rank is certified yet."
@@ -58,9 +60,9 @@ def headline(
         sentences += _what_is_known(verdict)
     else:
         rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
-        enough = "is enough" if status == "certified" else "is enough, provisionally"
+        provisionally = "" if status == "certified" else ", provisionally"
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
-        sentences += [f"{rank} {enough}.", _what_it_keeps(verdict, metric), *little_use, *_below(verdict)]
+        sentences += [_answer(verdict, rank, provisionally, metric), *little_use, *_below(verdict)]
     return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
 
 
@@ -70,6 +72,33 @@ def _not_gained(metric: str, not_gained: NotGained) -> str:
         f"The loss falls, but {metric} {shown}: {not_gained.score:.3f} with rank {not_gained.rank}, {not_gained.base:.3f} without "
         f"an adapter ({not_gained.examples} certify examples)."
     )
+
+
+def _answer(verdict: Verdict, rank: str, provisionally: str, metric: str) -> str:
+    """The claim, which for a cut ladder is about adapters of the largest rank that are cut."""
+    if verdict.ladder_by is LadderBy.TRAIN:
+        return f"{rank} is enough{provisionally}. {_what_it_keeps(verdict, metric)}"
+    if verdict.rank == verdict.ranks[-1]:
+        return f"{rank} is needed whole{provisionally}: {_no_cut_keeps(verdict, metric)}"
+    return f"{rank} is enough to ship{provisionally}: {_what_cuts_keep(verdict, metric)}"
+
+
+def _what_cuts_keep(verdict: Verdict, metric: str) -> str:
+    cuts, top = f"adapters cut to rank {verdict.rank}", f"rank {verdict.ranks[-1]}"
+    how_sure = f"({confidence(verdict.alpha)} confidence)"
+    return {
+        MarginOf.GAIN: f"{cuts} keep at least {percent(1 - verdict.margin)} of what {top} gains from fine-tuning {how_sure}.",
+        MarginOf.LOSS: f"{cuts} have a loss at most {percent(verdict.margin)} above that of {top} {how_sure}.",
+        MarginOf.METRIC: f"{cuts} have a {metric} at most {points(verdict.margin)} below that of {top} {how_sure}.",
+    }[verdict.margin_of]
+
+
+def _no_cut_keeps(verdict: Verdict, metric: str) -> str:
+    return {
+        MarginOf.GAIN: f"no cut of it is shown to keep {percent(1 - verdict.margin)} of what it gains from fine-tuning.",
+        MarginOf.LOSS: f"no cut of it is shown to have a loss at most {percent(verdict.margin)} higher.",
+        MarginOf.METRIC: f"no cut of it is shown to have a {metric} at most {points(verdict.margin)} lower.",
+    }[verdict.margin_of]
 
 
 def _what_it_keeps(verdict: Verdict, metric: str) -> str:
@@ -197,6 +226,22 @@ def no_other(ranks: Sequence[int]) -> str:
     return f"{_upper(named(ranks))} is the only one that could be compared." if ranks else "No rank could be compared."
 
 
+def no_reference(rank: int, left_out: Sequence[LeftOut], seeds: int) -> str:
+    """There is no uncut adapter to compare cuts with.
+
+    Args:
+        seeds: how many are trained so far.
+    """
+    for one in left_out:
+        if one.rank == rank:
+            what = "it does not fit into memory" if one.status == "infeasible" else one.reason
+            return (
+                f"Rank {rank}, which smaller ranks are cut from and compared with, has a trial without a result ({one.status}: {what}). "
+                "Set a smaller certify.ladder, or train each rank: certify.ladder_by=train."
+            )
+    return no_look(seeds)
+
+
 def no_base() -> str:
     """A share of the gain needs the base."""
     return "The unadapted base was not evaluated on certify, so the gain from fine-tuning is unknown."
@@ -228,6 +273,8 @@ def stopped(reason: str) -> str:
     Args:
         reason: as the study has recorded it, in this version or an earlier one.
     """
+    if reason.endswith("."):  # why more seeds would be futile
+        return reason
     limit = _SEED_LIMIT.search(reason)
     if limit is not None:
         return f"Stopped at the limit of {limit[1]} seeds per rank (certify.seeds={limit[1]})."
@@ -243,6 +290,62 @@ def still_improving(top: int, below: int, better: float, margin: float) -> str:
         f"The loss is still falling at the largest rank: rank {top} is {figure(better)} below rank {below}, and the margin is "
         f"{figure(margin)}. A larger rank may be better still."
     )
+
+
+def no_mild_cut(top: int, below: int, worse: float, margin: float) -> str:
+    """Even the mildest cut loses too much."""
+    return (
+        f"The adapters use all of their rank: cut from rank {top} to {below} they lose {figure(worse)}, and the margin is "
+        f"{figure(margin)}. A larger rank may be better still."
+    )
+
+
+def cut_is_better(
+    better: Sequence[int], best: int, by: float, top: int, certified: int | None, hands_out: int | None
+) -> str:
+    """Cutting lowers the loss.
+
+    Args:
+        best: the best of these ranks; its loss is lower than the uncut adapters' by `by`.
+        certified: the smallest certified rank, None if there is none.
+        hands_out: the rank whose adapter is handed out.
+    """
+    also = f"; most at rank {best}" if len(better) > 1 else ""
+    text = (
+        f"Cutting helps: adapters cut to {named(better)} have a lower loss than the uncut ones of rank {top}{also} (by {figure(by)}). "
+        f"Rank {top} overfits a little, or its learning rate is high."
+    )
+    if hands_out is not None and hands_out != certified:
+        text += f" So the adapter that is handed out is cut to rank {hands_out}, not to rank {certified}."
+    return text
+
+
+def confirmation(of: Confirmation, alpha: float) -> str:
+    """The certified rank trained from the start, beside the cut adapters."""
+    runs = f"{of.seeds} seed{'s' if of.seeds != 1 else ''}"
+    sentences = [
+        f"Trained at rank {of.rank} from the start ({runs}, learning rate {of.learning_rate:.1e}), adapters have a loss of "
+        f"{of.trained:.4f}; cut to rank {of.rank}, {of.cut:.4f}."
+    ]
+    if math.isfinite(of.lower) and math.isfinite(of.upper):
+        sentences.append(
+            f"The difference is {of.difference:+.2g} ({percent(1 - 2 * alpha)} interval {of.lower:+.2g} to {of.upper:+.2g})."
+        )
+    sentences.append(_agreement(of))
+    if of.failed:
+        sentences.append(f"{of.failed} trial{'s' if of.failed != 1 else ''} ended without a result.")
+    return " ".join(sentences)
+
+
+def _agreement(of: Confirmation) -> str:
+    if of.margin is None:
+        return "What the margin is in nats is unknown, so whether both agree is open."
+    within = f"the margin of {figure(of.margin)}"
+    if of.agree:
+        return f"Both agree within {within}."
+    if of.agree is None:
+        return f"Whether both agree within {within} is open."
+    return f"{'Training' if of.difference < 0 else 'Cutting'} is better by more than {within}."
 
 
 def base_as_good(base: float, best: float, rank: int, what: str) -> str:

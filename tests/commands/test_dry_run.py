@@ -32,12 +32,25 @@ def test_a_new_study(made_task: Path, capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Study dry: ")
     assert "  search    3 search trials" in lines
-    assert any(line.startswith("  verdict   15 to 25 trials for the verdict (5 ranks") for line in lines)
+    assert "  verdict   3 to 5 trainings at rank 32, cut to 5 smaller ranks each" in lines
     assert "  estimate  time and disk unknown until the first trial" in lines
     assert any(line.startswith("  data      train 24, tune ") for line in lines)
     assert "  results   mlruns/reports/dry/index.html, records in mlruns" in lines
     assert lines[-1] == "Nothing was trained or written (dry_run=true)."
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_ladder_of_trained_ranks(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_study_plan(plan(made_task, "certify.ladder_by=train", "certify.ladder=[2,4,8,16,32]"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "  verdict   15 to 25 trials for the verdict (5 ranks, 3 to 5 seeds each)" in lines
+
+
+def test_a_rank_that_is_to_be_confirmed(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_study_plan(plan(made_task, "certify.confirm=true"))
+    confirming = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  confirm ")]
+    assert len(confirming) == 1
+    assert confirming[0].endswith(" trainings to confirm the chosen rank, those that tune its learning rate included")
 
 
 def test_epochs_are_resolved(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,7 @@ def test_the_same_command_trains_nothing(stored: Path) -> None:
     printed = run(stored, "sweep", *COMMAND)
     assert "certify 1 of" not in printed
     assert "trial 1 of" not in printed
+    assert "with every rank trained from the start, and goes on so" in " ".join(printed.split())
     assert decided(stored)["rank"] == before["rank"]
 
 

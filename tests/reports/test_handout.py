@@ -19,7 +19,7 @@ from sweep.store.adapters import ADAPTER
 from sweep.store.paths import ORIGIN, Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import chosen
-from tests.conftest import arm, certified_record, result, study_record
+from tests.conftest import arm, certified_record, cut_record, result, study_record
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CONFIG = yaml.safe_dump({"model": {"id": HUB_ID}, "quant": {"name": "nf4"}, "task": {"system_prompt": None}})
@@ -214,3 +214,21 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     exec(compile(code, "card", "exec"), {})  # noqa: S102 (the snippet that the card tells people to run)
     assert expected
     assert capsys.readouterr().out.strip() == expected.strip()
+
+
+def test_card_of_a_cut_adapter_says_what_was_trained_and_what_is_left() -> None:
+    card = card_of(replace(cut_record(final=(4, 32)), config=CONFIG))
+    how = "trained at rank 32, cut to rank 4 (keeps 93.0 % of the update's energy)"
+    assert f"trained on the data set `boxes`, {how}, and chosen by Goldilocks" in card
+    assert f"- {how}: the best approximation of the trained update at this rank, without further training" in card
+    assert "- rank 4, alpha 8, dropout 0," in card
+    assert "batch size 4 at rank 32" in card
+    assert "cut" not in card_of(replace(certified_record(), config=CONFIG))
+
+
+def test_origin_of_a_cut_adapter_is_recorded(paths: Paths) -> None:
+    record = cut_record()
+    left_by_worker(record, paths)
+    write_report(record, conclude(record), paths)
+    origin = json.loads((paths.adapter("made") / ORIGIN).read_text())
+    assert (origin["rank"], origin["cut_from"], origin["energy_kept"]) == (4, 32, pytest.approx(0.93))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from rich.table import Table
 
 from sweep.records import Status, StudyRecord
-from sweep.reports.tables import ladder_table, legend
-from sweep.reports.tables import test_table as table_of_test
+from sweep.reports.ladder_table import ladder_table, legend
+from sweep.reports.ladder_table import test_table as table_of_test
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import certified_record

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sweep.commands.app import composed_plan
-from sweep.records import Arm, Status, TrialResult
+from sweep.records import Arm, Split, Stage, Status, TrialResult
 from sweep.reports.progress import LiveDisplay, outcome
 from sweep.workers.messages import Progress
 from tests.conftest import arm, result, study_record
@@ -110,7 +110,8 @@ def test_outcome_in_half_a_line(ended: TrialResult, text: str) -> None:
 
 def test_a_study_begins_with_its_plan_and_its_lines_count_all_stages(display: LiveDisplay, out: Console) -> None:
     plan = composed_plan(["certify.ladder=[2,4,8]", "certify.seeds=3", "certify.rate_trials=6", "search.trials=2"])
-    display.study(replace(plan, workers=1, slots=1), study_record([]))
+    declaration = replace(plan.declaration, ladder_by="train")
+    display.study(replace(plan, workers=1, slots=1, declaration=declaration), study_record([]))
     display.planned(2, 0)
     run(display, 1, named("a", arm(8), 0.5))
     first, last = lines(out)
@@ -120,3 +121,44 @@ def test_a_study_begins_with_its_plan_and_its_lines_count_all_stages(display: Li
     )
     assert last.startswith("trial 1 of 2  r8-lr2e-03-s0: loss 0.5000")
     assert last.endswith("  (about 6 min left)")  # 16 trials of 23 s and their evaluation
+
+
+def cut_and_trained(number: int) -> tuple[TrialResult, TrialResult]:
+    """A certify trial of rank 32, and one of an adapter that is cut from it."""
+    certify = {"stage": Stage.CERTIFY, "split": Split.CERTIFY, "seed": number}
+    trained, cut = named(f"t{number}", arm(32), 0.4), named(f"c{number}", replace(arm(4), cut_from=32), 0.41)
+    assert cut.measures is not None
+    cut = replace(cut, seconds=2.0, measures=replace(cut.measures, energy_kept=0.93))
+    return (
+        replace(trained, spec=replace(trained.spec, **certify)),
+        replace(cut, spec=replace(cut.spec, **certify)),
+    )
+
+
+def test_trainings_and_cuts_are_counted_apart(display: LiveDisplay, out: Console) -> None:
+    display.planned(2, 0, cuts=2, cuts_done=0)
+    for number in (1, 2):
+        trained, cut = cut_and_trained(number)
+        run(display, 2 * number - 1, trained)
+        run(display, 2 * number, cut)
+    assert [line.partition("  (")[0] for line in lines(out)] == [
+        "certify 1 of 2  r32-lr2e-03-s1: loss 0.4000  accuracy 0.500  in 23 s",
+        "cut 1 of 2  r4of32-lr2e-03-s1: loss 0.4100  accuracy 0.500  keeps 93.0 %  in 2.0 s",
+        "certify 2 of 2  r32-lr2e-03-s2: loss 0.4000  accuracy 0.500  in 23 s",
+        "cut 2 of 2  r4of32-lr2e-03-s2: loss 0.4100  accuracy 0.500  keeps 93.0 %  in 2.0 s",
+    ]
+
+
+def test_a_resumed_stage_goes_on_counting(display: LiveDisplay, out: Console) -> None:
+    display.planned(4, 3, cuts=20, cuts_done=15)
+    trained, cut = cut_and_trained(4)
+    run(display, 19, trained)
+    run(display, 20, cut)
+    assert [line.partition("  ")[0] for line in lines(out)] == ["certify 4 of 4", "cut 16 of 20"]
+
+
+def test_trainings_that_confirm_have_their_own_word(display: LiveDisplay, out: Console) -> None:
+    display.planned(4, 0)
+    trained, _ = cut_and_trained(1)
+    run(display, 1, replace(trained, spec=replace(trained.spec, stage=Stage.CONFIRM)))
+    assert lines(out)[0].startswith("confirm 1 of 4  r32-lr2e-03-s1: loss 0.4000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sweep.records import (
     Arm,
     Declaration,
+    RateChoice,
     Split,
     Stage,
     Status,
@@ -19,7 +21,7 @@ from sweep.records import (
     TrialSpec,
     to_json,
 )
-from sweep.search.certification import StoredCertification, read_certification
+from sweep.search.certification import StoredCertification, is_older_than_cuts, read_certification
 from sweep.store.identity import certification_identity
 from tests.conftest import TRAINING, arm, measures
 
@@ -90,3 +92,57 @@ def test_examples_never_decrease_and_an_extension_is_stored_once() -> None:
     assert kept is not None
     assert kept.examples == 80
     assert kept.extended == ((3, 40), (5, 60))
+
+
+# ladders that are cut
+
+CUT = replace(DECLARED, ladder_by="cut")
+
+
+def test_a_study_keeps_a_trained_ladder_and_one_for_each_rank_that_is_cut_from() -> None:
+    study = optuna.create_study()
+    kinds = {None: DECLARED, 8: CUT, 16: replace(CUT, ladder=(2, 8, 16))}
+    for cut_from, declared in kinds.items():
+        StoredCertification(study, arm(8), cut_from).begin(declared)
+    for cut_from, declared in kinds.items():
+        stored = StoredCertification(study, arm(2), cut_from)
+        assert stored.is_current == (cut_from == 16)
+        stored.begin(declared)
+        kept = read_certification(study)
+        assert kept is not None
+        assert kept.declared == declared
+        StoredCertification(study, arm(8), 16).begin(kinds[16])
+
+
+def test_another_ladder_of_the_recipe_takes_over_the_rate_of_the_largest_rank() -> None:
+    study = optuna.create_study()
+    trained = StoredCertification(study, arm(8))
+    trained.begin(DECLARED)
+    tuning = TrialSpec("tuning", "made", Stage.RATES, arm(8), TRAINING, 0)
+    trained.add_trial(TrialRecord(1, TrialResult(tuning, Status.COMPLETE, measures=measures(0.5))), [])
+    trained.add_trial(certify_trial(arm(8), "eight", 2.0, [1.0, 2.0]), [1, 1])
+    choices = [RateChoice(rank, 1e-3, ((1e-3, 0.5),)) for rank in (2, 8)]
+    trained.set_rates(choices)
+    StoredCertification(study, arm(8), 8).begin(CUT)
+    cut = read_certification(study)
+    assert cut is not None
+    assert cut.rates == (choices[1],)
+    assert [trial.identity for trial in cut.tuning] == ["tuning"]
+    assert cut.trials == ()
+    StoredCertification(study, arm(8, dropout=0.5), 8).begin(CUT)
+    other = read_certification(study)
+    assert other is not None
+    assert other.rates == ()
+
+
+@pytest.mark.parametrize("keys", [("declared",), ("declared", "recipe"), ("declared", "recipe", "certify")])
+def test_a_certification_of_a_version_without_cuts_is_recognized(keys: tuple[str, ...]) -> None:
+    study = optuna.create_study()
+    older = {key: value for key, value in to_json(DECLARED).items() if key not in ("ladder_by", "confirm")}
+    parts = {"declared": ("certify/key/declared", older), "recipe": ("certify/key/recipe", to_json(arm(8)))}
+    for key in keys:
+        study.set_user_attr(*parts.get(key, ("certify", "key")))
+    assert is_older_than_cuts(study.user_attrs) == ("certify" in keys)
+    StoredCertification(study, arm(8), 8).begin(CUT)
+    assert not is_older_than_cuts(study.user_attrs)
+    assert StoredCertification(study, arm(8)).is_current is False

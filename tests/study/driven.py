@@ -148,6 +148,7 @@ def essence(record: StudyRecord) -> Mapping[str, Any]:
         "looks": certification.looks,
         "examples": (certification.examples, certification.extended),
         "stopped": certification.stopped,
+        "confirmed": [(_trial(trial), trial.nats) for trial in certification.confirmed],
         "final": [_trial(trial) for trial in certification.final],
         "verdict": conclusion.verdict,
     }

@@ -28,6 +28,8 @@ KINDS: Mapping[str, Sequence[str]] = {
     "pruned": ("pruner=median", "search.pruner_options.n_startup_trials=1", "search.space.rank=[8]", "search.trials=8"),
     "qmc": ("sampler=qmc", "search.trials=8"),
     "grid": ("sampler=grid",),
+    "train": ("certify.ladder_by=train",),
+    "confirm": ("certify.ladder=[4,8]", "certify.confirm=true"),
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
 WRITES = 34

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from sweep.commands.app import composed_plan
-from sweep.records import Certification, Declaration, Status, StudyPlan, StudyRecord
+from sweep.records import Certification, Declaration, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult
 from sweep.study.next_step import (
     EvaluateBase,
     Finish,
     FixRates,
     TakeLook,
+    TrainConfirmation,
     TrainLadder,
     TuneRates,
     next_step,
@@ -151,3 +152,104 @@ def test_a_later_first_look_trains_all_its_seeds_before_any_verdict() -> None:
     step = next_step(plan, record)
     assert isinstance(step, TrainLadder)
     assert {recipe.rank for recipe, _ in step.arms} == {2, 4, 8}
+
+
+# a ladder that is cut from its largest rank
+
+
+def cut(**changes: object) -> StudyRecord:
+    return certified_record(CLEAR, ladder_by="cut", **changes)  # type: ignore[arg-type]
+
+
+def asked(step: object) -> list[tuple[int, int | None, int]]:
+    """Rank, rank it is cut from, and seed."""
+    assert isinstance(step, TrainLadder | TrainConfirmation)
+    return [(recipe.rank, recipe.cut_from, seed) for recipe, seed in step.arms]
+
+
+def test_rates_of_a_cut_ladder_are_tuned_at_the_largest_rank_only() -> None:
+    record = begun(cut(), rates=(), tuning=(), trials=(), looks=())
+    plan = replace(plan_for(record), rate_trials=4)
+    tuned = []
+    while isinstance(step := next_step(plan, record), TuneRates):
+        assert {rank for rank, _ in step.pairs} == {8}
+        for rank, rate in step.pairs:
+            tuned.append(TrialRecord(len(tuned) + 1, result(arm(rank, learning_rate=rate), 0.3)))
+        record = begun(record, tuning=tuple(tuned))
+    assert len(tuned) == 4
+    assert isinstance(step, FixRates)
+    assert [choice.rank for choice in step.choices] == [8]
+
+
+def test_the_largest_rank_is_trained_with_every_seed_before_it_is_cut() -> None:
+    record = begun(cut(), trials=(), looks=())
+    step = next_step(plan_for(record), record)
+    cuts = [(rank, 8, seed) for seed in range(3) for rank in (4, 2)]
+    assert asked(step) == [*((8, None, seed) for seed in range(3)), *cuts]
+    assert isinstance(step, TrainLadder)
+    assert len({recipe.learning_rate for recipe, _ in step.arms}) == 1
+
+
+def test_only_what_is_missing_of_a_cut_ladder_is_made() -> None:
+    whole = cut()
+    assert whole.certification is not None
+    kept = tuple(trial for trial in whole.certification.trials if (trial.rank, trial.seed) not in {(8, 2), (4, 1)})
+    record = begun(whole, trials=kept, looks=())
+    assert asked(next_step(plan_for(record), record)) == [(8, None, 2), (4, 8, 1)]
+    assert next_step(plan_for(whole), begun(whole, looks=())) == TakeLook(3)
+
+
+def test_a_rank_added_to_a_cut_ladder_trains_nothing() -> None:
+    record = cut()
+    step = next_step(plan_for(record, ladder=(2, 3, 4, 8)), record)
+    assert asked(step) == [(3, 8, seed) for seed in range(3)]
+
+
+def test_without_a_result_of_the_largest_rank_nothing_is_cut() -> None:
+    whole = cut()
+    assert whole.certification is not None
+    ended = {(8, 1): (Status.FAILED, "diverged: the loss was nan at step 3")}
+    trials = [
+        _without_result(trial, *ended[trial.rank, trial.seed]) if (trial.rank, trial.seed) in ended else trial
+        for trial in whole.certification.trials
+    ]
+    record = begun(whole, trials=tuple(trials), looks=())
+    step = next_step(plan_for(record), record)
+    assert isinstance(step, Finish)
+    assert step.reason is not None
+    assert "rank 8, which the smaller ranks are cut from" in step.reason
+
+
+def test_a_cut_without_a_result_leaves_its_rank_out() -> None:
+    whole = cut()
+    assert whole.certification is not None
+    trials = tuple(
+        _without_result(trial, Status.FAILED, "made up") if (trial.rank, trial.seed) == (4, 0) else trial
+        for trial in whole.certification.trials
+        if trial.seed < 1
+    )
+    record = begun(whole, trials=trials, looks=())
+    assert asked(next_step(plan_for(record), record)) == [(8, None, 1), (8, None, 2), (2, 8, 1), (2, 8, 2)]
+
+
+def test_the_certified_rank_is_trained_from_the_start_to_confirm_it() -> None:
+    record = cut()
+    plan = plan_for(record)
+    assert next_step(plan, record) == Finish(None)
+    plan = replace(plan, declaration=replace(plan.declaration, confirm=True))
+    step = next_step(plan, record)
+    assert isinstance(step, TuneRates)
+    assert {rank for rank, _ in step.pairs} == {4}
+    choice = replace(record.certification.rates[-1], rank=4, learning_rate=5e-3)  # type: ignore[union-attr]
+    record = begun(record, rates=(*record.certification.rates, choice))  # type: ignore[union-attr]
+    step = next_step(plan, record)
+    assert asked(step) == [(4, None, seed) for seed in range(3)]
+    assert isinstance(step, TrainConfirmation)
+    assert {recipe.learning_rate for recipe, _ in step.arms} == {5e-3}
+    trained = certified_record(CLEAR).certification.trials  # type: ignore[union-attr]
+    record = begun(record, confirmed=tuple(trial for trial in trained if trial.rank == 4))
+    assert next_step(plan, record) == Finish(None)
+
+
+def _without_result(trial: TrialRecord, status: Status, reason: str) -> TrialRecord:
+    return TrialRecord(trial.number, TrialResult(trial.spec, status, reason))

@@ -176,7 +176,7 @@ class Forgetful:
     [
         (0, "base's loss on certify"),
         (1, "tune learning rates: r"),
-        (7, r"certify trials: r2 with seed 1.* and \d+ more"),
+        (7, r"certify trials: r32 with seed 1.* and \d+ more"),
     ],
 )
 def test_a_step_that_adds_nothing_ends_certify_with_an_error(

@@ -48,6 +48,24 @@ def test_each_trial_is_yielded_once_with_its_number(slots: int, tmp_path: Path) 
     assert [(trial.number, trial.spec.seed) for trial in ended] == [(0, 0), (4, 1), (5, 2), (6, 3)]
 
 
+def test_a_spec_that_has_to_wait_is_asked_for_again_when_a_trial_has_ended(tmp_path: Path) -> None:
+    ended: list[int] = []
+
+    def specs() -> Iterator[TrialSpec | None]:
+        yield spec(1)
+        while not ended:
+            yield None
+        yield spec(2)
+        yield None
+        yield None
+        raise AssertionError("nothing is running that could end the wait")
+
+    with session_on(InstantPool(slots=2), tmp_path) as session:
+        for trial in session.run(specs()):
+            ended.append(trial.spec.seed)  # noqa: PERF401 (specs reads it meanwhile)
+    assert ended == [1, 2]
+
+
 def test_a_spec_is_taken_only_when_a_worker_is_free(tmp_path: Path) -> None:
     """So that the next arm is chosen with the results of the trials before it."""
     ended: list[int] = []

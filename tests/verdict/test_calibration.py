@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweep.verdict.bounds import moments
+from sweep.verdict.bounds import Mask, moments
 from sweep.verdict.looks import steps
+from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
-from sweep.verdict.sequence import Margin, Mask
 from sweep.verdict.spending import levels
 from tests.verdict.studies import Array
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sweep.verdict import judge
+from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
-from sweep.verdict.sequence import Margin, against_each, against_larger_half
+from sweep.verdict.sequence import against_each, against_larger_half
 from tests.verdict.studies import BASE, base_of, losses_of
 
 

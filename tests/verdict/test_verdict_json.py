@@ -15,6 +15,7 @@ from sweep.verdict.verdict_json import verdict_json, verdict_schema
 from tests.conftest import arm, certified_record, result, study_record
 from tests.verdict.studies import with_kinds
 from tests.verdict.test_conclude import with_certification
+from tests.verdict.test_cut_conclusions import confirmed
 from tests.verdict.test_kinds import COUNTS, SCORES
 
 CREATED = "2026-01-31T12:00:00+00:00"
@@ -26,6 +27,9 @@ RECORDS = {
     "certified: kinds": with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS),
     "certified: kinds of an older record": with_kinds(certified_record(), SCORES, {}),
     "certified: metric not gained": certified_record(scores={0: 0.57, **dict.fromkeys((2, 4, 8, 16, 32), 0.54)}),
+    "certified: cut": certified_record(final=(8, 32), ladder_by="cut"),
+    "certified: confirmed": confirmed({4: 0.31, 8: 0.3}),
+    "provisional: cut": certified_record(at_edge=(32,), ladder_by="cut"),
     "provisional": certified_record(at_edge=(4, 8)),
     "provisional: margin changed": certified_record(declared=Declaration((2, 4), 3, 0.1, "loss", 0.1)),
     "undecided": certified_record(seed_noise=0.02, final=(8, 32), stopped="budget.wall_clock=25 min is spent"),

@@ -79,6 +79,14 @@ def _warnings(sides: Sequence[Side]) -> list[str]:
             if first.model != second.model
             else []
         ),
+        *(
+            [
+                "The ladders answer different questions: in one, smaller ranks are cut from trained adapters; in the other, each rank "
+                "is trained."
+            ]
+            if len({side.scale.kind.is_cut for side in sides if side.conclusion is not None}) > 1
+            else []
+        ),
     ]
 
 
@@ -121,13 +129,22 @@ def _ladders(sides: Sequence[Side]) -> Chart | None:
             range=[-0.5, len(ranks) - 0.5],
             showgrid=False,
         ),
-        yaxis=axis("gap to the best rank, in margins" if in_margins else "gap to the best rank, nats per token"),
+        yaxis=axis(f"{_gap(sides)}, {'in margins' if in_margins else 'nats per token'}"),
         **band,
     )
 
 
+def _gap(sides: Sequence[Side]) -> str:
+    """What the gaps are measured from; each study has its own."""
+    cut, *_ = kinds = {side.scale.kind.is_cut for side in sides if side.rows} or {False}
+    if len(kinds) > 1:
+        return "gap to the best or the uncut rank"
+    return "gap to the uncut rank" if cut else "gap to the best rank"
+
+
 def _points(side: Side, places: Sequence[float], unit: float, colour: str) -> dict[str, Any]:
     rows = side.rows
+    bounds = [side.scale.kind.bounds(row) for row in rows]
     return {
         "x": list(places),
         "y": [short(row.diff_to_best / unit) for row in rows],
@@ -149,8 +166,12 @@ def _points(side: Side, places: Sequence[float], unit: float, colour: str) -> di
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [short(reach(row.diff_to_best, row.upper_bound) / unit) for row in rows],
-            "arrayminus": [short(reach(row.lower_bound, row.diff_to_best) / unit) for row in rows],
+            "array": [
+                short(reach(row.diff_to_best, upper) / unit) for row, (_, upper) in zip(rows, bounds, strict=True)
+            ],
+            "arrayminus": [
+                short(reach(lower, row.diff_to_best) / unit) for row, (lower, _) in zip(rows, bounds, strict=True)
+            ],
             "color": colour,
             "thickness": 2,
             "width": 6,
@@ -190,6 +211,25 @@ def _recipe(side: Side) -> str:
     return f"{recipe_words(recipe, side.record.target_sets)}, dropout {recipe.dropout:g}"
 
 
+def _ladder(side: Side) -> str:
+    if side.conclusion is None:
+        return "–"
+    training = side.scale.kind.training
+    return f"cut from rank {training.rank}" if training else "each rank trained"
+
+
+def _memory(side: Side) -> str:
+    if (training := side.scale.kind.training) is not None:
+        return f"{show_bytes(training.peak_bytes)}, to train rank {training.rank}"
+    return _of_chosen(lambda row: show_bytes(row.peak_memory_bytes))(side)
+
+
+def _training(side: Side) -> str:
+    if (training := side.scale.kind.training) is not None:
+        return f"{show_seconds(training.seconds)}, at rank {training.rank}"
+    return _of_chosen(lambda row: show_seconds(row.train_seconds))(side)
+
+
 def _declared(side: Side) -> str:
     declared = side.record.certification.declared if side.record.certification else side.record.declaration
     return f"{declared.margin:g} of {declared.margin_of}, alpha {declared.alpha:g}"
@@ -210,12 +250,13 @@ _FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("status", lambda side: side.answer.status),
     ("rank", _of_chosen(lambda row: str(row.rank))),
     ("bracket", _bracket),
+    ("ladder", _ladder),
     ("adapter", _of_chosen(lambda row: show_bytes(row.adapter_bytes))),
     ("loss on certify", _of_chosen(lambda row: f"{row.loss:.4f}")),
     ("task metric on certify", _metric),
     ("learning rate", _of_chosen(lambda row: f"{row.learning_rate:.2g}")),
-    ("peak memory", _of_chosen(lambda row: show_bytes(row.peak_memory_bytes))),
-    ("training", _of_chosen(lambda row: show_seconds(row.train_seconds))),
+    ("peak memory", _memory),
+    ("training", _training),
     ("base model's loss on tune", _base_loss),
     ("recipe", _recipe),
     ("margin", _declared),

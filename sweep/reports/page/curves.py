@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sweep.records import StepLoss, StudyRecord, TrialRecord
+from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.chart import Chart, axis, chart, log_axis, shade, short
 
 MOST_CURVES = 48
@@ -29,10 +30,11 @@ class Curves:
 
 
 def curves(record: StudyRecord) -> Curves:
-    """The curves of the ladder's trials; without any, the best of `explore` at each rank in turn."""
+    """The curves of the ladder's trainings; without any, the best of `explore` at each rank in turn."""
     certification = record.certification
-    certified = certification.trials if certification else ()
-    trials = [trial for trial in certified if trial.result.history]
+    certified = (*certification.trials, *certification.confirmed) if certification else ()
+    # a cut adapter was not trained: its history is that of the adapter it is cut from
+    trials = [trial for trial in certified if trial.result.history and not is_cut(trial)]
     stage = "certify"
     if not trials:
         trials, stage = [trial for trial in record.trials if trial.result.history], "explore"

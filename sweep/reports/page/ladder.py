@@ -1,4 +1,4 @@
-"""The charts of the answer: the gap of each rank to the best, with bounds and margin, and the scores on test."""
+"""The charts of the answer: the gap of each rank to the best or the uncut one, with bounds and margin, and the scores on test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.config.units import show_bytes
 from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.reports.ladder_kind import TRAINED, LadderKind, is_cut, kept_words, ladder_kind
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
 from sweep.verdict.conclusion import Conclusion, on_test
@@ -31,19 +32,22 @@ class Scale:
         unit: nats per token, or points of the task metric if the margin is one of the metric.
         margin: in that unit; None if unknown.
         alpha: the verdict's error rate.
+        kind: what the differences are measured from.
     """
 
     unit: str
     margin: float | None
     alpha: float
+    kind: LadderKind = TRAINED
 
 
 def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
     """The scale of the verdict."""
     declared = record.certification.declared if record.certification else record.declaration
+    kind = ladder_kind(record, conclusion)
     if conclusion is not None and conclusion.verdict is not None and declared.margin_of == MarginOf.METRIC:
-        return Scale(f"points of {record.metric}", declared.margin, declared.alpha)
-    return Scale("nats per token", conclusion.margin_in_loss if conclusion else None, declared.alpha)
+        return Scale(f"points of {record.metric}", declared.margin, declared.alpha, kind)
+    return Scale("nats per token", conclusion.margin_in_loss if conclusion else None, declared.alpha, kind)
 
 
 def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
@@ -74,12 +78,15 @@ def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -
             )
         )
     names = [str(row.rank) for row in rows]
+    # what a cut saves is the size of the file, so that stands below each rank
+    sizes = {"tickvals": names, "ticktext": [f"{row.rank}<br>{show_bytes(row.adapter_bytes)}" for row in rows]}
+    ranks = {"title": "rank of the adapter, and its size", **sizes} if scale.kind.is_cut else {"title": "LoRA rank"}
     return chart(
         "ladder",
         _says(rows, scale),
         traces,
-        xaxis=axis("LoRA rank", type="category", categoryorder="array", categoryarray=names, showgrid=False),
-        yaxis=axis(f"gap to the best rank, {in_figure(scale.unit)}", range=_range(rows, scale.margin)),
+        xaxis=axis(**ranks, type="category", categoryorder="array", categoryarray=names, showgrid=False),
+        yaxis=axis(f"{scale.kind.axis}, {in_figure(scale.unit)}", range=_range(rows, scale), **_zero_line(scale)),
         **_band(scale),
     )
 
@@ -99,12 +106,13 @@ def _points(rows: Sequence[RankResult], state: State, scale: Scale) -> dict[str,
         "text": [_details(row, scale) for row in rows],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    if any(row.upper_bound is not None or row.lower_bound is not None for row in rows):
+    bounds = [scale.kind.bounds(row) for row in rows]
+    if any(end is not None for ends in bounds for end in ends):
         points["error_y"] = {
             "type": "data",
             "symmetric": False,
-            "array": [reach(row.diff_to_best, row.upper_bound) for row in rows],
-            "arrayminus": [reach(row.lower_bound, row.diff_to_best) for row in rows],
+            "array": [reach(row.diff_to_best, upper) for row, (_, upper) in zip(rows, bounds, strict=True)],
+            "arrayminus": [reach(lower, row.diff_to_best) for row, (lower, _) in zip(rows, bounds, strict=True)],
             "color": COLOURS[state],
             "thickness": 2,
             "width": 7,
@@ -112,10 +120,15 @@ def _points(rows: Sequence[RankResult], state: State, scale: Scale) -> dict[str,
     return points
 
 
-def _range(rows: Sequence[RankResult], margin: float | None) -> list[float]:
+def _zero_line(scale: Scale) -> dict[str, Any]:
+    """The uncut adapter; a cut one may be better."""
+    return {"zeroline": True, "zerolinecolor": "var(--muted)", "zerolinewidth": 1} if scale.kind.is_cut else {}
+
+
+def _range(rows: Sequence[RankResult], scale: Scale) -> list[float]:
     """From below the lowest bound to above the highest, zero and the margin within."""
-    ends = [0.0, margin or 0.0, *(row.diff_to_best for row in rows)]
-    ends += [end for row in rows for end in (row.lower_bound, row.upper_bound) if end is not None]
+    ends = [0.0, scale.margin or 0.0, *(row.diff_to_best for row in rows)]
+    ends += [end for row in rows for end in scale.kind.bounds(row) if end is not None]
     capacity = 0.08 * (max(ends) - min(ends)) or 0.01
     return [short(min(ends) - capacity), short(max(ends) + capacity)]
 
@@ -127,9 +140,15 @@ def reach(low: float | None, high: float | None) -> float:
 
 def _details(row: RankResult, scale: Scale) -> str:
     lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
-    lines.append(f"gap to the best {row.diff_to_best:+.4f}")
-    if row.lower_bound is not None and row.upper_bound is not None:
-        lines.append(f"bounds {row.lower_bound:+.4f} to {row.upper_bound:+.4f} (each at {100 * scale.alpha:g} %)")
+    if scale.kind.is_reference(row):
+        lines.append("uncut: the others are cut from these adapters")
+    else:
+        lines.append(f"gap to the {scale.kind.short} {row.diff_to_best:+.4f}")
+    lower, upper = scale.kind.bounds(row)
+    if lower is not None and upper is not None:
+        lines.append(f"bounds {lower:+.4f} to {upper:+.4f} (each at {100 * scale.alpha:g} %)")
+    if scale.kind.is_cut and not scale.kind.is_reference(row):
+        lines.append(f"keeps {kept_words(row)} of the update's energy")
     lines.append(f"loss {row.loss:.4f}, {row.seeds} seed{'s' if row.seeds != 1 else ''}")
     lines.append(f"adapter {show_bytes(row.adapter_bytes)}")
     return "<br>".join(lines)
@@ -182,11 +201,11 @@ def _band(scale: Scale) -> dict[str, Any]:
 def _says(rows: Sequence[RankResult], scale: Scale) -> str:
     parts = []
     for row in rows:
-        known = row.lower_bound is not None and row.upper_bound is not None
-        bounds = f" ({row.lower_bound:+.3f} to {row.upper_bound:+.3f})" if known else ""
+        lower, upper = scale.kind.bounds(row)
+        bounds = f" ({lower:+.3f} to {upper:+.3f})" if lower is not None and upper is not None else ""
         parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
-    return f"Gap to the best rank in {scale.unit}. {'; '.join(parts)}.{against}"
+    return f"Gap to {scale.kind.reference} in {scale.unit}. {'; '.join(parts)}.{against}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +226,17 @@ def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[Test
         tested[trial.rank] = trial
     decided = conclusion is not None and conclusion.rank is not None
     return [
-        TestScore(_who(rank, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
+        TestScore(_who(trial, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
         for rank, trial in sorted(tested.items())
     ]
 
 
-def _who(rank: int, roles: Sequence[str], *, decided: bool) -> str:
-    if rank == 0:
+def _who(trial: EvaluatedTrial, roles: Sequence[str], *, decided: bool) -> str:
+    if trial.arm is None:
         return "base model"
+    cut = f" cut from {trial.arm.cut_from}" if is_cut(trial) else ""
     words = {"goldilocks": "chosen" if decided else "best so far", "largest": "largest"}
-    return f"rank {rank}, {' and '.join(words[role] for role in roles)}"
+    return f"rank {trial.rank}{cut}, {' and '.join(words[role] for role in roles)}"
 
 
 def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:

@@ -9,6 +9,7 @@ from itertools import groupby
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord
 from sweep.reports.kinds_table import kinds_of
+from sweep.reports.ladder_kind import ENERGY, is_cut, kept_words, ladder_kind
 from sweep.reports.page import trials as table
 from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
@@ -62,6 +63,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         if chart is not None
     ]
     failed = failures(trials)
+    kind = ladder_kind(record, conclusion)
     shown = table.rows(record, trials[: table.MOST_ROWS])
     return assemble(
         "page.html.j2",
@@ -73,6 +75,9 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         rank=rank,
         facts=_facts(record, rows, rank, scores, trials),
         ladder=rows,
+        kind=kind,
+        kept=kept_words,
+        energy=ENERGY,
         base=_base(record, certified=conclusion is not None),
         certifying=conclusion is not None,
         scores=scores,
@@ -85,7 +90,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         most_characters=MOST_CHARACTERS,
         served=record.run_page is not None and not record.run_page.startswith("#"),
         ui=table.UI,
-        columns=table.columns(record.metric),
+        columns=table.columns(record.metric, with_cuts=any(map(is_cut, trials[: table.MOST_ROWS]))),
         trials=shown,
         trial_count=len(trials),
         stages=list(dict.fromkeys(row.stage for row in shown)),
@@ -116,6 +121,8 @@ def _facts(
     if chosen is not None and largest is not None:
         beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
         facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
+    if chosen is not None and is_cut(chosen.trials[0]):
+        facts.append(("energy kept", kept_words(chosen), f"of the update at rank {chosen.trials[0].arm.cut_from}"))
     on_test = {score.trial.rank: score.trial.metric(record.metric) for score in scores}
     value = on_test.get(chosen.rank) if chosen else None
     if value is not None:
@@ -127,7 +134,8 @@ def _facts(
         facts.append(("learning rate", f"{chosen.learning_rate:.2g}", f"{_recipe(record)}"))
     facts.append(_margin(record))
     complete = sum(trial.is_complete for trial in trials)
-    facts.append(("complete trials", f"{complete}", f"of {len(trials)}"))
+    cut = sum(map(is_cut, trials))
+    facts.append(("complete trials", f"{complete}", f"of {len(trials)}" + (f", {cut} without training" if cut else "")))
     if trials:
         summed = sum(trial.seconds for trial in trials)
         facts.append(("wall-clock time", show_seconds(wall_clock(trials)), f"trials summed: {show_seconds(summed)}"))

@@ -207,13 +207,14 @@ def rates_chart(record: StudyRecord) -> Chart | None:
     if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _MOST_LABELS:
         traces.append(_labels(tried))
     choices = record.certification.rates if record.certification else ()
+    by = "trained" if record.certification and record.certification.declared.cut_from is not None else "judged"
     if choices:
         traces.append(
             graph_objects.Scatter(
                 x=[choice.learning_rate for choice in choices],
                 y=[str(choice.rank) for choice in choices],
                 mode="markers",
-                name="the rate each rank is judged with",
+                name="the rate of the trainings" if by == "trained" else "the rate each rank is judged with",
                 marker={"symbol": "square-open", "size": 24, "color": "var(--ink)", "line": {"width": 2}},
                 hoverinfo="skip",
             )
@@ -224,7 +225,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         "rates",
         f"Loss on tune at {len(tried)} pairs of rank and learning rate; the lowest, {best.loss:.3f}, at rank {best.rank} "
         f"with rate {best.rate:.1e}."
-        + "".join(f" Rank {choice.rank} is judged with {choice.learning_rate:.1e}." for choice in choices),
+        + "".join(f" Rank {choice.rank} is {by} with {choice.learning_rate:.1e}." for choice in choices),
         traces,
         xaxis=log_axis("learning rate", rates, exponents=True),
         yaxis=axis(

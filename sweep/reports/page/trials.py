@@ -10,6 +10,7 @@ from urllib.parse import quote
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Provenance, Status, StudyRecord, TrialRecord
+from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.escape import web_address
 from sweep.reports.tables import method_of
 
@@ -45,12 +46,18 @@ class Column:
     about: str = ""
 
 
-def columns(metric: str) -> tuple[Column, ...]:
-    """The columns of the table."""
+def columns(metric: str, *, with_cuts: bool = False) -> tuple[Column, ...]:
+    """The columns of the table.
+
+    Args:
+        with_cuts: whether any adapter was cut; then a column says which.
+    """
+    made = (Column("type", numeric=False, about="whether the adapter was trained, or cut from a larger one"),)
     return (
         Column("stage", numeric=False),
         Column("trial", numeric=False),
         Column("rank"),
+        *(made if with_cuts else ()),
         Column("alpha", about="LoRA's alpha; the update is scaled by alpha / rank, in rsLoRA by alpha / √rank"),
         Column("targets", numeric=False, about="the modules that get an adapter"),
         Column("dropout"),
@@ -58,7 +65,7 @@ def columns(metric: str) -> tuple[Column, ...]:
         Column("seed"),
         Column("loss", about="nats per completion token"),
         Column(metric, about="the task metric, one is best"),
-        Column("memory", about="peak while training"),
+        Column("memory", about="peak while training; none for a cut adapter, which is not trained"),
         Column("adapter", about="size on disk"),
         Column("time", about="the whole trial"),
         Column("status", numeric=False),
@@ -66,8 +73,16 @@ def columns(metric: str) -> tuple[Column, ...]:
 
 
 def rows(record: StudyRecord, trials: Iterable[TrialRecord]) -> list[Row]:
-    """A row for each trial."""
-    return [_row(record, trial) for trial in trials]
+    """A row for each trial, in the columns of `columns`; of those, `type` only if any adapter was cut."""
+    listed = list(trials)
+    with_cuts = any(map(is_cut, listed))
+    return [_row(record, trial, with_cuts=with_cuts) for trial in listed]
+
+
+def _type(trial: TrialRecord) -> str:
+    if trial.arm is None:
+        return ""
+    return "trained" if trial.arm.cut_from is None else f"cut from r{trial.arm.cut_from}"
 
 
 def _link(record: StudyRecord, trial: TrialRecord) -> str | None:
@@ -78,12 +93,14 @@ def _link(record: StudyRecord, trial: TrialRecord) -> str | None:
     return web_address(f"{UI}{page}" if page.startswith("#") else page)
 
 
-def _row(record: StudyRecord, trial: TrialRecord) -> Row:
+def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
     spec, measures = trial.spec, trial.measures
-    recipe = [Cell("0", 0), Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
+    made = [Cell(_type(trial))] if with_cuts else []
+    recipe = [Cell("0", 0), *made, Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
     if spec.arm is not None:
         recipe = [
             Cell(str(spec.arm.rank)),
+            *made,
             Cell(f"{spec.arm.alpha:g}"),
             Cell(set_name(spec.arm.targets, record.target_sets)),
             Cell(f"{spec.arm.dropout:g}"),
@@ -96,7 +113,7 @@ def _row(record: StudyRecord, trial: TrialRecord) -> Row:
         measured = [
             Cell(f"{measures.loss:.4f}"),
             Cell("" if score is None else f"{score:.3f}"),
-            Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
+            Cell("") if is_cut(trial) else Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
             Cell(show_bytes(measures.adapter_bytes), measures.adapter_bytes) if spec.arm else Cell(""),
         ]
     took = Cell(show_seconds(trial.seconds), round(trial.seconds, 1))

@@ -1,0 +1,150 @@
+"""The tables of the verdict in the terminal: the ladder rank by rank, and the test scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from sweep.config.units import show_bytes, show_seconds
+from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.reports.ladder_kind import (
+    EDGE,
+    EDGE_MEANS,
+    ENERGY,
+    LadderKind,
+    is_cut,
+    kept_words,
+    ladder_kind,
+)
+from sweep.reports.tables import plain_table
+from sweep.verdict import MarginOf, State
+from sweep.verdict.conclusion import Conclusion, on_test, rank_results
+from sweep.verdict.figures import confidence
+from sweep.verdict.ladder import RankResult
+
+SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
+CHOSEN = "→"
+NAMES = {"base": "base model", "goldilocks": "chosen: rank", "largest": "largest: rank"}
+_UNKNOWN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the ladder's table, after rank and state.
+
+    Attributes:
+        of: the cell of a rank.
+        base: the cell of the base model.
+    """
+
+    name: str
+    of: Callable[[RankResult], str]
+    base: str = _UNKNOWN
+
+
+def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
+    """Each rank's state, evaluation and costs; the base first, ranks that could not be compared last.
+
+    Of a cut ladder, what belongs to the one training (rate, memory, time) is in `training_line` instead.
+    """
+    kind = ladder_kind(record, conclusion)
+    columns = _columns(record, kind)
+    table = plain_table("ranks, on certify")
+    table.add_column("rank", justify="right")
+    table.add_column("state")
+    for column in columns:
+        table.add_column(column.name, justify="right")
+    if record.certification is not None and record.certification.base is not None:
+        table.add_row("0", "base model", *(column.base for column in columns))
+    for row in rank_results(record, conclusion):
+        chosen = row.rank == conclusion.rank
+        name = f"{CHOSEN} {row.rank}" if chosen else str(row.rank)
+        cells = (name, f"{SYMBOLS[row.state]} {row.state.value}", *(column.of(row) for column in columns))
+        table.add_row(*cells, style="bold green" if chosen else None)
+    for left in conclusion.left_out:
+        table.add_row(str(left.rank), left.status, *[_UNKNOWN] * len(columns), style="yellow")
+    return table
+
+
+def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
+    base = record.certification.base if record.certification else None
+    evaluated = [
+        _Column("seeds", lambda row: str(row.seeds)),
+        _Column("loss", lambda row: f"{row.loss:.4f}", f"{base.loss:.4f}" if base else _UNKNOWN),
+        _Column(f"gap to\n{kind.short}", lambda row: _UNKNOWN if kind.is_reference(row) else f"{row.diff_to_best:.4f}"),
+        _Column("upper\nbound", lambda row: _UNKNOWN if kind.is_reference(row) else _figure(row.upper_bound, 4)),
+        _Column(
+            record.metric,
+            lambda row: _figure(row.metrics.get(record.metric), 3),
+            _figure(base.metric(record.metric), 3) if base else _UNKNOWN,
+        ),
+        _Column("adapter", lambda row: show_bytes(row.adapter_bytes)),
+    ]
+    if kind.is_cut:
+        return [_Column("energy\nkept", kept_words), *evaluated]
+    return [
+        _Column("rate", lambda row: f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}"),
+        *evaluated,
+        _Column("peak\nmemory", lambda row: show_bytes(row.peak_memory_bytes)),
+        _Column("train\ntime", lambda row: show_seconds(row.train_seconds)),
+    ]
+
+
+def training_line(record: StudyRecord, conclusion: Conclusion) -> str | None:
+    """Of a cut ladder: what was trained, and what that took; None where each rank was trained."""
+    training = ladder_kind(record, conclusion).training
+    return training.words() if training is not None else None
+
+
+def legend(record: StudyRecord, conclusion: Conclusion) -> str:
+    """What the columns of the ladder's table mean."""
+    kind = ladder_kind(record, conclusion)
+    rows = rank_results(record, conclusion)
+    at_edge = kind.training is not None and kind.training.at_edge if kind.is_cut else any(row.at_edge for row in rows)
+    edge = f"; {EDGE_MEANS}" if at_edge else ""
+    parts = ["loss: nats per completion token, mean over seeds"]
+    if kind.is_cut:
+        parts.insert(0, f"energy kept: {ENERGY}")
+    if conclusion.verdict is None:
+        return "; ".join(parts) + edge
+    verdict = conclusion.verdict
+    by_metric = verdict.margin_of is MarginOf.METRIC
+    what = record.metric if by_metric else "loss"
+    margin = f"{verdict.margin_in_loss:.4f}{'' if by_metric else ' nats'}"
+    to = f"{kind.reference}, seed by seed" if kind.is_cut else kind.reference
+    parts += [
+        f"gap to {kind.short}: estimated difference in {what} to {to}",
+        f"upper bound: of that gap, with {confidence(verdict.alpha)} confidence",
+        f"certified if the upper bound is below the margin of {margin}",
+    ]
+    return "; ".join(parts) + edge
+
+
+def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
+    """Base, chosen and largest rank on test; None before that."""
+    tested = on_test(record, conclusion)
+    if not tested:
+        return None
+    table = plain_table("on test, evaluated once")
+    table.add_column("")
+    for name in ("loss", record.metric):
+        table.add_column(name, justify="right")
+    for name, trial in tested.items():
+        chosen = name == "goldilocks" and conclusion.rank is not None
+        figures = (f"{trial.loss:.4f}", _figure(trial.metric(record.metric), 3))
+        table.add_row(_who(name, trial, chosen=chosen), *figures, style="bold green" if chosen else None)
+    return table
+
+
+def _who(name: str, trial: EvaluatedTrial, *, chosen: bool) -> str:
+    if trial.arm is None:
+        return NAMES[name]
+    label = NAMES[name] if chosen or name == "largest" else "best so far: rank"
+    cut = f", cut from {trial.arm.cut_from}" if is_cut(trial) else ""
+    return f"{label} {trial.rank}{cut}"
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return _UNKNOWN if value is None else f"{value:.{digits}f}"
