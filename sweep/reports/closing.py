@@ -75,14 +75,16 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
-    """The verdict in words: headline, costs, the reasons why it is not final, and notes."""
+    """The verdict in words: headline, costs, how training the rank compares, the reasons why it is not final, and notes."""
     costs = _costs(record, conclusion)
     note = conclusion.metric_note
+    confirmed = next((finding.text for finding in conclusion.findings if finding.kind == "confirmation"), None)
     return [
         f"status: {conclusion.status}. {conclusion.headline}",
         *([costs] if costs else []),
+        *([confirmed] if confirmed else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
-        *(f"Note: {note}" for note in conclusion.notes()),
+        *(f"Note: {note}" for note in conclusion.notes() if note != confirmed),
         *([f"Note: {note}"] if note else []),
     ]
 

@@ -19,6 +19,7 @@ from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import arm, certified_record, cut_record, result, study_record
+from tests.verdict.test_cut_conclusions import confirmed
 
 COLUMNS = [
     "rank",
@@ -146,3 +147,27 @@ def test_the_chosen_rank_can_be_confirmed() -> None:
     assert line.endswith("also trains rank 4 from the start, and says whether both agree (about 80 s)")
     assert "certify.confirm" not in told(certified_record())
     assert "certify.confirm" not in told(cut_record(dict.fromkeys((2, 4), 2.9) | {8: 0.5}))
+
+
+def test_confirmation_stands_below_the_costs_and_is_not_proposed_again() -> None:
+    text = unwrapped(told(confirmed({4: 0.316})))
+    assert "Trained at rank 4 from the start (3 seeds, learning rate 2.0e-03), adapters have a loss of 0.3160;" in text
+    assert "Both agree within the margin" in text
+    assert text.index("training took 20 s.") < text.index("Trained at rank 4 from the start")
+    assert "Note: Trained at rank" not in text
+    assert "certify.confirm" not in text
+
+
+def test_a_better_cut_is_handed_out_and_named() -> None:
+    record = cut_record({2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}, base_loss=4.0, cut_noise=0.05)
+    conclusion = concluded(record)
+    assert (conclusion.rank, conclusion.hands_out) == (2, 4)
+    text = unwrapped(told(record))
+    assert "Handed out is rank 4, which is better than rank 2; its adapter is 400 kB against 3.2 MB at rank 32" in text
+    assert "Note: Cutting helps:" in text
+
+
+def test_a_rank_that_no_cut_matches_is_handed_out_uncut() -> None:
+    text = unwrapped(told(cut_record({4: 2.0, 8: 1.5, 32: 0.5})))
+    assert "Rank 32 is needed whole" in text
+    assert "Its adapter is 3.2 MB, training took 20 s." in text

@@ -17,6 +17,7 @@ from sweep.verdict.conclude import conclude
 from tests.conftest import certified_record, cut_record
 from tests.reports.made_page import page, page_record
 from tests.reports.test_page import Parsed, shown
+from tests.verdict.test_cut_conclusions import confirmed
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_table_has_energy_and_names_the_training_once(parsed: Parsed) -> None:
     assert "32 certified uncut – – 0.1710" in parsed.text
     assert "Trained at rank 32, rate 2.0e-03, 4 seeds," in parsed.text
     assert "energy kept 93.0 % of the update at rank 32" in parsed.text
-    assert "the smallest rank that is enough to ship is between 2 and 4" in parsed.text
+    assert "the smallest rank that is enough to ship" in parsed.text
     assert "21 without training" in parsed.text
 
 
@@ -116,3 +117,15 @@ def test_the_picture_says_the_same(record: StudyRecord, tmp_path: Path) -> None:
     svg = (tmp_path / "ladder.svg").read_text()
     for text in ("gap to the uncut rank 32, nats per token", "rank of the adapter, and its size", "463 kB"):
         assert text in svg
+
+
+def test_a_confirmed_rank_is_drawn_beside_its_cut(tmp_path: Path) -> None:
+    record = confirmed({4: 0.316})
+    found = shown(record)
+    (point,) = (trace for trace in found.figures()["ladder"]["data"] if trace["name"] == "trained at this rank")
+    assert point["x"] == ["4"]
+    assert point["y"] == [pytest.approx(0.016)]
+    assert "Trained at rank 4 from the start" in found.text
+    listed = [row.cells for row in rows(record, record.all_trials()) if row.stage == "confirm"]
+    assert [cells[3].text for cells in listed] == ["trained"] * 3
+    assert draw_ladder(record, conclude(record), tmp_path / "ladder.svg")

@@ -12,7 +12,8 @@ from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, TestScore, reach, scale_of, test_scores
+from sweep.reports.page.finals import TestScore, test_scores
+from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
 from sweep.reports.page.trials import wall_clock
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results

@@ -15,7 +15,8 @@ from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
-from sweep.reports.page.ladder import TestScore, finals_chart, ladder_chart, scale_of, test_scores
+from sweep.reports.page.finals import TestScore, finals_chart, test_scores
+from sweep.reports.page.ladder import ladder_chart, scale_of
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.tables import recipe_words
@@ -47,7 +48,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     rows = rank_results(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
-    ladder = ladder_chart(rows, rank, scale_of(record, conclusion))
+    ladder = ladder_chart(rows, conclusion, scale_of(record, conclusion))
     drawn_curves = curves(record)
     pareto = pareto_charts(record)
     charts = [
