@@ -144,3 +144,20 @@ def test_a_confirmed_rank_is_drawn_beside_its_cut(tmp_path: Path) -> None:
     drawn = curves(replace(record, certification=replace(record.certification, confirmed=confirming)))
     assert (drawn.drawn, drawn.stage) == (3, "certify and confirm")
     assert draw_ladder(record, conclude(record), tmp_path / "ladder.svg")
+
+
+def test_without_uncut_adapters_there_is_a_table_but_no_chart(tmp_path: Path) -> None:
+    record = cut_record({2: 0.5, 4: 0.4}, failures={32: (Status.FAILED, "diverged")})
+    found = shown(record)
+    assert "ladder" not in found.figures()
+    assert "4 undecided 93.0 % – – 0.4000" in found.text
+    assert not draw_ladder(record, conclude(record), tmp_path / "ladder.svg")
+    assert Parsed(render_comparison((record, conclude(record)), (record, conclude(record)), "today")).figures() == {}
+
+
+def test_a_better_cut_is_named_as_what_is_handed_out() -> None:
+    better = {2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}
+    text = shown(cut_record(better, base_loss=4.0, cut_noise=0.05, final=(4, 32))).text
+    assert "handed out rank 4 better than rank 2" in text
+    assert "rank 4 cut from 32, handed out" in text
+    assert "accuracy on test 0.870" in text
