@@ -53,7 +53,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made_task(tmp_path: Path) -> Path:
     """A folder for `task=jsonl`: the label stands in the prompt, so that any model can learn it."""
-    folder = tmp_path / "made"
+    return write_made_task(tmp_path / "made")
+
+
+def write_made_task(folder: Path) -> Path:
+    """Writes the task of `made_task` into a new folder."""
     folder.mkdir()
     for split, count in ROWS.items():
         labels = [LABELS[number % len(LABELS)] for number in range(count)]

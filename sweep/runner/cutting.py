@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-
-import torch
 
 from sweep.errors import TrialDiverged, TrialFailed
 from sweep.records import TrainedAdapter, TrialSpec
@@ -17,7 +15,7 @@ from sweep.store.identity import adapter_identity
 from sweep.store.outcomes import OutcomeCache
 from sweep.training.adapters import weight_bytes
 from sweep.training.cut import cut_adapter, down_matrices
-from sweep.training.input_grams import calibration_examples, input_grams
+from sweep.training.input_grams import Grams, calibration_examples, input_grams
 
 _PARENTS = 8
 """Parents whose modules' inputs are remembered, for cuts that are asked for later."""
@@ -38,7 +36,7 @@ class Cutter:
         self._loaded = loaded
         self._adapters = adapters
         self._cache = cache
-        self._grams: dict[tuple[str, float], Mapping[str, torch.Tensor]] = {}
+        self._grams: dict[tuple[str, float], Grams] = {}
 
     def parent_of(self, spec: TrialSpec) -> TrialSpec:
         """The trial as one that trains the arm from which its adapter is cut, with the identity of that arm's adapter."""

@@ -5,24 +5,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
-from sweep.evaluation.aggregate import mean_loss
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
-from sweep.records import Report, Split, Status, StepLoss, TrainedAdapter, TrialResult, TrialSpec
+from sweep.records import Status, TrialResult, TrialSpec
+from sweep.runner.adapter_training import AdapterTraining
 from sweep.runner.cutting import Cutter, ParentUnusable
 from sweep.runner.running import Listener, RunningTrial, measures_of
 from sweep.runner.setup import LoadedSetup
-from sweep.store.adapters import ADAPTER
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.trials import TrialStore
 from sweep.training import memory
-from sweep.training.adapters import weight_bytes
-from sweep.training.batches import longest_batch, training_examples
-from sweep.training.encoding import Encoded
-from sweep.training.engine import AdaptedModel, OnStep, PackBroke, TrainedTrial
-from sweep.training.probe import training_peak
+from sweep.training.engine import AdaptedModel, PackBroke, TrainedTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +42,7 @@ class TrialRunner:
         self._store = TrialStore(loaded.paths)
         self._cache = OutcomeCache(loaded.paths)
         self._evaluator = Evaluator(loaded.base, loaded.engine, loaded.setup.task.metric, loaded.data, self._cache)
+        self._training = AdapterTraining(loaded, self._store.adapters, self._cache)
         self._cutter = Cutter(loaded, self._store.adapters, self._cache)
         self._running: dict[str, RunningTrial] = {}
         self._without_training: list[RunningTrial] = []
@@ -146,7 +142,9 @@ class TrialRunner:
         """The trial as failed; empty if its parent is unusable and trained again."""
         if isinstance(error, ParentUnusable) and trial.parent is not None and not trial.made_again:
             trial.made_again = True
-            self._store.adapters.reject(trial.parent.identity, _first_line(error))
+            trial.restart()
+            if trial.parent.identity not in self._in_training:  # again, for another of its cuts
+                self._store.adapters.reject(trial.parent.identity, _first_line(error))
             self._obtain_adapter(trial)
             return []
         return [self._failed(trial, error)]
@@ -171,49 +169,12 @@ class TrialRunner:
             return []
 
     def _train(self, trial: RunningTrial, spec: TrialSpec) -> None:
-        """Trains an adapter.
-
-        Args:
-            spec: the trial's own, or that of the arm its adapter is cut from.
-        """
-        trial.trained_here = True
-        if not self._engine.shares_memory:
-            trial.peak.start()
-        self._engine.begin(spec, self._loaded.train, self._on_step(trial, spec))
+        self._training.begin(trial, spec)
         self._in_training.setdefault(spec.adapter_id, [])
-
-    def _on_step(self, trial: RunningTrial, spec: TrialSpec) -> OnStep:
-        base = self._loaded.base
-
-        def on_step(adapted: AdaptedModel, step: StepLoss) -> None:
-            trial.history.append(step)
-            trial.listener.progress("train", step.step, spec.training.steps, step.loss)
-            if step.step == 1 and (base.copies.bytes or self._engine.shares_memory):
-                with trial.timed("probe"):
-                    batch = longest_batch(self._ordered(spec), spec.training.batch_size)
-                    trial.probed_peak = training_peak(base, adapted, batch)
-            if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
-                self._report(trial, adapted, step.step)
-
-        return on_step
-
-    def _report(self, trial: RunningTrial, adapted: AdaptedModel, step: int) -> None:
-        """Reports the loss on a part of tune to the pruner.
-
-        Raises:
-            TrialPruned: the pruner stops the trial.
-        """
-        with trial.timed("report"):
-            examples = self._loaded.data.examples(Split.TUNE)[: self._loaded.setup.scoring.report_examples]
-            report = Report(step, mean_loss(adapted.losses(examples)))
-            trial.reports.append(report)
-            prune = trial.listener.report(report.step, report.loss)
-        if prune:
-            raise TrialPruned(f"trailed arms of rank {trial.spec.rank} at step {report.step} (loss {report.loss:.4f})")
 
     def _finish(self, trained: Sequence[TrainedTrial]) -> list[EndedTrial]:
         """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials; parents wait to be cut."""
-        stored = [self._with_adapter_stored(each) for each in trained]
+        stored = [self._training.store(self._running[each.spec.identity], each) for each in trained]
         stored = [each for each in stored if not self._is_cut_next(each)]
         requests = [self._request(each.spec, each.adapted) for each in stored if not each.error and each.adapted]
         outcomes: dict[str, Evaluation | Exception] = {each.spec.identity: each.error for each in stored if each.error}
@@ -228,41 +189,6 @@ class TrialRunner:
                     each.adapted.release()
                 del self._running[each.spec.identity]
         return ended
-
-    def _with_adapter_stored(self, trained: TrainedTrial) -> TrainedTrial:
-        """Stores a freshly trained adapter before anything is evaluated, so that it is never trained again."""
-        spec, adapted = trained.spec, trained.adapted
-        trial = self._running[spec.identity]
-        if adapted is None or spec.arm is None or not trial.trained_here:
-            return trained
-        trial.phases["train"] = trained.seconds
-        try:
-            with self._store.adapters.writing(spec.adapter_id) as scratch:
-                with trial.timed("save"):
-                    adapted.save(scratch / ADAPTER)
-                peak, peak_of = trial.training_peak()
-                trial.adapter = TrainedAdapter(
-                    identity=spec.adapter_id,
-                    arm=spec.arm,
-                    training=spec.training,
-                    seed=spec.seed,
-                    peak_bytes=peak,
-                    peak_of=peak_of,
-                    parameters=adapted.parameters,
-                    bytes=weight_bytes(scratch / ADAPTER),
-                    tokens=sum(len(item) for item in self._ordered(spec)),
-                    started=trial.started,
-                    seconds=time.perf_counter() - trial.clock,
-                    provenance=self._loaded.provenance(),
-                    history=tuple(trial.history),
-                    reports=tuple(trial.reports),
-                    phases=dict(trial.phases),
-                )
-                self._cache.forget(spec.adapter_id)
-                self._store.adapters.commit(scratch, trial.adapter)
-        except Exception as error:
-            return replace(trained, error=error)
-        return trained
 
     def _is_cut_next(self, trained: TrainedTrial) -> bool:
         """Whether what was trained is the adapter that the trial's is cut from. Trials that wait for it go on, or fail with it."""
@@ -339,10 +265,6 @@ class TrialRunner:
         """
         if memory.is_out_of_memory(error) and len(self._running) > 1:
             raise PackBroke(f"{trial.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
-
-    def _ordered(self, spec: TrialSpec) -> list[Encoded]:
-        """The training examples in the order in which the trial uses them."""
-        return training_examples(self._loaded.train, spec.training, spec.seed)
 
 
 def _first_line(error: BaseException) -> str:

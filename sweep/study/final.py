@@ -66,12 +66,13 @@ def missing_adapter(record: StudyRecord, store: TrialStore, paths: Paths) -> Com
 
 
 def restore_adapter(run: StudyRun, record: StudyRecord) -> None:
-    """Trains the adapter that the study hands out again if it is missing; its recorded losses stay."""
+    """Trains or cuts the adapter that the study hands out again if it is missing; its recorded losses stay."""
     trial = missing_adapter(record, run.session.store, run.paths)
     if trial is None:
         return
     spec = run.spec_again(trial.result)
-    run.display.note(f"the adapter of {spec.name}, which this study hands out, is gone; it is trained again")
+    again = "trained" if trial.arm.cut_from is None else "cut"
+    run.display.note(f"the adapter of {spec.name}, which this study hands out, is gone; it is {again} again")
     run.display.planned(1, 0)
     for _ in run.session.run([spec], retrain=True):
         pass

@@ -18,7 +18,11 @@ from sweep.training.quantization import evaluating
 CALIBRATION_EXAMPLES = 64
 """Number of training examples whose inputs are used; changing it is another way of cutting (`sweep.store.identity.CUT_VERSION`)."""
 
-_Downs = Mapping[str, torch.Tensor]
+Downs = Mapping[str, torch.Tensor]
+"""A by module name, shape (R, in_features)."""
+
+Grams = Mapping[str, torch.Tensor]
+"""A C A^T by module name, shape (R, R)."""
 
 
 def calibration_examples(train: Sequence[Encoded]) -> list[Encoded]:
@@ -26,16 +30,14 @@ def calibration_examples(train: Sequence[Encoded]) -> list[Encoded]:
     return [train[index] for index in training_order(len(train), min(CALIBRATION_EXAMPLES, len(train)), seed=0)]
 
 
-def input_grams(
-    base: LoadedBase, adapters: Sequence[_Downs], examples: Sequence[Encoded]
-) -> list[dict[str, torch.Tensor]]:
-    """A C A^T of each adapter's modules, shape (R, R) in float64, where C = E[x x^T] over the tokens that reach the module in the base.
+def input_grams(base: LoadedBase, adapters: Sequence[Downs], examples: Sequence[Encoded]) -> list[Grams]:
+    """A C A^T of each adapter's modules, in float64, where C = E[x x^T] over the tokens that reach the module in the base.
 
     One pass of the base serves all adapters. An adapter's result does not depend on the others.
 
     Args:
         base: without an adapter attached.
-        adapters: A by module name, shape (R, in_features), of each adapter.
+        adapters: A of each adapter.
         examples: all their tokens count, padding does not.
 
     Raises:
@@ -61,7 +63,7 @@ class _InputSums:
         mask: which tokens of the current batch are no padding, shape (examples, columns).
     """
 
-    def __init__(self, adapters: Sequence[_Downs]) -> None:
+    def __init__(self, adapters: Sequence[Downs]) -> None:
         self.mask = torch.empty(0, dtype=torch.bool)
         self._adapters = adapters
         self._sums: list[dict[str, torch.Tensor]] = [{} for _ in adapters]
@@ -81,7 +83,7 @@ class _InputSums:
             for handle in handles:
                 handle.remove()
 
-    def means(self) -> list[dict[str, torch.Tensor]]:
+    def means(self) -> list[Grams]:
         """The means over tokens, without the modules that no token reached."""
         return [{name: (total / self._tokens[name]).cpu() for name, total in sums.items()} for sums in self._sums]
 

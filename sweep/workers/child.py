@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _COMPILED_SHAPES = "32"
 """About the number of differently shaped matrix products in one training step."""
 
+_TOGETHER_SECONDS = 0.05
+"""Pause after which a worker that waited takes no further trial as sent together with the last one."""
+
 
 def main(
     connection: Connection,
@@ -86,12 +89,12 @@ class _Inbox:
         self._orders: deque[RunTrial] = deque()
 
     def orders(self, *, wait: bool) -> Iterator[RunTrial]:
-        """The trials to begin; with `wait` at least one.
+        """The trials to begin; with `wait` at least one, and those sent right after it, so that they share passes from the start.
 
         Raises:
             EOFError: the parent has closed the connection.
         """
-        while self._connection.poll() or (wait and not self._orders):
+        while (wait and not self._orders) or self._connection.poll(_TOGETHER_SECONDS if wait else 0.0):
             self._add(self._connection.recv())
         while self._orders:
             yield self._orders.popleft()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.training.conftest import frozen_libraries as frozen_libraries
+
 
 class HeardProgress:
     """A listener that keeps what it hears, and gives the same answer to every report."""
