@@ -102,6 +102,8 @@ def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
         which = f"Best so far is rank {own.rank}; its adapter"
     elif own.rank != conclusion.rank:
         which = f"Handed out is rank {own.rank}, which is better than rank {conclusion.rank}; its adapter"
+    if is_cut(handed_out) and largest.rank != handed_out.arm.cut_from:  # the uncut adapters could not be evaluated
+        return f"{which} is {show_bytes(own.adapter_bytes)}."
     if is_cut(handed_out):
         return (
             f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "

@@ -24,6 +24,7 @@ class Confirmation:
         margin: in the same unit; None if unknown.
         learning_rate: the tuned rate of the trained ones.
         failed: number of trials without a result.
+        at_edge: whether that rate is at the edge of the range that may be tried, so that a better one may lie beyond.
     """
 
     rank: int
@@ -36,6 +37,7 @@ class Confirmation:
     margin: float | None
     learning_rate: float
     failed: int = 0
+    at_edge: bool = False
 
     @property
     def agree(self) -> bool | None:
@@ -59,6 +61,7 @@ def confirmation(certification: Certification, rank: int, margin: float | None) 
     tokens = np.asarray(certification.tokens[:examples], dtype=np.float64)
     losses = np.array([[trial.nats[:examples] for trial in of] for of in zip(*pairs, strict=True)]) / tokens
     means = losses.mean(axis=1) @ tokens / tokens.sum()
+    choice = certification.rate_of(rank)
     difference, half_width = float(means[0] - means[1]), math.inf
     if len(pairs) > 1 and examples > 1:
         of = moments(losses[None], np.zeros(examples), tokens)
@@ -76,4 +79,5 @@ def confirmation(certification: Certification, rank: int, margin: float | None) 
         margin=margin,
         learning_rate=pairs[0][0].arm.learning_rate,
         failed=len(own) - len(trained),
+        at_edge=choice is not None and choice.at_edge,
     )

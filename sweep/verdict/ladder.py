@@ -254,4 +254,7 @@ def _unjudged(trials: Mapping[int, Sequence[CompletedTrial]]) -> list[RankVerdic
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    """Zero for what is zero but for rounding, such as the difference of the uncut adapters to themselves."""
+    if not math.isfinite(value):
+        return None
+    return value if abs(value) > 10.0**-_DIGITS else 0.0

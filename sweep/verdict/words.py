@@ -332,6 +332,8 @@ def confirmation(of: Confirmation, alpha: float) -> str:
             f"The difference is {of.difference:+.2g} ({percent(1 - 2 * alpha)} interval {of.lower:+.2g} to {of.upper:+.2g})."
         )
     sentences.append(_agreement(of))
+    if of.at_edge:
+        sentences.append("That learning rate is the last of those allowed, so trained ones may do better with another.")
     if of.failed:
         sentences.append(f"{of.failed} trial{'s' if of.failed != 1 else ''} ended without a result.")
     return " ".join(sentences)

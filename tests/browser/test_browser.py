@@ -259,10 +259,10 @@ def test_a_cut_ladder_is_drawn(browser: Chrome, tmp_path: Path, size: tuple[int,
     ticks = [tick.text for tick in browser.find_elements(By.CSS_SELECTOR, "[data-chart=ladder] .xtick")]
     assert ticks[2].replace("\n", "") == "4463 kB"  # rank and size, one below the other
     assert set(column(browser, "type")) == {"", "trained", "cut from r32"}
-    (hidden,) = browser.execute_script(
-        "return [...document.querySelectorAll('#ladder .scroll')].map((it) => it.scrollWidth - it.clientWidth)"
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('#ladder .scroll, #test .scroll')].map((it) => it.scrollWidth - it.clientWidth)"
     )
-    assert hidden <= 0 or size == PHONE
+    assert max(hidden) <= 0 or size == PHONE
 
 
 def test_a_thousand_trials_sort_and_filter_at_once(browser: Chrome, tmp_path: Path) -> None:

@@ -159,12 +159,25 @@ def test_confirmation_stands_below_the_costs_and_is_not_proposed_again() -> None
 
 
 def test_a_better_cut_is_handed_out_and_named() -> None:
-    record = cut_record({2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}, base_loss=4.0, cut_noise=0.05)
+    better, about = {2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}, {"base_loss": 4.0, "cut_noise": 0.05}
+    record = cut_record(better, **about)
     conclusion = concluded(record)
     assert (conclusion.rank, conclusion.hands_out) == (2, 4)
     text = unwrapped(told(record))
     assert "Handed out is rank 4, which is better than rank 2; its adapter is 400 kB against 3.2 MB at rank 32" in text
     assert "Note: Cutting helps:" in text
+    tested = table_of_test(cut_record(better, **about, final=(4, 32)), conclusion)
+    assert tested is not None
+    assert "handed out: rank 4, cut from 32" in [str(cell) for cell in tested.columns[0].cells]
+
+
+def test_without_uncut_adapters_there_is_no_gap() -> None:
+    record = cut_record({2: 0.5, 4: 0.4}, failures={32: (Status.FAILED, "diverged: the loss was nan at step 3")})
+    table = ladder_table(record, concluded(record))
+    assert column(table, "gap to\nuncut") == ["-"] * 4
+    assert training_line(record, concluded(record)) is None
+    text = unwrapped(told(record))
+    assert "Best so far is rank 4; its adapter is 400 kB. - Rank 32, which smaller ranks are cut from" in text
 
 
 def test_a_rank_that_no_cut_matches_is_handed_out_uncut() -> None:

@@ -100,7 +100,7 @@ def _ladders(sides: Sequence[Side]) -> Chart | None:
     traces = []
     for number, (side, colour) in enumerate(zip(sides, COLOURS, strict=True)):
         unit = side.scale.margin if in_margins and side.scale.margin else 1.0
-        if side.rows:
+        if side.rows and side.scale.kind.has_gaps:
             places = [ranks.index(row.rank) + 0.09 * (2 * number - 1) for row in side.rows]
             traces.append(graph_objects.Scatter(**_points(side, places, unit, colour)))
             traces.append(graph_objects.Scatter(**_named(side, colour)))

@@ -27,18 +27,20 @@ def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[Test
     for name, trial in on_test(record, conclusion).items():
         roles.setdefault(trial.rank, []).append(name)
         tested[trial.rank] = trial
-    decided = conclusion is not None and conclusion.rank is not None
+    answer = conclusion.rank if conclusion is not None else None
     return [
-        TestScore(_who(trial, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
+        TestScore(_who(trial, roles[rank], answer), "goldilocks" in roles[rank], trial)
         for rank, trial in sorted(tested.items())
     ]
 
 
-def _who(trial: EvaluatedTrial, roles: Sequence[str], *, decided: bool) -> str:
+def _who(trial: EvaluatedTrial, roles: Sequence[str], answer: int | None) -> str:
+    """Its rank and roles; `answer` is the chosen rank, which is not the one handed out if a cut is better."""
     if trial.arm is None:
         return "base model"
     cut = f" cut from {trial.arm.cut_from}" if is_cut(trial) else ""
-    words = {"goldilocks": "chosen" if decided else "best so far", "largest": "largest"}
+    own = "best so far" if answer is None else "chosen" if answer == trial.rank else "handed out"
+    words = {"goldilocks": own, "largest": "largest"}
     return f"rank {trial.rank}{cut}, {' and '.join(words[role] for role in roles)}"
 
 

@@ -62,10 +62,10 @@ class _TrainedGap:
 
 
 def ladder_chart(rows: Sequence[RankResult], conclusion: Conclusion | None, scale: Scale) -> Chart | None:
-    """The chart of the ladder; None if there are no ranks."""
+    """The chart of the ladder; None if there are no ranks, or no gaps between them."""
     from plotly import graph_objects
 
-    if not rows:
+    if not rows or not scale.kind.has_gaps:
         return None
     traces = []
     for state in MEANS:
