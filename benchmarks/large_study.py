@@ -105,7 +105,12 @@ class MadeUp:
 
 def make(trials: int) -> None:
     """A whole study under ./mlruns: explored, certified, scored on test."""
-    plan = replace(composed_plan(["study.name=large", f"search.trials={trials}", "sampler=random"]), rate_trials=6)
+    plan = replace(
+        composed_plan(
+            ["study.name=large", f"search.trials={trials}", "sampler=random", "evaluate.certify_examples=200"]
+        ),
+        rate_trials=6,
+    )
     paths = Paths.here()
     made = MadeUp(plan, TrialStore(paths))
     store = TrialStore(paths)

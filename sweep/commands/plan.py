@@ -110,12 +110,16 @@ def _training(plan: StudyPlan) -> str:
 
 
 def _data(plan: StudyPlan, splits: Splits, *, certify: bool) -> str:
+    from sweep.records.recipe import FEWEST_CHOSEN
+
     scoring = plan.setup.scoring
     used = {"tune": scoring.examples, "certify": scoring.certify_examples, "test": scoring.test_examples}
     sizes = [f"train {len(splits.train):,}"]
     for split in used if certify else ("tune",):
         there = len(getattr(splits, split))
-        sizes.append(f"{split} {min(used[split], there):,} of {there:,}")
+        most = used[split]
+        chosen = f"at least {min(FEWEST_CHOSEN, there):,}" if most is None else f"{min(most, there):,}"
+        sizes.append(f"{split} {chosen} of {there:,}")
     return f"{', '.join(sizes)} examples"
 
 

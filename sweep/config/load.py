@@ -282,6 +282,7 @@ def _plan(config: Config, recorded: str) -> StudyPlan:
         first_look=certify.first_look,
         slots=None if config.engine.slots == AUTO else config.engine.slots,
         config=recorded,
+        adds_examples=config.evaluate.certify_examples is None,
         dry_run=config.dry_run,
     )
 

@@ -86,9 +86,9 @@ class Evaluator:
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        groups: dict[tuple[Split, bool], list[int]] = {}
+        groups: dict[tuple[Split, bool, int | None], list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault((request.spec.split, request.spec.answers), []).append(index)
+            groups.setdefault((request.spec.split, request.spec.answers, request.spec.examples), []).append(index)
         results: dict[int, Evaluation | Exception] = {}
         for indices in groups.values():
             results.update(zip(indices, self._isolating_errors([requests[index] for index in indices]), strict=True))
@@ -122,7 +122,7 @@ class Evaluator:
         peak = PeakMemory(self._base.device)
         if any(request.training_peak is None for request in group):
             peak.start()
-        examples = self._data.examples(spec.split)
+        examples = self._data.examples(spec.split)[: spec.examples]
         rule = self._data.answer_rule(examples) if spec.answers else None
         outcomes, seconds = self._outcomes(group, examples, rule, with_progress=True)
         clock = time.perf_counter()

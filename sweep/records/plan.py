@@ -145,6 +145,7 @@ class StudyPlan:
         first_look: seeds per rank before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
         dry_run: whether to print the plan and end.
+        adds_examples: whether the study chooses the number of certify examples, and adds some where that decides sooner than seeds.
         given: the keys that the command line sets; empty in the plan of a record.
     """
 
@@ -168,6 +169,7 @@ class StudyPlan:
     slots: int | None
     epochs: float | None = None
     dry_run: bool = False
+    adds_examples: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property

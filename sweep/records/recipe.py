@@ -111,6 +111,10 @@ class TaskData:
     template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}"')] = None
 
 
+FEWEST_CHOSEN = 100
+"""Fewer certify examples are chosen only where the data has no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationSettings:
     """How a trial is evaluated.
@@ -121,8 +125,14 @@ class EvaluationSettings:
 
     examples: Annotated[int, Key("maximum number of tune examples to evaluate per trial", EXAMPLES)] = 128
     certify_examples: Annotated[
-        int, Key("maximum number of certify examples to evaluate, for the verdict", EXAMPLES)
-    ] = 200
+        int | None,
+        Key(
+            "maximum number of certify examples to evaluate, for the verdict; null: as many as cost a quarter of the training, 100 at "
+            "least, and more after a look if that decides sooner than more seeds",
+            EXAMPLES,
+            example="200",
+        ),
+    ] = None
     test_examples: Annotated[int, Key("maximum number of test examples to evaluate, once at the end", EXAMPLES)] = 200
     report_examples: int = REPORT_EXAMPLES
     max_new_tokens: Annotated[

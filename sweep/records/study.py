@@ -39,6 +39,7 @@ class Certification:
         trials: the trials of every ladder rank and seed, evaluated on certify, every status.
         looks: the numbers of seeds at which the verdict was computed, ascending.
         examples: maximum number of certify examples at the last look; 0 before it, and in records of earlier versions.
+        planned_examples: the number of certify examples that the study has chosen; 0 if it was given, and before it was chosen.
         extended: (seeds, certify examples) at the last look before each time that examples were added; the earlier
             examples come first.
         confirmed: with `declared.confirm`, the trials of the chosen rank trained from the start, evaluated on certify.
@@ -56,6 +57,7 @@ class Certification:
     looks: tuple[int, ...] = ()
     extended: tuple[tuple[int, int], ...] = ()
     examples: int = 0
+    planned_examples: int = 0
     stopped: str | None = None
     final: tuple[TrialRecord, ...] = ()
     confirmed: tuple[TrialRecord, ...] = ()

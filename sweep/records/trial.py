@@ -64,6 +64,7 @@ class TrialSpec:
         answers: whether the model also writes answers, for the task metric; without them only losses are measured.
         adapter_of: identity of the certify trial whose adapter is evaluated on test, or None. The adapter is trained again only if
             it is missing.
+        examples: maximum number of examples of the split; None for the number in `WorkerSetup.scoring`.
         adapter: identity of what is evaluated: of the trained adapter (`sweep.store.identity.adapter_identity`), or of the unadapted
             base. An adapter in the store under this identity is not trained again. Empty in records of earlier versions.
 
@@ -82,6 +83,7 @@ class TrialSpec:
     answers: bool = True
     adapter_of: str | None = None
     adapter: str = ""
+    examples: int | None = None
 
     def __post_init__(self) -> None:
         if self.split not in MAY_SEE[self.stage]:
@@ -220,8 +222,8 @@ def loss_of(result: TrialResult) -> float:
     return result.measures.loss if result.measures is not None else math.inf
 
 
-def examples_of(scoring: EvaluationSettings, split: Split) -> int:
-    """Maximum number of examples of the split that are evaluated."""
+def examples_of(scoring: EvaluationSettings, split: Split) -> int | None:
+    """Maximum number of examples of the split that are evaluated; None on certify until a study has settled it."""
     return {
         Split.TUNE: scoring.examples,
         Split.CERTIFY: scoring.certify_examples,

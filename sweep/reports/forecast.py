@@ -8,6 +8,7 @@ from statistics import mean
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Certification, Measures, Stage, StudyPlan, StudyRecord, TrialResult
+from sweep.records.recipe import FEWEST_CHOSEN
 from sweep.reports.ladder_kind import is_cut
 from sweep.verdict.record import LadderBy
 
@@ -168,7 +169,7 @@ def _trainings(results: Iterable[TrialResult]) -> Mapping[Stage, list[TrialResul
 def _more_examples(plan: StudyPlan) -> float:
     """How many times as many examples are evaluated on certify as on tune."""
     scoring = plan.setup.scoring
-    return scoring.certify_examples / max(1, scoring.examples)
+    return (scoring.certify_examples or FEWEST_CHOSEN) / max(1, scoring.examples)
 
 
 def _with_evaluation(result: TrialResult, ratio: float) -> float:

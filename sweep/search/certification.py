@@ -101,6 +101,10 @@ class StoredCertification:
         if examples > self._get("examples", 0):
             self._set("examples", examples)
 
+    def plan_examples(self, examples: int) -> None:
+        """Sets the number of certify examples that the study has chosen."""
+        self._set("planned_examples", examples)
+
     def add_extension(self, seeds: int, examples: int) -> None:
         """Adds the seeds and examples of the last look, before more examples are evaluated."""
         known = self._get("extended", [])
@@ -166,6 +170,7 @@ def read_certification(study: optuna.Study) -> Certification | None:
         confirmed=of(Stage.CONFIRM, Split.CERTIFY),
         looks=tuple(own.get("looks", [])),
         examples=own.get("examples", 0),
+        planned_examples=own.get("planned_examples", 0),
         extended=tuple((seeds, examples) for seeds, examples in own.get("extended", [])),
         stopped=own.get("stopped"),
         final=(*of(Stage.BASE, Split.TEST), *of(Stage.FINAL, Split.TEST)),

@@ -14,6 +14,7 @@ from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialRecord, T
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.study.next_step import (
+    AddExamples,
     EvaluateBase,
     Finish,
     FixRates,
@@ -25,6 +26,7 @@ from sweep.study.next_step import (
     begun_certification,
     next_step,
 )
+from sweep.study.rescoring import rescore_certified, with_examples
 from sweep.study.study_run import BudgetSpent, StudyRun
 
 
@@ -60,10 +62,16 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
                 run.display.note(f"tuned learning rates: {rates}")
             case TrainLadder(arms):
                 _train_ladder(run, stored, record, arms)
+            case AddExamples(examples):
+                stored.plan_examples(examples)
+                run.plan = with_examples(run.plan, examples)
+                rescore_certified(
+                    run, study, stored, f"{examples} certify examples decide more than further seeds would"
+                )
             case TrainConfirmation(arms):
                 _train_confirmation(run, stored, record, arms)
             case TakeLook(seeds):
-                stored.raise_examples(run.plan.setup.scoring.certify_examples)
+                stored.raise_examples(run.certify_examples)
                 stored.add_look(seeds)
             case Finish(reason):
                 stored.set_stopped(reason)
@@ -173,7 +181,7 @@ def _is_cut(trial: TrialRecord) -> bool:
 def _count_facts(record: StudyRecord) -> int:
     """How much the certification contains. Every step of the stage adds to it, and none removes anything."""
     known = begun_certification(record)
-    lists = (known.rates, known.tuning, known.trials, known.looks, known.confirmed)
+    lists = (known.rates, known.tuning, known.trials, known.looks, known.extended, known.confirmed)
     return (known.base is not None) + sum(map(len, lists))
 
 
@@ -192,6 +200,8 @@ def _in_words(step: Step) -> str:
             return "trials that confirm the verdict: " + _first_few(
                 f"r{arm.rank} with seed {seed}" for arm, seed in arms
             )
+        case AddExamples(examples):
+            return f"the ladder's losses on {examples} certify examples"
         case TakeLook(seeds):
             return f"the verdict with {seeds} seeds"
         case Finish():

@@ -15,6 +15,7 @@ from sweep.records import (
     StudyRecord,
     TrialRecord,
 )
+from sweep.study.examples import more_examples
 from sweep.study.rates import RateModel, RatePoint, at_edge, next_rates, tidy
 from sweep.verdict import Verdict, active_ranks
 from sweep.verdict.conclude import conclude
@@ -64,6 +65,13 @@ class TakeLook:
 
 
 @dataclass(frozen=True, slots=True)
+class AddExamples:
+    """Evaluate the trials of the ladder on this number of certify examples, and take the last look again."""
+
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """End the stage.
 
@@ -74,7 +82,7 @@ class Finish:
     reason: str | None
 
 
-Step = EvaluateBase | TuneRates | FixRates | TrainLadder | TakeLook | TrainConfirmation | Finish
+Step = EvaluateBase | TuneRates | FixRates | TrainLadder | TakeLook | AddExamples | TrainConfirmation | Finish
 
 
 def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
@@ -191,8 +199,11 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
             needed &= set(active_ranks(verdict)) if verdict is not None else set()
             if not needed:
                 return Finish(None)
-            if verdict is not None and verdict.futile is not None and look not in certification.looks:
-                return Finish(verdict.futile)
+            if verdict is not None and look not in certification.looks:
+                if verdict.futile is not None:
+                    return Finish(verdict.futile)
+                if examples := more_examples(plan, record, verdict):
+                    return AddExamples(examples)
         if top is not None:
             needed.add(top)
         missing = tuple(_missing(plan, certification, sorted(needed), look))
@@ -204,6 +215,8 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
     verdict = _verdict(record, certification, earlier)
     if verdict is None or not active_ranks(verdict):
         return Finish(None)
+    if examples := more_examples(plan, record, verdict):
+        return AddExamples(examples)
     return Finish(
         f"the limit of {plan.declaration.seeds} seeds per rank is reached (certify.seeds={plan.declaration.seeds})"
     )

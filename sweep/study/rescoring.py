@@ -28,14 +28,23 @@ def outdated_certified(plan: StudyPlan, certification: Certification | None) -> 
 
 
 def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
-    """The plan with at least as many certify examples as earlier looks used: a look cannot be undone."""
-    certification, scoring = record.certification, plan.setup.scoring
-    if certification is None or not certification.looks:
+    """The plan with at least as many certify examples as earlier looks used: a look cannot be undone.
+
+    Where the study chooses their number, with the one that it has chosen, if it has.
+    """
+    certification, asked = record.certification, plan.setup.scoring.certify_examples
+    if certification is None:
         return plan
-    known = certification.examples or len(certification.tokens)
-    if known <= scoring.certify_examples:
-        return plan
-    return replace(plan, setup=replace(plan.setup, scoring=replace(scoring, certify_examples=known)))
+    known = (certification.examples or len(certification.tokens)) if certification.looks else 0
+    if asked is None:
+        known = max(known, certification.planned_examples)
+    return with_examples(plan, known) if known > (asked or 0) else plan
+
+
+def with_examples(plan: StudyPlan, examples: int) -> StudyPlan:
+    """The plan with this number of certify examples."""
+    scoring = replace(plan.setup.scoring, certify_examples=examples)
+    return replace(plan, setup=replace(plan.setup, scoring=scoring))
 
 
 def rescore_explored(run: StudyRun, study: SearchStudy) -> None:
@@ -54,7 +63,9 @@ def rescore_explored(run: StudyRun, study: SearchStudy) -> None:
     rescore(run, lambda: outdated_explored(run.plan, study.record()), keep)
 
 
-def rescore_certified(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:
+def rescore_certified(
+    run: StudyRun, study: SearchStudy, stored: StoredCertification, why: str = "task.metric or evaluate.* has changed"
+) -> None:
     """Evaluates the trials of `outdated_certified` again.
 
     The stage must not go on before: a look on the examples of only some trials was never planned.
@@ -65,7 +76,7 @@ def rescore_certified(run: StudyRun, study: SearchStudy, stored: StoredCertifica
     certification = study.record().certification
     if certification is None:
         return
-    asked = run.plan.setup.scoring.certify_examples
+    asked = run.certify_examples
     if certification.looks and outdated_certified(run.plan, certification):
         examples = common_examples(certification)
         if examples < min(asked, run.loaded.examples[Split.CERTIFY.value]):
@@ -74,6 +85,7 @@ def rescore_certified(run: StudyRun, study: SearchStudy, stored: StoredCertifica
         run,
         lambda: outdated_certified(run.plan, study.record().certification),
         lambda trial: run.save(stored, trial),
+        why,
     )
     if certification.looks:
         stored.raise_examples(asked)
@@ -86,7 +98,12 @@ def common_examples(certification: Certification) -> int:
     return min([len(certification.tokens), *(len(trial.nats) for trial in complete)])
 
 
-def rescore(run: StudyRun, outdated: Callable[[], list[TrialRecord]], keep: Callable[[TrialRecord], None]) -> None:
+def rescore(
+    run: StudyRun,
+    outdated: Callable[[], list[TrialRecord]],
+    keep: Callable[[TrialRecord], None],
+    why: str = "task.metric or evaluate.* has changed",
+) -> None:
     """Evaluates each outdated trial once.
 
     Args:
@@ -99,8 +116,7 @@ def rescore(run: StudyRun, outdated: Callable[[], list[TrialRecord]], keep: Call
     if not trials:
         return
     run.display.note(
-        f"{len(trials)} finished trial(s) are evaluated again, since task.metric or evaluate.* has changed; stored adapters "
-        "are not trained again"
+        f"{len(trials)} finished trial(s) are evaluated again, since {why}; stored adapters are not trained again"
     )
     known: dict[str, list[TrialRecord]] = {}  # two trials may have the same arm, and so one identity
     specs = {}

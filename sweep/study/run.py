@@ -10,8 +10,9 @@ from typing import Any
 
 from sweep.config.load import plan_of_record, with_ladder
 from sweep.errors import ConfigurationError, NoTrialSucceeded
-from sweep.records import Arm, StudyPlan, StudyRecord
-from sweep.search.certification import is_older_than_cuts
+from sweep.records import Arm, Split, StudyPlan, StudyRecord
+from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.search.certification import StoredCertification, is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
 from sweep.store.identity import study_identity
@@ -21,6 +22,7 @@ from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
+from sweep.study.examples import first_examples
 from sweep.study.explore import explore
 from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
 from sweep.study.next_step import Finish, next_step
@@ -30,6 +32,7 @@ from sweep.study.rescoring import (
     outdated_explored,
     rescore_certified,
     rescore_explored,
+    with_examples,
     with_examples_kept,
 )
 from sweep.study.session import Session, StudyPaused
@@ -93,10 +96,7 @@ def run_study(
         study = SearchStudy(plan, storage, identity, splits.data_hash)
         if study.requeued:
             display.note(f"{study.requeued} trial(s) that a killed run left unfinished will run again")
-        asked, plan = plan, _with_examples_kept(plan, study.record(), display)
-        if pool is not None and plan != asked:
-            pool.__exit__()  # its worker would evaluate fewer examples
-            pool = None
+        plan = _with_examples_kept(plan, study.record(), display)
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
             best_recipe(record)  # raises if no trial is complete
@@ -152,9 +152,19 @@ def _run_stages(run: StudyRun, study: SearchStudy) -> None:
         return
     stored = study.certification(recipe)
     stored.begin(run.plan.declaration)
+    _settle_examples(run, study, stored)
     rescore_certified(run, study, stored)
     certify(run, study, stored)
     evaluate_on_test(run, study, stored)
+
+
+def _settle_examples(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:
+    """Settles the number of certify examples, before any loss on them is seen, and keeps it for later runs."""
+    run.plan = with_examples_kept(run.plan, study.record())
+    if run.plan.setup.scoring.certify_examples is None:
+        examples = first_examples(run.plan, study.record(), run.loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN))
+        stored.plan_examples(examples)
+        run.plan = with_examples(run.plan, examples)
 
 
 def best_recipe(record: StudyRecord) -> Arm:
@@ -249,7 +259,7 @@ def _with_ladder_kept(plan: StudyPlan, identity: str, storage: StudyDatabase, di
 
 def _with_examples_kept(plan: StudyPlan, record: StudyRecord, display: Display) -> StudyPlan:
     kept = with_examples_kept(plan, record)
-    if kept != plan:
+    if kept != plan and plan.setup.scoring.certify_examples is not None:
         asked, used = plan.setup.scoring.certify_examples, kept.setup.scoring.certify_examples
         display.note(
             f"evaluate.certify_examples={asked} is below the {used} examples that the verdict already uses; keeping {used}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sweep.records import Status, TrialRecord, TrialResult, TrialSpec
 from sweep.store.trials import TrialStore
@@ -161,6 +161,8 @@ class Session:
                     yield self._close(trial, self.store.find(trial.spec.identity) or result)
 
     def _close(self, trial: OpenTrial, result: TrialResult) -> TrialRecord:
+        # a stored result may be of another stage or study, which the identity leaves out
+        result = replace(result, spec=trial.spec)
         run_id = self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
         self.display.ended(trial.number, result)

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
 from sweep.errors import NoTrialSucceeded
-from sweep.records import Arm, LoadReport, Split, Stage, Status, StudyPlan, TrialRecord, TrialResult, TrialSpec
+from sweep.records import (
+    Arm,
+    LoadReport,
+    Split,
+    Stage,
+    Status,
+    StudyPlan,
+    TrialRecord,
+    TrialResult,
+    TrialSpec,
+    examples_of,
+)
 from sweep.search.certification import StoredCertification
 from sweep.store.identity import adapter_identity, trial_identity
 from sweep.store.paths import Paths
@@ -74,9 +85,28 @@ class StudyRun:
             adapter_of=adapter_of,
         )
         adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        examples = examples_of(plan.setup.scoring, split) if split is Split.CERTIFY else None
         return TrialSpec(
-            identity, plan.name, stage, arm, plan.training, seed, report_every, split, answers, adapter_of, adapter
+            identity,
+            plan.name,
+            stage,
+            arm,
+            plan.training,
+            seed,
+            report_every,
+            split,
+            answers,
+            adapter_of,
+            adapter,
+            examples,
         )
+
+    @property
+    def certify_examples(self) -> int:
+        """Maximum number of certify examples, which is settled before the certify stage begins."""
+        examples = self.plan.setup.scoring.certify_examples
+        assert examples is not None
+        return examples
 
     def base_spec(self, split: Split) -> TrialSpec:
         """The spec of the unadapted base on a split."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sweep.records import CapacityRequest, StudyPlan
 from sweep.search.space import largest_arm
 from sweep.store.paths import Paths
@@ -10,13 +12,14 @@ from sweep.workers.pool import Pool
 
 
 def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
-    """The workers that a plan asks for; none is started yet.
+    """The workers that a plan asks for; none is started yet. They hold all certify examples: each trial says how many it needs.
 
     Args:
         data_hash: hash of the data that the study was planned with.
     """
+    scoring = replace(plan.setup.scoring, certify_examples=None)
     return Pool(
-        plan.setup,
+        replace(plan.setup, scoring=scoring),
         paths,
         plan.workers,
         plan.name,

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def trials(made: Sweep, stage: str) -> dict[str, int]:
 
 def killed_when(made: Sweep, shown: str) -> None:
     """Runs the study and kills all its processes as soon as a line says this."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         made.words(*LADDER),
         cwd=made.folder,
         stdout=subprocess.PIPE,
@@ -70,17 +69,12 @@ def killed_when(made: Sweep, shown: str) -> None:
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        assert any(re.match(shown, line) for line in _lines(process.stdout)), f"it never said {shown}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def _lines(output: Any) -> Iterator[str]:
-    yield from output
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert any(re.match(shown, line) for line in process.stdout), f"it never said {shown}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ class KnownRun(StudyRun):
 @pytest.fixture
 def plan() -> StudyPlan:
     words = ["model=tiny", "task=pharma", "search.trials=12", "search.sampler=random", "certify.rate_trials=6"]
-    return replace(composed_plan([*words, "certify.seeds=2"]), slots=1)
+    return replace(composed_plan([*words, "certify.seeds=2", "evaluate.certify_examples=128"]), slots=1)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_a_spec_that_has_to_wait_is_asked_for_again_when_a_trial_has_ended(tmp_p
         for trial in session.run(specs()):
             ended.append(trial.spec.seed)  # noqa: PERF401 (specs reads it meanwhile)
     assert ended == [1, 2]
+
+
+def test_a_known_result_belongs_to_the_stage_that_asks_for_it(tmp_path: Path) -> None:
+    """The same training may have been part of another stage."""
+    confirming = replace(spec(1), stage=Stage.CONFIRM, split=Split.CERTIFY)
+    with session_on(InstantPool(), tmp_path, store=Known(Paths(tmp_path))) as session:
+        (ended,) = session.run([confirming])
+    assert ended.spec == confirming
 
 
 def test_a_spec_is_taken_only_when_a_worker_is_free(tmp_path: Path) -> None:

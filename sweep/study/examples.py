@@ -1,0 +1,46 @@
+"""How many certify examples a study evaluates where it is left to choose: before any loss on certify is seen, and after a look."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from sweep.records import Split, StudyPlan, StudyRecord
+from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.verdict import Verdict
+
+SHARE = 0.25
+"""Evaluating a training's adapters on certify may take this share of the seconds of the training."""
+
+
+def first_examples(plan: StudyPlan, record: StudyRecord, available: int) -> int:
+    """The number of certify examples to begin with, from the seconds that explored trials took.
+
+    A training of a cut ladder is evaluated at every smaller rank, too, which is what counts; one of a trained ladder once.
+
+    Args:
+        available: number of examples in the data.
+    """
+    measured = [trial.measures for trial in record.complete()]
+    training = [measures.train_seconds for measures in measured]
+    evaluation = [measures.eval_seconds / measures.examples for measures in measured if measures.examples]
+    adapters = len(plan.declaration.ladder) - 1 if plan.declaration.cut_from is not None else 1
+    each = adapters * median(evaluation or [0.0])
+    affordable = int(SHARE * median(training or [0.0]) / each) if each > 0 else FEWEST_CHOSEN
+    return min(max(affordable, FEWEST_CHOSEN), available)
+
+
+def more_examples(plan: StudyPlan, record: StudyRecord, verdict: Verdict) -> int | None:
+    """The number of certify examples with which a look is to be repeated; None if more seeds decide sooner, or nothing does.
+
+    Evaluating more examples with the adapters that are there and training more seeds are compared by `Verdict.needed`, the cheapest
+    way to close the bracket; beyond `certify.seeds`, more examples alone are left.
+    """
+    if not plan.adds_examples:
+        return None
+    needed, examples = verdict.needed, verdict.examples
+    if needed is not None and needed.seeds <= plan.declaration.seeds:
+        return needed.examples if needed.examples > examples else None
+    alone, available = verdict.examples_needed, record.available.get(Split.CERTIFY.value)
+    if alone is None or available is None or not examples < alone <= available:
+        return None
+    return alone
