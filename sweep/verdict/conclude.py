@@ -114,6 +114,8 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     available = record.available.get(Split.CERTIFY.value)
     seconds = seconds_per_rank(record, certification)
     looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
+    # seeds beyond the number declared at first are asked for by a person, who is not refused them
+    most_seeds = record.declaration.seeds if record.declaration.seeds <= declared.seeds else None
 
     def on_metric(
         costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None = None
@@ -134,7 +136,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
 
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
         return _Statistics(
-            verdict=on_metric(data.costs, declared.margin, seconds, record.declaration.seeds),
+            verdict=on_metric(data.costs, declared.margin, seconds, most_seeds),
             margin_in_loss=loss_of_points(record, declared.margin),
             margin_in_metric=declared.margin,
         )
@@ -151,7 +153,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
         cost=seconds,
         available=available,
         ladder_by=declared.ladder_by,
-        most_seeds=record.declaration.seeds,
+        most_seeds=most_seeds,
     )
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None
