@@ -209,3 +209,14 @@ def test_a_further_seed_is_one_training_and_the_open_cuts() -> None:
         assert said.settle == (more.command, 2 * (100.0 + 2.0))
     else:
         assert said.settle is None or said.settle[0] != more.command
+
+
+def test_seeds_that_decide_nothing_are_refused_to_a_plan_but_not_to_a_person() -> None:
+    close = cut({**LOSSES, 2: 0.337})  # at the margin
+    planned = replace(certification_of(close).declared, seeds=5)
+    more = replace(close, declaration=planned)
+    asked_for_later, planned_from_the_start = answer(more), answer(changed(more, declared=planned))
+    assert asked_for_later.verdict is not None
+    assert planned_from_the_start.verdict is not None
+    assert planned_from_the_start.verdict.futile is not None
+    assert asked_for_later.verdict.futile is None
