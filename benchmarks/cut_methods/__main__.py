@@ -60,6 +60,7 @@ def main() -> None:
         "batch": plan.training.batch_size,
         "examples": len(workshop.tokens(Split.CERTIFY)),
         "calibration": arguments.examples,
+        "chosen": arguments.weighting,
         "base": round(workshop.loss(comparison.base), 5),
         "rows": _rows(comparison, arguments),
         "seconds": {what: round(seconds, 2) for what, seconds in workshop.seconds.items()},

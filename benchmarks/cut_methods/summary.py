@@ -46,13 +46,17 @@ def cuts_table(results: Sequence[Result]) -> str:
     return table(["data", "cut", *(f"rank {rank}" for rank in ranks)], body)
 
 
-def trained_table(results: Sequence[Result], method: str) -> str:
-    """A cut against the rank trained from the start with its own rate: the mean difference and its upper bound."""
+def trained_table(results: Sequence[Result], method: str | None = None) -> str:
+    """A cut against the rank trained from the start with its own rate: the mean difference and its upper bound.
+
+    Args:
+        method: the cut; None for the one that each result names as chosen.
+    """
     body = []
     for result in results:
         third = margin(result) / 3
-        for rank in result["trained"]:
-            own, cut = _losses(result, "trained", "", rank), _losses(result, method, "", rank)
+        for rank in sorted(result["trained"]):
+            own, cut = _losses(result, "trained", "", rank), _losses(result, method or result["chosen"], "", rank)
             if own is None or cut is None:
                 continue
             apart = difference(cut, own)

@@ -142,6 +142,7 @@ RESULT = {
     "ranks": [4, 2],
     "trained": [4],
     "base": 3.0,
+    "chosen": "plain",
     "rows": [
         {"method": "trained", "rank": 8, "of": "", "losses": [1.0, 1.0]},
         {"method": "plain", "rank": 4, "of": "", "losses": [1.01, 1.03]},
@@ -160,6 +161,6 @@ def test_tables() -> None:
         "| boxes | plain | +0.0200 (0.0141) |  |",
         "| boxes | plain (alpha = 4 r) |  | +0.1000 (0.0000) |",
     ]
-    assert trained_table([RESULT], "plain").splitlines()[2:] == [
+    assert trained_table([RESULT]).splitlines()[2:] == [
         "| boxes | 4 | 1.0200 | 1.0300, sd 0.0141 | -0.0100 | -0.0100 | 0.0133 | yes |"
     ]
