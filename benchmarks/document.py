@@ -15,11 +15,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.cut_methods.summary import cuts_table, seconds_table, trained_table
 from benchmarks.faults.table import campaign_table
 from benchmarks.verdict_calibration.tables import table
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = tuple(Path(__file__).parents[1] / name for name in ("README.md", "docs/engine.md", "docs/reliability.md"))
+PAGES = tuple(
+    Path(__file__).parents[1] / name
+    for name in ("README.md", "docs/cutting.md", "docs/engine.md", "docs/reliability.md")
+)
 
 _SHOWN_SECONDS = 0.05
 """Parts that take less everywhere get no row."""
@@ -48,6 +52,9 @@ def blocks(results: Results) -> dict[str, str]:
         texts["orchestration"] = _orchestration(orchestrated)
     for campaign in (result for result in results if result["kind"] == "faults"):
         texts["faults"] = campaign_table(campaign)
+    cuts = [result for result in results if result["kind"] == "cut_methods"]
+    if cuts:
+        texts |= {"cuts": cuts_table(cuts), "cuts_and_trained": trained_table(cuts), "cuts_seconds": seconds_table(cuts)}
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts
