@@ -20,7 +20,7 @@ from sweep.verdict.verdict_json import verdict_json
 if TYPE_CHECKING:
     import pandas as pd
 
-_WHOLE_NUMBERS = ("peak_memory_bytes", "adapter_bytes", "trainable_parameters")
+_WHOLE_NUMBERS = ("cut_from", "peak_memory_bytes", "adapter_bytes", "trainable_parameters")
 """Columns of whole numbers in which values can be missing."""
 
 
@@ -30,7 +30,7 @@ class Verdict:
 
     Attributes:
         status: `certified`, `provisional` or `undecided`.
-        rank: the smallest rank shown to match the best, within the margin; None while undecided.
+        rank: the smallest rank shown to be enough, within the margin; None while undecided.
         bracket: the lowest and the highest rank that may be the answer; None before any rank has a complete trial.
         headline: the answer in a sentence.
         reasons: why the answer is not final.
@@ -94,7 +94,8 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """One row per trial of every stage, including trials that failed, with the unadapted base as rank 0.
 
-        Losses are in nats per completion token; memory and sizes in bytes. The last columns are the task's metrics.
+        Losses are in nats per completion token; memory and sizes in bytes. Of an adapter that was cut, `cut_from` is the rank that
+        was trained, and peak memory is that of the training. The last columns are the task's metrics.
         """
         sets = self.record.target_sets
         return _frame([_trial_row(trial, sets) for trial in self.record.all_trials()])
@@ -110,7 +111,9 @@ class Study:
     def _repr_html_(self) -> str:
         verdict, ladder = self.verdict, self.ladder()
         lines = [f"<p><b>{html.escape(self.name)}</b>: {verdict.status}. {html.escape(verdict.headline)}</p>"]
-        columns = [*("rank", "state", "seeds", "learning_rate", "loss", self.record.metric, "adapter_bytes")]
+        # the ranks of a cut ladder share a rate, and differ in what is left of the update
+        own = "learning_rate" if verdict.json["cut_from"] is None else "energy_kept"
+        columns = ["rank", "state", "seeds", own, "loss", self.record.metric, "adapter_bytes"]
         shown_columns = [column for column in columns if column in ladder]
         if len(ladder):
             lines.append(ladder[shown_columns].to_html(index=False, border=0, float_format="{:.4g}".format))
@@ -172,6 +175,8 @@ def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -
         "perplexity": measures.perplexity if measures else None,
         "peak_memory_bytes": measures.peak_bytes if measures else None,
         "adapter_bytes": measures.adapter_bytes if measures else None,
+        "cut_from": arm.cut_from if arm else None,
+        "energy_kept": measures.energy_kept if measures else None,
         "seconds": trial.seconds,
         "run_id": trial.run_id,
         "reason": trial.reason,

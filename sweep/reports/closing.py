@@ -75,14 +75,16 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
-    """The verdict in words: headline, costs, the reasons why it is not final, and notes."""
+    """The verdict in words: headline, costs, how training the rank compares, the reasons why it is not final, and notes."""
     costs = _costs(record, conclusion)
     note = conclusion.metric_note
+    confirmed = next((finding.text for finding in conclusion.findings if finding.kind == "confirmation"), None)
     return [
         f"status: {conclusion.status}. {conclusion.headline}",
         *([costs] if costs else []),
+        *([confirmed] if confirmed else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
-        *(f"Note: {note}" for note in conclusion.notes()),
+        *(f"Note: {note}" for note in conclusion.notes() if note != confirmed),
         *([f"Note: {note}"] if note else []),
     ]
 
@@ -100,6 +102,8 @@ def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
         which = f"Best so far is rank {own.rank}; its adapter"
     elif own.rank != conclusion.rank:
         which = f"Handed out is rank {own.rank}, which is better than rank {conclusion.rank}; its adapter"
+    if is_cut(handed_out) and largest.rank != handed_out.arm.cut_from:  # the uncut adapters could not be evaluated
+        return f"{which} is {show_bytes(own.adapter_bytes)}."
     if is_cut(handed_out):
         return (
             f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "

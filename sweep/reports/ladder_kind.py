@@ -52,6 +52,7 @@ class LadderKind:
         short: the same in the head of a column.
         axis: the gap as the title of an axis.
         training: of a cut ladder, once a training is complete; else None.
+        has_gaps: whether gaps are known: of a cut ladder, once it is compared with uncut adapters.
     """
 
     is_cut: bool
@@ -59,10 +60,15 @@ class LadderKind:
     short: str
     axis: str
     training: TopTraining | None = None
+    has_gaps: bool = True
 
     def is_reference(self, row: RankResult) -> bool:
         """Whether the rank is the uncut one, which has no gap to itself."""
         return self.is_cut and not is_cut(row.trials[0])
+
+    def gap(self, row: RankResult) -> float | None:
+        """Of the rank; None if it is the uncut one, or if nothing was compared."""
+        return row.diff_to_best if self.has_gaps and not self.is_reference(row) else None
 
     def bounds(self, row: RankResult) -> tuple[float | None, float | None]:
         """Of the gap, lower and upper; None where there is none."""
@@ -85,6 +91,7 @@ def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKin
         short="uncut",
         axis=f"gap to the uncut rank {rank}",
         training=training,
+        has_gaps=conclusion.verdict is not None,
     )
 
 

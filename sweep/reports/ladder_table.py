@@ -73,8 +73,8 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
     evaluated = [
         _Column("seeds", lambda row: str(row.seeds)),
         _Column("loss", lambda row: f"{row.loss:.4f}", f"{base.loss:.4f}" if base else _UNKNOWN),
-        _Column(f"gap to\n{kind.short}", lambda row: _UNKNOWN if kind.is_reference(row) else f"{row.diff_to_best:.4f}"),
-        _Column("upper\nbound", lambda row: _UNKNOWN if kind.is_reference(row) else _figure(row.upper_bound, 4)),
+        _Column(f"gap to\n{kind.short}", lambda row: _figure(kind.gap(row), 4)),
+        _Column("upper\nbound", lambda row: _figure(kind.bounds(row)[1], 4)),
         _Column(
             record.metric,
             lambda row: _figure(row.metrics.get(record.metric), 3),
@@ -134,14 +134,16 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     for name, trial in tested.items():
         chosen = name == "goldilocks" and conclusion.rank is not None
         figures = (f"{trial.loss:.4f}", _figure(trial.metric(record.metric), 3))
-        table.add_row(_who(name, trial, chosen=chosen), *figures, style="bold green" if chosen else None)
+        table.add_row(_who(name, trial, conclusion), *figures, style="bold green" if chosen else None)
     return table
 
 
-def _who(name: str, trial: EvaluatedTrial, *, chosen: bool) -> str:
+def _who(name: str, trial: EvaluatedTrial, conclusion: Conclusion) -> str:
     if trial.arm is None:
         return NAMES[name]
-    label = NAMES[name] if chosen or name == "largest" else "best so far: rank"
+    label = NAMES[name]
+    if name == "goldilocks" and trial.rank != conclusion.rank:
+        label = "best so far: rank" if conclusion.rank is None else "handed out: rank"
     cut = f", cut from {trial.arm.cut_from}" if is_cut(trial) else ""
     return f"{label} {trial.rank}{cut}"
 

@@ -85,10 +85,10 @@ def _made(record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTr
     data = f"trained on the data set `{record.task}`"
     if not ladder_kind(record, conclusion).is_cut:
         return f"{data} and chosen by Goldilocks, which looks for the smallest rank shown to match the best."
-    cut = _cut(trial)
+    how = f" at rank {trial.arm.cut_from}, {_left(trial)}" if is_cut(trial) else ""
     return (
-        f"{data}{f', {cut},' if cut else ''} and chosen by Goldilocks, which looks for the smallest rank that is enough to ship: the "
-        "smallest to which adapters can be cut while they keep what they gain, within a margin."
+        f"{data}{how} and chosen by Goldilocks, which looks for the smallest rank that is enough to ship: the smallest to which "
+        "adapters can be cut while they keep what they gain, within a margin."
     )
 
 
@@ -96,9 +96,14 @@ def _cut(trial: CompletedTrial) -> str | None:
     """`trained at rank 32, cut to rank 4 (keeps 93.0 % of the update's energy)`; None if the adapter is as trained."""
     if not is_cut(trial):
         return None
+    return f"trained at rank {trial.arm.cut_from}, {_left(trial)}"
+
+
+def _left(trial: CompletedTrial) -> str:
+    """What it was cut to, and what is left of it."""
     share = trial.measures.energy_kept
     kept = f" (keeps {share_words(share)} of the update's energy)" if share is not None else ""
-    return f"trained at rank {trial.arm.cut_from}, cut to rank {trial.rank}{kept}"
+    return f"cut to rank {trial.rank}{kept}"
 
 
 def _status(conclusion: Conclusion | None) -> str:

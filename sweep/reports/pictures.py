@@ -84,12 +84,12 @@ _MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X"}
 
 
 def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) -> bool:
-    """Writes an SVG of the ladder with bounds and margin; returns False if there are no ranks.
+    """Writes an SVG of the ladder with bounds and margin; returns False if there are no ranks, or no gaps between them.
 
     The same record gives the same bytes.
     """
-    rows = rank_results(record, conclusion)
-    if not rows:
+    rows, scale = rank_results(record, conclusion), scale_of(record, conclusion)
+    if not rows or not scale.kind.has_gaps:
         return False
     import matplotlib
 
@@ -98,7 +98,6 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib.figure import Figure  # without pyplot, which takes longer to import
 
-    scale = scale_of(record, conclusion)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for state in MEANS:

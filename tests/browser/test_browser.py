@@ -249,6 +249,22 @@ def test_a_comparison_is_drawn(browser: Chrome, tmp_path: Path) -> None:
         assert browser.execute_script("return document.documentElement.scrollWidth") == size[0]
 
 
+@pytest.mark.parametrize("size", [PHONE, DESKTOP])
+def test_a_cut_ladder_is_drawn(browser: Chrome, tmp_path: Path, size: tuple[int, int]) -> None:
+    file = written(page(page_record(ladder_by="cut")), tmp_path)
+    errors(browser)
+    show(browser, file, size)
+    assert errors(browser) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") == size[0]
+    ticks = [tick.text for tick in browser.find_elements(By.CSS_SELECTOR, "[data-chart=ladder] .xtick")]
+    assert ticks[2].replace("\n", "") == "4463 kB"  # rank and size, one below the other
+    assert set(column(browser, "type")) == {"", "trained", "cut from r32"}
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('#ladder .scroll, #test .scroll')].map((it) => it.scrollWidth - it.clientWidth)"
+    )
+    assert max(hidden) <= 0 or size == PHONE
+
+
 def test_a_thousand_trials_sort_and_filter_at_once(browser: Chrome, tmp_path: Path) -> None:
     show(browser, written(page(page_record(explored=1000)), tmp_path))
     script = """

@@ -20,7 +20,9 @@ from sweep.config.groups import package_folder
 from sweep.errors import ConfigurationError, Interrupted
 from sweep.records import TrialResult
 from sweep.reports.progress import LiveDisplay
+from sweep.store.paths import Paths
 from tests.commands.test_stored_study import stored
+from tests.conftest import cut_record
 from tests.test_docs import ROOT
 
 __all__ = ["stored"]  # the fixture
@@ -213,3 +215,18 @@ def test_the_examples_of_the_page_run(folder: Path, untouched: None, capsys: pyt
     assert repr(trial).startswith("<Trial r8-")
     assert trial.loss == study.trials()["loss"].iloc[1]  # the same arm as the study's first, taken from the store
     assert "did you mean 'search.trials'?" in capsys.readouterr().out
+
+
+def test_tables_of_a_cut_ladder_say_what_was_cut(tmp_path: Path) -> None:
+    study = sweep.Study(cut_record(), Paths(tmp_path))
+    trials = study.trials()
+    cut = trials[trials["cut_from"].notna()]
+    assert set(cut["rank"]) == {1, 2, 4, 8, 16}
+    assert set(cut["cut_from"]) == {32}
+    assert cut["energy_kept"].notna().all()
+    assert trials[trials["cut_from"].isna()]["energy_kept"].isna().all()
+    ladder = study.ladder()
+    assert list(ladder["energy_kept"].isna()) == [False] * 5 + [True]
+    shown = study._repr_html_()
+    assert "energy_kept" in shown
+    assert "learning_rate" not in shown

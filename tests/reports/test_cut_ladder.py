@@ -19,6 +19,7 @@ from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import arm, certified_record, cut_record, result, study_record
+from tests.verdict.test_cut_conclusions import confirmed
 
 COLUMNS = [
     "rank",
@@ -146,3 +147,40 @@ def test_the_chosen_rank_can_be_confirmed() -> None:
     assert line.endswith("also trains rank 4 from the start, and says whether both agree (about 80 s)")
     assert "certify.confirm" not in told(certified_record())
     assert "certify.confirm" not in told(cut_record(dict.fromkeys((2, 4), 2.9) | {8: 0.5}))
+
+
+def test_confirmation_stands_below_the_costs_and_is_not_proposed_again() -> None:
+    text = unwrapped(told(confirmed({4: 0.316})))
+    assert "Trained at rank 4 from the start (3 seeds, learning rate 2.0e-03), adapters have a loss of 0.3160;" in text
+    assert "Both agree within the margin" in text
+    assert text.index("training took 20 s.") < text.index("Trained at rank 4 from the start")
+    assert "Note: Trained at rank" not in text
+    assert "certify.confirm" not in text
+
+
+def test_a_better_cut_is_handed_out_and_named() -> None:
+    better, about = {2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}, {"base_loss": 4.0, "cut_noise": 0.05}
+    record = cut_record(better, **about)
+    conclusion = concluded(record)
+    assert (conclusion.rank, conclusion.hands_out) == (2, 4)
+    text = unwrapped(told(record))
+    assert "Handed out is rank 4, which is better than rank 2; its adapter is 400 kB against 3.2 MB at rank 32" in text
+    assert "Note: Cutting helps:" in text
+    tested = table_of_test(cut_record(better, **about, final=(4, 32)), conclusion)
+    assert tested is not None
+    assert "handed out: rank 4, cut from 32" in [str(cell) for cell in tested.columns[0].cells]
+
+
+def test_without_uncut_adapters_there_is_no_gap() -> None:
+    record = cut_record({2: 0.5, 4: 0.4}, failures={32: (Status.FAILED, "diverged: the loss was nan at step 3")})
+    table = ladder_table(record, concluded(record))
+    assert column(table, "gap to\nuncut") == ["-"] * 4
+    assert training_line(record, concluded(record)) is None
+    text = unwrapped(told(record))
+    assert "Best so far is rank 4; its adapter is 400 kB. - Rank 32, which smaller ranks are cut from" in text
+
+
+def test_a_rank_that_no_cut_matches_is_handed_out_uncut() -> None:
+    text = unwrapped(told(cut_record({4: 2.0, 8: 1.5, 32: 0.5})))
+    assert "Rank 32 is needed whole" in text
+    assert "Its adapter is 3.2 MB, training took 20 s." in text

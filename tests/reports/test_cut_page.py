@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sweep.records import Status, StudyRecord
+from sweep.records import Status, StepLoss, StudyRecord
 from sweep.reports.page import render_comparison
 from sweep.reports.page.curves import curves
 from sweep.reports.page.search_charts import rates_chart
 from sweep.reports.page.trials import columns, rows
 from sweep.reports.pictures import draw_ladder
 from sweep.verdict.conclude import conclude
-from tests.conftest import certified_record, cut_record
+from tests.conftest import arm, certified_record, cut_record, result, study_record
 from tests.reports.made_page import page, page_record
 from tests.reports.test_page import Parsed, shown
+from tests.verdict.test_cut_conclusions import confirmed
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_table_has_energy_and_names_the_training_once(parsed: Parsed) -> None:
     assert "32 certified uncut – – 0.1710" in parsed.text
     assert "Trained at rank 32, rate 2.0e-03, 4 seeds," in parsed.text
     assert "energy kept 93.0 % of the update at rank 32" in parsed.text
-    assert "the smallest rank that is enough to ship is between 2 and 4" in parsed.text
+    assert "the smallest rank that is enough to ship" in parsed.text
     assert "21 without training" in parsed.text
 
 
@@ -94,6 +95,14 @@ def test_the_framed_rate_is_that_of_the_trainings(record: StudyRecord) -> None:
     assert [trace.get("name") for trace in drawn.spec["data"]][-1] == "the rate of the trainings"
 
 
+def test_before_the_verdict_only_the_largest_rank_awaits_its_rate() -> None:
+    explored = [result(arm(8), 0.5), result(arm(16), 0.4)]
+    record = study_record(explored)
+    asked = replace(record, declaration=replace(record.declaration, ladder_by="cut"))
+    assert "The rate of rank 8, the only one of the ladder that is trained, is tuned before it is." in shown(asked).text
+    assert "so each is judged with its own once it is certified" in shown(record).text
+
+
 def test_a_rank_that_could_not_be_compared_spans_the_table() -> None:
     assert "failed: evaluation broke" in shown(cut_record(failures={2: (Status.FAILED, "evaluation broke")})).text
 
@@ -116,3 +125,39 @@ def test_the_picture_says_the_same(record: StudyRecord, tmp_path: Path) -> None:
     svg = (tmp_path / "ladder.svg").read_text()
     for text in ("gap to the uncut rank 32, nats per token", "rank of the adapter, and its size", "463 kB"):
         assert text in svg
+
+
+def test_a_confirmed_rank_is_drawn_beside_its_cut(tmp_path: Path) -> None:
+    record = confirmed({4: 0.316})
+    found = shown(record)
+    (point,) = (trace for trace in found.figures()["ladder"]["data"] if trace["name"] == "trained at this rank")
+    assert point["x"] == ["4"]
+    assert point["y"] == [pytest.approx(0.016)]
+    assert "Trained at rank 4 from the start" in found.text
+    listed = [row.cells for row in rows(record, record.all_trials()) if row.stage == "confirm"]
+    assert [cells[3].text for cells in listed] == ["trained"] * 3
+    history = (StepLoss(1, 2.0, 1e-3), StepLoss(2, 1.0, 1e-3))
+    assert record.certification is not None
+    confirming = tuple(
+        replace(trial, result=replace(trial.result, history=history)) for trial in record.certification.confirmed
+    )
+    drawn = curves(replace(record, certification=replace(record.certification, confirmed=confirming)))
+    assert (drawn.drawn, drawn.stage) == (3, "certify and confirm")
+    assert draw_ladder(record, conclude(record), tmp_path / "ladder.svg")
+
+
+def test_without_uncut_adapters_there_is_a_table_but_no_chart(tmp_path: Path) -> None:
+    record = cut_record({2: 0.5, 4: 0.4}, failures={32: (Status.FAILED, "diverged")})
+    found = shown(record)
+    assert "ladder" not in found.figures()
+    assert "4 undecided 93.0 % – – 0.4000" in found.text
+    assert not draw_ladder(record, conclude(record), tmp_path / "ladder.svg")
+    assert Parsed(render_comparison((record, conclude(record)), (record, conclude(record)), "today")).figures() == {}
+
+
+def test_a_better_cut_is_named_as_what_is_handed_out() -> None:
+    better = {2: 0.49, 4: 0.40, 8: 0.40, 16: 0.46, 32: 0.50}
+    text = shown(cut_record(better, base_loss=4.0, cut_noise=0.05, final=(4, 32))).text
+    assert "handed out rank 4 better than rank 2" in text
+    assert "rank 4 cut from 32, handed out" in text
+    assert "accuracy on test 0.870" in text

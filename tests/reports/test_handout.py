@@ -219,7 +219,8 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
 def test_card_of_a_cut_adapter_says_what_was_trained_and_what_is_left() -> None:
     card = card_of(replace(cut_record(final=(4, 32)), config=CONFIG))
     how = "trained at rank 32, cut to rank 4 (keeps 93.0 % of the update's energy)"
-    assert f"trained on the data set `boxes`, {how}, and chosen by Goldilocks" in card
+    made = "trained on the data set `boxes` at rank 32, cut to rank 4 (keeps 93.0 % of the update's energy) and chosen by Goldilocks"
+    assert made in card
     assert f"- {how}: the best approximation of the trained update at this rank, without further training" in card
     assert "- rank 4, alpha 8, dropout 0," in card
     assert "batch size 4 at rank 32" in card

@@ -12,7 +12,8 @@ from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, TestScore, reach, scale_of, test_scores
+from sweep.reports.page.finals import TestScore, test_scores
+from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
 from sweep.reports.page.trials import wall_clock
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
@@ -99,7 +100,7 @@ def _ladders(sides: Sequence[Side]) -> Chart | None:
     traces = []
     for number, (side, colour) in enumerate(zip(sides, COLOURS, strict=True)):
         unit = side.scale.margin if in_margins and side.scale.margin else 1.0
-        if side.rows:
+        if side.rows and side.scale.kind.has_gaps:
             places = [ranks.index(row.rank) + 0.09 * (2 * number - 1) for row in side.rows]
             traces.append(graph_objects.Scatter(**_points(side, places, unit, colour)))
             traces.append(graph_objects.Scatter(**_named(side, colour)))

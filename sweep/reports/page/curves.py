@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from sweep.records import StepLoss, StudyRecord, TrialRecord
+from sweep.records import Stage, StepLoss, StudyRecord, TrialRecord
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.chart import Chart, axis, chart, log_axis, shade, short
 
@@ -35,7 +35,7 @@ def curves(record: StudyRecord) -> Curves:
     certified = (*certification.trials, *certification.confirmed) if certification else ()
     # a cut adapter was not trained: its history is that of the adapter it is cut from
     trials = [trial for trial in certified if trial.result.history and not is_cut(trial)]
-    stage = "certify"
+    stage = "certify and confirm" if any(trial.spec.stage is Stage.CONFIRM for trial in trials) else "certify"
     if not trials:
         trials, stage = [trial for trial in record.trials if trial.result.history], "explore"
     chosen = _in_turn(trials)[:MOST_CURVES]

@@ -1,17 +1,18 @@
-"""The charts of the answer: the gap of each rank to the best or the uncut one, with bounds and margin, and the scores on test."""
+"""The chart of the answer: the gap of each rank to the best or the uncut one, with bounds and margin."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.units import show_bytes
-from sweep.records import EvaluatedTrial, StudyRecord
-from sweep.reports.ladder_kind import TRAINED, LadderKind, is_cut, kept_words, ladder_kind
+from sweep.records import StudyRecord
+from sweep.reports.ladder_kind import TRAINED, LadderKind, kept_words, ladder_kind
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
-from sweep.verdict.conclusion import Conclusion, on_test
+from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf, State
 
@@ -50,22 +51,31 @@ def scale_of(record: StudyRecord, conclusion: Conclusion | None) -> Scale:
     return Scale("nats per token", conclusion.margin_in_loss if conclusion else None, declared.alpha, kind)
 
 
-def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -> Chart | None:
-    """The chart of the ladder; None if there are no ranks.
+@dataclass(frozen=True, slots=True)
+class _TrainedGap:
+    """The chosen rank of a cut ladder trained from the start: its gap to the uncut adapters, with bounds."""
 
-    Args:
-        answer: the chosen rank.
-    """
+    rank: int
+    gap: float
+    lower: float | None
+    upper: float | None
+
+
+def ladder_chart(rows: Sequence[RankResult], conclusion: Conclusion | None, scale: Scale) -> Chart | None:
+    """The chart of the ladder; None if there are no ranks, or no gaps between them."""
     from plotly import graph_objects
 
-    if not rows:
+    if not rows or not scale.kind.has_gaps:
         return None
     traces = []
     for state in MEANS:
         of_state = [row for row in rows if row.state == state]
         if of_state:
             traces.append(graph_objects.Scatter(**_points(of_state, state, scale)))
-    chosen = [row for row in rows if row.rank == answer]
+    chosen = [row for row in rows if conclusion is not None and row.rank == conclusion.rank]
+    trained = _trained_gap(rows, conclusion)
+    if trained is not None:
+        traces.append(graph_objects.Scatter(**_trained_point(trained)))
     if chosen:
         traces.append(
             graph_objects.Scatter(
@@ -83,12 +93,47 @@ def ladder_chart(rows: Sequence[RankResult], answer: int | None, scale: Scale) -
     ranks = {"title": "rank of the adapter, and its size", **sizes} if scale.kind.is_cut else {"title": "LoRA rank"}
     return chart(
         "ladder",
-        _says(rows, scale),
+        _says(rows, scale, trained),
         traces,
         xaxis=axis(**ranks, type="category", categoryorder="array", categoryarray=names, showgrid=False),
-        yaxis=axis(f"{scale.kind.axis}, {in_figure(scale.unit)}", range=_range(rows, scale), **_zero_line(scale)),
+        yaxis=axis(
+            f"{scale.kind.axis}, {in_figure(scale.unit)}", range=_range(rows, scale, trained), **_zero_line(scale)
+        ),
         **_band(scale),
     )
+
+
+def _trained_gap(rows: Sequence[RankResult], conclusion: Conclusion | None) -> _TrainedGap | None:
+    """None if the chosen rank was not confirmed, or where the chart is not one of losses."""
+    of = conclusion.confirmation if conclusion is not None else None
+    cut = next((row.diff_to_best for row in rows if of is not None and row.rank == of.rank), None)
+    if conclusion is None or of is None or cut is None or conclusion.verdict is None:
+        return None
+    if conclusion.verdict.margin_of is MarginOf.METRIC:
+        return None
+    lower, upper = (cut + end if math.isfinite(end) else None for end in (of.lower, of.upper))
+    return _TrainedGap(of.rank, cut + of.difference, lower, upper)
+
+
+def _trained_point(trained: _TrainedGap) -> dict[str, Any]:
+    return {
+        "x": [str(trained.rank)],
+        "y": [short(trained.gap)],
+        "mode": "markers",
+        "name": "trained at this rank",
+        "marker": {"symbol": "square-open", "size": 13, "color": "var(--ink)", "line": {"width": 2}},
+        "text": [f"<b>rank {trained.rank}</b>, trained from the start<br>gap to the uncut {trained.gap:+.4f}"],
+        "hovertemplate": "%{text}<extra></extra>",
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [reach(trained.gap, trained.upper)],
+            "arrayminus": [reach(trained.lower, trained.gap)],
+            "color": "var(--ink)",
+            "thickness": 1,
+            "width": 12,
+        },
+    }
 
 
 def _points(rows: Sequence[RankResult], state: State, scale: Scale) -> dict[str, Any]:
@@ -125,10 +170,12 @@ def _zero_line(scale: Scale) -> dict[str, Any]:
     return {"zeroline": True, "zerolinecolor": "var(--muted)", "zerolinewidth": 1} if scale.kind.is_cut else {}
 
 
-def _range(rows: Sequence[RankResult], scale: Scale) -> list[float]:
+def _range(rows: Sequence[RankResult], scale: Scale, trained: _TrainedGap | None) -> list[float]:
     """From below the lowest bound to above the highest, zero and the margin within."""
     ends = [0.0, scale.margin or 0.0, *(row.diff_to_best for row in rows)]
     ends += [end for row in rows for end in scale.kind.bounds(row) if end is not None]
+    if trained is not None:
+        ends += [end for end in (trained.gap, trained.lower, trained.upper) if end is not None]
     capacity = 0.08 * (max(ends) - min(ends)) or 0.01
     return [short(min(ends) - capacity), short(max(ends) + capacity)]
 
@@ -198,76 +245,13 @@ def _band(scale: Scale) -> dict[str, Any]:
     }
 
 
-def _says(rows: Sequence[RankResult], scale: Scale) -> str:
+def _says(rows: Sequence[RankResult], scale: Scale, trained: _TrainedGap | None) -> str:
     parts = []
     for row in rows:
         lower, upper = scale.kind.bounds(row)
         bounds = f" ({lower:+.3f} to {upper:+.3f})" if lower is not None and upper is not None else ""
         parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
+    if trained is not None:
+        parts.append(f"rank {trained.rank} trained from the start: {trained.gap:+.3f}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""
     return f"Gap to {scale.kind.reference} in {scale.unit}. {'; '.join(parts)}.{against}"
-
-
-@dataclass(frozen=True, slots=True)
-class TestScore:
-    """One model that was evaluated on test; `chosen` is the one whose adapter is handed out."""
-
-    who: str
-    chosen: bool
-    trial: EvaluatedTrial
-
-
-def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[TestScore]:
-    """Base, chosen and largest rank, as far as they were evaluated on test; the smallest rank first."""
-    roles: dict[int, list[str]] = {}
-    tested = {}
-    for name, trial in on_test(record, conclusion).items():
-        roles.setdefault(trial.rank, []).append(name)
-        tested[trial.rank] = trial
-    decided = conclusion is not None and conclusion.rank is not None
-    return [
-        TestScore(_who(trial, roles[rank], decided=decided), "goldilocks" in roles[rank], trial)
-        for rank, trial in sorted(tested.items())
-    ]
-
-
-def _who(trial: EvaluatedTrial, roles: Sequence[str], *, decided: bool) -> str:
-    if trial.arm is None:
-        return "base model"
-    cut = f" cut from {trial.arm.cut_from}" if is_cut(trial) else ""
-    words = {"goldilocks": "chosen" if decided else "best so far", "largest": "largest"}
-    return f"rank {trial.rank}{cut}, {' and '.join(words[role] for role in roles)}"
-
-
-def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
-    """The task metric on test as bars; None if it was not measured."""
-    from plotly import graph_objects
-
-    shown = [(score, value) for score in scores if (value := score.trial.metric(metric)) is not None]
-    if not shown:
-        return None
-    colours = [
-        "var(--base)" if score.trial.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)"
-        for score, _ in shown
-    ]
-    values = [short(value) for _, value in shown]
-    bars = graph_objects.Bar(
-        y=[score.who for score, _ in shown],
-        x=values,
-        orientation="h",
-        marker={"color": colours},
-        text=[f"{value:.3f}" for value in values],
-        textposition="outside",
-        textfont={"color": "var(--ink)", "size": 14},
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-        width=0.62,
-    )
-    return chart(
-        "finals",
-        "; ".join(f"{score.who}: {metric} {value:.3f}" for (score, _), value in zip(shown, values, strict=True)),
-        [bars],
-        xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
-        yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
-        showlegend=False,
-    )

@@ -15,7 +15,8 @@ from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
-from sweep.reports.page.ladder import TestScore, finals_chart, ladder_chart, scale_of, test_scores
+from sweep.reports.page.finals import TestScore, finals_chart, test_scores
+from sweep.reports.page.ladder import ladder_chart, scale_of
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.tables import recipe_words
@@ -47,7 +48,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     rows = rank_results(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
-    ladder = ladder_chart(rows, rank, scale_of(record, conclusion))
+    ladder = ladder_chart(rows, conclusion, scale_of(record, conclusion))
     drawn_curves = curves(record)
     pareto = pareto_charts(record)
     charts = [
@@ -73,7 +74,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         answer=answer,
         beside=beside,
         rank=rank,
-        facts=_facts(record, rows, rank, scores, trials),
+        facts=_facts(record, conclusion, rows, scores, trials),
         ladder=rows,
         kind=kind,
         kept=kept_words,
@@ -109,22 +110,25 @@ def _pair(contrast: Contrast) -> tuple[int, int]:
 
 def _facts(
     record: StudyRecord,
+    conclusion: Conclusion | None,
     ladder: Sequence[RankResult],
-    rank: int | None,
     scores: Sequence[TestScore],
     trials: Sequence[TrialRecord],
 ) -> list[tuple[str, str, str]]:
     """The few figures beside the answer: name, value, and a value to compare it with."""
     facts: list[tuple[str, str, str]] = []
+    rank = conclusion.rank if conclusion is not None else None
     chosen = next((row for row in ladder if row.rank == rank), None)
     largest = ladder[-1] if ladder else None
     if chosen is not None and largest is not None:
         beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
         facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
+    if chosen is not None and conclusion is not None and conclusion.hands_out != chosen.rank:
+        facts.append(("handed out", f"rank {conclusion.hands_out}", f"better than rank {chosen.rank}"))
     if chosen is not None and is_cut(chosen.trials[0]):
         facts.append(("energy kept", kept_words(chosen), f"of the update at rank {chosen.trials[0].arm.cut_from}"))
     on_test = {score.trial.rank: score.trial.metric(record.metric) for score in scores}
-    value = on_test.get(chosen.rank) if chosen else None
+    value = on_test.get(conclusion.hands_out) if chosen is not None and conclusion is not None else None
     if value is not None:
         base = on_test.get(0)
         facts.append(

@@ -1,0 +1,78 @@
+"""The scores on test, of the base, the adapter that is handed out, and the largest rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.reports.ladder_kind import is_cut
+from sweep.reports.page.chart import Chart, axis, chart, short
+from sweep.verdict.conclusion import Conclusion, on_test
+
+
+@dataclass(frozen=True, slots=True)
+class TestScore:
+    """One model that was evaluated on test; `chosen` is the one whose adapter is handed out."""
+
+    who: str
+    chosen: bool
+    trial: EvaluatedTrial
+
+
+def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[TestScore]:
+    """Base, chosen and largest rank, as far as they were evaluated on test; the smallest rank first."""
+    roles: dict[int, list[str]] = {}
+    tested = {}
+    for name, trial in on_test(record, conclusion).items():
+        roles.setdefault(trial.rank, []).append(name)
+        tested[trial.rank] = trial
+    answer = conclusion.rank if conclusion is not None else None
+    return [
+        TestScore(_who(trial, roles[rank], answer), "goldilocks" in roles[rank], trial)
+        for rank, trial in sorted(tested.items())
+    ]
+
+
+def _who(trial: EvaluatedTrial, roles: Sequence[str], answer: int | None) -> str:
+    """Its rank and roles; `answer` is the chosen rank, which is not the one handed out if a cut is better."""
+    if trial.arm is None:
+        return "base model"
+    cut = f" cut from {trial.arm.cut_from}" if is_cut(trial) else ""
+    own = "best so far" if answer is None else "chosen" if answer == trial.rank else "handed out"
+    words = {"goldilocks": own, "largest": "largest"}
+    return f"rank {trial.rank}{cut}, {' and '.join(words[role] for role in roles)}"
+
+
+def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
+    """The task metric on test as bars; None if it was not measured."""
+    from plotly import graph_objects
+
+    shown = [(score, value) for score in scores if (value := score.trial.metric(metric)) is not None]
+    if not shown:
+        return None
+    colours = [
+        "var(--base)" if score.trial.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)"
+        for score, _ in shown
+    ]
+    values = [short(value) for _, value in shown]
+    bars = graph_objects.Bar(
+        y=[score.who for score, _ in shown],
+        x=values,
+        orientation="h",
+        marker={"color": colours},
+        text=[f"{value:.3f}" for value in values],
+        textposition="outside",
+        textfont={"color": "var(--ink)", "size": 14},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        width=0.62,
+    )
+    return chart(
+        "finals",
+        "; ".join(f"{score.who}: {metric} {value:.3f}" for (score, _), value in zip(shown, values, strict=True)),
+        [bars],
+        xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
+        yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
+        showlegend=False,
+    )
