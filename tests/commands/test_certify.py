@@ -250,8 +250,19 @@ def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: 
 
 
 @pytest.mark.slow
-def test_a_missing_adapter_of_the_report_is_trained_again(sweep: Sweep) -> None:
-    words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+@pytest.mark.parametrize(("ladder_by", "made"), [("train", "trained"), ("cut", "cut")])
+def test_a_missing_adapter_of_the_report_is_made_again(sweep: Sweep, ladder_by: str, made: str) -> None:
+    # with this margin the smaller rank is chosen
+    words = (
+        *SMALL,
+        "certify.ladder=[2,4]",
+        "certify.seeds=2",
+        "certify.first_look=2",
+        "certify.margin=0.9",
+        "train.steps=20",
+        "evaluate.certify_examples=12",
+        f"certify.ladder_by={ladder_by}",
+    )
     first = sweep.run(*words)
     assert first.returncode == 0, first.stdout
     handed_out = sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors"
@@ -259,10 +270,10 @@ def test_a_missing_adapter_of_the_report_is_trained_again(sweep: Sweep) -> None:
     shutil.rmtree(sweep.folder / "mlruns/adapters")
     kept = sweep.run(*words)  # the report still has it
     assert kept.returncode == 0, kept.stdout
-    assert "trained again" not in kept.stdout
+    assert "which this study hands out, is gone" not in kept.stdout
     shutil.rmtree(handed_out.parent)
     again = sweep.run(*words)
     assert again.returncode == 0, again.stdout
-    assert "which this study hands out, is gone; it is trained again" in again.stdout
+    assert f"which this study hands out, is gone; it is {made} again" in again.stdout
     assert handed_out.read_bytes() == weights
     assert outcome(again.stdout) == outcome(first.stdout)

@@ -162,20 +162,23 @@ def snippet(card: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("template", "quant"), [(None, "none"), (TEMPLATE, "none"), (TEMPLATE, "nf4")], ids=["plain", "chat", "nf4"]
+    ("template", "quant", "cut"),
+    [(None, "none", False), (TEMPLATE, "none", False), (TEMPLATE, "nf4", False), (TEMPLATE, "nf4", True)],
+    ids=["plain", "chat", "nf4", "cut"],
 )
 def test_copied_adapter_gives_the_same_answers_in_plain_peft(
-    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str | None, quant: str
+    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str | None, quant: str, cut: bool
 ) -> None:
     import torch
 
     from sweep.records import BaseModel, Quantization
     from sweep.training.base_model import load_base
+    from sweep.training.cut import cut_adapter
     from sweep.training.packed.adapter import SlotAdapter
     from sweep.training.predictor import Predictor
 
     record = replace(
-        certified_record(),
+        cut_record() if cut else certified_record(),
         config=yaml.safe_dump({"model": {"id": "tiny"}, "quant": {"name": quant, "double_quant": False}}),
     )
     trial = chosen(record, conclude(record))
@@ -191,15 +194,19 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
         for name, module in base.model.named_modules()
         if name in base.linear_modules
     }
-    adapter = SlotAdapter(trial.spec.arm, shapes, base.device)
+    adapter = SlotAdapter(trial.spec.arm.parent, shapes, base.device)
     adapter.initialize(1)
     with torch.no_grad():
         for matrix in adapter.up.values():
             matrix.normal_(0.0, 0.5, generator=torch.Generator().manual_seed(3))
     folder = paths.trial(trial.spec.identity) / ADAPTER
-    adapter.save(folder, base.id)
-    base.write_origin(folder)
+    whole = tmp_path / "whole" if cut else folder
+    adapter.save(whole, base.id)
+    base.write_origin(whole)
+    if cut:
+        cut_adapter(whole, folder, trial.spec.arm)
     write_report(record, conclude(record), paths)
+    assert json.loads((paths.adapter("made") / "adapter_config.json").read_text())["r"] == trial.rank
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(paths.adapter("made"), elsewhere)
 

@@ -246,6 +246,16 @@ def test_contents_seed_quantization_and_engine_count_for_the_adapter() -> None:
     assert len({adapter(), *others}) == len(others) + 1
 
 
+def test_how_it_is_cut_counts_for_a_cut_adapter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = replace(PLAN.arm, rank=2, cut_from=PLAN.arm.rank)
+    before = [adapter(arm=cut), trial(arm=cut), adapter(arm=cut.parent), trial(arm=cut.parent), study()]
+    assert before[2:4] == [adapter(), trial()]
+    assert certification_identity(cut) == certification_identity(PLAN.arm)
+    monkeypatch.setattr("sweep.store.identity.CUT", "in another way")
+    after = [adapter(arm=cut), trial(arm=cut), adapter(arm=cut.parent), trial(arm=cut.parent), study()]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True, True, True]
+
+
 def test_a_recorded_trial_is_current_while_it_was_evaluated_as_configured() -> None:
     asked = trial_identity(PLAN.setup, "base", "data", PLAN.arm, PLAN.training, 0)
     spec = TrialSpec(asked, "s", Stage.EXPLORE, PLAN.arm, PLAN.training, 0)

@@ -13,8 +13,11 @@ from sweep.records import (
     ExampleOutcome,
     Quantization,
     TaskData,
+    TrainedAdapter,
     TrialResult,
     WorkerSetup,
+    to_json,
+    trained_adapter_from_json,
 )
 from sweep.store.adapters import ADAPTER
 from sweep.store.paths import Paths
@@ -96,3 +99,17 @@ def test_the_adapter_of_an_earlier_version_is_adopted(store: TrialStore, finishe
     assert (store.adapters.folder("f" * 32) / "adapter_model.safetensors").read_bytes() == EMPTY
     assert store.adapter_folder(replace(finished.spec, adapter="f" * 32)) == store.adapters.folder("f" * 32)
     assert store.adapter_folder(finished.spec) == weights.parent
+
+
+def test_the_record_of_a_cut_adapter_is_kept_and_older_ones_are_read(finished: TrialResult) -> None:
+    spec, provenance = finished.spec, finished.provenance
+    assert provenance is not None
+    cut = replace(arm(8), rank=2, cut_from=8)
+    record = TrainedAdapter(
+        "f" * 32, cut, spec.training, 1, 10, "probe", 20, 30, 40, 1.0, 0.5, provenance, energy_kept=0.75
+    )
+    known = to_json(record)
+    assert trained_adapter_from_json(known) == record
+    older = {**known, "arm": {name: value for name, value in known["arm"].items() if name != "cut_from"}}
+    del older["energy_kept"]
+    assert trained_adapter_from_json(older) == replace(record, arm=arm(2), energy_kept=None)

@@ -9,7 +9,8 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.errors import NoTrialSucceeded
-from sweep.records import Split, Stage, Status
+from sweep.records import Provenance, Split, Stage, Status
+from sweep.store.identity import adapter_identity, is_current
 from sweep.store.paths import Paths
 from sweep.study.display import Silent
 from sweep.study.study_run import BASE_TRIES, BudgetSpent, StudyRun
@@ -57,3 +58,22 @@ def test_the_budget_lets_running_trials_end_and_does_not_cover_the_base(made_tas
     with pytest.raises(BudgetSpent, match=r"budget.wall_clock=.* is spent .*; the same command continues") as caught:
         next(ended)
     assert str(caught.value).startswith(caught.value.reason)
+
+
+def test_a_cut_arm_has_an_adapter_of_its_own_and_the_same_when_it_is_asked_for_again(
+    made_task: Path, tmp_path: Path
+) -> None:
+    run = study_run(InstantPool(), made_task, tmp_path)
+    cut = replace(run.plan.arm, rank=2, cut_from=run.plan.arm.rank)
+    spec = run.spec(Stage.CERTIFY, cut, 1, split=Split.CERTIFY)
+    parent = run.spec(Stage.CERTIFY, cut.parent, 1, split=Split.CERTIFY)
+    expected = adapter_identity(run.plan.setup, LOADED.base_hash, LOADED.train_hash, cut.parent, run.plan.training, 1)
+    assert parent.adapter == expected
+    assert len({spec.adapter, parent.adapter, spec.identity, parent.identity}) == 4
+    (trial,) = run.run_trials([spec])
+    provenance = Provenance({}, "cpu", "made", LOADED.base_hash, LOADED.data_hash, 1)
+    result = replace(trial.result, provenance=provenance)
+    assert run.spec_again(result) == spec
+    assert is_current(result, run.plan.setup)
+    tested = run.spec(Stage.FINAL, cut, 1, split=Split.TEST, adapter_of=spec.identity)
+    assert tested.adapter == spec.adapter
