@@ -18,6 +18,9 @@ from sweep.training.quantization import evaluating
 CALIBRATION_EXAMPLES = 64
 """Number of training examples whose inputs are used; changing it is another way of cutting (`sweep.store.identity.CUT_VERSION`)."""
 
+_SHARE = 4
+"""Passes are smaller by this factor than in evaluation, since trials may be in training beside them."""
+
 Downs = Mapping[str, torch.Tensor]
 """A by module name, shape (R, in_features)."""
 
@@ -45,7 +48,7 @@ def input_grams(base: LoadedBase, adapters: Sequence[Downs], examples: Sequence[
     """
     sums = _InputSums(adapters)
     with evaluating(base.model), sums.collecting(base):
-        for indices in by_length(examples, examples_at_once(examples)):
+        for indices in by_length(examples, examples_at_once(examples, _SHARE)):
             batch = base.collator([examples[index] for index in indices])
             del batch["labels"]
             inputs = {
