@@ -65,9 +65,7 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
             case AddExamples(examples):
                 stored.plan_examples(examples)
                 run.plan = with_examples(run.plan, examples)
-                rescore_certified(
-                    run, study, stored, f"{examples} certify examples decide more than further seeds would"
-                )
+                rescore_certified(run, study, stored, f"{examples} certify examples may decide what is open")
             case TrainConfirmation(arms):
                 _train_confirmation(run, stored, record, arms)
             case TakeLook(seeds):

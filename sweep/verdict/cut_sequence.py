@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.verdict.bounds import Array, Estimates, Mask, Moments, Side, estimates
-from sweep.verdict.cut_bounds import CutEstimates, cut_estimates
+from sweep.verdict.bounds import Array, Mask, Moments, Side, estimates
+from sweep.verdict.cut_bounds import CutEstimates, cut_estimates, paired_estimates
 from sweep.verdict.look import Look, from_the_top, widths
 from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
@@ -41,8 +41,8 @@ class CutContrasts:
     of: Moments
     margin: Margin
     each: CutEstimates
-    difference: Estimates
-    gain: Estimates | None
+    difference: CutEstimates
+    gain: CutEstimates | None
     judged: Mask
     inferior: Mask
 
@@ -108,13 +108,15 @@ def cut_contrasts(of: Moments, margin: Margin, judged: Mask, inferior: Mask) -> 
     coefficients, constant = margin.contrasts(uncut)
     differences = np.eye(ranks, ranks + 1)
     differences[:, ranks - 1] -= 1
+    contrast, difference = estimates(of, coefficients, constant), estimates(of, differences, 0.0)
+    allowed = estimates(of, differences - coefficients, -constant)
     gain = np.eye(ranks + 1)[ranks - 1] - np.eye(ranks + 1)[ranks]
     return CutContrasts(
         of=of,
         margin=margin,
-        each=cut_estimates(of, coefficients, constant, judged),
-        difference=estimates(of, differences, 0.0),
-        gain=estimates(of, gain[None], 0.0) if margin.of is MarginOf.GAIN else None,
+        each=cut_estimates(of, contrast, difference, allowed, judged),
+        difference=paired_estimates(difference),
+        gain=paired_estimates(estimates(of, gain[None], 0.0)) if margin.of is MarginOf.GAIN else None,
         judged=judged,
         inferior=inferior,
     )

@@ -29,10 +29,11 @@ KINDS: Mapping[str, Sequence[str]] = {
     "qmc": ("sampler=qmc", "search.trials=8"),
     "grid": ("sampler=grid",),
     "train": ("certify.ladder_by=train",),
+    "open": ("certify.ladder_by=train", "certify.ladder=[8,32]", "certify.margin=1e-3"),
     "confirm": ("certify.ladder=[4,8]", "certify.confirm=true"),
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
-WRITES = 34
+WRITES = 35
 """Writes of the study `random`, without those that create the database."""
 
 
@@ -113,6 +114,30 @@ def test_killed_again_and_again(
     end, writes = undisturbed[kind]
     kills = [draw.randrange(4, 8) for _ in range(writes // 8)]
     assert killed_runs(tmp_path, kind, empty_database, *kills) == end
+
+
+@pytest.fixture
+def more_examples_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study begins with 16 certify examples, and evaluates 32 after its last look, which is open."""
+    monkeypatch.setattr("sweep.study.run.first_examples", lambda *_: 16)
+    monkeypatch.setattr(
+        "sweep.study.next_step.more_examples", lambda plan, record, verdict: 32 if verdict.examples < 32 else None
+    )
+
+
+@pytest.mark.parametrize("seed", some(range(8), 8))
+def test_killed_while_examples_are_added(
+    seed: int, more_examples_are_wanted: None, empty_database: Path, tmp_path: Path
+) -> None:
+    paths = Paths(tmp_path / "undisturbed")
+    paths.root.mkdir()
+    shutil.copy(empty_database, paths.optuna_database)
+    with killed_at(sys.maxsize, die) as writes:
+        end = essence(run(paths, planned(*KINDS["open"])))
+    assert end["examples"] == (32, ((2, 16),))
+    assert {len(nats) for _, nats, _ in end["ladder"]} == {32}
+    last = writes[0] - 1 - seed  # the last trials of the ladder are those that are evaluated again
+    assert killed_runs(tmp_path, "open", empty_database, last - 6, 2) == end
 
 
 @pytest.mark.parametrize(
