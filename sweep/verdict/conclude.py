@@ -113,10 +113,13 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     declared = certification.declared
     available = record.available.get(Split.CERTIFY.value)
     seconds = seconds_per_rank(record, certification)
+    # whoever raises the limit that was declared first asks for those seeds, however likely they are to decide anything
+    limit = record.declaration.seeds
+    most_seeds = limit if limit <= declared.seeds else None
     looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
 
     def on_metric(
-        costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None = None
+        costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None
     ) -> Verdict:
         return judge_looks(
             costs,
@@ -134,7 +137,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
 
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
         return _Statistics(
-            verdict=on_metric(data.costs, declared.margin, seconds, record.declaration.seeds),
+            verdict=on_metric(data.costs, declared.margin, seconds, most_seeds),
             margin_in_loss=loss_of_points(record, declared.margin),
             margin_in_metric=declared.margin,
         )
@@ -151,12 +154,12 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
         cost=seconds,
         available=available,
         ladder_by=declared.ladder_by,
-        most_seeds=record.declaration.seeds,
+        most_seeds=most_seeds,
     )
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None
     if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter
-        metric_verdict = on_metric(data.costs, margin_in_metric, None)
+        metric_verdict = on_metric(data.costs, margin_in_metric, None, None)
     return _Statistics(
         verdict=verdict,
         metric_verdict=metric_verdict,

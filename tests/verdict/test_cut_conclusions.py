@@ -96,7 +96,7 @@ def test_a_better_cut_is_found_and_handed_out() -> None:
 
 
 def test_the_adapter_handed_out_is_the_better_cut_if_the_certified_rank_is_behind_it() -> None:
-    record = cut({2: 0.325, 4: 0.2, 8: 0.27, 32: 0.30}, final=(4, 32))
+    record = cut({2: 0.25, 4: 0.2, 8: 0.25, 32: 0.30}, final=(4, 32))
     said = answer(record)
     assert (said.rank, said.hands_out) == (2, 4)
     trial = chosen(record, said)
@@ -161,7 +161,7 @@ def test_seeds_are_paired_while_trials_are_missing() -> None:
 def test_the_table_has_the_energy_that_each_cut_keeps() -> None:
     kept = {rung.rank: rung.energy_kept for rung in answer(cut()).ladder}
     assert kept[32] is None
-    assert kept[16] == pytest.approx(0.9)
+    assert kept[16] == pytest.approx(1 - 0.28 / 16)
     written = verdict_json(cut(), answer(cut()), "2026-01-31T12:00:00+00:00")
     assert [row["energy_kept"] for row in written["ladder"]] == [kept[rank] for rank in (2, 4, 8, 16, 32)]
     assert (written["ladder_by"], written["cut_from"]) == ("cut", 32)
@@ -209,3 +209,19 @@ def test_a_further_seed_is_one_training_and_the_open_cuts() -> None:
         assert said.settle == (more.command, 2 * (100.0 + 2.0))
     else:
         assert said.settle is None or said.settle[0] != more.command
+
+
+def test_whoever_raises_the_declared_limit_gets_the_seeds_however_futile() -> None:
+    record = certified_record({2: 0.45, 4: 0.337, 8: 0.3}, seed_noise=0.05, ladder_by="cut")
+    declared = replace(record.declaration, seeds=4)
+    within = replace(changed(record, declared=declared), declaration=declared)
+    verdict = answer(within).verdict
+    assert verdict is not None
+    assert verdict.futile is not None
+    assert answer(within).reasons.count(verdict.futile) == 1
+    asked = replace(record, declaration=declared)
+    raised = answer(asked)
+    assert raised.verdict is not None
+    assert raised.verdict.futile is None
+    assert raised.settle is not None
+    assert raised.settle[0] == asked.command
