@@ -113,12 +113,13 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     declared = certification.declared
     available = record.available.get(Split.CERTIFY.value)
     seconds = seconds_per_rank(record, certification)
+    # whoever raises the limit that was declared first asks for those seeds, however likely they are to decide anything
+    limit = record.declaration.seeds
+    most_seeds = limit if limit <= declared.seeds else None
     looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
-    # seeds beyond the number declared at first are asked for by a person, who is not refused them
-    most_seeds = record.declaration.seeds if record.declaration.seeds <= declared.seeds else None
 
     def on_metric(
-        costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None = None
+        costs: Sequence[Array], margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None
     ) -> Verdict:
         return judge_looks(
             costs,
@@ -158,7 +159,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None
     if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter
-        metric_verdict = on_metric(data.costs, margin_in_metric, None)
+        metric_verdict = on_metric(data.costs, margin_in_metric, None, None)
     return _Statistics(
         verdict=verdict,
         metric_verdict=metric_verdict,

@@ -177,7 +177,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
         "seed": trial.seed,
-        "cut_from": arm.cut_from,
+        **({"cut_from": arm.cut_from} if arm.cut_from is not None else {}),
     }
 
 

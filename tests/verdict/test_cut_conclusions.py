@@ -96,7 +96,7 @@ def test_a_better_cut_is_found_and_handed_out() -> None:
 
 
 def test_the_adapter_handed_out_is_the_better_cut_if_the_certified_rank_is_behind_it() -> None:
-    record = cut({2: 0.31, 4: 0.2, 8: 0.27, 32: 0.30}, final=(4, 32))
+    record = cut({2: 0.25, 4: 0.2, 8: 0.25, 32: 0.30}, final=(4, 32))
     said = answer(record)
     assert (said.rank, said.hands_out) == (2, 4)
     trial = chosen(record, said)
@@ -211,12 +211,17 @@ def test_a_further_seed_is_one_training_and_the_open_cuts() -> None:
         assert said.settle is None or said.settle[0] != more.command
 
 
-def test_seeds_that_decide_nothing_are_refused_to_a_plan_but_not_to_a_person() -> None:
-    close = cut({**LOSSES, 2: 0.337})  # at the margin
-    planned = replace(certification_of(close).declared, seeds=5)
-    more = replace(close, declaration=planned)
-    asked_for_later, planned_from_the_start = answer(more), answer(changed(more, declared=planned))
-    assert asked_for_later.verdict is not None
-    assert planned_from_the_start.verdict is not None
-    assert planned_from_the_start.verdict.futile is not None
-    assert asked_for_later.verdict.futile is None
+def test_whoever_raises_the_declared_limit_gets_the_seeds_however_futile() -> None:
+    record = certified_record({2: 0.45, 4: 0.337, 8: 0.3}, seed_noise=0.05, ladder_by="cut")
+    declared = replace(record.declaration, seeds=4)
+    within = replace(changed(record, declared=declared), declaration=declared)
+    verdict = answer(within).verdict
+    assert verdict is not None
+    assert verdict.futile is not None
+    assert answer(within).reasons.count(verdict.futile) == 1
+    asked = replace(record, declaration=declared)
+    raised = answer(asked)
+    assert raised.verdict is not None
+    assert raised.verdict.futile is None
+    assert raised.settle is not None
+    assert raised.settle[0] == asked.command
