@@ -29,8 +29,8 @@ from sweep.verdict.margin import Margin
 from sweep.verdict.record import LadderBy, MarginOf
 from sweep.verdict.spending import levels
 
-LOOKS = ((2,), (3,), (4,), (6,), (3, 4, 6, 8), (2, 3, 4, 6), (3, 5, 8))
-STEPS = (-0.5, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
+LOOKS = ((2,), (3,), (4,), (6,), (3, 4, 6, 8), (3, 5, 8))
+STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.5, 2.0, 3.0)
 BATCH = 250
 CLAIMS = ("false_certified", "false_inferior", "false_better")
 
@@ -54,7 +54,7 @@ def main() -> int:
     power = [
         {"kind": kind, "difference": step, **row}
         for kind, step, world in track(list(power_cut_worlds(STEPS)), "power", disable=not sys.stderr.isatty())
-        for row in cut_rates(world, LOOKS, max(studies // 4, 250), _random(arguments.seed, world))
+        for row in cut_rates(world, LOOKS, max(studies // 5, 250), _random(arguments.seed, world))
     ]
     results = {"studies": studies, "seed": arguments.seed, "alpha": ALPHA, "looks": LOOKS}
     results |= {"calibration": calibration, "power": power, "seconds": round(time.monotonic() - started)}

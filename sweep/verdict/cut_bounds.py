@@ -15,9 +15,13 @@ upper bound is the largest of three:
   mean log and of variance (MOVER: Zou, Taleban and Huo 2009).
 
 The variance v of one cut has S - 1 degrees of freedom, so few that its bound would be useless at three seeds. Cuts of the same
-adapters are about equally noisy in proportion, so v is at least the mean over the cuts, and d is S - 1 + `MORE`, at most one for
-each other cut that is clearly above zero. If seeds move all cuts in exact proportion the others say nothing new; then
-the bound is too short for very uneven seeds. docs/calibration.md shows where.
+adapters are about equally noisy in proportion, so v is at least the mean over the cuts, and each of up to `OTHERS` other cuts that
+are clearly not zero adds `MORE` to the degrees of freedom d. A cut that gets no more seeds counts with those it had. If seeds move
+all cuts in exact proportion, or the cut at the margin is much noisier than all others, these say nothing new, and the bound is too
+short. docs/calibration.md shows by how much.
+
+Such a bound must allow for any v. Where the log differences seen do not vary more than `UNSUSPICIOUS`, the exact bound for a variance
+of `WORST` is enough, if that is the smaller one: factors with a coefficient of variation above 2 are not provided for.
 
 Differences below zero have no log. They show noise on both sides, and all that is smaller than the largest of them counts as that
 large. So does what is below `TINY` of the margin: how it differs between seeds does not matter.
@@ -28,18 +32,36 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import chdtri, stdtrit
+from scipy.special import chdtri, ndtri, stdtrit
 
 from sweep.verdict.bounds import Array, Estimates, Mask, Moments, Side, joined
 
 FLOOR = 0.2
 """Least standard deviation between seeds, as a share of the mean difference."""
 
-MORE = 1.5
-"""Most degrees of freedom that the other cuts add to the variance of the log differences."""
+OTHERS = 2
+MORE = 0.75
+"""Degrees of freedom that each of up to `OTHERS` other cuts adds to the variance of the log differences."""
+
+UNSUSPICIOUS = 0.8
+WORST = 1.6
+"""Variances of log differences between seeds, a coefficient of variation of 1.1 and 2; see above."""
 
 TINY = 0.02
 """Share of the margin below which differences are not told apart on the log scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpread:
+    """How much the log differences of cuts vary between seeds; both (studies, ranks).
+
+    Attributes:
+        variance: of one seed.
+        telling: cuts that are clearly not zero.
+    """
+
+    variance: Array
+    telling: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +72,11 @@ class CutEstimates:
         value: the estimate.
         paired: variance between seeds of the contrast, one seed.
         widened: the same, not less than that of milder cuts or of the floor; for upper bounds.
-        loss: mean difference to the uncut adapter on the log scale's terms: small and negative differences raised.
+        loss: mean difference to the uncut adapter, small and negative differences raised so that they have a log.
+        log_mean: mean of the log differences.
         log_variance: variance between seeds of the log difference, one seed; not less than the mean over the cuts.
         more_df: degrees of freedom that other cuts add to it.
+        spread: of each cut alone, as of the last look that had all its seeds.
         of_margin: variance between seeds of the margin, one seed.
         examples: variance of the estimate that stems from the choice of examples.
         skew: third central moment of the estimate that stems from the choice of examples.
@@ -64,8 +88,10 @@ class CutEstimates:
     paired: Array
     widened: Array
     loss: Array
+    log_mean: Array
     log_variance: Array
     more_df: Array
+    spread: LogSpread
     of_margin: Array
     examples: Array
     skew: Array
@@ -80,17 +106,18 @@ class CutEstimates:
         seed_part = self.paired / count
         from_seeds = student * seed_part
         if side is Side.UPPER:
-            multiplied = self._multiplied(student, one_sided, count)
+            multiplied = self._multiplied(one_sided, count)
             from_seeds = np.maximum(student * self.widened / count, multiplied**2 + student * self.of_margin / count)
         return joined(side, from_seeds, seed_part, self.examples, self.skew, self.example_df, one_sided)
 
-    def _multiplied(self, student: Array, level: Array, count: Array) -> Array:
-        """Half-width for differences between seeds that are factors; `student` is the square of the quantile."""
+    def _multiplied(self, level: Array, count: Array) -> Array:
+        """Half-width for differences between seeds that are factors."""
         df = count - 1 + self.more_df
+        of_mean = stdtrit(df, 1 - level) ** 2 * self.log_variance / count
         of_variance = self.log_variance / 2 * (df / chdtri(df, 1 - level) - 1)
-        exponent = np.sqrt(student * self.log_variance / count + of_variance**2)
-        width: Array = self.loss * np.expm1(np.minimum(exponent, _LARGE))
-        return width
+        width: Array = self.loss * np.expm1(np.minimum(np.sqrt(of_mean + of_variance**2), _LARGE))
+        at_worst = np.exp(self.log_mean - ndtri(level) * np.sqrt(WORST / count) + WORST / 2) - self.loss
+        return np.where(self.spread.variance <= UNSUSPICIOUS, np.clip(at_worst, 0, width), width)
 
     def repeated(self, times: int) -> CutEstimates:
         """Every study this many times."""
@@ -104,8 +131,10 @@ class CutEstimates:
             paired=rows(self.paired),
             widened=rows(self.widened),
             loss=rows(self.loss),
+            log_mean=rows(self.log_mean),
             log_variance=rows(self.log_variance),
             more_df=rows(self.more_df),
+            spread=LogSpread(rows(self.spread.variance), np.repeat(self.spread.telling, times, axis=0)),
             of_margin=rows(self.of_margin),
             examples=rows(self.examples),
             skew=rows(self.skew),
@@ -116,7 +145,7 @@ _LARGE = 50.0  # exp of it is no bound at all, and finite
 
 
 def cut_estimates(
-    of: Moments, contrast: Estimates, difference: Estimates, margin: Estimates, judged: Mask
+    of: Moments, contrast: Estimates, difference: Estimates, margin: Estimates, judged: Mask, before: LogSpread | None
 ) -> CutEstimates:
     """Estimates of the contrasts of cuts with the uncut adapter.
 
@@ -125,6 +154,7 @@ def cut_estimates(
         difference: (studies, ranks), the loss of each rank minus that of the uncut adapter.
         margin: (studies, ranks), the difference minus the contrast: the margin that is allowed.
         judged: (studies, ranks), ranks that have all seeds, and the uncut adapter.
+        before: the spread at the look before, None at the first.
     """
     cuts = judged.copy()
     cuts[:, -1] = False
@@ -136,8 +166,11 @@ def cut_estimates(
     smallest = by_seed.min(axis=2)
     tiny = TINY * np.maximum(margin.value, 0)
     raised = np.maximum(by_seed, np.maximum(np.maximum(-smallest, tiny), _NOTHING)[..., None])
-    own = np.log(raised).var(axis=2, ddof=1)
+    logs = np.log(raised)
+    own = logs.var(axis=2, ddof=1)
     telling = cuts & (np.abs(smallest) > tiny)
+    if before is not None:
+        own, telling = np.where(judged, own, before.variance), np.where(judged, telling, before.telling)
     number = telling.sum(axis=1, keepdims=True)
     common = (own * telling).sum(axis=1, keepdims=True) / np.maximum(number, 1)
     return CutEstimates(
@@ -145,8 +178,10 @@ def cut_estimates(
         paired=contrast.paired,
         widened=np.maximum(np.maximum(contrast.paired, at_least), floor),
         loss=raised.mean(axis=2),
+        log_mean=logs.mean(axis=2),
         log_variance=np.maximum(own, common),
-        more_df=np.minimum(number - telling, MORE).astype(np.float64),
+        more_df=MORE * np.minimum(number - telling, OTHERS),
+        spread=LogSpread(own, telling),
         of_margin=margin.paired,
         examples=contrast.examples,
         skew=contrast.skew,
@@ -163,8 +198,10 @@ def paired_estimates(of: Estimates) -> CutEstimates:
         paired=of.paired,
         widened=of.paired,
         loss=nothing,
+        log_mean=np.full_like(nothing, -np.inf),
         log_variance=nothing,
         more_df=nothing,
+        spread=LogSpread(nothing, np.zeros(nothing.shape, bool)),
         of_margin=nothing,
         examples=of.examples,
         skew=of.skew,

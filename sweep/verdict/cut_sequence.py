@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.verdict.bounds import Array, Mask, Moments, Side, estimates
-from sweep.verdict.cut_bounds import CutEstimates, cut_estimates, paired_estimates
+from sweep.verdict.cut_bounds import CutEstimates, LogSpread, cut_estimates, paired_estimates
 from sweep.verdict.look import Look, from_the_top, widths
 from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
@@ -74,7 +74,8 @@ class CutContrasts:
         return Look(from_the_top(passes), np.logical_and.accumulate(inferior, axis=1), upper, lower, cuts & below_uncut)
 
     def with_examples(self, times: float) -> CutContrasts:
-        return cut_contrasts(self.of.with_examples(times), self.margin, self.judged, self.inferior)
+        larger = self.of.with_examples(times)
+        return cut_contrasts(larger, self.margin, self.judged, self.inferior, self.each.spread)
 
     def repeated(self, times: int) -> CutContrasts:
         return replace(
@@ -100,8 +101,15 @@ class CutContrasts:
         return gains
 
 
-def cut_contrasts(of: Moments, margin: Margin, judged: Mask, inferior: Mask) -> CutContrasts:
-    """The contrasts that a look needs; arguments are the attributes of `CutContrasts`."""
+def cut_contrasts(
+    of: Moments, margin: Margin, judged: Mask, inferior: Mask, before: LogSpread | None = None
+) -> CutContrasts:
+    """The contrasts that a look needs.
+
+    Args:
+        of, margin, judged, inferior: see `CutContrasts`.
+        before: what the look before showed of the spread between seeds.
+    """
     ranks = judged.shape[1]
     uncut = np.zeros((ranks, ranks))
     uncut[:, -1] = 1
@@ -114,7 +122,7 @@ def cut_contrasts(of: Moments, margin: Margin, judged: Mask, inferior: Mask) -> 
     return CutContrasts(
         of=of,
         margin=margin,
-        each=cut_estimates(of, contrast, difference, allowed, judged),
+        each=cut_estimates(of, contrast, difference, allowed, judged, before),
         difference=paired_estimates(difference),
         gain=paired_estimates(estimates(of, gain[None], 0.0)) if margin.of is MarginOf.GAIN else None,
         judged=judged,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.verdict.bounds import Array, Mask, Moments, moments
-from sweep.verdict.cut_sequence import cut_contrasts
+from sweep.verdict.cut_sequence import CutContrasts, cut_contrasts
 from sweep.verdict.look import Contrasts, Look
 from sweep.verdict.margin import Margin
 from sweep.verdict.record import LadderBy, RankVerdict, State
@@ -34,6 +34,7 @@ def steps(
     looks: Sequence[int],
     levels: Sequence[float],
     shown: tuple[Mask, Mask] | None = None,
+    before: Contrasts | None = None,
     ladder_by: LadderBy = LadderBy.TRAIN,
 ) -> Iterator[Step]:
     """The looks of a batch of studies, in order, each at its level.
@@ -44,23 +45,28 @@ def steps(
         base: (studies, examples) or (examples,).
         looks: numbers of seeds, ascending, at least 2.
         shown: (studies, ranks) each, ranks certified and shown inferior before the first of these looks.
+        before: the contrasts of the last look before these, if any.
     """
     nothing = np.zeros(losses.shape[:2], bool)
     certified, inferior = shown if shown is not None else (nothing, nothing)
     for seeds, level in zip(looks, levels, strict=True):
         of = moments(losses[:, :, :seeds], base, weights)
-        given = _contrasts(of, margin, certified, inferior, ladder_by)
+        given = _contrasts(of, margin, certified, inferior, before, ladder_by)
+        before = given
         shown_now = given.look(level, certified)
         certified, inferior = shown_now.certified, shown_now.inferior
         yield Step(seeds, of, given, shown_now)
 
 
-def _contrasts(of: Moments, margin: Margin, certified: Mask, inferior: Mask, ladder_by: LadderBy) -> Contrasts:
+def _contrasts(
+    of: Moments, margin: Margin, certified: Mask, inferior: Mask, before: Contrasts | None, ladder_by: LadderBy
+) -> Contrasts:
     if ladder_by is LadderBy.TRAIN:
         return trained_contrasts(of, margin, ~inferior)
     judged = ~(certified | inferior)
     judged[:, -1] = True
-    return cut_contrasts(of, margin, judged, inferior)
+    spread = before.each.spread if isinstance(before, CutContrasts) else None
+    return cut_contrasts(of, margin, judged, inferior, spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ def replay(
         return state
     shown = state.certified[None], state.inferior[None]
     losses = table.stacked(max(table.seeds))
-    batch = steps(losses, table.base, table.weights, table.margin, looks, levels, shown, table.ladder_by)
+    batch = steps(losses, table.base, table.weights, table.margin, looks, levels, shown, state.last, table.ladder_by)
     while not state.closed and state.taken < len(looks) and not lacking(table, state, looks[state.taken]):
         state = _after(state, table, next(batch))
     return state
@@ -196,7 +202,9 @@ def _after(before: LookState, table: LossTable, step: Step) -> LookState:
         better=before.better | step.look.better[0],
         seeds=tuple(step.seeds if stays else used for stays, used in zip(judged, before.seeds, strict=True)),
         margin_in_loss=margin,
-        last=step.contrasts,
+        last=replace(step.contrasts, inferior=inferior[None])
+        if isinstance(step.contrasts, CutContrasts)
+        else step.contrasts,
     )
 
 

@@ -109,7 +109,7 @@ def test_what_cannot_be_decided_within_its_seeds_is_futile() -> None:
     assert looked(list(losses), (3,)).futile is None
     assert looked(list(losses), (3,), most_seeds=3).futile is None  # the limit is reached
     # a rank that a few seeds may well decide gets them
-    losses[1] -= 0.045
+    losses[1] = losses[3] + np.array([[0.03], [0.04], [0.06]])
     clear = looked(list(losses), (3,), most_seeds=8)
     assert clear.state[1] == "undecided"
     assert clear.futile is None
@@ -118,3 +118,37 @@ def test_what_cannot_be_decided_within_its_seeds_is_futile() -> None:
 def test_another_way_to_make_a_ladder_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="ladder_by: must be one of train, cut, not 'prune'"):
         judged(ladder(0.1, 0.1, 0.1), ladder_by="prune")
+
+
+def test_the_order_of_seeds_and_examples_does_not_matter() -> None:
+    losses, base = ladder(0.2, 0.05, 0.01, spread=0.5), base_of()
+    seeds, examples = np.array([2, 0, 1]), np.random.default_rng(0).permutation(40)
+    mixed = judged(losses[:, seeds][:, :, examples], base=base[examples])
+    assert mixed.upper_bound == pytest.approx(judged(losses).upper_bound)
+    assert mixed.lower_bound == pytest.approx(judged(losses).lower_bound)
+
+
+def test_a_cut_with_the_noise_of_a_few_lucky_seeds_is_not_certified_on_a_hair() -> None:
+    # Student's bound alone would be below the margin: three seeds that agree by chance, beside cuts that do not
+    losses = ladder(0.06, 0.03, 0.01)
+    losses[0] = losses[3] + np.array([[0.0700], [0.0701], [0.0702]])
+    assert judged(losses).state[0] is State.UNDECIDED
+
+
+def test_seeds_and_examples_that_would_settle_a_cut() -> None:
+    losses = ladder(0.5, 0.05, 0.002, spread=0.6, draw=2)
+    verdict = looked(list(losses), (3,), cost=lambda need: need.seeds, available=400)
+    assert verdict.state[1] is State.UNDECIDED
+    assert verdict.needed is not None
+    assert verdict.needed.seeds > 3
+
+
+@pytest.mark.parametrize("margin_of", ["loss", "metric"])
+def test_other_margins_need_no_gain(margin_of: str) -> None:
+    verdict = judged(
+        ladder(0.4, 0.03, 0.002, top_sd=0.02),
+        margin=0.5 if margin_of == "loss" else 0.1,
+        margin_of=margin_of,
+        base=None,
+    )
+    assert verdict.state == ("inferior", "certified", "certified", "certified")
