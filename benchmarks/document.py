@@ -54,7 +54,11 @@ def blocks(results: Results) -> dict[str, str]:
         texts["faults"] = campaign_table(campaign)
     cuts = [result for result in results if result["kind"] == "cut_methods"]
     if cuts:
-        texts |= {"cuts": cuts_table(cuts), "cuts_and_trained": trained_table(cuts), "cuts_seconds": seconds_table(cuts)}
+        texts |= {
+            "cuts": cuts_table(cuts),
+            "cuts_and_trained": trained_table(cuts),
+            "cuts_seconds": seconds_table(cuts),
+        }
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts
