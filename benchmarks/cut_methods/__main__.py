@@ -21,6 +21,7 @@ from sweep.commands.app import composed_plan
 from sweep.records import Split
 from sweep.runner.setup import load_setup
 from sweep.store.paths import Paths
+from sweep.training.input_grams import CALIBRATION_EXAMPLES
 from sweep.training.machine import quiet_libraries, quiet_progress
 
 KEYS = ("engine=packed", "evaluate.answers=none", "lora.targets=q_v", "lora.alpha_ratio=2", "lora.dropout=0")
@@ -44,7 +45,13 @@ def main() -> None:
     rates = given | {rank: min(losses, key=losses.__getitem__) for rank, losses in tuned.items()}
     seeds = tuple(range(1, arguments.seeds + 1))
     question = Question(
-        arguments.top, tuple(arguments.ranks), tuple(arguments.trained), seeds, rates, arguments.examples
+        arguments.top,
+        tuple(arguments.ranks),
+        tuple(arguments.trained),
+        seeds,
+        rates,
+        CALIBRATION_EXAMPLES,
+        arguments.examples,
     )
     comparison = Comparison(workshop, question)
     result = {
@@ -59,7 +66,7 @@ def main() -> None:
         "steps": plan.training.steps,
         "batch": plan.training.batch_size,
         "examples": len(workshop.tokens(Split.CERTIFY)),
-        "calibration": arguments.examples,
+        "calibration": {"inputs": CALIBRATION_EXAMPLES, "gradients": arguments.examples},
         "chosen": arguments.weighting,
         "base": round(workshop.loss(comparison.base), 5),
         "rows": _rows(comparison, arguments),
@@ -74,24 +81,17 @@ def main() -> None:
 
 
 def _rows(comparison: Comparison, arguments: argparse.Namespace) -> list[Row]:
-    weighting, steps = arguments.weighting, comparison.workshop.plan.training.steps
-    top_rate = comparison.question.rates[arguments.top]
+    weighting = arguments.weighting
     parts: dict[str, Callable[[], list[Row]]] = {
-        "cuts": lambda: comparison.cuts(budgets=False),
-        "budgets": lambda: comparison.cuts(budgets=True),
-        "calibration": lambda: comparison.calibrations(4, (8, 16, 64)),
+        "cuts": lambda: comparison.cuts(arguments.ranks, budgets=False),
+        "budgets": lambda: comparison.cuts(arguments.few, ("plain", "both"), budgets=True),
+        "calibration": lambda: comparison.calibrations(arguments.few[:1], (8, 16)),
         "trained": comparison.trained,
-        "healing": lambda: [
-            row
-            for share in arguments.healing_shares
-            for row in comparison.healing(
-                weighting, round(share * steps), [float(f"{top_rate * each:.2g}") for each in arguments.healing_rates]
-            )
-        ],
+        "healing": lambda: comparison.healing(weighting, arguments.few, arguments.healing),
         "top": lambda: [
             row
             for rate, ratio in ((1.5, 2.0), (1.0, 4.0))
-            for row in comparison.other_tops(weighting, (4, 2), rate, ratio)
+            for row in comparison.other_tops(weighting, arguments.few, rate, ratio)
         ],
     }
     rows = comparison.uncut()
@@ -130,12 +130,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--top", type=int, default=32)
     parser.add_argument("--ranks", type=_integers, default=[16, 8, 4, 2, 1], metavar="16,8,4,2,1")
     parser.add_argument("--trained", type=_integers, default=[4, 8, 16], metavar="4,8,16")
-    parser.add_argument("--rates", type=_rates, default=[], metavar="RANK:RATE,...", help="not tuned for these ranks")
+    parser.add_argument("--rates", type=_pairs, default=[], metavar="RANK:RATE,...", help="not tuned for these ranks")
     parser.add_argument("--factors", type=_numbers, default=[0.5, 1.0, 2.0], help="rates tried, times the usual one")
-    parser.add_argument("--examples", type=int, default=32, help="training examples for the moments")
+    parser.add_argument("--examples", type=int, default=32, help="training examples for the moments with gradients")
     parser.add_argument("--weighting", default="inputs", help="the cut that is healed, and kept by example")
-    parser.add_argument("--healing-shares", type=_numbers, default=[0.1, 0.2], help="of the steps")
-    parser.add_argument("--healing-rates", type=_numbers, default=[0.25, 0.5, 1.0], help="times the rate of the top")
+    parser.add_argument("--healing", type=_pairs, default=[(6, 1e-3), (4, 5e-4)], metavar="STEPS:RATE,...")
+    parser.add_argument("--few", type=_integers, default=[4, 2], metavar="4,2", help="ranks of every part but cuts")
     parser.add_argument("--side", type=int, default=6, help="adapters side by side")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS), metavar=",".join(PARTS))
     parser.add_argument("keys", nargs="*", metavar="KEY=VALUE")
@@ -150,8 +150,8 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _rates(text: str) -> list[tuple[int, float]]:
-    return [(int(rank), float(rate)) for rank, rate in (part.split(":") for part in text.split(","))]
+def _pairs(text: str) -> list[tuple[int, float]]:
+    return [(int(number), float(rate)) for number, rate in (part.split(":") for part in text.split(","))]
 
 
 if __name__ == "__main__":

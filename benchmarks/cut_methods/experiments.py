@@ -31,7 +31,8 @@ class Question:
         ranks: the ranks that it is cut to.
         trained: the ranks that are also trained from the start.
         rates: learning rate by rank, of `top` and of `trained`.
-        calibration: number of training examples for the moments.
+        calibration: number of training examples for the moments of inputs.
+        with_gradients: number of training examples for the moments of inputs and gradients.
     """
 
     top: int
@@ -40,6 +41,7 @@ class Question:
     seeds: tuple[int, ...]
     rates: Mapping[int, float]
     calibration: int
+    with_gradients: int
 
 
 def tuned_rates(workshop: Workshop, ranks: Iterable[int], factors: Sequence[float]) -> dict[int, dict[float, float]]:
@@ -74,6 +76,7 @@ class Comparison:
         self.tops = self._trained(question.top, question.rates[question.top])
         self.base: Nats = workshop.losses({"base": lambda: None})["base"]
         self._moments: dict[int, Mapping[str, Moments]] = {}
+        self._grams: dict[int, Mapping[str, Moments]] = {}
 
     def uncut(self) -> list[Row]:
         """The uncut adapters."""
@@ -86,15 +89,15 @@ class Comparison:
             for rank in self.question.trained
         ]
 
-    def cuts(self, weightings: Sequence[str] = WEIGHTINGS, *, budgets: bool) -> list[Row]:
+    def cuts(self, ranks: Sequence[int], weightings: Sequence[str] = WEIGHTINGS, *, budgets: bool) -> list[Row]:
         """Cuts of every kind.
 
         Args:
             budgets: one budget over all modules, rather than one rank.
         """
         rows = []
-        for rank in self.question.ranks:
-            for weighting in weightings:
+        for weighting in weightings:
+            for rank in ranks:
                 method = f"{weighting}, one budget" if budgets else weighting
                 made = {
                     f"{method}-r{rank}-s{seed}": self._lazily_cut(seed, weighting, rank, budgets)
@@ -103,26 +106,31 @@ class Comparison:
                 rows.append(self._row(method, rank, self.workshop.losses(made)))
         return rows
 
-    def calibrations(self, rank: int, counts: Sequence[int]) -> list[Row]:
-        """The cut weighted by inputs of the bare base, for several numbers of examples."""
+    def calibrations(self, ranks: Sequence[int], counts: Sequence[int]) -> list[Row]:
+        """The cut weighted by inputs, measured on other numbers of examples, or with the adapter in place."""
+        kinds = {f"inputs, {count} examples": self._grams_from(count) for count in counts}
+        kinds["inputs, adapter in place"] = self._moments_of
         rows = []
-        downs = {seed: {name: down for name, (down, _) in top.matrices.items()} for seed, top in self.tops.items()}
-        for count in counts:
-            grams = input_grams(self.workshop.loaded.base, list(downs.values()), self._examples(count))
-            made: dict[str, Callable[[], Adapter]] = {}
-            for seed, gram in zip(downs, grams, strict=True):
-                moments = {name: Moments(matrix, matrix) for name, matrix in gram.items()}
-                made[f"inputs, base {count}-r{rank}-s{seed}"] = _value(
-                    cut(self.tops[seed], moments, "inputs", uniform(self.tops[seed], rank))
-                )
-            rows.append(self._row(f"inputs, base, {count} examples", rank, self.workshop.losses(made)))
+        for method, measured in kinds.items():
+            for rank in ranks:
+                made: dict[str, Callable[[], Adapter]] = {
+                    f"{method}-r{rank}-s{seed}": lambda seed=seed, rank=rank, measured=measured: cut(
+                        self.tops[seed], measured(seed), "inputs", uniform(self.tops[seed], rank)
+                    )
+                    for seed in self.question.seeds
+                }
+                rows.append(self._row(method, rank, self.workshop.losses(made)))
         return rows
 
-    def healing(self, weighting: str, steps: int, rates: Sequence[float]) -> list[Row]:
-        """A few more steps after the cut; rank `top` is the uncut adapter with the same steps."""
+    def healing(self, weighting: str, ranks: Sequence[int], settings: Sequence[tuple[int, float]]) -> list[Row]:
+        """A few more steps after the cut; rank `top` is the uncut adapter with the same steps.
+
+        Args:
+            settings: steps and learning rate.
+        """
         rows = []
-        for rank in (self.question.top, *self.question.ranks):
-            for rate in rates:
+        for steps, rate in settings:
+            for rank in (self.question.top, *ranks):
                 method = f"{weighting}, healed {steps} steps at {rate:g}"
                 jobs = [
                     Job(
@@ -149,7 +157,7 @@ class Comparison:
             made: dict[str, Callable[[], Adapter]] = {}
             for seed, top in tops.items():
                 made[f"{name}, {weighting}-r{rank}-s{seed}"] = lambda top=top, rank=rank: cut(
-                    top, self._measured(top), weighting, uniform(top, rank)
+                    top, self._moments_for(weighting, top), weighting, uniform(top, rank)
                 )
             rows.append(self._row(weighting, rank, self.workshop.losses(made), name))
         return rows
@@ -170,11 +178,24 @@ class Comparison:
             top = self.tops[seed]
             if rank == self.question.top:
                 return top
-            measured = {} if weighting == "plain" else self._moments_of(seed)
+            measured = self._moments_for(weighting, top, seed)
             ranks = one_budget(top, measured, weighting, rank) if budgets else uniform(top, rank)
             return cut(top, measured, weighting, ranks)
 
         return make
+
+    def _moments_for(self, weighting: str, adapter: Adapter, seed: int | None = None) -> Mapping[str, Moments]:
+        """What the cut needs: nothing, the study's own Gram matrices, or the moments with the adapter in place."""
+        if weighting == "plain":
+            return {}
+        if weighting == "inputs":
+            if seed is None:
+                return self._grams_of([adapter], self.question.calibration)[0]
+            if not self._grams:
+                measured = self._grams_of(list(self.tops.values()), self.question.calibration)
+                self._grams = dict(zip(self.tops, measured, strict=True))
+            return self._grams[seed]
+        return self._measured(adapter) if seed is None else self._moments_of(seed)
 
     def _moments_of(self, seed: int) -> Mapping[str, Moments]:
         if seed not in self._moments:
@@ -183,9 +204,20 @@ class Comparison:
 
     def _measured(self, adapter: Adapter) -> Mapping[str, Moments]:
         workshop = self.workshop
-        return moments(workshop.loaded.base, workshop.pack, adapter, self._examples(self.question.calibration))
+        with workshop.timed("moments with gradients"):
+            return moments(workshop.loaded.base, workshop.pack, adapter, self._examples(self.question.with_gradients))
+
+    def _grams_from(self, count: int) -> Callable[[int], Mapping[str, Moments]]:
+        return lambda seed: self._grams_of([self.tops[seed]], count)[0]
+
+    def _grams_of(self, adapters: Sequence[Adapter], count: int) -> list[dict[str, Moments]]:
+        downs = [{name: down for name, (down, _) in adapter.matrices.items()} for adapter in adapters]
+        with self.workshop.timed("Gram matrices"):
+            grams = input_grams(self.workshop.loaded.base, downs, self._examples(count))
+        return [{name: Moments(gram, gram) for name, gram in own.items()} for own in grams]
 
     def _examples(self, count: int) -> list[Encoded]:
+        """The first of the study's own calibration examples, or more of the same."""
         train = self.workshop.loaded.train
         return [train[index] for index in training_order(len(train), min(count, len(train)), seed=0)]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +94,13 @@ class Workshop:
     def tokens(self, split: Split) -> NDArray[np.float64]:
         """Number of completion tokens of each example."""
         return np.array([len(item.completion) for item in self.loaded.data.examples(split)], dtype=float)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Context whose seconds are kept under a name."""
+        start = time.perf_counter()
+        yield
+        self.seconds[what] = time.perf_counter() - start
 
     def train(self, jobs: Sequence[Job], what: str = "training") -> dict[str, Adapter]:
         """The adapters of these jobs, by name."""
