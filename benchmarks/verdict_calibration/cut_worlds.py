@@ -100,7 +100,7 @@ def cut_worlds() -> Iterator[CutWorld]:
                 yield replace(world, count=16, example_cv=0.1)
     few = CutWorld("", "", cv=0.7, count=24)
     for cv in (0.4, 1.0):
-        for correlation in (0.0, 0.5, 0.9):
+        for correlation in (0.0, 0.5, 0.8):
             group = f"seeds move the cuts alike: {correlation}"
             yield replace(few, name=f"{group}, {cv}", group=group, correlation=correlation, cv=cv)
     for top_sd in (0.02, 0.1, 0.2):
@@ -131,9 +131,11 @@ def cut_worlds() -> Iterator[CutWorld]:
 
 def _beyond(few: CutWorld) -> Iterator[CutWorld]:
     """Worlds outside what is promised."""
-    for cv in (0.4, 0.7, 1.0, 1.5):
-        name = f"all cuts in exact proportion, lognormal {cv}"
-        yield replace(few, name=name, group=name, correlation=1.0, cv=cv, count=16, example_cv=0.1, stress=True)
+    for correlation in (0.9, 1.0):
+        for cv in (0.4, 0.7, 1.0, 1.5):
+            name = f"seeds move the cuts alike: {correlation}, lognormal {cv}"
+            more = {"correlation": correlation, "cv": cv, "count": 16, "example_cv": 0.1}
+            yield replace(few, name=name, group=name, stress=True, **more)  # type: ignore[arg-type]
     for own, cv in ((0.4, 0.2), (0.7, 0.35), (1.0, 0.25), (1.5, 0.4)):
         name = f"lognormal {own} at the margin, {cv} elsewhere"
         yield replace(few, name=name, group=name, own_cv=own, cv=cv, count=16, example_cv=0.1, stress=True)

@@ -20,8 +20,9 @@ are clearly not zero adds `MORE` to the degrees of freedom d. A cut that gets no
 all cuts in exact proportion, or the cut at the margin is much noisier than all others, these say nothing new, and the bound is too
 short. docs/calibration.md shows by how much.
 
-Such a bound must allow for any v. Where the log differences seen do not vary more than `UNSUSPICIOUS`, the exact bound for a variance
-of `WORST` is enough, if that is the smaller one: factors with a coefficient of variation above 2 are not provided for.
+Such a bound must allow for any v. Where the log differences of more than two seeds do not vary more than `UNSUSPICIOUS`, the exact
+bound for a variance of `WORST` is enough, if that is the smaller one: factors with a coefficient of variation above 2 are not
+provided for.
 
 Differences below zero have no log. They show noise on both sides, and all that is smaller than the largest of them counts as that
 large. So does what is below `TINY` of the margin: how it differs between seeds does not matter.
@@ -57,7 +58,7 @@ class LogSpread:
 
     Attributes:
         variance: of one seed.
-        telling: cuts that are clearly not zero.
+        telling: cuts that are clearly above zero at one seed at least, and at no seed too small to have a log.
     """
 
     variance: Array
@@ -117,7 +118,8 @@ class CutEstimates:
         of_variance = self.log_variance / 2 * (df / chdtri(df, 1 - level) - 1)
         width: Array = self.loss * np.expm1(np.minimum(np.sqrt(of_mean + of_variance**2), _LARGE))
         at_worst = np.exp(self.log_mean - ndtri(level) * np.sqrt(WORST / count) + WORST / 2) - self.loss
-        return np.where(self.spread.variance <= UNSUSPICIOUS, np.clip(at_worst, 0, width), width)
+        usable = (self.spread.variance <= UNSUSPICIOUS) & (self.seeds > 2)
+        return np.where(usable, np.clip(at_worst, 0, width), width)
 
     def repeated(self, times: int) -> CutEstimates:
         """Every study this many times."""
@@ -163,12 +165,12 @@ def cut_estimates(
     floor = (FLOOR * np.maximum(difference.value, 0)) ** 2
 
     by_seed = of.by_seed - of.by_seed[:, -1:]
-    smallest = by_seed.min(axis=2)
+    smallest, largest = by_seed.min(axis=2), by_seed.max(axis=2)
     tiny = TINY * np.maximum(margin.value, 0)
     raised = np.maximum(by_seed, np.maximum(np.maximum(-smallest, tiny), _NOTHING)[..., None])
     logs = np.log(raised)
     own = logs.var(axis=2, ddof=1)
-    telling = cuts & (np.abs(smallest) > tiny)
+    telling = cuts & (np.abs(smallest) > tiny) & (largest > np.maximum(-smallest, tiny))
     if before is not None:
         own, telling = np.where(judged, own, before.variance), np.where(judged, telling, before.telling)
     number = telling.sum(axis=1, keepdims=True)

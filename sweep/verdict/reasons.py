@@ -103,9 +103,9 @@ def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: i
     """What would settle it: the cheapest way and the other ways, or that the data is too small."""
     if needed is not None:
         ways = [way for way in (_seeds_alone(ahead), _examples_alone(ahead, available)) if way not in (None, needed)]
-        others = " or ".join(_more(way, ahead) for way in ways if way is not None)
+        others = " or ".join(_more(way, ahead, table) for way in ways if way is not None)
         unknown = ", if the data has that many" if needed.examples > ahead.examples and available is None else ""
-        would = f"{_more(needed, ahead)} would probably decide it{unknown}."
+        would = f"{_more(needed, ahead, table)} would probably decide it{unknown}."
         return f"{would} At a higher cost, {others} would, too." if others else would
     if ahead.enough:
         least = min(need.examples for need in ahead.enough)
@@ -114,7 +114,7 @@ def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: i
             "validation data."
         )
     return (
-        f"Too close to the margin to call: not even {MOST} seeds per rank or {MOST_TIMES * table.examples} certify examples would "
+        f"Too close to the margin to call: not even {MOST} seeds{_each(table)} or {MOST_TIMES * table.examples} certify examples would "
         "probably decide it."
     )
 
@@ -129,14 +129,19 @@ def _examples_alone(ahead: Outlook, available: int | None) -> Need | None:
     return Need(ahead.seeds, count) if count is not None and enough_data else None
 
 
-def _more(need: Need, ahead: Outlook) -> str:
+def _more(need: Need, ahead: Outlook, table: LossTable) -> str:
     """What has to be added, in words."""
     seeds, parts = need.seeds - ahead.seeds, []
     if seeds > 0:
-        parts.append(f"{seeds} more seed{'s' if seeds > 1 else ''} per rank ({need.seeds} in total)")
+        parts.append(f"{seeds} more seed{'s' if seeds > 1 else ''}{_each(table)} ({need.seeds} in total)")
     if need.examples > ahead.examples:
         parts.append(f"{need.examples} certify examples instead of {ahead.examples}")
     return " and ".join(parts)
+
+
+def _each(table: LossTable) -> str:
+    """Of a cut ladder, a seed is one training for all ranks."""
+    return "" if table.is_cut else " per rank"
 
 
 def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Cut ladders as they were measured on four data sets, and the ladder of one of them, example by example.
+"""Cut ladders as they were measured on four data sets, and those of two, example by example.
 
 Of the four, means and standard deviations over seeds of the difference to the uncut adapter are known; losses are drawn so that
 they have exactly these. Where no base loss or no deviation was recorded, a usual one stands in.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from sweep.verdict import Verdict, judge, judge_looks
@@ -107,14 +109,15 @@ def test_yes_or_no_where_cutting_helps() -> None:
         assert (verdict.rank, verdict.bracket, verdict.hands_out) == (1, (1, 1), 1)
 
 
-def test_the_measured_ladder_of_pharma() -> None:
-    stored = json.loads((Path(__file__).parent / "cut_ladders" / "pharma.json").read_text())
+@pytest.mark.parametrize(("name", "rank", "bracket"), [("pharma", 4, (2, 4)), ("clinc_kitchen", 2, (1, 2))])
+def test_measured_ladders_are_decided_with_three_seeds(name: str, rank: int, bracket: tuple[int, int]) -> None:
+    stored = json.loads((Path(__file__).parent / "cut_ladders" / f"{name}.json").read_text())
     losses, ranks = np.array(stored["losses"]), stored["ranks"]
     given = {"margin": 0.02, "base": stored["base"], "weights": stored["tokens"], "ladder_by": "cut"}
-    for left_out in range(losses.shape[1]):
-        three = np.delete(losses, left_out, axis=1)
-        assert judge_looks(list(three), ranks, (3,), **given).rank == 4
-        assert judge(three, ranks, **given).bracket == (2, 4)
-    verdict = judge_looks(list(losses), ranks, (3, 4), most_seeds=6, **given)
-    assert (verdict.rank, verdict.bracket) == (4, (2, 4))
-    assert verdict.futile is not None  # rank 2 lies at the margin
+    threes = [losses[:, list(three)] for three in combinations(range(losses.shape[1]), 3)]
+    assert {judge(three, ranks, **given).bracket for three in threes} == {bracket}
+    first = [judge_looks(list(three), ranks, (3,), **given).rank for three in threes]
+    assert sum(one == rank for one in first) >= 0.9 * len(threes)
+    verdict = judge_looks(list(losses[:, :4]), ranks, (3, 4), most_seeds=6, **given)
+    assert (verdict.rank, verdict.bracket) == (rank, bracket)
+    assert verdict.futile is not None  # the next smaller rank lies at the margin
