@@ -70,7 +70,7 @@ def main() -> None:
         "chosen": arguments.weighting,
         "base": round(workshop.loss(comparison.base), 5),
         "rows": _rows(comparison, arguments),
-        "seconds": {what: round(seconds, 2) for what, seconds in workshop.seconds.items()},
+        "seconds": workshop.seconds,
         "machine": machine("cpu"),
         "command": {"keys": arguments.keys, "parts": arguments.parts},
     }

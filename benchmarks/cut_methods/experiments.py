@@ -212,7 +212,7 @@ class Comparison:
 
     def _grams_of(self, adapters: Sequence[Adapter], count: int) -> list[dict[str, Moments]]:
         downs = [{name: down for name, (down, _) in adapter.matrices.items()} for adapter in adapters]
-        with self.workshop.timed("Gram matrices"):
+        with self.workshop.timed("Gram matrices of the bare base", len(adapters)):
             grams = input_grams(self.workshop.loaded.base, downs, self._examples(count))
         return [{name: Moments(gram, gram) for name, gram in own.items()} for own in grams]
 

@@ -33,12 +33,15 @@ def margin(result: Result, share: float = 0.02) -> float:
 
 def cuts_table(results: Sequence[Result]) -> str:
     """The difference of each kind of cut to the uncut adapter of the same seed, by rank."""
-    ranks = list(dict.fromkeys(rank for result in results for rank in result["ranks"]))
+    cut = {row["rank"] for result in results for row in result["rows"] if row["method"] != "trained"}
+    ranks = sorted(cut, reverse=True)
     body = []
     for result in results:
         uncut = _uncut(result, "")
         spread = float(np.std(uncut, ddof=1))
-        body.append([result["data"], f"uncut: {np.mean(uncut):.4f}, sd {spread:.4f}", *[""] * len(ranks)])
+        body.append(
+            [result["data"], f"uncut: {np.mean(uncut):.4f}, sd {spread:.4f} ({len(uncut)} seeds)", *[""] * len(ranks)]
+        )
         for method, of in dict.fromkeys((row["method"], row["of"]) for row in result["rows"]):
             cells = [_cell(result, method, of, rank) for rank in ranks]
             if method != "trained" and any(cells):
@@ -77,7 +80,8 @@ def trained_table(results: Sequence[Result], method: str | None = None) -> str:
 
 
 def seconds_table(results: Sequence[Result]) -> str:
-    """What each step took per adapter."""
+    """CPU seconds of each step per adapter."""
+    results = [result for result in results if result["seconds"]]
     names = list(dict.fromkeys(name for result in results for name in result["seconds"]))
     body = [
         [name, *(f"{result['seconds'][name]:.1f} s" if name in result["seconds"] else "" for result in results)]

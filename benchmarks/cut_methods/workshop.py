@@ -66,7 +66,7 @@ class Workshop:
     """Trains and scores on a loaded setup. What the folder has under a name is not done again.
 
     Attributes:
-        seconds: measured seconds per adapter, by what was done; empty for what the folder already had.
+        seconds: CPU seconds of the process per adapter, by what was done; kept in the folder too.
 
     Args:
         side: number of adapters that are trained, or scored, side by side.
@@ -79,9 +79,12 @@ class Workshop:
         if not isinstance(loaded.engine, PackedEngine):
             raise SystemExit(f"the base cannot be packed: {loaded.description.note}")
         self.plan, self.loaded, self.pack = plan, loaded, loaded.engine.pack
-        self.seconds: dict[str, float] = {}
         self._folder, self._side = folder, side
         folder.mkdir(parents=True, exist_ok=True)
+        self._seconds_file = folder / "seconds.json"
+        self.seconds: dict[str, float] = (
+            json.loads(self._seconds_file.read_text()) if self._seconds_file.exists() else {}
+        )
         self._losses_file = folder / "losses.json"
         self._losses = json.loads(self._losses_file.read_text()) if self._losses_file.exists() else {}
 
@@ -96,21 +99,21 @@ class Workshop:
         return np.array([len(item.completion) for item in self.loaded.data.examples(split)], dtype=float)
 
     @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Context whose seconds are kept under a name."""
-        start = time.perf_counter()
+    def timed(self, what: str, adapters: int = 1) -> Iterator[None]:
+        """Context whose CPU seconds, divided by a number of adapters, are kept under a name."""
+        start = time.process_time()
         yield
-        self.seconds[what] = time.perf_counter() - start
+        self.seconds[what] = round((time.process_time() - start) / max(1, adapters), 2)
+        self._seconds_file.write_text(json.dumps(self.seconds))
 
     def train(self, jobs: Sequence[Job], what: str = "training") -> dict[str, Adapter]:
         """The adapters of these jobs, by name."""
         waiting = [job for job in jobs if not self._file(job.name).exists()]
-        start = time.perf_counter()
         for first in range(0, len(waiting), self._side):
-            self._train_together(waiting[first : first + self._side])
+            together = waiting[first : first + self._side]
+            with self.timed(what, len(together)):
+                self._train_together(together)
             print(f"trained {min(first + self._side, len(waiting))} of {len(waiting)} ({what})", flush=True)
-        if waiting:
-            self.seconds[what] = (time.perf_counter() - start) / len(waiting)
         return {job.name: Adapter(*torch.load(self._file(job.name))) for job in jobs}
 
     def _train_together(self, jobs: Sequence[Job]) -> None:
@@ -140,16 +143,15 @@ class Workshop:
         """The loss of each example under each adapter, by name; an adapter is made only if its losses are not known."""
         examples = self.loaded.data.examples(split)
         waiting = [name for name in adapters if f"{split.value}/{name}" not in self._losses]
-        start = time.perf_counter()
         for first in range(0, len(waiting), self._side):
             names = waiting[first : first + self._side]
             slots = [self._adapter(adapters[name]()) for name in names]
-            for name, scored in zip(names, packed_losses(self.loaded.base, self.pack, slots, examples), strict=True):
-                self._losses[f"{split.value}/{name}"] = [round(one.nats, 5) for one in scored]
+            with self.timed(f"scoring on {split.value}", len(names)):
+                scored = packed_losses(self.loaded.base, self.pack, slots, examples)
+            for name, losses in zip(names, scored, strict=True):
+                self._losses[f"{split.value}/{name}"] = [round(one.nats, 5) for one in losses]
             self._losses_file.write_text(json.dumps(self._losses))
-        if waiting:
-            self.seconds[f"scoring on {split.value}"] = (time.perf_counter() - start) / len(waiting)
-            print(f"scored {len(waiting)} on {split.value}, {waiting[0]} ... {waiting[-1]}", flush=True)
+            print(f"scored {names[0]} ... {names[-1]}", flush=True)
         return {name: np.array(self._losses[f"{split.value}/{name}"]) for name in adapters}
 
     def loss(self, nats: Nats, split: Split = Split.CERTIFY) -> float:

@@ -156,7 +156,7 @@ RESULT = {
 def test_tables() -> None:
     assert margin(RESULT) == pytest.approx(0.04)
     lines = cuts_table([RESULT]).splitlines()
-    assert lines[2] == "| boxes | uncut: 1.0000, sd 0.0000 |  |  |"
+    assert lines[2] == "| boxes | uncut: 1.0000, sd 0.0000 (2 seeds) |  |  |"
     assert lines[3:] == [
         "| boxes | plain | +0.0200 (0.0141) |  |",
         "| boxes | plain (alpha = 4 r) |  | +0.1000 (0.0000) |",
