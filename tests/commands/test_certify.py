@@ -170,10 +170,15 @@ def test_the_first_signal_stops_a_replay_of_known_trials(sweep: Sweep) -> None:
 
 @pytest.mark.slow
 def test_a_spent_budget_ends_the_stage_undecided(sweep: Sweep) -> None:
-    # too narrow a margin for any number of seeds that fits into the time
-    margin = ("certify.margin_of=loss", "certify.margin=1e-6")
-    words = ("certify.ladder=[2,4]", "certify.seeds=200", "budget.wall_clock=25s", "train.steps=20")
-    done = sweep.run(*SMALL, *margin, *words)
+    # more seeds before the first look than fit into the time
+    words = (
+        "certify.ladder=[2,4]",
+        "certify.seeds=200",
+        "certify.first_look=200",
+        "budget.wall_clock=25s",
+        "train.steps=20",
+    )
+    done = sweep.run(*SMALL, *words)
     assert done.returncode == 0, done.stdout
     assert "budget.wall_clock=25 s is spent" in done.stdout
     assert "status: undecided" in done.stdout
