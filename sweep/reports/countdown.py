@@ -14,6 +14,7 @@ from sweep.reports.forecast import (
     by_cutting,
     cut_seconds,
     cuts_left,
+    left_over_seeds,
     measured,
     smaller_ranks,
     time_of,
@@ -140,12 +141,8 @@ class Countdown:
         return self._per_seed(trained_ranks(self._plan), waiting, others)
 
     def _per_seed(self, each: int, waiting: int, others: int) -> Span:
-        """Trials that have not begun, of so many per seed, if `others` have."""
-        if self._plan is None:
-            return Span(waiting, waiting)
-        seeds = self._plan.declaration.seeds
-        least = max(waiting, each * min(self._plan.first_look, seeds) - others)
-        return Span(least, max(least, each * seeds - others))
+        """Trials that have not begun; `each` of them per seed, and `others` have begun."""
+        return Span(waiting, waiting) if self._plan is None else left_over_seeds(self._plan, each, others, waiting)
 
     def _seconds(self, stage: Stage) -> float | None:
         if self._plan is None:

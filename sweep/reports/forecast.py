@@ -66,7 +66,7 @@ def trials_left(plan: StudyPlan, record: StudyRecord | None) -> Mapping[Stage, S
     left = {
         Stage.EXPLORE: Span(explore, explore),
         Stage.RATES: Span(rates, rates),
-        Stage.CERTIFY: _over_seeds(plan, trained_ranks(plan), done),
+        Stage.CERTIFY: left_over_seeds(plan, trained_ranks(plan), done),
     }
     if by_cutting(plan) and plan.declaration.confirm:
         left[Stage.CONFIRM] = Span(0, _to_confirm(plan, known))
@@ -86,7 +86,7 @@ def cuts_left(plan: StudyPlan, record: StudyRecord | None) -> Span:
         return Span(0, 0)
     known = _certification(plan, record)
     done = sum(is_cut(trial.spec) for trial in known.trials) if known else 0
-    return _over_seeds(plan, smaller_ranks(plan), done)
+    return left_over_seeds(plan, smaller_ranks(plan), done)
 
 
 def by_cutting(plan: StudyPlan) -> bool:
@@ -110,10 +110,16 @@ def _certification(plan: StudyPlan, record: StudyRecord | None) -> Certification
     return known if known is not None and known.declared.ladder_by == plan.declaration.ladder_by else None
 
 
-def _over_seeds(plan: StudyPlan, each: int, done: int) -> Span:
-    """Trials that are left of so many per seed, from the first look to all seeds."""
+def left_over_seeds(plan: StudyPlan, each: int, done: int, waiting: int = 0) -> Span:
+    """Trials that are left: fewest if the first look decides, most if all seeds are needed.
+
+    Args:
+        each: trials per seed.
+        done: trials that have ended or begun.
+        waiting: trials that will run in any case.
+    """
     seeds = plan.declaration.seeds
-    least = max(0, each * min(plan.first_look, seeds) - done)
+    least = max(waiting, each * min(plan.first_look, seeds) - done)
     return Span(least, max(least, each * seeds - done))
 
 

@@ -143,7 +143,7 @@ class CutEstimates:
         )
 
 
-_LARGE = 50.0  # exp of it is no bound at all, and finite
+_LARGE = 50.0  # a larger exponent would overflow
 
 
 def cut_estimates(

@@ -1,7 +1,7 @@
 """Cut ladders as they were measured on four data sets, and those of two, example by example.
 
 Of the four, means and standard deviations over seeds of the difference to the uncut adapter are known; losses are drawn so that
-they have exactly these. Where no base loss or no deviation was recorded, a usual one stands in.
+they have exactly these. Base losses and deviations that were not recorded are set to typical values.
 """
 
 from __future__ import annotations
