@@ -18,8 +18,8 @@ from sweep.reports.tables import PARETO, others, show_metric, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, rank_results
+from sweep.verdict.headline import NOTHING_CERTIFIED
 from sweep.verdict.verdict_json import reasons_unjudged
-from sweep.verdict.words import NOTHING_CERTIFIED
 
 WIDTH = 132
 """Columns where the output is not a terminal: a log, a file, a pipe."""

@@ -14,6 +14,7 @@ from sweep.verdict.conclusion import Conclusion, best_rank
 from sweep.verdict.confirmation import confirmation
 from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.guards import Edge, edges, flips
+from sweep.verdict.headline import headline
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
@@ -78,7 +79,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         left_out=data.left_out,
         reasons=tuple(reasons),
         findings=notes,
-        headline=words.headline(status, verdict, metric, margins, notes, not_gained, weak),
+        headline=headline(status, verdict, metric, margins, notes, not_gained, weak),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, certification, data, verdict, at_edge, notes),

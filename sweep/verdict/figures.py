@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from sweep.verdict.record import MarginOf
+
 
 def named(ranks: Sequence[int]) -> str:
     """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` if none between is missing."""
@@ -39,3 +41,23 @@ def nats(loss: float) -> str:
 def figure(value: float) -> str:
     """Two significant digits."""
     return f"{value:.2g}"
+
+
+def are(ranks: Sequence[int]) -> str:
+    """The verb after `named`."""
+    return "is" if len(ranks) == 1 else "are"
+
+
+def keep(ranks: Sequence[int]) -> str:
+    """The verb after `named`."""
+    return "keeps" if len(ranks) == 1 else "keep"
+
+
+def capitalized(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def gain_or_loss(margin_of: str) -> str:
+    """What the margin is a share of."""
+    return "the gain" if margin_of == MarginOf.GAIN else "the loss"

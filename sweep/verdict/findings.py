@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sweep.records import Certification, Declaration, StudyRecord
-from sweep.verdict import words
+from sweep.verdict import finding_words, words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.kinds import Weakness
@@ -46,23 +46,25 @@ def findings(
     """
     listed: list[Finding | None] = [base_as_good(record, data, certification)]
     if listed == [None] and not_gained is not None:
-        listed.append(Finding("metric_not_gained", words.metric_not_gained(record.metric, not_gained)))
+        listed.append(Finding("metric_not_gained", finding_words.metric_not_gained(record.metric, not_gained)))
     if weak is not None:
-        listed.append(Finding("weak_kinds", words.weak_kinds(weak)))
+        listed.append(Finding("weak_kinds", finding_words.weak_kinds(weak)))
     if verdict is not None:
         listed += [still_improving(verdict), _overfitting(verdict), _cut_is_better(verdict)]
     if confirmed is not None:
-        listed.append(Finding("confirmation", words.confirmation(confirmed, certification.declared.alpha)))
+        listed.append(Finding("confirmation", finding_words.confirmation(confirmed, certification.declared.alpha)))
     if verdict is not None and metric_verdict is not None:
         listed.append(_metric_disagrees(record.metric, verdict, metric_verdict))
     if verdict is not None and verdict.rank is not None:
         listed.append(_metric_behind(record.metric, data, verdict.rank, certification.declared))
     if metric_verdict is not None and margin_in_metric is not None and margin_in_metric > WIDE:
         listed.append(
-            Finding("wide_margin", words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL))
+            Finding(
+                "wide_margin", finding_words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL)
+            )
         )
     if data.left_out:
-        listed.append(Finding("not_every_rank", words.not_every_rank(data.ranks, data.left_out)))
+        listed.append(Finding("not_every_rank", finding_words.not_every_rank(data.ranks, data.left_out)))
     if margin_changed(record, certification):
         listed.append(Finding("margin_changed", words.changed(certification.declared, record.declaration)))
     return tuple(finding for finding in listed if finding is not None)
@@ -89,7 +91,7 @@ def base_as_good(record: StudyRecord, data: LadderData, certification: Certifica
         return None
     what = f"1 - {record.metric}" if by_metric else "loss"
     its = float(np.average(base, weights=weights))
-    return Finding("base_as_good", words.base_as_good(its, means[place], data.ranks[place], what))
+    return Finding("base_as_good", finding_words.base_as_good(its, means[place], data.ranks[place], what))
 
 
 def still_improving(verdict: Verdict) -> Finding | None:
@@ -101,13 +103,15 @@ def still_improving(verdict: Verdict) -> Finding | None:
         better = below.diff_to_best
         if not better > verdict.margin_in_loss:
             return None
-        text = words.no_mild_cut(top.rank, below.rank, better, verdict.margin_in_loss)
+        text = finding_words.no_mild_cut(top.rank, below.rank, better, verdict.margin_in_loss)
         return Finding("still_improving", text)
     better = below.mean - top.mean
     only_top = verdict.rank == top.rank and below.state is State.INFERIOR
     if not (better > verdict.margin_in_loss or only_top):
         return None
-    return Finding("still_improving", words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss))
+    return Finding(
+        "still_improving", finding_words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss)
+    )
 
 
 def _cut_is_better(verdict: Verdict) -> Finding | None:
@@ -116,7 +120,9 @@ def _cut_is_better(verdict: Verdict) -> Finding | None:
         return None
     gaps = {rung.rank: rung.diff_to_best for rung in verdict.ladder}
     best = min(verdict.better, key=lambda rank: gaps[rank])
-    text = words.cut_is_better(verdict.better, best, -gaps[best], verdict.ranks[-1], verdict.rank, verdict.hands_out)
+    text = finding_words.cut_is_better(
+        verdict.better, best, -gaps[best], verdict.ranks[-1], verdict.rank, verdict.hands_out
+    )
     return Finding("cut_is_better", text)
 
 
@@ -129,7 +135,7 @@ def _overfitting(verdict: Verdict) -> Finding | None:
         return None
     least = min(rung.diff_to_best for rung in worse)
     ranks = sorted(rung.rank for rung in worse)
-    return Finding("overfitting", words.overfitting(ranks, best.rank, least, verdict.margin_in_loss))
+    return Finding("overfitting", finding_words.overfitting(ranks, best.rank, least, verdict.margin_in_loss))
 
 
 def _worse_at_the_top(verdict: Verdict, best: RankVerdict) -> Iterator[RankVerdict]:
@@ -146,7 +152,7 @@ def _metric_disagrees(metric: str, on_loss: Verdict, on_metric: Verdict) -> Find
     only_metric = [loss.rank for loss, task in pairs if loss.state is State.INFERIOR and _as_good(task, on_metric)]
     if not only_loss and not only_metric:
         return None
-    return Finding("metric_disagrees", words.metric_disagrees(metric, only_loss, only_metric))
+    return Finding("metric_disagrees", finding_words.metric_disagrees(metric, only_loss, only_metric))
 
 
 def _metric_behind(metric: str, data: LadderData, rank: int, declared: Declaration) -> Finding | None:
@@ -163,7 +169,7 @@ def _metric_behind(metric: str, data: LadderData, rank: int, declared: Declarati
     level = declared.alpha / (len(tables) - 1)
     if least_gain(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
         return None
-    text = words.metric_behind(metric, (rank, 1 - means[own]), (data.ranks[best], 1 - means[best]))
+    text = finding_words.metric_behind(metric, (rank, 1 - means[own]), (data.ranks[best], 1 - means[best]))
     return Finding("metric_behind", text)
 
 

@@ -54,7 +54,7 @@ def test_every_section_lists_its_keys(section: str) -> None:
 
 
 def test_a_group_lists_its_options() -> None:
-    assert "  Choose with +study=NAME: pharma, quick" in list(explained("study"))
+    assert "  Choose with +study=NAME: pharma, quick, thorough" in list(explained("study"))
     assert "  Choose with quant=NAME: int8, nf4, none" in list(explained("quant"))
 
 

@@ -10,8 +10,8 @@ from sweep.config.units import show_bytes
 from sweep.records import StudyRecord
 from sweep.reports.steps import Step
 from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.headline import NOTHING_CERTIFIED
 from sweep.verdict.verdict_json import reasons_unjudged
-from sweep.verdict.words import NOTHING_CERTIFIED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,179 @@
+"""The sentences of findings: what a person should know beside the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sweep.records import Declaration
+from sweep.verdict import words
+from sweep.verdict.confirmation import Confirmation
+from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, named, percent, points
+from sweep.verdict.kinds import KindScore, Weakness
+from sweep.verdict.ladder import LeftOut
+from sweep.verdict.task_metric import NotGained
+
+MOST_KINDS = 6
+"""Maximum number of weak kinds that are listed; verdict.json has all."""
+
+
+def still_improving(top: int, below: int, better: float, margin: float) -> str:
+    """The largest rank is better than the next."""
+    return (
+        f"The loss is still falling at the largest rank: rank {top} is {figure(better)} below rank {below}, and the margin is "
+        f"{figure(margin)}. A larger rank may be better still."
+    )
+
+
+def no_mild_cut(top: int, below: int, worse: float, margin: float) -> str:
+    """Even the mildest cut loses too much."""
+    return (
+        f"The adapters use all of their rank: cut from rank {top} to {below} they lose {figure(worse)}, and the margin is "
+        f"{figure(margin)}. A larger rank may be better still."
+    )
+
+
+def cut_is_better(
+    better: Sequence[int], best: int, by: float, top: int, certified: int | None, hands_out: int | None
+) -> str:
+    """Cutting lowers the loss.
+
+    Args:
+        best: the best of these ranks; its loss is lower than the uncut adapters' by `by`.
+        certified: the smallest certified rank, None if there is none.
+        hands_out: the rank whose adapter is handed out.
+    """
+    also = f"; most at rank {best}" if len(better) > 1 else ""
+    text = (
+        f"Cutting helps: adapters cut to {named(better)} have a lower loss than the uncut ones of rank {top}{also} (by {figure(by)}). "
+        f"Rank {top} overfits a little, or its learning rate is high."
+    )
+    if hands_out is not None and hands_out != certified:
+        text += f" So the adapter that is handed out is cut to rank {hands_out}, not to rank {certified}."
+    return text
+
+
+def confirmation(of: Confirmation, alpha: float) -> str:
+    """The certified rank trained from the start, beside the cut adapters."""
+    runs = f"{of.seeds} seed{'s' if of.seeds != 1 else ''}"
+    sentences = [
+        f"Trained at rank {of.rank} from the start ({runs}, learning rate {of.learning_rate:.1e}), adapters have a loss of "
+        f"{of.trained:.4f}; cut to rank {of.rank}, {of.cut:.4f}."
+    ]
+    if math.isfinite(of.lower) and math.isfinite(of.upper):
+        sentences.append(
+            f"The difference is {of.difference:+.2g} ({percent(1 - 2 * alpha)} interval {of.lower:+.2g} to {of.upper:+.2g})."
+        )
+    sentences.append(_agreement(of))
+    if of.at_edge:
+        sentences.append("That learning rate is the last of those allowed, so trained ones may do better with another.")
+    if of.failed:
+        sentences.append(f"{of.failed} trial{'s' if of.failed != 1 else ''} ended without a result.")
+    return " ".join(sentences)
+
+
+def _agreement(of: Confirmation) -> str:
+    if of.margin is None:
+        return "What the margin is in nats is unknown, so whether both agree is open."
+    within = f"the margin of {figure(of.margin)}"
+    if of.agree:
+        return f"Both agree within {within}."
+    if of.agree is None:
+        return f"Whether both agree within {within} is open."
+    return f"{'Training' if of.difference < 0 else 'Cutting'} is better by more than {within}."
+
+
+def base_as_good(base: float, best: float, rank: int, what: str) -> str:
+    """The base needs no adapter."""
+    return (
+        f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} at rank {rank} on "
+        "certify."
+    )
+
+
+def metric_not_gained(metric: str, not_gained: NotGained) -> str:
+    """The loss is better than the base's, the task metric is not."""
+    return (
+        f"{not_gained_in(metric, not_gained)} The model may have learned only the format of the answers. Train for longer (train.steps) "
+        "or on more data, or compare ranks by the metric itself in a study of another name: certify.margin_of=metric "
+        "certify.margin=0.02."
+    )
+
+
+def weak_kinds(weak: Weakness) -> str:
+    """The adapter is of little use on some kinds of examples."""
+    listed = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]]
+    more = len(weak.kinds) - len(listed)
+    text = (
+        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples: "
+        f"{', '.join(listed)}{f', and {more} more' if more else ''}."
+    )
+    if weak.larger_is_weak and weak.largest != weak.rank:
+        text += f" Rank {weak.largest} is no better on these: more training examples of them may help, a larger rank does not."
+    return f"{text} Over all examples, rank {weak.rank} scores {weak.overall:.2f}."
+
+
+def _weak_kind(kind: KindScore, weak: Weakness) -> str:
+    beside = [
+        *([f"{kind.examples} examples"] if kind.examples is not None else []),
+        *([f"base model {kind.base:.2f}"] if kind.base is not None else []),
+        *(
+            [f"rank {weak.largest} {kind.largest:.2f}"]
+            if kind.largest is not None and weak.largest != weak.rank
+            else []
+        ),
+    ]
+    in_brackets = f" ({', '.join(beside)})" if beside else ""
+    return f"{kind.kind} {kind.chosen:.2f}{in_brackets}"
+
+
+def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:
+    """The largest ranks are worse."""
+    why = "they overfit, or their learning rate" if len(top) > 1 else "it overfits, or its learning rate"
+    return (
+        f"{capitalized(named(top))} {are(top)} worse than rank {best} by {figure(worse)} or more, beyond the margin of "
+        f"{figure(margin)}: {why} is too high."
+    )
+
+
+def metric_disagrees(metric: str, only_loss: Sequence[int], only_metric: Sequence[int]) -> str:
+    """Loss and task metric contradict each other."""
+    pairs = ((only_loss, "loss", metric), (only_metric, metric, "loss"))
+    return " ".join(
+        f"Loss and {metric} disagree: {named(ranks)} {keep(ranks)} the margin in {kept} but not in {missed}."
+        for ranks, kept, missed in pairs
+        if ranks
+    )
+
+
+def metric_behind(metric: str, own: tuple[int, float], best: tuple[int, float]) -> str:
+    """The chosen rank is measurably worse on the task metric, if not by more than the margin."""
+    return (
+        f"Rank {own[0]} is measurably behind in {metric}: {own[1]:.3f} against {best[1]:.3f} at rank {best[0]}, mean over seeds "
+        f"on certify. Take rank {best[0]} if that matters more than size."
+    )
+
+
+def wide_margin(metric: str, declared: Declaration, worth: float, wanted: float) -> str:
+    """The margin is worth much of the task metric."""
+    narrower = declared.margin * wanted / worth
+    return (
+        f"The margin is wide for this task: {percent(declared.margin)} of {gain_or_loss(declared.margin_of)} is worth about "
+        f"{points(worth)} of {metric} here. For a margin of {points(wanted)}, set certify.margin={narrower:.2g}, or "
+        f"certify.margin_of=metric certify.margin={wanted:g}, in a study of another name (trained adapters are used again)."
+    )
+
+
+def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
+    """Some ranks of the ladder are missing."""
+    about = f"The verdict covers only {named(compared)}." if compared else "No rank could be compared."
+    return " ".join([about, *map(words.left, left_out)])
+
+
+def not_gained_in(metric: str, not_gained: NotGained) -> str:
+    """That the task metric did not improve on the base's."""
+    shown = "does not rise" if not_gained.score <= not_gained.base else "is not shown to rise"
+    return (
+        f"The loss falls, but {metric} {shown}: {not_gained.score:.3f} with rank {not_gained.rank}, {not_gained.base:.3f} without "
+        f"an adapter ({not_gained.examples} certify examples)."
+    )

@@ -1,0 +1,154 @@
+"""The answer of a study in a few sentences, for terminal, report and verdict.json alike.
+
+A reader who knows LoRA but no statistics should understand each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.verdict.conclusion import Finding
+from sweep.verdict.figures import are, capitalized, confidence, gain_or_loss, named, nats, percent, points
+from sweep.verdict.finding_words import not_gained_in
+from sweep.verdict.kinds import Weakness
+from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
+from sweep.verdict.task_metric import NotGained
+
+NOTHING_CERTIFIED = "No rank is certified yet."
+
+
+def headline(
+    status: str,
+    verdict: Verdict | None,
+    metric: str,
+    margins: tuple[float | None, float | None],
+    findings: Sequence[Finding],
+    not_gained: NotGained | None,
+    weak: Weakness | None,
+) -> str:
+    """The answer in two to five sentences.
+
+    Args:
+        margins: the margin in nats per token and in points of the metric, None where unknown.
+        findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
+        not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        weak: the kinds of examples on which the adapter is of little use.
+    """
+    kinds = {finding.kind for finding in findings}
+    sentences = []
+    if "base_as_good" in kinds:
+        sentences.append("The base model is as good without an adapter, so no fine-tuning is needed here.")
+    by_loss_alone = "metric_not_gained" in kinds
+    if by_loss_alone and not_gained is not None:
+        sentences.append(not_gained_in(metric, not_gained))
+    if verdict is None:
+        return " ".join(sentences) or NOTHING_CERTIFIED
+    if status == "undecided" or verdict.rank is None:
+        sentences += _what_is_known(verdict)
+    else:
+        rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
+        provisionally = "" if status == "certified" else ", provisionally"
+        little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
+        sentences += [_answer(verdict, rank, provisionally, metric), *little_use, *_below(verdict)]
+    return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
+
+
+def _answer(verdict: Verdict, rank: str, provisionally: str, metric: str) -> str:
+    """The claim, which for a cut ladder is about adapters of the largest rank that are cut."""
+    if verdict.ladder_by is LadderBy.TRAIN:
+        return f"{rank} is enough{provisionally}. {_what_it_keeps(verdict, metric)}"
+    if verdict.rank == verdict.ranks[-1]:
+        return f"{rank} is needed whole{provisionally}: {_no_cut_keeps(verdict, metric)}"
+    return f"{rank} is enough to ship{provisionally}: {_what_cuts_keep(verdict, metric)}"
+
+
+def _what_cuts_keep(verdict: Verdict, metric: str) -> str:
+    cuts, top = f"adapters cut to rank {verdict.rank}", f"rank {verdict.ranks[-1]}"
+    how_sure = f"({confidence(verdict.alpha)} confidence)"
+    return {
+        MarginOf.GAIN: f"{cuts} keep at least {percent(1 - verdict.margin)} of what {top} gains from fine-tuning {how_sure}.",
+        MarginOf.LOSS: f"{cuts} have a loss at most {percent(verdict.margin)} above that of {top} {how_sure}.",
+        MarginOf.METRIC: f"{cuts} have a {metric} at most {points(verdict.margin)} below that of {top} {how_sure}.",
+    }[verdict.margin_of]
+
+
+def _no_cut_keeps(verdict: Verdict, metric: str) -> str:
+    return {
+        MarginOf.GAIN: f"no cut of it is shown to keep {percent(1 - verdict.margin)} of what it gains from fine-tuning.",
+        MarginOf.LOSS: f"no cut of it is shown to have a loss at most {percent(verdict.margin)} higher.",
+        MarginOf.METRIC: f"no cut of it is shown to have a {metric} at most {points(verdict.margin)} lower.",
+    }[verdict.margin_of]
+
+
+def _what_it_keeps(verdict: Verdict, metric: str) -> str:
+    best = f"the best of {named(verdict.ranks)}"
+    how_sure = f"({confidence(verdict.alpha)} confidence)"
+    return {
+        MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what {best} gains from fine-tuning {how_sure}.",
+        MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {best} {how_sure}.",
+        MarginOf.METRIC: f"Its {metric} is at most {points(verdict.margin)} below that of {best} {how_sure}.",
+    }[verdict.margin_of]
+
+
+def _below(verdict: Verdict) -> list[str]:
+    """What is known about the ranks below the chosen one."""
+    if verdict.rank == verdict.ranks[0]:
+        return ["It is the smallest rank of the ladder: smaller ones were not tried."]
+    small = _in_state(verdict, State.INFERIOR, below=verdict.rank)
+    still_open = _in_state(verdict, State.UNDECIDED, below=verdict.rank)
+    low, high = verdict.bracket
+    return [
+        *([f"{capitalized(named(small))} {are(small)} too small."] if small else []),
+        *(
+            [f"Whether {named(still_open)} {are(still_open)} enough is open (bracket {low}..{high})."]
+            if still_open
+            else []
+        ),
+    ]
+
+
+def _what_is_known(verdict: Verdict) -> list[str]:
+    excluded = _in_state(verdict, State.INFERIOR)
+    certified = _in_state(verdict, State.CERTIFIED)
+    low, high = verdict.bracket
+    sentences = [NOTHING_CERTIFIED]
+    if excluded:
+        too_bad = "too small" if max(excluded) < low else "not as good as the best"
+        sentences.append(
+            f"{capitalized(named(excluded))} {are(excluded)} {too_bad} ({confidence(verdict.alpha)} confidence)."
+        )
+    if certified:
+        sentences.append(f"So far, {named(certified)} {are(certified)} enough.")
+    if len(verdict.ranks) > 1:
+        sentences.append(
+            f"The smallest rank that is enough is between {low} and {high}."
+            if low != high
+            else f"Only rank {low} is left."
+        )
+    if verdict.needed is not None:
+        sentences.append(_needed(verdict, verdict.needed))
+    return sentences
+
+
+def _needed(verdict: Verdict, needed: Need) -> str:
+    seeds, parts = max(verdict.seeds), []
+    if needed.seeds > seeds:
+        parts.append(f"{needed.seeds} seeds per rank (now {seeds})")
+    if needed.examples > verdict.examples:
+        parts.append(f"{needed.examples} certify examples (now {verdict.examples})")
+    return f"With {' and '.join(parts)}, it would probably be decided."
+
+
+def _margin_in_other_units(verdict: Verdict, metric: str, in_loss: float | None, in_metric: float | None) -> list[str]:
+    worth = f"about {points(in_metric)} of {metric}" if in_metric is not None else ""
+    if verdict.margin_of is MarginOf.METRIC:
+        return [f"Here {points(verdict.margin)} of {metric} are about {nats(in_loss)}."] if in_loss is not None else []
+    if in_loss is None or not in_loss > 0:
+        return []
+    return [
+        f"Here {percent(verdict.margin)} of {gain_or_loss(verdict.margin_of)} is {nats(in_loss)}{', ' if worth else ''}{worth}."
+    ]
+
+
+def _in_state(verdict: Verdict, state: State, below: int | None = None) -> list[int]:
+    return [each.rank for each in verdict.ladder if each.state is state and (below is None or each.rank < below)]
