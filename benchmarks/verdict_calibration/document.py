@@ -2,6 +2,8 @@
 
     python -m benchmarks.verdict_calibration.document
 
+Figures of cut ladders are from cut.json.
+
 A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; the text between is replaced.
 """
 
@@ -14,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.verdict_calibration import tables
+from benchmarks.verdict_calibration.cut import power_table
 
 RESULTS = Path(__file__).parent / "results" / "results.json"
+CUT = RESULTS.with_name("cut.json")
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 SHOWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.3, 3.0)
 
@@ -57,6 +61,28 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
         "stress": _stress(rows),
         "power": _power(results["power"]),
         "reach": tables.reach(results["reach"]),
+    }
+
+
+def cut_blocks(results: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each block on cut ladders by name."""
+    rows = results["calibration"]
+    promised = [row for row in rows if not row["stress"]]
+    worst = max(promised, key=lambda row: float(row["false_certified"]))
+    settings = len({row["world"] for row in rows})
+    return {
+        "cut_run": (
+            f"{results['studies']:,} simulated studies in each of {settings} settings, judged by the shipped code "
+            f"({results['seconds']} s on one core)."
+        ),
+        "cut_worst": tables.worst_by_group(promised, "false_certified"),
+        "cut_other": (
+            f"The largest rate is {tables.percent(worst['false_certified'])} ({worst['world']}, {worst['seeds']} seeds). Good cuts were "
+            f"called inferior in at most {_most(promised, 'false_inferior')}, and cuts that are no better than the uncut adapter better in "
+            f"at most {_most(promised, 'false_better')}."
+        ),
+        "cut_stress": tables.worst_by_group([row for row in rows if row["stress"]], "false_certified"),
+        "cut_power": power_table(results["power"]),
     }
 
 
@@ -103,7 +129,8 @@ def written(page: str, texts: Mapping[str, str]) -> str:
 
 def main() -> None:
     """Rewrites the page."""
-    PAGE.write_text(written(PAGE.read_text(), blocks(json.loads(RESULTS.read_text()))))
+    texts = blocks(json.loads(RESULTS.read_text())) | cut_blocks(json.loads(CUT.read_text()))
+    PAGE.write_text(written(PAGE.read_text(), texts))
 
 
 if __name__ == "__main__":
