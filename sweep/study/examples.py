@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from statistics import median
 
-from sweep.records import Split, StudyPlan, StudyRecord
+from sweep.records import LoadReport, Split, StudyPlan, StudyRecord
 from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.study.rescoring import with_examples, with_examples_kept
 from sweep.verdict import Verdict
 
 SHARE = 0.25
 """Evaluating a training's adapters on certify may take this share of the seconds of the training."""
+
+
+def with_certify_examples(plan: StudyPlan, record: StudyRecord, loaded: LoadReport) -> StudyPlan:
+    """The plan with the number of certify examples that follows from the explored trials, unless it was given or chosen before."""
+    plan = with_examples_kept(plan, record)
+    if plan.setup.scoring.certify_examples is not None:
+        return plan
+    return with_examples(plan, first_examples(plan, record, loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN)))
 
 
 def first_examples(plan: StudyPlan, record: StudyRecord, available: int) -> int:

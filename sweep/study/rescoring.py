@@ -126,7 +126,7 @@ def rescore(
         known.setdefault(spec.identity, []).append(trial)
         specs[spec.identity] = spec
     run.display.planned(sum(spec.arm is not None for spec in specs.values()), 0)
-    for evaluated in run.run_trials(specs.values()):
+    for evaluated in run.run_trials(run.evenly(list(specs.values()))):
         if evaluated.is_complete:
             for trial in known[evaluated.identity]:
                 keep(replace(evaluated, number=trial.number))
