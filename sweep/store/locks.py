@@ -73,6 +73,42 @@ def held(
         lock.release()
 
 
+class Claims:
+    """Files that this process has locked without waiting, to say that it does a piece of work. They are gone once released.
+
+    The system releases the claims of a process that ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[Path, FileLock] = {}
+
+    def claim(self, file: Path) -> bool:
+        """Returns whether the work is this process's own: False while another process holds the claim.
+
+        True where files cannot be locked, since nothing is known of other processes then.
+        """
+        if file in self._locks:
+            return True
+        lock = FileLock(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):
+            return True
+        self._locks[file] = lock
+        return True
+
+    def release(self, file: Path) -> None:
+        """Gives up a claim; does nothing if there is none."""
+        lock = self._locks.pop(file, None)
+        if lock is not None:
+            # another process may have opened the file just before: at worst, work is done twice
+            file.unlink(missing_ok=True)
+            lock.release()
+
+
 @contextmanager
 def study_lock(paths: Paths, study: str) -> Iterator[None]:
     """Holds the study's lock, so that one sweep of a study runs at a time.
