@@ -14,6 +14,7 @@ from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialRecord, T
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.study.ahead import base_from_ahead
+from sweep.study.examples import with_examples
 from sweep.study.next_step import (
     AddExamples,
     EvaluateBase,
@@ -27,7 +28,7 @@ from sweep.study.next_step import (
     begun_certification,
     next_step,
 )
-from sweep.study.rescoring import rescore_certified, with_examples
+from sweep.study.rescoring import rescore_certified
 from sweep.study.study_run import BudgetSpent, StudyRun
 
 

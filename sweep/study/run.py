@@ -21,7 +21,7 @@ from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
-from sweep.study.examples import with_certify_examples
+from sweep.study.examples import with_certify_examples, with_examples_kept
 from sweep.study.explore import explore
 from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
 from sweep.study.next_step import Finish, next_step
@@ -31,7 +31,6 @@ from sweep.study.rescoring import (
     outdated_explored,
     rescore_certified,
     rescore_explored,
-    with_examples_kept,
 )
 from sweep.study.session import Session, StudyPaused
 from sweep.study.stopping import StopRequest

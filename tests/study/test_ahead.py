@@ -27,8 +27,8 @@ from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.display import Silent
+from sweep.study.examples import with_examples
 from sweep.study.explore import explore
-from sweep.study.rescoring import with_examples
 from sweep.study.study_run import StudyRun
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.workers.messages import TrialEnd
