@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -92,6 +92,7 @@ class Claims:
         lock = FileLock(file)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()  # FileLock would report a holder where it cannot create the file
             lock.acquire(timeout=0)
         except Timeout:
             return False
@@ -104,8 +105,8 @@ class Claims:
         """Gives up a claim; does nothing if there is none."""
         lock = self._locks.pop(file, None)
         if lock is not None:
-            # another process may have opened the file just before: at worst, work is done twice
-            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.unlink()  # another process may have opened it just before: at worst, work is done twice
             lock.release()
 
 
