@@ -182,7 +182,11 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a result comes from: versions, device, and the hashes of data and base."""
+    """Where a result comes from: versions, device, and the hashes of data and base.
+
+    Attributes:
+        process: id of the worker's process; None in records of earlier versions.
+    """
 
     versions: Mapping[str, str]
     device: str
@@ -190,6 +194,7 @@ class Provenance:
     base_hash: str
     data_hash: str
     threads: int
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ from sweep.reports.forecast import plan_line
 from sweep.reports.ladder_kind import is_cut, share_words
 from sweep.workers.messages import Progress as Message
 
-_PHASES = {"train": "training", "cut": "cutting", "score": "scoring", "answer": "answering"}
+_PHASES = {
+    "train": "training",
+    "cut": "cutting",
+    "score": "scoring",
+    "answer": "answering",
+    "wait": "waiting for an adapter that another worker trains, seconds",
+}
 _STAGES = {
     Stage.EXPLORE: "trial",
     Stage.SINGLE: "trial",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from sweep.store.identity import adapter_identity
 from sweep.store.outcomes import OutcomeCache
 from sweep.training.adapters import weight_bytes
 from sweep.training.cut import cut_adapter, down_matrices
-from sweep.training.input_grams import Grams, calibration_examples, input_grams
+from sweep.training.input_grams import Downs, Grams, calibration_examples, input_grams
 
 _PARENTS = 8
 """Parents whose modules' inputs are remembered, for cuts that are asked for later."""
@@ -49,10 +50,16 @@ class Cutter:
         return replace(spec, arm=arm, adapter=identity, report_every=0)
 
     def see_inputs(self, trials: Sequence[RunningTrial]) -> None:
-        """Passes the calibration examples through the base once, for all parents of these trials that are not known yet."""
-        downs = {}
-        for parent in (trial.parent for trial in trials if trial.parent is not None):
-            if _key(parent) not in self._grams:
+        """Passes the calibration examples through the base once, for all parents of these trials that are not known yet.
+
+        The pass also serves the parents of neighbouring seeds, as far as they are in the store: their cuts come next.
+        """
+        unseen = [trial for trial in trials if trial.parent is not None and _key(trial.parent) not in self._grams]
+        own = [trial.parent for trial in unseen if trial.parent is not None]
+        others = [parent for trial in unseen for parent in self._parents_of_other_seeds(trial.spec)]
+        downs: dict[tuple[str, float], Downs] = {}
+        for parent in (*own, *others):
+            if len(downs) < max(_PARENTS, len(own)) and _key(parent) not in self._grams:
                 with suppress(TrialFailed):  # `cut` says so
                     downs[_key(parent)] = down_matrices(self._adapters.folder(parent.identity))
         if not downs:
@@ -62,6 +69,13 @@ class Cutter:
         self._grams |= dict(zip(downs, grams, strict=True))
         for key in list(self._grams)[: max(0, len(self._grams) - max(_PARENTS, len(downs)))]:
             del self._grams[key]
+
+    def _parents_of_other_seeds(self, spec: TrialSpec) -> Iterator[TrainedAdapter]:
+        for distance in range(1, _PARENTS):
+            for seed in (spec.seed + distance, spec.seed - distance):
+                parent = self._adapters.find(self.parent_of(replace(spec, seed=seed)).adapter_id)
+                if parent is not None:
+                    yield parent
 
     def cut(self, trial: RunningTrial) -> TrainedAdapter:
         """Cuts and stores the trial's adapter, after `see_inputs`; its training figures are its parent's.
@@ -89,7 +103,7 @@ class Cutter:
                 parameters=cut.parameters,
                 bytes=weight_bytes(scratch / ADAPTER),
                 started=trial.started,
-                seconds=trial.phases["cut"],
+                seconds=time.perf_counter() - trial.clock,
                 provenance=self._loaded.provenance(),
                 phases={**parent.phases, "cut": trial.phases["cut"]},
                 energy_kept=cut.energy_kept,

@@ -14,6 +14,7 @@ from sweep.runner.adapter_training import AdapterTraining
 from sweep.runner.cutting import Cutter, ParentUnusable
 from sweep.runner.running import Listener, RunningTrial, measures_of
 from sweep.runner.setup import LoadedSetup
+from sweep.runner.waiting import WaitingTrials
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.trials import TrialStore
 from sweep.training import memory
@@ -48,6 +49,7 @@ class TrialRunner:
         self._without_training: list[RunningTrial] = []
         self._to_cut: list[RunningTrial] = []
         self._in_training: dict[str, list[RunningTrial]] = {}
+        self._waiting = WaitingTrials()
         self._failed_to_begin: list[TrainedTrial] = []
 
     @property
@@ -70,14 +72,7 @@ class TrialRunner:
             PackBroke: memory ran out beside other trials.
         """
         trial = self._running[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._loaded.base.device))
-        try:
-            self._evaluator.base_general_loss()
-            self._obtain_adapter(trial)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            self._raise_if_memory_is_shared(error, trial)
-            self._failed_to_begin.append(TrainedTrial(spec, None, error, 0.0))
+        self._begin(trial)
 
     def advance(self) -> list[EndedTrial]:
         """Runs the trials a bit further; returns those that ended. A complete one is in the store by then.
@@ -86,6 +81,8 @@ class TrialRunner:
             ConfigurationError: a target module does not exist.
             PackBroke: see `Engine.advance`; the trials that have not ended are lost.
         """
+        for trial in self._waiting.take(nothing_else=len(self._waiting) == len(self._running)):
+            self._begin(trial)
         failed, self._failed_to_begin = self._failed_to_begin, []
         ended = self._finish([*failed, *self._cut()])
         without_training, self._without_training = self._without_training, []
@@ -96,6 +93,15 @@ class TrialRunner:
             if trial not in shared:
                 ended += self._finish(self._loaded_adapter(trial))
         return ended + self._finish(self._engine.advance())
+
+    def _begin(self, trial: RunningTrial) -> None:
+        try:
+            self._evaluator.base_general_loss()
+            self._obtain_adapter(trial)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            self._failed_to_begin.append(self._failed(trial, error))
 
     def _obtain_adapter(self, trial: RunningTrial) -> None:
         """Queues the trial for evaluation if its adapter is in the store, else trains it, or has it cut once its parent is there."""
@@ -169,12 +175,28 @@ class TrialRunner:
             return []
 
     def _train(self, trial: RunningTrial, spec: TrialSpec) -> None:
-        self._training.begin(trial, spec)
+        """Trains an adapter for the trial, unless another trial does, here or in another process: then the trial waits for it."""
+        adapters = self._store.adapters
+        taken = spec.adapter_id in self._in_training or not adapters.claim(spec.adapter_id)
+        if taken and self._waiting.add(trial, spec):
+            return
+        try:
+            if not taken and adapters.find(spec.adapter_id) is not None:  # stored just before the claim was free
+                adapters.release(spec.adapter_id)
+                self._obtain_adapter(trial)
+                return
+            self._training.begin(trial, spec)
+        except Exception:
+            adapters.release(spec.adapter_id)
+            raise
         self._in_training.setdefault(spec.adapter_id, [])
 
     def _finish(self, trained: Sequence[TrainedTrial]) -> list[EndedTrial]:
         """Stores the adapters that were trained, evaluates them in shared passes, and stores the trials; parents wait to be cut."""
         stored = [self._training.store(self._running[each.spec.identity], each) for each in trained]
+        for each in trained:
+            if self._running[each.spec.identity].trained_here:
+                self._store.adapters.release(each.spec.adapter_id)
         stored = [each for each in stored if not self._is_cut_next(each)]
         requests = [self._request(each.spec, each.adapted) for each in stored if not each.error and each.adapted]
         outcomes: dict[str, Evaluation | Exception] = {each.spec.identity: each.error for each in stored if each.error}

@@ -33,7 +33,8 @@ class Listener(Protocol):
         """Receives the progress of a phase.
 
         Args:
-            phase: `train` (counted in steps), `score` or `answer` (in examples).
+            phase: `train` (counted in steps), `score` or `answer` (in examples), or `wait` (in seconds) for an adapter that is in
+                training elsewhere.
             loss: the step's training loss, in `train`.
         """
 
@@ -52,6 +53,7 @@ class RunningTrial:
         adapter: the record of the adapter, once it is trained or was found in the store.
         trained_here: whether this trial trains the adapter, rather than finding it.
         parent: the record of the adapter that the trial's is cut from, once that one is in the store.
+        waits_since: when the trial began to wait for an adapter that is in training elsewhere, on the clock of `clock`; else None.
         made_again: whether an adapter that could not be used was set aside for this trial; a second one ends it.
     """
 
@@ -67,6 +69,7 @@ class RunningTrial:
     adapter: TrainedAdapter | None = None
     trained_here: bool = False
     parent: TrainedAdapter | None = None
+    waits_since: float | None = None
     made_again: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class LoadedSetup:
             base_hash=self.description.base_hash,
             data_hash=self.description.data_hash,
             threads=self.setup.threads,
+            process=os.getpid(),
         )
 
 

@@ -37,6 +37,7 @@ from sweep.search.stored_trials import (
     RESCORED,
     RESULT,
     TrialLog,
+    record_from_json,
     record_to_json,
     rescored_results,
     was_interrupted,
@@ -52,6 +53,9 @@ _STATES = {
 
 _RETRY_OF = "retry_of"
 """User attribute of earlier versions: the number of the interrupted trial that an enqueued trial repeats."""
+
+_BASE_ON_CERTIFY = "base_on_certify"
+"""User attribute of the study, see `SearchStudy.base_on_certify`."""
 
 _PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
@@ -181,6 +185,16 @@ class SearchStudy:
     def set_base(self, record: TrialRecord) -> None:
         """Stores the unadapted base's result on tune."""
         self._study.set_user_attr("base", record_to_json(record.result, record.run_id))
+
+    @property
+    def base_on_certify(self) -> TrialRecord | None:
+        """The unadapted base on certify, if it was evaluated before there was a certification that it could be stored in."""
+        stored = self._study.user_attrs.get(_BASE_ON_CERTIFY)
+        return record_from_json(-1, stored) if stored is not None else None
+
+    def set_base_on_certify(self, record: TrialRecord) -> None:
+        """Stores the unadapted base's result on certify."""
+        self._study.set_user_attr(_BASE_ON_CERTIFY, record_to_json(record.result, record.run_id))
 
     def replace_trial(self, record: TrialRecord) -> None:
         """Replaces the result of a trial that was evaluated again."""

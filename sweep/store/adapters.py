@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweep.records import TrainedAdapter, TrialResult, to_json, trained_adapter_from_json, trial_result_from_json
+from sweep.store.locks import Claims
 from sweep.store.paths import Paths
 from sweep.store.whole_folder import commit, damage, scratch_for, set_aside, size_problem
 
@@ -28,6 +29,15 @@ class AdapterStore:
     def __init__(self, paths: Paths, note: Callable[[str], None] = print) -> None:
         self._paths = paths
         self._note = note
+        self._claims = Claims()
+
+    def claim(self, identity: str) -> bool:
+        """Returns whether this process may train the adapter: False while another process does, see `Claims`."""
+        return self._claims.claim(self._paths.adapter_lock(identity))
+
+    def release(self, identity: str) -> None:
+        """Lets other processes train the adapter, if this one had the claim and has stored it or failed."""
+        self._claims.release(self._paths.adapter_lock(identity))
 
     def folder(self, identity: str) -> Path:
         """The folder of the adapter in PEFT's format, which may not exist."""

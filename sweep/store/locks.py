@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -71,6 +71,43 @@ def held(
         yield
     finally:
         lock.release()
+
+
+class Claims:
+    """Files that this process has locked without waiting, to say that it does a piece of work. They are gone once released.
+
+    The system releases the claims of a process that ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[Path, FileLock] = {}
+
+    def claim(self, file: Path) -> bool:
+        """Returns whether the work is this process's own: False while another process holds the claim.
+
+        True where files cannot be locked, since nothing is known of other processes then.
+        """
+        if file in self._locks:
+            return True
+        lock = FileLock(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()  # FileLock would report a holder where it cannot create the file
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):
+            return True
+        self._locks[file] = lock
+        return True
+
+    def release(self, file: Path) -> None:
+        """Gives up a claim; does nothing if there is none."""
+        lock = self._locks.pop(file, None)
+        if lock is not None:
+            with suppress(OSError):
+                file.unlink()  # another process may have opened it just before: at worst, work is done twice
+            lock.release()
 
 
 @contextmanager

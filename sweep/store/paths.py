@@ -54,6 +54,10 @@ class Paths:
         """The lock that a running sweep of this study holds."""
         return self.root / "locks" / f"{checked_name(study)}.lock"
 
+    def adapter_lock(self, identity: str) -> Path:
+        """The lock that the process holds which trains this adapter."""
+        return self.root / "locks" / "adapters" / f"{checked_name(identity)}.lock"
+
     def trial(self, identity: str) -> Path:
         """The folder of a finished trial: result.json, scores.jsonl and config.yaml."""
         return self.root / "trials" / identity[:2] / checked_name(identity)

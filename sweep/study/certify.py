@@ -13,6 +13,8 @@ from sweep.errors import NoProgress
 from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
+from sweep.study.ahead import base_from_ahead
+from sweep.study.examples import with_examples
 from sweep.study.next_step import (
     AddExamples,
     EvaluateBase,
@@ -26,7 +28,7 @@ from sweep.study.next_step import (
     begun_certification,
     next_step,
 )
-from sweep.study.rescoring import rescore_certified, with_examples
+from sweep.study.rescoring import rescore_certified
 from sweep.study.study_run import BudgetSpent, StudyRun
 
 
@@ -52,7 +54,8 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
         facts, step = _count_facts(record), next_step(run.plan, record)
         match step:
             case EvaluateBase():
-                for trial in run.run_trials([run.base_spec(Split.CERTIFY)]):
+                ahead = base_from_ahead(run, study)
+                for trial in [ahead] if ahead else run.run_trials([run.base_spec(Split.CERTIFY)]):
                     run.save(stored, trial)
             case TuneRates(pairs):
                 _tune_rates(run, stored, record, pairs)
@@ -115,7 +118,7 @@ def _train_confirmation(
 def ladder_specs(
     run: StudyRun, arms: Iterable[tuple[Arm, int]], broken: Set[int], trained: Set[tuple[int, int]]
 ) -> Iterator[TrialSpec | None]:
-    """The specs of (arm, seed) pairs in their order; None while every pair that is left waits for a training.
+    """The specs of (arm, seed) pairs in their order; None while every pair that is left waits for a training or for another worker.
 
     Args:
         broken: ranks that are skipped, with all that would be cut from them, when their turn comes.
@@ -124,7 +127,8 @@ def ladder_specs(
     waiting = list(arms)
     while waiting := [pair for pair in waiting if not {pair[0].rank, pair[0].parent.rank} & broken]:
         ready = [pair for pair in waiting if pair[0].cut_from is None or (pair[0].cut_from, pair[1]) in trained]
-        if not ready:
+        # trainings come first, so that all that is ready is cut if the first one is
+        if not ready or (ready[0][0].cut_from is not None and not run.spreads(len(ready))):
             yield None
             continue
         waiting.remove(ready[0])

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 
-from sweep.records import Split, StudyPlan, StudyRecord
+from sweep.records import LoadReport, Split, StudyPlan, StudyRecord
 from sweep.records.recipe import FEWEST_CHOSEN
 from sweep.verdict import Verdict
 
 SHARE = 0.25
 """Evaluating a training's adapters on certify may take this share of the seconds of the training."""
+
+
+def with_certify_examples(plan: StudyPlan, record: StudyRecord, loaded: LoadReport) -> StudyPlan:
+    """The plan with the number of certify examples that follows from the explored trials, unless it was given or chosen before."""
+    plan = with_examples_kept(plan, record)
+    if plan.setup.scoring.certify_examples is not None:
+        return plan
+    return with_examples(plan, first_examples(plan, record, loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN)))
 
 
 def first_examples(plan: StudyPlan, record: StudyRecord, available: int) -> int:
@@ -44,3 +53,23 @@ def more_examples(plan: StudyPlan, record: StudyRecord, verdict: Verdict) -> int
     if alone is None or available is None or not examples < alone <= available:
         return None
     return alone
+
+
+def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
+    """The plan with at least as many certify examples as earlier looks used: a look cannot be undone.
+
+    Where the study chooses their number, with the one that it has chosen, if it has.
+    """
+    certification, asked = record.certification, plan.setup.scoring.certify_examples
+    if certification is None:
+        return plan
+    known = (certification.examples or len(certification.tokens)) if certification.looks else 0
+    if asked is None:
+        known = max(known, certification.planned_examples)
+    return with_examples(plan, known) if known > (asked or 0) else plan
+
+
+def with_examples(plan: StudyPlan, examples: int) -> StudyPlan:
+    """The plan with this number of certify examples."""
+    scoring = replace(plan.setup.scoring, certify_examples=examples)
+    return replace(plan, setup=replace(plan.setup, scoring=scoring))

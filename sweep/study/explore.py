@@ -8,6 +8,7 @@ from statistics import median
 from sweep.errors import NoProgress
 from sweep.records import Split, Stage, TrialSpec
 from sweep.search.study import AskedTrial, SearchStudy
+from sweep.study.ahead import base_ahead
 from sweep.study.study_run import BudgetSpent, StudyRun
 
 
@@ -31,7 +32,7 @@ def explore(run: StudyRun, study: SearchStudy) -> None:
     run.display.planned(already + study.remaining, already)
     running: dict[int, AskedTrial] = {}  # by the number shown to people
 
-    def ask() -> Iterator[TrialSpec]:
+    def ask() -> Iterator[TrialSpec | None]:
         begun = already
         while study.remaining > 0:
             if begun > len(study.ended) + len(running):
@@ -41,6 +42,7 @@ def explore(run: StudyRun, study: SearchStudy) -> None:
             begun += 1
             running[begun] = study.ask()
             yield run.spec(Stage.EXPLORE, running[begun].arm, run.plan.seed, report_every=study.report_every)
+        yield from base_ahead(run, study, running)
 
     try:
         for trial in run.session.run(
@@ -48,8 +50,11 @@ def explore(run: StudyRun, study: SearchStudy) -> None:
             first=already + 1,
             should_prune=lambda number, step, loss: study.report(running[number], step, loss),
         ):
-            study.tell(running.pop(trial.number), trial.result, trial.run_id)
-            run.count(trial)
+            if trial.arm is not None:
+                study.tell(running.pop(trial.number), trial.result, trial.run_id)
+                run.count(trial)
+            elif trial.is_complete:  # else the certify stage evaluates it
+                study.set_base_on_certify(trial)
     finally:
         for asked in running.values():
             study.interrupt(asked)

@@ -24,7 +24,7 @@ def evaluate_on_test(run: StudyRun, study: SearchStudy, stored: StoredCertificat
         NoTrialSucceeded: the base could not be evaluated.
         Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
-    for trial in run.run_trials(_missing_on_test(run, study.record())):
+    for trial in run.run_trials(run.evenly(_missing_on_test(run, study.record()))):
         run.save(stored, trial)
     left = _missing_on_test(run, study.record())
     if left:

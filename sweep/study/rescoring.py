@@ -27,26 +27,6 @@ def outdated_certified(plan: StudyPlan, certification: Certification | None) -> 
     return _outdated(plan, [*base, *certification.trials, *certification.confirmed])
 
 
-def with_examples_kept(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
-    """The plan with at least as many certify examples as earlier looks used: a look cannot be undone.
-
-    Where the study chooses their number, with the one that it has chosen, if it has.
-    """
-    certification, asked = record.certification, plan.setup.scoring.certify_examples
-    if certification is None:
-        return plan
-    known = (certification.examples or len(certification.tokens)) if certification.looks else 0
-    if asked is None:
-        known = max(known, certification.planned_examples)
-    return with_examples(plan, known) if known > (asked or 0) else plan
-
-
-def with_examples(plan: StudyPlan, examples: int) -> StudyPlan:
-    """The plan with this number of certify examples."""
-    scoring = replace(plan.setup.scoring, certify_examples=examples)
-    return replace(plan, setup=replace(plan.setup, scoring=scoring))
-
-
 def rescore_explored(run: StudyRun, study: SearchStudy) -> None:
     """Evaluates the trials of `outdated_explored` again.
 
@@ -126,7 +106,7 @@ def rescore(
         known.setdefault(spec.identity, []).append(trial)
         specs[spec.identity] = spec
     run.display.planned(sum(spec.arm is not None for spec in specs.values()), 0)
-    for evaluated in run.run_trials(specs.values()):
+    for evaluated in run.run_trials(run.evenly(list(specs.values()))):
         if evaluated.is_complete:
             for trial in known[evaluated.identity]:
                 keep(replace(evaluated, number=trial.number))

@@ -10,8 +10,7 @@ from typing import Any
 
 from sweep.config.load import plan_of_record, with_ladder
 from sweep.errors import ConfigurationError, NoTrialSucceeded
-from sweep.records import Arm, Split, StudyPlan, StudyRecord
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records import Arm, StudyPlan, StudyRecord
 from sweep.search.certification import StoredCertification, is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
@@ -22,7 +21,7 @@ from sweep.store.trials import TrialStore
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
-from sweep.study.examples import first_examples
+from sweep.study.examples import with_certify_examples, with_examples_kept
 from sweep.study.explore import explore
 from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
 from sweep.study.next_step import Finish, next_step
@@ -32,8 +31,6 @@ from sweep.study.rescoring import (
     outdated_explored,
     rescore_certified,
     rescore_explored,
-    with_examples,
-    with_examples_kept,
 )
 from sweep.study.session import Session, StudyPaused
 from sweep.study.stopping import StopRequest
@@ -160,11 +157,10 @@ def _run_stages(run: StudyRun, study: SearchStudy) -> None:
 
 def _settle_examples(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:
     """Settles the number of certify examples, before any loss on them is seen, and keeps it for later runs."""
-    run.plan = with_examples_kept(run.plan, study.record())
-    if run.plan.setup.scoring.certify_examples is None:
-        examples = first_examples(run.plan, study.record(), run.loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN))
-        stored.plan_examples(examples)
-        run.plan = with_examples(run.plan, examples)
+    given = with_examples_kept(run.plan, study.record()).setup.scoring.certify_examples
+    run.plan = with_certify_examples(run.plan, study.record(), run.loaded)
+    if given is None:
+        stored.plan_examples(run.certify_examples)
 
 
 def best_recipe(record: StudyRecord) -> Arm:

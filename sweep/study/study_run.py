@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sweep.config.units import show_seconds
@@ -166,6 +166,27 @@ class StudyRun:
                     self._check_base_can_be_retried(trial, tries)
                     retries.append(trial.spec)
             pending = retries
+
+    @property
+    def has_idle_worker(self) -> bool:
+        """Whether a worker has no trial at all."""
+        return self.session.pool.fewest_trials() == 0
+
+    def spreads(self, left: int) -> bool:
+        """Whether the worker with the fewest trials may take one more of the `left` trials that are ready to begin.
+
+        It takes its even share of them at most, so that the last ones are not all on one worker while another is idle. An idle
+        worker may always take one.
+        """
+        fewest = self.session.pool.fewest_trials()
+        return fewest * self.plan.workers < left + fewest
+
+    def evenly(self, specs: Sequence[TrialSpec]) -> Iterator[TrialSpec | None]:
+        """The specs in their order, each when a worker may take one more of those that are left; None until then."""
+        for begun in range(len(specs)):
+            while not self.spreads(len(specs) - begun):
+                yield None
+            yield specs[begun]
 
     def save(self, certification: StoredCertification, trial: TrialRecord) -> None:
         """Stores a trial of the certify or final stage in the study, with the figures of every example."""

@@ -60,7 +60,8 @@ class Progress:
 
     Attributes:
         identity: the trial's.
-        phase: `train` (counted in steps), `score` or `answer` (in examples).
+        phase: `train` (counted in steps), `score` or `answer` (in examples), or `wait` (in seconds) for an adapter that another
+            worker trains.
         loss: the step's training loss, in `train`.
     """
 

@@ -115,6 +115,10 @@ class Pool:
         """Whether a trial can be submitted."""
         return not self._waiting and min(self._loads()) < self._slots
 
+    def fewest_trials(self) -> int:
+        """Number of trials of the worker that has the fewest; the next trial goes to that one."""
+        return min(self._loads())
+
     def running(self) -> list[TrialSpec]:
         """The trials that have not ended."""
         given = [trial.spec for worker in self._workers if worker is not None for trial in worker.trials.values()]

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from sweep.errors import EnvironmentLacks
-from sweep.store.locks import held, is_gone, is_here, is_left, this_process
+from sweep.store.locks import Claims, held, is_gone, is_here, is_left, this_process
 
 
 def test_a_free_lock_is_taken_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +41,35 @@ def test_a_lock_that_is_released_meanwhile_is_taken(tmp_path: Path) -> None:
     threading.Timer(0.3, other.release).start()
     with held(tmp_path / "lock", "another process works", seconds=30):
         assert not other.is_locked
+
+
+def test_a_claim_is_one_process_s_until_it_is_released(tmp_path: Path) -> None:
+    file = tmp_path / "locks" / "work.lock"
+    one, other = Claims(), Claims()
+    assert one.claim(file)
+    assert one.claim(file)
+    assert not other.claim(file)
+    other.release(file)
+    assert not other.claim(file), "only its owner releases it"
+    one.release(file)
+    assert not file.exists()
+    assert other.claim(file)
+    assert not one.claim(file)
+
+
+def test_the_claim_of_a_process_that_died_is_free(tmp_path: Path) -> None:
+    file = tmp_path / "work.lock"
+    claimed = "import os, sys; from pathlib import Path; from sweep.store.locks import Claims; claims = Claims()"
+    words = f"{claimed}; print(claims.claim(Path(sys.argv[1])), flush=True); os._exit(9)"
+    died = subprocess.run([sys.executable, "-c", words, str(file)], capture_output=True, text=True, check=False)
+    assert (died.returncode, died.stdout) == (9, "True\n"), died.stderr
+    assert file.exists()
+    assert Claims().claim(file)
+
+
+def test_what_cannot_be_locked_is_nobody_else_s(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert Claims().claim(tmp_path / "file" / "work.lock")
 
 
 def ended_process() -> int:

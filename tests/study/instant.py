@@ -62,6 +62,9 @@ class InstantPool:
     def has_free_slot(self) -> bool:
         return len(self.specs) < self.slots
 
+    def fewest_trials(self) -> int:
+        return len(self.specs)
+
     def submit(self, spec: TrialSpec) -> None:
         assert self.has_free_slot()
         self.specs.append(spec)

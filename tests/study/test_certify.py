@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +13,14 @@ from tests.conftest import TRAINING, arm
 
 
 class Specs:
-    """Makes specs as a study run does."""
+    """Makes specs as a study run does.
+
+    Args:
+        share: whether a worker may take one more of that many trials.
+    """
+
+    def __init__(self, share: Callable[[int], bool] = lambda left: True) -> None:
+        self.spreads = share
 
     def spec(self, stage: Stage, recipe: Arm, seed: int, **asked: Any) -> TrialSpec:
         return TrialSpec(f"r{recipe.rank}-s{seed}", "made", stage, recipe, TRAINING, seed, **asked)
@@ -45,6 +53,20 @@ def test_a_cut_begins_as_soon_as_its_own_seed_is_trained() -> None:
     assert [spec.identity if (spec := next(specs)) else None for _ in range(3)] == ["r4-s2", "r2-s2", None]
     trained.add((8, 1))
     assert [spec.identity for spec in specs if spec] == ["r4-s1", "r2-s1"]
+
+
+def test_the_last_cuts_are_spread_over_the_workers() -> None:
+    asked: list[int] = []
+
+    def share(left: int) -> bool:
+        asked.append(left)
+        return len(asked) != 3
+
+    runs = of_a_cut_ladder(1)
+    specs = ladder_specs(cast(StudyRun, Specs(share)), [*runs, (replace(arm(1), cut_from=8), 1)], set(), {(8, 1)})
+    names = [spec.identity if spec is not None else None for spec in specs]
+    assert names == ["r8-s1", "r4-s1", "r2-s1", None, "r1-s1"]
+    assert asked == [3, 2, 1, 1], "trainings are not asked about"
 
 
 def test_nothing_is_cut_once_a_training_of_the_largest_rank_failed() -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.records import StudyPlan, StudyRecord
-from sweep.study.examples import first_examples
+from sweep.study.examples import first_examples, with_examples_kept
 from sweep.study.next_step import AddExamples, Finish, TrainLadder, next_step
-from sweep.study.rescoring import with_examples_kept
 from sweep.verdict import Verdict
 from sweep.verdict.conclude import conclude
 from sweep.verdict.record import Need

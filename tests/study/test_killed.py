@@ -119,7 +119,7 @@ def test_killed_again_and_again(
 @pytest.fixture
 def more_examples_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study begins with 16 certify examples, and evaluates 32 after its last look, which is open."""
-    monkeypatch.setattr("sweep.study.run.first_examples", lambda *_: 16)
+    monkeypatch.setattr("sweep.study.examples.first_examples", lambda *_: 16)
     monkeypatch.setattr(
         "sweep.study.next_step.more_examples", lambda plan, record, verdict: 32 if verdict.examples < 32 else None
     )

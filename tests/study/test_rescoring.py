@@ -11,7 +11,8 @@ from sweep.commands.app import composed_plan
 from sweep.records import Provenance, Stage, Status, StudyPlan, StudyRecord, TrialRecord
 from sweep.store.paths import Paths
 from sweep.study.display import Silent
-from sweep.study.rescoring import common_examples, outdated_explored, rescore, with_examples_kept
+from sweep.study.examples import with_examples_kept
+from sweep.study.rescoring import common_examples, outdated_explored, rescore
 from sweep.study.session import StudyPaused
 from sweep.study.study_run import StudyRun
 from tests.conftest import certified_record, result, study_record

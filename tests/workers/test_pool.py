@@ -163,6 +163,9 @@ class TestPool:
             assert time.monotonic() < end
             list(pool.events(0.1))
         assert [spec.identity[0] for spec in pool.running()] == ["a"]
+        assert pool.fewest_trials() == 0
+        pool.submit(does("waits", "c"))
+        assert pool.fewest_trials() == 1
 
     def test_an_exit_is_a_failure_and_not_tried_again(self, open_pool: OpenPool) -> None:
         pool, launcher = open_pool()
