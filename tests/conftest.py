@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ TRAINING = Training(steps=100, batch_size=4)
 TARGET_SETS: Mapping[str, tuple[str, ...]] = {"q_v": ("q_proj", "v_proj"), "output": ("o_proj",)}
 ROWS = {"train": 24, "validation": 24, "test": 12}
 LABELS = ("red", "green", "blue")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports make half a million objects that stay: no garbage collection searches them, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

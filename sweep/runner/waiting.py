@@ -32,7 +32,8 @@ class WaitingTrials:
         if trial.waits_since is None:
             trial.waits_since = now
             print(
-                f"{trial.spec.name} waits for {awaited.name}, which another trial has in training (at most {LONGEST_SECONDS:.0f} s)",
+                f"{trial.spec.name} waits for the adapter of {awaited.name}, which another trial has in training "
+                f"(at most {LONGEST_SECONDS:.0f} s)",
                 flush=True,
             )
         waited = now - trial.waits_since

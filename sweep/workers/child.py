@@ -58,17 +58,33 @@ def main(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     set_threads(setup.threads)
+    serve(connection, setup, Path(root), capacity_request, requirements)
+
+
+def serve(
+    connection: Connection,
+    setup: WorkerSetup,
+    root: Path,
+    capacity_request: CapacityRequest | None,
+    requirements: Requirements,
+) -> None:
+    """Loads the setup, then runs trials until the parent closes the connection; see `main`."""
     from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
     quiet_libraries()
     try:
-        with compiling_on_first_call():
-            from sweep.runner.runner import TrialRunner
-            from sweep.runner.setup import load_setup
+        gc.disable()  # what the libraries make while they are imported stays: collections would only search it
+        try:
+            with compiling_on_first_call():
+                from sweep.runner.runner import TrialRunner
+                from sweep.runner.setup import load_setup
+        finally:
+            gc.enable()
 
         quiet_progress()
+        gc.collect()
         gc.freeze()  # without the libraries' objects, each collection takes a quarter of a second less
-        loaded = load_setup(setup, Paths(Path(root)), capacity_request, requirements)
+        loaded = load_setup(setup, Paths(root), capacity_request, requirements)
         runner = TrialRunner(loaded)
     except GoldilocksError as error:
         connection.send(Refusal.of(error))
@@ -78,7 +94,7 @@ def main(
         connection.send(Refusal("EnvironmentLacks", (_why_not_started(error),)))
         return
     connection.send(WorkerReady(loaded.description))
-    _serve(connection, runner)
+    _run_trials(connection, runner)
 
 
 class _Inbox:
@@ -127,7 +143,7 @@ class _ParentListener:
         return self._inbox.decision().prune
 
 
-def _serve(connection: Connection, runner: TrialRunner) -> None:
+def _run_trials(connection: Connection, runner: TrialRunner) -> None:
     from sweep.training.engine import PackBroke
 
     inbox = _Inbox(connection)

@@ -92,7 +92,7 @@ def test_a_study_ends_with_a_verdict_and_a_rerun_trains_nothing(sweep: Sweep) ->
     assert (sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors").exists()
 
     times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
-    again = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    again = sweep.run_here(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     assert again.returncode == 0, again.stdout
     assert outcome(again.stdout) == outcome(first.stdout)
     assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "a second call trains nothing"
@@ -103,17 +103,17 @@ def test_a_study_ends_with_a_verdict_and_a_rerun_trains_nothing(sweep: Sweep) ->
 
 @pytest.mark.slow
 def test_a_certified_study_takes_another_margin_more_seeds_and_a_wider_ladder(sweep: Sweep) -> None:
-    first = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
+    first = sweep.run_here(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2")
     assert first.returncode == 0, first.stdout
     times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
     calls = len(parent_runs(sweep))
-    other_margin = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "certify.margin=0.3")
+    other_margin = sweep.run_here(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "certify.margin=0.3")
     assert other_margin.returncode == 0, other_margin.stdout
     assert len(parent_runs(sweep)) == calls, "nothing was trained"
     assert any("0.3" in reason or "30" in reason for reason in verdict(sweep)["reasons"])
     check_verdict_in_mlflow(sweep)
 
-    wider = sweep.run(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
+    wider = sweep.run_here(*SMALL, "certify.ladder=[2,4,8]", "certify.seeds=3")
     assert wider.returncode == 0, wider.stdout
     assert set(seeds_by_rank(sweep)) == {2, 4, 8}
     assert seeds_by_rank(sweep)[8] >= {1, 2}
@@ -136,7 +136,7 @@ def test_an_interrupted_stage_goes_on(sweep: Sweep) -> None:
     code, text = finish(process, signal.SIGTERM)
     assert code == 130, text
     finished = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
-    done = sweep.run(*words)
+    done = sweep.run_here(*words)
     assert done.returncode == 0, done.stdout
     assert seeds_by_rank(sweep) == {2: {1, 2}, 4: {1, 2}}
     assert {file: file.stat().st_mtime_ns for file in finished} == finished
@@ -146,7 +146,7 @@ def test_an_interrupted_stage_goes_on(sweep: Sweep) -> None:
 def test_rate_tuning_ends_when_the_best_rate_is_out_of_range(sweep: Sweep) -> None:
     """The tiny model learns best with rates far above these, so each rank's best lies at the edge."""
     range_ = ("search.space.learning_rate.low=1e-4", "search.space.learning_rate.high=1e-3", "train.learning_rate=3e-4")
-    done = sweep.run(*SMALL, *range_, "certify.rate_trials=6", "certify.seeds=1", "engine.slots=1")
+    done = sweep.run_here(*SMALL, *range_, "certify.rate_trials=6", "certify.seeds=1", "engine.slots=1")
     assert done.returncode == 0, done.stdout
     rates = [(spec["arm"]["rank"], spec["arm"]["learning_rate"]) for spec in by_stage(sweep)["rates on tune"]]
     assert len(set(rates)) == len(rates) == 6
@@ -156,7 +156,7 @@ def test_rate_tuning_ends_when_the_best_rate_is_out_of_range(sweep: Sweep) -> No
 @pytest.mark.slow
 def test_the_first_signal_stops_a_replay_of_known_trials(sweep: Sweep) -> None:
     words = ("search.trials=16", "search.sampler=random", "train.steps=1", "evaluate.answers=none")
-    assert sweep.run(*words).returncode == 0
+    assert sweep.run_here(*words).returncode == 0
     runs = len(sweep.runs())
     for file in (sweep.folder / "mlruns").glob("optuna.db*"):
         file.unlink()
@@ -175,19 +175,19 @@ def test_a_spent_budget_ends_the_stage_undecided(sweep: Sweep) -> None:
         "certify.ladder=[2,4]",
         "certify.seeds=200",
         "certify.first_look=200",
-        "budget.wall_clock=25s",
+        "budget.wall_clock=12s",
         "train.steps=20",
     )
-    done = sweep.run(*SMALL, *words)
+    done = sweep.run_here(*SMALL, *words)
     assert done.returncode == 0, done.stdout
-    assert "budget.wall_clock=25 s is spent" in done.stdout
+    assert "budget.wall_clock=12 s is spent" in done.stdout
     assert "status: undecided" in done.stdout
 
 
 @pytest.mark.slow
 def test_one_seed_is_undecided(sweep: Sweep) -> None:
     """On a ladder of ranks outside the search space."""
-    done = sweep.run(*SMALL, "certify.ladder=[3,7]", "certify.seeds=1")
+    done = sweep.run_here(*SMALL, "certify.ladder=[3,7]", "certify.seeds=1")
     assert done.returncode == 0, done.stdout
     assert [rung["rank"] for rung in verdict(sweep)["ladder"]] == [3, 7]
     assert verdict(sweep)["status"] == "undecided"
@@ -196,7 +196,7 @@ def test_one_seed_is_undecided(sweep: Sweep) -> None:
 
 def test_mistakes_are_reported_together_before_anything_is_trained(sweep: Sweep) -> None:
     mistakes = ("certify.seeds=0", "certify.ladder=[4,2]", "certify.rate_trials=0", "certify.margin=-1")
-    done = sweep.run(*SMALL, *mistakes)
+    done = sweep.run_here(*SMALL, *mistakes)
     assert done.returncode == 2, done.stdout
     for mistake in mistakes:
         assert mistake.partition("=")[0] in done.stdout
@@ -205,7 +205,7 @@ def test_mistakes_are_reported_together_before_anything_is_trained(sweep: Sweep)
 
 @pytest.mark.slow
 def test_a_study_without_answers_has_losses_and_no_metric(sweep: Sweep) -> None:
-    made = sweep.run(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.answers=none")
+    made = sweep.run_here(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.answers=none")
     assert made.returncode == 0, made.stdout
     assert "ranks were not compared in it" in " ".join(made.stdout.split())
     written = verdict(sweep)
@@ -223,13 +223,13 @@ def trained_adapters(made: Sweep) -> set[str]:
 @pytest.mark.slow
 def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: Sweep) -> None:
     words = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.certify_examples=5")
-    first = sweep.run(*words)
+    first = sweep.run_here(*words)
     assert first.returncode == 0, first.stdout
     trained = trained_adapters(sweep)
     before = verdict(sweep)
     assert before["base"]["examples"] == 5
 
-    more = sweep.run(*words, "evaluate.certify_examples=8")
+    more = sweep.run_here(*words, "evaluate.certify_examples=8")
     assert more.returncode == 0, more.stdout
     assert "evaluated again" in more.stdout
     assert trained_adapters(sweep) == trained
@@ -237,18 +237,18 @@ def test_more_examples_another_metric_and_more_seeds_train_nothing_again(sweep: 
     assert [row["seeds"] for row in verdict(sweep)["ladder"]] == [2, 2]
     assert [row["mean"] for row in verdict(sweep)["ladder"]] != [row["mean"] for row in before["ladder"]]
 
-    other = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1")
+    other = sweep.run_here(*words, "evaluate.certify_examples=8", "task.metric=token_f1")
     assert other.returncode == 0, other.stdout
     assert trained_adapters(sweep) == trained
     assert verdict(sweep)["primary_metric"] == "token_f1"
     assert all("token_f1" in row["metrics"] for row in verdict(sweep)["ladder"])
     assert "token_f1" in verdict(sweep)["test"]["base"]["metrics"]
 
-    seeds = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
+    seeds = sweep.run_here(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
     assert seeds.returncode == 0, seeds.stdout
     assert trained_adapters(sweep) > trained
     assert len(trained_adapters(sweep)) == len(trained) + 2
-    nothing = sweep.run(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
+    nothing = sweep.run_here(*words, "evaluate.certify_examples=8", "task.metric=token_f1", "certify.seeds=3")
     assert nothing.returncode == 0, nothing.stdout
     assert "evaluated again" not in nothing.stdout
     assert outcome(nothing.stdout) == outcome(seeds.stdout)
@@ -268,16 +268,16 @@ def test_a_missing_adapter_of_the_report_is_made_again(sweep: Sweep, ladder_by: 
         "evaluate.certify_examples=12",
         f"certify.ladder_by={ladder_by}",
     )
-    first = sweep.run(*words)
+    first = sweep.run_here(*words)
     assert first.returncode == 0, first.stdout
     handed_out = sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors"
     weights = handed_out.read_bytes()
     shutil.rmtree(sweep.folder / "mlruns/adapters")
-    kept = sweep.run(*words)  # the report still has it
+    kept = sweep.run_here(*words)  # the report still has it
     assert kept.returncode == 0, kept.stdout
     assert "which this study hands out, is gone" not in kept.stdout
     shutil.rmtree(handed_out.parent)
-    again = sweep.run(*words)
+    again = sweep.run_here(*words)
     assert again.returncode == 0, again.stdout
     assert f"which this study hands out, is gone; it is {made} again" in again.stdout
     assert handed_out.read_bytes() == weights

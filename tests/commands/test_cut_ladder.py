@@ -81,7 +81,7 @@ def killed_when(made: Sweep, shown: str) -> None:
 def test_a_cut_ladder_ends_as_if_it_had_never_been_killed(sweep: Sweep, tmp_path: Path) -> None:
     whole = Sweep(tmp_path / "whole", sweep.data)
     whole.folder.mkdir()
-    done = whole.run(*LADDER)
+    done = whole.run_here(*LADDER)
     assert done.returncode == 0, done.stdout
     seeds, cuts = (1, 2), (1, 2)
     assert set(trials(whole, "certify")) == {
@@ -97,7 +97,7 @@ def test_a_cut_ladder_ends_as_if_it_had_never_been_killed(sweep: Sweep, tmp_path
         killed_when(sweep, shown)
     kept = trials(sweep, "certify")
     assert kept
-    resumed = sweep.run(*LADDER)
+    resumed = sweep.run_here(*LADDER)
     assert resumed.returncode == 0, resumed.stdout
     assert decided(sweep) == expected
     after = trials(sweep, "certify")
@@ -116,13 +116,13 @@ def test_a_cut_ladder_ends_as_if_it_had_never_been_killed(sweep: Sweep, tmp_path
 
 @pytest.mark.slow
 def test_a_finished_study_is_confirmed_and_trained_without_repeating_anything(sweep: Sweep) -> None:
-    first = sweep.run(*LADDER)
+    first = sweep.run_here(*LADDER)
     assert first.returncode == 0, first.stdout
     answer, cut = decided(sweep), trials(sweep, "certify")
     rank = answer["rank"]
     assert rank < 8
 
-    confirmed = sweep.run(*LADDER, "certify.confirm=true")
+    confirmed = sweep.run_here(*LADDER, "certify.confirm=true")
     assert confirmed.returncode == 0, confirmed.stdout
     assert set(trials(sweep, "confirm")) == {f"r{rank} of None s1", f"r{rank} of None s2"}
     assert set(trials(sweep, "rates")) == {"r8 of None s0", f"r{rank} of None s0"}
@@ -131,7 +131,7 @@ def test_a_finished_study_is_confirmed_and_trained_without_repeating_anything(sw
     assert {**decided(sweep), "trials": None} == {**answer, "trials": None}
     assert f"Trained at rank {rank} from the start (2 seeds" in " ".join(confirmed.stdout.split())
 
-    trained = sweep.run(*LADDER, "certify.ladder_by=train")
+    trained = sweep.run_here(*LADDER, "certify.ladder_by=train")
     assert trained.returncode == 0, trained.stdout
     assert verdict(sweep)["ladder_by"] == "train"
     after = trials(sweep, "certify")
@@ -139,7 +139,7 @@ def test_a_finished_study_is_confirmed_and_trained_without_repeating_anything(sw
     assert verdict(sweep)["confirmation"] is None
 
     results = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
-    again = sweep.run(*LADDER)
+    again = sweep.run_here(*LADDER)
     assert again.returncode == 0, again.stdout
     assert {**decided(sweep), "trials": None} == {**answer, "trials": None}
     assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == results, "nothing is trained"

@@ -20,6 +20,7 @@ from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.store.trials import SCORES, TrialStore
+from tests.faults.in_process import run_here
 
 TOKENS = 4
 # the second name has a dot, which PyTorch accepts in no module's name
@@ -40,14 +41,13 @@ def command(module: str, *words: str, folder: Path, typed: str = "") -> subproce
 
 
 def study(name: str, *overrides: str, folder: Path) -> None:
-    done = command(
-        "sweep",
+    words = (
         *("model=tiny", "task=jsonl", "task.path=data", f"study.name={name}", "search.trials=1", "train.steps=4"),
         *("evaluate.examples=8", "evaluate.general_paragraphs=1", f"evaluate.max_new_tokens={TOKENS}"),
         *("tracking.uri=memory://", "certify=none", *overrides),
-        folder=folder,
     )
-    assert done.returncode == 0, done.stderr
+    code, printed = run_here("sweep", words, folder)
+    assert code == 0, printed
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.faults.in_process import run_here
+
 STORED = Path(__file__).parents[1] / "stored"
 COMMAND = [
     "study.name=stored",
@@ -53,12 +55,10 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, module: str, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], cwd=folder, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def continued(folder: Path, *words: str) -> str:
+    code, printed = run_here("sweep", words, folder)
+    assert code == 0, printed
+    return printed
 
 
 def verdict(folder: Path) -> dict[str, Any]:
@@ -73,7 +73,9 @@ def decided(folder: Path) -> dict[str, Any]:
 
 def test_its_report_says_the_same(stored: Path) -> None:
     before = decided(stored)
-    run(stored, "sweep.report", "study=stored")
+    words = [sys.executable, "-m", "sweep.report", "study=stored"]
+    done = subprocess.run(words, cwd=stored, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
     after = decided(stored)
     for row, earlier in zip(after["ladder"], before["ladder"], strict=True):
         assert row.items() >= earlier.items()
@@ -82,7 +84,7 @@ def test_its_report_says_the_same(stored: Path) -> None:
 
 def test_the_same_command_trains_nothing(stored: Path) -> None:
     before = decided(stored)
-    printed = run(stored, "sweep", *COMMAND)
+    printed = continued(stored, *COMMAND)
     assert "certify 1 of" not in printed
     assert "trial 1 of" not in printed
     assert "with every rank trained from the start, and goes on so" in " ".join(printed.split())
@@ -92,7 +94,7 @@ def test_the_same_command_trains_nothing(stored: Path) -> None:
 def test_it_goes_on_with_another_seed(stored: Path) -> None:
     trained = {str(file) for file in stored.glob("mlruns/trials/*/*/adapter")}
     words = [word.replace("certify.seeds=3", "certify.seeds=4") for word in COMMAND]
-    printed = run(stored, "sweep", *words)
+    printed = continued(stored, *words)
     assert "certify 7 of 8" in printed, printed
     assert {row["seeds"] for row in verdict(stored)["ladder"]} == {4}
     assert {str(file) for file in stored.glob("mlruns/trials/*/*/adapter")} >= trained
@@ -103,7 +105,7 @@ def test_more_examples_and_another_metric_train_nothing(stored: Path) -> None:
     weights = "adapter/adapter_model.safetensors"
     trained = {file.read_bytes() for file in stored.glob(f"mlruns/trials/*/*/{weights}")}
     words = [word for word in COMMAND if not word.startswith(("task.metric", "evaluate.certify_examples"))]
-    printed = run(stored, "sweep", *words, "task.metric=token_f1", "evaluate.certify_examples=20")
+    printed = continued(stored, *words, "task.metric=token_f1", "evaluate.certify_examples=20")
     assert "new study" not in printed
     assert {file.read_bytes() for file in stored.glob(f"mlruns/adapters/*/*/{weights}")} <= trained
     after = verdict(stored)

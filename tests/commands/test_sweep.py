@@ -39,7 +39,7 @@ def test_two_workers_share_the_cores(sweep: Sweep) -> None:
 
 @pytest.mark.slow
 def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
-    done = sweep.run(
+    done = sweep.run_here(
         *ONE_RANK,
         "pruner=percentile",
         "search.pruner_options.percentile=0.1",
@@ -61,15 +61,15 @@ def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
 
 @pytest.mark.slow
 def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
-    done = sweep.run("budget.wall_clock=25s", "search.trials=200")
+    done = sweep.run_here("budget.wall_clock=15s", "search.trials=200")
     assert done.returncode == 0, done.stdout
-    assert "budget.wall_clock=25 s is spent" in done.stdout
+    assert "budget.wall_clock=15 s is spent" in done.stdout
     assert 1 <= len(sweep.trained()) < 200
 
 
 @pytest.mark.slow
 def test_a_budget_too_small_for_a_trial_is_no_failure(sweep: Sweep) -> None:
-    done = sweep.run("budget.wall_clock=1s")
+    done = sweep.run_here("budget.wall_clock=1s")
     assert done.returncode == 0, done.stdout
     assert "are left for another run" in done.stdout
     assert sweep.trained() == []
@@ -85,7 +85,7 @@ def test_a_data_set_of_csv_files(sweep: Sweep, tmp_path: Path) -> None:
             writer = csv.writer(stream)
             writer.writerow(["text", "colour"])
             writer.writerows([row["prompt"], row["completion"]] for row in rows)
-    done = sweep.run(
+    done = sweep.run_here(
         "task=hub",
         f"task.dataset={folder}",
         "task.template='Which colour? {text}'",
@@ -104,7 +104,7 @@ def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twi
     assert done.returncode == 0, done.stdout
     assert len(sweep.trained()) == 2
     times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
-    again = sweep.run("lora.r=4", module="sweep.train")
+    again = sweep.run_here("lora.r=4", module="sweep.train")
     assert again.returncode == 0, again.stdout
     assert {file: file.stat().st_mtime_ns for file in sweep.trained()} == times
     assert len(sweep.trial_runs("complete")) == 3
@@ -113,7 +113,7 @@ def test_hydras_own_sweeper_runs_trials_and_the_same_question_is_not_trained_twi
 @pytest.mark.parametrize("engine", ["packed", pytest.param("trainer", marks=pytest.mark.slow)])
 def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) -> None:
     words = ["method=rslora_plus", "method.loraplus_lr_ratio=4", "lora.r=4", f"engine={engine}"]
-    done = sweep.run(*words, module="sweep.train")
+    done = sweep.run_here(*words, module="sweep.train")
     assert done.returncode == 0, done.stdout
     (result,) = sweep.trained()
     spec = json.loads(result.read_text())["spec"]
@@ -129,7 +129,7 @@ def test_another_method_from_its_name_to_the_adapter(sweep: Sweep, engine: str) 
 
 @pytest.mark.slow
 def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> None:
-    done = sweep.run("model.linear_modules=[]", "search.space.targets=[q_v,'k_porj']")
+    done = sweep.run_here("model.linear_modules=[]", "search.space.targets=[q_v,'k_porj']")
     assert done.returncode == 2, done.stdout
     assert "no linear module named 'k_porj'; did you mean 'k_proj'?" in done.stdout
     assert sweep.trial_results() == []
@@ -138,7 +138,7 @@ def test_a_target_that_the_model_lacks_is_told_before_training(sweep: Sweep) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("quant", ["none", "int8"])
 def test_other_storages_of_the_base(sweep: Sweep, quant: str) -> None:
-    done = sweep.run(f"quant={quant}", module="sweep.train")
+    done = sweep.run_here(f"quant={quant}", module="sweep.train")
     assert done.returncode == 0, done.stdout
 
 
@@ -146,7 +146,7 @@ def test_other_storages_of_the_base(sweep: Sweep, quant: str) -> None:
 def test_too_long_examples_are_counted_and_named(sweep: Sweep) -> None:
     with (sweep.data / "train.jsonl").open("a") as stream:
         stream.write(json.dumps({"prompt": "x" * 400, "completion": "red"}) + "\n")
-    done = sweep.run("task.max_length=200", module="sweep.train")
+    done = sweep.run_here("task.max_length=200", module="sweep.train")
     assert done.returncode == 0, done.stdout
     assert "train: 1 of 25 examples are longer than 200 tokens and are left out (numbers 25)" in done.stdout
 
@@ -158,11 +158,11 @@ def test_a_certify_split_that_does_not_fit_is_said_before_anything_is_trained(sw
         if place(row["prompt"], salt="tune") >= 0.5:  # on certify
             row["completion"] = "red " * 200
     (sweep.data / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = sweep.run("certify.enabled=true")
+    done = sweep.run_here("certify.enabled=true")
     assert done.returncode == 2, done.stdout
     assert "certify: 0 examples of 512 tokens or fewer" in done.stdout
     assert "raise task.max_length" in done.stdout
     assert not sweep.trained()
-    searched = sweep.run("search.trials=1")
+    searched = sweep.run_here("search.trials=1")
     assert searched.returncode == 0, searched.stdout
     assert "certify: 11 of 11 examples are longer than 512 tokens and are left out" in searched.stdout

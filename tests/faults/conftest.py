@@ -21,6 +21,7 @@ from mlflow.entities import Run, ViewType
 
 from benchmarks.faults import processes
 from benchmarks.faults.processes import end_all, in_folder, records, spawned_by, waited
+from tests.faults.in_process import run_here
 
 PATIENCE_SECONDS = 240.0
 
@@ -70,6 +71,12 @@ class Sweep:
         finally:
             process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, output, "")
+
+    def run_here(self, *overrides: str, module: str = "sweep") -> subprocess.CompletedProcess[str]:
+        """As `run`, in this process: for what does not depend on processes."""
+        words = self.words(*overrides, module=module)
+        code, output = run_here(module, words[3:], self.folder)
+        return subprocess.CompletedProcess(words, code, output, "")
 
     def trial_results(self) -> list[Path]:
         """The result files on disk; unfinished folders begin with a dot."""

@@ -45,7 +45,7 @@ def nothing_is_running(sweep: Sweep) -> bool:
 class TestATrialThatBreaks:
     @pytest.mark.slow
     def test_diverging_loss_is_failed_with_its_reason(self, sweep: Sweep) -> None:
-        done = sweep.run(
+        done = sweep.run_here(
             "train.steps=6", "train.learning_rate=1e38", "search.max_failures=2", "search.space.learning_rate.high=1e38"
         )
         assert done.returncode == 4, done.stdout
@@ -70,7 +70,7 @@ class TestATrialThatBreaks:
 
     @pytest.mark.slow
     def test_five_failures_in_a_row_stop_the_study_with_the_reasons(self, sweep: Sweep) -> None:
-        done = sweep.run(
+        done = sweep.run_here(
             "train.learning_rate=1e38", "search.space.learning_rate.low=5e37", "search.space.learning_rate.high=1e38"
         )
         assert done.returncode == 4, done.stdout
@@ -80,7 +80,7 @@ class TestATrialThatBreaks:
 
     @pytest.mark.slow
     def test_missing_gradient_is_an_error(self, sweep: Sweep) -> None:
-        done = sweep.run("train.learning_rate=1e-45", "train.steps=8", module="sweep.train")
+        done = sweep.run_here("train.learning_rate=1e-45", "train.steps=8", module="sweep.train")
         assert done.returncode == 4, done.stdout
         assert "no gradient reached the adapter" in done.stdout
 
@@ -161,7 +161,7 @@ class TestAKillAfterTheLastTrial:
         parent = sweep.parent_run()
         assert parent.info.status == "RUNNING"
 
-        done = sweep.run("search.trials=1")
+        done = sweep.run_here("search.trials=1")
         assert done.returncode == 0, done.stdout
         after = sweep.parent_run()
         assert (after.info.run_id, after.info.status) == (parent.info.run_id, "FINISHED")
@@ -170,7 +170,7 @@ class TestAKillAfterTheLastTrial:
         assert nothing_is_running(sweep)
 
         (sweep.folder / "mlruns/mlflow.db").write_bytes(b"no database" * 1000)
-        assert sweep.run("search.trials=1").returncode == 0
+        assert sweep.run_here("search.trials=1").returncode == 0
 
 
 class TestAKilledServer:
@@ -195,7 +195,7 @@ class TestAKilledServer:
             assert len(list((sweep.folder / "mlruns/tracking").iterdir())) == 1
 
             server.start()
-            again = sweep.run(*words)
+            again = sweep.run_here(*words)
             assert again.returncode == 0, again.stdout
             server.kill()  # so that its database is read as it is
         finally:
@@ -221,7 +221,7 @@ class TestAStoppedSweep:
         assert 1 <= finished < 3
         times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
 
-        done = sweep.run(*words)
+        done = sweep.run_here(*words)
         assert done.returncode == 0, done.stdout
         assert len(sweep.trained()) == 3
         assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
@@ -239,7 +239,7 @@ class TestAStoppedSweep:
             worker.wait(timeout=20)  # a worker never outlives its parent
         times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
 
-        done = sweep.run(*LONG)
+        done = sweep.run_here(*LONG)
         assert done.returncode == 0, done.stdout
         assert len(sweep.trained()) == 4
         assert all(file.stat().st_mtime_ns == time for file, time in times.items()), "a finished trial was repeated"
@@ -250,13 +250,13 @@ class TestAStoppedSweep:
     def test_ends_like_one_that_was_not_interrupted(self, sweep: Sweep, tmp_path: Path) -> None:
         (tmp_path / "undisturbed").mkdir()
         undisturbed = Sweep(tmp_path / "undisturbed", sweep.data)
-        whole = undisturbed.run(*LONG, "search.trials=5")
+        whole = undisturbed.run_here(*LONG, "search.trials=5")
         assert whole.returncode == 0, whole.stdout
 
         process = sweep.start(*LONG, "search.trials=5")
         wait_until(lambda: len(sweep.trained()) >= 2, process, "a second trial")
         assert finish(process, signal.SIGTERM)[0] == 130
-        assert sweep.run(*LONG, "search.trials=5").returncode == 0
+        assert sweep.run_here(*LONG, "search.trials=5").returncode == 0
         assert {file.parent.name for file in sweep.trained()} == {file.parent.name for file in undisturbed.trained()}
 
 
@@ -277,7 +277,7 @@ class TestAStoppedMultirun:
         process.kill()
         process.communicate()
         assert not nothing_is_running(sweep)
-        assert sweep.run(module="sweep.train").returncode == 0
+        assert sweep.run_here(module="sweep.train").returncode == 0
         assert nothing_is_running(sweep)
 
 
@@ -294,10 +294,10 @@ class TestASecondSweep:
 class TestASecondCall:
     @pytest.mark.slow
     def test_trains_nothing_and_prints_the_same(self, sweep: Sweep) -> None:
-        first = sweep.run("search.trials=2")
+        first = sweep.run_here("search.trials=2")
         assert first.returncode == 0, first.stdout
         runs = len(sweep.runs())
-        second = sweep.run("search.trials=2")
+        second = sweep.run_here("search.trials=2")
         assert second.returncode == 0, second.stdout
         assert len(sweep.runs()) == runs
         assert table_of(first) == table_of(second)
@@ -305,10 +305,10 @@ class TestASecondCall:
 
     @pytest.mark.slow
     def test_counts_are_totals_and_a_changed_space_is_a_new_study(self, sweep: Sweep) -> None:
-        assert sweep.run("search.trials=1").returncode == 0
-        assert sweep.run("search.trials=2").returncode == 0
+        assert sweep.run_here("search.trials=1").returncode == 0
+        assert sweep.run_here("search.trials=2").returncode == 0
         assert len(sweep.trained()) == 2
-        changed = sweep.run("search.trials=1", "search.space.rank=[4,8,16,32]")
+        changed = sweep.run_here("search.trials=1", "search.space.rank=[4,8,16,32]")
         assert changed.returncode == 0, changed.stdout
         assert "this is a new study" in " ".join(changed.stdout.split())
 
@@ -334,7 +334,7 @@ class TestChangedData:
         assert "the data set was changed while the study was running" in output
         assert "Traceback" not in output
         file.write_text(before)
-        again = sweep.run(*words)
+        again = sweep.run_here(*words)
         assert again.returncode == 0, again.stdout
         hashes = {json.loads(result.read_text())["provenance"]["data_hash"] for result in sweep.trial_results()}
         assert len(hashes) == 1
@@ -343,13 +343,13 @@ class TestChangedData:
 class TestADamagedTrial:
     @pytest.mark.slow
     def test_is_set_aside_reported_and_run_again(self, sweep: Sweep) -> None:
-        first = sweep.run("search.trials=1")
+        first = sweep.run_here("search.trials=1")
         assert first.returncode == 0, first.stdout
         (trial,) = sweep.trained()
         losses = sweep.losses()
         (trial.parent / "scores.jsonl").unlink()
         (sweep.folder / "mlruns/optuna.db").unlink()
-        again = sweep.run("search.trials=1")
+        again = sweep.run_here("search.trials=1")
         assert again.returncode == 0, again.stdout
         assert "scores.jsonl is missing" in again.stdout
         assert sweep.losses() == losses
@@ -363,7 +363,7 @@ class TestADamagedTrial:
         finish(process, signal.SIGKILL)
         for weights in (sweep.folder / "mlruns/adapters").glob("*/*/adapter/*.safetensors"):
             weights.write_bytes(weights.read_bytes()[:-1])
-        done = sweep.run(*words, *small)
+        done = sweep.run_here(*words, *small)
         assert done.returncode == 0, done.stdout
         assert "on test" in done.stdout
         assert "Traceback" not in done.stdout

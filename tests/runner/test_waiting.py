@@ -75,7 +75,9 @@ def test_a_cut_waits_for_a_parent_that_another_worker_trains(
     assert set(heard.phases[:3]) == {"wait"}
     said = capsys.readouterr().out
     assert (
-        said.count("r2of8-lr1e-02-s0 waits for r8-lr1e-02-s0, which another trial has in training (at most 3600 s)")
+        said.count(
+            "r2of8-lr1e-02-s0 waits for the adapter of r8-lr1e-02-s0, which another trial has in training (at most 3600 s)"
+        )
         == 1
     )
 

@@ -19,7 +19,7 @@ from tests.conftest import arm
 
 pytestmark = pytest.mark.slow
 
-STEPS = 30
+STEPS = 20
 LORA_PLUS = {"method": "lora_plus", "loraplus_lr_ratio": 16.0}
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -62,6 +63,7 @@ class Trained(Silent):
         self.times: dict[str, int] = {}
 
 
+@cache
 def planned(*overrides: str) -> StudyPlan:
     return composed_plan([*OVERRIDES, *overrides])
 
@@ -78,7 +80,7 @@ def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyR
     splits = Splits((), (), (), (), (), "d" * 64, "t" * 64)
     with (
         patch.object(child, "main", stand_in.main),
-        patch.object(worker.multiprocessing, "get_context", lambda _: _Threads),
+        patch.object(worker.multiprocessing, "get_context", lambda _: Threads),
         patch.object(pool.Pool, "submit", counted),
     ):
         return run_study(plan, splits, paths, given, StopRequest(), lambda record: ()).record
@@ -161,7 +163,7 @@ def _trial(record: TrialRecord | None) -> tuple[object, ...]:
     return result.spec.identity, result.spec.arm, result.spec.seed, result.status, loss
 
 
-class _Thread(threading.Thread):
+class WorkerThread(threading.Thread):
     """A thread with the interface of a worker's process."""
 
     exitcode = 0
@@ -182,11 +184,11 @@ def _serve(target: Callable[..., None], theirs: Connection, rest: tuple[Any, ...
         target(theirs, *rest)
 
 
-class _Threads:
+class Threads:
     """A context of `multiprocessing` that starts threads."""
 
     Pipe = staticmethod(Pipe)
-    Process = _Thread
+    Process = WorkerThread
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def packs(load_tiny: Loader) -> Callable[[str], Pack]:
 
 @pytest.mark.parametrize("quant", ["none", "nf4", "nf4 copied", "int8"])
 def test_packed_equals_alone(packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, quant: str) -> None:
-    specs = mixed(spec, 35)
+    specs = mixed(spec, 20)
     together = trained(packs(quant), specs, encoded)
     for number, (slot, losses) in enumerate(together):
         ((alone, alone_losses),) = trained(packs(quant), [specs[number]], encoded)
