@@ -182,7 +182,11 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a result comes from: versions, device, and the hashes of data and base."""
+    """Where a result comes from: versions, device, and the hashes of data and base.
+
+    Attributes:
+        compute: the type in which products with the frozen base were computed; empty in records of earlier versions.
+    """
 
     versions: Mapping[str, str]
     device: str
@@ -190,6 +194,7 @@ class Provenance:
     base_hash: str
     data_hash: str
     threads: int
+    compute: str = ""
 
 
 @dataclass(frozen=True, slots=True)
