@@ -19,15 +19,18 @@ BFLOAT16, FLOAT32 = "bfloat16", "float32"
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def with_compute_type(quant: Quantization) -> Quantization:
+def with_compute_type(quant: Quantization, on_gpu: bool | None = None) -> Quantization:
     """The quantization with `compute=auto` resolved for this machine.
 
     A GPU that multiplies bf16 computes in bf16. A processor does where that is faster than fp32 (`multiplies_bfloat16_fast`), but
     not with int8, whose products are of whole numbers.
+
+    Args:
+        on_gpu: whether it is for the GPU; None: for what a study of this machine trains on.
     """
     if quant.compute != AUTO_COMPUTE:
         return quant
-    if _gpu_computes():
+    if _gpu_computes() if on_gpu is None else on_gpu:
         return replace(quant, compute=_gpu_type())
     fast = quant.name != "int8" and multiplies_bfloat16_fast(_cpuinfo())
     return replace(quant, compute=BFLOAT16 if fast else FLOAT32)
