@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.config.compute import with_compute_type
 from sweep.config.cores import available_cores
+from sweep.records import Quantization
 from sweep.training.machine import versions
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +94,7 @@ def machine(device: str) -> dict[str, Any]:
         "name": torch.cuda.get_device_name() if device == "cuda" else _cpu(),
         "cpu": _cpu(),
         "cores": available_cores(),
-        "compute": "bfloat16" if device == "cuda" else "float32",
+        "compute": with_compute_type(Quantization(), on_gpu=device == "cuda").compute,
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "versions": dict(versions()),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

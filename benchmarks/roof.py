@@ -74,10 +74,13 @@ def _products(
     """Forward through the layers and the head, then back; and how many operations that is."""
     import torch
 
+    from sweep.config.compute import with_compute_type
+    from sweep.records import Quantization
     from sweep.training.frozen_weights import frozen_linear
-    from sweep.training.quantization import compute_dtype
+    from sweep.training.quantization import compute_dtype, model_dtype
 
-    dtype, rows = compute_dtype(device), {}
+    compute = compute_dtype(with_compute_type(Quantization(), on_gpu=device.type == "cuda"), device)
+    dtype, rows = model_dtype(compute, device), {}
 
     def some(count: int, width: int) -> torch.Tensor:
         if (count, width) not in rows:
@@ -88,9 +91,9 @@ def _products(
         return lambda: frozen_linear(inputs, weight, None)
 
     there, back, operations = [], [], 0
-    entries = [(tokens, *shape, shapes.reaches(name)) for name, shape in shapes.linear.items()]
-    for count, inputs, outputs, reaches in [*entries, (predictions, *shapes.head, True)]:
-        weight = torch.rand(outputs, inputs, dtype=dtype, device=device)
+    entries = [(tokens, *shape, shapes.reaches(name), compute) for name, shape in shapes.linear.items()]
+    for count, inputs, outputs, reaches, stored in [*entries, (predictions, *shapes.head, True, dtype)]:
+        weight = torch.rand(outputs, inputs, dtype=stored, device=device)
         there.append(product(some(count, inputs), weight))
         operations += 2 * count * inputs * outputs
         if backward and reaches:

@@ -34,6 +34,8 @@ from sweep.records import (
 
 # tests run side by side: each takes one core (set before torch is imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# the same type of products (quant.compute=auto) on every machine, and in the commands that tests run
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"
 
 TRAINING = Training(steps=100, batch_size=4)
 TARGET_SETS: Mapping[str, tuple[str, ...]] = {"q_v": ("q_proj", "v_proj"), "output": ("o_proj",)}

@@ -102,4 +102,4 @@ def _check_one_base(adapters: Sequence[ChosenAdapter]) -> None:
 def _base(adapter: ChosenAdapter) -> str:
     setup = adapter.setup
     weights = f", weights {adapter.base_hash[:8]}" if adapter.base_hash else ""
-    return f"{setup.model.name} ({setup.quant.name}{weights})"
+    return f"{setup.model.name} ({setup.quant.name}, quant.compute={setup.quant.compute}{weights})"

@@ -87,13 +87,14 @@ def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> tuple[StudyPlan,
     from sweep.errors import ConfigurationError
     from sweep.search.reading import studies_of
     from sweep.search.storage import existing_storage
-    from sweep.study.run import identity_to_continue, with_stored_ladder
+    from sweep.study.run import identity_to_continue, with_stored_compute, with_stored_ladder
 
     with existing_storage(plan.storage_url, paths) as storage:
         try:
             records = studies_of(storage, plan.name)
         except ConfigurationError:  # no study of this name
             return plan, None
+        plan = with_stored_compute(plan, data_hash, storage)
         own = identity_to_continue(plan, data_hash, storage)
         plan = with_stored_ladder(plan, own, storage)
     return plan, next((record for record in records if record.identity == own), None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from pathlib import Path
+
+from sweep.config.gpus import trains_on_gpu
 
 AUTO = "auto"
 """The value of a number that is chosen for the machine."""
@@ -34,12 +35,7 @@ def chosen_workers(requested: int | str, threads: int | None, cores: int) -> int
     """
     if requested != AUTO:
         return int(requested)
-    return 1 if _trains_on_gpu() else max(1, min(2, cores // (threads or 1)))
-
-
-def _trains_on_gpu() -> bool:
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return shutil.which("nvidia-smi") is not None and not hidden
+    return 1 if trains_on_gpu() else max(1, min(2, cores // (threads or 1)))
 
 
 def _quota(file: Path) -> int:

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from sweep.config.arms import configured_arm, first_arms
 from sweep.config.checks import problems_in
+from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
@@ -21,7 +22,7 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, DataError
-from sweep.records import Declaration, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
+from sweep.records import Declaration, Quantization, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
 
 R = TypeVar("R")
 
@@ -72,7 +73,8 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    return dataclasses.replace(_plan(config, recorded_yaml(composed)), given=frozenset(given_keys(overrides)))
+    config = dataclasses.replace(config, quant=with_compute_type(config.quant))
+    return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 
 
 def plan_of_record(recorded: str) -> StudyPlan:
@@ -89,7 +91,9 @@ def plan_of_record(recorded: str) -> StudyPlan:
     config, wrong = typed(composed)
     if wrong:
         raise ConfigurationError(filter(None, wrong.values()))
-    return _plan(config, recorded_yaml(composed))
+    if OmegaConf.select(composed, "quant.compute") is None:
+        config = dataclasses.replace(config, quant=with_former_type(config.quant))
+    return _plan(config, composed)
 
 
 def with_steps(plan: StudyPlan, training_examples: int) -> StudyPlan:
@@ -120,6 +124,16 @@ def with_ladder(plan: StudyPlan, ladder: Sequence[int], ladder_by: str) -> Study
     config.certify.ladder, config.certify.ladder_by = list(ladder), ladder_by
     declaration = dataclasses.replace(plan.declaration, ladder=tuple(ladder), ladder_by=ladder_by)
     return dataclasses.replace(plan, declaration=declaration, config=OmegaConf.to_yaml(config))
+
+
+def with_compute(plan: StudyPlan, quant: Quantization) -> StudyPlan:
+    """The plan with this quantization's `compute`."""
+    if quant.compute == plan.setup.quant.compute:
+        return plan
+    config = OmegaConf.create(plan.config)
+    config.quant.compute = quant.compute
+    setup = dataclasses.replace(plan.setup, quant=dataclasses.replace(plan.setup.quant, compute=quant.compute))
+    return dataclasses.replace(plan, setup=setup, config=OmegaConf.to_yaml(config))
 
 
 def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
@@ -156,10 +170,13 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
     return _built(Config, values), wrong
 
 
-def recorded_yaml(composed: DictConfig) -> str:
+def recorded_yaml(composed: DictConfig, compute: str) -> str:
     """The resolved configuration as records keep it: no URL holds credentials, and `train.epochs` and `lora.alpha` are left out.
 
     They are recorded as `train.steps`, see `with_steps`, and `lora.alpha_ratio`.
+
+    Args:
+        compute: what `quant.compute` was resolved to.
     """
     copy = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
     for key in _URL_KEYS:
@@ -172,6 +189,7 @@ def recorded_yaml(composed: DictConfig) -> str:
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
     copy.pop("dry_run", None)
+    OmegaConf.update(copy, "quant.compute", compute, force_add=True)
     return OmegaConf.to_yaml(copy)
 
 
@@ -241,7 +259,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def _plan(config: Config, recorded: str) -> StudyPlan:
+def _plan(config: Config, composed: DictConfig) -> StudyPlan:
     model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
     training, epochs = _as(Training, config.train), config.train.epochs
     cores = available_cores()
@@ -281,7 +299,7 @@ def _plan(config: Config, recorded: str) -> StudyPlan:
         rate_trials=certify.rate_trials,
         first_look=certify.first_look,
         slots=None if config.engine.slots == AUTO else config.engine.slots,
-        config=recorded,
+        config=recorded_yaml(composed, config.quant.compute),
         adds_examples=config.evaluate.certify_examples is None,
         dry_run=config.dry_run,
     )

@@ -14,6 +14,7 @@ from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
+    AUTO_COMPUTE,
     METHODS,
     TWO_RATES,
     Arm,
@@ -42,6 +43,7 @@ from sweep.records.trial import (
 from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialRecord
 
 __all__ = [
+    "AUTO_COMPUTE",
     "METHODS",
     "TWO_RATES",
     "Arm",

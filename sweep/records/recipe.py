@@ -23,6 +23,9 @@ METHODS = ("lora", "rslora", "lora_plus", "rslora_plus")
 
 REPORT_EXAMPLES = 32
 
+AUTO_COMPUTE = "auto"
+"""The value of `quant.compute` that is resolved when a plan is made; later it means the device's own type, see `config.compute`."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
@@ -57,7 +60,7 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How the base model's weights are stored."""
+    """How the base model's weights are stored, and how products with them are computed."""
 
     name: Annotated[
         str, Key("quantization of the base model; choose it with quant=NAME", choices=("nf4", "int8", "none"))
@@ -72,6 +75,14 @@ class Quantization:
             choices=("auto", "always", "never"),
         ),
     ] = "auto"
+    compute: Annotated[
+        str,
+        Key(
+            "type in which products with the frozen base are computed; auto: bfloat16 where the GPU or processor multiplies it "
+            "faster, else float32. All else stays float32 on a CPU",
+            choices=(AUTO_COMPUTE, "float32", "bfloat16"),
+        ),
+    ] = AUTO_COMPUTE
 
 
 @dataclass(frozen=True, slots=True)

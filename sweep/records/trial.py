@@ -186,6 +186,7 @@ class Provenance:
 
     Attributes:
         process: id of the worker's process; None in records of earlier versions.
+        compute: the type in which products with the frozen base were computed; empty in records of earlier versions.
     """
 
     versions: Mapping[str, str]
@@ -195,6 +196,7 @@ class Provenance:
     data_hash: str
     threads: int
     process: int | None = None
+    compute: str = ""
 
 
 @dataclass(frozen=True, slots=True)

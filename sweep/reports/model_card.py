@@ -225,7 +225,8 @@ def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
         versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
         yield f"- base weights sha256 `{provenance.base_hash}` ({provenance.base_source})"
         yield f"- data sha256 `{record.data_hash}`"
-        yield f"- {provenance.device}; {versions}"
+        products = f", products with the base in {provenance.compute}" if provenance.compute else ""
+        yield f"- {provenance.device}{products}; {versions}"
 
 
 def _system_prompt(record: StudyRecord) -> str | None:

@@ -16,6 +16,7 @@ from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Engine
 from sweep.training.engines import open_engine
 from sweep.training.machine import device_name, versions
+from sweep.training.quantization import dtype_name
 from sweep.training.splits import load_splits
 
 _SAMPLE = 3
@@ -49,6 +50,7 @@ class LoadedSetup:
             data_hash=self.description.data_hash,
             threads=self.setup.threads,
             process=os.getpid(),
+            compute=dtype_name(self.base.compute),
         )
 
 

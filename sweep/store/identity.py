@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from sweep.records import Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
+from sweep.records import AUTO_COMPUTE, Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -151,7 +151,11 @@ def _arm(arm: Arm) -> dict[str, Any]:
 
 
 def _quantization(setup: WorkerSetup) -> dict[str, Any]:
-    return {"name": setup.quant.name, "double_quant": setup.quant.double_quant}
+    fields: dict[str, Any] = {"name": setup.quant.name, "double_quant": setup.quant.double_quant}
+    # identities from before the type could be chosen name none; float32 is what processors computed in then
+    if setup.quant.compute not in (AUTO_COMPUTE, "float32"):
+        fields["compute"] = setup.quant.compute
+    return fields
 
 
 def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,8 @@ from sweep.records import (
     TrialRecord,
 )
 from sweep.study.examples import more_examples
-from sweep.study.rates import RateModel, RatePoint, at_edge, next_rates, tidy
+from sweep.study.rate_points import rate_points, rates_tried, trials_on_tune
+from sweep.study.rates import RateModel, at_edge, next_rates, tidy
 from sweep.verdict import Verdict, active_ranks
 from sweep.verdict.conclude import conclude
 
@@ -117,34 +117,6 @@ def planned_looks(seeds: int, first: int = LOOKS[0]) -> tuple[int, ...]:
     return tuple(sorted({min(first, seeds), *(look for look in LOOKS if first < look < seeds), seeds}))
 
 
-def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
-    """The losses of the recipe's learning rates on tune, from the explore stage and from rate tuning."""
-    tuning = record.certification.tuning if record.certification else ()
-    for trial in (*record.trials, *tuning):
-        arm = trial.spec.arm
-        if arm is None or not same_recipe(arm, recipe):
-            continue
-        if _finite(trial):
-            yield RatePoint(arm.rank, arm.learning_rate, trial.loss)
-        elif _diverged(trial):  # any other failure says nothing about the rate
-            yield RatePoint(arm.rank, arm.learning_rate, math.inf)
-
-
-def _ended_on_tune(record: StudyRecord, certification: Certification) -> list[tuple[int, float, Status]]:
-    """Rank, learning rate and status of every trial of the recipe on tune."""
-    return [
-        (arm.rank, arm.learning_rate, trial.status)
-        for trial in (*record.trials, *certification.tuning)
-        if (arm := trial.spec.arm) is not None and same_recipe(arm, certification.recipe)
-    ]
-
-
-def same_recipe(arm: Arm, recipe: Arm) -> bool:
-    """Whether two arms, as trained, differ only in rank and learning rate."""
-    trained = recipe.parent
-    return replace(arm.parent, rank=trained.rank, learning_rate=trained.learning_rate) == trained
-
-
 def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, untuned: Sequence[int]) -> Step:
     """Tunes rates for the whole ladder first; ranks that a later run adds to the ladder get one trial each.
 
@@ -165,13 +137,13 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
         ranks = tuple(rank for rank in untuned if not _tried(certification, rank))
         left = len(ranks)
     if left > 0:
-        ended = _ended_on_tune(record, certification)
+        ended = trials_on_tune(record, certification.recipe)
         # the memory of a trial does not depend on its rate
-        infeasible = {rank for rank, _, status in ended if status is Status.INFEASIBLE}
+        infeasible = {trial.rank for trial in ended if trial.status is Status.INFEASIBLE}
         fitting = [rank for rank in ranks if rank not in infeasible]
         # the second half of the trials uses the results of the first, unless that leaves a worker idle
         at_once = min(left, plan.parallel, max(plan.workers, plan.rate_trials // 2))
-        known = [(rank, rate) for rank, rate, _ in ended]
+        known = [(arm.rank, arm.learning_rate) for trial in ended if (arm := trial.arm) is not None]
         pairs = next_rates(points, fitting, usual, lowest, highest, at_once, growth, known)
         if pairs:
             return TuneRates(tuple(pairs))
@@ -179,8 +151,8 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     choices = []
     for rank in untuned:
         best = model.best(rank)
-        tried = sorted((point.rate, point.loss) for point in points if point.rank == rank and math.isfinite(point.loss))
-        choices.append(RateChoice(rank, tidy(best.rate), tuple(tried), at_edge(model, best)))
+        tried = rates_tried(record, certification.recipe, rank)
+        choices.append(RateChoice(rank, tidy(best.rate), tried, at_edge(model, best)))
     return FixRates((*certification.rates, *choices))
 
 
@@ -281,11 +253,3 @@ def _broken(certification: Certification, rank: int) -> bool:
 
 def _tried(certification: Certification, rank: int) -> bool:
     return any(trial.rank == rank for trial in certification.tuning)
-
-
-def _diverged(trial: TrialRecord) -> bool:
-    return trial.status is Status.FAILED and (trial.result.reason or "").startswith("diverged")
-
-
-def _finite(trial: TrialRecord) -> bool:
-    return trial.is_complete and math.isfinite(trial.loss)

@@ -51,7 +51,7 @@ NEAR = 0.4
 
 @dataclass(frozen=True, slots=True)
 class RatePoint:
-    """One trial on tune: its loss in nats per token, infinite if it diverged."""
+    """One trial: its loss in nats per token on examples it was not trained on, infinite if it diverged."""
 
     rank: int
     rate: float
@@ -143,7 +143,8 @@ def next_rates(
     arms of a search bring every rank of 2 to 32 within 2 % of the loss at its best rate. Pending proposals count as if
     they had the expected loss.
 
-    No proposal is within `NEAR` of a rate that was tried for its rank, so the number of proposals is finite.
+    No proposal is within `NEAR` of a rate that was tried for its rank, so the number of proposals is finite. Proposals of one call are
+    twice as far apart: neither knows what the other will find.
 
     Args:
         tried: (rank, rate) of trials without a point, such as pruned ones.
@@ -154,7 +155,9 @@ def next_rates(
     for _ in range(count):
         model = RateModel(known, usual, lowest, highest, growth)
         bests = {rank: model.best(rank) for rank in ladder}
-        proposed = {rank: rate for rank in ladder if (rate := _untried(known, taken, bests[rank], model)) is not None}
+        proposed = {
+            rank: rate for rank in ladder if (rate := _untried(known, taken, proposals, bests[rank], model)) is not None
+        }
         if not proposed:
             break
         unseen = [rank for rank in proposed if not _is_near(taken, rank, bests[rank].rate, 2 * NEAR)]
@@ -177,7 +180,11 @@ def at_edge(model: RateModel, best: BestRate) -> bool:
 
 
 def _untried(
-    points: Sequence[RatePoint], taken: Collection[tuple[int, float]], best: BestRate, model: RateModel
+    points: Sequence[RatePoint],
+    taken: Collection[tuple[int, float]],
+    pending: Collection[tuple[int, float]],
+    best: BestRate,
+    model: RateModel,
 ) -> float | None:
     """The best rate or its nearest doubling or halving that is not near a rate that was tried; None if there is none."""
     rank, place = best.rank, best.rate
@@ -188,7 +195,8 @@ def _untried(
     rates = [tidy(min(max(place * 2.0**step, model.lowest), model.highest)) for step in (0, *steps)]
     diverged = min((point.rate for point in points if point.rank == rank and math.isinf(point.loss)), default=math.inf)
     rates.sort(key=lambda rate: rate >= diverged)  # rates above one that diverged come last
-    return next((rate for rate in rates if not _is_near(taken, rank, rate, NEAR)), None)
+    free = (rate for rate in rates if not _is_near(taken, rank, rate, NEAR))
+    return next((rate for rate in free if not _is_near(pending, rank, rate, 2 * NEAR)), None)
 
 
 def _is_near(taken: Collection[tuple[int, float]], rank: int, rate: float, doublings: float) -> bool:

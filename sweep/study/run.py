@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweep.config.load import plan_of_record, with_ladder
+from sweep.config.compute import with_compute_type
+from sweep.config.load import plan_of_record, with_compute, with_ladder
 from sweep.errors import ConfigurationError, NoTrialSucceeded
-from sweep.records import Arm, StudyPlan, StudyRecord
+from sweep.records import AUTO_COMPUTE, Arm, StudyPlan, StudyRecord
 from sweep.search.certification import StoredCertification, is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
@@ -87,6 +88,7 @@ def run_study(
         study_lock(paths, plan.name),
         opened_storage(plan.storage_url, paths, say=display.note, check=stop.check) as storage,
     ):
+        plan = _with_compute_kept(plan, splits.data_hash, storage, display)
         identity = identity_to_continue(plan, splits.data_hash, storage)
         _note_if_new(plan, identity, storage, display)
         plan = _with_ladder_kept(plan, identity, storage, display)
@@ -212,6 +214,26 @@ def identity_to_continue(plan: StudyPlan, data_hash: str, storage: StudyDatabase
     return own
 
 
+def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase) -> StudyPlan:
+    """The plan with the `quant.compute` that its stored study began with, for another machine or a version before the key existed.
+
+    The plan itself if it is new or says which type it wants.
+    """
+    quant = plan.setup.quant
+    is_auto = quant == with_compute_type(replace(quant, compute=AUTO_COMPUTE)) and "quant.compute" not in plan.given
+    known = _studies_named(storage, plan.name)
+    if not is_auto or identity_to_continue(plan, data_hash, storage) in known:
+        return plan
+    for identity, attributes in sorted(known.items(), key=lambda item: -item[1].get("opened", 0.0)):
+        try:
+            kept = with_compute(plan, plan_of_record(str(attributes.get("config"))).setup.quant)
+        except ConfigurationError:  # this version cannot read it
+            continue
+        if identity_to_continue(kept, data_hash, storage) == identity:
+            return kept
+    return plan
+
+
 def with_stored_ladder(plan: StudyPlan, identity: str, storage: StudyDatabase) -> StudyPlan:
     """The plan as a study that was certified before ladders could be cut goes on: each rank is trained.
 
@@ -238,9 +260,19 @@ def _note_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display
     known = list(_studies_named(storage, plan.name))
     if known and identity not in known:
         display.note(
-            f"study '{plan.name}' was run before with another search space, data or recipe; results are not mixed: this "
+            f"study '{plan.name}' was run before with another search space, data, recipe or quant.compute; results are not mixed: this "
             f"is a new study ({plan.name}@{identity}), the earlier one is kept ({plan.name}@{known[0]})"
         )
+
+
+def _with_compute_kept(plan: StudyPlan, data_hash: str, storage: StudyDatabase, display: Display) -> StudyPlan:
+    kept, here = with_stored_compute(plan, data_hash, storage), plan.setup.quant.compute
+    if kept != plan and kept.setup.quant.compute != AUTO_COMPUTE:
+        display.note(
+            f"this study computes products with the base in {kept.setup.quant.compute}, and goes on so; this machine would choose "
+            f"{here}: quant.compute={here} begins a new study"
+        )
+    return kept
 
 
 def _with_ladder_kept(plan: StudyPlan, identity: str, storage: StudyDatabase, display: Display) -> StudyPlan:

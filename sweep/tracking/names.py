@@ -218,6 +218,8 @@ def closing_tags(result: TrialResult) -> dict[str, str]:
             "sweep.data_hash": origin.data_hash,
             "sweep.threads": str(origin.threads),
         }
+        if origin.compute:
+            tags["sweep.compute"] = origin.compute
         tags |= {f"sweep.version.{package}": version for package, version in origin.versions.items()}
     return valid_tags(tags)
 

@@ -23,7 +23,7 @@ from sweep.training.batches import Collator
 from sweep.training.frozen_weights import DequantizedCopies, speed_up
 from sweep.training.machine import pick_device
 from sweep.training.memory import is_out_of_memory, release, resident_bytes
-from sweep.training.quantization import compute_dtype, quantization_config, storage_bytes
+from sweep.training.quantization import compute_dtype, model_dtype, quantization_config, storage_bytes
 from sweep.training.sources import ModelFiles, find_model, fingerprint
 
 
@@ -33,6 +33,7 @@ class LoadedBase:
 
     Attributes:
         copies: dequantized copies of the 4-bit weights; may be empty.
+        compute: dtype of products with the frozen weights, except those of the output head; all else has the dtype of the model.
         id: name on the model hub, `ORG/NAME`; a plain name for a model that is not on the hub.
         folder: folder of the model's files.
         source: see `sources.ModelFiles`.
@@ -47,6 +48,7 @@ class LoadedBase:
 
     model: nn.Module
     copies: DequantizedCopies
+    compute: torch.dtype
     tokenizer: Any
     collator: Collator
     device: torch.device
@@ -118,19 +120,20 @@ def load_base(
         opened: the result of `open_base` for this model, if available.
 
     Raises:
-        ConfigurationError: folder or id is not a causal language model.
+        ConfigurationError: folder or id is not a causal language model, or the device cannot compute in `quant.compute`.
         EnvironmentLacks: the model is not available on this machine.
     """
     started = time.perf_counter()
     device = pick_device()
+    compute = compute_dtype(quant, device)
     opened = opened or open_base(model, paths)
     files, tokenizer = opened.files, opened.tokenizer
     folder = str(files.folder)
     with reading(model, folder):
         base, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            quantization_config=quantization_config(quant, device),
-            dtype=compute_dtype(device),
+            quantization_config=quantization_config(quant, compute),
+            dtype=model_dtype(compute, device),
             device_map={"": device},
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
@@ -138,14 +141,15 @@ def load_base(
         )
     check_complete(model, folder, base, report)
     base.requires_grad_(False)
-    speed_up(base)
+    speed_up(base, model_dtype(compute, device) is not compute)
     base.config.use_cache = False
     release()
     resident = resident_bytes(device)
     accepted = inspect.signature(base.forward).parameters
     return LoadedBase(
         model=base,
-        copies=DequantizedCopies(base, quant, device, memory_budget),
+        copies=DequantizedCopies(base, quant, compute, device, memory_budget),
+        compute=compute,
         tokenizer=tokenizer,
         collator=Collator(
             tokenizer.pad_token_id,

@@ -14,6 +14,8 @@ from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
 from sweep.training.forward import greedy_answers
+from sweep.training.machine import pick_device
+from sweep.training.quantization import usable_on
 from tasks import Example
 
 
@@ -32,7 +34,7 @@ class Predictor:
 
     def __init__(self, setup: WorkerSetup, base_hash: str | None, threads: int, paths: Paths) -> None:
         torch.set_num_threads(threads)
-        self._base = load_base(setup.model, setup.quant, paths)
+        self._base = load_base(setup.model, usable_on(setup.quant, pick_device()), paths)
         if base_hash is not None and self._base.hash != base_hash:
             raise ConfigurationError(
                 f"model={setup.model.name}: the weights (from {self._base.source}, {self._base.hash[:8]}) are not those "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import bitsandbytes as bnb
@@ -12,23 +13,80 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig
 
-from sweep.errors import TrialFailed
-from sweep.records import Quantization
+from sweep.errors import ConfigurationError, TrialFailed
+from sweep.records import AUTO_COMPUTE, Quantization
 
 
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """The dtype of computations: bf16 on CUDA devices that support it, else fp32 (on a CPU bf16 is slower)."""
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+def compute_dtype(quant: Quantization, device: torch.device) -> torch.dtype:
+    """The dtype of products with the frozen base.
+
+    `auto`, which a plan has only where it continues a study that never named a type, is bf16 on CUDA devices that have it in
+    hardware (torch emulates it on V100 and T4), else fp32.
+
+    Raises:
+        ConfigurationError: bf16 is asked for, and device or torch cannot multiply it.
+    """
+    if quant.compute == "float32":
+        return torch.float32
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if quant.compute == AUTO_COMPUTE:
+        return torch.bfloat16 if native else torch.float32
+    if device.type == "cuda" and not native:
+        raise ConfigurationError(
+            f"quant.compute=bfloat16: {torch.cuda.get_device_name(device)} does not multiply bfloat16; write quant.compute=float32"
+        )
+    if device.type == "cpu":
+        _check_bfloat16_on_cpu(quant)
+    return torch.bfloat16
 
 
-def quantization_config(quant: Quantization, device: torch.device) -> BitsAndBytesConfig | None:
+def usable_on(quant: Quantization, device: torch.device) -> Quantization:
+    """The quantization with another `compute` if this device cannot multiply in its own: answers may come from another machine."""
+    try:
+        compute_dtype(quant, device)
+    except ConfigurationError:
+        return replace(quant, compute="float32")
+    return quant
+
+
+def _check_bfloat16_on_cpu(quant: Quantization) -> None:
+    if quant.name == "int8":
+        raise ConfigurationError(
+            "quant.compute=bfloat16: with quant=int8 a processor multiplies whole numbers; write quant.compute=float32, or another "
+            "quant"
+        )
+    if not onednn_multiplies_bfloat16():
+        raise ConfigurationError(
+            "quant.compute=bfloat16: this processor (without AVX-512), or this build of torch (without oneDNN), cannot multiply "
+            "bfloat16; write quant.compute=float32"
+        )
+
+
+def onednn_multiplies_bfloat16() -> bool:
+    """Whether torch multiplies bf16 on this processor through oneDNN; without it, torch does so number by number."""
+    # torch.backends.mkldnn has no public question for it; the operator is there since torch 2.1
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return torch.backends.mkldnn.is_available() and ask is not None and bool(ask())
+
+
+def model_dtype(compute: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype of activations, norms and embeddings: fp32 on a CPU, where only the products are computed in another type."""
+    return torch.float32 if device.type == "cpu" else compute
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for `torch.float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def quantization_config(quant: Quantization, compute: torch.dtype) -> BitsAndBytesConfig | None:
     """The bitsandbytes configuration, None for `quant=none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
     if quant.name == "nf4":
         return BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=quant.double_quant,
-            bnb_4bit_compute_dtype=compute_dtype(device),
+            bnb_4bit_compute_dtype=compute,
         )
     if quant.name == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)

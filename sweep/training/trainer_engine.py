@@ -24,7 +24,7 @@ from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, Trai
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
-from sweep.training.quantization import check_trainable_format, compute_dtype
+from sweep.training.quantization import check_trainable_format
 
 
 class TrainerEngine:
@@ -149,7 +149,7 @@ def _fit(
                 weight_decay=recipe.weight_decay,
                 max_grad_norm=recipe.max_grad_norm,
                 activation_checkpointing=recipe.gradient_checkpointing,
-                bf16=compute_dtype(base.device) is torch.bfloat16,
+                bf16=base.device.type == "cuda" and base.compute is torch.bfloat16,
                 use_cpu=base.device.type == "cpu",
                 train_sampling_strategy="sequential",
                 seed=spec.seed,

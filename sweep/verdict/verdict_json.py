@@ -72,6 +72,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         else None,
         "versions": dict(provenance.versions) if provenance else {},
         "device": provenance.device if provenance else None,
+        "compute": (provenance.compute or None) if provenance else None,
         "data_hash": record.data_hash,
         "config_hash": record.identity,
     }

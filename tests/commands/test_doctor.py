@@ -20,6 +20,7 @@ from sweep.commands.doctor import capacity, databases, machine, sources
 from sweep.commands.doctor.command import doctor as examine_all
 from sweep.commands.doctor.findings import Finding, conclusion, exit_code, misconfigured
 from sweep.commands.doctor.rehearsal import RehearsalResult, abnormal_end, parsed_result
+from sweep.config.gpus import Gpu, gpus_listed
 from sweep.records import BaseModel, StudyPlan, TaskData
 from sweep.store.paths import Paths
 from sweep.training.machine import available_memory
@@ -196,11 +197,11 @@ class TestGpu:
     LINE = "NVIDIA A100-SXM4-80GB, 81920, 80000, 8.0\n"
 
     def test_listed(self) -> None:
-        (gpu,) = capacity.gpus_listed(f"{self.LINE}not a gpu\n")
-        assert gpu == capacity.Gpu("NVIDIA A100-SXM4-80GB", 81920 * 2**20, 80000 * 2**20, (8, 0))
+        (gpu,) = gpus_listed(f"{self.LINE}not a gpu\n")
+        assert gpu == Gpu("NVIDIA A100-SXM4-80GB", 81920 * 2**20, 80000 * 2**20, (8, 0))
 
     def test_old_driver_without_the_capability(self) -> None:
-        (gpu,) = capacity.gpus_listed("Tesla T4, 15360, 15000, [N/A]")
+        (gpu,) = gpus_listed("Tesla T4, 15360, 15000, [N/A]")
         assert gpu.capability is None
 
     def test_none_is_fine(self) -> None:
@@ -215,7 +216,7 @@ class TestGpu:
         ],
     )
     def test_used_or_not(self, device: str, need: int, state: str, word: str) -> None:
-        finding = capacity.graphics(list(capacity.gpus_listed(self.LINE)), device, need)
+        finding = capacity.graphics(list(gpus_listed(self.LINE)), device, need)
         assert finding.state == state
         assert word in finding.message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.commands.app import composed_plan
-from sweep.config import cores
+from sweep.config import cores, gpus
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from sweep.config import cores
 def test_auto_divides_the_cores(
     monkeypatch: pytest.MonkeyPatch, requested: int | str, threads: int | None, available: int, gpu: bool, expected: int
 ) -> None:
-    monkeypatch.setattr(cores.shutil, "which", lambda name: f"/usr/bin/{name}" if gpu else None)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: f"/usr/bin/{name}" if gpu else None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert cores.chosen_workers(requested, threads, available) == expected
 
 
 def test_a_gpu_that_is_hidden_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert cores.chosen_workers("auto", None, 2) == 2
 
@@ -38,7 +38,7 @@ def test_a_gpu_that_is_hidden_trains_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_single_trial_has_the_machine_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.config.load.available_cores", lambda: 4)
     monkeypatch.setattr("sweep.config.checks.available_cores", lambda: 4)
-    monkeypatch.setattr(cores.shutil, "which", lambda name: None)
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
     plan = composed_plan(["model=tiny"])
     assert (plan.workers, plan.setup.threads, plan.threads_alone) == (2, 2, 4)
     limited = composed_plan(["model=tiny", "executor.threads=1"])

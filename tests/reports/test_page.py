@@ -117,7 +117,13 @@ def test_everything_is_on_the_page(parsed: Parsed) -> None:
     assert set(parsed.figures()) == {
         *("ladder", "finals", "pareto-adapter", "pareto-memory", "pareto-time", "rates", "importances", "curves"),
     }
-    for words in ("Rank 8 is enough.", "924 kB", "diverged: the loss was nan at step 12", "Rank 4 against rank 8"):
+    for words in (
+        "Rank 8 is enough.",
+        "924 kB",
+        "diverged: the loss was nan at step 12",
+        "Rank 4 against rank 8",
+        "base in float32",
+    ):
         assert words in parsed.text
 
 

@@ -18,6 +18,7 @@ from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.training.encoding import Encoded
 from sweep.training.engine import PackBroke
+from sweep.training.quantization import onednn_multiplies_bfloat16
 from tests.conftest import arm
 from tests.runner.conftest import HeardProgress
 
@@ -91,6 +92,22 @@ def test_each_ends_in_its_own_way(runner: TrialRunner, spec: Callable[..., Trial
     assert ended["d"].measures is not None
     assert ended["a"].measures.loss < ended["d"].measures.loss
     assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
+
+
+@pytest.mark.skipif(not onednn_multiplies_bfloat16(), reason="this processor does not multiply bf16")
+def test_the_type_of_products_is_recorded(plan: StudyPlan, spec: Callable[..., TrialSpec], tmp_path: Path) -> None:
+    losses: dict[str, float] = {}
+    for compute in ("float32", "bfloat16"):
+        setup = replace(plan.setup, quant=replace(plan.setup.quant, compute=compute))
+        runner = TrialRunner(load_setup(setup, Paths(tmp_path / compute)))
+        runner.begin(spec("a"), HeardProgress())
+        ended = to_the_end(runner)["a"]
+        assert ended.provenance is not None
+        assert ended.provenance.compute == compute
+        assert ended.measures is not None
+        losses[compute] = ended.measures.loss
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], abs=0.02)
 
 
 def test_a_finished_adapter_is_evaluated_again(runner: TrialRunner, spec: Callable[..., TrialSpec]) -> None:

@@ -122,6 +122,21 @@ def test_quantization_counts(name: str) -> None:
     assert base(setup=setup) != base()
 
 
+def test_the_type_of_products_counts_and_float32_has_the_identities_from_before_it_could_be_chosen() -> None:
+    def of(compute: str) -> tuple[str, ...]:
+        setup = replace(PLAN.setup, quant=replace(PLAN.setup.quant, compute=compute))
+        return (
+            trial(setup),
+            base(setup=setup),
+            adapter(setup),
+            adapter(setup, arm=None),
+            study(replace(PLAN, setup=setup)),
+        )
+
+    assert of("float32") == of("auto")
+    assert all(one != other for one, other in zip(of("bfloat16"), of("float32"), strict=True))
+
+
 @pytest.mark.parametrize("name", names(EvaluationSettings, UNSEEN))
 def test_scoring_counts(name: str) -> None:
     setup = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))

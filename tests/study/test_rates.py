@@ -107,6 +107,14 @@ def test_proposals_stay_in_range_are_tidy_and_near_none_that_was_tried(
         known.append((rank, rate))
 
 
+def test_proposals_of_one_call_bracket_what_is_known() -> None:
+    """They are trained side by side, so neither knows what the other will find."""
+    known = [RatePoint(8, 3e-3, 0.35), RatePoint(16, 3e-3, 0.35), RatePoint(32, 3e-3, 0.33)]
+    low, high = sorted(rate for _, rate in next_rates(known, [32], 3e-3, 1e-3, 1e-2, 2))
+    assert low < 3e-3 / 2**NEAR
+    assert high > 3e-3 * 2**NEAR
+
+
 def test_nothing_is_proposed_if_nothing_is_left_to_try() -> None:
     whole = [RatePoint(8, 1e-3 / WIDENING * 1.3**step, 0.3) for step in range(20)]
     assert next_rates(whole, [8], 3e-3, 1e-3, 1e-2, 3) == []

@@ -341,7 +341,10 @@ class TestTracker:
         assert run.history["train/learning_rate"] == [(entry.step, entry.learning_rate) for entry in complete.history]
         assert run.history["eval/report_loss"] == [(20, 0.5), (40, 0.3)]
         assert run.metrics["train/loss"] == complete.history[-1].loss
-        assert run.tags.items() >= {"sweep.device": "cpu", "sweep.data_hash": "datahash"}.items()
+        assert (
+            run.tags.items()
+            >= {"sweep.device": "cpu", "sweep.compute": "float32", "sweep.data_hash": "datahash"}.items()
+        )
         assert run.tags["sweep.memory_peak_of"] == "training"
         assert run.tags["sweep.version.torch"] == "2.13.0"
 

@@ -33,9 +33,14 @@ def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loade
 
     @cache
     def load(quant: str) -> LoadedBase:
-        """`nf4`, `int8` or `none`; `nf4 copied` keeps dequantized copies."""
-        name, _, copied = quant.partition(" ")
-        quantization = Quantization(name, double_quant=name == "nf4", cache="always" if copied else "never")
+        """`nf4`, `int8` or `none`; `nf4 copied` keeps dequantized copies, and `bfloat16` is the type of products."""
+        name, *how = quant.split()
+        quantization = Quantization(
+            name,
+            double_quant=name == "nf4",
+            cache="always" if "copied" in how else "never",
+            compute="bfloat16" if "bfloat16" in how else "auto",
+        )
         return load_base(TINY, quantization, Paths(Path(folder)))
 
     return load

@@ -120,7 +120,7 @@ def test_copies_do_not_count_as_the_base(load_tiny: Loader) -> None:
 )
 def test_when_copies_are_kept(load_tiny: Loader, cache: str, budget: int | None, kept: bool) -> None:
     model = load_tiny("nf4").model
-    copies = DequantizedCopies(model, Quantization("nf4", cache=cache), torch.device("cpu"), budget)
+    copies = DequantizedCopies(model, Quantization("nf4", cache=cache), torch.float32, torch.device("cpu"), budget)
     with copies.set_aside():
         assert bool(copies.bytes) is kept
     for _, module in quantized_modules(model):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.commands.doctor.findings import Finding
+from sweep.config.gpus import Gpu
 from sweep.config.units import show_bytes
 from sweep.records import StudyPlan
 
@@ -26,54 +26,6 @@ _RECORD_BYTES = 0.5e9
 """Adapters, scores and databases of a study."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """An NVIDIA GPU as its driver describes it.
-
-    Attributes:
-        total: bytes of memory.
-        free: bytes not in use.
-        capability: compute capability, for example (9, 0); None if unknown.
-    """
-
-    name: str
-    total: int
-    free: int
-    capability: tuple[int, int] | None
-
-
-def gpus_listed(text: str) -> Iterator[Gpu]:
-    """The GPUs in `nvidia-smi --query-gpu=name,memory.total,memory.free,compute_cap --format=csv,noheader,nounits`."""
-    for line in text.splitlines():
-        name, _, numbers = line.partition(", ")
-        try:
-            total, free, capability = (number.strip() for number in numbers.split(","))
-            major, _, minor = capability.partition(".")
-            known = (int(major), int(minor)) if minor.isdecimal() else None
-            yield Gpu(name.strip(), int(total) * 2**20, int(free) * 2**20, known)
-        except ValueError:
-            continue
-
-
-def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs of this machine, from `nvidia-smi`."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    columns = "name,memory.total,memory.free,compute_cap"
-    try:
-        answer = subprocess.run(  # noqa: S603 (fixed words)
-            [tool, f"--query-gpu={columns}", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return list(gpus_listed(answer.stdout)) if answer.returncode == 0 else []
-
-
 def graphics(gpus: Sequence[Gpu], device: str | None, need: int | None) -> Finding:
     """Which GPU the machine has, and whether training uses it; a machine without one is fine.
 
@@ -87,8 +39,7 @@ def graphics(gpus: Sequence[Gpu], device: str | None, need: int | None) -> Findi
     first = gpus[0]
     words = f"{first.name}, {show_bytes(first.total)} ({show_bytes(first.free)} free)"
     if first.capability is not None:
-        native = first.capability >= (8, 0)
-        words += f", compute capability {first.capability[0]}.{first.capability[1]}, bf16 {'yes' if native else 'no'}"
+        words += f", compute capability {first.capability[0]}.{first.capability[1]}, bf16 {'yes' if first.multiplies_bfloat16 else 'no'}"
     if len(gpus) > 1:
         words += f"; {len(gpus) - 1} more, which a study does not use"
     if device == "cpu":

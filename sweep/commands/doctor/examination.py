@@ -12,6 +12,7 @@ from sweep.commands.doctor import capacity, databases, machine, sources
 from sweep.commands.doctor.findings import Finding
 from sweep.commands.doctor.rehearsal import Rehearsal
 from sweep.config.cores import available_cores
+from sweep.config.gpus import gpus
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
 from sweep.store.paths import Paths
@@ -51,7 +52,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
             data,
             sources.running_sweep(paths, plan.name),
         ]
-        gpus = capacity.gpus()
+        found = gpus()
         rehearsed = rehearsal.result()
     on_gpu = rehearsed.device == "cuda"
     wheel_first = setup.model.source == "wheel" or (setup.model.source == "auto" and not hub_answers())
@@ -66,7 +67,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
         machine.processor(
             available_cores(), machine.processor_features(), setup.threads, plan.workers, machine.core_quota()
         ),
-        capacity.graphics(gpus, rehearsed.device, need.gpu_memory),
+        capacity.graphics(found, rehearsed.device, need.gpu_memory),
         capacity.memory(need.memory, available_memory(), setup.memory_budget),
         capacity.disk(paths.root, need.disk),
         *([capacity.hub_cache(sources.hub_cache_folder(), need.cache)] if need.cache else []),

@@ -244,7 +244,9 @@ def _trials(side: Side) -> str:
 
 def _device(side: Side) -> str:
     sources = [trial.provenance for trial in side.record.all_trials() if trial.provenance]
-    return "; ".join(dict.fromkeys(source.device for source in sources)) or "–"
+    return (
+        "; ".join(dict.fromkeys(", ".join(filter(None, (source.device, source.compute))) for source in sources)) or "–"
+    )
 
 
 _FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (

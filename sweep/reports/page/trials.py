@@ -203,7 +203,8 @@ def _different(values: Iterable[str]) -> str:
 
 
 def _device(source: Provenance) -> str:
-    return f"{source.device}, {source.threads} threads"
+    products = f", products with the base in {source.compute}" if source.compute else ""
+    return f"{source.device}, {source.threads} threads{products}"
 
 
 def _versions(source: Provenance) -> str:

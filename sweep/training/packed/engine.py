@@ -128,7 +128,7 @@ class PackedEngine:
                 raise
             raise ValueError(f"a packed pass fails: {type(error).__name__}: {error}") from error
         plain = completion_losses(self._base, self._base.model, sample)
-        tolerance = TOLERANCE if self._base.model.dtype.itemsize == 4 else 100 * TOLERANCE
+        tolerance = TOLERANCE if self._base.compute.itemsize == 4 else 100 * TOLERANCE
         for ours, reference in zip(packed, plain, strict=True):
             if not abs(ours.nats - reference.nats) <= tolerance * max(1.0, reference.nats):
                 raise ValueError(

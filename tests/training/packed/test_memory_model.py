@@ -33,6 +33,7 @@ from sweep.training.packed.memory_model import (
     shape_of,
     training_passes,
 )
+from sweep.training.quantization import onednn_multiplies_bfloat16
 from tasks import Example
 from tests.conftest import arm
 from tests.training.conftest import TINY, encoded, examples, load_tiny, spec
@@ -157,8 +158,10 @@ class _Peaks:
     measured: float
 
 
-def _peaks_of_packed_training(models: Path, asked: TrialSpec, long_ones: list[Encoded], slots: int) -> _Peaks:
-    base = load_base(TINY, Quantization("none"), Paths(models))
+def _peaks_of_packed_training(
+    models: Path, asked: TrialSpec, long_ones: list[Encoded], slots: int, compute: str
+) -> _Peaks:
+    base = load_base(TINY, Quantization("none", compute=compute), Paths(models))
     engine = PackedEngine(base, long_ones[:3])
     assert asked.arm is not None
     gc.collect()
@@ -173,14 +176,27 @@ def _peaks_of_packed_training(models: Path, asked: TrialSpec, long_ones: list[En
     return _Peaks(known.model.resident, known.peak(slots), peak.peak())
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [
+        "float32",
+        pytest.param(
+            "bfloat16",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(not onednn_multiplies_bfloat16(), reason="this processor does not multiply bf16"),
+            ],
+        ),
+    ],
+)
 def test_the_predicted_peak_is_the_measured_one(
-    long_ones: list[Encoded], spec: Callable[..., TrialSpec], tmp_path: Path
+    long_ones: list[Encoded], spec: Callable[..., TrialSpec], tmp_path: Path, compute: str
 ) -> None:
     asked = spec(8, steps=1)
     asked = replace(asked, training=replace(asked.training, batch_size=len(long_ones)))
     # a process of its own, as a worker is: what other tests left in this one would be a large part of the peak
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-        peaks = processes.submit(_peaks_of_packed_training, tmp_path, asked, long_ones, 8).result(timeout=120)
+        peaks = processes.submit(_peaks_of_packed_training, tmp_path, asked, long_ones, 8, compute).result(timeout=120)
     # the prediction must be within 10 % of the process; passes take a large part, so a wrong model would fail
     assert peaks.measured > 1.3 * peaks.resident
     assert peaks.predicted == pytest.approx(peaks.measured, rel=0.1)

@@ -1,0 +1,101 @@
+"""`quant.compute`: the type in which products with the frozen base are computed, resolved without loading torch.
+
+It is part of identities, so it is resolved when a plan is made, by what the machine is and never by a measurement.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from sweep.config.gpus import gpus, trains_on_gpu
+from sweep.records import AUTO_COMPUTE, Quantization
+
+BFLOAT16, FLOAT32 = "bfloat16", "float32"
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+_CAP = "ONEDNN_MAX_CPU_ISA"
+"""https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
+
+
+def with_compute_type(quant: Quantization, on_gpu: bool | None = None) -> Quantization:
+    """The quantization with `compute=auto` resolved for this machine.
+
+    A GPU that multiplies bf16 computes in bf16. A processor does where that is faster than fp32 (`multiplies_bfloat16_fast`), but
+    not with int8, whose products are of whole numbers, nor where oneDNN's `ONEDNN_MAX_CPU_ISA` keeps it from bf16 instructions.
+
+    Args:
+        on_gpu: whether it is for the GPU; None: for what a study of this machine trains on.
+    """
+    if quant.compute != AUTO_COMPUTE:
+        return quant
+    if _gpu_computes() if on_gpu is None else on_gpu:
+        return replace(quant, compute=_gpu_type())
+    fast = quant.name != "int8" and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
+    return replace(quant, compute=BFLOAT16 if fast else FLOAT32)
+
+
+def with_former_type(quant: Quantization) -> Quantization:
+    """The quantization of a record that is older than `quant.compute`, whose identities name no type: fp32 on a processor, and on a
+    GPU its own type, which stays `auto`.
+    """
+    return replace(quant, compute=AUTO_COMPUTE if _gpu_computes() else FLOAT32)
+
+
+def multiplies_bfloat16_fast(cpuinfo: str) -> bool:
+    """Whether a processor multiplies bf16 faster than fp32 (docs/engine.md has the figures).
+
+    True with AMX-BF16, and for AMD's AVX512-BF16 (Zen 4 and later). Intel's AVX512-BF16 without AMX has half the speed of its fp32.
+
+    Args:
+        cpuinfo: the contents of Linux's `/proc/cpuinfo`; empty elsewhere.
+    """
+    fields: dict[str, str] = {}
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    flags = fields.get("flags", "").split()
+    if "amx_bf16" in flags and "amx_tile" in flags:
+        return True
+    return fields.get("vendor_id") == "AuthenticAMD" and "avx512_bf16" in flags
+
+
+@cache
+def _gpu_type() -> str:
+    """The type in which this machine's GPUs compute: bf16 if all of them multiply it."""
+    found = gpus()
+    return BFLOAT16 if found and all(gpu.multiplies_bfloat16 for gpu in found) else FLOAT32
+
+
+def _gpu_computes() -> bool:
+    return trains_on_gpu() and not _torch_is_for_cpus()
+
+
+def _is_capped() -> bool:
+    cap = os.environ.get(_CAP, "").upper()
+    return (
+        bool(cap)
+        and cap not in ("ALL", "DEFAULT")
+        and not any(part in cap for part in ("BF16", "FP16", "AMX", "AVX10"))
+    )
+
+
+@cache
+def _torch_is_for_cpus() -> bool:
+    try:
+        return "+cpu" in importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return True
+
+
+@cache
+def _cpuinfo() -> str:
+    try:
+        return _CPUINFO.read_text(encoding="utf-8", errors="replace") if platform.system() == "Linux" else ""
+    except OSError:
+        return ""
