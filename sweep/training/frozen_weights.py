@@ -74,7 +74,8 @@ def _multiply(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
         flat, weight.detach(), None if bias is None else bias.detach(), "none", [], ""
     )
-    return product.view(*rows.shape[:-1], -1)
+    # not a view, so that an adapter's update can be added in place
+    return torch.ops.aten._unsafe_view.default(product, (*rows.shape[:-1], weight.shape[0]))
 
 
 class DequantizedCopies:
