@@ -83,7 +83,7 @@ def add_updates(inputs: torch.Tensor, output: torch.Tensor, updates: Sequence[Up
         output: shape (..., out_features).
     """
     matrices = [matrix for update in updates for matrix in (update.down, update.up) if matrix is not None]
-    added: torch.Tensor = _AddUpdates.apply(inputs, output, tuple(updates), *matrices)
+    added: torch.Tensor = _AddUpdates.apply(output, inputs, tuple(updates), *matrices)
     return added
 
 
@@ -91,11 +91,13 @@ class _AddUpdates(torch.autograd.Function):
     """With x and y a slot's rows, h = drop(x) A^T and the gradient g of y:
 
     y += c h B^T,  dB = c g^T h,  dh = c g B,  dA = dh^T drop(x),  dx = drop'(dh A).
+
+    The output comes first among the inputs: autograd requires that of what is changed in place, where it is a view.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: torch.Tensor, output: torch.Tensor, updates: tuple[Update, ...], *matrices: torch.Tensor
+        ctx: Any, output: torch.Tensor, inputs: torch.Tensor, updates: tuple[Update, ...], *matrices: torch.Tensor
     ) -> torch.Tensor:
         flat_in = inputs.reshape(-1, inputs.shape[-1])  # (rows, in_features)
         flat_out = output.view(-1, output.shape[-1])  # (rows, out_features)
@@ -129,7 +131,7 @@ class _AddUpdates(torch.autograd.Function):
         matrices, hidden, masks = saved[: 2 * count], saved[2 * count : 3 * count], iter(saved[3 * count :])
         flat_in = inputs.reshape(-1, inputs.shape[-1])
         flat_gradient = gradients[0].reshape(-1, gradients[0].shape[-1])  # (rows, out_features)
-        of_inputs = torch.empty_like(flat_in) if ctx.needs_input_grad[0] else None
+        of_inputs = torch.empty_like(flat_in) if ctx.needs_input_grad[1] else None
         of_matrices: list[torch.Tensor] = []
         first, number = 0, 0
         for count_of_rows, is_adapted in ctx.places:
@@ -151,4 +153,4 @@ class _AddUpdates(torch.autograd.Function):
                 if mask is not None:
                     of_inputs[rows].mul_(mask)
             number += 1
-        return None if of_inputs is None else of_inputs.view_as(inputs), gradients[0], None, *of_matrices
+        return gradients[0], None if of_inputs is None else of_inputs.view_as(inputs), None, *of_matrices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from sweep.training.packed.updates import Dropout, Update, add_updates
 
@@ -52,6 +53,21 @@ def test_values_and_gradients(updates: list[Update], needs_input_gradient: bool,
         output = drawn(*shape, OUT, seed=7).requires_grad_()
         added = add(inputs, output * 1.0, updates)
         wanted = [output, *matrices, *([inputs] if needs_input_gradient else [])]
+        results.append([added.detach(), *torch.autograd.grad(added.square().sum(), wanted)])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_output_of_torchs_own_linear(biased: bool) -> None:
+    """With a bias it is a view."""
+    updates, weight, bias = [slot(5, 2), slot(3, 4)], drawn(OUT, IN), drawn(OUT).requires_grad_()
+    matrices = [matrix for update in updates for matrix in (update.down, update.up) if matrix is not None]
+    results = []
+    for add in (add_updates, plain):
+        inputs = drawn(1, 8, IN).requires_grad_()
+        wanted = [inputs, *matrices, *([bias] if biased else [])]
+        added = add(inputs, functional.linear(inputs, weight, bias if biased else None), updates)
         results.append([added.detach(), *torch.autograd.grad(added.square().sum(), wanted)])
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected)
