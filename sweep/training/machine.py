@@ -25,6 +25,8 @@ PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "optuna
 
 _CGROUP = Path("/sys/fs/cgroup")
 
+_CPUINFO = Path("/proc/cpuinfo")
+
 
 def pick_device() -> torch.device:
     """CUDA if available, else the CPU."""
@@ -38,6 +40,15 @@ def device_name(device: torch.device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def cpu_vendor(cpuinfo: Path = _CPUINFO) -> str:
+    """The maker of the CPU as it names itself, such as `GenuineIntel`; empty where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("vendor_id"):
+                return line.partition(":")[2].strip()
+    return next((name for name in ("GenuineIntel", "AuthenticAMD") if name in platform.processor()), "")
 
 
 def versions() -> dict[str, str]:

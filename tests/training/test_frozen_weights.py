@@ -17,7 +17,13 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses, greedy_answers
-from sweep.training.frozen_weights import DequantizedCopies, frozen_linear, onednn_is_faster, speed_up
+from sweep.training.frozen_weights import (
+    DequantizedCopies,
+    frozen_linear,
+    onednn_is_available,
+    onednn_is_faster,
+    speed_up,
+)
 from sweep.training.probe import training_peak
 from sweep.training.quantization import quantized_modules, storage_bytes
 from sweep.training.trainer_engine import PeftAdaptedModel, train
@@ -25,8 +31,8 @@ from sweep.training.trainer_engine import PeftAdaptedModel, train
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])
 def through(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if request.param and not onednn_is_faster():
-        pytest.skip("this machine does not use oneDNN")
+    if request.param and not onednn_is_available():
+        pytest.skip("this machine has no oneDNN with AVX-512")
     monkeypatch.setattr(frozen_weights, "onednn_is_faster", lambda: request.param)
     return bool(request.param)
 
@@ -44,6 +50,21 @@ def test_product_and_gradient(through: bool, shape: tuple[int, ...], biased: boo
     ours.square().sum().backward()  # type: ignore[no-untyped-call]
     theirs.square().sum().backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(given.grad, plain.grad, atol=1e-2, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("vendor", "used"), [("AuthenticAMD", True), ("", True), ("GenuineIntel", False)])
+def test_the_maker_of_the_cpu_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, used: bool) -> None:
+    monkeypatch.setattr(frozen_weights, "onednn_is_available", lambda: True)
+    monkeypatch.setattr(frozen_weights, "cpu_vendor", lambda: vendor)
+    assert onednn_is_faster.__wrapped__() is used
+    monkeypatch.setattr(frozen_weights, "onednn_is_available", lambda: False)
+    assert onednn_is_faster.__wrapped__() is False
+
+
+def test_an_output_can_be_changed_in_place(through: bool) -> None:
+    inputs, weight = torch.randn(2, 3, 8, requires_grad=True), torch.randn(4, 8)
+    frozen_linear(inputs, weight, None).mul_(2).sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(inputs.grad, 2 * weight.sum(dim=0).expand(2, 3, 8))
 
 
 def test_inputs_that_are_not_contiguous(through: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import nn
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS, initial_a, lora_config, use_default_permissions
+from sweep.training.packed.updates import Dropout, Update, add_updates
 
 
 class SlotAdapter:
@@ -50,18 +50,19 @@ class SlotAdapter:
             for name, matrix in self.down.items():
                 matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
 
-    def add(self, name: str, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-        """Adds the update of a module: outputs + scale * inputs A^T B^T.
+    def update(self, name: str, rows: int, dropout: str | None) -> Update:
+        """The slot's update of a module.
 
         Args:
-            inputs: shape (tokens, in_features), after dropout.
-            outputs: shape (tokens, out_features).
+            rows: number of rows of the slot.
+            dropout: see `SlotRows.dropout`.
         """
         if name not in self.down:
-            return outputs
-        down = self.down[name].to(inputs.dtype)  # (rank, in_features)
-        up = self.up[name].to(inputs.dtype)  # (out_features, rank)
-        return torch.addmm(outputs, inputs @ down.t(), up.t(), alpha=self.scale)
+            return Update(rows)
+        dropped = None
+        if dropout is not None and self.arm.dropout:
+            dropped = Dropout(self.arm.dropout, f"{dropout} {name}")
+        return Update(rows, self.down[name], self.up[name], self.scale, dropped)
 
     def zero_gradients(self) -> None:
         """Sets all gradients to zero in place."""
@@ -202,27 +203,12 @@ class AdapterHooks:
 
 
 def _add_updates(name: str, slots: Sequence[SlotRows], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    flat_in = inputs.reshape(-1, inputs.shape[-1])  # (tokens, in_features)
-    flat_out = output.reshape(-1, output.shape[-1])  # (tokens, out_features)
-    tokens_per_row = flat_in.shape[0] // sum(slot.rows for slot in slots)  # 1, or the columns of an ordinary batch
-    sizes = [slot.rows * tokens_per_row for slot in slots]
-    parts = [
-        slot_out
+    rows = inputs.numel() // inputs.shape[-1]
+    tokens_per_row = rows // sum(slot.rows for slot in slots)  # 1, or the columns of an ordinary batch
+    updates = [
+        Update(slot.rows * tokens_per_row)
         if slot.adapter is None
-        else slot.adapter.add(name, _dropout(name, slot.adapter, slot.dropout, slot_in), slot_out)
-        for slot, slot_in, slot_out in zip(slots, flat_in.split(sizes), flat_out.split(sizes), strict=True)
+        else slot.adapter.update(name, slot.rows * tokens_per_row, slot.dropout)
+        for slot in slots
     ]
-    return (parts[0] if len(parts) == 1 else torch.cat(parts)).view_as(output)
-
-
-def _dropout(name: str, adapter: SlotAdapter, stream: str | None, inputs: torch.Tensor) -> torch.Tensor:
-    """Dropout from a random stream per slot, step and module, so that it depends neither on other slots nor on whether
-    gradient checkpointing computes the activations a second time.
-    """
-    probability = adapter.arm.dropout
-    if stream is None or probability == 0.0 or name not in adapter.down:
-        return inputs
-    seed = int.from_bytes(hashlib.sha256(f"{stream} {name}".encode()).digest()[:8], "big") >> 1
-    generator = torch.Generator(inputs.device).manual_seed(seed)
-    kept = torch.empty(inputs.shape, device=inputs.device).bernoulli_(1 - probability, generator=generator)
-    return inputs * (kept / (1 - probability)).to(inputs.dtype)
+    return add_updates(inputs, output, updates)

@@ -23,6 +23,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.packed.adapter import AdapterHooks, SlotAdapter, SlotRows
 from sweep.training.packed.attention import packed_attention, use_packed_attention
+from sweep.training.packed.gated import use_blocks
 from sweep.training.packed.layout import Layout, lay_out
 from sweep.training.quantization import check_trainable_format
 
@@ -94,6 +95,7 @@ class Pack:
 
     def __init__(self, base: LoadedBase) -> None:
         use_packed_attention(base.model)
+        use_blocks(base.model)
         self._base = base
         self.shapes = linear_shapes(base)
         self._hooks = AdapterHooks(base.model, tuple(self.shapes))
