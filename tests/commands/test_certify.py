@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.faults.conftest import Sweep, finish, sweep, wait_until
+from tests.faults.conftest import Sweep, finish, spend_the_budget, sweep, wait_until
 
 __all__ = ["sweep"]  # the fixture
 
@@ -169,18 +169,13 @@ def test_the_first_signal_stops_a_replay_of_known_trials(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_a_spent_budget_ends_the_stage_undecided(sweep: Sweep) -> None:
-    # more seeds before the first look than fit into the time
-    words = (
-        "certify.ladder=[2,4]",
-        "certify.seeds=200",
-        "certify.first_look=200",
-        "budget.wall_clock=12s",
-        "train.steps=20",
-    )
+def test_a_spent_budget_ends_the_stage_undecided(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    spend_the_budget(monkeypatch, lambda: bool(seeds_by_rank(sweep)))
+    # the first look is far away, so that no verdict ends the stage before the budget does
+    words = ("certify.ladder=[2,4]", "certify.seeds=200", "certify.first_look=200", "budget.wall_clock=1h")
     done = sweep.run_here(*SMALL, *words)
     assert done.returncode == 0, done.stdout
-    assert "budget.wall_clock=12 s is spent" in done.stdout
+    assert "budget.wall_clock=1 h 0 min is spent" in done.stdout
     assert "status: undecided" in done.stdout
 
 

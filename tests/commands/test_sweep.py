@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.splits import place
-from tests.faults.conftest import Sweep, sweep
+from tests.faults.conftest import Sweep, spend_the_budget, sweep
 
 __all__ = ["sweep"]  # the fixture
 
@@ -60,10 +60,11 @@ def test_a_pruned_trial_ends_as_such(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_the_budget_ends_a_study_in_order(sweep: Sweep) -> None:
-    done = sweep.run_here("budget.wall_clock=15s", "search.trials=200")
+def test_the_budget_ends_a_study_in_order(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    spend_the_budget(monkeypatch, lambda: bool(sweep.trained()))
+    done = sweep.run_here("budget.wall_clock=1h", "search.trials=200")
     assert done.returncode == 0, done.stdout
-    assert "budget.wall_clock=15 s is spent" in done.stdout
+    assert "budget.wall_clock=1 h 0 min is spent" in done.stdout
     assert 1 <= len(sweep.trained()) < 200
 
 

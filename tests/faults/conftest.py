@@ -9,10 +9,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import psutil
@@ -123,6 +125,12 @@ class Sweep:
         return [
             run for run in self.runs() if run.data.tags.get("sweep.status") == status and "sweep.trial" in run.data.tags
         ]
+
+
+def spend_the_budget(monkeypatch: pytest.MonkeyPatch, due: Callable[[], bool]) -> None:
+    """From when this is due, a command in this process takes it that two hours have passed: no test depends on a machine's speed."""
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + (7200.0 if due() else 0.0))
+    monkeypatch.setattr("sweep.study.study_run.time", clock)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
@@ -36,6 +37,8 @@ def run_here(module: str, words: Sequence[str], folder: Path) -> tuple[int, str]
         workers_in_threads(),
         chdir(folder),
         patch.dict(os.environ),
+        # as in a command, libraries may warn
+        warnings.catch_warnings(action="default"),
         called_as(("python", "-m", module), words),
         patch.object(sys, "argv", [module, *words]),
         # child processes import the main module
