@@ -56,7 +56,7 @@ def main() -> None:
     comparison = Comparison(workshop, question)
     result = {
         "kind": "cut_methods",
-        "data": name,
+        "data": arguments.name or name,
         "top": arguments.top,
         "ranks": arguments.ranks,
         "trained": arguments.trained,
@@ -124,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="pharma, or a folder")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--name", help="how the tables name it, where the data has several results")
     parser.add_argument("--ladder", type=Path, help="also write the losses by example to this file")
     parser.add_argument("--store", type=Path, default=Path("mlruns/cut_methods"), help="folder of adapters and losses")
     parser.add_argument("--seeds", type=int, default=6)

@@ -42,30 +42,34 @@ def cuts_table(results: Sequence[Result]) -> str:
         body.append(
             [result["data"], f"uncut: {np.mean(uncut):.4f}, sd {spread:.4f} ({len(uncut)} seeds)", *[""] * len(ranks)]
         )
+        known = {""}
         for method, of in dict.fromkeys((row["method"], row["of"]) for row in result["rows"]):
+            if of not in known:
+                known.add(of)
+                body.append([result["data"], f"uncut ({of}): {np.mean(_uncut(result, of)):.4f}", *[""] * len(ranks)])
             cells = [_cell(result, method, of, rank) for rank in ranks]
             if method != "trained" and any(cells):
                 body.append([result["data"], f"{method} ({of})" if of else method, *cells])
     return table(["data", "cut", *(f"rank {rank}" for rank in ranks)], body)
 
 
-def trained_table(results: Sequence[Result], method: str | None = None) -> str:
-    """A cut against the rank trained from the start with its own rate: the mean difference and its upper bound.
-
-    Args:
-        method: the cut; None for the one that each result names as chosen.
-    """
+def trained_table(results: Sequence[Result]) -> str:
+    """The chosen cut, also healed, against the rank trained from the start with its own rate: the mean difference and its upper bound."""
     body = []
     for result in results:
-        third = margin(result) / 3
-        for rank in sorted(result["trained"]):
-            own, cut = _losses(result, "trained", "", rank), _losses(result, method or result["chosen"], "", rank)
+        third, chosen = margin(result) / 3, result["chosen"]
+        methods = dict.fromkeys(
+            row["method"] for row in result["rows"] if row["method"].startswith(f"{chosen}, healed")
+        )
+        for rank, method in [(rank, method) for method in (chosen, *methods) for rank in sorted(result["trained"])]:
+            own, cut = _losses(result, "trained", "", rank), _losses(result, method, "", rank)
             if own is None or cut is None:
                 continue
             apart = difference(cut, own)
             body.append(
                 [
                     result["data"],
+                    method,
                     rank,
                     f"{np.mean(cut):.4f}",
                     f"{np.mean(own):.4f}, sd {np.std(own, ddof=1):.4f}",
@@ -75,7 +79,17 @@ def trained_table(results: Sequence[Result], method: str | None = None) -> str:
                     "yes" if apart["upper"] < third else "no",
                 ]
             )
-    head = ["data", "rank", "cut", "trained", "cut minus trained", "upper bound", "a third of the margin", "below it"]
+    head = [
+        "data",
+        "cut",
+        "rank",
+        "its loss",
+        "trained",
+        "cut minus trained",
+        "upper bound",
+        "a third of the margin",
+        "below it",
+    ]
     return table(head, body)
 
 

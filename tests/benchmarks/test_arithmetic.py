@@ -39,7 +39,11 @@ def products_counted(run: Callable[[], Any]) -> int:
     def linear(inputs: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Any = None, **__: Any) -> int:
         return 2 * inputs[0] * inputs[1] * weight[0]
 
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: linear}) as counter:
+    def added_in_place(output: Sequence[int], left: Sequence[int], right: Sequence[int], **_: Any) -> int:
+        return 2 * left[0] * left[1] * right[1]
+
+    unknown = {torch.ops.mkldnn._linear_pointwise: linear, torch.ops.aten.addmm_: added_in_place}
+    with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         run()
     counts = counter.get_flop_counts()["Global"]
     attention = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)

@@ -147,6 +147,7 @@ RESULT = {
         {"method": "trained", "rank": 8, "of": "", "losses": [1.0, 1.0]},
         {"method": "plain", "rank": 4, "of": "", "losses": [1.01, 1.03]},
         {"method": "trained", "rank": 4, "of": "", "losses": [1.02, 1.04]},
+        {"method": "plain, healed 6 steps", "rank": 4, "of": "", "losses": [1.0, 1.02]},
         {"method": "trained", "rank": 8, "of": "alpha = 4 r", "losses": [0.9, 0.9]},
         {"method": "plain", "rank": 2, "of": "alpha = 4 r", "losses": [1.0, 1.0]},
     ],
@@ -159,8 +160,11 @@ def test_tables() -> None:
     assert lines[2] == "| boxes | uncut: 1.0000, sd 0.0000 (2 seeds) |  |  |"
     assert lines[3:] == [
         "| boxes | plain | +0.0200 (0.0141) |  |",
+        "| boxes | plain, healed 6 steps | +0.0100 (0.0141) |  |",
+        "| boxes | uncut (alpha = 4 r): 0.9000 |  |  |",
         "| boxes | plain (alpha = 4 r) |  | +0.1000 (0.0000) |",
     ]
     assert trained_table([RESULT]).splitlines()[2:] == [
-        "| boxes | 4 | 1.0200 | 1.0300, sd 0.0141 | -0.0100 | -0.0100 | 0.0133 | yes |"
+        "| boxes | plain | 4 | 1.0200 | 1.0300, sd 0.0141 | -0.0100 | -0.0100 | 0.0133 | yes |",
+        "| boxes | plain, healed 6 steps | 4 | 1.0100 | 1.0300, sd 0.0141 | -0.0200 | -0.0200 | 0.0133 | yes |",
     ]

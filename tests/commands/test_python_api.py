@@ -182,11 +182,12 @@ def test_an_interrupt_keeps_what_is_finished(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(LiveDisplay, "ended", interrupting)
+    one_by_one = ["executor.workers=1", "engine.slots=1"]  # or both trials may end at the same time
     with pytest.raises(Interrupted, match="what is finished is kept"):
-        sweep.run("other", ["search.trials=2"])
+        sweep.run("other", ["search.trials=2", *one_by_one])
     study = sweep.open_study("other")
     assert list(study.trials()["status"]) == ["complete"] * 2
-    assert study.record.command.endswith("+study=other search.trials=2")
+    assert study.record.command.endswith("+study=other search.trials=2 executor.workers=1 engine.slots=1")
     assert "trial 1 of 2" in capsys.readouterr().out
     # a total of one trial is finished; a thread cannot install signal handlers
     finished: list[sweep.Study] = []

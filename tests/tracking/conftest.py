@@ -53,5 +53,5 @@ def complete(spec: TrialSpec) -> TrialResult:
         reports=(Report(20, 0.5), Report(40, 0.3)),
         started=1_700_000_000.0,
         seconds=23.0,
-        provenance=Provenance({"torch": "2.13.0"}, "cpu", "hub", "basehash", "datahash", 2, "float32"),
+        provenance=Provenance({"torch": "2.13.0"}, "cpu", "hub", "basehash", "datahash", 2, compute="float32"),
     )
