@@ -69,9 +69,10 @@ def seeds_of(record: StudyRecord) -> int:
 
 
 def trained(record: StudyRecord) -> list[TrialResult]:
-    """Every training of the study: the search, the tuning of rates, the ladder."""
+    """Every training of the study: the search, the tuning of rates, the ladder; cut adapters were not trained."""
     assert record.certification is not None
-    return [trial.result for trial in (*record.trials, *record.certification.trained())]
+    ended = [*record.trials, *record.certification.trained()]
+    return [trial.result for trial in ended if trial.arm is None or trial.arm.cut_from is None]
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
