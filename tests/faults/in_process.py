@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 from sweep.commands import study, train
 from sweep.console.command_line import called_as
-from sweep.records import CapacityRequest, WorkerSetup
+from sweep.records import CapacityRequest
 from sweep.runner.requirements import Requirements
 from sweep.workers import child
 from sweep.workers.worker import ChildProcess, Launcher
@@ -65,17 +65,7 @@ def _start(
 ) -> tuple[Connection, ChildProcess]:
     ours, theirs = Threads.Pipe()
     arguments: tuple[Any, ...] = (theirs, launcher.setup, launcher.paths.root, capacity_request, requirements)
-    thread = Threads.Process(target=_serve, args=arguments, name="worker", daemon=True)
+    thread = Threads.Process(target=child.serve, args=arguments, name="worker", daemon=True)
     thread.start()
     theirs.close()
     return ours, thread
-
-
-def _serve(
-    connection: Connection,
-    setup: WorkerSetup,
-    root: Path,
-    capacity_request: CapacityRequest | None,
-    requirements: Requirements,
-) -> None:
-    child.serve(connection, setup, root, capacity_request, requirements)
