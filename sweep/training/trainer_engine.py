@@ -19,6 +19,7 @@ from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpe
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
+from sweep.training.device_errors import forget_tensors, is_device_failure
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
 from sweep.training.forward import completion_losses, plain_answers
@@ -87,6 +88,9 @@ class TrainerEngine:
         except ConfigurationError:
             raise
         except Exception as failure:
+            if is_device_failure(failure):
+                raise
+            forget_tensors(failure)  # it is kept while other trials are evaluated
             error = failure
         return [TrainedTrial(spec, adapted, error, time.perf_counter() - clock - callback_seconds)]
 
