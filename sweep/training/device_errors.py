@@ -58,13 +58,17 @@ def is_device_failure(error: BaseException) -> bool:
 
 
 def forget_tensors(error: BaseException) -> None:
-    """Clears the local variables of the functions that an exception has left, and of those behind its causes.
+    """Turns the tracebacks of an exception, and of those behind it, into a note of it, which is printed with it.
 
-    An exception keeps them, and with them all tensors of a failed pass, for as long as it is kept itself. Its traceback can
-    still be printed.
+    A traceback keeps the local variables of the functions that the exception has left, and with them all tensors of a failed
+    pass, for as long as the exception is kept. `traceback.clear_frames` does not help: CPython 3.11 then never frees what closures
+    use, as those of torch's modules with hooks.
     """
+    if error.__traceback__ is None:
+        return
+    error.add_note("".join(traceback.format_exception(error)).rstrip())
     for each in _chain(error):
-        traceback.clear_frames(each.__traceback__)
+        each.__traceback__ = None
 
 
 @contextmanager

@@ -99,6 +99,7 @@ class PackedEngine:
             finally:
                 callback_seconds += time.perf_counter() - start
 
+        failure: Exception | None = None
         start = time.perf_counter()
         try:
             self.pack.step(after_step)
@@ -110,7 +111,10 @@ class PackedEngine:
             if len(training) > 1:
                 raise PackBroke(f"{type(error).__name__}: {error}") from error
             forget_tensors(error)  # it is kept while other trials are evaluated
-            return [self._end(trial, error) for trial in training.values()]
+            failure = error
+        if failure is not None:
+            release()  # nodes of the pass's graph refer to each other
+            return [self._end(trial, failure) for trial in training.values()]
         for trial in training.values():
             trial.seconds += (time.perf_counter() - start - callback_seconds) / len(training)
         return [self._end(trial, trial.slot.ended) for trial in list(training.values()) if not trial.slot.is_training]
