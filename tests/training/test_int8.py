@@ -1,7 +1,7 @@
 """Products with an 8-bit base: a trial's rows are computed by themselves, whatever its neighbours in the pack hold.
 
 On a CPU bitsandbytes does not quantize inputs in training, so these tests call the function that a GPU calls; bitsandbytes has it in
-plain torch too. `tests/gpu/test_int8_cuda.py` is the twin.
+plain torch too. `tests/gpu/test_failures_cuda.py` is the twin.
 """
 
 from __future__ import annotations
