@@ -122,7 +122,7 @@ def devices_for(requested: str) -> Devices:
     build = torch_build()
     listed = _listed(build)
     if requested in (AUTO, "cuda"):
-        seen = visible(listed, os.environ)
+        seen = _smallest_first(visible(listed, os.environ), len(listed))
         kind = ROCM if build == "rocm" else CUDA
         if seen or requested == "cuda":
             asked = [gpu for _, gpu in seen] if _are_matched(seen) else listed
@@ -158,6 +158,21 @@ def _missing(requested: str) -> str | None:
     if requested == "mps" and (platform.system(), platform.machine()) != ("Darwin", "arm64"):
         return "this is not a Mac with Apple silicon; leave it out"
     return None
+
+
+def _smallest_first(seen: list[tuple[str, Gpu]], present: int) -> list[tuple[str, Gpu]]:
+    """The GPU with the least memory first: how many trials fit side by side is measured by the first worker, for all of them.
+
+    Args:
+        present: number of GPUs, visible or not.
+    """
+    if len({gpu.total for _, gpu in seen}) < 2:
+        return seen
+    if len(seen) == present and all(gpu.uuid.startswith("GPU-") for _, gpu in seen):
+        seen = [
+            (gpu.uuid, gpu) for _, gpu in seen
+        ]  # CUDA numbers GPUs in another order than their driver; here all are in use
+    return sorted(seen, key=lambda each: each[1].total) if _are_matched(seen) else seen
 
 
 def _are_matched(seen: list[tuple[str, Gpu]]) -> bool:

@@ -238,6 +238,7 @@ class Config:
             "where workers train; cuda is NVIDIA and AMD GPUs, auto those that are visible to PyTorch, else the CPU; Intel's (xpu) and "
             "Apple's (mps) only if they are asked for",
             choices=CHOICES,
+            example="cpu",
         ),
     ] = AUTO
     seed: Annotated[

@@ -140,7 +140,7 @@ def check_measurable(device: torch.device) -> None:
         block = torch.empty(_PROBE_BYTES, dtype=torch.uint8, device=device)
         del block
         measured = peak.peak() - before
-    except (AttributeError, NotImplementedError, RuntimeError) as error:
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise EnvironmentLacks(f"{lacks.format('measure peak memory')} ({_first_line(error)})") from error

@@ -10,7 +10,7 @@ import yaml
 
 from sweep.commands.app import composed_plan
 from sweep.config import gpus
-from sweep.config.devices import CHOICES, CPU, CUDA, KINDS, MPS, ROCM, XPU, device_problems, devices_for
+from sweep.config.devices import CHOICES, CPU, CUDA, KINDS, MPS, ROCM, XPU, DeviceKind, device_problems, devices_for
 from sweep.config.gpus import Gpu, amd_gpus, build_named, chosen, nvidia_gpus, visible
 from sweep.config.load import plan_of_record
 from sweep.errors import ConfigurationError
@@ -19,6 +19,7 @@ from tests.config.conftest import hosts
 
 FOUR = "".join(f"A100, 81920, 80000, 8.0, GPU-{word}\n" for word in ("aa01", "aa02", "bb03", "cc04"))
 A100_AND_T4 = "A100, 81920, 80000, 8.0, GPU-a\nTesla T4, 15360, 15000, 7.5, GPU-b\n"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "studies.md"
 MI200 = Gpu("AMD gfx90a", 1, 1, (9, 0, 10), "GPU-01", amd=True)
 
 
@@ -74,6 +75,15 @@ def test_each_worker_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found.environment(place) for place in range(3)] == [
         {"CUDA_VISIBLE_DEVICES": name} for name in ("GPU-bb", "GPU-cc", "GPU-bb")
     ]
+
+
+def test_the_smallest_gpu_is_the_first_worker_s_which_measures_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts(monkeypatch, A100_AND_T4)
+    assert devices_for("auto").names == ("GPU-b", "GPU-a")
+    hosts(monkeypatch, A100_AND_T4, CUDA_VISIBLE_DEVICES="0,1", CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    assert set(devices_for("auto").names) == {"GPU-b", "GPU-a"}
+    hosts(monkeypatch, f"{A100_AND_T4}A100, 81920, 80000, 8.0, GPU-c\n", CUDA_VISIBLE_DEVICES="0,1")
+    assert devices_for("auto").names == ("0", "1")  # which of the three they are is CUDA's to say
 
 
 def test_rocm_has_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +180,15 @@ def test_the_build_is_the_installed_one() -> None:
 def test_the_table() -> None:
     assert {kind.torch_type for kind in KINDS} == set(CHOICES) - {"auto"}
     assert [kind for kind in KINDS if not kind.is_gpu] == [CPU]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_table_of_the_documentation(kind: DeviceKind) -> None:
+    (row,) = (line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| `{kind.torch_type}` |"))
+    _, _, _, quantizations, compute, slots, *_ = (cell.strip() for cell in row.split("|"))
+    assert quantizations == ", ".join(f"`{name}`" for name in kind.quantizations)
+    assert compute.startswith(", ".join(f"`{name}`" for name in kind.compute))
+    assert slots == str(kind.slots)
 
 
 @pytest.mark.parametrize(
