@@ -94,7 +94,7 @@ def machine(device: str) -> dict[str, Any]:
         "name": torch.cuda.get_device_name() if device == "cuda" else _cpu(),
         "cpu": _cpu(),
         "cores": available_cores(),
-        "compute": with_compute_type(Quantization(), on_gpu=device == "cuda").compute,
+        "compute": with_compute_type(Quantization(), device).compute,
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "versions": dict(versions()),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

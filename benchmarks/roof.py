@@ -79,7 +79,7 @@ def _products(
     from sweep.training.frozen_weights import frozen_linear
     from sweep.training.quantization import compute_dtype, model_dtype
 
-    compute = compute_dtype(with_compute_type(Quantization(), on_gpu=device.type == "cuda"), device)
+    compute = compute_dtype(with_compute_type(Quantization(), device.type), device)
     dtype, rows = model_dtype(compute, device), {}
 
     def some(count: int, width: int) -> torch.Tensor:

@@ -126,4 +126,6 @@ def _data(plan: StudyPlan, splits: Splits, *, certify: bool) -> str:
 
 def _workers(plan: StudyPlan) -> str:
     slots = "as many trials side by side as fit" if plan.slots is None else f"{plan.slots} trial(s) side by side"
-    return f"{plan.workers}, each with {slots}; CPU threads per worker: {plan.setup.threads}"
+    each = plan.setup.workers_on_device
+    where = "" if plan.setup.device == "cpu" else ", one on each GPU" if each == 1 else f", up to {each} on each GPU"
+    return f"{plan.workers}{where}, each with {slots}; CPU threads per worker: {plan.setup.threads}"

@@ -8,7 +8,8 @@ from functools import reduce
 from typing import Any
 
 from sweep.config.arms import alpha_ratio, arm_problems
-from sweep.config.cores import AUTO, available_cores, chosen_workers
+from sweep.config.cores import available_cores, chosen_workers
+from sweep.config.devices import AUTO, CHOICES, device_problems, devices_for
 from sweep.config.keys import entries, limits, must_be
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
@@ -34,6 +35,7 @@ def problems_in(config: Config) -> list[str]:
         *_limits(config),
         *_alpha(config),
         *_budgets(config),
+        *_device(config),
         *_executor(config),
         *_engine(config),
         *_spaces(config),
@@ -106,13 +108,18 @@ def _budgets(config: Config) -> Iterator[str]:
                 yield f"{key}: {error}"
 
 
+def _device(config: Config) -> Iterator[str]:
+    if config.device in CHOICES:
+        yield from device_problems(config.device, config.quant.name, config.quant.compute)
+
+
 def _executor(config: Config) -> Iterator[str]:
     """More threads than cores would slow each other down."""
     cores, requested, threads = available_cores(), config.executor.workers, config.executor.threads
     if not _auto_or_count(requested):
         yield f"executor.workers={requested}: must be a whole number above zero, or {AUTO}"
         return
-    workers = chosen_workers(requested, threads, cores)
+    workers = chosen_workers(requested, threads, cores, devices_for(config.device))
     if workers > cores:
         yield f"executor.workers={workers}: this machine has {cores} cores, and each worker needs one"
     elif threads is not None and workers * threads > cores:

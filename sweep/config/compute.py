@@ -5,14 +5,13 @@ It is part of identities, so it is resolved when a plan is made, by what the mac
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from sweep.config.gpus import gpus, trains_on_gpu
+from sweep.config.devices import AUTO, devices_for
 from sweep.records import AUTO_COMPUTE, Quantization
 
 BFLOAT16, FLOAT32 = "bfloat16", "float32"
@@ -23,28 +22,31 @@ _CAP = "ONEDNN_MAX_CPU_ISA"
 """https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
 
 
-def with_compute_type(quant: Quantization, on_gpu: bool | None = None) -> Quantization:
+def with_compute_type(quant: Quantization, device: str = AUTO) -> Quantization:
     """The quantization with `compute=auto` resolved for this machine.
 
-    A GPU that multiplies bf16 computes in bf16. A processor does where that is faster than fp32 (`multiplies_bfloat16_fast`), but
-    not with int8, whose products are of whole numbers, nor where oneDNN's `ONEDNN_MAX_CPU_ISA` keeps it from bf16 instructions.
+    GPUs that all multiply bf16 compute in bf16, others in fp32: torch would emulate bf16 there, and fp16 needs a loss scale, which the
+    slots of a pass would have to share. Which Intel GPUs multiply bf16 is not known before torch is loaded. A processor computes in
+    bf16 where that is faster than fp32 (`multiplies_bfloat16_fast`), but not with int8, whose products are of whole numbers, nor where
+    oneDNN's `ONEDNN_MAX_CPU_ISA` keeps it from bf16 instructions.
 
     Args:
-        on_gpu: whether it is for the GPU; None: for what a study of this machine trains on.
+        device: the value of `device`.
     """
     if quant.compute != AUTO_COMPUTE:
         return quant
-    if _gpu_computes() if on_gpu is None else on_gpu:
-        return replace(quant, compute=_gpu_type())
+    devices = devices_for(device)
+    if devices.kind.is_gpu:
+        return replace(quant, compute=BFLOAT16 if devices.multiplies_bfloat16 else FLOAT32)
     fast = quant.name != "int8" and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
     return replace(quant, compute=BFLOAT16 if fast else FLOAT32)
 
 
-def with_former_type(quant: Quantization) -> Quantization:
+def with_former_type(quant: Quantization, device: str = AUTO) -> Quantization:
     """The quantization of a record that is older than `quant.compute`, whose identities name no type: fp32 on a processor, and on a
     GPU its own type, which stays `auto`.
     """
-    return replace(quant, compute=AUTO_COMPUTE if _gpu_computes() else FLOAT32)
+    return replace(quant, compute=AUTO_COMPUTE if devices_for(device).kind.is_gpu else FLOAT32)
 
 
 def multiplies_bfloat16_fast(cpuinfo: str) -> bool:
@@ -65,17 +67,6 @@ def multiplies_bfloat16_fast(cpuinfo: str) -> bool:
     return fields.get("vendor_id") == "AuthenticAMD" and "avx512_bf16" in flags
 
 
-@cache
-def _gpu_type() -> str:
-    """The type in which this machine's GPUs compute: bf16 if all of them multiply it."""
-    found = gpus()
-    return BFLOAT16 if found and all(gpu.multiplies_bfloat16 for gpu in found) else FLOAT32
-
-
-def _gpu_computes() -> bool:
-    return trains_on_gpu() and not _torch_is_for_cpus()
-
-
 def _is_capped() -> bool:
     cap = os.environ.get(_CAP, "").upper()
     return (
@@ -83,14 +74,6 @@ def _is_capped() -> bool:
         and cap not in ("ALL", "DEFAULT")
         and not any(part in cap for part in ("BF16", "FP16", "AMX", "AVX10"))
     )
-
-
-@cache
-def _torch_is_for_cpus() -> bool:
-    try:
-        return "+cpu" in importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return True
 
 
 @cache

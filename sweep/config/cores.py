@@ -6,10 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from sweep.config.gpus import trains_on_gpu
-
-AUTO = "auto"
-"""The value of a number that is chosen for the machine."""
+from sweep.config.devices import AUTO, Devices
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -23,10 +20,10 @@ def available_cores() -> int:
     return max(1, min(cores, _quota(_QUOTA)))
 
 
-def chosen_workers(requested: int | str, threads: int | None, cores: int) -> int:
+def chosen_workers(requested: int | str, threads: int | None, cores: int, devices: Devices) -> int:
     """The number of workers for `executor.workers`.
 
-    `auto` is one worker beside an NVIDIA GPU, which then has the GPU's memory to itself. On a CPU with two cores or more it is two:
+    `auto` is one worker for each visible GPU, which then has the GPU's memory to itself. On a CPU with two cores or more it is two:
     small matrices keep two processes busier than the threads of one (measurements: docs/engine.md).
 
     Args:
@@ -35,7 +32,7 @@ def chosen_workers(requested: int | str, threads: int | None, cores: int) -> int
     """
     if requested != AUTO:
         return int(requested)
-    return 1 if trains_on_gpu() else max(1, min(2, cores // (threads or 1)))
+    return max(1, min(devices.count if devices.kind.is_gpu else 2, cores // (threads or 1)))
 
 
 def _quota(file: Path) -> int:

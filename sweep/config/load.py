@@ -14,7 +14,8 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from sweep.config.arms import configured_arm, first_arms
 from sweep.config.checks import problems_in
 from sweep.config.compute import with_compute_type, with_former_type
-from sweep.config.cores import AUTO, available_cores, chosen_workers
+from sweep.config.cores import available_cores, chosen_workers
+from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
@@ -73,7 +74,7 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    config = dataclasses.replace(config, quant=with_compute_type(config.quant))
+    config = dataclasses.replace(config, quant=with_compute_type(config.quant, config.device))
     return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 
 
@@ -92,7 +93,7 @@ def plan_of_record(recorded: str) -> StudyPlan:
     if wrong:
         raise ConfigurationError(filter(None, wrong.values()))
     if OmegaConf.select(composed, "quant.compute") is None:
-        config = dataclasses.replace(config, quant=with_former_type(config.quant))
+        config = dataclasses.replace(config, quant=with_former_type(config.quant, config.device))
     return _plan(config, composed)
 
 
@@ -263,7 +264,8 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
     model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
     training, epochs = _as(Training, config.train), config.train.epochs
     cores = available_cores()
-    workers = chosen_workers(executor.workers, executor.threads, cores)
+    devices = devices_for(config.device)
+    workers = chosen_workers(executor.workers, executor.threads, cores, devices)
     return StudyPlan(
         name=config.study.name,
         setup=WorkerSetup(
@@ -274,6 +276,8 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
             engine=config.engine.name,
             threads=executor.threads or max(1, cores // workers),
             memory_budget=byte_count(config.budget.memory) if config.budget.memory is not None else None,
+            device=devices.kind.torch_type,
+            workers_on_device=devices.workers_on_each(workers),
         ),
         training=training if epochs is None else dataclasses.replace(training, steps=UNKNOWN_STEPS),
         epochs=epochs,

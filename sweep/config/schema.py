@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from sweep.config.cores import AUTO
+from sweep.config.devices import AUTO, CHOICES
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
@@ -165,7 +165,7 @@ class ExecutorKeys:
     workers: Annotated[
         Any,
         Key(
-            "worker processes, or auto: two on a CPU with two cores or more, one with a GPU (docs/engine.md)",
+            "worker processes, or auto: one for each visible GPU; two on a CPU with two cores or more (docs/engine.md)",
             example="2",
             kind=COUNT_OR_AUTO,
         ),
@@ -232,6 +232,15 @@ class Config:
     tracking: Annotated[TrackingKeys, Key("MLflow")]
     storage: Annotated[StorageKeys, Key("Optuna's storage")]
     budget: Annotated[BudgetKeys, Key("limits of time and memory")]
+    device: Annotated[
+        str,
+        Key(
+            "where workers train; cuda is NVIDIA and AMD GPUs, auto those that are visible to PyTorch, else the CPU; Intel's (xpu) and "
+            "Apple's (mps) only if they are asked for",
+            choices=CHOICES,
+            example="cpu",
+        ),
+    ] = AUTO
     seed: Annotated[
         # certify seeds count up from it, and random generators take 32 bits
         int, Key("random seed; certify uses the seeds that follow", Limit(0, 2**32 - 1 - MOST_SEEDS))

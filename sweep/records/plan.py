@@ -116,7 +116,7 @@ class CapacityRequest:
     Attributes:
         slots: the number requested; None for as many as are fastest.
         largest: the arm that takes the most memory in this study.
-        workers: number of workers that share the machine.
+        workers: number of workers that share the memory of the worker's device.
     """
 
     slots: int | None

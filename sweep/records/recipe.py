@@ -239,6 +239,8 @@ class WorkerSetup:
         engine: `packed` or `trainer`.
         threads: CPU threads that the worker may use.
         memory_budget: maximum bytes that the worker may use; None for no limit.
+        device: `cpu`, `cuda` (NVIDIA and AMD), `xpu` or `mps`; `auto` where the worker has to find out.
+        workers_on_device: workers that share the memory of its device.
     """
 
     model: BaseModel
@@ -248,3 +250,5 @@ class WorkerSetup:
     engine: str
     threads: int
     memory_budget: int | None = None
+    device: str = "auto"
+    workers_on_device: int = 1

@@ -140,7 +140,7 @@ class Measures:
     Attributes:
         loss: mean loss over the completion tokens of the examples.
         metrics: the task metric by name, and by `name/kind` if examples have kinds; empty if no answers were written.
-        peak_bytes: CPU: resident peak of the worker; CUDA: most memory allocated. See `peak_of`.
+        peak_bytes: CPU: resident peak of the worker; GPU: most memory allocated. See `peak_of`.
         peak_above_base_bytes: the same, above what was resident with the base loaded.
         base_bytes: bytes that hold the base's parameters, quantization constants included.
         adapter_bytes: size of the adapter's weights on disk; 0 for the base.

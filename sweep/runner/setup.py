@@ -16,8 +16,8 @@ from sweep.training.device_errors import naming_lack_of_memory
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Engine
 from sweep.training.engines import open_engine
-from sweep.training.machine import device_name, versions
-from sweep.training.quantization import dtype_name
+from sweep.training.machine import device_name, pick_device, versions
+from sweep.training.quantization import compute_note, dtype_name
 from sweep.training.splits import load_splits
 
 _SAMPLE = 3
@@ -71,6 +71,8 @@ def load_setup(
         ConfigurationError, DataError, EnvironmentLacks: they cannot be loaded, or are not what is required.
     """
     requirements = requirements or Requirements()
+    device = pick_device(setup.device)
+    memory.check_measurable(device)
     splits = load_splits(setup.task, paths)
     requirements.check_data(splits.data_hash)
     # the weights come last: examples that do not fit are reported without waiting for them
@@ -81,8 +83,10 @@ def load_setup(
     data = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train.examples)
     fitting = {"train": len(train.examples), **data.fitting}
     requirements.check_examples(fitting, longest)
-    base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
+    base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened, device)
     requirements.check_base(base.hash)
+    limit = memory.worker_limit(setup.memory_budget, setup.workers_on_device, device)
+    budget = None if setup.memory_budget is None else limit
     with naming_lack_of_memory("a few examples were passed through the base model, to see whether it can be packed"):
         engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
     description = LoadReport(
@@ -99,11 +103,11 @@ def load_setup(
         train_hash=splits.train_hash,
         too_long={"train": train.too_long, **data.too_long},
         examples=fitting,
-        note="; ".join(filter(None, (base.note, note))) or None,
+        note="; ".join(filter(None, (base.note, note, compute_note(base.compute, base.device)))) or None,
         capacity=None
         if capacity_request is None
-        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples()),
+        else engine.capacity(capacity_request, budget, train.examples, data.explore_examples()),
     )
-    if setup.memory_budget is not None:
-        memory.limit_memory(setup.memory_budget, base.device)
+    if limit is not None:
+        memory.limit_memory(limit, base.device)
     return LoadedSetup(setup, paths, base, engine, train.examples, data, description)

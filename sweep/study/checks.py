@@ -58,6 +58,7 @@ def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
     """Notes for the user: another engine than asked for, fewer trials side by side for want of memory, examples that are too long."""
     if loaded.note:
         yield loaded.note
+    yield from _sharing_notes(plan)
     yield from _memory_notes(plan, loaded.capacity)
     longest = min(plan.setup.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
@@ -67,6 +68,15 @@ def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
                 f"{split}: {len(numbers)} of {len(numbers) + loaded.examples[split]} examples are longer than {longest} "
                 f"tokens and are left out (numbers {shown}); raise task.max_length to keep them"
             )
+
+
+def _sharing_notes(plan: StudyPlan) -> Iterator[str]:
+    each = plan.setup.workers_on_device
+    if each > 1 and plan.setup.device != "cpu":
+        yield (
+            f"executor.workers={plan.workers}: up to {each} workers share a GPU, and each may use a share of 1/{each} of its memory; "
+            "executor.workers=auto takes one for each GPU"
+        )
 
 
 def _memory_notes(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[str]:

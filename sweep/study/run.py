@@ -220,7 +220,10 @@ def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase)
     The plan itself if it is new or says which type it wants.
     """
     quant = plan.setup.quant
-    is_auto = quant == with_compute_type(replace(quant, compute=AUTO_COMPUTE)) and "quant.compute" not in plan.given
+    is_auto = (
+        quant == with_compute_type(replace(quant, compute=AUTO_COMPUTE), plan.setup.device)
+        and "quant.compute" not in plan.given
+    )
     known = _studies_named(storage, plan.name)
     if not is_auto or identity_to_continue(plan, data_hash, storage) in known:
         return plan

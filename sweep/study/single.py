@@ -29,6 +29,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         Interrupted: the sweep was asked to stop.
     """
     check_address(plan.tracking_uri, paths)
+    plan = replace(plan, setup=replace(plan.setup, workers_on_device=1))
     with Pool(replace(plan.setup, threads=plan.threads_alone), paths, 1, plan.name) as pool:
         display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()

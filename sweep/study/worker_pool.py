@@ -23,7 +23,7 @@ def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
         paths,
         plan.workers,
         plan.name,
-        CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.workers),
+        CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.setup.workers_on_device),
         data_hash=data_hash,
         least=least_examples(plan),
     )

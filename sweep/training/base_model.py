@@ -41,7 +41,7 @@ class LoadedBase:
         source: see `sources.ModelFiles`.
         hash: sha256 of the files, in hex.
         bytes: storage of the parameters, with quantization constants, without copies.
-        resident: memory in bytes with the base loaded, resident (CPU) or allocated (CUDA), without copies.
+        resident: memory in bytes with the base loaded, resident (CPU) or allocated (GPU), without copies.
         linear_modules: full names of the modules that an adapter can target.
         context: maximum sequence length in tokens.
         parameters: number of parameters; a packed 4-bit weight counts as its unpacked values.
@@ -115,19 +115,21 @@ def load_base(
     paths: Paths,
     memory_budget: int | None = None,
     opened: OpenedBase | None = None,
+    device: torch.device | None = None,
 ) -> LoadedBase:
     """Loads tokenizer and base model: quantized, frozen, on the device.
 
     Args:
         memory_budget: bytes that the process may use, or None. With a budget, `quant.cache=auto` keeps no dequantized copies.
         opened: the result of `open_base` for this model, if available.
+        device: where it is loaded; None: the GPU that torch can use, else the CPU.
 
     Raises:
         ConfigurationError: folder or id is not a causal language model, or the device cannot compute in `quant.compute`.
         EnvironmentLacks: the model is not available on this machine, or does not fit into its memory.
     """
     started = time.perf_counter()
-    device = pick_device()
+    device = device or pick_device()
     compute = compute_dtype(quant, device)
     opened = opened or open_base(model, paths)
     files, tokenizer = opened.files, opened.tokenizer

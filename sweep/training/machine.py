@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from tqdm import tqdm
+
+from sweep.config.devices import AUTO, CUDA, KINDS, ROCM, XPU, DeviceKind
+from sweep.config.gpus import Gpu
+from sweep.errors import EnvironmentLacks
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +33,59 @@ _CGROUP = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def pick_device() -> torch.device:
-    """CUDA if available, else the CPU."""
+def pick_device(requested: str = AUTO) -> torch.device:
+    """The device of this process; a GPU has an index, which is 0 in a worker because a worker sees one GPU.
+
+    Args:
+        requested: torch's name of the device; `auto`: an NVIDIA or AMD GPU if torch can use one, else the CPU.
+
+    Raises:
+        EnvironmentLacks: torch cannot use the device.
+    """
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if requested == "cpu" or (requested == AUTO and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    name = CUDA.torch_type if requested == AUTO else requested
+    if not torch.get_device_module(name).is_available():
+        raise EnvironmentLacks(
+            f"device={name}: PyTorch {torch.__version__} cannot use the GPU of this machine; its driver may be older than this build "
+            f"needs, or its architecture not among those it is built for (python -c 'import torch; torch.zeros(1, device=\"{name}\")' "
+            "says which); update the driver, install another build (https://pytorch.org/get-started/locally), or write device=cpu"
+        )
+    return torch.device(name, 0)
+
+
+def kind_of(device: torch.device) -> DeviceKind:
+    """What this kind of device can."""
+    import torch
+
+    if device.type == CUDA.torch_type:
+        return ROCM if torch.version.hip else CUDA
+    return next(kind for kind in KINDS if kind.torch_type == device.type)
 
 
 def device_name(device: torch.device) -> str:
     """The name of the GPU, or the architecture of the CPU."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+    if device.type in (CUDA.torch_type, XPU.torch_type):
+        return str(torch.get_device_module(device).get_device_name(device))
+    return f"{device.type} ({platform.machine()})"
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU has hardware for products in bf16; where it has none, torch emulates them if it can."""
+    import torch
+
+    kind = kind_of(device)
+    if kind is ROCM:  # torch says yes for all of them
+        known = re.match(r"gfx(\d+)([0-9a-f])([0-9a-f])", torch.cuda.get_device_properties(device).gcnArchName)
+        version = (int(known[1]), int(known[2], 16), int(known[3], 16)) if known else None
+        return Gpu("", 0, 0, version, amd=True).multiplies_bfloat16
+    if kind is CUDA:
+        return Gpu("", 0, 0, torch.cuda.get_device_capability(device)).multiplies_bfloat16
+    return kind is XPU and torch.xpu.is_bf16_supported(including_emulation=False)
 
 
 def cpu_vendor(cpuinfo: Path = _CPUINFO) -> str:

@@ -15,29 +15,38 @@ from transformers import BitsAndBytesConfig
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import AUTO_COMPUTE, Quantization
+from sweep.training.machine import device_name, kind_of, multiplies_bfloat16
 
 
 def compute_dtype(quant: Quantization, device: torch.device) -> torch.dtype:
     """The dtype of products with the frozen base.
 
-    `auto`, which a plan has only where it continues a study that never named a type, is bf16 on CUDA devices that have it in
-    hardware (torch emulates it on V100 and T4), else fp32.
+    `auto`, which a plan has only where it continues a study that never named a type, is bf16 on GPUs that have it in hardware (torch
+    emulates it on V100 and T4), else fp32.
 
     Raises:
         ConfigurationError: bf16 is asked for, and device or torch cannot multiply it.
     """
     if quant.compute == "float32":
         return torch.float32
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    on_gpu = kind_of(device).is_gpu
+    native = on_gpu and multiplies_bfloat16(device)
     if quant.compute == AUTO_COMPUTE:
         return torch.bfloat16 if native else torch.float32
-    if device.type == "cuda" and not native:
+    if on_gpu and not native:
         raise ConfigurationError(
-            f"quant.compute=bfloat16: {torch.cuda.get_device_name(device)} does not multiply bfloat16; write quant.compute=float32"
+            f"quant.compute=bfloat16: {device_name(device)} does not multiply bfloat16; write quant.compute=float32"
         )
-    if device.type == "cpu":
+    if not on_gpu:
         _check_bfloat16_on_cpu(quant)
     return torch.bfloat16
+
+
+def compute_note(compute: torch.dtype, device: torch.device) -> str | None:
+    """Says that a GPU computes in fp32 because it has no bf16; None otherwise."""
+    if compute is torch.bfloat16 or not kind_of(device).is_gpu or multiplies_bfloat16(device):
+        return None
+    return f"{device_name(device)} does not multiply bfloat16, so this study computes in float32, which takes more time and memory"
 
 
 def usable_on(quant: Quantization, device: torch.device) -> Quantization:
@@ -71,7 +80,7 @@ def onednn_multiplies_bfloat16() -> bool:
 
 def model_dtype(compute: torch.dtype, device: torch.device) -> torch.dtype:
     """The dtype of activations, norms and embeddings: fp32 on a CPU, where only the products are computed in another type."""
-    return torch.float32 if device.type == "cpu" else compute
+    return compute if kind_of(device).compute_of_all else torch.float32
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -14,6 +14,7 @@ from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from sweep.config.devices import CUDA
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
@@ -25,6 +26,7 @@ from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, Trai
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
+from sweep.training.machine import kind_of
 from sweep.training.memory import release
 from sweep.training.quantization import check_trainable_format
 
@@ -141,32 +143,34 @@ def train(
 def _fit(
     base: LoadedBase, adapted: Any, arm: Arm, spec: TrialSpec, ordered: Sequence[Encoded], watch: _TrainingWatch
 ) -> None:
-    recipe = spec.training
+    recipe, kind = spec.training, kind_of(base.device)
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
         trainer = _CheckedTrainer(
             model=adapted,
-            args=TrainingArguments(
-                output_dir=scratch,
-                max_steps=recipe.steps,
-                per_device_train_batch_size=recipe.batch_size,
-                gradient_accumulation_steps=recipe.gradient_accumulation,
-                learning_rate=arm.learning_rate,
-                lr_scheduler_type=recipe.schedule,
-                warmup_steps=math.ceil(recipe.warmup_fraction * recipe.steps),
-                weight_decay=recipe.weight_decay,
-                max_grad_norm=recipe.max_grad_norm,
-                activation_checkpointing=recipe.gradient_checkpointing,
-                bf16=base.device.type == "cuda" and base.compute is torch.bfloat16,
-                use_cpu=base.device.type == "cpu",
-                train_sampling_strategy="sequential",
-                seed=spec.seed,
-                logging_steps=1,
-                logging_nan_inf_filter=False,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=base.device.type == "cuda",
+            args=on_one_device(
+                TrainingArguments(
+                    output_dir=scratch,
+                    max_steps=recipe.steps,
+                    per_device_train_batch_size=recipe.batch_size,
+                    gradient_accumulation_steps=recipe.gradient_accumulation,
+                    learning_rate=arm.learning_rate,
+                    lr_scheduler_type=recipe.schedule,
+                    warmup_steps=math.ceil(recipe.warmup_fraction * recipe.steps),
+                    weight_decay=recipe.weight_decay,
+                    max_grad_norm=recipe.max_grad_norm,
+                    activation_checkpointing=recipe.gradient_checkpointing,
+                    bf16=kind.compute_of_all and base.compute is torch.bfloat16,
+                    use_cpu=not kind.is_gpu,
+                    train_sampling_strategy="sequential",
+                    seed=spec.seed,
+                    logging_steps=1,
+                    logging_nan_inf_filter=False,
+                    save_strategy="no",
+                    report_to="none",
+                    disable_tqdm=True,
+                    remove_unused_columns=False,
+                    dataloader_pin_memory=kind.torch_type == CUDA.torch_type,
+                )
             ),
             train_dataset=_OrderedExamples(ordered),
             data_collator=base.collator,
@@ -177,6 +181,13 @@ def _fit(
         trainer.remove_callback(PrinterCallback)
         set_seed(spec.seed)
         trainer.train()
+
+
+def on_one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """The arguments of a Trainer that uses one GPU, where more are visible: otherwise each would take a whole batch (`DataParallel`)."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # what Trainer itself does for a model that is placed on several devices
+    return arguments
 
 
 def _loraplus(adapted: Any, arm: Arm, arguments: TrainingArguments) -> torch.optim.Optimizer:

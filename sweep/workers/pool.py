@@ -261,5 +261,6 @@ class Pool:
         """The worker in a place, started if there is none."""
         worker = self._workers[place]
         if worker is None:
-            worker = self._workers[place] = Worker(*self._launch(self._capacity_request, self._requirements), self._log)
+            launched = self._launch(place, self._capacity_request, self._requirements)
+            worker = self._workers[place] = Worker(*launched, self._log)
         return worker

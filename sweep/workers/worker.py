@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
+from sweep.config.devices import devices_for
 from sweep.records import CapacityRequest, LoadReport, Status, StepLoss, TrialResult, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
@@ -41,13 +43,15 @@ class ChildProcess(Protocol):
     def close(self) -> None: ...
 
 
-Launch = Callable[[CapacityRequest | None, Requirements], tuple[Connection, ChildProcess]]
-"""Starts a child process; returns the parent's end of the connection, and the process."""
+Launch = Callable[[int, CapacityRequest | None, Requirements], tuple[Connection, ChildProcess]]
+"""Starts the child process of a worker's place, counted from 0; returns the parent's end of the connection, and the process."""
+
+_environment_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Starts child processes that run `sweep.workers.child.main`, see `Launch`.
+    """Starts child processes that run `sweep.workers.child.main`, see `Launch`. Each sees one device.
 
     Attributes:
         log: the file to which they append what they print.
@@ -58,7 +62,7 @@ class Launcher:
     log: Path
 
     def __call__(
-        self, capacity_request: CapacityRequest | None, requirements: Requirements
+        self, place: int, capacity_request: CapacityRequest | None, requirements: Requirements
     ) -> tuple[Connection, ChildProcess]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -76,9 +80,27 @@ class Launcher:
             name="goldilocks-worker",
             daemon=True,
         )
-        process.start()
+        # the child imports the main module before it calls `main`, and that may already ask for a GPU
+        with _environment(devices_for(self.setup.device).environment(place)):
+            process.start()
         theirs.close()
         return ours, process
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, child processes begin with these variables."""
+    with _environment_lock:
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 @dataclass(frozen=True, slots=True)

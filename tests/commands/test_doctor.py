@@ -212,13 +212,26 @@ class TestGpu:
         [
             ("cuda", GB, "ok", "compute capability 8.0, bf16 yes"),
             ("cpu", GB, "warning", "PyTorch does not use it"),
-            ("cuda", 100 * GB, "warning", "needs about 100 GB"),
+            ("cuda", 100 * GB, "warning", "needs about 100 GB of each"),
         ],
     )
     def test_used_or_not(self, device: str, need: int, state: str, word: str) -> None:
         finding = capacity.graphics(list(gpus_listed(self.LINE)), device, need)
         assert finding.state == state
         assert word in finding.message
+
+    def test_several(self) -> None:
+        listed = list(gpus_listed(self.LINE * 4))
+        assert "; 3 more; 4 of 4 in use" in capacity.graphics(listed, "cuda", GB, 4).message
+        assert "; 3 more; 2 of 4 in use" in capacity.graphics(listed, "cuda", GB, 2).message
+
+    def test_not_asked_for(self) -> None:
+        finding = capacity.graphics(list(gpus_listed(self.LINE)), "cpu", GB, 2, "cpu")
+        assert (finding.state, finding.message.endswith("not used, because of device=cpu")) == ("ok", True)
+
+    def test_unknown_memory(self) -> None:
+        finding = capacity.graphics([Gpu("an NVIDIA GPU", 0, 0, None)], "cuda", GB)
+        assert (finding.state, finding.message) == ("ok", "an NVIDIA GPU")
 
 
 class TestMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_single_trial(made_task: Path, capsys: pytest.CaptureFixture[str]) -> 
         "  arm       rank 4, alpha 8, dropout 0, learning rate 0.003, lora, on q_proj, v_proj"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("each", "words"), [(1, "8, one on each GPU, each with"), (4, "8, up to 4 on each GPU, each with")]
+)
+def test_where_the_workers_train(each: int, words: str, made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = plan(made_task)
+    setup = replace(known.setup, device="cuda", workers_on_device=each)
+    show_study_plan(replace(known, workers=8, setup=setup))
+    assert f"  workers   {words}" in capsys.readouterr().out
 
 
 def test_it_is_not_recorded_with_a_study(made_task: Path) -> None:

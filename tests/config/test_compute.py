@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import yaml
 
 from sweep.commands.app import composed_plan
-from sweep.config import compute, gpus
+from sweep.config import compute
 from sweep.config.compute import multiplies_bfloat16_fast, with_compute_type, with_former_type
 from sweep.config.load import plan_of_record, with_compute
 from sweep.errors import ConfigurationError
 from sweep.records import Quantization
+from tests.config.conftest import hosts
 
 _AVX512 = "fpu avx2 avx512f avx512bw avx512vl avx512dq"
 ICE_LAKE = f"vendor_id\t: GenuineIntel\nmodel name\t: Xeon\nflags\t\t: {_AVX512}\n"
@@ -33,22 +33,15 @@ class Machine:
         self._patch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
         self.has(ICE_LAKE)
 
-    def has(self, cpuinfo: str, gpu: str | None = None, torch: str = "2.13.0") -> None:
+    def has(self, cpuinfo: str, gpu: str | None = None, build: str = "cuda") -> None:
         """Gives the machine this processor, these GPUs and this build of torch."""
         self._patch.setattr(compute, "_cpuinfo", lambda: cpuinfo)
-        self._patch.setattr(compute, "trains_on_gpu", lambda: gpu is not None)
-        self._patch.setattr(compute, "gpus", lambda: list(gpus.gpus_listed(gpu or "")))
-        self._patch.setattr(compute.importlib.metadata, "version", lambda name: torch)
-        compute._gpu_type.cache_clear()
-        compute._torch_is_for_cpus.cache_clear()
+        hosts(self._patch, gpu or "", build)
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    with monkeypatch.context() as patch:
-        yield Machine(patch)
-    compute._gpu_type.cache_clear()
-    compute._torch_is_for_cpus.cache_clear()
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +85,7 @@ def test_instructions_that_onednn_may_not_use_do_not_count(
 
 @pytest.mark.parametrize(
     ("gpu", "expected"),
-    [(A100, "bfloat16"), (T4, "float32"), (A100 + T4, "float32"), (UNKNOWN, "float32"), ("", "float32")],
+    [(A100, "bfloat16"), (T4, "float32"), (A100 + T4, "float32"), (UNKNOWN, "float32")],
 )
 def test_a_gpu_computes_in_bfloat16_only_in_hardware(gpu: str, expected: str, machine: Machine) -> None:
     machine.has(WITHOUT_AMX, gpu)
@@ -101,7 +94,7 @@ def test_a_gpu_computes_in_bfloat16_only_in_hardware(gpu: str, expected: str, ma
 
 
 def test_a_gpu_does_not_count_for_a_torch_without_cuda(machine: Machine) -> None:
-    machine.has(WITHOUT_AMX, A100, torch="2.13.0+cpu")
+    machine.has(WITHOUT_AMX, A100, build="cpu")
     assert with_compute_type(Quantization()).compute == "float32"
 
 

@@ -61,7 +61,7 @@ def workers_in_threads() -> Iterator[None]:
 
 
 def _start(
-    launcher: Launcher, capacity_request: CapacityRequest | None, requirements: Requirements
+    launcher: Launcher, place: int, capacity_request: CapacityRequest | None, requirements: Requirements
 ) -> tuple[Connection, ChildProcess]:
     ours, theirs = Threads.Pipe()
     arguments: tuple[Any, ...] = (theirs, launcher.setup, launcher.paths.root, capacity_request, requirements)

@@ -49,3 +49,15 @@ def test_examples_left_out_are_counted_on_every_split(plan: StudyPlan) -> None:
 def test_a_verdict_needs_examples_and_a_search_alone_does_not(plan: StudyPlan) -> None:
     assert least_examples(plan) == {"certify": 5, "test": 1}
     assert least_examples(replace(plan, certify=False)) == {}
+
+
+def test_workers_that_share_a_gpu_are_told_how(plan: StudyPlan) -> None:
+    def notes(device: str, each: int) -> str:
+        setup = replace(plan.setup, device=device, workers_on_device=each)
+        return "\n".join(loading_notes(replace(plan, workers=8, setup=setup), LOADED))
+
+    assert (
+        "executor.workers=8: up to 4 workers share a GPU, and each may use a share of 1/4 of its memory; "
+        "executor.workers=auto takes one for each GPU"
+    ) in notes("cuda", 4)
+    assert "share" not in notes("cuda", 1) + notes("cpu", 8)

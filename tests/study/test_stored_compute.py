@@ -13,6 +13,7 @@ from sweep.records import StudyPlan
 from sweep.search.storage import StudyDatabase
 from sweep.store.identity import study_identity
 from sweep.study.run import identity_to_continue, with_stored_compute
+from tests.config.conftest import hosts
 
 WORDS = ["model=tiny", "study.name=known"]
 
@@ -51,8 +52,7 @@ class Machine:
         """What `auto` sees: a processor with or without fast bf16, and a GPU that has it."""
         module = "sweep.config.compute"
         self._patch.setattr(f"{module}.multiplies_bfloat16_fast", lambda cpuinfo: fast)
-        self._patch.setattr(f"{module}._gpu_computes", lambda: gpu)
-        self._patch.setattr(f"{module}._gpu_type", lambda: "bfloat16")
+        hosts(self._patch, "A100, 81920, 80000, 8.0\n" if gpu else "")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bitsandbytes as bnb
@@ -23,6 +24,7 @@ from sweep.training.frozen_weights import frozen_linear
 from sweep.training.packed.capacity import model_sizes
 from sweep.training.quantization import (
     compute_dtype,
+    compute_note,
     dtype_name,
     model_dtype,
     onednn_multiplies_bfloat16,
@@ -35,7 +37,7 @@ from tests.training.conftest import TINY
 
 Loader = Callable[[str], LoadedBase]
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 UNIT = 2.0**-9
 """Largest relative error of rounding to bf16, which has 8 significant bits."""
 
@@ -178,11 +180,10 @@ def test_it_says_so_before_the_weights_are_loaded(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("native", [True, False])
 def test_a_gpu_computes_in_bfloat16_only_in_hardware(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def supported(including_emulation: bool = True) -> bool:
-        return native or including_emulation
-
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if native else (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    assert (compute_note(torch.float32, CUDA) is None) is native
+    assert compute_note(torch.bfloat16, CUDA) is None
     expected = torch.bfloat16 if native else torch.float32
     assert compute_dtype(Quantization(), CUDA) is expected
     assert compute_dtype(Quantization(compute="float32"), CUDA) is torch.float32
@@ -191,6 +192,19 @@ def test_a_gpu_computes_in_bfloat16_only_in_hardware(native: bool, monkeypatch: 
     else:
         with pytest.raises(ConfigurationError, match=r"Tesla T4 does not multiply bfloat16"):
             compute_dtype(Quantization(compute="bfloat16"), CUDA)
+
+
+@pytest.mark.parametrize(
+    ("chip", "native"), [("gfx90a:sramecc+:xnack-", True), ("gfx1100", True), ("gfx906", False), ("odd", False)]
+)
+def test_not_every_amd_gpu_multiplies_bfloat16(chip: str, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.3")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(gcnArchName=chip))
+    assert compute_dtype(Quantization(), CUDA) is (torch.bfloat16 if native else torch.float32)
+
+
+def test_the_processor_needs_no_note() -> None:
+    assert compute_note(torch.float32, CPU) is None
 
 
 def test_all_of_a_gpu_and_the_products_alone_of_a_processor() -> None:

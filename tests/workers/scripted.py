@@ -148,6 +148,7 @@ class Launched:
     """A child process that was started, and with what."""
 
     process: ChildProcess
+    place: int
     capacity_request: CapacityRequest | None
     requirements: Requirements
 
@@ -166,12 +167,12 @@ class ScriptedLauncher:
     started: list[Launched] = field(default_factory=list)
 
     def __call__(
-        self, capacity_request: CapacityRequest | None, requirements: Requirements
+        self, place: int, capacity_request: CapacityRequest | None, requirements: Requirements
     ) -> tuple[Connection, ChildProcess]:
         script = self.scripts[min(len(self.started), len(self.scripts) - 1)]
         slots = capacity_request.slots if capacity_request is not None else None
         ours, process = _START[self.kind](script, slots)
-        self.started.append(Launched(process, capacity_request, requirements))
+        self.started.append(Launched(process, place, capacity_request, requirements))
         return ours, process
 
 

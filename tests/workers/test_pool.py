@@ -223,6 +223,18 @@ class TestPool:
         assert results_of(pool)["b"].status is Status.COMPLETE
         assert len(launcher.started) == 2
 
+    def test_a_replaced_worker_keeps_its_place_and_with_it_its_device(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2)
+        pool.start_all()
+        pool.submit(does("waits", "a"))
+        pool.submit(does("exits", "b"))
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(pool.running()) > 1:
+            assert time.monotonic() < end
+            list(pool.events(0.1))
+        pool.submit(does("waits", "c"))
+        assert [launched.place for launched in launcher.started] == [0, 1, 1]
+
     def test_a_worker_with_other_trials_is_kept(self, open_pool: OpenPool) -> None:
         pool, launcher = open_pool(capacity_request=asks(2))
         pool.submit(does("waits", "a"))

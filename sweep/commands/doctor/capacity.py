@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.commands.doctor.findings import Finding
+from sweep.config.devices import AUTO
 from sweep.config.gpus import Gpu
 from sweep.config.units import show_bytes
 from sweep.records import StudyPlan
@@ -26,32 +27,50 @@ _RECORD_BYTES = 0.5e9
 """Adapters, scores and databases of a study."""
 
 
-def graphics(gpus: Sequence[Gpu], device: str | None, need: int | None) -> Finding:
-    """Which GPU the machine has, and whether training uses it; a machine without one is fine.
+_WITHOUT_LISTED = {
+    "cpu": "none that PyTorch can use; training runs on the processor",
+    "xpu": "an Intel GPU",
+    "mps": "an Apple GPU",
+}
+"""What there is where no driver lists a GPU, by torch's name of the device in use."""
+
+
+def graphics(
+    gpus: Sequence[Gpu], device: str | None, need: int | None, workers: int = 1, requested: str = AUTO
+) -> Finding:
+    """Which GPUs the machine has, and whether training uses them; a machine without one is fine.
 
     Args:
-        device: `cuda` or `cpu`, as the rehearsal picked it; None if unknown.
-        need: bytes of GPU memory that the study needs, or None if unknown.
+        gpus: NVIDIA's and AMD's that are visible.
+        device: torch's name of the device, as the rehearsal picked it; None if unknown.
+        need: bytes that the study needs of each GPU, or None if unknown.
+        workers: of the study.
+        requested: the study's `device`.
     """
     if not gpus:
-        words = "not an NVIDIA one; PyTorch uses it" if device == "cuda" else "none; training runs on the processor"
-        return Finding("GPU", "ok", words)
+        return Finding("GPU", "ok", _WITHOUT_LISTED.get(device or "", "found, but its driver does not describe it"))
     first = gpus[0]
-    words = f"{first.name}, {show_bytes(first.total)} ({show_bytes(first.free)} free)"
+    words = f"{first.name}, {show_bytes(first.total)} ({show_bytes(first.free)} free)" if first.total else first.name
+    if first.capability is not None and not first.amd:
+        words += f", compute capability {first.capability[0]}.{first.capability[1]}"
     if first.capability is not None:
-        words += f", compute capability {first.capability[0]}.{first.capability[1]}, bf16 {'yes' if first.multiplies_bfloat16 else 'no'}"
+        words += f", bf16 {'yes' if first.multiplies_bfloat16 else 'no'}"
     if len(gpus) > 1:
-        words += f"; {len(gpus) - 1} more, which a study does not use"
+        words += f"; {len(gpus) - 1} more"
+        if device not in (None, "cpu"):
+            words += f"; {min(workers, len(gpus))} of {len(gpus)} in use"
+    if device == "cpu" and requested == "cpu":
+        return Finding("GPU", "ok", f"{words}; not used, because of device=cpu")
     if device == "cpu":
         return Finding(
             "GPU",
             "warning",
             f"{words}; PyTorch does not use it",
-            "install PyTorch for CUDA (https://pytorch.org/get-started/locally), check that CUDA_VISIBLE_DEVICES is not empty",
+            "install PyTorch for this GPU (https://pytorch.org/get-started/locally), and update its driver",
         )
-    if need is not None and first.free < need:
+    if need is not None and first.total and min(gpu.free for gpu in gpus) < need:
         fix = "free GPU memory, or choose a smaller model or executor.workers=1"
-        return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)}", fix)
+        return Finding("GPU", "warning", f"{words}; the study needs about {show_bytes(need)} of each", fix)
     return Finding("GPU", "ok", words)
 
 
@@ -130,7 +149,7 @@ class Need:
 
     Attributes:
         memory: bytes of host memory.
-        gpu_memory: bytes of GPU memory.
+        gpu_memory: bytes of each GPU's memory.
         disk: bytes under `mlruns/`.
         cache: bytes in the hub's cache; 0 without a download.
     """
@@ -158,7 +177,7 @@ def need(parameters: int | None, plan: StudyPlan, *, fetched: bool, from_wheel: 
         host = max(host, _FP32_BYTES * parameters)
     return Need(
         memory=int(plan.workers * (_WORKER_BYTES + host)),
-        gpu_memory=int(plan.workers * (_ACTIVATION_BYTES + stored)),
+        gpu_memory=int(plan.setup.workers_on_device * (_ACTIVATION_BYTES + stored)),
         disk=int(_RECORD_BYTES + (_WHEEL_BYTES * parameters if from_wheel and not fetched else 0)),
         cache=0 if fetched or from_wheel else int(_HUB_BYTES * parameters),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
+import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -12,7 +14,7 @@ from sweep.commands.doctor import capacity, databases, machine, sources
 from sweep.commands.doctor.findings import Finding
 from sweep.commands.doctor.rehearsal import Rehearsal
 from sweep.config.cores import available_cores
-from sweep.config.gpus import gpus
+from sweep.config.gpus import amd_gpus, nvidia_gpus, visible
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
 from sweep.store.paths import Paths
@@ -38,7 +40,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
     paths = Paths.here()
     setup = plan.setup
     quiet_libraries()
-    with Rehearsal() as rehearsal:
+    with Rehearsal(setup.device) as rehearsal:
         # first: if the hub does not answer, this sets HF_HUB_OFFLINE, which its library reads on import
         data = sources.data(setup.task, paths)
         folder = sources.folder_of(setup.model, paths)
@@ -52,9 +54,9 @@ def examine(plan: StudyPlan) -> list[Finding]:
             data,
             sources.running_sweep(paths, plan.name),
         ]
-        found = gpus()
+        found = [gpu for listed in (nvidia_gpus(), amd_gpus()) for _, gpu in visible(listed, os.environ)]
         rehearsed = rehearsal.result()
-    on_gpu = rehearsed.device == "cuda"
+    on_gpu = rehearsed.device not in (None, "cpu")
     wheel_first = setup.model.source == "wheel" or (setup.model.source == "auto" and not hub_answers())
     need = capacity.need(
         sources.parameters_of(setup.model, folder),
@@ -67,7 +69,9 @@ def examine(plan: StudyPlan) -> list[Finding]:
         machine.processor(
             available_cores(), machine.processor_features(), setup.threads, plan.workers, machine.core_quota()
         ),
-        capacity.graphics(found, rehearsed.device, need.gpu_memory),
+        capacity.graphics(
+            found, rehearsed.device, need.gpu_memory, plan.workers, str(yaml.safe_load(plan.config)["device"])
+        ),
         capacity.memory(need.memory, available_memory(), setup.memory_budget),
         capacity.disk(paths.root, need.disk),
         *([capacity.hub_cache(sources.hub_cache_folder(), need.cache)] if need.cache else []),

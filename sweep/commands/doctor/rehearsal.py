@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from sweep.commands.doctor.findings import Finding
-from sweep.errors import GoldilocksError, TrialFailed
+from sweep.config.devices import AUTO, devices_for
+from sweep.errors import EnvironmentLacks, GoldilocksError, TrialFailed
 from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
 
 SECONDS = 120.0
@@ -42,7 +43,7 @@ class RehearsalResult:
     """The result of the rehearsal.
 
     Attributes:
-        device: `cpu` or `cuda`, as training picks it; None if the libraries could not be loaded.
+        device: torch's name of it, as training picks it; None if the libraries could not be loaded.
         outcomes: by quantization, the problem, or None if it trained.
         end: how the child ended, if not normally.
     """
@@ -73,17 +74,24 @@ class RehearsalResult:
 
 
 class Rehearsal:
-    """The running child process; use as a context manager, which ends it."""
+    """The running child process; use as a context manager, which ends it.
+
+    Args:
+        device: torch's name of the device, or `auto`.
+    """
+
+    def __init__(self, device: str = AUTO) -> None:
+        self._device = device
 
     def __enter__(self) -> Rehearsal:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sweep.commands.doctor.rehearsal"],
+        self._process = subprocess.Popen(  # noqa: S603 (fixed words)
+            [sys.executable, "-m", "sweep.commands.doctor.rehearsal", self._device],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **devices_for(self._device).environment(0)},
         )
         return self
 
@@ -130,7 +138,7 @@ def parsed_result(output: str, end: str | None) -> RehearsalResult:
     return RehearsalResult(device, outcomes, end)
 
 
-def _rehearse(quantization: Quantization, folder: Path) -> None:
+def _rehearse(quantization: Quantization, folder: Path, requested: str) -> None:
     """Trains a few steps and evaluates after each.
 
     Raises:
@@ -140,10 +148,13 @@ def _rehearse(quantization: Quantization, folder: Path) -> None:
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
     from sweep.training.forward import completion_losses
+    from sweep.training.machine import pick_device
     from sweep.training.trainer_engine import train
     from tasks import Example
 
-    base = load_base(BaseModel("tiny", "tiny", source="made"), quantization, Paths(folder))
+    base = load_base(
+        BaseModel("tiny", "tiny", source="made"), quantization, Paths(folder), device=pick_device(requested)
+    )
     encoder = Encoder(base.tokenizer, None)
     examples = [encoder.encode(Example(f"question {number}", f"answer {number}")) for number in range(4)]
     losses: list[float] = []
@@ -156,19 +167,25 @@ def _rehearse(quantization: Quantization, folder: Path) -> None:
         raise TrialFailed(f"the loss did not fall: {', '.join(f'{loss:.2f}' for loss in losses)}")
 
 
-def _outcomes() -> Iterator[dict[str, str | None]]:
+def _outcomes(requested: str) -> Iterator[dict[str, str | None]]:
     from sweep.training.machine import quiet_libraries, quiet_progress
 
     quiet_libraries()
     from sweep.training.machine import pick_device
 
     quiet_progress()
-    yield {"device": pick_device().type}
+    try:
+        device = pick_device(requested)
+    except EnvironmentLacks as error:
+        for quantization in _QUANTIZATIONS:
+            yield {"quantization": quantization.name, "problem": str(error)}
+        return
+    yield {"device": device.type}
     with tempfile.TemporaryDirectory(prefix="goldilocks-doctor-") as scratch:
         for quantization in _QUANTIZATIONS:
             problem = None
             try:
-                _rehearse(quantization, Path(scratch))
+                _rehearse(quantization, Path(scratch), requested)
             except GoldilocksError as error:
                 problem = str(error)
             except Exception as error:
@@ -178,7 +195,7 @@ def _outcomes() -> Iterator[dict[str, str | None]]:
 
 def main() -> None:
     """The child: prints a line of JSON for the device, and one per quantization."""
-    for outcome in _outcomes():
+    for outcome in _outcomes(sys.argv[1] if len(sys.argv) > 1 else AUTO):
         print(json.dumps(outcome), flush=True)
 
 

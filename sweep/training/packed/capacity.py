@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sweep.config.devices import SLOTS
 from sweep.errors import ConfigurationError
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
 from sweep.training.base_model import LoadedBase
@@ -34,7 +35,7 @@ from sweep.training.packed.memory_model import (
 from sweep.training.packed.pack import Pack, SlotBatch
 from tasks import Example
 
-DEFAULT_SLOTS = {"cpu": 2, "cuda": 16}
+DEFAULT_SLOTS = SLOTS
 """Maximum number of slots with `engine.slots=auto`, by device. On a CPU more slots are not faster (docs/engine.md)."""
 
 RESERVE = 0.1
