@@ -10,9 +10,11 @@ upper bound is the largest of three:
 
 - Student's, with a standard deviation of at least that of every milder cut.
 - Student's, with a standard deviation of at least `FLOOR` times the mean difference: three seeds sometimes agree by chance.
-- One for a lognormal mean: the mean difference times exp(sqrt(t^2 v / S + (v / 2)^2 (d / chi2 - 1)^2)), where v is the
-  variance of the log differences, t and chi2 are quantiles at the level, and d are degrees of freedom. It joins the bounds of
-  mean log and of variance (MOVER: Zou, Taleban and Huo 2009).
+- One for differences that are factors, the smaller of the two below.
+
+For a lognormal mean the bound is the mean difference times exp(sqrt(t^2 v / S + (v / 2)^2 (d / chi2 - 1)^2)), where v is the
+variance of the log differences, t and chi2 are quantiles at the level, and d are degrees of freedom. It joins the bounds of
+mean log and of variance (MOVER: Zou, Taleban and Huo 2009).
 
 The variance v of one cut has S - 1 degrees of freedom, so few that its bound would be useless at three seeds. Cuts of the same
 adapters are about equally noisy in proportion, so v is at least the mean over the cuts, and each of up to `OTHERS` other cuts that
@@ -20,9 +22,10 @@ are clearly not zero adds `MORE` to the degrees of freedom d. A cut that gets no
 all cuts in exact proportion, or the cut at the margin is much noisier than all others, these say nothing new, and the bound is too
 short. docs/calibration.md shows by how much.
 
-Such a bound must allow for any v. Where the log differences of more than two seeds do not vary more than `UNSUSPICIOUS`, the exact
-bound for a variance of `WORST` is enough, if that is the smaller one: factors with a coefficient of variation above 2 are not
-provided for.
+This bound allows for any v. The other takes the coefficient of variation of the factors to be at most `LARGEST_CV`: the mean of S
+gamma factors is then gamma distributed with shape S / `LARGEST_CV`^2, and the mean difference divided by the quantile of that at
+the level is an exact bound. Lognormal and normal factors have larger quantiles. Measured ladders have coefficients of variation of
+0.15 to 0.51 where a cut loses at least half the margin; docs/calibration.md shows what happens above `LARGEST_CV`.
 
 Differences below zero have no log. They show noise on both sides, and all that is smaller than the largest of them counts as that
 large. So does what is below `TINY` of the margin: how it differs between seeds does not matter.
@@ -33,7 +36,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import chdtri, ndtri, stdtrit
+from scipy.special import chdtri, gammaincinv, stdtrit
 
 from sweep.verdict.bounds import Array, Estimates, Mask, Moments, Side, joined
 
@@ -41,12 +44,11 @@ FLOOR = 0.2
 """Least standard deviation between seeds, as a share of the mean difference."""
 
 OTHERS = 2
-MORE = 0.75
+MORE = 0.5
 """Degrees of freedom that each of up to `OTHERS` other cuts adds to the variance of the log differences."""
 
-UNSUSPICIOUS = 0.8
-WORST = 1.6
-"""Variances of log differences between seeds, a coefficient of variation of 1.1 and 2; see above."""
+LARGEST_CV = 0.7
+"""Coefficient of variation between seeds of what a cut loses, at most: more than was measured; see above."""
 
 TINY = 0.02
 """Share of the margin below which differences are not told apart on the log scale."""
@@ -74,7 +76,6 @@ class CutEstimates:
         paired: variance between seeds of the contrast, one seed.
         widened: the same, not less than that of milder cuts or of the floor; for upper bounds.
         loss: mean difference to the uncut adapter, small and negative differences raised so that they have a log.
-        log_mean: mean of the log differences.
         log_variance: variance between seeds of the log difference, one seed; not less than the mean over the cuts.
         more_df: degrees of freedom that other cuts add to it.
         spread: of each cut alone, as of the last look that had all its seeds.
@@ -89,7 +90,6 @@ class CutEstimates:
     paired: Array
     widened: Array
     loss: Array
-    log_mean: Array
     log_variance: Array
     more_df: Array
     spread: LogSpread
@@ -117,9 +117,9 @@ class CutEstimates:
         of_mean = stdtrit(df, 1 - level) ** 2 * self.log_variance / count
         of_variance = self.log_variance / 2 * (df / chdtri(df, 1 - level) - 1)
         width: Array = self.loss * np.expm1(np.minimum(np.sqrt(of_mean + of_variance**2), _LARGE))
-        at_worst = np.exp(self.log_mean - ndtri(level) * np.sqrt(WORST / count) + WORST / 2) - self.loss
-        usable = (self.spread.variance <= UNSUSPICIOUS) & (self.seeds > 2)
-        return np.where(usable, np.clip(at_worst, 0, width), width)
+        shape = count / LARGEST_CV**2
+        at_largest_cv: Array = self.loss * (shape / gammaincinv(shape, level) - 1)
+        return np.minimum(width, at_largest_cv, dtype=np.float64)
 
     def repeated(self, times: int) -> CutEstimates:
         """Every study this many times."""
@@ -133,7 +133,6 @@ class CutEstimates:
             paired=rows(self.paired),
             widened=rows(self.widened),
             loss=rows(self.loss),
-            log_mean=rows(self.log_mean),
             log_variance=rows(self.log_variance),
             more_df=rows(self.more_df),
             spread=LogSpread(rows(self.spread.variance), np.repeat(self.spread.telling, times, axis=0)),
@@ -180,7 +179,6 @@ def cut_estimates(
         paired=contrast.paired,
         widened=np.maximum(np.maximum(contrast.paired, at_least), floor),
         loss=raised.mean(axis=2),
-        log_mean=logs.mean(axis=2),
         log_variance=np.maximum(own, common),
         more_df=MORE * np.minimum(number - telling, OTHERS),
         spread=LogSpread(own, telling),
@@ -200,7 +198,6 @@ def paired_estimates(of: Estimates) -> CutEstimates:
         paired=of.paired,
         widened=of.paired,
         loss=nothing,
-        log_mean=np.full_like(nothing, -np.inf),
         log_variance=nothing,
         more_df=nothing,
         spread=LogSpread(nothing, np.zeros(nothing.shape, bool)),
