@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch.nn import functional
@@ -127,7 +128,7 @@ class _Evaluator:
     def compute_losses(self, indices: Sequence[int], cache: Cache | None) -> list[_Unanswered]:
         """Runs one pass over examples under every adapter; returns those that still need an answer."""
         batch = [self._encoded[index] for index in indices]
-        layout = lay_out([batch] * len(self._adapters)).to(self._base.device)
+        layout = lay_out([batch] * len(self._adapters), self._base.device)
         if cache is not None:
             layout = layout.after(cache.get_seq_length())
         slots = [SlotRows(adapter, rows) for adapter, rows in zip(self._adapters, layout.slot_tokens, strict=True)]
@@ -136,13 +137,11 @@ class _Evaluator:
             nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
             best = logits.argmax(dim=-1)  # (predictions,)
             first = self._first_token_log_probabilities(logits, counts)
-        is_best = best == layout.labels
-        by_example = zip(nats.split(counts), is_best.split(counts), best.split(counts), strict=True)
         unanswered = []
-        for number, (part, part_is_best, tokens) in enumerate(by_example):
+        for number, (total, tokens) in enumerate(_by_example(nats, best, counts)):
             slot, index = number // len(indices), indices[number % len(indices)]
             item = self._encoded[index]
-            loss = CompletionLoss(float(part.sum(dtype=torch.float64)), len(part), bool(part_is_best.all()))
+            loss = CompletionLoss(total, len(tokens), tokens == list(item.completion))
             self._losses[slot][index] = loss
             if self._rule is None:
                 continue
@@ -150,7 +149,7 @@ class _Evaluator:
                 self._answers[slot][index] = item.example.completion.strip()
             else:
                 places = layout.keys_of(number, len(item) - 1)
-                unanswered.append(_Unanswered(slot, index, places, tokens.tolist(), first[number]))
+                unanswered.append(_Unanswered(slot, index, places, tokens, first[number]))
         return unanswered
 
     def _first_token_log_probabilities(self, logits: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
@@ -212,6 +211,25 @@ class _Evaluator:
         if self._rule is not None:
             answers = [self._answers[slot][index] for index in range(len(self._encoded))]
         return AdapterOutcomes.of(self.losses(slot), answers, dict(seconds))
+
+
+def _by_example(nats: torch.Tensor, best: torch.Tensor, counts: Sequence[int]) -> Iterator[tuple[float, list[int]]]:
+    """Sum of the losses, and the most likely tokens, of each example.
+
+    A GPU's numbers are read back in one copy per pass, because the host waits for the device at each.
+
+    Args:
+        nats: loss of each prediction, in fp32.
+        best: most likely token of each.
+        counts: number of predictions of each example.
+    """
+    if nats.device.type != "cpu":
+        numbers = torch.cat([nats.view(torch.int32), best.to(torch.int32)]).cpu()  # the bits of each loss
+        nats, best = numbers[: len(nats)].view(torch.float32), numbers[len(nats) :]
+    sums = torch.stack([part.sum(dtype=torch.float64) for part in nats.split(list(counts))]).tolist()
+    tokens, ends = best.tolist(), accumulate(counts)
+    for total, count, end in zip(sums, counts, ends, strict=True):
+        yield total, tokens[end - count : end]
 
 
 def evaluation_batches(encoded: Sequence[Encoded], adapters: int, *, with_answers: bool) -> Iterator[list[list[int]]]:
