@@ -191,7 +191,7 @@ def _measure_costs(
     Args:
         layers_held: number of layers whose activations training keeps for backward.
     """
-    probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
+    probe = _Probe(base, pack, pack.adapter(arm))
     one_prediction, many_predictions = _synthetic_batch(1), _synthetic_batch(SHORT_TOKENS - 1)
     probe.training(one_prediction)  # libraries allocate once what they need for all passes
     training, evaluation = (

@@ -11,7 +11,8 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
+from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.layout import Layout, Table, rounded, to_device
 from sweep.training.packed.pack import Pack
 

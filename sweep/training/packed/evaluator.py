@@ -18,12 +18,12 @@ from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
 from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
+from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
+from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.label_likelihood import CachedPrompt, LabelTree, most_likely_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
-from sweep.training.quantization import evaluating
 
 CACHED_TOKENS = 8192
 """Approximate maximum of tokens in the key-value cache: enough sequences to decode together, with little memory."""
@@ -108,7 +108,7 @@ class _Evaluator:
         rule, adapters = self._rule, len(self._adapters)
         seconds = {"score": 0.0, "answer": 0.0}
         done = 0
-        with evaluating(self._base.model):
+        with self._pack.evaluating():
             for batches in evaluation_batches(self._encoded, adapters, with_answers=rule is not None):
                 start = time.perf_counter()
                 cache = row_cache() if rule is not None else None

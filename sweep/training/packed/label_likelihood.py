@@ -13,7 +13,8 @@ from transformers import Cache
 
 from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import Label
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
+from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.layout import Layout, Table, rounded, to_device
 from sweep.training.packed.pack import Pack
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,16 +18,17 @@ from torch.optim import AdamW
 from transformers import Cache, get_scheduler
 
 from sweep.errors import TrialDiverged, TrialEnded
-from sweep.records import StepLoss, TrialSpec
+from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck, largest_gradients
-from sweep.training.packed.adapter import AdapterHooks, SlotAdapter, SlotRows
+from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
+from sweep.training.packed.hooks import AdapterHooks, SlotRows
 from sweep.training.packed.layout import Layout, lay_out
-from sweep.training.quantization import check_trainable_format
+from sweep.training.quantization import check_trainable_format, evaluating
 
 
 @dataclass
@@ -99,7 +101,8 @@ class Pack:
         use_blocks(base.model)
         self._base = base
         self.shapes = linear_shapes(base)
-        self._hooks = AdapterHooks(base.model, tuple(self.shapes))
+        model: Any = base.model
+        self._hooks = AdapterHooks(model, self.shapes, base.device, model.dtype)
         self.slots: list[Slot] = []
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
@@ -114,7 +117,7 @@ class Pack:
         if arm is None:
             raise ValueError("the unadapted base is not trained")
         check_trainable_format(self._base.model)
-        adapter = SlotAdapter(arm, self.shapes, self._base.device)
+        adapter = self.adapter(arm)
         adapter.initialize(spec.seed)
         optimizer = _adamw(adapter, recipe.weight_decay)
         schedule = get_scheduler(
@@ -123,6 +126,24 @@ class Pack:
         slot = Slot(spec, adapter, training_examples(examples, recipe, spec.seed), optimizer, schedule)
         self.slots.append(slot)
         return slot
+
+    def adapter(self, arm: Arm) -> SlotAdapter:
+        """An adapter for this base, zero, laid out as the pack's products read it.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+        """
+        return SlotAdapter(arm, self.shapes, self._base.device, side_by_side=self._hooks.grouped)
+
+    def load(self, folder: Path) -> SlotAdapter:
+        """A saved adapter; see `load_slot_adapter`."""
+        return load_slot_adapter(folder, self.shapes, self._base.device, side_by_side=self._hooks.grouped)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Context for passes between which no adapter changes; see `quantization.evaluating`."""
+        with evaluating(self._base.model), self._hooks.fixed():
+            yield
 
     def remove(self, slot: Slot) -> None:
         """Removes the slot."""
