@@ -17,6 +17,7 @@ from sweep.training.engine import EvaluationExamples
 from sweep.training.memory import PeakMemory, free_bytes, is_out_of_memory, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter, target_modules
 from sweep.training.packed.attention import SHORT
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import (
@@ -70,12 +71,14 @@ class Forecast:
         parameters: trainable parameters per trial.
         training: training passes of one trial.
         evaluated: examples of each evaluation.
+        sizes: of the evaluations' passes.
     """
 
     model: MemoryModel
     parameters: int
     training: frozenset[PassShape]
     evaluated: Sequence[EvaluationExamples]
+    sizes: EvaluationSizes = ON_A_CPU
 
     def peak(self, slots: int) -> int:
         """Peak bytes of a worker that trains trials side by side and evaluates them together or one by one."""
@@ -93,7 +96,11 @@ class Forecast:
         return slots
 
     def _evaluation_passes(self, adapters: int) -> list[EvaluationPass]:
-        return [each for examples, rule in self.evaluated for each in evaluation_passes(examples, adapters, rule)]
+        return [
+            each
+            for examples, rule in self.evaluated
+            for each in evaluation_passes(examples, adapters, rule, self.sizes)
+        ]
 
 
 def slot_capacity(
@@ -147,7 +154,9 @@ def forecast(
     largest = longest_batch(ordered, training.batch_size)
     model = measure_memory_model(base, pack, arm, largest, checkpointing=training.gradient_checkpointing)
     parameters = parameters_of(arm, target_modules(arm, tuple(pack.shapes)), pack.shapes)
-    return Forecast(model, parameters, frozenset(training_passes(ordered, training)), evaluated)
+    return Forecast(
+        model, parameters, frozenset(training_passes(ordered, training)), evaluated, evaluation_sizes(base.device)
+    )
 
 
 def measure_memory_model(
@@ -254,7 +263,10 @@ class _Probe:
 
     def evaluation(self, batch: Sequence[Encoded]) -> Measurement:
         adapters = [self._adapter] * EVALUATED_TOGETHER
-        shapes = [each.shape for each in evaluation_passes(batch, EVALUATED_TOGETHER, None)]
+        shapes = [
+            each.shape
+            for each in evaluation_passes(batch, EVALUATED_TOGETHER, None, evaluation_sizes(self._base.device))
+        ]
         largest = max(shapes, key=lambda shape: shape.tokens)
         return largest, self._measure(lambda: packed_losses(self._base, self._pack, adapters, batch))
 

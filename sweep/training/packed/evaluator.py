@@ -20,13 +20,11 @@ from sweep.training.forward import as_text, examples_at_once, is_known, stop_tok
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.label_likelihood import CachedPrompt, LabelTree, most_likely_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
-
-CACHED_TOKENS = 8192
-"""Approximate maximum of tokens in the key-value cache: enough sequences to decode together, with little memory."""
 
 
 def packed_losses(
@@ -109,7 +107,8 @@ class _Evaluator:
         seconds = {"score": 0.0, "answer": 0.0}
         done = 0
         with self._pack.evaluating():
-            for batches in evaluation_batches(self._encoded, adapters, with_answers=rule is not None):
+            sizes = evaluation_sizes(self._base.device)
+            for batches in evaluation_batches(self._encoded, adapters, sizes, with_answers=rule is not None):
                 start = time.perf_counter()
                 cache = row_cache() if rule is not None else None
                 unanswered: list[_Unanswered] = []
@@ -232,13 +231,15 @@ def _by_example(nats: torch.Tensor, best: torch.Tensor, counts: Sequence[int]) -
         yield total, tokens[end - count : end]
 
 
-def evaluation_batches(encoded: Sequence[Encoded], adapters: int, *, with_answers: bool) -> Iterator[list[list[int]]]:
+def evaluation_batches(
+    encoded: Sequence[Encoded], adapters: int, sizes: EvaluationSizes = ON_A_CPU, *, with_answers: bool
+) -> Iterator[list[list[int]]]:
     """Example indices of each pass, grouped: with answers, the passes of a group share a key-value cache."""
     group: list[list[int]] = []
     tokens = 0
-    for indices in by_length(encoded, examples_at_once(encoded, adapters)):
+    for indices in by_length(encoded, examples_at_once(encoded, adapters, sizes.tokens, sizes.predictions)):
         own = adapters * sum(len(encoded[index]) for index in indices)
-        if group and (not with_answers or tokens + own > CACHED_TOKENS):
+        if group and (not with_answers or tokens + own > sizes.cached):
             yield group
             group, tokens = [], 0
         group.append(indices)

@@ -11,9 +11,9 @@ from itertools import groupby
 import torch
 from transformers import Cache
 
-from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.evaluation_sizes import evaluation_sizes
 from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.layout import Layout, Table, rounded, to_device
 from sweep.training.packed.pack import Pack
@@ -96,7 +96,7 @@ def most_likely_labels(
     needed = candidate.to(tree.on_path.dtype) @ tree.on_path > 0  # (prompts, nodes)
     rest = torch.zeros_like(first)
     on_host = needed.cpu()  # read back once: it decides on the passes and their shapes
-    for rows in _batches(on_host.sum(dim=1).tolist()):
+    for rows in _batches(on_host.sum(dim=1).tolist(), evaluation_sizes(first.device).predictions):
         packed = _PromptNodes([prompts[index].places for index in rows], on_host[rows], tree, cached)
         counts = [
             (slot, sum(packed.nodes[place] for place in own))
@@ -137,14 +137,14 @@ def _indicator(members: Sequence[Sequence[int]], size: int, device: torch.device
     return matrix
 
 
-def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
-    """Prompts per pass, by their numbers of nodes; prompts without nodes need no pass."""
+def _batches(nodes: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Prompts per pass of about `most` nodes, by their numbers of nodes; prompts without nodes need no pass."""
     rows: list[int] = []
     used = 0
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > EVALUATION_LOGITS:
+        if rows and used + own > most:
             yield rows
             rows, used = [], 0
         rows.append(row)
