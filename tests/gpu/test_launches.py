@@ -68,14 +68,17 @@ def test_packed_equals_alone(base: LoadedBase, encoded: list[Encoded], spec: Mak
         assert losses == pytest.approx(alone, abs=near(base))
 
 
-def test_grouped_products_equal_the_loop(
-    base: LoadedBase, encoded: list[Encoded], spec: Maker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["grouped", "batched"])
+def test_products_of_all_slots_equal_the_loop(
+    base: LoadedBase, encoded: list[Encoded], spec: Maker, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    if not grouped(base.device, base.compute):
+    if how == "batched":
+        monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: False)
+    elif not grouped(base.device, base.compute):
         pytest.skip("this GPU has no grouped product in this type (compute capability 9 or 10, bf16)")
     specs = [spec(rank, seed=rank, steps=10, rate=1e-3, targets=ALL) for rank in (1, 8, 20)]
     ours = trained(Pack(base), specs, encoded)
-    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: False)
+    monkeypatch.setattr(grouped_module, "stacked", lambda device: False)
     for (_, losses), (_, expected) in zip(ours, trained(Pack(base), specs, encoded), strict=True):
         assert losses == pytest.approx(expected, abs=near(base))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,11 @@ from torch import nn
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS, initial_a, lora_config, use_default_permissions
+from sweep.training.packed.grouped import spread
 from sweep.training.packed.updates import Dropout, Update
+
+Matrices = tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]
+"""A and B by module name."""
 
 
 class SlotAdapter:
@@ -59,8 +63,6 @@ class SlotAdapter:
                 strict=True,
             )
         )
-        self._cast: tuple[torch.Tensor, ...] = ()
-        self._factors: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]] | None = None
 
     def _matrices(
         self, all_a: torch.Tensor, all_b: torch.Tensor
@@ -88,15 +90,16 @@ class SlotAdapter:
         all_a, all_b = self.vectors
         return all_a.view(self.arm.rank, -1), all_b.view(self.arm.rank, -1)
 
-    def cast(self, dtype: torch.dtype) -> None:
-        """Casts the matrices to the type of products, for `update`; to be repeated after each optimizer step."""
-        if dtype == self.vectors[0].dtype:
-            return
-        if self._factors is None or self._cast[0].dtype != dtype:
-            self._cast = tuple(torch.empty_like(vector, dtype=dtype, requires_grad=False) for vector in self.vectors)
-            self._factors = self._matrices(self._cast[0], self._cast[1])
-        for cast, vector in zip(self._cast, self.vectors, strict=True):
-            cast.copy_(vector.detach())
+    def in_type(self, dtype: torch.dtype) -> Matrices:
+        """A and B of each module, cast at once if they lie side by side; else as they are, to be cast where they are used."""
+        if not self.side_by_side:
+            return self.down, self.up
+        downs, ups = (
+            spread(matrix, widths, dtype) for matrix, widths in zip(self.stackable(), self._widths, strict=True)
+        )
+        return dict(zip(self.names, downs, strict=True)), {
+            name: part.t() for name, part in zip(self.names, ups, strict=True)
+        }
 
     def initialize(self, seed: int) -> None:
         """Initializes A as `sweep.training.adapters.attach` does."""
@@ -104,19 +107,18 @@ class SlotAdapter:
             for name, matrix in self.down.items():
                 matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
 
-    def update(self, name: str, rows: int, dropout: str | None) -> Update:
+    def update(self, name: str, rows: int, dropout: str | None, matrices: Matrices) -> Update:
         """The slot's update of a module.
 
         Args:
             rows: number of rows of the slot.
             dropout: see `SlotRows.dropout`.
+            matrices: see `in_type`.
         """
         if name not in self.down:
             return Update(rows)
-        factors = None
-        if self._factors is not None:
-            factors = (self._factors[0][name], self._factors[1][name])
-        return Update(rows, self.down[name], self.up[name], self.scale, self.dropout(name, dropout), factors)
+        downs, ups = matrices
+        return Update(rows, downs[name], ups[name], self.scale, self.dropout(name, dropout))
 
     def dropout(self, name: str, stream: str | None) -> Dropout | None:
         """The dropout of a module's inputs; `stream` is that of `SlotRows`."""

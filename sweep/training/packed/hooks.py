@@ -12,10 +12,18 @@ import torch
 from torch import nn
 
 from sweep.training.packed import grouped
-from sweep.training.packed.adapter import SlotAdapter
-from sweep.training.packed.grouped import ALIGNED, RowGroups, StackPlan, add_grouped_updates, runs_of, stack
+from sweep.training.packed.adapter import Matrices, SlotAdapter
+from sweep.training.packed.grouped import (
+    ALIGNED,
+    BATCHED_ROWS,
+    RowGroups,
+    StackPlan,
+    add_grouped_updates,
+    runs_of,
+    stack,
+)
 from sweep.training.packed.layout import to_device
-from sweep.training.packed.updates import Update, add_updates
+from sweep.training.packed.updates import Dropout, Update, add_updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +55,36 @@ Stacks = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """The slots of a pass, and without grouped products neither groups nor stacks."""
+    """The slots of a pass, and where they are computed together their groups and stacks, else the matrices of each."""
 
     slots: tuple[SlotRows, ...] = ()
     groups: RowGroups | None = None
     stacks: Stacks = field(default_factory=dict)
+    matrices: tuple[Matrices, ...] = ()
+
+    def adapts(self, name: str) -> bool:
+        """Whether a slot adapts the module."""
+        return any(slot.adapter is not None and name in slot.adapter.down for slot in self.slots)
+
+    def updates(self, name: str, repeats: int) -> list[Update]:
+        """The update of each slot."""
+        return [
+            Update(slot.rows * repeats)
+            if slot.adapter is None
+            else slot.adapter.update(name, slot.rows * repeats, slot.dropout, own)
+            for slot, own in zip(self.slots, self.matrices, strict=True)
+        ]
+
+    def dropouts(self, name: str) -> list[Dropout | None]:
+        """The dropout of each slot."""
+        return [None if slot.adapter is None else slot.adapter.dropout(name, slot.dropout) for slot in self.slots]
 
 
 class AdapterHooks:
     """Forward hooks on the base's linear modules; they do nothing outside `active`.
 
     Attributes:
-        grouped: whether the slots' products are grouped; adapters then lie side by side.
+        stacked: whether the slots' products are computed together where that pays; adapters then lie side by side.
 
     Args:
         shapes: (in_features, out_features) of the linear modules that adapters can target, by full name.
@@ -69,12 +95,13 @@ class AdapterHooks:
         self, model: nn.Module, shapes: dict[str, tuple[int, int]], device: torch.device, dtype: torch.dtype
     ) -> None:
         aligned = all(width % ALIGNED == 0 for shape in shapes.values() for width in shape)
-        self.grouped = aligned and grouped.grouped(device, dtype)
+        self.stacked = grouped.stacked(device)
+        self._has_kernel = aligned and grouped.grouped(device, dtype)
         self._shapes, self._device, self._dtype = shapes, device, dtype
         self._current = _Pass()
         self._are_fixed = False
-        self._cast: set[int] = set()
         self._kept: tuple[tuple[int, ...], Stacks] | None = None
+        self._kept_matrices: dict[int, Matrices] = {}
         for name in shapes:
             model.get_submodule(name).register_forward_hook(self._hook(name))
 
@@ -96,20 +123,27 @@ class AdapterHooks:
             yield
         finally:
             self._are_fixed, self._kept = False, None
-            self._cast.clear()
+            self._kept_matrices.clear()
 
     def _prepared(self, slots: tuple[SlotRows, ...]) -> _Pass:
         """Casts the adapters, once per pass and not per product."""
-        if self.grouped:
-            rows = tuple(slot.rows for slot in slots)
+        rows = tuple(slot.rows for slot in slots)
+        are_batched = not self._has_kernel and len(rows) > 1 and len(rows) * max(rows) <= BATCHED_ROWS
+        if self.stacked and (self._has_kernel or are_batched):
             (ends,) = to_device([tuple(accumulate(rows))], self._device)
-            return _Pass(slots, RowGroups(ends.to(torch.int32), rows), self._stacks(slots))
-        for slot in slots:
-            if slot.adapter is not None and id(slot.adapter) not in self._cast:
-                slot.adapter.cast(self._dtype)
-                if self._are_fixed:
-                    self._cast.add(id(slot.adapter))
-        return _Pass(slots)
+            groups = RowGroups(ends.to(torch.int32), rows)
+            return _Pass(slots, groups.with_gathered(self._dtype) if are_batched else groups, self._stacks(slots))
+        return _Pass(slots, matrices=tuple(self._matrices(slot) for slot in slots))
+
+    def _matrices(self, slot: SlotRows) -> Matrices:
+        if slot.adapter is None:
+            return {}, {}
+        kept = self._kept_matrices.get(id(slot.adapter))
+        if kept is None:
+            kept = slot.adapter.in_type(self._dtype)
+            if self._are_fixed:
+                self._kept_matrices[id(slot.adapter)] = kept
+        return kept
 
     def _stacks(self, slots: Sequence[SlotRows]) -> Stacks:
         key = tuple(id(slot.adapter) for slot in slots)
@@ -136,19 +170,17 @@ class AdapterHooks:
     def _hook(self, name: str) -> Any:
         def add(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
             current, inputs = self._current, arguments[0]
-            if not any(slot.adapter is not None and name in slot.adapter.down for slot in current.slots):
+            if not current.adapts(name):
                 return None
             rows = inputs.numel() // inputs.shape[-1]
             repeats = rows // sum(slot.rows for slot in current.slots)  # 1, or the columns of an ordinary batch
-            if current.groups is not None and repeats == 1 and inputs.dtype == output.dtype == self._dtype:
-                dropouts = [
-                    None if slot.adapter is None else slot.adapter.dropout(name, slot.dropout) for slot in current.slots
-                ]
-                return add_grouped_updates(inputs, output, *current.stacks[name], current.groups, dropouts)
-            return add_updates(inputs, output, [_update(name, slot, slot.rows * repeats) for slot in current.slots])
+            if current.groups is None:
+                return add_updates(inputs, output, current.updates(name, repeats))
+            groups = current.groups if repeats == 1 else current.groups.repeated(repeats)
+            stacks, dropouts = current.stacks[name], current.dropouts(name)
+            if inputs.dtype == output.dtype == self._dtype:
+                return add_grouped_updates(inputs, output, *stacks, groups, dropouts)
+            update = torch.zeros_like(output, dtype=self._dtype)
+            return output + add_grouped_updates(inputs.to(self._dtype), update, *stacks, groups, dropouts)
 
         return add
-
-
-def _update(name: str, slot: SlotRows, rows: int) -> Update:
-    return Update(rows) if slot.adapter is None else slot.adapter.update(name, rows, slot.dropout)

@@ -133,11 +133,11 @@ class Pack:
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        return SlotAdapter(arm, self.shapes, self._base.device, side_by_side=self._hooks.grouped)
+        return SlotAdapter(arm, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
 
     def load(self, folder: Path) -> SlotAdapter:
         """A saved adapter; see `load_slot_adapter`."""
-        return load_slot_adapter(folder, self.shapes, self._base.device, side_by_side=self._hooks.grouped)
+        return load_slot_adapter(folder, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

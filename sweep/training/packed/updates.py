@@ -78,7 +78,6 @@ class Update:
         rows: number of rows.
         down: A, shape (rank, in_features); None if the slot does not adapt this module.
         up: B, shape (out_features, rank); None like `down`.
-        factors: A and B in the type of the inputs, if they were cast before; gradients are those of `down` and `up`.
     """
 
     rows: int
@@ -86,14 +85,6 @@ class Update:
     up: torch.Tensor | None = None
     scale: float = 1.0
     dropout: Dropout | None = None
-    factors: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def factors_in(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """A and B in a type."""
-        down, up = self.factors or (self.down, self.up)
-        assert down is not None
-        assert up is not None
-        return down.to(dtype), up.to(dtype)
 
 
 def add_updates(inputs: torch.Tensor, output: torch.Tensor, updates: Sequence[Update]) -> torch.Tensor:
@@ -133,7 +124,7 @@ class _AddUpdates(torch.autograd.Function):
             if update.dropout is not None:
                 mask = update.dropout.kept(x)
                 x, scale = x * mask, scale * update.dropout.rescaling(x.device)
-            down, up = update.factors_in(x.dtype)
+            down, up = update.down.to(x.dtype), update.up.to(x.dtype)
             h = x @ down.t()  # (rows, rank)
             flat_out[rows].addmm_(h, up.t(), alpha=scale)
             factors += [down, up]

@@ -18,6 +18,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.packed import grouped as grouped_module
+from sweep.training.packed import hooks
 from sweep.training.packed.evaluator import evaluate
 from sweep.training.packed.grouped import RowGroups, StackPlan, add_grouped_updates, grouped, runs_of, stack
 from sweep.training.packed.pack import Pack, SlotBatch
@@ -30,9 +31,17 @@ Maker = Callable[..., TrialSpec]
 IN, OUT = 16, 24
 
 
-@pytest.fixture
-def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: True)
+def use(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Makes packs compute updates in one of the three ways, on a CPU."""
+    monkeypatch.setattr(grouped_module, "stacked", lambda device: how != "loop")
+    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: how == "grouped")
+    if how == "one by one":  # as a GPU does with many rows
+        monkeypatch.setattr(hooks, "BATCHED_ROWS", 0)
+
+
+@pytest.fixture(params=["grouped", "batched", "one by one"])
+def on_a_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, request.param)
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -41,7 +50,8 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_grouped_products_equal_the_loop(dtype: torch.dtype, dropout: float) -> None:
+@pytest.mark.parametrize("batched", [True, False])
+def test_grouped_products_equal_the_loop(dtype: torch.dtype, dropout: float, batched: bool) -> None:
     rows, ranks, scales = (5, 1, 7), (3, 0, 8), (2.0, 1.0, 0.5)
     downs = {rank: drawn(rank, IN, seed=rank).requires_grad_() for rank in ranks if rank}
     ups = {rank: drawn(rank, OUT, seed=rank + 1).requires_grad_() for rank in ranks if rank}  # B transposed
@@ -62,7 +72,10 @@ def test_grouped_products_equal_the_loop(dtype: torch.dtype, dropout: float) -> 
             (down,), (up,) = stack(plans[0], list(downs.values())), stack(plans[1], list(ups.values()))
             assert down.shape == (3, 8, IN)
             ends = torch.tensor(rows).cumsum(0).to(torch.int32)
-            added = add_grouped_updates(inputs, output * 1.0, down, up, RowGroups(ends, rows), dropouts)
+            groups = RowGroups(ends, rows)
+            if batched:
+                groups = groups.with_gathered(dtype)
+            added = add_grouped_updates(inputs, output * 1.0, down, up, groups, dropouts)
         else:
             updates = [
                 Update(count, downs[rank], ups[rank].t(), scale, own) if rank else Update(count)
@@ -94,7 +107,7 @@ def test_trainings_equal_the_loop(
     """Slots that differ in rank, targets, dropout, method and batch; the adapters have no filling."""
     specs = mixed(spec, 20)
     together = trained(Pack(load_tiny("none")), specs, encoded)
-    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: False)
+    use(monkeypatch, "loop")
     for (slot, losses), (other, expected) in zip(
         together, trained(Pack(load_tiny("none")), specs, encoded), strict=True
     ):
@@ -148,7 +161,7 @@ def test_saved_loaded_and_evaluated(
     adapters = [None, *(pack.load(tmp_path / str(number)) for number in range(2))]
     assert all(adapter.side_by_side for adapter in adapters if adapter is not None)
     ours = evaluate(base, pack, adapters, encoded, AnswerRule(4))
-    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: False)
+    use(monkeypatch, "loop")
     pack = Pack(base)
     adapters = [None, *(pack.load(tmp_path / str(number)) for number in range(2))]
     theirs = evaluate(base, pack, adapters, encoded, AnswerRule(4))
@@ -168,16 +181,16 @@ def calls(pack: Pack, spec: Maker, encoded: Sequence[Encoded], slots: int) -> in
     return sum(counts.values())
 
 
-@pytest.mark.parametrize("is_grouped", [True, False])
+@pytest.mark.parametrize("how", ["grouped", "batched", "loop"])
 def test_operators_per_step(
-    load_tiny: Loader, encoded: list[Encoded], spec: Maker, monkeypatch: pytest.MonkeyPatch, is_grouped: bool
+    load_tiny: Loader, encoded: list[Encoded], spec: Maker, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """A slot more is a few copies with grouped products (its share of the stacks), and products in every module with the loop."""
-    monkeypatch.setattr(grouped_module, "grouped", lambda device, dtype: is_grouped)
+    use(monkeypatch, how)
     pack = Pack(load_tiny("none"))
     two, eight = (calls(pack, spec, encoded, slots) for slots in (2, 8))
     per_slot, modules = (eight - two) / 6, len(pack.shapes)
-    if is_grouped:
+    if how != "loop":
         assert per_slot < 40
     else:
         assert per_slot > 15 * modules
