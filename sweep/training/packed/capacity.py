@@ -12,9 +12,10 @@ from sweep.errors import ConfigurationError
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
+from sweep.training.device_errors import is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import EvaluationExamples
-from sweep.training.memory import PeakMemory, free_bytes, is_out_of_memory, release, resident_bytes
+from sweep.training.memory import PeakMemory, free_bytes, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter, target_modules
 from sweep.training.packed.attention import SHORT
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
@@ -123,15 +124,18 @@ def slot_capacity(
     limit = budget
     if limit is None:
         limit = (free_bytes(base.device) + resident_bytes(base.device)) // request.workers
+    prediction: Forecast | None = None
     try:
         prediction = forecast(base, pack, request.largest, request.training, request.seed, train, evaluated)
     except ConfigurationError:
         # a target module does not exist; the parent checks all targets of the plan and reports them together
         return SlotCapacity(1, aimed, limit=limit)
-    except RuntimeError as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return SlotCapacity(1, aimed, limit=limit)  # not even a short pass fits; a single trial may still
+    if prediction is None:  # not even a short pass fits; a single trial may still
+        release()
+        return SlotCapacity(1, aimed, limit=limit)
     slots = prediction.slots_within(limit, aimed)
     return SlotCapacity(slots, aimed, prediction.peak(slots), prediction.peak(aimed), limit)
 
