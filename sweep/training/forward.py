@@ -22,11 +22,16 @@ EVALUATION_LOGITS = 1024
 """Approximate maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
 
 
-def examples_at_once(encoded: Sequence[Encoded], adapters: int = 1) -> int:
+def examples_at_once(
+    encoded: Sequence[Encoded],
+    adapters: int = 1,
+    most_tokens: int = EVALUATION_TOKENS,
+    most_predictions: int = EVALUATION_LOGITS,
+) -> int:
     """Number of these examples per evaluation pass if it covers `adapters` adapters; at least one."""
     longest = max((len(item) for item in encoded), default=1)
     predictions = max((len(item.completion) for item in encoded), default=1)
-    return max(1, min(EVALUATION_TOKENS // longest, EVALUATION_LOGITS // predictions) // adapters)
+    return max(1, min(most_tokens // longest, most_predictions // predictions) // adapters)
 
 
 def completion_losses(

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.records import TrialSpec
-from sweep.training import forward
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, Engine
@@ -28,6 +27,7 @@ from sweep.training.losses_and_answers import (
 )
 from sweep.training.packed import evaluator
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, ON_A_GPU, EvaluationSizes, evaluation_sizes
 from tasks import Example
 
 Loader = Callable[[str], LoadedBase]
@@ -134,8 +134,7 @@ def test_evaluating_together_equals_evaluating_alone(
         "losses alone": None,
     }[by]
     alone = [packed.evaluate([adapter], encoded, rule)[0] for adapter in adapters]
-    monkeypatch.setattr(forward, "EVALUATION_TOKENS", tokens)
-    monkeypatch.setattr(evaluator, "CACHED_TOKENS", 2 * tokens)
+    monkeypatch.setattr(evaluator, "evaluation_sizes", lambda device: EvaluationSizes(tokens, 1024, 2 * tokens))
     reported: list[tuple[str, int]] = []
     together = packed.evaluate(adapters, encoded, rule, lambda phase, done: reported.append((phase, done)))
     for one, other in zip(together, alone, strict=True):
@@ -157,6 +156,17 @@ def test_an_evaluation_pass_is_limited_in_tokens_and_in_logits(lengths: list[tup
     if count > 1:
         assert adapters * count * max(prompt + words for prompt, words in lengths) <= EVALUATION_TOKENS
         assert adapters * count * max(words for _, words in lengths) <= EVALUATION_LOGITS
+
+
+def test_a_gpu_evaluates_more_at_once() -> None:
+    examples = [Encoded(Example(prompt="", completion=""), (0,) * 60, (0,) * 4)] * 2000
+    assert evaluation_sizes(torch.device("cpu")) is ON_A_CPU
+    assert evaluation_sizes(torch.device("cuda", 1)) is ON_A_GPU
+    groups, larger = (
+        list(evaluator.evaluation_batches(examples, 2, sizes, with_answers=True)) for sizes in (ON_A_CPU, ON_A_GPU)
+    )
+    assert max(len(indices) for group in larger for indices in group) * 2 * 64 <= ON_A_GPU.tokens
+    assert len(groups) >= 3 * len(larger)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 12])

@@ -1,12 +1,9 @@
-"""LoRA adapters of the slots, and the hooks that add each slot's update to its rows of a pass."""
+"""LoRA adapters of the slots."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -16,7 +13,11 @@ from torch import nn
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS, initial_a, lora_config, use_default_permissions
-from sweep.training.packed.updates import Dropout, Update, add_updates
+from sweep.training.packed.grouped import spread
+from sweep.training.packed.updates import Dropout, Update
+
+Matrices = tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]
+"""A and B by module name."""
 
 
 class SlotAdapter:
@@ -30,19 +31,75 @@ class SlotAdapter:
 
     Args:
         shapes: (in_features, out_features) of each linear module of the base by full name.
+        side_by_side: whether the matrices of all modules lie side by side, B transposed, so that one copy takes them to a stack
+            (`sweep.training.packed.grouped`); else one after the other.
 
     Raises:
         ConfigurationError: a target module does not exist.
     """
 
-    def __init__(self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device) -> None:
+    def __init__(
+        self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device, *, side_by_side: bool = False
+    ) -> None:
         self.arm = arm
         self.scale = arm.scale
-        targets = target_modules(arm, tuple(shapes))
-        self.down, all_a, a_gradient = _flat_matrices({name: (arm.rank, shapes[name][0]) for name in targets}, device)
-        self.up, all_b, b_gradient = _flat_matrices({name: (shapes[name][1], arm.rank) for name in targets}, device)
+        self.side_by_side = side_by_side
+        self.names = target_modules(arm, tuple(shapes))
+        self._widths = tuple(tuple(shapes[name][side] for name in self.names) for side in (0, 1))
+        columns = [arm.rank * sum(widths) for widths in self._widths]
+        all_a, all_b = (nn.Parameter(torch.zeros(count, device=device)) for count in columns)
         self.vectors = (all_a, all_b)
-        self._gradients: tuple[torch.Tensor, ...] = (a_gradient, b_gradient)
+        self._gradients = tuple(torch.zeros_like(vector) for vector in self.vectors)
+        for vector, gradient in zip(self.vectors, self._gradients, strict=True):
+            vector.grad = gradient
+        self.down, self.up = (
+            {
+                name: _with_gradient(part, own)
+                for (name, part), own in zip(parts.items(), gradients.values(), strict=True)
+            }
+            for parts, gradients in zip(
+                self._matrices(*(vector.detach() for vector in self.vectors)),
+                self._matrices(*self._gradients),
+                strict=True,
+            )
+        )
+
+    def _matrices(
+        self, all_a: torch.Tensor, all_b: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """A and B of each module as views of two vectors."""
+        rank = self.arm.rank
+        parts = []
+        for vector, widths in zip((all_a, all_b), self._widths, strict=True):
+            if self.side_by_side:
+                parts.append(vector.view(rank, -1).split(widths, dim=1))
+            else:
+                parts.append(vector.split([rank * width for width in widths]))
+        downs, ups = parts
+        of_a = {
+            name: part.view(rank, width) for name, part, width in zip(self.names, downs, self._widths[0], strict=True)
+        }
+        if self.side_by_side:
+            return of_a, {name: part.t() for name, part in zip(self.names, ups, strict=True)}
+        return of_a, {
+            name: part.view(width, rank) for name, part, width in zip(self.names, ups, self._widths[1], strict=True)
+        }
+
+    def stackable(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All A, and all B transposed, side by side, shape (rank, columns of all modules)."""
+        all_a, all_b = self.vectors
+        return all_a.view(self.arm.rank, -1), all_b.view(self.arm.rank, -1)
+
+    def in_type(self, dtype: torch.dtype) -> Matrices:
+        """A and B of each module, cast at once if they lie side by side; else as they are, to be cast where they are used."""
+        if not self.side_by_side:
+            return self.down, self.up
+        downs, ups = (
+            spread(matrix, widths, dtype) for matrix, widths in zip(self.stackable(), self._widths, strict=True)
+        )
+        return dict(zip(self.names, downs, strict=True)), {
+            name: part.t() for name, part in zip(self.names, ups, strict=True)
+        }
 
     def initialize(self, seed: int) -> None:
         """Initializes A as `sweep.training.adapters.attach` does."""
@@ -50,19 +107,24 @@ class SlotAdapter:
             for name, matrix in self.down.items():
                 matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
 
-    def update(self, name: str, rows: int, dropout: str | None) -> Update:
+    def update(self, name: str, rows: int, dropout: str | None, matrices: Matrices) -> Update:
         """The slot's update of a module.
 
         Args:
             rows: number of rows of the slot.
             dropout: see `SlotRows.dropout`.
+            matrices: see `in_type`.
         """
         if name not in self.down:
             return Update(rows)
-        dropped = None
-        if dropout is not None and self.arm.dropout:
-            dropped = Dropout(self.arm.dropout, f"{dropout} {name}")
-        return Update(rows, self.down[name], self.up[name], self.scale, dropped)
+        downs, ups = matrices
+        return Update(rows, downs[name], ups[name], self.scale, self.dropout(name, dropout))
+
+    def dropout(self, name: str, stream: str | None) -> Dropout | None:
+        """The dropout of a module's inputs; `stream` is that of `SlotRows`."""
+        if stream is None or not self.arm.dropout or name not in self.down:
+            return None
+        return Dropout(self.arm.dropout, f"{stream} {name}")
 
     def zero_gradients(self) -> None:
         """Sets all gradients to zero in place."""
@@ -93,13 +155,15 @@ class SlotAdapter:
         """
         folder.mkdir(parents=True, exist_ok=True)
         lora_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
-        tensors = {name: matrix.detach().cpu().clone() for name, matrix in self.matrices()}
+        tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in self.matrices()}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)
 
 
-def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: torch.device) -> SlotAdapter:
-    """Loads a saved LoRA adapter.
+def load_slot_adapter(
+    folder: Path, shapes: dict[str, tuple[int, int]], device: torch.device, *, side_by_side: bool = False
+) -> SlotAdapter:
+    """Loads a saved LoRA adapter; see `SlotAdapter`.
 
     Raises:
         TrialFailed: the folder has no adapter in safetensors format, or one for another base.
@@ -116,7 +180,7 @@ def load_slot_adapter(folder: Path, shapes: dict[str, tuple[int, int]], device: 
         learning_rate=0.0,
         method="rslora" if config.use_rslora else "lora",
     )
-    adapter, saved = SlotAdapter(arm, shapes, device), load_file(weights)
+    adapter, saved = SlotAdapter(arm, shapes, device, side_by_side=side_by_side), load_file(weights)
     matrices = dict(adapter.matrices())
     if {name: matrix.shape for name, matrix in matrices.items()} != {name: part.shape for name, part in saved.items()}:
         raise TrialFailed(f"the adapter in {folder} does not fit this base")
@@ -139,76 +203,7 @@ def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
 
 
-def _flat_matrices(
-    shapes: dict[str, tuple[int, int]], device: torch.device
-) -> tuple[dict[str, nn.Parameter], nn.Parameter, torch.Tensor]:
-    """Zero matrices as views of one vector, with gradients that are views of one gradient vector."""
-    sizes = [rows * columns for rows, columns in shapes.values()]
-    vector = nn.Parameter(torch.zeros(sum(sizes), device=device))
-    gradient = torch.zeros_like(vector)
-    vector.grad = gradient
-    matrices = {}
-    parts = zip(shapes.items(), vector.detach().split(sizes), gradient.split(sizes), strict=True)
-    for (name, shape), part, gradient_part in parts:
-        matrix = nn.Parameter(part.view(shape))
-        matrix.grad = gradient_part.view(shape)  # backward accumulates in place
-        matrices[name] = matrix
-    return matrices, vector, gradient
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRows:
-    """The rows of one slot in a pass.
-
-    Attributes:
-        adapter: the slot's adapter, or None for the base alone.
-        rows: number of rows: tokens of a packed row, or examples of an ordinary batch.
-        dropout: name of the random stream for dropout in this pass, or None for no dropout.
-    """
-
-    adapter: SlotAdapter | None
-    rows: int
-    dropout: str | None = None
-
-
-class AdapterHooks:
-    """Forward hooks on the base's linear modules; they do nothing outside `active`.
-
-    Args:
-        names: full names of the linear modules that adapters can target.
-    """
-
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        self._slots: tuple[SlotRows, ...] = ()
-        for name in names:
-            model.get_submodule(name).register_forward_hook(self._hook(name))
-
-    @contextmanager
-    def active(self, slots: Sequence[SlotRows]) -> Iterator[None]:
-        """Context in which the rows of each pass belong to these slots, in this order."""
-        before, self._slots = self._slots, tuple(slots)
-        try:
-            yield
-        finally:
-            self._slots = before
-
-    def _hook(self, name: str) -> Any:
-        def add(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
-            slots = self._slots
-            if not any(slot.adapter is not None and name in slot.adapter.down for slot in slots):
-                return None
-            return _add_updates(name, slots, arguments[0], output)
-
-        return add
-
-
-def _add_updates(name: str, slots: Sequence[SlotRows], inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    rows = inputs.numel() // inputs.shape[-1]
-    tokens_per_row = rows // sum(slot.rows for slot in slots)  # 1, or the columns of an ordinary batch
-    updates = [
-        Update(slot.rows * tokens_per_row)
-        if slot.adapter is None
-        else slot.adapter.update(name, slot.rows * tokens_per_row, slot.dropout)
-        for slot in slots
-    ]
-    return add_updates(inputs, output, updates)
+def _with_gradient(matrix: torch.Tensor, gradient: torch.Tensor) -> nn.Parameter:
+    parameter = nn.Parameter(matrix)
+    parameter.grad = gradient  # backward accumulates in place
+    return parameter

@@ -19,6 +19,7 @@ from sweep.training.engine import EvaluationExamples
 from sweep.training.memory import PeakMemory, free_bytes, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter, target_modules
 from sweep.training.packed.attention import SHORT
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory_model import (
@@ -72,12 +73,14 @@ class Forecast:
         parameters: trainable parameters per trial.
         training: training passes of one trial.
         evaluated: examples of each evaluation.
+        sizes: of the evaluations' passes.
     """
 
     model: MemoryModel
     parameters: int
     training: frozenset[PassShape]
     evaluated: Sequence[EvaluationExamples]
+    sizes: EvaluationSizes = ON_A_CPU
 
     def peak(self, slots: int) -> int:
         """Peak bytes of a worker that trains trials side by side and evaluates them together or one by one."""
@@ -95,7 +98,11 @@ class Forecast:
         return slots
 
     def _evaluation_passes(self, adapters: int) -> list[EvaluationPass]:
-        return [each for examples, rule in self.evaluated for each in evaluation_passes(examples, adapters, rule)]
+        return [
+            each
+            for examples, rule in self.evaluated
+            for each in evaluation_passes(examples, adapters, rule, self.sizes)
+        ]
 
 
 def slot_capacity(
@@ -152,7 +159,9 @@ def forecast(
     largest = longest_batch(ordered, training.batch_size)
     model = measure_memory_model(base, pack, arm, largest, checkpointing=training.gradient_checkpointing)
     parameters = parameters_of(arm, target_modules(arm, tuple(pack.shapes)), pack.shapes)
-    return Forecast(model, parameters, frozenset(training_passes(ordered, training)), evaluated)
+    return Forecast(
+        model, parameters, frozenset(training_passes(ordered, training)), evaluated, evaluation_sizes(base.device)
+    )
 
 
 def measure_memory_model(
@@ -196,7 +205,7 @@ def _measure_costs(
     Args:
         layers_held: number of layers whose activations training keeps for backward.
     """
-    probe = _Probe(base, pack, SlotAdapter(arm, pack.shapes, base.device))
+    probe = _Probe(base, pack, pack.adapter(arm))
     one_prediction, many_predictions = _synthetic_batch(1), _synthetic_batch(SHORT_TOKENS - 1)
     probe.training(one_prediction)  # libraries allocate once what they need for all passes
     training, evaluation = (
@@ -259,7 +268,10 @@ class _Probe:
 
     def evaluation(self, batch: Sequence[Encoded]) -> Measurement:
         adapters = [self._adapter] * EVALUATED_TOGETHER
-        shapes = [each.shape for each in evaluation_passes(batch, EVALUATED_TOGETHER, None)]
+        shapes = [
+            each.shape
+            for each in evaluation_passes(batch, EVALUATED_TOGETHER, None, evaluation_sizes(self._base.device))
+        ]
         largest = max(shapes, key=lambda shape: shape.tokens)
         return largest, self._measure(lambda: packed_losses(self._base, self._pack, adapters, batch))
 

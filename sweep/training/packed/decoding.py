@@ -11,8 +11,9 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
-from sweep.training.packed.layout import Layout, Table
+from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.hooks import SlotRows
+from sweep.training.packed.layout import Layout, Table, rounded, to_device
 from sweep.training.packed.pack import Pack
 
 
@@ -80,16 +81,16 @@ def decode(
 
 
 class _SequencePlaces:
-    """Cache indices of the tokens of each sequence.
+    """Cache indices of the tokens of each sequence. Their numbers are kept on the host, which so never waits for them.
 
     Args:
         capacity: number of tokens that can be appended to each.
     """
 
     def __init__(self, places: Sequence[torch.Tensor], capacity: int) -> None:
-        self._counts = torch.tensor([len(own) for own in places], device=places[0].device)
+        self._counts = [len(own) for own in places]
         # padding points at the sequence itself
-        longest = max(len(own) for own in places) + capacity
+        longest = rounded(max(self._counts) + capacity, places[0].device)
         self._places = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
 
     def append(
@@ -104,12 +105,14 @@ class _SequencePlaces:
             cached: number of tokens in the cache.
         """
         device = self._places.device
-        own, row = torch.tensor(active, device=device), torch.arange(len(active), device=device)
-        ids, positions = torch.tensor(tokens, device=device), self._counts[own]
+        before = [self._counts[sequence] for sequence in active]
+        for sequence in active:
+            self._counts[sequence] += 1
+        own, ids, positions = to_device([active, tokens, before], device)
+        row = torch.arange(len(active), device=device)
         self._places[own, positions] = cached + row
-        self._counts[own] += 1
-        longest = int(self._counts[own].max())
-        visible = torch.arange(longest, device=device) < self._counts[own][:, None]  # (sequences, longest)
+        longest = min(rounded(max(before) + 1, device), self._places.shape[1])
+        visible = torch.arange(longest, device=device) <= positions[:, None]  # (sequences, longest)
         return Layout(
             ids=ids,
             positions=positions,

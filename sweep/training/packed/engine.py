@@ -16,7 +16,7 @@ from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, Pack
 from sweep.training.forward import completion_losses
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.memory import release
-from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
+from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.capacity import slot_capacity
 from sweep.training.packed.evaluator import evaluate, packed_losses
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
@@ -68,7 +68,7 @@ class PackedEngine:
 
     def load(self, folder: Path) -> AdaptedModel:
         """The base model with a saved adapter."""
-        return SlotAdaptedModel(self._base, self.pack, load_slot_adapter(folder, self.pack.shapes, self._base.device))
+        return SlotAdaptedModel(self._base, self.pack, self.pack.load(folder))
 
     def evaluate(
         self,

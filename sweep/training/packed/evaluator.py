@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch.nn import functional
@@ -17,15 +18,13 @@ from sweep.training.batches import by_length
 from sweep.training.encoding import Encoded
 from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
+from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
+from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.label_likelihood import CachedPrompt, LabelTree, most_likely_labels
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
-from sweep.training.quantization import evaluating
-
-CACHED_TOKENS = 8192
-"""Approximate maximum of tokens in the key-value cache: enough sequences to decode together, with little memory."""
 
 
 def packed_losses(
@@ -107,8 +106,9 @@ class _Evaluator:
         rule, adapters = self._rule, len(self._adapters)
         seconds = {"score": 0.0, "answer": 0.0}
         done = 0
-        with evaluating(self._base.model):
-            for batches in evaluation_batches(self._encoded, adapters, with_answers=rule is not None):
+        with self._pack.evaluating():
+            sizes = evaluation_sizes(self._base.device)
+            for batches in evaluation_batches(self._encoded, adapters, sizes, with_answers=rule is not None):
                 start = time.perf_counter()
                 cache = row_cache() if rule is not None else None
                 unanswered: list[_Unanswered] = []
@@ -127,7 +127,7 @@ class _Evaluator:
     def compute_losses(self, indices: Sequence[int], cache: Cache | None) -> list[_Unanswered]:
         """Runs one pass over examples under every adapter; returns those that still need an answer."""
         batch = [self._encoded[index] for index in indices]
-        layout = lay_out([batch] * len(self._adapters)).to(self._base.device)
+        layout = lay_out([batch] * len(self._adapters), self._base.device)
         if cache is not None:
             layout = layout.after(cache.get_seq_length())
         slots = [SlotRows(adapter, rows) for adapter, rows in zip(self._adapters, layout.slot_tokens, strict=True)]
@@ -136,13 +136,11 @@ class _Evaluator:
             nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
             best = logits.argmax(dim=-1)  # (predictions,)
             first = self._first_token_log_probabilities(logits, counts)
-        is_best = best == layout.labels
-        by_example = zip(nats.split(counts), is_best.split(counts), best.split(counts), strict=True)
         unanswered = []
-        for number, (part, part_is_best, tokens) in enumerate(by_example):
+        for number, (total, tokens) in enumerate(_by_example(nats, best, counts)):
             slot, index = number // len(indices), indices[number % len(indices)]
             item = self._encoded[index]
-            loss = CompletionLoss(float(part.sum(dtype=torch.float64)), len(part), bool(part_is_best.all()))
+            loss = CompletionLoss(total, len(tokens), tokens == list(item.completion))
             self._losses[slot][index] = loss
             if self._rule is None:
                 continue
@@ -150,7 +148,7 @@ class _Evaluator:
                 self._answers[slot][index] = item.example.completion.strip()
             else:
                 places = layout.keys_of(number, len(item) - 1)
-                unanswered.append(_Unanswered(slot, index, places, tokens.tolist(), first[number]))
+                unanswered.append(_Unanswered(slot, index, places, tokens, first[number]))
         return unanswered
 
     def _first_token_log_probabilities(self, logits: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
@@ -214,13 +212,34 @@ class _Evaluator:
         return AdapterOutcomes.of(self.losses(slot), answers, dict(seconds))
 
 
-def evaluation_batches(encoded: Sequence[Encoded], adapters: int, *, with_answers: bool) -> Iterator[list[list[int]]]:
+def _by_example(nats: torch.Tensor, best: torch.Tensor, counts: Sequence[int]) -> Iterator[tuple[float, list[int]]]:
+    """Sum of the losses, and the most likely tokens, of each example.
+
+    A GPU's numbers are read back in one copy per pass, because the host waits for the device at each.
+
+    Args:
+        nats: loss of each prediction, in fp32.
+        best: most likely token of each.
+        counts: number of predictions of each example.
+    """
+    if nats.device.type != "cpu":
+        numbers = torch.cat([nats.view(torch.int32), best.to(torch.int32)]).cpu()  # the bits of each loss
+        nats, best = numbers[: len(nats)].view(torch.float32), numbers[len(nats) :]
+    sums = torch.stack([part.sum(dtype=torch.float64) for part in nats.split(list(counts))]).tolist()
+    tokens, ends = best.tolist(), accumulate(counts)
+    for total, count, end in zip(sums, counts, ends, strict=True):
+        yield total, tokens[end - count : end]
+
+
+def evaluation_batches(
+    encoded: Sequence[Encoded], adapters: int, sizes: EvaluationSizes = ON_A_CPU, *, with_answers: bool
+) -> Iterator[list[list[int]]]:
     """Example indices of each pass, grouped: with answers, the passes of a group share a key-value cache."""
     group: list[list[int]] = []
     tokens = 0
-    for indices in by_length(encoded, examples_at_once(encoded, adapters)):
+    for indices in by_length(encoded, examples_at_once(encoded, adapters, sizes.tokens, sizes.predictions)):
         own = adapters * sum(len(encoded[index]) for index in indices)
-        if group and (not with_answers or tokens + own > CACHED_TOKENS):
+        if group and (not with_answers or tokens + own > sizes.cached):
             yield group
             group, tokens = [], 0
         group.append(indices)

@@ -11,10 +11,11 @@ from itertools import groupby
 import torch
 from transformers import Cache
 
-from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import Label
-from sweep.training.packed.adapter import SlotAdapter, SlotRows
-from sweep.training.packed.layout import Layout, Table
+from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.evaluation_sizes import evaluation_sizes
+from sweep.training.packed.hooks import SlotRows
+from sweep.training.packed.layout import Layout, Table, rounded, to_device
 from sweep.training.packed.pack import Pack
 
 
@@ -90,17 +91,15 @@ def most_likely_labels(
         return []
     cached = cache.get_seq_length()
     first = torch.stack([prompt.first for prompt in prompts])  # (prompts, labels)
-    known = torch.full_like(first, torch.inf)  # (prompts, labels)
-    for row, prompt in enumerate(prompts):
-        if prompt.expected is not None:
-            known[row, prompt.expected] = prompt.nats
+    known = _known(prompts, first)
     candidate = (-first < known.min(dim=1, keepdim=True).values) & known.isinf()
     needed = candidate.to(tree.on_path.dtype) @ tree.on_path > 0  # (prompts, nodes)
     rest = torch.zeros_like(first)
-    for rows in _batches(needed.sum(dim=1).tolist()):
-        packed = _PromptNodes([prompts[index].places for index in rows], needed[rows], tree, cached)
+    on_host = needed.cpu()  # read back once: it decides on the passes and their shapes
+    for rows in _batches(on_host.sum(dim=1).tolist(), evaluation_sizes(first.device).predictions):
+        packed = _PromptNodes([prompts[index].places for index in rows], on_host[rows], tree, cached)
         counts = [
-            (slot, int(packed.counts[list(own)].sum()))
+            (slot, sum(packed.nodes[place] for place in own))
             for slot, own in groupby(range(len(rows)), key=lambda place: prompts[rows[place]].slot)
         ]
         layout = packed.layout([count for _, count in counts])
@@ -110,6 +109,15 @@ def most_likely_labels(
     # labels that are no candidates are less likely than the expected one, so their part of `rest` is not used
     nats = torch.where(candidate, -first - rest, known)
     return nats.argmin(dim=1).tolist()
+
+
+def _known(prompts: Sequence[CachedPrompt], first: torch.Tensor) -> torch.Tensor:
+    """The likelihoods that are known in nats, else infinity, shaped and placed as `first`, which has a column for each label."""
+    known = torch.full(first.shape, torch.inf, dtype=first.dtype)
+    for row, prompt in enumerate(prompts):
+        if prompt.expected is not None:
+            known[row, prompt.expected] = prompt.nats
+    return known.to(first.device)
 
 
 def _edge_log_probabilities(
@@ -129,14 +137,14 @@ def _indicator(members: Sequence[Sequence[int]], size: int, device: torch.device
     return matrix
 
 
-def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
-    """Prompts per pass, by their numbers of nodes; prompts without nodes need no pass."""
+def _batches(nodes: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Prompts per pass of about `most` nodes, by their numbers of nodes; prompts without nodes need no pass."""
     rows: list[int] = []
     used = 0
     for row, own in enumerate(nodes):
         if own == 0:
             continue
-        if rows and used + own > EVALUATION_LOGITS:
+        if rows and used + own > most:
             yield rows
             rows, used = [], 0
         rows.append(row)
@@ -146,39 +154,44 @@ def _batches(nodes: Sequence[int]) -> Iterator[list[int]]:
 
 
 class _PromptNodes:
-    """The row of the tree nodes that each prompt needs, by prompt.
+    """The row of the tree nodes that each prompt needs, by prompt. Shapes are known on the host, which so waits for no device.
 
     Attributes:
-        counts: number of nodes of each prompt, shape (prompts,).
+        nodes: number of nodes of each prompt.
         index: row index of each prompt's nodes, shape (prompts, nodes); 0 for nodes not in the row.
 
     Args:
         places: cache indices of each prompt.
-        needed: nodes that each prompt needs, at least one, bool, shape (prompts, nodes).
+        needed: nodes that each prompt needs, at least one, bool, on the host, shape (prompts, nodes).
         cached: number of tokens in the cache.
     """
 
     def __init__(self, places: Sequence[torch.Tensor], needed: torch.Tensor, tree: LabelTree, cached: int) -> None:
-        self._tree, self._needed, self._cached = tree, needed, cached
-        self._lengths = torch.tensor([len(own) for own in places], device=needed.device)
+        self._tree, self._cached = tree, cached
+        self._device = places[0].device
+        self.nodes: list[int] = needed.sum(dim=1).tolist()
+        prompt, node = needed.nonzero(as_tuple=True)
+        lengths = [len(own) for own in places]
+        self._prompt, self._node, self._lengths, self._counts = to_device(
+            [prompt.tolist(), node.tolist(), lengths, self.nodes], self._device
+        )
         # padding points at the prompt itself and is masked
-        longest = int(self._lengths.max())
+        longest = rounded(max(lengths) + max(self.nodes), self._device) - max(self.nodes)
         self._prompts = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in places])
-        self.counts = needed.sum(dim=1)
-        self.index = torch.where(needed, needed.flatten().cumsum(0).view_as(needed) - 1, 0)
+        index = torch.where(needed, needed.flatten().cumsum(0).view_as(needed) - 1, 0)
+        self.index = index.to(self._device, non_blocking=True)
 
     def layout(self, slot_tokens: Sequence[int]) -> Layout:
         """The layout of the row."""
-        tree, device = self._tree, self._needed.device
-        prompt, node = self._needed.nonzero(as_tuple=True)
-        start = self.counts.cumsum(0) - self.counts  # (prompts,)
-        place = torch.arange(int(self.counts.max()), device=device)
+        tree, device, prompt, node = self._tree, self._device, self._prompt, self._node
+        start = self._counts.cumsum(0) - self._counts  # (prompts,)
+        place = torch.arange(max(self.nodes), device=device)
         # padded with a node of the same prompt
-        queries = start[:, None] + torch.minimum(place, self.counts[:, None] - 1)  # (prompts, most nodes)
+        queries = start[:, None] + torch.minimum(place, self._counts[:, None] - 1)  # (prompts, most nodes)
         nodes = node[queries]
         column = torch.arange(self._prompts.shape[1], device=device)
         sees_prompt = (column < self._lengths[:, None])[:, None, :].expand(-1, len(place), -1)
-        sees_nodes = tree.sees[nodes[:, :, None], nodes[:, None, :]] & (place < self.counts[:, None])[:, None, :]
+        sees_nodes = tree.sees[nodes[:, :, None], nodes[:, None, :]] & (place < self._counts[:, None])[:, None, :]
         row = torch.arange(len(node), device=device)
         return Layout(
             ids=tree.ids[node],
@@ -191,7 +204,7 @@ class _PromptNodes:
                     keys=torch.cat([self._prompts, self._cached + queries], dim=1),
                     mask=torch.cat([sees_prompt, sees_nodes], dim=2)[:, None],
                     columns=torch.cat(
-                        [column.expand(len(self.counts), -1), self._lengths[:, None] + tree.depth[nodes]], dim=1
+                        [column.expand(len(self._counts), -1), self._lengths[:, None] + tree.depth[nodes]], dim=1
                     ),
                 ),
             ),

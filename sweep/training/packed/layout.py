@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 
@@ -23,6 +24,23 @@ SHORT = 128
 
 LENGTH_RATIO = 1.5
 """Above that, the largest number of queries, and of keys, in a table is at most this multiple of the smallest."""
+
+LENGTH_STEP = 16
+"""On a GPU the widths of a table are multiples of this: its attention kernels read biases in aligned rows (8 numbers of bf16)."""
+
+_CPU = torch.device("cpu")
+
+
+def rounded(length: int, device: torch.device) -> int:
+    """The width of a table whose longest sequence has `length` tokens.
+
+    On a GPU widths repeat, so that its allocator and its libraries find what they prepared for an earlier pass: there are eight
+    widths per doubling of the length, and at most 16 tokens or an eighth are padding. A CPU computes what there is.
+    """
+    if device.type == "cpu":
+        return length
+    step = max(LENGTH_STEP, (1 << length.bit_length()) // 16)
+    return -(-length // step) * step
 
 
 def length_class(queries: int, keys: int) -> tuple[int, int]:
@@ -62,12 +80,6 @@ class Table:
         columns = columns.expand(self.keys.shape)[:, None, None, :]
         return self.mask & (positions[self.queries][:, None, :, None] - columns < window)
 
-    def to(self, device: torch.device) -> Table:
-        """Moves the tensors to a device."""
-        queries, keys, mask = (each.to(device, non_blocking=True) for each in (self.queries, self.keys, self.mask))
-        columns = None if self.columns is None else self.columns.to(device, non_blocking=True)
-        return Table(queries, keys, mask, columns)
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -106,14 +118,6 @@ class Layout:
         """The layout of this row after `cached` tokens in the key-value cache."""
         return replace(self, tables=tuple(replace(table, keys=table.keys + cached) for table in self.tables))
 
-    def to(self, device: torch.device) -> Layout:
-        """Moves the tensors to a device."""
-        if device.type == "cpu":
-            return self
-        tensors = ("ids", "positions", "places", "kept", "labels")
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        return replace(self, tables=tuple(table.to(device) for table in self.tables), **moved)
-
 
 @dataclass(slots=True)
 class _Row:
@@ -150,8 +154,8 @@ def shared_prompt(batch: Sequence[Encoded]) -> int:
     return min(common, min(len(item.prompt) for item in batch) - 1)
 
 
-def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
-    """Lays out one batch per slot as a row.
+def lay_out(batches: Sequence[Sequence[Encoded]], device: torch.device = _CPU) -> Layout:
+    """Lays out one batch per slot as a row on a device.
 
     The last token of a completion predicts nothing, so it is a label but not an input.
 
@@ -175,50 +179,85 @@ def lay_out(batches: Sequence[Sequence[Encoded]]) -> Layout:
             row.labels.extend(item.completion)
             row.completions.append(len(item.completion))
         slot_tokens.append(len(row.ids) - slot_start)
-    return _layout(row, tuple(slot_tokens), tuple(len(batch) for batch in batches))
+    return _layout(row, tuple(slot_tokens), tuple(len(batch) for batch in batches), device)
 
 
-def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...]) -> Layout:
+def to_device(parts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Sequences of whole numbers as tensors on a device, in one copy, which a CUDA device makes while the host goes on."""
+    numbers = torch.tensor([number for part in parts for number in part], dtype=torch.long)
+    if device.type == "cuda":
+        numbers = numbers.pin_memory()
+    return numbers.to(device, non_blocking=True).split([len(part) for part in parts])
+
+
+def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...], device: torch.device) -> Layout:
     by_class: dict[tuple[int, int], list[int]] = {}
     for sequence, (queries, shared) in enumerate(zip(row.queries, row.shared, strict=True)):
         by_class.setdefault(length_class(len(queries), len(shared) + len(queries)), []).append(sequence)
     groups = [by_class[each] for each in sorted(by_class)]
-    tables = tuple(_table(row, group) for group in groups)
     rows = {sequence: (number, place) for number, group in enumerate(groups) for place, sequence in enumerate(group)}
-    places = torch.empty(len(row.ids), dtype=torch.long)
-    first = 0
-    for group, table in zip(groups, tables, strict=True):
-        width = table.queries.shape[1]
-        for place, sequence in enumerate(group):
-            own = row.queries[sequence]
-            places[own.start : own.stop] = torch.arange(len(own)) + first + place * width
-        first += table.queries.numel()
+    widths = [_widths(row, group, device) for group in groups]
+    starts = list(accumulate((len(group) * width for group, (width, _) in zip(groups, widths, strict=True)), initial=0))
+    places: list[int] = []
+    for sequence, own in enumerate(row.queries):  # they follow each other in the row
+        number, place = rows[sequence]
+        first = starts[number] + place * widths[number][0]
+        places.extend(range(first, first + len(own)))
+    sent = to_device(
+        [
+            row.ids,
+            row.positions,
+            places,
+            row.kept,
+            row.labels,
+            *(part for group in groups for part in _bounds(row, group)),
+        ],
+        device,
+    )
+    ids, positions, placed, kept, labels, *bounds = sent
     return Layout(
-        ids=torch.tensor(row.ids),
-        positions=torch.tensor(row.positions),
+        ids=ids,
+        positions=positions,
         slot_tokens=slot_tokens,
         slot_examples=slot_examples,
-        tables=tables,
-        places=places,
-        kept=torch.tensor(row.kept),
-        labels=torch.tensor(row.labels),
+        tables=tuple(_table(*own, *bounds[4 * number : 4 * number + 4]) for number, own in enumerate(widths)),
+        places=placed,
+        kept=kept,
+        labels=labels,
         completions=tuple(row.completions),
         sequences=tuple(rows[sequence] for sequence in row.sequences),
     )
 
 
-def _table(row: _Row, group: Sequence[int]) -> Table:
-    """The table of some sequences."""
-    lengths = torch.tensor([len(row.queries[sequence]) for sequence in group])  # (sequences,)
-    prefix_lengths = torch.tensor([len(row.shared[sequence]) for sequence in group])  # (sequences,)
-    first = torch.tensor([row.queries[sequence].start for sequence in group])
-    prefix_first = torch.tensor([row.shared[sequence].start for sequence in group])
-    query = torch.arange(int(lengths.max()))
-    key = torch.arange(int((prefix_lengths + lengths).max()))
+def _widths(row: _Row, group: Sequence[int], device: torch.device) -> tuple[int, int]:
+    """The numbers of queries and keys of each sequence of a table."""
+    queries = max(len(row.queries[sequence]) for sequence in group)
+    keys = max(len(row.shared[sequence]) + len(row.queries[sequence]) for sequence in group)
+    return rounded(queries, device), rounded(keys, device)
+
+
+def _bounds(row: _Row, group: Sequence[int]) -> list[list[int]]:
+    """First token and length of each sequence of a table, then of each shared prefix."""
+    ranges = ([row.queries[sequence] for sequence in group], [row.shared[sequence] for sequence in group])
+    return [part for own in ranges for part in ([each.start for each in own], [len(each) for each in own])]
+
+
+def _table(
+    queries_width: int,
+    keys_width: int,
+    first: torch.Tensor,
+    lengths: torch.Tensor,
+    prefix_first: torch.Tensor,
+    prefix_lengths: torch.Tensor,
+) -> Table:
+    """The table of some sequences, made on the device of their bounds, each of shape (sequences,)."""
+    query = torch.arange(queries_width, device=first.device)
+    key = torch.arange(keys_width, device=first.device)
+    last = lengths[:, None] - 1
     # padding points at the sequence itself: with a token of another slot, a NaN could spread
-    queries = first[:, None] + query.clamp(max=lengths[:, None] - 1)  # (sequences, longest query)
-    own = key - prefix_lengths[:, None]  # (sequences, longest key), negative in the prefix
-    keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.clamp(max=lengths[:, None] - 1))
-    # (sequences, longest query, longest key)
+    queries = first[:, None] + query.minimum(last)  # (sequences, queries)
+    own = key - prefix_lengths[:, None]  # (sequences, keys), negative in the prefix
+    keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.minimum(last))
+    # (sequences, queries, keys)
     sees = (own[:, None, :] <= query[None, :, None]) & (own < lengths[:, None])[:, None, :]
     return Table(queries, keys, sees[:, None])

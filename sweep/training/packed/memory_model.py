@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
-from sweep.training.forward import EVALUATION_LOGITS
 from sweep.training.losses_and_answers import AnswerRule
+from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes
 from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import length_class, shared_prompt
 
@@ -101,9 +101,11 @@ class EvaluationPass:
     cached: int
 
 
-def evaluation_passes(encoded: Sequence[Encoded], adapters: int, rule: AnswerRule | None) -> Iterator[EvaluationPass]:
+def evaluation_passes(
+    encoded: Sequence[Encoded], adapters: int, rule: AnswerRule | None, sizes: EvaluationSizes = ON_A_CPU
+) -> Iterator[EvaluationPass]:
     """The passes that evaluate examples under several adapters; an upper bound if `rule` asks for answers."""
-    for batches in evaluation_batches(encoded, adapters, with_answers=rule is not None):
+    for batches in evaluation_batches(encoded, adapters, sizes, with_answers=rule is not None):
         cache, sequences = _CacheSize(), 0
         for indices in batches:
             shape = shape_of([encoded[index] for index in indices]).times(adapters)
@@ -111,7 +113,7 @@ def evaluation_passes(encoded: Sequence[Encoded], adapters: int, rule: AnswerRul
             yield EvaluationPass(shape, cache.add(shape.tokens) if rule is not None else 0)
         if rule is not None:
             longest = max(len(encoded[index]) for indices in batches for index in indices)
-            shape = _answering_shape(sequences, longest, rule)
+            shape = _answering_shape(sequences, longest, rule, sizes)
             yield EvaluationPass(shape, cache.add(shape.tokens))
 
 
@@ -129,10 +131,10 @@ class _CacheSize:
         return self._capacity
 
 
-def _answering_shape(sequences: int, longest: int, rule: AnswerRule) -> PassShape:
+def _answering_shape(sequences: int, longest: int, rule: AnswerRule, sizes: EvaluationSizes) -> PassShape:
     """The largest pass of answering if no answer follows from its loss: one token of each answer, or the label tree."""
     nodes = len({label.ids[:end] for label in rule.labels for end in range(1, len(label.ids))}) if rule.labels else 1
-    row = min(sequences * nodes, max(EVALUATION_LOGITS, nodes)) if rule.labels else sequences
+    row = min(sequences * nodes, max(sizes.predictions, nodes)) if rule.labels else sequences
     prompts = max(1, row // max(1, nodes))
     return PassShape(row, row, ((prompts, math.ceil(row / prompts), longest + nodes),))
 

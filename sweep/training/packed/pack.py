@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,16 +18,17 @@ from torch.optim import AdamW
 from transformers import Cache, get_scheduler
 
 from sweep.errors import TrialDiverged, TrialEnded
-from sweep.records import StepLoss, TrialSpec
+from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.gradient_check import GradientCheck
-from sweep.training.packed.adapter import AdapterHooks, SlotAdapter, SlotRows
+from sweep.training.gradient_check import GradientCheck, largest_gradients
+from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
+from sweep.training.packed.hooks import AdapterHooks, SlotRows
 from sweep.training.packed.layout import Layout, lay_out
-from sweep.training.quantization import check_trainable_format
+from sweep.training.quantization import check_trainable_format, evaluating
 
 
 @dataclass
@@ -98,7 +101,8 @@ class Pack:
         use_blocks(base.model)
         self._base = base
         self.shapes = linear_shapes(base)
-        self._hooks = AdapterHooks(base.model, tuple(self.shapes))
+        model: Any = base.model
+        self._hooks = AdapterHooks(model, self.shapes, base.device, model.dtype)
         self.slots: list[Slot] = []
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
@@ -113,7 +117,7 @@ class Pack:
         if arm is None:
             raise ValueError("the unadapted base is not trained")
         check_trainable_format(self._base.model)
-        adapter = SlotAdapter(arm, self.shapes, self._base.device)
+        adapter = self.adapter(arm)
         adapter.initialize(spec.seed)
         optimizer = _adamw(adapter, recipe.weight_decay)
         schedule = get_scheduler(
@@ -122,6 +126,24 @@ class Pack:
         slot = Slot(spec, adapter, training_examples(examples, recipe, spec.seed), optimizer, schedule)
         self.slots.append(slot)
         return slot
+
+    def adapter(self, arm: Arm) -> SlotAdapter:
+        """An adapter for this base, zero, laid out as the pack's products read it.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+        """
+        return SlotAdapter(arm, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
+
+    def load(self, folder: Path) -> SlotAdapter:
+        """A saved adapter; see `load_slot_adapter`."""
+        return load_slot_adapter(folder, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Context for passes between which no adapter changes; see `quantization.evaluating`."""
+        with evaluating(self._base.model), self._hooks.fixed():
+            yield
 
     def remove(self, slot: Slot) -> None:
         """Removes the slot."""
@@ -135,10 +157,10 @@ class Pack:
                 that slot.
         """
         slots = [slot for slot in self.slots if slot.is_training]
-        losses = self._compute_gradients(slots)
-        for slot, loss in zip(slots, losses, strict=True):
+        losses, gradients = self._compute_gradients(slots)
+        for slot, loss, own in zip(slots, losses, gradients, strict=True):
             try:
-                on_step(slot, self._update(slot, loss))
+                on_step(slot, self._update(slot, loss, own))
             except TrialEnded as ended:
                 slot.ended = ended
 
@@ -162,9 +184,12 @@ class Pack:
             )
             yield output.logits[0].float()
 
-    def accumulate(self, slots: Sequence[SlotBatch]) -> list[float]:
-        """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats."""
-        layout = lay_out([slot.batch for slot in slots]).to(self._base.device)
+    def accumulate(self, slots: Sequence[SlotBatch]) -> torch.Tensor:
+        """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats.
+
+        It reads nothing back from the device, where the returned losses, shape (slots,), still are.
+        """
+        layout = lay_out([slot.batch for slot in slots], self._base.device)
         rows = [
             SlotRows(slot.adapter, tokens, slot.dropout) for slot, tokens in zip(slots, layout.slot_tokens, strict=True)
         ]
@@ -175,13 +200,18 @@ class Pack:
             # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
             total = torch.stack([part / slot.tokens for slot, part in zip(slots, sums, strict=True)]).sum()
             total.backward()
-        return [float(part) for part in torch.stack(sums).detach()]
+        return torch.stack(sums).detach()
 
-    def _compute_gradients(self, slots: Sequence[Slot]) -> list[float]:
-        """Computes the gradients of each slot's mean loss over its step; returns the losses."""
+    def _compute_gradients(self, slots: Sequence[Slot]) -> tuple[list[float], list[list[float]]]:
+        """Computes the gradients of each slot's mean loss over its step.
+
+        Returns:
+            The losses, and what each slot's gradient check needs. Both are read back from the device at once, at the end:
+            while the host waits, it launches nothing.
+        """
         batches = [slot.next_batches() for slot in slots]
         tokens = [sum(len(item.completion) for batch in own for item in batch) for own in batches]
-        nats = [0.0] * len(slots)
+        passes: list[tuple[list[int], torch.Tensor]] = []
         for slot in slots:
             slot.adapter.zero_gradients()
         self.use_gradient_checkpointing(wanted=any(slot.spec.training.gradient_checkpointing for slot in slots))
@@ -193,9 +223,18 @@ class Pack:
                 )
                 for index in indices
             ]
-            for index, part in zip(indices, self.accumulate(slot_batches), strict=True):
+            passes.append((indices, self.accumulate(slot_batches)))
+        checked = [
+            [largest_gradients(slot.adapter.matrices())] if slot.gradient_check.needs(slot.step + 1) else []
+            for slot in slots
+        ]
+        *sums, gradients = _read([*([part] for _, part in passes), [part for own in checked for part in own]])
+        nats = [0.0] * len(slots)
+        for (indices, _), own in zip(passes, sums, strict=True):
+            for index, part in zip(indices, own, strict=True):
                 nats[index] += part
-        return [part / count for part, count in zip(nats, tokens, strict=True)]
+        of_slot = _cut(gradients, [sum(len(part) for part in own) for own in checked])
+        return [part / count for part, count in zip(nats, tokens, strict=True)], of_slot
 
     def use_gradient_checkpointing(self, *, wanted: bool) -> None:
         """Turns gradient checkpointing on or off."""
@@ -206,10 +245,10 @@ class Pack:
             else:
                 model.activation_checkpointing_disable()
 
-    def _update(self, slot: Slot, loss: float) -> StepLoss:
+    def _update(self, slot: Slot, loss: float, gradients: Sequence[float]) -> StepLoss:
         if not math.isfinite(loss):
             raise TrialDiverged(f"diverged: the training loss was {loss} at step {slot.step + 1}")
-        slot.gradient_check.after_backward(slot.adapter.matrices(), slot.step + 1)
+        slot.gradient_check.after_backward(slot.adapter.matrices(), slot.step + 1, gradients)
         clip_grad_norm_(slot.adapter.vectors, slot.spec.training.max_grad_norm)
         rate = float(slot.schedule.get_last_lr()[0])
         slot.optimizer.step()
@@ -252,6 +291,19 @@ def predictions_per_slot(layout: Layout) -> list[int]:
         counts.append(sum(layout.completions[start : start + examples]))
         start += examples
     return counts
+
+
+def _read(groups: Sequence[Sequence[torch.Tensor]]) -> list[list[float]]:
+    """The numbers of each group of vectors, read back from the device at once."""
+    vectors = [vector for group in groups for vector in group]
+    numbers: list[float] = torch.cat(vectors).tolist() if vectors else []
+    return _cut(numbers, [sum(len(vector) for vector in group) for group in groups])
+
+
+def _cut(numbers: Sequence[float], lengths: Sequence[int]) -> list[list[float]]:
+    """Parts of these lengths."""
+    ends = list(accumulate(lengths))
+    return [list(numbers[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
 
 
 def _dropout_stream(slot: Slot, number: int) -> str:

@@ -46,16 +46,28 @@ class Dropout:
 
     def kept(self, inputs: torch.Tensor) -> torch.Tensor:
         """1 for inputs that are kept, and 0 for those that are dropped; shape, dtype and device of `inputs`."""
-        seed = int.from_bytes(hashlib.sha256(self.stream.encode()).digest()[:8], "big") >> 1
         if inputs.device.type != "cpu":
-            generator = torch.Generator(inputs.device).manual_seed(seed)
             kept = torch.empty(inputs.shape, device=inputs.device)
-            return kept.bernoulli_(1 - self.probability, generator=generator).to(inputs.dtype)
+            return kept.bernoulli_(1 - self.probability, generator=self._generator(inputs.device)).to(inputs.dtype)
         # torch draws one number at a time on a CPU, which would cost a tenth of a step; each of these 64 bits decides on 4 inputs
         count = inputs.numel()
-        words = np.random.SFC64(seed).random_raw(-(-count // 4))
+        words = np.random.SFC64(self._seed).random_raw(-(-count // 4))
         numbers = torch.from_numpy(words.view(np.int16)[:count]).view(inputs.shape)
         return torch.ge(numbers, self._level - _LEVELS // 2, out=torch.empty(inputs.shape, dtype=inputs.dtype))
+
+    def draw(self, kept: torch.Tensor) -> None:
+        """Overwrites `kept` with what the method of that name returns, on a GPU in one kernel."""
+        if kept.device.type == "cpu":
+            kept.copy_(self.kept(kept))
+        else:
+            kept.bernoulli_(1 - self.probability, generator=self._generator(kept.device))
+
+    @property
+    def _seed(self) -> int:
+        return int.from_bytes(hashlib.sha256(self.stream.encode()).digest()[:8], "big") >> 1
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(self._seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ class _AddUpdates(torch.autograd.Function):
     ) -> torch.Tensor:
         flat_in = inputs.reshape(-1, inputs.shape[-1])  # (rows, in_features)
         flat_out = output.view(-1, output.shape[-1])  # (rows, out_features)
+        factors: list[torch.Tensor] = []
         hidden, kept, scales, first = [], [], [], 0
         for update in updates:
             rows = slice(first, first + update.rows)
@@ -111,13 +124,16 @@ class _AddUpdates(torch.autograd.Function):
             if update.dropout is not None:
                 mask = update.dropout.kept(x)
                 x, scale = x * mask, scale * update.dropout.rescaling(x.device)
-            h = x @ update.down.to(x.dtype).t()  # (rows, rank)
-            flat_out[rows].addmm_(h, update.up.to(x.dtype).t(), alpha=scale)
+            down, up = update.down.to(x.dtype), update.up.to(x.dtype)
+            h = x @ down.t()  # (rows, rank)
+            flat_out[rows].addmm_(h, up.t(), alpha=scale)
+            factors += [down, up]
             hidden.append(h)
             kept.append(mask)
             scales.append(scale)
         ctx.mark_dirty(output)
-        ctx.save_for_backward(inputs, *matrices, *hidden, *(mask for mask in kept if mask is not None))
+        ctx.save_for_backward(inputs, *factors, *hidden, *(mask for mask in kept if mask is not None))
+        ctx.dtypes = [matrix.dtype for matrix in matrices]
         ctx.scales = scales
         ctx.has_mask = [mask is not None for mask in kept]
         ctx.places = [(update.rows, update.down is not None) for update in updates]
@@ -128,7 +144,7 @@ class _AddUpdates(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, *saved = ctx.saved_tensors
         count = len(ctx.scales)
-        matrices, hidden, masks = saved[: 2 * count], saved[2 * count : 3 * count], iter(saved[3 * count :])
+        factors, hidden, masks = saved[: 2 * count], saved[2 * count : 3 * count], iter(saved[3 * count :])
         flat_in = inputs.reshape(-1, inputs.shape[-1])
         flat_gradient = gradients[0].reshape(-1, gradients[0].shape[-1])  # (rows, out_features)
         of_inputs = torch.empty_like(flat_in) if ctx.needs_input_grad[1] else None
@@ -141,15 +157,16 @@ class _AddUpdates(torch.autograd.Function):
                 if of_inputs is not None:
                     of_inputs[rows].zero_()
                 continue
-            down, up, h = matrices[2 * number], matrices[2 * number + 1], hidden[number]
+            down, up, h = factors[2 * number], factors[2 * number + 1], hidden[number]
+            down_type, up_type = ctx.dtypes[2 * number : 2 * number + 2]
             mask = next(masks) if ctx.has_mask[number] else None
             g, x = flat_gradient[rows], flat_in[rows]
-            of_hidden = (g @ up.to(g.dtype)).mul_(ctx.scales[number])  # (rows, rank)
+            of_hidden = (g @ up).mul_(ctx.scales[number])  # (rows, rank)
             of_down = of_hidden.t() @ (x if mask is None else x * mask)
             of_up = (g.t() @ h).mul_(ctx.scales[number])
-            of_matrices += [of_down.to(down.dtype), of_up.to(up.dtype)]
+            of_matrices += [of_down.to(down_type), of_up.to(up_type)]
             if of_inputs is not None:
-                torch.mm(of_hidden, down.to(g.dtype), out=of_inputs[rows])
+                torch.mm(of_hidden, down, out=of_inputs[rows])
                 if mask is not None:
                     of_inputs[rows].mul_(mask)
             number += 1

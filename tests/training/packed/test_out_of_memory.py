@@ -84,7 +84,7 @@ def test_a_shared_evaluation_that_failed_is_gone_before_its_adapters_are_evaluat
     def is_shared_evaluation() -> bool:
         if torch.is_grad_enabled():
             return False
-        together = len(engine.pack._hooks._slots) > 1
+        together = len(engine.pack._hooks._current.slots) > 1
         if not together and tensors:
             left.append(alive(tensors))
         return together

@@ -164,7 +164,7 @@ def test_any_pack_equals_alone(
 def test_the_loss_of_a_slot_has_no_gradient_for_other_slots(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker
 ) -> None:
-    from sweep.training.packed.adapter import SlotRows
+    from sweep.training.packed.hooks import SlotRows
     from sweep.training.packed.layout import lay_out
 
     pack = packs("none")
