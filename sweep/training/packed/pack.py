@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from transformers import Cache, get_scheduler
@@ -25,6 +24,7 @@ from sweep.training.packed.adapter import AdapterHooks, SlotAdapter, SlotRows
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
 from sweep.training.packed.layout import Layout, lay_out
+from sweep.training.packed.output_head import OutputHead, Predictions
 from sweep.training.quantization import check_trainable_format
 
 
@@ -100,6 +100,7 @@ class Pack:
         self.shapes = linear_shapes(base)
         self._hooks = AdapterHooks(base.model, tuple(self.shapes))
         self.slots: list[Slot] = []
+        self._head = OutputHead(base.model)
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
 
@@ -153,14 +154,33 @@ class Pack:
             The logits of the predictions, shape (predictions, vocabulary), in fp32. Other tokens skip the output head.
         """
         with packed_attention(layout), self._hooks.active(slots):
-            output = self._base.model(
-                input_ids=layout.ids[None],
-                position_ids=layout.positions[None],
-                logits_to_keep=layout.kept,
-                use_cache=cache is not None,
-                **({self._cache_name: cache} if cache is not None else {}),
-            )
-            yield output.logits[0].float()
+            yield self._outputs(layout, cache).float()
+
+    @contextmanager
+    def predictions(
+        self, layout: Layout, slots: Sequence[SlotRows], cache: Cache | None = None
+    ) -> Iterator[Predictions]:
+        """As `forward`, but where logits are large, the output head is left to `Predictions`, which computes them in chunks."""
+        if not self._head.is_chunked(len(layout.labels)):
+            with self.forward(layout, slots, cache) as logits:
+                yield Predictions(logits, None, len(layout.labels))
+            return
+        with packed_attention(layout), self._hooks.active(slots):
+            with self._head.left_out():
+                states = self._outputs(layout, cache)
+            yield Predictions(states, self._head.module, self._head.at_once)
+
+    def _outputs(self, layout: Layout, cache: Cache | None) -> torch.Tensor:
+        """The model's outputs for the predictions, shape (predictions, vocabulary)."""
+        output = self._base.model(
+            input_ids=layout.ids[None],
+            position_ids=layout.positions[None],
+            logits_to_keep=layout.kept,
+            use_cache=cache is not None,
+            **({self._cache_name: cache} if cache is not None else {}),
+        )
+        outputs: torch.Tensor = output.logits[0]
+        return outputs
 
     def accumulate(self, slots: Sequence[SlotBatch]) -> list[float]:
         """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats."""
@@ -169,13 +189,12 @@ class Pack:
             SlotRows(slot.adapter, tokens, slot.dropout) for slot, tokens in zip(slots, layout.slot_tokens, strict=True)
         ]
         self._base.model.train()
-        with torch.enable_grad(), self.forward(layout, rows) as logits:
-            nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
-            sums = [part.sum() for part in nats.split(predictions_per_slot(layout))]
-            # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
-            total = torch.stack([part / slot.tokens for slot, part in zip(slots, sums, strict=True)]).sum()
-            total.backward()
-        return [float(part) for part in torch.stack(sums).detach()]
+        counts = predictions_per_slot(layout)
+        # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
+        means = [1 / slot.tokens for slot, count in zip(slots, counts, strict=True) for _ in range(count)]
+        with torch.enable_grad(), self.predictions(layout, rows) as predictions:
+            nats = predictions.backward(layout.labels, torch.tensor(means, device=layout.labels.device))
+        return torch.stack([part.sum() for part in nats.split(counts)]).tolist()
 
     def _compute_gradients(self, slots: Sequence[Slot]) -> list[float]:
         """Computes the gradients of each slot's mean loss over its step; returns the losses."""
