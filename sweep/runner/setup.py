@@ -83,6 +83,10 @@ def load_setup(
     base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
     requirements.check_base(base.hash)
     engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
+    capacity = None
+    if capacity_request is not None:
+        capacity = engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples())
+    engine.auto_checkpointing = requirements.checkpointing if capacity is None else capacity.checkpointing
     description = LoadReport(
         source=base.source,
         base_hash=base.hash,
@@ -98,9 +102,7 @@ def load_setup(
         too_long={"train": train.too_long, **data.too_long},
         examples=fitting,
         note="; ".join(filter(None, (base.note, note))) or None,
-        capacity=None
-        if capacity_request is None
-        else engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples()),
+        capacity=capacity,
     )
     if setup.memory_budget is not None:
         memory.limit_memory(setup.memory_budget, base.device)

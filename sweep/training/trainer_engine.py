@@ -24,6 +24,7 @@ from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, Trai
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
+from sweep.training.packed.single_capacity import single_capacity
 from sweep.training.quantization import check_trainable_format
 
 
@@ -35,6 +36,7 @@ class TrainerEngine:
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
+        self.auto_checkpointing = False
 
     def capacity(
         self,
@@ -43,8 +45,8 @@ class TrainerEngine:
         train: Sequence[Encoded],
         evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
-        """Always one trial."""
-        return SlotCapacity(1, 1)
+        """Always one trial; with its memory estimated where that decides about gradient checkpointing."""
+        return single_capacity(self._base, capacity_request, budget, train)
 
     def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
@@ -83,7 +85,8 @@ class TrainerEngine:
 
         adapted, error, clock = None, None, time.perf_counter()
         try:
-            adapted = PeftAdaptedModel(self._base, train(self._base, spec, examples, after_step))
+            trained = train(self._base, spec, examples, after_step, auto_checkpointing=self.auto_checkpointing)
+            adapted = PeftAdaptedModel(self._base, trained)
         except ConfigurationError:
             raise
         except Exception as failure:
@@ -106,11 +109,19 @@ def _evaluate(
 
 
 def train(
-    base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: Callable[[Any, StepLoss], None]
+    base: LoadedBase,
+    spec: TrialSpec,
+    examples: Sequence[Encoded],
+    on_step: Callable[[Any, StepLoss], None],
+    *,
+    auto_checkpointing: bool = False,
 ) -> Any:
     """Trains one adapter; returns the base with the adapter attached.
 
     Initial weights, data order and dropout depend on `spec.seed` only.
+
+    Args:
+        auto_checkpointing: whether to use gradient checkpointing if the recipe leaves it open.
 
     Raises:
         TrialFailed: the loss diverged, or no gradient reached the adapter.
@@ -122,8 +133,17 @@ def train(
     set_seed(spec.seed)
     adapted = attach(base.model, spec.arm, spec.seed)
     watch = _TrainingWatch(on_step)
+    ordered = training_examples(examples, spec.training, spec.seed)
     try:
-        _fit(base, adapted, spec.arm, spec, training_examples(examples, spec.training, spec.seed), watch)
+        _fit(
+            base,
+            adapted,
+            spec.arm,
+            spec,
+            ordered,
+            watch,
+            checkpointing=spec.training.uses_checkpointing(auto=auto_checkpointing),
+        )
         watch.check.finish()
     except Exception:
         detach(adapted)
@@ -132,7 +152,14 @@ def train(
 
 
 def _fit(
-    base: LoadedBase, adapted: Any, arm: Arm, spec: TrialSpec, ordered: Sequence[Encoded], watch: _TrainingWatch
+    base: LoadedBase,
+    adapted: Any,
+    arm: Arm,
+    spec: TrialSpec,
+    ordered: Sequence[Encoded],
+    watch: _TrainingWatch,
+    *,
+    checkpointing: bool,
 ) -> None:
     recipe = spec.training
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
@@ -148,7 +175,7 @@ def _fit(
                 warmup_steps=math.ceil(recipe.warmup_fraction * recipe.steps),
                 weight_decay=recipe.weight_decay,
                 max_grad_norm=recipe.max_grad_norm,
-                activation_checkpointing=recipe.gradient_checkpointing,
+                activation_checkpointing=checkpointing,
                 bf16=base.device.type == "cuda" and base.compute is torch.bfloat16,
                 use_cpu=base.device.type == "cpu",
                 train_sampling_strategy="sequential",

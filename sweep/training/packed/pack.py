@@ -88,6 +88,7 @@ class Pack:
 
     Attributes:
         shapes: (in_features, out_features) of each linear module that an adapter can target, by full name.
+        auto_checkpointing: see `sweep.training.engine.Engine`.
 
     Raises:
         ValueError: the model cannot be packed; the text says why.
@@ -100,6 +101,7 @@ class Pack:
         self.shapes = linear_shapes(base)
         self._hooks = AdapterHooks(base.model, tuple(self.shapes))
         self.slots: list[Slot] = []
+        self.auto_checkpointing = False
         self._head = OutputHead(base.model)
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
@@ -203,7 +205,9 @@ class Pack:
         nats = [0.0] * len(slots)
         for slot in slots:
             slot.adapter.zero_gradients()
-        self.use_gradient_checkpointing(wanted=any(slot.spec.training.gradient_checkpointing for slot in slots))
+        self.use_gradient_checkpointing(
+            wanted=any(slot.spec.training.uses_checkpointing(auto=self.auto_checkpointing) for slot in slots)
+        )
         for number in range(max((len(own) for own in batches), default=0)):
             indices = [index for index, own in enumerate(batches) if number < len(own)]
             slot_batches = [
