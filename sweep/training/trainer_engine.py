@@ -162,6 +162,11 @@ def _fit(
     checkpointing: bool,
 ) -> None:
     recipe = spec.training
+    model: Any = base.model
+    if (
+        not checkpointing and model.is_activation_checkpointing
+    ):  # of the trial before; Trainer turns it on and never off
+        model.activation_checkpointing_disable()
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
         trainer = _CheckedTrainer(
             model=adapted,
