@@ -172,7 +172,7 @@ def _forecast_or_none(
     training = replace(request.training, gradient_checkpointing=checkpointing)
     try:
         predicted = forecast(base, pack, request.largest, training, request.seed, train, evaluated)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     if predicted is None:

@@ -29,8 +29,10 @@ TIMED_STEPS = 2
 NEAR = 0.05
 """The smallest number of slots whose time per slot is within this of the best is chosen: fewer slots take less memory."""
 
-_STEPS = 1024
+_STEPS = 64
 """Steps of the trials that are timed, more than are ever taken."""
+
+_RATE = 1e-6
 
 
 def ladder(most: int) -> list[int]:
@@ -93,7 +95,7 @@ def _fastest_step(step: Callable[[], None], clock: Callable[[], float]) -> float
             begun = clock()
             step()
             fastest_step = min(fastest_step, clock() - begun)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         fastest_step = math.inf
@@ -126,7 +128,8 @@ def _trials(
     pack: Pack, arm: Arm, training: Training, seed: int, examples: Sequence[Encoded]
 ) -> Iterator[Callable[[int], None]]:
     """Yields a function that adds trials until the pack holds so many; they are removed in the end."""
-    # no warm-up, and enough steps that none ends; the number of passes per step is the study's
+    # enough steps that none ends, at a rate at which none diverges; the number of passes per step is the study's
+    arm = replace(arm, learning_rate=_RATE)
     recipe = replace(training, steps=_STEPS, schedule="constant", warmup_fraction=0.0)
     ordered = list(examples)
 
