@@ -14,10 +14,11 @@ from sweep.evaluation.data import EvaluationData
 from sweep.records import ExampleOutcome, Split, TrialSpec
 from sweep.store.outcomes import OutcomeCache, rule_key
 from sweep.training.base_model import LoadedBase
+from sweep.training.device_errors import forget_tensors, is_device_failure
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, Engine
 from sweep.training.losses_and_answers import AnswerRule
-from sweep.training.memory import PeakMemory
+from sweep.training.memory import PeakMemory, release
 from tasks import Example
 
 OnProgress = Callable[[str, int, int], None]
@@ -85,6 +86,7 @@ class Evaluator:
 
         Raises:
             ConfigurationError: a target module does not exist.
+            RuntimeError: the device failed, see `sweep.training.device_errors.is_device_failure`.
         """
         groups: dict[tuple[Split, bool, int | None], list[int]] = {}
         for index, request in enumerate(requests):
@@ -112,10 +114,15 @@ class Evaluator:
         except ConfigurationError:
             raise
         except Exception as error:
+            if is_device_failure(error):
+                raise
+            forget_tensors(error)
             if len(group) == 1:
                 return [error]
             traceback.print_exception(error)
-            return [result for request in group for result in self._isolating_errors([request])]
+        # after the handler, since the exception would keep the tensors of the failed pass in memory
+        release()
+        return [result for request in group for result in self._isolating_errors([request])]
 
     def _evaluate_together(self, group: Sequence[EvaluationRequest]) -> list[Evaluation | Exception]:
         spec = group[0].spec

@@ -203,7 +203,7 @@ def _quantization(record: StudyRecord) -> str | None:
     if quant.get("name") == "nf4":
         double = quant.get("double_quant", True)
         return f'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant={double}'
-    return "load_in_8bit=True" if quant.get("name") == "int8" else None
+    return "load_in_8bit=True, llm_int8_threshold=0.0" if quant.get("name") == "int8" else None
 
 
 def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:

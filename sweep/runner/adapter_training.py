@@ -14,6 +14,7 @@ from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.outcomes import OutcomeCache
 from sweep.training.adapters import weight_bytes
 from sweep.training.batches import longest_batch, training_examples
+from sweep.training.device_errors import forget_tensors
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, OnStep, TrainedTrial
 from sweep.training.probe import training_peak
@@ -105,6 +106,7 @@ class AdapterTraining:
                 self._cache.forget(spec.adapter_id)
                 self._adapters.commit(scratch, trial.adapter)
         except Exception as error:
+            forget_tensors(error)
             return replace(trained, error=error)
         return trained
 

@@ -19,6 +19,7 @@ from sweep.runner.waiting import WaitingTrials
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.trials import TrialStore
 from sweep.training import memory
+from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.engine import AdaptedModel, PackBroke, TrainedTrial
 
 
@@ -71,6 +72,7 @@ class TrialRunner:
         Raises:
             ConfigurationError: a target module does not exist.
             PackBroke: memory ran out beside other trials.
+            RuntimeError: the device failed, see `sweep.training.device_errors.is_device_failure`.
         """
         trial = self._running[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._loaded.base.device))
         self._begin(trial)
@@ -80,7 +82,7 @@ class TrialRunner:
 
         Raises:
             ConfigurationError: a target module does not exist.
-            PackBroke: see `Engine.advance`; the trials that have not ended are lost.
+            PackBroke, RuntimeError: see `Engine.advance`; the trials that have not ended are lost.
         """
         for trial in self._waiting.take(nothing_else=len(self._waiting) == len(self._running)):
             self._begin(trial)
@@ -157,7 +159,8 @@ class TrialRunner:
         return [self._failed(trial, error)]
 
     def _failed(self, trial: RunningTrial, error: Exception) -> TrainedTrial:
-        self._raise_if_memory_is_shared(error, trial)
+        self._raise_unless_own(error, trial)
+        forget_tensors(error)
         return TrainedTrial(trial.spec, None, error, 0.0)
 
     def _loaded_adapter(self, trial: RunningTrial) -> list[TrainedTrial]:
@@ -168,7 +171,7 @@ class TrialRunner:
         try:
             return [TrainedTrial(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
         except Exception as error:
-            if memory.is_out_of_memory(error) or trial.made_again:
+            if trial.made_again or is_out_of_memory(error) or is_device_failure(error):
                 return [self._failed(trial, error)]
             trial.made_again = True
             self._store.adapters.reject(spec.adapter_id, f"{type(error).__name__}: {_first_line(error)}")
@@ -273,8 +276,8 @@ class TrialRunner:
                 status, sound = Status.FAILED, isinstance(error, TrialDiverged)
             case _:
                 traceback.print_exception(error)
-                self._raise_if_memory_is_shared(error, trial)
-                if memory.is_out_of_memory(error):
+                self._raise_unless_own(error, trial)
+                if is_out_of_memory(error):
                     status = Status.INFEASIBLE
                     reason = f"out of memory: {_first_line(error)}; these take less: {self._memory_advice(trial)}"
                 else:
@@ -286,13 +289,16 @@ class TrialRunner:
         checkpointing = training.uses_checkpointing(auto=self._engine.auto_checkpointing)
         return memory_advice(self._loaded.setup, training, checkpointing=checkpointing)
 
-    def _raise_if_memory_is_shared(self, error: Exception, trial: RunningTrial) -> None:
-        """Memory that runs out beside other trials may suffice for this trial alone.
+    def _raise_unless_own(self, error: Exception, trial: RunningTrial) -> None:
+        """Raises errors for which the trial is not to blame: memory that runs out beside others may suffice for it alone.
 
         Raises:
             PackBroke: memory ran out, and other trials are running.
+            RuntimeError: the device failed; every trial of this process would report the same.
         """
-        if memory.is_out_of_memory(error) and len(self._running) > 1:
+        if is_device_failure(error):
+            raise error
+        if is_out_of_memory(error) and len(self._running) > 1:
             raise PackBroke(f"{trial.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
 
 

@@ -12,6 +12,7 @@ from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.training import memory
 from sweep.training.base_model import LoadedBase, load_base, open_base
+from sweep.training.device_errors import naming_lack_of_memory
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Engine
 from sweep.training.engines import open_engine
@@ -82,7 +83,8 @@ def load_setup(
     requirements.check_examples(fitting, longest)
     base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened)
     requirements.check_base(base.hash)
-    engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
+    with naming_lack_of_memory("a few examples were passed through the base model, to see whether it can be packed"):
+        engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
     capacity = None
     if capacity_request is not None:
         capacity = engine.capacity(capacity_request, setup.memory_budget, train.examples, data.explore_examples())

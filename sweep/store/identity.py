@@ -164,6 +164,10 @@ def _quantization(setup: WorkerSetup) -> dict[str, Any]:
     # identities from before the type could be chosen name none; float32 is what processors computed in then
     if setup.quant.compute not in (AUTO_COMPUTE, "float32"):
         fields["compute"] = setup.quant.compute
+    # on a GPU, int8 was once computed with LLM.int8()'s threshold of 6, where a pack's trials changed each other's products; on a
+    # CPU, which int8 in float32 stands for, the threshold has no effect
+    if setup.quant.name == "int8" and setup.quant.compute != "float32":
+        fields["llm_int8_threshold"] = 0
     return fields
 
 

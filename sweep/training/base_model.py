@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.records import BaseModel, Quantization
 from sweep.store.paths import ORIGIN, Paths
 from sweep.training.batches import Collator
+from sweep.training.device_errors import is_device_failure, is_out_of_memory, naming_lack_of_memory
 from sweep.training.frozen_weights import DequantizedCopies, speed_up
 from sweep.training.machine import pick_device
-from sweep.training.memory import is_out_of_memory, release, resident_bytes
+from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, model_dtype, quantization_config, storage_bytes
 from sweep.training.sources import ModelFiles, find_model, fingerprint
 
@@ -106,6 +108,7 @@ def open_base(model: BaseModel, paths: Paths) -> OpenedBase:
     return OpenedBase(files, tokenizer, context)
 
 
+@naming_lack_of_memory("the base model was loaded")
 def load_base(
     model: BaseModel,
     quant: Quantization,
@@ -121,7 +124,7 @@ def load_base(
 
     Raises:
         ConfigurationError: folder or id is not a causal language model, or the device cannot compute in `quant.compute`.
-        EnvironmentLacks: the model is not available on this machine.
+        EnvironmentLacks: the model is not available on this machine, or does not fit into its memory.
     """
     started = time.perf_counter()
     device = pick_device()
@@ -202,16 +205,28 @@ def reading(model: BaseModel, folder: Path | str) -> Iterator[None]:
     Raises:
         ConfigurationError: the files cannot be used; the text says what to do.
         ImportError: the model's own code needs a package that is not installed.
-        MemoryError, RuntimeError: memory ran out.
+        MemoryError, RuntimeError: memory ran out, or the device failed.
     """
     try:
         yield
     except (GoldilocksError, ImportError):
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or is_device_failure(error):
             raise
+        for hidden in _errors_in_report(error):
+            if is_out_of_memory(hidden) or is_device_failure(hidden):
+                raise hidden from None
         raise ConfigurationError(f"model={model.name} ({folder}): {_in_words(error, Path(folder))}") from error
+
+
+def _errors_in_report(error: Exception) -> Iterator[RuntimeError]:
+    """The errors that transformers caught while it quantized weights: what it raises in the end only points to its own log."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        caught = getattr(frame.f_locals.get("loading_info"), "conversion_errors", None)
+        if isinstance(caught, Mapping):
+            for text in caught.values():
+                yield from (RuntimeError(line.strip()) for line in str(text).splitlines() if "error" in line.lower())
 
 
 def check_complete(model: BaseModel, folder: Path | str, base: nn.Module, report: Mapping[str, Any]) -> None:

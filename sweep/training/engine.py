@@ -129,6 +129,7 @@ class Engine(Protocol):
 
         Raises:
             PackBroke: the engine failed with several trials in training, and the cause is unknown.
+            RuntimeError: the device failed, see `device_errors.is_device_failure`; this process cannot go on.
         """
 
 

@@ -122,12 +122,14 @@ def quiet_libraries() -> None:
     - transformers and huggingface_hub: their loading bars would break our progress display.
     - bitsandbytes.backends: it suggests downloading a faster inference kernel at run time. Training does not use that
       kernel, and code from the hub is never run here.
+    - bitsandbytes.autograd: on a GPU, each product with 8-bit weights warns that its inputs are cast to fp16.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     for name in ("cpu", "default", "mps"):
         logging.getLogger(f"bitsandbytes.backends.{name}.ops").setLevel(logging.ERROR)
     logging.getLogger("transformers").setLevel(logging.ERROR)

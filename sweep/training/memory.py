@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import gc
 import resource
 import sys
@@ -86,25 +85,6 @@ def limit_memory(budget: int, device: torch.device) -> None:
         remaining = max(0, budget - resident_bytes(device))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (mapped + remaining, hard))
-
-
-_NO_MEMORY = (
-    "can't allocate memory",
-    "out of memory",
-    "not enough memory",
-    "cublas_status_alloc_failed",
-    "can't start new thread",  # its stack does not fit
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an exception means that CPU or CUDA memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
 def _status_bytes(key: str) -> int:

@@ -12,6 +12,7 @@ from sweep.errors import ConfigurationError
 from sweep.records import WorkerSetup
 from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
+from sweep.training.device_errors import is_out_of_memory, naming_lack_of_memory
 from sweep.training.encoding import Encoder
 from sweep.training.forward import greedy_answers
 from sweep.training.machine import pick_device
@@ -43,11 +44,13 @@ class Predictor:
         self._adapted: PeftModel | None = None
         self._aliases: dict[str, str] = {}
 
+    @naming_lack_of_memory("an adapter was loaded")
     def add(self, study: str, folder: Path) -> None:
         """Loads a study's adapter.
 
         Raises:
             ConfigurationError: the folder has no adapter for this base.
+            EnvironmentLacks: memory ran out.
         """
         # PyTorch module names may not contain dots or match an attribute of Module
         alias = f"{len(self._aliases)}-{study.replace('.', '_')}"
@@ -57,6 +60,8 @@ class Predictor:
             else:
                 self._adapted.load_adapter(str(folder), adapter_name=alias)
         except (ValueError, RuntimeError, OSError, KeyError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ConfigurationError(
                 f"study={study}: its adapter ({folder}) cannot be loaded onto the base: {error}"
             ) from error

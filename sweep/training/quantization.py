@@ -80,7 +80,13 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def quantization_config(quant: Quantization, compute: torch.dtype) -> BitsAndBytesConfig | None:
-    """The bitsandbytes configuration, None for `quant=none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314)."""
+    """The bitsandbytes configuration, None for `quant=none` (QLoRA: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314).
+
+    With 8-bit weights, a GPU quantizes the inputs of a product too, each row by its own largest number. LLM.int8() (Dettmers et al.
+    2022, https://arxiv.org/abs/2208.07339) excepts columns in which any row exceeds a threshold: a trial's rows would then be computed
+    by what its neighbours in the pack hold. So the threshold is 0, that is, no column is excepted. On a CPU bitsandbytes quantizes no
+    inputs, and the threshold has no effect.
+    """
     if quant.name == "nf4":
         return BitsAndBytesConfig(
             load_in_4bit=True,
@@ -89,7 +95,7 @@ def quantization_config(quant: Quantization, compute: torch.dtype) -> BitsAndByt
             bnb_4bit_compute_dtype=compute,
         )
     if quant.name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
     return None
 
 

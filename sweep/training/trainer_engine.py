@@ -19,11 +19,13 @@ from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpe
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
+from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
+from sweep.training.memory import release
 from sweep.training.packed.single_capacity import single_capacity
 from sweep.training.quantization import check_trainable_format
 
@@ -90,7 +92,12 @@ class TrainerEngine:
         except ConfigurationError:
             raise
         except Exception as failure:
+            if is_device_failure(failure):
+                raise
+            forget_tensors(failure)  # it is kept while other trials are evaluated
             error = failure
+        if error is not None and is_out_of_memory(error):
+            release()  # Trainer and its model refer to each other
         return [TrainedTrial(spec, adapted, error, time.perf_counter() - clock - callback_seconds)]
 
 

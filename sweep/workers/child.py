@@ -20,7 +20,18 @@ from sweep.errors import GoldilocksError
 from sweep.records import CapacityRequest, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, RunTrial, TrialEnd, WorkerReady
+from sweep.training.device_errors import first_line, is_device_failure, is_out_of_memory
+from sweep.workers.messages import (
+    Decision,
+    DeviceFailure,
+    LossReport,
+    PackFailure,
+    Progress,
+    Refusal,
+    RunTrial,
+    TrialEnd,
+    WorkerReady,
+)
 
 if TYPE_CHECKING:
     from sweep.runner.runner import TrialRunner
@@ -57,7 +68,11 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    set_threads(setup.threads)
+    try:
+        set_threads(setup.threads)
+    except Exception as error:  # torch is imported here
+        _refuse(connection, error)
+        return
     serve(connection, setup, Path(root), capacity_request, requirements)
 
 
@@ -90,8 +105,7 @@ def serve(
         connection.send(Refusal.of(error))
         return
     except Exception as error:
-        traceback.print_exc()
-        connection.send(Refusal("EnvironmentLacks", (_why_not_started(error),)))
+        _refuse(connection, error)
         return
     connection.send(WorkerReady(loaded.description))
     _run_trials(connection, runner)
@@ -162,18 +176,31 @@ def _run_trials(connection: Connection, runner: TrialRunner) -> None:
             traceback.print_exception(error)
             connection.send(PackFailure(str(error)))
             return
+        except Exception as error:
+            if not is_device_failure(error):
+                raise
+            traceback.print_exception(error)
+            connection.send(DeviceFailure(first_line(error)))
+            return
 
 
-_NO_MEMORY = ("failed to map segment", "allocate memory", "out of memory", "not enough memory")
+def _refuse(connection: Connection, error: Exception) -> None:
+    traceback.print_exception(error)
+    connection.send(Refusal("EnvironmentLacks", (_why_not_started(error),)))
 
 
 def _why_not_started(error: Exception) -> str:
     """Explains why a worker could not load its setup; without enough memory not even its libraries can be imported."""
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
+    if is_out_of_memory(error):
         return (
             f"memory ran out while the worker started ({text}); free some, raise a limit on it (`ulimit -v`), or choose a smaller "
             "model or quant=nf4"
+        )
+    if is_device_failure(error):
+        return (
+            f"the GPU failed while the worker started ({first_line(error)}); see what `nvidia-smi` and the system's log say about it, "
+            "then run the command again, or hide the GPU with CUDA_VISIBLE_DEVICES"
         )
     return f"the worker cannot start: {text}; the study's file in mlruns/logs has more"
 

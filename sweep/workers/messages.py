@@ -100,4 +100,16 @@ class PackFailure:
     reason: str
 
 
-FromWorker = WorkerReady | Refusal | Progress | LossReport | TrialEnd | PackFailure
+@dataclass(frozen=True, slots=True)
+class DeviceFailure:
+    """Worker: the process cannot use its device any more. None of its trials has ended, none is known to be the cause, and the
+    worker ends.
+
+    Attributes:
+        reason: the error of the device.
+    """
+
+    reason: str
+
+
+FromWorker = WorkerReady | Refusal | Progress | LossReport | TrialEnd | PackFailure | DeviceFailure

@@ -9,10 +9,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
-from sweep.records import CapacityRequest, LoadReport, TrialSpec, WorkerSetup
+from sweep.records import CapacityRequest, LoadReport, Status, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, TrialEnd
+from sweep.workers.messages import Decision, DeviceFailure, LossReport, PackFailure, Progress, Refusal, TrialEnd
 from sweep.workers.worker import Launch, Launcher, Worker
 
 _EARLY_DEATHS = 3
@@ -31,7 +31,8 @@ class Pool:
     """A fixed number of workers, each replaced after a failure. A context manager: leaving it ends all workers.
 
     If a worker breaks while it trains several trials, none of them is blamed: they are trained again, half as many at a time. A
-    single trial whose worker was killed by a signal is tried once more.
+    single trial whose worker was killed by a signal is tried once more. If the device of a worker failed, its trials are trained
+    again as they were; those that see that twice are trained half as many at a time, and a trial that sees it again alone has failed.
 
     Args:
         capacity_request: asks the first worker how many trials it can train side by side; None: one.
@@ -61,6 +62,8 @@ class Pool:
         self._waiting: deque[TrialSpec] = deque()
         self._early_deaths = 0
         self._retried: set[str] = set()
+        self._device_failures: dict[str, int] = {}
+        self._apart: int | None = None
 
     def __enter__(self) -> Pool:
         return self
@@ -106,8 +109,14 @@ class Pool:
                 if isinstance(message, Refusal):
                     raise message.error()
             if worker.loaded is None and worker.is_dead():
+                death = worker.death()
+                remedy = (
+                    "memory ran out: choose quant=nf4 or a smaller model, lower executor.workers, or end other programs; "
+                    if death.out_of_memory
+                    else ""
+                )
                 raise EnvironmentLacks(
-                    f"the worker {worker.cause_of_death()} while it loaded the base model; its output is in {self._log}"
+                    f"the worker {death.text} while it loaded the base model; {remedy}its output is in {self._log}"
                 )
         loaded = worker.loaded
         if self._capacity_request is not None and loaded.capacity is not None:
@@ -119,7 +128,7 @@ class Pool:
 
     def has_free_slot(self) -> bool:
         """Whether a trial can be submitted."""
-        return not self._waiting and min(self._loads()) < self._slots
+        return not self._waiting and min(self._loads()) < self._side_by_side
 
     def fewest_trials(self) -> int:
         """Number of trials of the worker that has the fewest; the next trial goes to that one."""
@@ -134,7 +143,7 @@ class Pool:
         """Gives a trial to the worker with the fewest; starts one if it has none."""
         loads = self._loads()
         place = loads.index(min(loads))
-        if loads[place] >= self._slots:
+        if loads[place] >= self._side_by_side:
             raise RuntimeError("every worker has all the trials it can take")
         worker = self._workers[place]
         if worker is not None and worker.has_exited():  # while it was idle
@@ -157,7 +166,7 @@ class Pool:
             yield from self._received(worker)
             if worker.trials and worker.is_dead():
                 yield from self._died(worker)
-        while self._waiting and min(self._loads()) < self._slots:
+        while self._waiting and min(self._loads()) < self._side_by_side:
             self.submit(self._waiting.popleft())
 
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
@@ -174,6 +183,9 @@ class Pool:
                 case PackFailure():
                     self._take_back(worker)
                     return
+                case DeviceFailure():
+                    yield from self._device_failed(worker, message.reason)
+                    return
                 case Progress() | LossReport():
                     yield Event(worker.trials[message.identity].spec, message)
                 case TrialEnd():
@@ -181,13 +193,18 @@ class Pool:
 
     def _ended(self, worker: Worker, message: TrialEnd) -> Event:
         spec = worker.trials.pop(message.result.spec.identity).spec
+        self._device_failures.pop(spec.identity, None)
+        if not self._device_failures:
+            self._apart = None
         # a worker that still trains other trials is sound: what broke would have broken them too
         if not message.worker_is_sound and not worker.trials:
             self._discard(worker)
         return Event(spec, message)
 
     def _died(self, worker: Worker) -> Iterator[Event]:
-        if len(worker.trials) > 1:
+        if worker.loaded is not None and (death := worker.death()).device_failed:
+            yield from self._device_failed(worker, f"the worker {death.text}")
+        elif len(worker.trials) > 1:
             self._take_back(worker)
         elif self._is_retried(worker):
             self._requeue(worker)
@@ -200,7 +217,7 @@ class Pool:
             self._early_deaths += 1  # the trial had not begun
             return True
         (identity,) = worker.trials
-        if identity in self._retried or not worker.was_killed():
+        if identity in self._retried or not worker.death().killed:
             return False
         self._retried.add(identity)
         return True
@@ -208,6 +225,24 @@ class Pool:
     def _take_back(self, worker: Worker) -> None:
         """Requeues the trials of a worker that broke; from now on at most half as many are trained side by side."""
         self._slots = max(1, min(self._slots, len(worker.trials) // 2))
+        self._requeue(worker)
+
+    def _device_failed(self, worker: Worker, reason: str) -> Iterator[Event]:
+        """Requeues the trials of a worker whose device failed; ends one that was alone, if it is not the first time.
+
+        The number of failures is bounded: each is the first for its trials, or separates them further, or ends a trial.
+        """
+        for identity in worker.trials:
+            self._device_failures[identity] = self._device_failures.get(identity, 0) + 1
+        times = max(self._device_failures[identity] for identity in worker.trials)
+        if times > 1 and len(worker.trials) == 1:
+            words = (
+                f"the device failed {times} times in this trial, the last time with no other trial beside it: {reason}"
+            )
+            yield self._ended(worker, TrialEnd(worker.result(Status.FAILED, words), worker_is_sound=False))
+            return
+        if times > 1:
+            self._apart = max(1, min(self._side_by_side, len(worker.trials) // 2))
         self._requeue(worker)
 
     def _requeue(self, worker: Worker) -> None:
@@ -219,6 +254,11 @@ class Pool:
         worker.end()
         self._workers[self._workers.index(worker)] = None
 
+    @property
+    def _side_by_side(self) -> int:
+        """Number of trials that a worker trains side by side: as fit, or fewer until it is known which one breaks the device."""
+        return self._slots if self._apart is None else min(self._slots, self._apart)
+
     def _loads(self) -> list[int]:
         """Number of trials per worker."""
         return [0 if worker is None else len(worker.trials) for worker in self._workers]
@@ -227,5 +267,5 @@ class Pool:
         """The worker in a place, started if there is none."""
         worker = self._workers[place]
         if worker is None:
-            worker = self._workers[place] = Worker(*self._launch(self._capacity_request, self._requirements))
+            worker = self._workers[place] = Worker(*self._launch(self._capacity_request, self._requirements), self._log)
         return worker

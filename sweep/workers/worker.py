@@ -1,10 +1,9 @@
-"""One worker as its parent sees it: a child process, the trials it was given, and how it died."""
+"""One worker as its parent sees it: a child process, and the trials it was given."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ from sweep.records import CapacityRequest, LoadReport, Status, StepLoss, TrialRe
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.workers import child
+from sweep.workers.death import Death, death_of, log_size, oom_kills
 from sweep.workers.messages import Decision, FromWorker, Progress, RunTrial, WorkerReady
 
 END_SECONDS = 5.0
@@ -93,14 +93,19 @@ class GivenTrial:
 class Worker:
     """A child process and its trials.
 
+    Args:
+        log: the file to which the process appends what it prints.
+
     Attributes:
         loaded: what the worker reported about its setup; None until it is loaded.
         trials: the trials that it was given and has not ended, by identity.
     """
 
-    def __init__(self, connection: Connection, process: ChildProcess) -> None:
+    def __init__(self, connection: Connection, process: ChildProcess, log: Path) -> None:
         self.connection = connection
         self._process = process
+        self._log = log
+        self._log_size_before = log_size(log)
         self._oom_kills_before = oom_kills()
         self.loaded: LoadReport | None = None
         self.trials: dict[str, GivenTrial] = {}
@@ -142,28 +147,24 @@ class Worker:
         self._process.join(END_SECONDS)
         return not self._process.is_alive()
 
-    def cause_of_death(self) -> str:
-        """What became of the process, as the rest of a sentence about the worker."""
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return f"was killed by signal {-code} ({signal.Signals(-code).name})"
-        return f"ended with exit code {code}"
-
-    def was_killed(self) -> bool:
-        """Whether a signal killed the process, other than the kernel's for lack of memory."""
-        code = self._process.exitcode
-        return code is not None and code < 0 and not self._ran_out_of_memory()
+    def death(self) -> Death:
+        """How the process ended."""
+        return death_of(self._process.exitcode, oom_kills() - self._oom_kills_before, self._log, self._log_size_before)
 
     def result_of_death(self) -> TrialResult:
-        """The result of the only trial of a dead worker: infeasible if the kernel killed it for lack of memory, else failed."""
+        """The result of the only trial of a dead worker: infeasible if the worker ended for lack of memory, else failed."""
+        death = self.death()
+        if death.out_of_memory:
+            return self.result(Status.INFEASIBLE, f"out of memory: the worker {death.text}")
+        return self.result(Status.FAILED, f"the worker {death.text}")
+
+    def result(self, status: Status, reason: str) -> TrialResult:
+        """The result of the worker's only trial, which the worker itself did not report."""
         (trial,) = self.trials.values()
-        out_of_memory = self._ran_out_of_memory()
         return TrialResult(
             spec=trial.spec,
-            status=Status.INFEASIBLE if out_of_memory else Status.FAILED,
-            reason="out of memory: the system killed the worker"
-            if out_of_memory
-            else f"the worker {self.cause_of_death()}",
+            status=status,
+            reason=reason,
             history=tuple(trial.history),
             started=trial.started,
             seconds=time.time() - trial.started,
@@ -179,17 +180,3 @@ class Worker:
             self._process.kill()
             self._process.join()
         self._process.close()
-
-    def _ran_out_of_memory(self) -> bool:
-        return self._process.exitcode == -signal.SIGKILL and oom_kills() > self._oom_kills_before
-
-
-def oom_kills() -> int:
-    """Number of processes that the kernel has killed for lack of memory since boot; 0 where it does not say."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +155,55 @@ def test_an_error_of_one_adapter_is_its_own(evaluator: Evaluator, engine: TableE
 def test_memory_may_suffice_for_one_at_a_time(evaluator: Evaluator, engine: TableEngine) -> None:
     engine.broken = {"together": RuntimeError("out of memory")}
     assert len(evaluations(evaluator.evaluate([request("a", 1.0), request("b", 2.0)]))) == 2
+
+
+class HungryEngine(TableEngine):
+    """Memory suffices for one adapter at a time, and only while no tensor of an earlier pass is in memory."""
+
+    def __init__(self, never: Sequence[float] = ()) -> None:
+        super().__init__()
+        self._never = never
+        self._tensors: list[weakref.ref[torch.Tensor]] = []
+        self.happened: list[str] = []
+
+    def evaluate(
+        self,
+        adapted: Sequence[Any],
+        encoded: Sequence[Encoded],
+        rule: AnswerRule | None,
+        on_progress: OnEvaluated | None = None,
+    ) -> list[AdapterOutcomes]:
+        alive = sum(tensor() is not None for tensor in self._tensors)
+        self.happened.append(f"{len(adapted)} with {alive} tensors")
+        logits = torch.ones(3)
+        if alive or len(adapted) > 1 or adapted[0] in self._never:
+            self._tensors.append(weakref.ref(logits))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().evaluate(adapted, encoded, rule, on_progress)
+
+
+@pytest.mark.parametrize("engine", [HungryEngine()])
+def test_the_failed_pass_s_tensors_are_gone_before_the_next_try(
+    evaluator: Evaluator, engine: HungryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.evaluation.evaluator.release", lambda: engine.happened.append("release"))
+    assert len(evaluations(evaluator.evaluate([request("a", 1.0), request("b", 2.0)]))) == 2
+    assert engine.happened[:3] == ["2 with 0 tensors", "release", "1 with 0 tensors"]
+
+
+@pytest.mark.parametrize("engine", [HungryEngine(never=[1.0])])
+def test_an_error_that_is_kept_takes_no_memory_from_the_others(evaluator: Evaluator, engine: HungryEngine) -> None:
+    error, other, later = evaluator.evaluate([request("a", 1.0), request("b", 2.0), request("c", 3.0, Split.CERTIFY)])
+    assert isinstance(error, torch.OutOfMemoryError)
+    assert isinstance(other, Evaluation)
+    assert isinstance(later, Evaluation)
+
+
+def test_a_device_that_failed_is_not_asked_again(evaluator: Evaluator, engine: TableEngine) -> None:
+    engine.broken = {"together": RuntimeError("CUDA error: an illegal memory access was encountered")}
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        evaluator.evaluate([request("a", 1.0), request("b", 2.0)])
+    assert engine.passes == []
 
 
 def test_a_mistake_in_the_configuration_is_raised(evaluator: Evaluator, engine: TableEngine) -> None:

@@ -246,3 +246,57 @@ def test_an_error_in_a_trial_s_own_pass_ends_it(
     assert ended["a"].status is Status.INFEASIBLE
     assert "out of memory" in str(ended["a"].reason)
     assert "train.gradient_checkpointing=true, " in str(ended["a"].reason)
+
+
+DEVICE_FAILED = "CUDA error: an illegal memory access was encountered"
+
+
+@pytest.mark.parametrize("where", ["training.packed.pack.Pack.accumulate", "evaluation.evaluator.Evaluator._outcomes"])
+@pytest.mark.parametrize("trials", ["a", "ab"])
+def test_a_device_that_failed_ends_no_trial(
+    runner: TrialRunner,
+    plan: StudyPlan,
+    spec: Callable[..., TrialSpec],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    trials: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(DEVICE_FAILED)
+
+    if plan.setup.engine == "trainer" and "packed" in where:
+        where = "training.trainer_engine.train"
+    for identity in trials:
+        runner.begin(spec(identity), HeardProgress())
+    monkeypatch.setattr(f"sweep.{where}", fail)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        to_the_end(runner)
+
+
+def test_a_device_that_failed_does_not_condemn_a_stored_adapter(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(DEVICE_FAILED)
+
+    runner.begin(spec("a"), HeardProgress())
+    to_the_end(runner)
+    monkeypatch.setattr(type(runner._engine), "load", fail)
+    runner.begin(spec("b", adapter="a" * 32), HeardProgress())
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        runner.advance()
+    assert not list((tmp_path / "mlruns/adapters/aa").glob(".*.damaged*"))
+
+
+def test_memory_that_runs_out_in_the_check_of_packing_is_named(
+    plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plan.setup.engine == "trainer":
+        pytest.skip("nothing is checked")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr("sweep.training.packed.engine.packed_losses", fail)
+    with pytest.raises(EnvironmentLacks, match=r"out of memory while a few examples .* task\.max_length"):
+        load_setup(plan.setup, Paths(tmp_path / "mlruns"))

@@ -146,6 +146,24 @@ def test_the_type_of_products_counts_and_float32_has_the_identities_from_before_
     assert all(one != other for one, other in zip(of("bfloat16"), of("float32"), strict=True))
 
 
+def test_int8_on_a_gpu_is_not_what_it_was_with_llm_int8_s_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(name: str, compute: str) -> tuple[str, ...]:
+        setup = replace(PLAN.setup, quant=replace(PLAN.setup.quant, name=name, compute=compute))
+        return trial(setup), base(setup=setup), adapter(setup), study(replace(PLAN, setup=setup))
+
+    def former(setup: WorkerSetup) -> dict[str, object]:
+        named = {} if setup.quant.compute in ("auto", "float32") else {"compute": setup.quant.compute}
+        return {"name": setup.quant.name, "double_quant": setup.quant.double_quant, **named}
+
+    now = {
+        (name, compute): of(name, compute) for name in ("int8", "nf4") for compute in ("float32", "bfloat16", "auto")
+    }
+    monkeypatch.setattr("sweep.store.identity._quantization", former)
+    for (name, compute), identities in now.items():
+        gpu = name == "int8" and compute != "float32"
+        assert all((one != other) is gpu for one, other in zip(identities, of(name, compute), strict=True))
+
+
 @pytest.mark.parametrize("name", names(EvaluationSettings, UNSEEN))
 def test_scoring_counts(name: str) -> None:
     setup = replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel, Quantization
 from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
@@ -205,3 +205,38 @@ def test_the_command_ends_with_a_message(whole: Path, tmp_path: Path, made_task:
     assert ended.returncode == 2, ended.stderr
     assert "model.safetensors is damaged" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried"),
+            EnvironmentLacks,
+            r"out of memory while .* loaded \(.*quant=nf4",
+        ),
+        (MemoryError(), EnvironmentLacks, "out of memory while the base model was loaded"),
+        (RuntimeError("CUDA error: device-side assert triggered"), RuntimeError, "device-side assert"),
+        (RuntimeError("shapes differ"), ConfigurationError, "cannot be loaded as a causal language model"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+@pytest.mark.parametrize("quant", ["nf4", "int8"])
+def test_memory_that_runs_out_while_weights_are_quantized_is_named(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quant: str,
+    error: Exception,
+    expected: type[Exception],
+    words: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    # transformers catches the error, and raises another that does not name it
+    operation = {"nf4": "Bnb4bitQuantize", "int8": "Bnb8bitQuantize"}[quant]
+    monkeypatch.setattr(f"transformers.integrations.bitsandbytes.{operation}.convert", fail)
+    model = BaseModel("own", "own", "hub", path=str(whole))
+    with pytest.raises(expected, match=words):
+        load_base(model, Quantization(quant, double_quant=False), Paths(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -261,3 +262,42 @@ def test_a_model_that_cannot_be_packed_uses_the_trainer(
     opened, note = open_engine("packed", base, encoded[:2])
     assert type(opened).__name__ == "TrainerEngine"
     assert note == "engine=packed cannot train this model (it is odd); engine=trainer is used instead"
+
+
+OUT_OF_MEMORY = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+DEVICE_FAILED = "CUDA error: device-side assert triggered"
+
+
+@pytest.mark.parametrize("text", [OUT_OF_MEMORY, DEVICE_FAILED])
+def test_what_the_machine_lacks_does_not_change_the_engine(
+    load_tiny: Loader, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("sweep.training.packed.engine.packed_losses", fail)
+    with pytest.raises(RuntimeError, match=text.split(" when", maxsplit=1)[0]):
+        open_engine("packed", load_tiny("none"), encoded[:2])
+
+
+def test_a_trial_that_ran_out_of_memory_keeps_no_tensor(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    tensors: list[weakref.ref[torch.Tensor]] = []
+
+    def fail(adapted: AdaptedModel, step: StepLoss) -> None:
+        activations = torch.ones(3)
+        tensors.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    over = trained(engine, spec(4), encoded, fail)
+    assert isinstance(over.error, torch.OutOfMemoryError)
+    assert [tensor() for tensor in tensors] == [None]
+
+
+def test_a_device_that_failed_ends_no_trial(engine: Engine, encoded: list[Encoded], spec: Maker) -> None:
+    def fail(adapted: AdaptedModel, step: StepLoss) -> None:
+        raise RuntimeError(DEVICE_FAILED)
+
+    for seed in range(2):
+        engine.begin(spec(4, seed=seed), encoded, fail)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        engine.advance()

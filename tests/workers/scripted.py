@@ -18,11 +18,22 @@ from typing import NoReturn
 from sweep.errors import DataError
 from sweep.records import CapacityRequest, LoadReport, SlotCapacity, Status, TrialResult, TrialSpec
 from sweep.runner.requirements import Requirements
-from sweep.workers.messages import Decision, LossReport, PackFailure, Progress, Refusal, RunTrial, TrialEnd, WorkerReady
+from sweep.workers.messages import (
+    Decision,
+    DeviceFailure,
+    LossReport,
+    PackFailure,
+    Progress,
+    Refusal,
+    RunTrial,
+    TrialEnd,
+    WorkerReady,
+)
 from sweep.workers.worker import ChildProcess
 
 STEPS = 3
 EXIT_CODE = 3
+DEVICE_ERROR = "AcceleratorError: CUDA error: device-side assert triggered"
 
 
 class Death(Exception):
@@ -50,7 +61,8 @@ def loaded(slots: int | None) -> LoadReport:
 def serve(connection: Connection, script: str, slots: int | None, die: Callable[[int], NoReturn]) -> None:
     """Loads as the script says, then runs trials until the parent closes the connection.
 
-    Scripts: `loads`; `survives`, which completes every trial at once; `refuses`, `dies loading`, `never loads`, `dies idle`.
+    Scripts: `loads`; `survives`, which completes every trial at once; `spares`, likewise but for trials that break its device;
+    `refuses`, `dies loading`, `is killed loading`, `never loads`, `dies idle`.
 
     Args:
         slots: the capacity that is reported, None if it is not asked for.
@@ -62,6 +74,8 @@ def serve(connection: Connection, script: str, slots: int | None, die: Callable[
             return
         case "dies loading":
             die(EXIT_CODE)
+        case "is killed loading":
+            die(-signal.SIGKILL)
         case "never loads":
             connection.recv()
             return
@@ -74,7 +88,7 @@ def serve(connection: Connection, script: str, slots: int | None, die: Callable[
         if not isinstance(message, RunTrial):
             return
         held.append(message.spec)
-        if script == "survives":
+        if script == "survives" or (script == "spares" and message.spec.study != "breaks its device"):
             connection.send(TrialEnd(TrialResult(held.pop(), Status.COMPLETE)))
         elif not _run(connection, held, die):
             return
@@ -101,10 +115,15 @@ def _run(connection: Connection, held: list[TrialSpec], die: Callable[[int], NoR
         case "breaks two" if len(held) > 1:
             connection.send(PackFailure("out of memory"))
             return False
+        case "breaks its device":
+            connection.send(DeviceFailure(DEVICE_ERROR))
+            return False
         case "kills two" if len(held) > 1:
             die(-signal.SIGKILL)
         case "exits":
             die(EXIT_CODE)
+        case "exits as bitsandbytes does":
+            die(1)
         case "is killed":
             die(-signal.SIGKILL)
         case "is deaf":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from multiprocessing import Pipe
+from typing import cast
 
 import pytest
 
 from sweep.records import Stage, Training, TrialSpec
-from sweep.workers.child import _Inbox, _why_not_started
-from sweep.workers.messages import RunTrial
+from sweep.runner.runner import TrialRunner
+from sweep.workers.child import _Inbox, _run_trials, _why_not_started
+from sweep.workers.messages import DeviceFailure, RunTrial
 
 
 @pytest.mark.parametrize(
@@ -19,11 +21,52 @@ from sweep.workers.messages import RunTrial
         MemoryError(),
         ImportError("libtorch.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"),
     ],
 )
 def test_every_kind_of_out_of_memory_is_named(error: Exception) -> None:
     assert _why_not_started(error).startswith("memory ran out while the worker started")
+
+
+def test_a_device_that_fails_while_a_worker_starts_is_named() -> None:
+    words = _why_not_started(
+        RuntimeError("CUDA error: uncorrectable ECC error encountered\nCUDA kernel errors might be late")
+    )
+    assert words.startswith(
+        "the GPU failed while the worker started (RuntimeError: CUDA error: uncorrectable ECC error encountered)"
+    )
+    assert "nvidia-smi" in words
+
+
+class BrokenRunner:
+    """A runner whose first pass raises an error."""
+
+    idle = True
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def begin(self, spec: TrialSpec, listener: object) -> None:
+        """Takes the trial."""
+
+    def advance(self) -> list[object]:
+        raise self._error
+
+
+def test_a_device_that_fails_ends_the_worker_and_no_trial() -> None:
+    ours, theirs = Pipe()
+    ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
+    _run_trials(theirs, cast(TrialRunner, BrokenRunner(RuntimeError("CUDA error: device-side assert triggered\nmore"))))
+    assert ours.recv() == DeviceFailure("RuntimeError: CUDA error: device-side assert triggered")
+    assert not ours.poll()
+
+
+def test_any_other_error_of_a_worker_is_its_end() -> None:
+    ours, theirs = Pipe()
+    ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
+    with pytest.raises(KeyError):
+        _run_trials(theirs, cast(TrialRunner, BrokenRunner(KeyError("a mistake of ours"))))
 
 
 def test_any_other_error_is_named() -> None:

@@ -27,7 +27,7 @@ from sweep.workers import worker
 from sweep.workers.messages import LossReport, Progress, TrialEnd
 from sweep.workers.pool import Event, Pool
 from tests.conftest import TRAINING, arm
-from tests.workers.scripted import STEPS, ScriptedLauncher
+from tests.workers.scripted import DEVICE_ERROR, STEPS, ScriptedLauncher
 
 PATIENCE_SECONDS = 60.0
 SETUP = WorkerSetup(
@@ -102,6 +102,17 @@ class TestPool:
     def test_a_worker_that_dies_loading_is_an_error(self, open_pool: OpenPool) -> None:
         pool, _ = open_pool("dies loading", load=False)
         with pytest.raises(EnvironmentLacks, match=r"the worker ended with exit code 3 while it loaded .*made\.log"):
+            pool.load(no_check)
+
+    def test_a_worker_that_is_killed_for_memory_while_it_loads_says_what_to_do(
+        self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kills = iter(range(100))
+        monkeypatch.setattr(worker, "oom_kills", lambda: next(kills))
+        pool, _ = open_pool("is killed loading", load=False)
+        with pytest.raises(
+            EnvironmentLacks, match=r"was killed by the system while it loaded .*memory ran out: .*quant=nf4"
+        ):
             pool.load(no_check)
 
     def test_loading_can_be_stopped(self, open_pool: OpenPool) -> None:
@@ -214,7 +225,7 @@ class TestPool:
         result = results_of(pool)["a"]
         assert (result.status, result.reason) == (
             Status.INFEASIBLE,
-            "out of memory: the system killed the worker",
+            "out of memory: the worker was killed by the system",
         )
         assert len(launcher.started) == 1
 
@@ -257,6 +268,83 @@ class TestPool:
         assert launcher.started[1].capacity_request is None
         pool.submit(does("waits", "c"))
         assert not pool.has_free_slot()
+
+    def test_a_device_that_fails_once_is_nobody_s_fault(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("loads", "survives", capacity_request=asks(2))
+        pool.submit(does("waits", "a"))
+        pool.submit(does("breaks its device", "b"))
+        statuses = {name: result.status for name, result in results_of(pool).items()}
+        assert statuses == {"a": Status.COMPLETE, "b": Status.COMPLETE}
+        assert len(launcher.started) == 2, "a process cannot use a device that failed"
+        pool.submit(does("waits", "c"))
+        assert pool.has_free_slot(), "memory was not the reason, so as many are trained side by side"
+
+    def test_a_trial_that_breaks_its_device_again_and_again_is_tried_alone_and_has_failed(
+        self, open_pool: OpenPool
+    ) -> None:
+        pool, launcher = open_pool("loads", "loads", "spares", capacity_request=asks(4))
+        for identity in "abc":
+            pool.submit(does("waits", identity))
+        pool.submit(does("breaks its device", "d"))
+        results = results_of(pool)
+        assert {name: result.status for name, result in results.items()} == {
+            **dict.fromkeys("abc", Status.COMPLETE),
+            "d": Status.FAILED,
+        }
+        assert results["d"].reason == (
+            f"the device failed 3 times in this trial, the last time with no other trial beside it: {DEVICE_ERROR}"
+        )
+        assert len(launcher.started) == 3
+
+    def test_a_trial_that_breaks_its_device_alone_is_tried_once_more(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool()
+        pool.submit(does("breaks its device"))
+        result = results_of(pool)["a"]
+        assert (result.status, len(launcher.started)) == (Status.FAILED, 2)
+        assert result.reason == (
+            f"the device failed 2 times in this trial, the last time with no other trial beside it: {DEVICE_ERROR}"
+        )
+        assert [step.step for step in result.history] == [1, 2, 3]
+        pool.submit(does("completes", "b"))
+        assert results_of(pool)["b"].status is Status.COMPLETE
+
+    def test_trials_are_side_by_side_again_once_those_that_saw_the_device_fail_have_ended(
+        self, open_pool: OpenPool
+    ) -> None:
+        pool, launcher = open_pool("loads", "loads", "survives", capacity_request=asks(2))
+        pool.submit(does("waits", "a"))
+        pool.submit(does("breaks its device", "b"))
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(launcher.started) < 3:
+            assert time.monotonic() < end
+            list(pool.events(0.1))
+        assert not pool.has_free_slot(), "one at a time until it is known which one it is"
+        assert set(results_of(pool)) == {"a", "b"}
+        pool.submit(does("waits", "c"))
+        assert pool.has_free_slot()
+
+    @pytest.mark.parametrize(
+        ("said", "status", "reason", "started"),
+        [
+            (
+                "Error out of memory at line 74 in file /src/csrc/ops.cu",
+                Status.INFEASIBLE,
+                "out of memory: the worker was ended by bitsandbytes (CUDA error: out of memory)",
+                1,
+            ),
+            ("Error an illegal memory access was encountered at line 74 in file ops.cu", Status.COMPLETE, None, 2),
+            ("Error: of another kind", Status.FAILED, "the worker ended with exit code 1", 1),
+        ],
+    )
+    def test_bitsandbytes_ends_the_process_without_an_exception(
+        self, open_pool: OpenPool, said: str, status: Status, reason: str | None, started: int
+    ) -> None:
+        pool, launcher = open_pool("loads", "survives")
+        pool.log.parent.mkdir(parents=True, exist_ok=True)
+        pool.log.write_text(f"loading\n{said}\n")
+        pool.submit(does("exits as bitsandbytes does"))
+        result = results_of(pool)["a"]
+        assert (result.status, result.reason, len(launcher.started)) == (status, reason, started)
 
     def test_a_trial_that_cannot_be_run_is_the_worker_s_own_error(self, open_pool: OpenPool) -> None:
         pool, _ = open_pool()
@@ -305,7 +393,3 @@ class TestPool:
         clock = time.monotonic()
         pool.__exit__()
         assert time.monotonic() - clock < 10
-
-
-def test_kills_of_the_kernel_are_counted() -> None:
-    assert worker.oom_kills() >= 0

@@ -13,10 +13,11 @@ from sweep.errors import ConfigurationError
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
+from sweep.training.device_errors import is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import EvaluationExamples
 from sweep.training.machine import device_name
-from sweep.training.memory import free_bytes, is_out_of_memory, release
+from sweep.training.memory import free_bytes, release
 from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.memory_model import (
     EvaluationPass,
@@ -172,7 +173,7 @@ def _forecast_or_none(
     training = replace(request.training, gradient_checkpointing=checkpointing)
     try:
         predicted = forecast(base, pack, request.largest, training, request.seed, train, evaluated)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
     if predicted is None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
+from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, PackBroke, TrainedTrial
 from sweep.training.forward import completion_losses
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
-from sweep.training.memory import is_out_of_memory, release
+from sweep.training.memory import release
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.capacity import slot_capacity
 from sweep.training.packed.evaluator import evaluate, packed_losses
@@ -107,15 +108,22 @@ class PackedEngine:
             finally:
                 callback_seconds += time.perf_counter() - start
 
+        failure: Exception | None = None
         start = time.perf_counter()
         try:
             self.pack.step(after_step)
         except ConfigurationError:
             raise
         except Exception as error:
+            if is_device_failure(error):
+                raise
             if len(training) > 1:
                 raise PackBroke(f"{type(error).__name__}: {error}") from error
-            return [self._end(trial, error) for trial in training.values()]
+            forget_tensors(error)  # it is kept while other trials are evaluated
+            failure = error
+        if failure is not None:
+            release()  # nodes of the pass's graph refer to each other
+            return [self._end(trial, failure) for trial in training.values()]
         for trial in training.values():
             trial.seconds += (time.perf_counter() - start - callback_seconds) / len(training)
         return [self._end(trial, trial.slot.ended) for trial in list(training.values()) if not trial.slot.is_training]
@@ -133,7 +141,7 @@ class PackedEngine:
         try:
             packed = self.bare().losses(sample)
         except (TypeError, RuntimeError, IndexError) as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or is_device_failure(error):  # of the machine, not of the model
                 raise
             raise ValueError(f"a packed pass fails: {type(error).__name__}: {error}") from error
         plain = completion_losses(self._base, self._base.model, sample)

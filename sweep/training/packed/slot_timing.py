@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from sweep.records import Arm, Stage, Training, TrialSpec
+from sweep.training.device_errors import is_out_of_memory
 from sweep.training.encoding import Encoded
-from sweep.training.memory import is_out_of_memory, release
+from sweep.training.memory import release
 from sweep.training.packed.pack import Pack
 
 SECONDS = 10.0
@@ -95,7 +96,7 @@ def _fastest_step(step: Callable[[], None], clock: Callable[[], float]) -> float
             begun = clock()
             step()
             fastest_step = min(fastest_step, clock() - begun)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         fastest_step = math.inf

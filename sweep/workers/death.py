@@ -1,0 +1,84 @@
+"""How a worker's process ended: by the kernel, a signal, bitsandbytes, or by itself."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.training.device_errors import is_device_failure, is_out_of_memory
+
+_SAID_BY_BITSANDBYTES = re.compile(r"^Error (.+) at line \d+ in file ", re.MULTILINE)
+"""What bitsandbytes prints when a call of CUDA fails; then it ends the process, so that there is no exception to catch."""
+
+_EXIT_OF_BITSANDBYTES = 1
+
+_READ_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a worker's process.
+
+    Attributes:
+        text: the rest of a sentence about the worker.
+        out_of_memory: whether memory ran out: the kernel killed the process for it, or bitsandbytes ended it.
+        device_failed: see `sweep.training.device_errors.is_device_failure`.
+        killed: whether a signal killed it, other than the kernel's for lack of memory.
+    """
+
+    text: str
+    out_of_memory: bool = False
+    device_failed: bool = False
+    killed: bool = False
+
+
+def death_of(code: int | None, oom_kills: int, log: Path, since: int) -> Death:
+    """How a process ended.
+
+    Args:
+        code: its exit code, minus the signal's number if a signal killed it.
+        oom_kills: processes that the kernel has killed for lack of memory since it was started.
+        log: the file to which it, and workers beside it, wrote their output.
+        since: size of the log when it was started.
+    """
+    if code == -signal.SIGKILL and oom_kills > 0:
+        return Death("was killed by the system", out_of_memory=True)
+    if code is not None and code < 0:
+        return Death(f"was killed by signal {-code} ({signal.Signals(-code).name})", killed=True)
+    said = _SAID_BY_BITSANDBYTES.findall(_tail(log, since)) if code == _EXIT_OF_BITSANDBYTES else []
+    if not said:
+        return Death(f"ended with exit code {code}")
+    error = RuntimeError(f"CUDA error: {said[-1]}")
+    text = f"was ended by bitsandbytes ({error})"
+    return Death(text, out_of_memory=is_out_of_memory(error), device_failed=is_device_failure(error))
+
+
+def log_size(log: Path) -> int:
+    """Bytes in the log; 0 if there is none yet."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def oom_kills() -> int:
+    """Number of processes that the kernel has killed for lack of memory since boot; 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def _tail(log: Path, since: int) -> str:
+    """The end of what was written to the log since it had this size."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(since, log_size(log) - _READ_BYTES))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
