@@ -3,8 +3,9 @@
     python -m benchmarks.memory_model --data FOLDER [FOLDER ...] --out FILE.json [--device auto|cpu|cuda] [--only NUMBER ...]
 
 A process loads a base as a worker does, fits the memory model with its probes, predicts, and only then trains a few steps of so
-many trials side by side, scores them together, and reports the peak of its resident memory (CUDA: of its allocated memory) over
-all of that. FOLDERs hold data as `task=jsonl` reads it; `pharma` is the project's own. Configurations go through the data in turn.
+many trials side by side, scores them together, and reports the peak of its resident memory (CUDA: of what torch's allocator has
+reserved, which is what limits count) over all of that.
+FOLDERs hold data as `task=jsonl` reads it; `pharma` is the project's own. Configurations go through the data in turn.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import ROOT, chosen_device, environment, hydra_word, machine
+
+if TYPE_CHECKING:
+    import torch
+
+    from sweep.training.memory import PeakMemory
 
 PHARMA = "pharma"
 
@@ -34,6 +40,7 @@ class Case:
     Attributes:
         data: number of the data set, counted round.
         cache: `quant.cache`.
+        checkpointing: `train.gradient_checkpointing`.
     """
 
     data: int
@@ -44,6 +51,7 @@ class Case:
     quant: str = "nf4"
     cache: str = "always"
     dropout: float = 0.0
+    checkpointing: str = "false"
 
 
 CASES = (
@@ -63,6 +71,8 @@ CASES = (
     Case(2, 2, 16, "attention", 4),
     Case(2, 8, 8, "q_v", 2, cache="never"),
     Case(2, 2, 32, "all_linear", 4, dropout=0.1),
+    Case(1, 2, 16, "all_linear", 4, checkpointing="true"),
+    Case(2, 4, 16, "all_linear", 8, cache="never", checkpointing="true"),
 )
 STEPS = 2
 
@@ -81,6 +91,7 @@ def words(case: Case, data: Sequence[str], model: str) -> list[str]:
         f"lora.targets={case.targets}",
         f"lora.dropout={case.dropout}",
         f"train.batch_size={case.batch}",
+        f"train.gradient_checkpointing={case.checkpointing}",
         f"train.steps={STEPS}",
         "evaluate.examples=32",
     ]
@@ -120,7 +131,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     predicted = asked.peak(slots)
 
     peak = PeakMemory(base.device)
-    peak.start()
+    peak.start()  # on CUDA it also resets the peak of what is reserved
     for number in range(slots):
         spec = TrialSpec(f"{number}", "benchmark", Stage.EXPLORE, plan.arm, plan.training, plan.seed)
         engine.begin(spec, train, lambda adapted, step: None)
@@ -128,16 +139,23 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     while len(ended) < slots:
         ended += engine.advance()
     adapted = [each.adapted for each in ended if each.adapted is not None]
-    trained = peak.peak()
+    trained = _peak(peak, base.device)
     for examples, rule in scored:
         engine.evaluate(adapted, examples, rule)
     return {
         "predicted": predicted,
-        "measured": peak.peak(),
+        "measured": _peak(peak, base.device),
+        "allocated": peak.peak(),
         "measured_training": trained,
         "resident": asked.model.resident,
         "tokens": max(shape.tokens for shape in asked.training) * slots,
     }
+
+
+def _peak(peak: PeakMemory, device: torch.device) -> int:
+    import torch
+
+    return int(torch.cuda.max_memory_reserved(device)) if device.type == "cuda" else peak.peak()
 
 
 def run(case: Case, data: Sequence[str], model: str, models: Path, outside: dict[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.records.recipe import METHODS, TWO_RATES
+from sweep.records.recipe import AUTO_CHECKPOINTING, METHODS, TWO_RATES
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
 
@@ -38,6 +38,7 @@ def problems_in(config: Config) -> list[str]:
         *_device(config),
         *_executor(config),
         *_engine(config),
+        *_checkpointing(config),
         *_spaces(config),
         *arm_problems(config),
         *_targets(config),
@@ -137,6 +138,12 @@ def _engine(config: Config) -> Iterator[str]:
         yield f"engine.slots={slots}: must be {limit}, or auto"
     elif config.engine.name == "trainer" and slots != 1:
         yield f"engine.slots={slots}: engine=trainer trains one trial at a time; leave engine.slots out, or write engine=packed"
+
+
+def _checkpointing(config: Config) -> Iterator[str]:
+    value = config.train.gradient_checkpointing
+    if not isinstance(value, bool) and value != AUTO_CHECKPOINTING:
+        yield f"train.gradient_checkpointing={value}: must be true, false or {AUTO_CHECKPOINTING}"
 
 
 def _auto_or_count(value: Any) -> bool:

@@ -303,6 +303,7 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         rate_trials=certify.rate_trials,
         first_look=certify.first_look,
         slots=None if config.engine.slots == AUTO else config.engine.slots,
+        measure_slots=config.engine.measure_slots,
         config=recorded_yaml(composed, config.quant.compute),
         adds_examples=config.evaluate.certify_examples is None,
         dry_run=config.dry_run,

@@ -155,6 +155,13 @@ class EngineKeys:
             kind=COUNT_OR_AUTO,
         ),
     ] = 1
+    measure_slots: Annotated[
+        bool,
+        Key(
+            "engine.slots=auto on a GPU: time a step with 1, 2, 4, ... trials side by side when a study begins, for about ten seconds; "
+            "false: as many as fit"
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class SlotCapacity:
         predicted: peak bytes of the worker with `slots`, or None if not predicted.
         predicted_aimed: peak bytes with `aimed`, or None.
         limit: maximum bytes that the worker may use, or None.
+        checkpointing: whether trials that leave it open use gradient checkpointing, because one would not fit without.
+        timings: seconds of a step by number of slots, as measured by this worker or an earlier one of the study; empty if none did.
     """
 
     slots: int
@@ -23,6 +25,8 @@ class SlotCapacity:
     predicted: int | None = None
     predicted_aimed: int | None = None
     limit: int | None = None
+    checkpointing: bool = False
+    timings: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,8 @@ class CapacityRequest:
         slots: the number requested; None for as many as are fastest.
         largest: the arm that takes the most memory in this study.
         workers: number of workers that share the memory of the worker's device.
+        measures: whether a GPU worker may time steps to find out how many are fastest.
+        timings: what earlier workers of the study measured: by the name of their device, the seconds of a step by number of slots.
     """
 
     slots: int | None
@@ -124,6 +126,8 @@ class CapacityRequest:
     training: Training
     seed: int
     workers: int
+    measures: bool = True
+    timings: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class StudyPlan:
         certify: whether the study ends with a verdict.
         rate_trials: trials that tune the learning rates of the ladder's ranks.
         slots: trials that a worker trains side by side; None until a worker has computed the fastest number.
+        measure_slots: whether a GPU worker may time steps for that.
         first_look: seeds per rank before the verdict is computed for the first time.
         config: the resolved configuration as YAML, secrets masked.
         dry_run: whether to print the plan and end.
@@ -167,6 +172,7 @@ class StudyPlan:
     rate_trials: int
     first_look: int
     slots: int | None
+    measure_slots: bool = True
     epochs: float | None = None
     dry_run: bool = False
     adds_examples: bool = False

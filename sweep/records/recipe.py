@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from sweep.records.keys import EXAMPLES, Key, Limit
 from tasks.metrics import METRICS
@@ -25,6 +25,9 @@ REPORT_EXAMPLES = 32
 
 AUTO_COMPUTE = "auto"
 """The value of `quant.compute` that is resolved when a plan is made; later it means the device's own type, see `config.compute`."""
+
+AUTO_CHECKPOINTING = "auto"
+"""The value of `train.gradient_checkpointing` that leaves the decision to a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,28 @@ class Training:
     ] = 0.1
     weight_decay: Annotated[float, Key("AdamW's decoupled weight decay", Limit(0, 100))] = 0.0
     max_grad_norm: Annotated[float, Key("gradients are clipped to this norm", Limit(0, 1e12, above=True))] = 1.0
-    gradient_checkpointing: Annotated[bool, Key("trade time for activation memory")] = False
+    gradient_checkpointing: Annotated[
+        Any,
+        Key(
+            "compute activations again in the backward pass instead of keeping them, a third slower; auto: where a trial would not fit "
+            "into memory otherwise. Changes no result",
+            example="true",
+            kind="true, false, or auto",
+        ),
+    ] = AUTO_CHECKPOINTING
+
+    @property
+    def leaves_checkpointing_open(self) -> bool:
+        """Whether a worker decides about gradient checkpointing by the memory that it predicts."""
+        return bool(self.gradient_checkpointing == AUTO_CHECKPOINTING)
+
+    def uses_checkpointing(self, *, auto: bool) -> bool:
+        """Whether training uses gradient checkpointing.
+
+        Args:
+            auto: the worker's decision, where it is left open.
+        """
+        return auto if self.leaves_checkpointing_open else bool(self.gradient_checkpointing)
 
 
 @dataclass(frozen=True, slots=True)

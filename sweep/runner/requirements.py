@@ -19,11 +19,13 @@ class Requirements:
         data_hash: hash of the splits that the study was planned with; None accepts any.
         base_hash: hash of the base that the study's first worker loaded; None accepts any.
         least: per split, the minimum number of examples that are short enough.
+        checkpointing: whether trials that leave it open use gradient checkpointing, as the study's first worker decided.
     """
 
     data_hash: str | None = None
     base_hash: str | None = None
     least: Mapping[str, int] = field(default_factory=dict)
+    checkpointing: bool = False
 
     def check_data(self, data_hash: str) -> None:
         """Raises a DataError if the data is not the study's."""

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.config.memory_advice import memory_advice
 from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
 from sweep.records import Status, TrialResult, TrialSpec
@@ -277,10 +278,16 @@ class TrialRunner:
                 traceback.print_exception(error)
                 self._raise_unless_own(error, trial)
                 if is_out_of_memory(error):
-                    status, reason = Status.INFEASIBLE, f"out of memory: {_first_line(error)}"
+                    status = Status.INFEASIBLE
+                    reason = f"out of memory: {_first_line(error)}; these take less: {self._memory_advice(trial)}"
                 else:
                     status, reason = Status.FAILED, f"{type(error).__name__}: {_first_line(error)}"
         return EndedTrial(trial.result(status, reason, None, self._loaded.provenance()), worker_is_sound=sound)
+
+    def _memory_advice(self, trial: RunningTrial) -> str:
+        training = trial.spec.training
+        checkpointing = training.uses_checkpointing(auto=self._engine.auto_checkpointing)
+        return memory_advice(self._loaded.setup, training, checkpointing=checkpointing)
 
     def _raise_unless_own(self, error: Exception, trial: RunningTrial) -> None:
         """Raises errors for which the trial is not to blame: memory that runs out beside others may suffice for it alone.

@@ -89,6 +89,10 @@ def load_setup(
     budget = None if setup.memory_budget is None else limit
     with naming_lack_of_memory("a few examples were passed through the base model, to see whether it can be packed"):
         engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
+    capacity = None
+    if capacity_request is not None:
+        capacity = engine.capacity(capacity_request, budget, train.examples, data.explore_examples())
+    engine.auto_checkpointing = requirements.checkpointing if capacity is None else capacity.checkpointing
     description = LoadReport(
         source=base.source,
         base_hash=base.hash,
@@ -104,9 +108,7 @@ def load_setup(
         too_long={"train": train.too_long, **data.too_long},
         examples=fitting,
         note="; ".join(filter(None, (base.note, note, compute_note(base.compute, base.device)))) or None,
-        capacity=None
-        if capacity_request is None
-        else engine.capacity(capacity_request, budget, train.examples, data.explore_examples()),
+        capacity=capacity,
     )
     if limit is not None:
         memory.limit_memory(limit, base.device)

@@ -57,6 +57,9 @@ _RETRY_OF = "retry_of"
 _BASE_ON_CERTIFY = "base_on_certify"
 """User attribute of the study, see `SearchStudy.base_on_certify`."""
 
+_SLOT_TIMINGS = "slot_timings"
+"""User attribute of the study, see `SearchStudy.slot_timings`."""
+
 _PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
 
@@ -208,6 +211,22 @@ class SearchStudy:
     def set_parallel(self, trials: int) -> None:
         """Stores how many trials run at the same time, see `StudyRecord.parallel`."""
         self._study.set_user_attr("parallel", trials)
+
+    @property
+    def slot_timings(self) -> dict[str, dict[int, float]]:
+        """By the name of a device, the seconds of a training step by number of slots; empty if none were measured."""
+        stored = self._study.user_attrs.get(_SLOT_TIMINGS, {})
+        return {device: {int(slots): float(spent) for slots, spent in own.items()} for device, own in stored.items()}
+
+    def set_slot_timings(self, device: str, timings: Mapping[int, float]) -> None:
+        """Stores what a worker measured on a device; nothing if it is empty or known."""
+        known = self.slot_timings
+        if timings and known.get(device) != timings:
+            stored = {**known, device: dict(timings)}
+            self._study.set_user_attr(
+                _SLOT_TIMINGS,
+                {name: {str(slots): spent for slots, spent in own.items()} for name, own in stored.items()},
+            )
 
     def set_run_page(self, page: str | None) -> None:
         """Stores the address of the trials' MLflow runs, see `StudyRecord.run_page`."""

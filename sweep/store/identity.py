@@ -46,7 +46,7 @@ def trial_identity(
     if adapter_of is not None:
         question["adapter_of"] = adapter_of
     elif arm is not None:
-        question |= {"engine": setup.engine, "arm": _arm(arm), "training": to_json(training), "seed": seed}
+        question |= {"engine": setup.engine, "arm": _arm(arm), "training": _training(training), "seed": seed}
     return _hash(question)[:32]
 
 
@@ -69,7 +69,7 @@ def adapter_identity(
             "train": train_hash,
             "max_length": setup.task.max_length,
             "arm": _arm(arm),
-            "training": to_json(training),
+            "training": _training(training),
             "seed": seed,
         }
     return _hash({"adapter": question})[:32]
@@ -112,7 +112,7 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
         },
         "engine": plan.setup.engine,
         "method": plan.arm.method,
-        "training": to_json(plan.training),
+        "training": _training(plan.training),
         "seed": plan.seed,
         "space": to_json(plan.space),
     }
@@ -147,6 +147,15 @@ def _arm(arm: Arm) -> dict[str, Any]:
         del fields["cut_from"]
     else:
         fields["cut"] = CUT
+    return fields
+
+
+def _training(training: Training) -> dict[str, Any]:
+    """The training recipe's fields. Gradient checkpointing gives the same numbers, so `auto` has the identity of `false`, its former
+    default, whatever a worker decides; `true` keeps the one it always had, for the trials that are stored under it."""
+    fields = to_json(training)
+    if training.leaves_checkpointing_open:
+        fields["gradient_checkpointing"] = False
     return fields
 
 

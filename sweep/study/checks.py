@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sweep.config.memory_advice import memory_advice
 from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
@@ -59,6 +60,7 @@ def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
     if loaded.note:
         yield loaded.note
     yield from _sharing_notes(plan)
+    yield from _timing_notes(loaded.capacity)
     yield from _memory_notes(plan, loaded.capacity)
     longest = min(plan.setup.task.max_length, loaded.context)
     for split, numbers in loaded.too_long.items():
@@ -79,6 +81,14 @@ def _sharing_notes(plan: StudyPlan) -> Iterator[str]:
         )
 
 
+def _timing_notes(capacity: SlotCapacity | None) -> Iterator[str]:
+    if capacity is not None and capacity.timings:
+        each = ", ".join(f"{slots}: {spent / slots:.3g} s" for slots, spent in sorted(capacity.timings.items()))
+        yield (
+            f"engine.slots=auto: {capacity.slots} trial(s) side by side; seconds of a step per trial, by number of trials: {each}"
+        )
+
+
 def _memory_notes(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[str]:
     if capacity is None or capacity.predicted is None or capacity.predicted_aimed is None or capacity.limit is None:
         return
@@ -89,8 +99,14 @@ def _memory_notes(plan: StudyPlan, capacity: SlotCapacity | None) -> Iterator[st
             f"engine.slots={asked}: {capacity.aimed} trials side by side would take about {show_bytes(capacity.predicted_aimed)}, "
             f"{limit} {show_bytes(capacity.limit)}; running {capacity.slots} at a time (about {show_bytes(capacity.predicted)})"
         )
+    if capacity.checkpointing and plan.training.leaves_checkpointing_open:
+        yield (
+            "train.gradient_checkpointing=auto: on, since a trial with the largest arm would not fit into memory without; steps take "
+            "about a third longer, results are the same"
+        )
     if capacity.predicted > capacity.limit:
+        advice = memory_advice(plan.setup, plan.training, checkpointing=capacity.checkpointing, slots=capacity.slots)
         yield (
             f"a trial with the largest arm would take about {show_bytes(capacity.predicted)}, {limit} {show_bytes(capacity.limit)}; "
-            "trials that run out of memory are recorded as infeasible"
+            f"trials that run out of memory are recorded as infeasible. These take less: {advice}"
         )

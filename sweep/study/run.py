@@ -116,6 +116,7 @@ def _run(
 ) -> Outcome:
     started = time.monotonic()
     display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
+    pool.use_timings(study.slot_timings)
     pool.start()
     tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
     store = TrialStore(paths, display.note)
@@ -127,6 +128,7 @@ def _run(
         study.set_available(loaded.examples)
         if loaded.capacity is not None:
             plan = replace(plan, slots=loaded.capacity.slots)
+            study.set_slot_timings(loaded.device, loaded.capacity.timings)
             study.set_parallel(plan.parallel)
         if plan.certify or study.remaining > 1:
             pool.start_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.errors import Interrupted, NoTrialSucceeded
-from sweep.records import CompletedTrial, Stage, Status, StudyPlan
+from sweep.records import CapacityRequest, CompletedTrial, Stage, Status, StudyPlan
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.checks import check_loaded, loading_notes
@@ -30,7 +30,8 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     """
     check_address(plan.tracking_uri, paths)
     plan = replace(plan, setup=replace(plan.setup, workers_on_device=1))
-    with Pool(replace(plan.setup, threads=plan.threads_alone), paths, 1, plan.name) as pool:
+    request = CapacityRequest(1, plan.arm, plan.training, plan.seed, workers=1)
+    with Pool(replace(plan.setup, threads=plan.threads_alone), paths, 1, plan.name, request) as pool:
         display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)

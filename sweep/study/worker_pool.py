@@ -23,7 +23,14 @@ def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
         paths,
         plan.workers,
         plan.name,
-        CapacityRequest(plan.slots, largest_arm(plan), plan.training, plan.seed, plan.setup.workers_on_device),
+        CapacityRequest(
+            plan.slots,
+            largest_arm(plan),
+            plan.training,
+            plan.seed,
+            plan.setup.workers_on_device,
+            measures=plan.measure_slots,
+        ),
         data_hash=data_hash,
         least=least_examples(plan),
     )

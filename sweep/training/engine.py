@@ -66,7 +66,13 @@ class TrainedTrial:
 
 
 class Engine(Protocol):
-    """Trains and evaluates trials. A trial's losses and adapter do not depend on the engine, up to rounding."""
+    """Trains and evaluates trials. A trial's losses and adapter do not depend on the engine, up to rounding.
+
+    Attributes:
+        auto_checkpointing: whether trials that leave it open (`Training.gradient_checkpointing`) use gradient checkpointing.
+    """
+
+    auto_checkpointing: bool
 
     @property
     def shares_memory(self) -> bool:

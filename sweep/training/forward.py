@@ -21,6 +21,18 @@ EVALUATION_TOKENS = 4096
 EVALUATION_LOGITS = 1024
 """Approximate maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
 
+LOGITS_BYTES = 256 * 2**20
+"""Logits in fp32 that are in memory at once; a cross-entropy over more is computed in chunks of predictions.
+
+Logits, their log-softmax and the gradients of both take 16 to 20 bytes per prediction and word of the vocabulary: 2 MB per prediction
+with 128,000 words. Below this size nothing is divided, so results and speed are those of one product.
+"""
+
+
+def predictions_at_once(vocabulary: int) -> int:
+    """The number of predictions whose logits are in memory at once; at least one."""
+    return max(1, LOGITS_BYTES // (4 * vocabulary))
+
 
 def examples_at_once(
     encoded: Sequence[Encoded],
@@ -53,9 +65,7 @@ def completion_losses(
             }
             logits = model(**inputs).logits  # (examples, columns, vocabulary)
             # the logits of a column predict the label of the next column
-            nats = functional.cross_entropy(
-                logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=IGNORED, reduction="none"
-            )  # (examples, columns - 1)
+            nats = _cross_entropy(logits[:, :-1], labels[:, 1:])  # (examples, columns - 1)
             is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
             for row, index in enumerate(indices):
                 losses[index] = CompletionLoss(
@@ -64,6 +74,22 @@ def completion_losses(
             if on_progress:
                 on_progress(len(losses))
     return [losses[index] for index in range(len(encoded))]
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The loss of each label in nats, in fp32; 0 where it is `IGNORED`.
+
+    Args:
+        logits: shape (examples, columns, vocabulary).
+        labels: shape (examples, columns).
+    """
+    at_once = predictions_at_once(logits.shape[-1])
+    if labels.numel() > at_once:
+        parts = zip(logits.flatten(0, 1).split(at_once), labels.flatten().split(at_once), strict=True)
+        return torch.cat(
+            [functional.cross_entropy(part.float(), own, ignore_index=IGNORED, reduction="none") for part, own in parts]
+        ).view_as(labels)
+    return functional.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
 
 
 def greedy_answers(

@@ -28,6 +28,7 @@ from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.machine import kind_of
 from sweep.training.memory import release
+from sweep.training.packed.single_capacity import single_capacity
 from sweep.training.quantization import check_trainable_format
 
 
@@ -39,6 +40,7 @@ class TrainerEngine:
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
+        self.auto_checkpointing = False
 
     def capacity(
         self,
@@ -47,8 +49,8 @@ class TrainerEngine:
         train: Sequence[Encoded],
         evaluated: Sequence[EvaluationExamples],
     ) -> SlotCapacity:
-        """Always one trial."""
-        return SlotCapacity(1, 1)
+        """Always one trial; with its memory estimated where that decides about gradient checkpointing."""
+        return single_capacity(self._base, capacity_request, budget, train)
 
     def bare(self) -> AdaptedModel:
         """The base model without an adapter."""
@@ -87,7 +89,8 @@ class TrainerEngine:
 
         adapted, error, clock = None, None, time.perf_counter()
         try:
-            adapted = PeftAdaptedModel(self._base, train(self._base, spec, examples, after_step))
+            trained = train(self._base, spec, examples, after_step, auto_checkpointing=self.auto_checkpointing)
+            adapted = PeftAdaptedModel(self._base, trained)
         except ConfigurationError:
             raise
         except Exception as failure:
@@ -115,11 +118,19 @@ def _evaluate(
 
 
 def train(
-    base: LoadedBase, spec: TrialSpec, examples: Sequence[Encoded], on_step: Callable[[Any, StepLoss], None]
+    base: LoadedBase,
+    spec: TrialSpec,
+    examples: Sequence[Encoded],
+    on_step: Callable[[Any, StepLoss], None],
+    *,
+    auto_checkpointing: bool = False,
 ) -> Any:
     """Trains one adapter; returns the base with the adapter attached.
 
     Initial weights, data order and dropout depend on `spec.seed` only.
+
+    Args:
+        auto_checkpointing: whether to use gradient checkpointing if the recipe leaves it open.
 
     Raises:
         TrialFailed: the loss diverged, or no gradient reached the adapter.
@@ -131,8 +142,17 @@ def train(
     set_seed(spec.seed)
     adapted = attach(base.model, spec.arm, spec.seed)
     watch = _TrainingWatch(on_step)
+    ordered = training_examples(examples, spec.training, spec.seed)
     try:
-        _fit(base, adapted, spec.arm, spec, training_examples(examples, spec.training, spec.seed), watch)
+        _fit(
+            base,
+            adapted,
+            spec.arm,
+            spec,
+            ordered,
+            watch,
+            checkpointing=spec.training.uses_checkpointing(auto=auto_checkpointing),
+        )
         watch.check.finish()
     except Exception:
         detach(adapted)
@@ -141,9 +161,21 @@ def train(
 
 
 def _fit(
-    base: LoadedBase, adapted: Any, arm: Arm, spec: TrialSpec, ordered: Sequence[Encoded], watch: _TrainingWatch
+    base: LoadedBase,
+    adapted: Any,
+    arm: Arm,
+    spec: TrialSpec,
+    ordered: Sequence[Encoded],
+    watch: _TrainingWatch,
+    *,
+    checkpointing: bool,
 ) -> None:
     recipe, kind = spec.training, kind_of(base.device)
+    model: Any = base.model
+    if (
+        not checkpointing and model.is_activation_checkpointing
+    ):  # of the trial before; Trainer turns it on and never off
+        model.activation_checkpointing_disable()
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
         trainer = _CheckedTrainer(
             model=adapted,
@@ -158,7 +190,7 @@ def _fit(
                     warmup_steps=math.ceil(recipe.warmup_fraction * recipe.steps),
                     weight_decay=recipe.weight_decay,
                     max_grad_norm=recipe.max_grad_norm,
-                    activation_checkpointing=recipe.gradient_checkpointing,
+                    activation_checkpointing=checkpointing,
                     bf16=kind.compute_of_all and base.compute is torch.bfloat16,
                     use_cpu=not kind.is_gpu,
                     train_sampling_strategy="sequential",

@@ -79,6 +79,11 @@ class Pool:
         """The file to which the workers' output is appended."""
         return self._log
 
+    def use_timings(self, timings: Mapping[str, Mapping[int, float]]) -> None:
+        """Gives the first worker what earlier ones measured, see `CapacityRequest.timings`; call before it is started."""
+        if self._capacity_request is not None:
+            self._capacity_request = replace(self._capacity_request, timings=timings)
+
     def start(self) -> None:
         """Starts the first worker, which loads its setup while the caller does other things."""
         self._worker(0)
@@ -117,6 +122,7 @@ class Pool:
         if self._capacity_request is not None and loaded.capacity is not None:
             self._slots = loaded.capacity.slots
             self._capacity_request = None  # what the first worker measured holds for all
+            self._requirements = replace(self._requirements, checkpointing=loaded.capacity.checkpointing)
         self._requirements = replace(self._requirements, data_hash=loaded.data_hash, base_hash=loaded.base_hash)
         return loaded
 

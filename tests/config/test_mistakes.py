@@ -447,6 +447,15 @@ def test_slots_are_a_number_or_auto(slots: str) -> None:
     assert "above zero, or auto" in reported
 
 
+def test_gradient_checkpointing_is_on_off_or_auto() -> None:
+    assert only_problem("train.gradient_checkpointing=often") == (
+        "train.gradient_checkpointing=often: must be true, false or auto"
+    )
+    values = [composed_plan([f"train.gradient_checkpointing={word}"]).training for word in ("true", "false", "auto")]
+    assert [each.gradient_checkpointing for each in values] == [True, False, "auto"]
+    assert composed_plan([]).training == values[2]
+
+
 def test_the_trainer_has_one_slot() -> None:
     reported = problems("engine=trainer", "engine.slots=4", "lora.r=0")
     assert sorted(text.partition("=")[0] for text in reported) == ["engine.slots", "lora.r"]

@@ -245,6 +245,7 @@ def test_an_error_in_a_trial_s_own_pass_ends_it(
     ended = to_the_end(runner)
     assert ended["a"].status is Status.INFEASIBLE
     assert "out of memory" in str(ended["a"].reason)
+    assert "train.gradient_checkpointing=true, " in str(ended["a"].reason)
 
 
 DEVICE_FAILED = "CUDA error: an illegal memory access was encountered"

@@ -96,6 +96,19 @@ def test_defaults_first_then_arms_of_the_space(sampler: str, new_storage: NewSto
     assert [trial.run_id for trial in study.ended] == [f"run-{number}" for number in range(TRIALS)]
 
 
+def test_timings_of_slots_are_kept_by_device(new_storage: NewStorage) -> None:
+    plan, storage = plan_with("random"), new_storage()
+    study = search_study(plan, storage)
+    assert study.slot_timings == {}
+    study.set_slot_timings("one GPU", {1: 0.5, 2: 0.6})
+    study.set_slot_timings("another", {1: 0.1})
+    study.set_slot_timings("one GPU", {})
+    again = search_study(plan, storage)
+    assert again.slot_timings == {"one GPU": {1: 0.5, 2: 0.6}, "another": {1: 0.1}}
+    again.set_slot_timings("another", {1: 0.2})
+    assert again.slot_timings["another"] == {1: 0.2}
+
+
 ARMS = ["search.arms=[{r: 4, dropout: 0.05}, {r: 32, alpha_ratio: 1.0, targets: attention, learning_rate: 2e-3}]"]
 
 

@@ -103,6 +103,15 @@ def test_identities_of_earlier_versions_stay() -> None:
     assert trial_identity(setup, "base", "data", arm, training, 3) == "4f401d2502ee4a5a4c492717d420b23f"
 
 
+def test_auto_checkpointing_has_the_identities_from_before_it_could_be_chosen() -> None:
+    """It changes no number. `true` keeps its own, under which trials are stored."""
+    auto, off, on = (replace(PLAN.training, gradient_checkpointing=value) for value in ("auto", False, True))
+    assert PLAN.training == auto
+    assert trial(training=auto) == trial(training=off) != trial(training=on)
+    assert adapter(training=auto) == adapter(training=off) != adapter(training=on)
+    assert study(replace(PLAN, training=auto)) == study(replace(PLAN, training=off))
+
+
 @pytest.mark.parametrize("name", names(Arm))
 def test_arm_counts(name: str) -> None:
     assert trial(arm=changed(PLAN.arm, name)) != trial()

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError
-from sweep.records import LoadReport, StudyPlan
+from sweep.records import LoadReport, SlotCapacity, StudyPlan
 from sweep.study.checks import check_loaded, least_examples, loading_notes
 
 LOADED = LoadReport(
@@ -61,3 +61,32 @@ def test_workers_that_share_a_gpu_are_told_how(plan: StudyPlan) -> None:
         "executor.workers=auto takes one for each GPU"
     ) in notes("cuda", 4)
     assert "share" not in notes("cuda", 1) + notes("cpu", 8)
+
+
+def notes_with(plan: StudyPlan, capacity: SlotCapacity) -> str:
+    return "\n".join(loading_notes(plan, replace(LOADED, capacity=capacity)))
+
+
+def test_a_trial_that_does_not_fit_names_the_keys_that_help(plan: StudyPlan) -> None:
+    tight = SlotCapacity(1, 2, 3 * 10**9, 5 * 10**9, 2 * 10**9, checkpointing=True)
+    notes = notes_with(plan, tight)
+    assert "train.gradient_checkpointing=auto: on" in notes
+    assert (
+        "These take less: train.batch_size below 4 (with more train.gradient_accumulation), task.max_length below 512, fewer "
+        "lora.targets or a larger budget.memory"
+    ) in notes
+    unquantized = replace(plan.setup, quant=replace(plan.setup.quant, name="none"), memory_budget=None)
+    other = replace(
+        plan, setup=unquantized, training=replace(plan.training, batch_size=1, gradient_checkpointing=False)
+    )
+    assert (
+        "These take less: engine.slots below 2, train.gradient_checkpointing=true, task.max_length below 512, quant=nf4 or fewer "
+        "lora.targets"
+    ) in notes_with(other, replace(tight, slots=2, checkpointing=False))
+
+
+def test_what_was_timed_is_told(plan: StudyPlan) -> None:
+    notes = notes_with(plan, SlotCapacity(2, 2, timings={1: 0.5, 2: 0.6, 4: 1.2}))
+    assert "engine.slots=auto: 2 trial(s) side by side" in notes
+    assert "1: 0.5 s, 2: 0.3 s, 4: 0.3 s" in notes
+    assert "engine.slots" not in notes_with(plan, SlotCapacity(2, 2))

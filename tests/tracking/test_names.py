@@ -154,7 +154,7 @@ def test_params_are_the_whole_recipe_by_configuration_key() -> None:
         "train.warmup_fraction": "0.1",
         "train.weight_decay": "0.0",
         "train.max_grad_norm": "1.0",
-        "train.gradient_checkpointing": "false",
+        "train.gradient_checkpointing": "auto",
     }
 
 

@@ -132,7 +132,8 @@ def test_peak_and_limit_are_checked_before_anything_is_loaded(gpu: FakeGpu) -> N
     assert gpu.fractions == [1.0]
     gpu.limits = False
     with pytest.raises(
-        EnvironmentLacks, match=r"device=xpu: .* does not limit memory on an Intel GPU.*\(NotImplementedError: set_per.*implemented\)$"
+        EnvironmentLacks,
+        match=r"device=xpu: .* does not limit memory on an Intel GPU.*\(NotImplementedError: set_per.*implemented\)$",
     ):
         check_measurable(torch.device("xpu", 0))
     gpu.counts = False

@@ -54,7 +54,7 @@ def loaded(slots: int | None) -> LoadReport:
         data_hash="d" * 64,
         too_long={},
         examples={},
-        capacity=None if slots is None else SlotCapacity(slots, slots),
+        capacity=None if slots is None else SlotCapacity(slots, slots, checkpointing=True),
     )
 
 

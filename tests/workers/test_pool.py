@@ -151,6 +151,20 @@ class TestPool:
                 statuses.append(event.message.result.status)
         assert statuses == [Status.PRUNED if prune else Status.COMPLETE]
 
+    def test_later_workers_checkpoint_as_the_first_one_decided(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2, capacity_request=asks(2))
+        pool.start_all()
+        assert [each.requirements.checkpointing for each in launcher.started] == [False, True]
+
+    def test_the_first_worker_learns_what_earlier_ones_measured(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(capacity_request=asks(2), load=False)
+        pool.use_timings({"a GPU": {1: 0.5}})
+        pool.load(no_check)
+        (first,) = launcher.started
+        assert first.capacity_request is not None
+        assert first.capacity_request.timings == {"a GPU": {1: 0.5}}
+        pool.use_timings({"a GPU": {2: 0.5}})  # too late, and harmless
+
     def test_the_first_worker_s_capacity_holds_for_all(self, open_pool: OpenPool) -> None:
         pool, launcher = open_pool(workers=2, capacity_request=asks(2))
         pool.start_all()

@@ -52,6 +52,15 @@ class PackedEngine:
         self._trials: list[_SlotTrial] = []
         self._check(sample)
 
+    @property
+    def auto_checkpointing(self) -> bool:
+        """See `sweep.training.engine.Engine`."""
+        return self.pack.auto_checkpointing
+
+    @auto_checkpointing.setter
+    def auto_checkpointing(self, wanted: bool) -> None:
+        self.pack.auto_checkpointing = wanted
+
     def capacity(
         self,
         capacity_request: CapacityRequest,

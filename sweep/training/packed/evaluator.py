@@ -132,10 +132,18 @@ class _Evaluator:
             layout = layout.after(cache.get_seq_length())
         slots = [SlotRows(adapter, rows) for adapter, rows in zip(self._adapters, layout.slot_tokens, strict=True)]
         counts = list(layout.completions)
-        with self._pack.forward(layout, slots, cache) as logits:  # (predictions, vocabulary)
-            nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
-            best = logits.argmax(dim=-1)  # (predictions,)
-            first = self._first_token_log_probabilities(logits, counts)
+        starts = list(accumulate(counts[:-1], initial=0))  # index of each example's first prediction
+        read: list[tuple[torch.Tensor, ...]] = []
+        with self._pack.predictions(layout, slots, cache) as predictions:
+            before = 0
+            for logits in predictions.logits():  # (predictions of a chunk, vocabulary)
+                end = before + len(logits)
+                nats = functional.cross_entropy(logits, layout.labels[before:end], reduction="none")
+                firsts = [start - before for start in starts if before <= start < end]
+                read.append((nats, logits.argmax(dim=-1), self._first_token_log_probabilities(logits, firsts)))
+                before = end
+        # (predictions,), (predictions,), (examples, labels)
+        nats, best, first = (torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*read, strict=True))
         unanswered = []
         for number, (total, tokens) in enumerate(_by_example(nats, best, counts)):
             slot, index = number // len(indices), indices[number % len(indices)]
@@ -151,12 +159,15 @@ class _Evaluator:
                 unanswered.append(_Unanswered(slot, index, places, tokens, first[number]))
         return unanswered
 
-    def _first_token_log_probabilities(self, logits: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
-        """Log-probabilities of the labels' first tokens after each prompt, shape (examples, labels)."""
+    def _first_token_log_probabilities(self, logits: torch.Tensor, starts: Sequence[int]) -> torch.Tensor:
+        """Log-probabilities of the labels' first tokens, shape (examples, labels).
+
+        Args:
+            starts: the row of `logits` after each prompt.
+        """
         if self._tree is None:
-            return logits.new_empty((len(counts), 0))
-        starts = torch.tensor(counts, device=logits.device).cumsum(0) - torch.tensor(counts, device=logits.device)
-        first = logits[starts]  # (examples, vocabulary)
+            return logits.new_empty((len(starts), 0))
+        first = logits[torch.tensor(starts, dtype=torch.long, device=logits.device)]  # (examples, vocabulary)
         return first[:, self._tree.first] - first.logsumexp(dim=-1, keepdim=True)
 
     def answer(self, unanswered: Sequence[_Unanswered], rule: AnswerRule, cache: Cache) -> None:

@@ -18,15 +18,13 @@ from itertools import accumulate
 import torch
 
 from sweep.training.encoding import Encoded
+from sweep.training.packed.memory_terms import rounded_width
 
 SHORT = 128
 """Up to this number of queries and keys, padding costs less than another table."""
 
 LENGTH_RATIO = 1.5
 """Above that, the largest number of queries, and of keys, in a table is at most this multiple of the smallest."""
-
-LENGTH_STEP = 16
-"""On a GPU the widths of a table are multiples of this: its attention kernels read biases in aligned rows (8 numbers of bf16)."""
 
 _CPU = torch.device("cpu")
 
@@ -37,10 +35,7 @@ def rounded(length: int, device: torch.device) -> int:
     On a GPU widths repeat, so that its allocator and its libraries find what they prepared for an earlier pass: there are eight
     widths per doubling of the length, and at most 16 tokens or an eighth are padding. A CPU computes what there is.
     """
-    if device.type == "cpu":
-        return length
-    step = max(LENGTH_STEP, (1 << length.bit_length()) // 16)
-    return -(-length // step) * step
+    return length if device.type == "cpu" else rounded_width(length)
 
 
 def length_class(queries: int, keys: int) -> tuple[int, int]:
@@ -185,9 +180,18 @@ def lay_out(batches: Sequence[Sequence[Encoded]], device: torch.device = _CPU) -
 def to_device(parts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, ...]:
     """Sequences of whole numbers as tensors on a device, in one copy, which a CUDA device makes while the host goes on."""
     numbers = torch.tensor([number for part in parts for number in part], dtype=torch.long)
+    return _sent(numbers, device).split([len(part) for part in parts])
+
+
+def floats_to_device(numbers: Sequence[float], device: torch.device) -> torch.Tensor:
+    """Numbers in fp32 on a device; as `to_device`, the host does not wait for the copy."""
+    return _sent(torch.tensor(numbers, dtype=torch.float32), device)
+
+
+def _sent(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda":
         numbers = numbers.pin_memory()
-    return numbers.to(device, non_blocking=True).split([len(part) for part in parts])
+    return numbers.to(device, non_blocking=True)
 
 
 def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...], device: torch.device) -> Layout:

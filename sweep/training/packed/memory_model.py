@@ -3,30 +3,27 @@
     training   = resident + slots * (adapter, gradient, AdamW's two moments) + the largest training pass
     evaluation = resident + evaluated * adapter + other slots * (as in training) + the largest evaluation pass
 
-The memory of a pass is a sum of terms for tokens, attention pairs and logits (`PassCosts`). The unknown coefficients are
-fitted to short passes that are measured on this machine with the study's largest arm (`capacity.py`).
+The memory of a pass is a sum of terms for tokens, attention pairs and logits (`PassCosts`), and on a GPU of those that do not
+grow with tokens (`memory_terms.py`). The unknown coefficients are fitted to short passes that are measured on this machine with
+the study's largest arm (`capacity.py`), or estimated from the model's configuration (`estimate.py`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
+from sweep.training.packed import memory_terms
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes
 from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import length_class, shared_prompt
 
-STATE_BYTES = 16
-"""Bytes per trainable parameter in training, in fp32: parameter, gradient, AdamW's two moments."""
-
-ENDED_BYTES = 4
+ENDED_BYTES = memory_terms.FP32_BYTES
 """Bytes per trainable parameter after training, in fp32: the parameter."""
-
-_FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,11 @@ class PassShape:
         """The shape of a pass with this batch in each of several slots."""
         tables = tuple((slots * sequences, query, key) for sequences, query, key in self.tables)
         return PassShape(slots * self.tokens, slots * self.predictions, tables)
+
+    def on_gpu(self) -> PassShape:
+        """The shape with the widths that a GPU's tables have."""
+        width = memory_terms.rounded_width
+        return replace(self, tables=tuple((count, width(query), width(key)) for count, query, key in self.tables))
 
 
 def shape_of(batch: Sequence[Encoded]) -> PassShape:
@@ -149,6 +151,9 @@ class ModelSizes:
         vocabulary: logits per prediction.
         number_bytes: bytes per activation.
         scores_held: up to this number of keys per sequence, all attention scores are in memory at once; 0 for never.
+        logits_at_once: predictions whose logits are in memory at once.
+        largest_weight: numbers of the largest quantized weight; 0 if none is dequantized in a pass.
+        on_gpu: whether tables and biases are those of a GPU, and limits count reserved memory.
     """
 
     layers: int
@@ -158,9 +163,18 @@ class ModelSizes:
     vocabulary: int
     number_bytes: int
     scores_held: int
+    logits_at_once: int = 1 << 62
+    largest_weight: int = 0
+    on_gpu: bool = False
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads * self.key_width // self.query_width
 
     def gathered(self, shape: PassShape) -> int:
         """Bytes of one layer's queries, keys and values, gathered by sequence."""
+        shape = shape.on_gpu() if self.on_gpu else shape
         return self.number_bytes * (shape.queries * self.query_width + 2 * shape.keys * self.key_width)
 
     def scores(self, shape: PassShape) -> int:
@@ -168,8 +182,20 @@ class ModelSizes:
         return self.number_bytes * self.heads * shape.pairs(self.scores_held)
 
     def logits(self, shape: PassShape) -> int:
-        """Bytes of the logits, in fp32."""
-        return _FP32_BYTES * self.vocabulary * shape.predictions
+        """Bytes of the logits that exist at once, in fp32."""
+        return memory_terms.logits(shape.predictions, self.vocabulary, self.logits_at_once)
+
+    def fixed(self, shape: PassShape) -> int:
+        """Bytes of a pass on a GPU that do not grow with its tokens: the largest weight dequantized, and the biases of attention."""
+        weight = memory_terms.dequantized_weight(self.largest_weight, self.number_bytes)
+        if not self.on_gpu:
+            return weight
+        copies = memory_terms.bias_copies(self.heads, self.key_heads)
+        return weight + memory_terms.attention_bias(shape.on_gpu().tables, self.number_bytes, copies)
+
+    def compute_copies(self, parameters: int) -> int:
+        """Bytes of an adapter in the type of the products."""
+        return memory_terms.compute_copies(parameters, self.number_bytes) if self.on_gpu else 0
 
     @property
     def cached_token(self) -> int:
@@ -196,15 +222,15 @@ class PassCosts:
     def bytes(self, shape: PassShape, sizes: ModelSizes) -> float:
         """Memory of a pass of this shape, without resident memory."""
         attention = self.layers * sizes.gathered(shape) + self.tables * sizes.scores(shape)
-        return attention + self.token * shape.tokens + self.logits * sizes.logits(shape)
+        return sizes.fixed(shape) + attention + self.token * shape.tokens + self.logits * sizes.logits(shape)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """Predicted memory of one worker, in bytes.
+    """Predicted memory of one worker, in bytes: resident on a CPU, reserved on a GPU.
 
     Attributes:
-        resident: memory of the process with base, copies, data and libraries, without trials.
+        resident: memory of the process with base, copies, data and libraries, without trials; on a GPU that of the base.
         training: costs of a forward and backward pass with adapters of the fitted arm.
         evaluation: costs of a forward pass with such adapters.
     """
@@ -223,7 +249,8 @@ class MemoryModel:
             passes: training passes of one trial.
         """
         largest = max((self.training.bytes(shape.times(slots), self.sizes) for shape in passes), default=0.0)
-        return round(self.resident + slots * STATE_BYTES * parameters + largest)
+        adapters = memory_terms.optimizer_state(parameters) + self.sizes.compute_copies(parameters)
+        return self._as_limited(self.resident + slots * adapters + largest)
 
     def evaluation_peak(self, slots: int, evaluated: int, parameters: int, passes: Iterable[EvaluationPass]) -> int:
         """Peak memory while some slots' trials are evaluated together and the others wait.
@@ -237,8 +264,13 @@ class MemoryModel:
         costs = (
             self.evaluation.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in passes
         )
-        state = (evaluated * ENDED_BYTES + (slots - evaluated) * STATE_BYTES) * parameters
-        return round(self.resident + state + max(costs, default=0.0))
+        ended = ENDED_BYTES * parameters + self.sizes.compute_copies(parameters)
+        state = evaluated * ended + (slots - evaluated) * memory_terms.optimizer_state(parameters)
+        return self._as_limited(self.resident + state + max(costs, default=0.0))
+
+    def _as_limited(self, peak: float) -> int:
+        """The peak as limits count it: on a GPU what the allocator reserves."""
+        return round(memory_terms.reserved(peak, self.resident) if self.sizes.on_gpu else peak)
 
 
 def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[int, int]]) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from transformers import Cache, get_scheduler
@@ -27,7 +26,8 @@ from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
 from sweep.training.packed.hooks import AdapterHooks, SlotRows
-from sweep.training.packed.layout import Layout, lay_out
+from sweep.training.packed.layout import Layout, floats_to_device, lay_out
+from sweep.training.packed.output_head import OutputHead, Predictions
 from sweep.training.quantization import check_trainable_format, evaluating
 
 
@@ -91,6 +91,7 @@ class Pack:
 
     Attributes:
         shapes: (in_features, out_features) of each linear module that an adapter can target, by full name.
+        auto_checkpointing: see `sweep.training.engine.Engine`.
 
     Raises:
         ValueError: the model cannot be packed; the text says why.
@@ -104,6 +105,8 @@ class Pack:
         model: Any = base.model
         self._hooks = AdapterHooks(model, self.shapes, base.device, model.dtype)
         self.slots: list[Slot] = []
+        self.auto_checkpointing = False
+        self._head = OutputHead(base.model)
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
 
@@ -175,14 +178,33 @@ class Pack:
             The logits of the predictions, shape (predictions, vocabulary), in fp32. Other tokens skip the output head.
         """
         with packed_attention(layout), self._hooks.active(slots):
-            output = self._base.model(
-                input_ids=layout.ids[None],
-                position_ids=layout.positions[None],
-                logits_to_keep=layout.kept,
-                use_cache=cache is not None,
-                **({self._cache_name: cache} if cache is not None else {}),
-            )
-            yield output.logits[0].float()
+            yield self._outputs(layout, cache).float()
+
+    @contextmanager
+    def predictions(
+        self, layout: Layout, slots: Sequence[SlotRows], cache: Cache | None = None
+    ) -> Iterator[Predictions]:
+        """As `forward`, but where logits are large, the output head is left to `Predictions`, which computes them in chunks."""
+        if not self._head.is_chunked(len(layout.labels)):
+            with self.forward(layout, slots, cache) as logits:
+                yield Predictions(logits, None, len(layout.labels))
+            return
+        with packed_attention(layout), self._hooks.active(slots):
+            with self._head.left_out():
+                states = self._outputs(layout, cache)
+            yield Predictions(states, self._head.module, self._head.at_once)
+
+    def _outputs(self, layout: Layout, cache: Cache | None) -> torch.Tensor:
+        """The model's outputs for the predictions, shape (predictions, vocabulary)."""
+        output = self._base.model(
+            input_ids=layout.ids[None],
+            position_ids=layout.positions[None],
+            logits_to_keep=layout.kept,
+            use_cache=cache is not None,
+            **({self._cache_name: cache} if cache is not None else {}),
+        )
+        outputs: torch.Tensor = output.logits[0]
+        return outputs
 
     def accumulate(self, slots: Sequence[SlotBatch]) -> torch.Tensor:
         """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats.
@@ -194,13 +216,12 @@ class Pack:
             SlotRows(slot.adapter, tokens, slot.dropout) for slot, tokens in zip(slots, layout.slot_tokens, strict=True)
         ]
         self._base.model.train()
-        with torch.enable_grad(), self.forward(layout, rows) as logits:
-            nats = functional.cross_entropy(logits, layout.labels, reduction="none")  # (predictions,)
-            sums = [part.sum() for part in nats.split(predictions_per_slot(layout))]
-            # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
-            total = torch.stack([part / slot.tokens for slot, part in zip(slots, sums, strict=True)]).sum()
-            total.backward()
-        return torch.stack(sums).detach()
+        counts = predictions_per_slot(layout)
+        # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
+        means = [1 / slot.tokens for slot, count in zip(slots, counts, strict=True) for _ in range(count)]
+        with torch.enable_grad(), self.predictions(layout, rows) as predictions:
+            nats = predictions.backward(layout.labels, floats_to_device(means, self._base.device))
+        return torch.stack([part.sum() for part in nats.split(counts)])
 
     def _compute_gradients(self, slots: Sequence[Slot]) -> tuple[list[float], list[list[float]]]:
         """Computes the gradients of each slot's mean loss over its step.
@@ -214,7 +235,9 @@ class Pack:
         passes: list[tuple[list[int], torch.Tensor]] = []
         for slot in slots:
             slot.adapter.zero_gradients()
-        self.use_gradient_checkpointing(wanted=any(slot.spec.training.gradient_checkpointing for slot in slots))
+        self.use_gradient_checkpointing(
+            wanted=any(slot.spec.training.uses_checkpointing(auto=self.auto_checkpointing) for slot in slots)
+        )
         for number in range(max((len(own) for own in batches), default=0)):
             indices = [index for index, own in enumerate(batches) if number < len(own)]
             slot_batches = [

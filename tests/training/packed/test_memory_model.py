@@ -19,7 +19,7 @@ from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
-from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, fit_costs, forecast, shorten, slot_capacity
+from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, forecast, slot_capacity
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.layout import lay_out
 from sweep.training.packed.memory_model import (
@@ -33,6 +33,7 @@ from sweep.training.packed.memory_model import (
     shape_of,
     training_passes,
 )
+from sweep.training.packed.probes import fit_costs, shorten
 from sweep.training.quantization import onednn_multiplies_bfloat16
 from tasks import Example
 from tests.conftest import arm

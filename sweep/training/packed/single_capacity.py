@@ -1,0 +1,85 @@
+"""The memory of one trial that transformers' Trainer trains through PEFT, estimated: its passes cannot be measured in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sweep.errors import ConfigurationError
+from sweep.records import CapacityRequest, SlotCapacity
+from sweep.training.base_model import LoadedBase
+from sweep.training.batches import longest_batch, training_examples
+from sweep.training.encoding import Encoded
+from sweep.training.packed.adapter import target_modules
+from sweep.training.packed.capacity import RESERVE, memory_limit
+from sweep.training.packed.estimate import estimated_training, widths_of
+from sweep.training.packed.memory_model import MemoryModel, PassCosts, PassShape, parameters_of
+from sweep.training.packed.pack import linear_shapes
+from sweep.training.packed.probes import held_bytes, model_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedBatch:
+    """A batch whose rows are padded to one length.
+
+    Attributes:
+        columns: tokens of a row.
+        predicted: last columns that have logits.
+    """
+
+    rows: int
+    columns: int
+    predicted: int
+
+    @property
+    def shape(self) -> PassShape:
+        """The shape of a pass over it."""
+        return PassShape(
+            self.rows * self.columns, self.rows * self.predicted, ((self.rows, self.columns, self.columns),)
+        )
+
+
+def padded(batch: Sequence[Encoded]) -> PaddedBatch:
+    """How `batches.Collator` pads a batch."""
+    return PaddedBatch(len(batch), max(map(len, batch)), max(len(item.completion) for item in batch) + 1)
+
+
+def single_capacity(
+    base: LoadedBase, request: CapacityRequest, budget: int | None, train: Sequence[Encoded]
+) -> SlotCapacity:
+    """One trial, and whether it needs gradient checkpointing where the recipe leaves that open."""
+    training = request.training
+    has_limit = budget is not None or base.device.type != "cpu"
+    if not (training.leaves_checkpointing_open and has_limit and train):
+        return SlotCapacity(1, 1, checkpointing=training.uses_checkpointing(auto=False))
+    limit = budget if budget is not None else memory_limit(base.device, request.workers)
+    batch = padded(longest_batch(training_examples(train, training, request.seed), training.batch_size))
+    try:
+        without, with_it = (estimated_peak(base, request, batch, checkpointing=each) for each in (False, True))
+    except (
+        ConfigurationError,
+        AttributeError,
+    ):  # no such module, which the parent reports; or a configuration of another kind
+        return SlotCapacity(1, 1, limit=limit)
+    checkpointing = without > (1 - RESERVE) * limit
+    peak = with_it if checkpointing else without
+    return SlotCapacity(1, 1, peak, peak, limit, checkpointing=checkpointing)
+
+
+def estimated_peak(base: LoadedBase, request: CapacityRequest, batch: PaddedBatch, *, checkpointing: bool) -> int:
+    """Estimated peak memory of training, in bytes.
+
+    Keys and values are repeated for the heads that share them, each layer makes its own bias, the logits exist at once, and each adapted
+    module keeps a copy of its input.
+    """
+    model: Any = base.model
+    sizes = model_sizes(base)
+    widths = widths_of(model.config.get_text_config(), sizes)
+    repeated = replace(sizes, key_width=sizes.query_width, logits_at_once=1 << 62)
+    costs: PassCosts = estimated_training(repeated, widths, request.largest, checkpointing=checkpointing, shared=False)
+    shapes = linear_shapes(base)
+    parameters = parameters_of(request.largest, target_modules(request.largest, tuple(shapes)), shapes)
+    biases = (costs.layers - 1) * sizes.number_bytes * batch.rows * batch.columns**2
+    model_of_one = MemoryModel(repeated, held_bytes(base.device) + biases, costs, costs)
+    return model_of_one.training_peak(1, parameters, [batch.shape])
