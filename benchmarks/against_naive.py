@@ -38,7 +38,7 @@ from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.training.machine import quiet_libraries
-from sweep.training.packed.capacity import DEFAULT_SLOTS
+from sweep.training.packed.memory.capacity import DEFAULT_SLOTS
 from sweep.training.sources import find_model
 
 STUDY = "against-naive"

@@ -111,8 +111,8 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     from sweep.training.engine import TrainedTrial
     from sweep.training.machine import quiet_libraries, quiet_progress
     from sweep.training.memory import PeakMemory
-    from sweep.training.packed.capacity import forecast
     from sweep.training.packed.engine import PackedEngine
+    from sweep.training.packed.memory.capacity import forecast
     from sweep.training.splits import load_splits
 
     quiet_libraries()

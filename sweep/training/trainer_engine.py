@@ -28,7 +28,7 @@ from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.machine import kind_of
 from sweep.training.memory import release
-from sweep.training.packed.single_capacity import single_capacity
+from sweep.training.packed.memory.single import single_capacity
 from sweep.training.quantization import check_trainable_format
 
 

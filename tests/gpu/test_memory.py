@@ -1,6 +1,6 @@
 """Memory on a CUDA device: predicted against reserved, checkpointing, logits in chunks, and the timing of slots.
 
-Twins on a CPU: `tests/training/packed/test_memory_terms.py`, `test_estimate.py`, `test_output_head.py`, `test_slot_timing.py` and
+Twins on a CPU: `tests/training/packed/memory/`, `tests/training/packed/test_output_head.py` and
 `tests/training/test_checkpointing.py`. Run with `pytest -m gpu tests/gpu/test_memory.py`.
 """
 
@@ -20,10 +20,10 @@ from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.made_models import make_tiny_model
 from sweep.training.memory import release
-from sweep.training.packed.capacity import forecast
 from sweep.training.packed.engine import PackedEngine
-from sweep.training.packed.estimate import estimated_training, widths_of
-from sweep.training.packed.probes import model_sizes
+from sweep.training.packed.memory.capacity import forecast
+from sweep.training.packed.memory.estimate import estimated_training, widths_of
+from sweep.training.packed.memory.probes import model_sizes
 from tasks import Example
 from tests.training.conftest import spec
 

@@ -21,7 +21,7 @@ from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
 from sweep.training.frozen_weights import frozen_linear
-from sweep.training.packed.probes import model_sizes
+from sweep.training.packed.memory.probes import model_sizes
 from sweep.training.quantization import (
     compute_dtype,
     compute_note,

@@ -12,11 +12,11 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Engine
 from sweep.training.engines import open_engine
-from sweep.training.packed import capacity
-from sweep.training.packed.capacity import RESERVE, Forecast
 from sweep.training.packed.engine import PackedEngine
+from sweep.training.packed.memory import capacity
+from sweep.training.packed.memory.capacity import RESERVE, Forecast
+from sweep.training.packed.memory.single import estimated_peak, padded
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.single_capacity import estimated_peak, padded
 from tests.training.conftest import encoded, examples, load_tiny, spec
 
 __all__ = ["encoded", "examples", "load_tiny", "spec"]

@@ -17,8 +17,8 @@ from sweep.training.forward import completion_losses
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.memory import release
 from sweep.training.packed.adapter import SlotAdapter
-from sweep.training.packed.capacity import slot_capacity
 from sweep.training.packed.evaluator import evaluate, packed_losses
+from sweep.training.packed.memory.capacity import slot_capacity
 from sweep.training.packed.pack import Pack, Slot, SlotBatch
 
 TOLERANCE = 1e-3

@@ -18,7 +18,6 @@ from itertools import accumulate
 import torch
 
 from sweep.training.encoding import Encoded
-from sweep.training.packed.memory_terms import rounded_width
 
 SHORT = 128
 """Up to this number of queries and keys, padding costs less than another table."""
@@ -26,7 +25,17 @@ SHORT = 128
 LENGTH_RATIO = 1.5
 """Above that, the largest number of queries, and of keys, in a table is at most this multiple of the smallest."""
 
+WIDTH_STEP = 16
+"""Widths of attention tables on a GPU are multiples of this, or of a sixteenth of the next power of two: its kernels read biases in
+aligned rows, and shapes repeat."""
+
 _CPU = torch.device("cpu")
+
+
+def rounded_width(length: int) -> int:
+    """The width of an attention table on a GPU whose longest sequence has `length` tokens."""
+    step = max(WIDTH_STEP, (1 << length.bit_length()) // 16)
+    return -(-length // step) * step
 
 
 def rounded(length: int, device: torch.device) -> int:

@@ -19,8 +19,8 @@ from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engines import open_engine
-from sweep.training.packed import capacity
 from sweep.training.packed.engine import PackedEngine
+from sweep.training.packed.memory import capacity
 from tests.conftest import arm
 from tests.runner.conftest import HeardProgress
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.training.packed import memory_terms as terms
-from sweep.training.packed.memory_model import MemoryModel, ModelSizes, PassCosts, PassShape
+from sweep.training.packed.layout import rounded_width
+from sweep.training.packed.memory import terms
+from sweep.training.packed.memory.model import MemoryModel, ModelSizes, PassCosts, PassShape
 
 MB = 10**6
 GPU = ModelSizes(
@@ -60,12 +60,12 @@ def test_a_bias_is_quadratic_in_the_length_and_shared_by_heads_and_layers() -> N
 
 @pytest.mark.parametrize(("length", "width"), [(1, 16), (16, 16), (17, 32), (200, 208), (1000, 1024), (1025, 1152)])
 def test_widths_are_rounded_up_on_a_gpu(length: int, width: int) -> None:
-    assert terms.rounded_width(length) == width
+    assert rounded_width(length) == width
 
 
 @given(st.integers(1, 10_000))
 def test_a_rounded_width_adds_an_eighth_at_most_beyond_short_ones(length: int) -> None:
-    width = terms.rounded_width(length)
+    width = rounded_width(length)
     assert length <= width <= max(length + 15, length + length // 8 + 1)
 
 
@@ -104,12 +104,3 @@ def test_the_cpu_has_none_of_these_terms() -> None:
     costs = PassCosts(layers=1, tables=0, token=1.0, logits=0.0)
     model = MemoryModel(cpu, 10**9, costs, costs)
     assert model.training_peak(1, 10, [PassShape(5, 1, ())]) == 10**9 + 160 + 5
-
-
-def test_layouts_on_a_gpu_have_these_widths() -> None:
-    layout = pytest.importorskip("sweep.training.packed.layout")
-    rounded = getattr(layout, "rounded", None)
-    if rounded is None:
-        pytest.skip("layouts have one kind of width")
-    for length in range(1, 3000, 7):
-        assert rounded(length, torch.device("cuda", 0)) == terms.rounded_width(length)

@@ -12,11 +12,11 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.packed.adapter import target_modules
-from sweep.training.packed.capacity import RESERVE, memory_limit
-from sweep.training.packed.estimate import estimated_training, widths_of
-from sweep.training.packed.memory_model import MemoryModel, PassCosts, PassShape, parameters_of
+from sweep.training.packed.memory.capacity import RESERVE, memory_limit
+from sweep.training.packed.memory.estimate import estimated_training, widths_of
+from sweep.training.packed.memory.model import MemoryModel, PassCosts, PassShape, parameters_of
+from sweep.training.packed.memory.probes import held_bytes, model_sizes
 from sweep.training.packed.pack import linear_shapes
-from sweep.training.packed.probes import held_bytes, model_sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from sweep.records import Arm
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.packed.adapter import SlotAdapter
-from sweep.training.packed.capacity import RESERVE, Forecast
-from sweep.training.packed.estimate import (
+from sweep.training.packed.memory.capacity import RESERVE, Forecast
+from sweep.training.packed.memory.estimate import (
     adapters_kept,
     checkpoint_kept,
     estimated_evaluation,
@@ -24,8 +24,8 @@ from sweep.training.packed.estimate import (
     sizes_of,
     widths_of,
 )
-from sweep.training.packed.memory_model import MemoryModel, parameters_of, shape_of
-from sweep.training.packed.memory_terms import QUANTIZED_BLOCK
+from sweep.training.packed.memory.model import MemoryModel, parameters_of, shape_of
+from sweep.training.packed.memory.terms import QUANTIZED_BLOCK
 from sweep.training.packed.pack import Pack, SlotBatch
 from tasks import Example
 from tests.conftest import arm

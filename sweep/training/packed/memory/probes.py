@@ -14,11 +14,11 @@ from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.attention import SHORT
-from sweep.training.packed.estimate import sizes_of
 from sweep.training.packed.evaluation_sizes import evaluation_sizes
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.layout import shared_prompt
-from sweep.training.packed.memory_model import (
+from sweep.training.packed.memory.estimate import sizes_of
+from sweep.training.packed.memory.model import (
     MemoryModel,
     ModelSizes,
     PassCosts,

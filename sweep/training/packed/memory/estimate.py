@@ -12,8 +12,8 @@ from typing import Any
 
 from sweep.records import Arm
 from sweep.training.forward import predictions_at_once
-from sweep.training.packed.memory_model import ModelSizes, PassCosts
-from sweep.training.packed.memory_terms import FP32_BYTES
+from sweep.training.packed.memory.model import ModelSizes, PassCosts
+from sweep.training.packed.memory.terms import FP32_BYTES
 
 ATTENTION_INPUTS = ("q_proj", "k_proj", "v_proj")
 GATED_INPUTS = ("gate_proj", "up_proj")

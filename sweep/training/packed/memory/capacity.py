@@ -21,7 +21,7 @@ from sweep.training.machine import device_name
 from sweep.training.memory import free_bytes, release
 from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
-from sweep.training.packed.memory_model import (
+from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
     PassShape,
@@ -29,13 +29,13 @@ from sweep.training.packed.memory_model import (
     parameters_of,
     training_passes,
 )
+from sweep.training.packed.memory.probes import held_bytes, measure_memory_model
+from sweep.training.packed.memory.timing import fastest, measured_timings
 from sweep.training.packed.pack import Pack
-from sweep.training.packed.probes import held_bytes, measure_memory_model
-from sweep.training.packed.slot_timing import fastest, measured_timings
 
 DEFAULT_SLOTS = SLOTS
 """Maximum number of slots with `engine.slots=auto`, by device. On a CPU more slots are not faster (docs/engine.md); on a GPU it is
-measured how many are (`slot_timing.py`)."""
+measured how many are (`timing.py`)."""
 
 RESERVE = 0.1
 """Share of the memory limit that is not used, because the prediction can be off by as much."""

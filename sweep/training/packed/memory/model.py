@@ -4,7 +4,7 @@
     evaluation = resident + evaluated * adapter + other slots * (as in training) + the largest evaluation pass
 
 The memory of a pass is a sum of terms for tokens, attention pairs and logits (`PassCosts`), and on a GPU of those that do not
-grow with tokens (`memory_terms.py`). The unknown coefficients are fitted to short passes that are measured on this machine with
+grow with tokens (`terms.py`). The unknown coefficients are fitted to short passes that are measured on this machine with
 the study's largest arm (`capacity.py`), or estimated from the model's configuration (`estimate.py`).
 """
 
@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
-from sweep.training.packed import memory_terms
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes
 from sweep.training.packed.evaluator import evaluation_batches
-from sweep.training.packed.layout import length_class, shared_prompt
+from sweep.training.packed.layout import length_class, rounded_width, shared_prompt
+from sweep.training.packed.memory import terms
 
-ENDED_BYTES = memory_terms.FP32_BYTES
+ENDED_BYTES = terms.FP32_BYTES
 """Bytes per trainable parameter after training, in fp32: the parameter."""
 
 
@@ -61,8 +61,8 @@ class PassShape:
 
     def on_gpu(self) -> PassShape:
         """The shape with the widths that a GPU's tables have."""
-        width = memory_terms.rounded_width
-        return replace(self, tables=tuple((count, width(query), width(key)) for count, query, key in self.tables))
+        tables = tuple((count, rounded_width(query), rounded_width(key)) for count, query, key in self.tables)
+        return replace(self, tables=tables)
 
 
 def shape_of(batch: Sequence[Encoded]) -> PassShape:
@@ -183,19 +183,19 @@ class ModelSizes:
 
     def logits(self, shape: PassShape) -> int:
         """Bytes of the logits that exist at once, in fp32."""
-        return memory_terms.logits(shape.predictions, self.vocabulary, self.logits_at_once)
+        return terms.logits(shape.predictions, self.vocabulary, self.logits_at_once)
 
     def fixed(self, shape: PassShape) -> int:
         """Bytes of a pass on a GPU that do not grow with its tokens: the largest weight dequantized, and the biases of attention."""
-        weight = memory_terms.dequantized_weight(self.largest_weight, self.number_bytes)
+        weight = terms.dequantized_weight(self.largest_weight, self.number_bytes)
         if not self.on_gpu:
             return weight
-        copies = memory_terms.bias_copies(self.heads, self.key_heads)
-        return weight + memory_terms.attention_bias(shape.on_gpu().tables, self.number_bytes, copies)
+        copies = terms.bias_copies(self.heads, self.key_heads)
+        return weight + terms.attention_bias(shape.on_gpu().tables, self.number_bytes, copies)
 
     def compute_copies(self, parameters: int) -> int:
         """Bytes of an adapter in the type of the products."""
-        return memory_terms.compute_copies(parameters, self.number_bytes) if self.on_gpu else 0
+        return terms.compute_copies(parameters, self.number_bytes) if self.on_gpu else 0
 
     @property
     def cached_token(self) -> int:
@@ -249,7 +249,7 @@ class MemoryModel:
             passes: training passes of one trial.
         """
         largest = max((self.training.bytes(shape.times(slots), self.sizes) for shape in passes), default=0.0)
-        adapters = memory_terms.optimizer_state(parameters) + self.sizes.compute_copies(parameters)
+        adapters = terms.optimizer_state(parameters) + self.sizes.compute_copies(parameters)
         return self._as_limited(self.resident + slots * adapters + largest)
 
     def evaluation_peak(self, slots: int, evaluated: int, parameters: int, passes: Iterable[EvaluationPass]) -> int:
@@ -265,12 +265,12 @@ class MemoryModel:
             self.evaluation.bytes(each.shape, self.sizes) + self.sizes.cached_token * each.cached for each in passes
         )
         ended = ENDED_BYTES * parameters + self.sizes.compute_copies(parameters)
-        state = evaluated * ended + (slots - evaluated) * memory_terms.optimizer_state(parameters)
+        state = evaluated * ended + (slots - evaluated) * terms.optimizer_state(parameters)
         return self._as_limited(self.resident + state + max(costs, default=0.0))
 
     def _as_limited(self, peak: float) -> int:
         """The peak as limits count it: on a GPU what the allocator reserves."""
-        return round(memory_terms.reserved(peak, self.resident) if self.sizes.on_gpu else peak)
+        return round(terms.reserved(peak, self.resident) if self.sizes.on_gpu else peak)
 
 
 def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[int, int]]) -> int:

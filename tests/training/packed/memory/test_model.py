@@ -19,10 +19,10 @@ from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
-from sweep.training.packed.capacity import DEFAULT_SLOTS, RESERVE, Forecast, forecast, slot_capacity
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.layout import lay_out
-from sweep.training.packed.memory_model import (
+from sweep.training.packed.memory.capacity import DEFAULT_SLOTS, RESERVE, Forecast, forecast, slot_capacity
+from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
     ModelSizes,
@@ -33,7 +33,7 @@ from sweep.training.packed.memory_model import (
     shape_of,
     training_passes,
 )
-from sweep.training.packed.probes import fit_costs, shorten
+from sweep.training.packed.memory.probes import fit_costs, shorten
 from sweep.training.quantization import onednn_multiplies_bfloat16
 from tasks import Example
 from tests.conftest import arm

@@ -1,6 +1,6 @@
 """The terms of a worker's memory on a GPU, each with the code that it comes from. Pure arithmetic; all results are bytes.
 
-On a CPU the terms that depend on GPU kernels are zero: there the model of `memory_model.py` is fitted to resident memory, which
+On a CPU the terms that depend on GPU kernels are zero: there the model of `model.py` is fitted to resident memory, which
 includes them.
 """
 
@@ -23,10 +23,6 @@ SEGMENT = 2 * 2**20
 SMALL_SEGMENTS = 20 * 2**20
 """Blocks of 1 to 10 MB come from segments of this size (`kLargeBuffer`), of which the last is partly empty."""
 
-WIDTH_STEP = 16
-"""Widths of attention tables on a GPU are multiples of this, or of a sixteenth of the next power of two: its kernels read biases in
-aligned rows, and shapes repeat."""
-
 
 def optimizer_state(parameters: int) -> int:
     """A trial's trainable parameters in training, in fp32: parameter, gradient and AdamW's two moments (`pack.Slot.bytes`)."""
@@ -46,12 +42,6 @@ def dequantized_weight(numbers: int, number_bytes: int) -> int:
     weight in the backward pass (`MatMul8bitLt`).
     """
     return numbers * number_bytes + FP32_BYTES * -(-numbers // QUANTIZED_BLOCK) if numbers else 0
-
-
-def rounded_width(length: int) -> int:
-    """The width of an attention table on a GPU whose longest sequence has `length` tokens."""
-    step = max(WIDTH_STEP, (1 << length.bit_length()) // 16)
-    return -(-length // step) * step
 
 
 def attention_bias(tables: Iterable[tuple[int, int, int]], number_bytes: int, copies: int) -> int:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from sweep.records import CapacityRequest, SlotCapacity, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.packed import capacity
-from sweep.training.packed.pack import Pack
-from sweep.training.packed.slot_timing import (
+from sweep.training.packed.memory import capacity
+from sweep.training.packed.memory.timing import (
     NEAR,
     SECONDS,
     TIMED_STEPS,
@@ -24,6 +23,7 @@ from sweep.training.packed.slot_timing import (
     measured_timings,
     timed,
 )
+from sweep.training.packed.pack import Pack
 from tests.training.conftest import encoded, examples, load_tiny, spec
 
 __all__ = ["encoded", "examples", "load_tiny", "spec"]
