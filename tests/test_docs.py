@@ -46,11 +46,11 @@ def commands(module: str) -> list[str]:
     return sorted({match[1].strip() for line in lines if (match := pattern.match(line))})
 
 
-@pytest.mark.parametrize("words", [*commands("sweep"), *commands("sweep.train")])
-def test_commands_compose(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("module", "words"), [(name, words) for name in NAMES for words in commands(name)])
+def test_commands_compose(module: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     overrides = [re.sub(r"(lora\.r=\d+),.*", r"\1", word) for word in shlex.split(words) if not word.startswith("-")]
-    assert composed_plan(overrides).name
+    assert composed_plan(overrides, searches=module == "sweep").name
 
 
 def test_there_are_commands_to_check() -> None:

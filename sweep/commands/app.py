@@ -34,10 +34,15 @@ def run_app(
     data_check: DataCheck,
     option_check: OptionCheck,
     show_plan: Callable[[StudyPlan], None],
+    *,
+    searches: bool = True,
 ) -> None:
     """Composes the configuration from the command line and calls `task` with its plan, or `show_plan` if `dry_run=true`.
 
     Problems of the command line, the configuration and the data are reported together, before anything is written.
+
+    Args:
+        searches: whether `task` runs a study, not a single trial.
 
     Raises:
         ConfigurationError, DataError: with all problems.
@@ -48,7 +53,7 @@ def run_app(
     if all(flag in _FLAGS for flag in flags):
         overrides = [word for word in words if word not in flags]
         jobs = _jobs(overrides) if flags else [overrides]
-        checked = [_checked(job, data_check, option_check) for job in jobs]
+        checked = [_checked(job, data_check, option_check, searches=searches) for job in jobs]
         if checked[0].plan.dry_run:
             for job in checked:
                 show_plan(job.plan)
@@ -56,11 +61,15 @@ def run_app(
         if not flags and not checked[0].needs_hydra:
             task(checked[0].plan)
             return
-    _run_with_hydra(task, show_plan, words)
+    _run_with_hydra(task, show_plan, words, searches=searches)
 
 
 def _run_with_hydra(
-    task: Callable[[StudyPlan], float | None], show_plan: Callable[[StudyPlan], None], words: list[str]
+    task: Callable[[StudyPlan], float | None],
+    show_plan: Callable[[StudyPlan], None],
+    words: list[str],
+    *,
+    searches: bool,
 ) -> None:
     """For multiruns, Hydra's own flags, and whatever is set below `hydra`."""
     sys.argv[1:] = words
@@ -75,7 +84,7 @@ def _run_with_hydra(
 
     def composed(config: DictConfig) -> float | None:
         try:
-            plan = plan_from(config, overrides=words)
+            plan = plan_from(config, overrides=words, searches=searches)
             hide(plan.tracking_uri, plan.storage_url)
             if plan.dry_run:
                 show_plan(plan)
@@ -120,19 +129,30 @@ class _Checked:
 
 
 def composed_plan(
-    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+    overrides: Sequence[str],
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
+    *,
+    searches: bool = True,
 ) -> StudyPlan:
     """The study that these overrides describe, without running a Hydra application.
+
+    Args:
+        searches: whether it is run as a study, not as a single trial.
 
     Raises:
         ConfigurationError, DataError: with all problems.
     """
     set_up_hydra()
-    return _checked(in_hydras_words(overrides), data_check, option_check).plan
+    return _checked(in_hydras_words(overrides), data_check, option_check, searches=searches).plan
 
 
 def _checked(
-    overrides: Sequence[str], data_check: DataCheck | None = None, option_check: OptionCheck | None = None
+    overrides: Sequence[str],
+    data_check: DataCheck | None = None,
+    option_check: OptionCheck | None = None,
+    *,
+    searches: bool = True,
 ) -> _Checked:
     """Composes and checks, without Hydra's output folder: a command that is refused leaves nothing behind."""
     problems, usable = override_problems(overrides)
@@ -144,7 +164,8 @@ def _checked(
     hydra_keys = composed.hydra
     with open_dict(composed):
         del composed["hydra"]
-    plan = plan_from(composed, [*problems, *_tracking_problems(composed)], data_check, option_check, usable)
+    earlier = [*problems, *_tracking_problems(composed)]
+    plan = plan_from(composed, earlier, data_check, option_check, usable, searches=searches)
     hide(plan.tracking_uri, plan.storage_url)
     acts = hydra_keys.callbacks or hydra_keys.job.env_set or hydra_keys.job.env_copy or hydra_keys.job.chdir
     needs_hydra = any(word.lstrip("+~").startswith("hydra") for word in usable) or bool(acts)

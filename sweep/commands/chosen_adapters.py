@@ -14,6 +14,8 @@ from sweep.reports.closing import shown
 from sweep.store.paths import Paths
 
 WEIGHTS = "adapter_model.safetensors"
+WHOLE_MODEL = "model.safetensors"
+"""The weights of `method=full`, which has no adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,24 @@ def chosen_adapters(
     if problems:
         raise ConfigurationError(problems)
     _check_one_base(adapters)
+    whole = [each.study for each in adapters if (each.folder / WHOLE_MODEL).is_file()]
+    if whole and len(adapters) > 1:
+        raise ConfigurationError(
+            f"study={whole[0]}: all its weights are its own (method=full), so it shares no base with others; ask it alone"
+        )
     return adapters
 
 
 def _chosen(record: StudyRecord, paths: Paths) -> ChosenAdapter:
     folder = paths.adapter(record.name)
     best = record.best()
-    if not (folder / "adapter_config.json").is_file():
+    whole = (folder / WHOLE_MODEL).is_file()
+    if not whole and not (folder / "adapter_config.json").is_file():
         command = f"python -m sweep.report study={record.name}" if best else record.command
         raise ConfigurationError(
             f"study={record.name}: it has no adapter yet ({shown(folder)}); run `{pasteable(command)}`"
         )
-    _check_weights(record.name, folder / WEIGHTS)
+    _check_weights(record.name, folder / (WHOLE_MODEL if whole else WEIGHTS))
     provenance = best.provenance if best else None
     return ChosenAdapter(
         record.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.records import Certification, StudyPlan, StudyRecord
+    from sweep.records import Arm, Certification, StudyPlan, StudyRecord
     from sweep.store.paths import Paths
     from tasks import Splits
 
@@ -29,15 +29,25 @@ def show_trial_plan(plan: StudyPlan) -> None:
 
     paths = Paths.here()
     plan, splits = load_data(plan, paths)
-    arm = plan.arm
     lines = {
-        "arm": f"rank {arm.rank}, alpha {arm.alpha_ratio * arm.rank:g}, dropout {arm.dropout:g}, learning rate "
-        f"{arm.learning_rate:g}, {arm.method}, on {', '.join(arm.targets)}",
+        "arm": _arm(plan.arm),
         "training": _training(plan),
         "data": _data(plan, splits, certify=False),
         "results": f"{shown(paths.root)}/adapters and {shown(paths.root)}/trials",
     }
     _print(f"One trial of {plan.name}: {_on(plan)}", lines)
+
+
+def _arm(arm: Arm) -> str:
+    from sweep.methods import own_words
+
+    parts = [f"rank {arm.rank}"] if arm.rank else []
+    parts += [f"alpha {arm.alpha:g}"] if arm.alpha else []
+    parts += [f"dropout {arm.dropout:g}"] if arm.rank else []
+    parts += [f"learning rate {arm.learning_rate:g}", arm.method]
+    parts += [own] if (own := own_words(arm)) else []
+    parts += [f"on {', '.join(arm.targets)}"] if arm.targets else []
+    return ", ".join(parts)
 
 
 def _print(title: str, lines: Mapping[str, str]) -> None:

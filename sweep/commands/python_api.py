@@ -60,7 +60,7 @@ def run(study: str | None = None, overrides: Sequence[str] = (), *, progress: bo
     """
     words = [*([] if study is None else [f"+study={study}"]), *_strings(overrides)]
     with _as_command("sweep.__main__", words):
-        plan, splits, paths = _prepared(words)
+        plan, splits, paths = _prepared(words, searches=True)
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
@@ -98,7 +98,7 @@ def train(overrides: Sequence[str] = (), *, progress: bool = True) -> Trial:
     """
     words = _strings(overrides)
     with _as_command("sweep.train", words):
-        plan, splits, paths = _prepared(words)
+        plan, splits, paths = _prepared(words, searches=False)
         with _listening() as stop, _display(progress) as display:
             for warning in splits.warnings:
                 display.note(warning)
@@ -113,10 +113,10 @@ def _strings(overrides: Sequence[str]) -> list[str]:
     return [str(word) for word in overrides]
 
 
-def _prepared(words: Sequence[str]) -> tuple[StudyPlan, Splits, Paths]:
+def _prepared(words: Sequence[str], *, searches: bool) -> tuple[StudyPlan, Splits, Paths]:
     before = GlobalHydra.instance().hydra
     try:
-        plan = composed_plan(words, problems_of, option_problems)
+        plan = composed_plan(words, problems_of, option_problems, searches=searches)
     finally:
         GlobalHydra.instance().hydra = before
     if plan.dry_run:

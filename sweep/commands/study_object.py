@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.targets import set_name
+from sweep.methods import LORA_VARIANTS
 from sweep.records import CompletedTrial, Measures, StudyRecord, TrialRecord
 from sweep.reports.steps import shown
 from sweep.store.paths import Paths
@@ -83,7 +84,7 @@ class Study:
     def adapter(self) -> Path | None:
         """The folder of the chosen adapter in PEFT's format, or None if no trial is complete."""
         folder = self._paths.adapter(self.name)
-        return folder if (folder / "adapter_config.json").is_file() else None
+        return folder if any((folder / name).is_file() for name in ("adapter_config.json", "config.json")) else None
 
     @property
     def report(self) -> Path | None:
@@ -165,9 +166,9 @@ def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -
         "stage": trial.spec.stage.value,
         "status": trial.status.value,
         "rank": trial.rank,
-        "alpha": arm.alpha if arm else None,
-        "dropout": arm.dropout if arm else None,
-        "targets": set_name(arm.targets, target_sets) if arm else None,
+        "alpha": arm.alpha if arm and arm.alpha else None,
+        "dropout": arm.dropout if arm and arm.rank else None,
+        "targets": set_name(arm.targets, target_sets) if arm and arm.targets else None,
         "learning_rate": arm.learning_rate if arm else None,
         "seed": trial.seed,
         "split": trial.spec.split.value,
@@ -181,6 +182,8 @@ def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -
         "run_id": trial.run_id,
         "reason": trial.reason,
     }
+    if arm is not None and arm.method not in LORA_VARIANTS:
+        row |= {"method": arm.method, **{f"method.{name}": value for name, value in arm.own}}
     return _with_metrics(row, measures.metrics if measures else {})
 
 

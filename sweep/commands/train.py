@@ -52,4 +52,4 @@ def main() -> int:
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of
 
-    return run(lambda: run_app(trial, problems_of, option_problems, show_trial_plan))
+    return run(lambda: run_app(trial, problems_of, option_problems, show_trial_plan, searches=False))

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sweep.config.method_keys import own_key, own_values
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.console.suggest import did_you_mean
-from sweep.records import Arm
+from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, methods
+from sweep.records import Arm, SearchSpace
 
 FIELDS: Mapping[str, str] = {
     "r": "lora.r",
@@ -18,7 +20,10 @@ FIELDS: Mapping[str, str] = {
     "targets": "lora.targets",
     "learning_rate": "train.learning_rate",
 }
-"""The fields of an entry of `search.arms`, and the key that gives the value of a field left out."""
+"""The fields of an entry of `search.arms`, and the key that gives the value of a field left out; a method has some of them."""
+
+_OF_LORA: Mapping[str, str] = {"r": RANK, "alpha_ratio": ALPHA, "dropout": DROPOUT, "targets": TARGETS}
+"""The field of `Arm` that each of LoRA's fields is."""
 
 
 def configured_arm(config: Config) -> Arm:
@@ -30,6 +35,20 @@ def alpha_ratio(config: Config) -> float:
     """`lora.alpha / lora.r` where alpha is given, else `lora.alpha_ratio`."""
     lora = config.lora
     return lora.alpha_ratio if lora.alpha is None else lora.alpha / max(1, lora.r)
+
+
+def searched_space(config: Config) -> SearchSpace:
+    """The space that a search chooses from: what the method has of `search.space.*`, and of its own parameters those without a value."""
+    space, method = config.search.space, methods()[config.method.name]
+    targets = (",".join(resolve_targets(entry, config.model.target_sets)) for entry in space.targets)
+    return SearchSpace(
+        ranks=space.rank if RANK in method.lora else (),
+        alpha_ratios=space.alpha_ratio if ALPHA in method.lora else (),
+        dropouts=space.dropout if DROPOUT in method.lora else (),
+        targets=tuple(dict.fromkeys(targets)) if TARGETS in method.lora else (),
+        learning_rate=(space.learning_rate.low, space.learning_rate.high),
+        own=tuple((name, values) for name, values in method.space.items() if getattr(config.method, name) is None),
+    )
 
 
 def first_arms(config: Config) -> tuple[Arm, ...]:
@@ -51,22 +70,46 @@ def arm_problems(config: Config) -> Iterator[str]:
 
 
 def _entry_problems(entry: Any, config: Config) -> Iterator[str]:
-    fields = f"(fields: {', '.join(FIELDS)})"
+    known = _fields(config)
+    fields = f"(fields: {', '.join(known)})"
     if not isinstance(entry, dict):
-        yield f" is '{entry}'; write {{r: 8, learning_rate: 1e-3}} {fields}"
+        yield f" is '{entry}'; write {{{'r: 8, ' if 'r' in known else ''}learning_rate: 1e-3}} {fields}"
         return
     for name in map(str, entry):
-        if name not in FIELDS:
-            yield f": there is no field '{name}'{did_you_mean(name, FIELDS)} {fields}"
+        if name not in known:
+            yield f": there is no field '{name}'{did_you_mean(name, known)} {fields}"
     for name, value in _completed(entry, config).items():
-        key = "lora.alpha" if name == "alpha_ratio" and config.lora.alpha is not None else FIELDS[name]
+        key = "lora.alpha" if name == "alpha_ratio" and config.lora.alpha is not None else known[name]
         shown = f": {name}={value}" + ("" if name in entry else f" (from {key})")
         if name == "targets":
             yield from _target_problems(shown, value, config)
+        elif name not in FIELDS:
+            if name in entry:
+                yield from _own_problems(shown, name, value, config)
         elif isinstance(value, bool) or not isinstance(value, int | float):
             yield f"{shown}: write a number"
         else:
             yield from _number_problems(shown, name, value, config)
+
+
+def _own_problems(shown: str, name: str, value: Any, config: Config) -> Iterator[str]:
+    """Problems of one of the method's own parameters in an arm."""
+    method = methods()[config.method.name]
+    searched = dict(searched_space(config).own)
+    key = own_key(method, name)
+    if name not in searched:
+        yield f"{shown} is not searched; write method.{name}={value}, for all arms"
+    elif key is not None and value not in searched[name]:
+        yield f"{shown} is not among the values that are searched, {list(searched[name])}"
+
+
+def _fields(config: Config) -> dict[str, str]:
+    """The fields that an arm of the method has, and the key that gives the value of each."""
+    method = methods().get(config.method.name)
+    if method is None:  # reported as an unknown choice
+        return dict(FIELDS)
+    lora = {name: key for name, key in FIELDS.items() if name not in _OF_LORA or _OF_LORA[name] in method.lora}
+    return lora | {own.name: f"method.{own.name}" for own in method.own_keys() if own.name in method.space}
 
 
 def _number_problems(shown: str, name: str, value: float, config: Config) -> Iterator[str]:
@@ -98,7 +141,7 @@ def _target_problems(shown: str, value: Any, config: Config) -> Iterator[str]:
 
 
 def _completed(entry: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """The fields of an arm, those left out taken from `lora.*` and `train.learning_rate`."""
+    """The fields of an arm, those left out taken from `lora.*`, `train.learning_rate` and `method.*`."""
     recipe = {
         "r": config.lora.r,
         "alpha_ratio": alpha_ratio(config),
@@ -106,17 +149,25 @@ def _completed(entry: Mapping[str, Any], config: Config) -> dict[str, Any]:
         "targets": config.lora.targets,
         "learning_rate": config.train.learning_rate,
     }
-    return {name: entry.get(name, value) for name, value in recipe.items()}
+    if (method := methods().get(config.method.name)) is not None:
+        recipe |= own_values(method, config.method)
+    return {name: entry.get(name, recipe[name]) for name in _fields(config) if name in recipe}
 
 
 def _arm(fields: Mapping[str, Any], config: Config) -> Arm:
-    ratio = config.method.loraplus_lr_ratio
+    """The arm with these fields; what they leave out, the method does not have or takes from the configuration."""
+    method = methods().get(config.method.name)
+    own = {**own_values(method, config.method), **fields} if method is not None else {}
+    names = [key.name for key in method.own_keys() if key.name in own] if method is not None else []
+    # the records of LoRA+ have its parameter as a field
+    ratio = float(own["loraplus_lr_ratio"]) if "loraplus_lr_ratio" in names else 1.0
     return Arm(
-        rank=int(fields["r"]),
-        alpha_ratio=float(fields["alpha_ratio"]),
-        dropout=float(fields["dropout"]),
-        targets=resolve_targets(fields["targets"], config.model.target_sets),
+        rank=int(fields.get("r", 0)),
+        alpha_ratio=float(fields.get("alpha_ratio", 0.0)),
+        dropout=float(fields.get("dropout", 0.0)),
+        targets=resolve_targets(fields.get("targets", ()), config.model.target_sets),
         learning_rate=float(fields["learning_rate"]),
         method=config.method.name,
-        loraplus_lr_ratio=1.0 if ratio is None else ratio,
+        loraplus_lr_ratio=ratio,
+        own=tuple((name, own[name]) for name in names if name != "loraplus_lr_ratio"),
     )

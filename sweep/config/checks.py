@@ -16,14 +16,14 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.records.recipe import AUTO_CHECKPOINTING, METHODS, TWO_RATES
+from sweep.records.recipe import AUTO_CHECKPOINTING
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
 
 MOST_VALUES = 64
 """Maximum number of values of a list in the search space, or of the ladder."""
 
-_CHECKED_APART = ("engine.slots", "method.loraplus_lr_ratio")
+_CHECKED_APART = ("engine.slots",)
 """Keys whose limits depend on other keys, or that also take a word."""
 
 
@@ -31,7 +31,6 @@ def problems_in(config: Config) -> list[str]:
     """Everything that is wrong with a configuration of the right types; empty if it can be run."""
     return [
         *_choices(config),
-        *_method(config),
         *_limits(config),
         *_alpha(config),
         *_budgets(config),
@@ -54,7 +53,7 @@ def _value(config: Config, key: str) -> Any:
 def _choices(config: Config) -> Iterator[str]:
     for key, entry in entries().items():
         choices = entry.about.choices
-        if choices and (value := _value(config, key)) not in choices:
+        if choices and (value := _value(config, key)) is not None and value not in choices:
             yield f"{key}={value}: unknown{did_you_mean(value, choices)} (known: {', '.join(choices)})"
 
 
@@ -74,19 +73,6 @@ def _limits(config: Config) -> Iterator[str]:
 
 def _within_limits(key: str, values: Sequence[float]) -> bool:
     return len(values) <= MOST_VALUES and all(map(limits()[key].allows, values))
-
-
-def _method(config: Config) -> Iterator[str]:
-    """Only LoRA+ methods have a second learning rate."""
-    name, ratio, limit = config.method.name, config.method.loraplus_lr_ratio, limits()["method.loraplus_lr_ratio"]
-    if name in TWO_RATES:
-        if ratio is None:
-            yield f"method.loraplus_lr_ratio: a value is needed with method={name}; write method.loraplus_lr_ratio=16"
-        elif not limit.allows(ratio):
-            yield f"method.loraplus_lr_ratio={ratio}: must be {limit}: the learning rate of B divided by that of A"
-    elif name in METHODS and ratio is not None:
-        other = "rslora_plus" if name == "rslora" else "lora_plus"
-        yield f"method.loraplus_lr_ratio={ratio}: method={name} has one learning rate; write method={other}, or leave it out"
 
 
 def _alpha(config: Config) -> Iterator[str]:

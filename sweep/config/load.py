@@ -11,19 +11,19 @@ from typing import Any, TypeVar, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from sweep.config.arms import configured_arm, first_arms
+from sweep.config.arms import configured_arm, first_arms, searched_space
 from sweep.config.checks import problems_in
 from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
+from sweep.config.methods import engine_of, method_problems, trains_base
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
-from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, DataError
-from sweep.records import Declaration, Quantization, Search, SearchSpace, StudyPlan, TaskData, Training, WorkerSetup
+from sweep.records import Declaration, Quantization, Search, StudyPlan, TaskData, Training, WorkerSetup
 
 R = TypeVar("R")
 
@@ -45,6 +45,8 @@ def plan_from(
     data_check: DataCheck | None = None,
     option_check: OptionCheck | None = None,
     overrides: Sequence[str] = (),
+    *,
+    searches: bool = True,
 ) -> StudyPlan:
     """The study that a composed configuration describes.
 
@@ -54,6 +56,7 @@ def plan_from(
         data_check: reads the data too, so that its problems are reported with all others.
         option_check: checks the options of sampler and pruner; called only if there are any.
         overrides: the command line. `train.steps` there replaces a study's `train.epochs`, and `lora.alpha_ratio` its `lora.alpha`.
+        searches: whether the plan is for a study, not for a single trial.
 
     Raises:
         ConfigurationError: with all problems.
@@ -63,7 +66,8 @@ def plan_from(
     config, wrong = typed(composed)
     # without its sets, hardly any target of a model is known
     unknown = [*wrong, *(("lora.targets", "search.space.targets") if "model.target_sets" in wrong else ())]
-    problems = [*filter(None, wrong.values()), *(text for text in problems_in(config) if not _is_about(text, unknown))]
+    unfitting = [*problems_in(config), *method_problems(config, given_keys(overrides), searches=searches)]
+    problems = [*filter(None, wrong.values()), *(text for text in unfitting if not _is_about(text, unknown))]
     options = config.search.sampler_options or config.search.pruner_options
     if option_check and options and not any(text.startswith("search.") for text in (*problems, *earlier_problems)):
         problems += option_check(_search(config), _as(Training, config.train))
@@ -74,7 +78,8 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    config = dataclasses.replace(config, quant=with_compute_type(config.quant, config.device))
+    compute = with_compute_type(config.quant, config.device, trains_base=trains_base(config))
+    config = dataclasses.replace(config, quant=compute)
     return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 
 
@@ -190,6 +195,8 @@ def recorded_yaml(composed: DictConfig, compute: str) -> str:
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
     copy.pop("dry_run", None)
+    for name in [name for name, value in copy.get("method", {}).items() if value is None]:
+        del copy.method[name]  # of another method
     OmegaConf.update(copy, "quant.compute", compute, force_add=True)
     return OmegaConf.to_yaml(copy)
 
@@ -261,11 +268,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _plan(config: Config, composed: DictConfig) -> StudyPlan:
-    model, space, certify, executor = config.model, config.search.space, config.certify, config.executor
+    model, certify, executor = config.model, config.certify, config.executor
     training, epochs = _as(Training, config.train), config.train.epochs
     cores = available_cores()
     devices = devices_for(config.device)
     workers = chosen_workers(executor.workers, executor.threads, cores, devices)
+    engine, note = engine_of(config)
     return StudyPlan(
         name=config.study.name,
         setup=WorkerSetup(
@@ -273,7 +281,7 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
             quant=config.quant,
             task=_task(config),
             scoring=dataclasses.replace(config.evaluate, report_examples=config.search.report_examples),
-            engine=config.engine.name,
+            engine=engine,
             threads=executor.threads or max(1, cores // workers),
             memory_budget=byte_count(config.budget.memory) if config.budget.memory is not None else None,
             device=devices.kind.torch_type,
@@ -283,15 +291,7 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         epochs=epochs,
         arm=configured_arm(config),
         seed=config.seed,
-        space=SearchSpace(
-            ranks=space.rank,
-            alpha_ratios=space.alpha_ratio,
-            dropouts=space.dropout,
-            targets=tuple(
-                dict.fromkeys(",".join(resolve_targets(entry, model.target_sets)) for entry in space.targets)
-            ),
-            learning_rate=(space.learning_rate.low, space.learning_rate.high),
-        ),
+        space=searched_space(config),
         search=dataclasses.replace(_search(config), arms=first_arms(config)),
         declaration=_as(Declaration, certify),
         tracking_uri=config.tracking.uri,
@@ -302,11 +302,12 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         certify=certify.enabled,
         rate_trials=certify.rate_trials,
         first_look=certify.first_look,
-        slots=None if config.engine.slots == AUTO else config.engine.slots,
+        slots=1 if note else None if config.engine.slots == AUTO else config.engine.slots,
         measure_slots=config.engine.measure_slots,
         config=recorded_yaml(composed, config.quant.compute),
         adds_examples=config.evaluate.certify_examples is None,
         dry_run=config.dry_run,
+        notes=() if note is None else (note,),
     )
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from sweep.config.devices import AUTO, CHOICES
+from sweep.config.method_keys import MethodKeys
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
-from sweep.records.recipe import METHODS, REPORT_EXAMPLES
+from sweep.records.recipe import REPORT_EXAMPLES
 
 COUNT_OR_AUTO = f"whole number, or {AUTO}"
 
@@ -23,17 +24,6 @@ class StudyKeys:
     """`study.*`"""
 
     name: Annotated[str, Key("name of the Optuna study, the MLflow experiment and the report")]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodKeys:
-    """`method.*`"""
-
-    name: Annotated[str, Key("how the adapter is trained; choose it with method=NAME", choices=METHODS)]
-    loraplus_lr_ratio: Annotated[
-        float | None,
-        Key("lora_plus, rslora_plus: learning rate of B divided by that of A", Limit(1, 10_000, above=True)),
-    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +217,7 @@ class Config:
     study: Annotated[StudyKeys, Key("the study's name")]
     model: Annotated[BaseModel, Key("the base model; model=NAME chooses one")]
     task: Annotated[TaskData, Key("the data and the task metric; task=NAME chooses one")]
-    method: Annotated[MethodKeys, Key("variant of LoRA; method=NAME chooses one")]
+    method: Annotated[MethodKeys, Key("how the model is adapted; method=NAME chooses one (docs/methods.md)")]
     quant: Annotated[Quantization, Key("quantization of the base model; quant=NAME chooses one")]
     engine: Annotated[EngineKeys, Key("what trains the adapters; engine=NAME chooses one")]
     executor: Annotated[ExecutorKeys, Key("worker processes and their threads")]

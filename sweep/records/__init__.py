@@ -15,14 +15,13 @@ from sweep.records.loaded import LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     AUTO_COMPUTE,
-    METHODS,
-    TWO_RATES,
     Arm,
     BaseModel,
     EvaluationSettings,
     Quantization,
     TaskData,
     Training,
+    Value,
     WorkerSetup,
 )
 from sweep.records.study import Certification, RateChoice, StudyRecord
@@ -44,8 +43,6 @@ from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialReco
 
 __all__ = [
     "AUTO_COMPUTE",
-    "METHODS",
-    "TWO_RATES",
     "Arm",
     "BaseModel",
     "CapacityRequest",
@@ -76,6 +73,7 @@ __all__ = [
     "TrialRecord",
     "TrialResult",
     "TrialSpec",
+    "Value",
     "WorkerSetup",
     "arm_from_json",
     "examples_of",

@@ -7,20 +7,41 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from sweep.records.plan import SearchSpace
 from sweep.records.recipe import Arm, Training
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """A record as plain JSON types; enums become their values, tuples become lists."""
-    plain: dict[str, Any] = dataclasses.asdict(record, dict_factory=lambda items: {k: _plain(v) for k, v in items})
+    """A record as plain JSON types; enums become their values, tuples become lists.
+
+    Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
+    have, and a method's own parameters where there are none.
+    """
+    plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    if isinstance(record, Arm):
+        plain = {name: value for name, value in plain.items() if name not in _absent(record)}
+    elif isinstance(record, SearchSpace) and not record.own:
+        del plain["own"]
     return plain
+
+
+def _absent(arm: Arm) -> set[str]:
+    """The fields that an arm's method does not have."""
+    absent = {name for name in ("rank", "alpha_ratio", "targets", "own") if not getattr(arm, name)}
+    if "rank" in absent:
+        absent |= {"loraplus_lr_ratio", "cut_from"}
+        if not arm.dropout:
+            absent.add("dropout")
+    return absent
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
+    if dataclasses.is_dataclass(value):
+        return to_json(value)
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
@@ -30,7 +51,10 @@ def _plain(value: Any) -> Any:
 
 def arm_from_json(data: Mapping[str, Any]) -> Arm:
     """The arm that `to_json` wrote."""
-    return Arm(**{**data, "targets": tuple(data["targets"])})
+    fields = {"rank": 0, "alpha_ratio": 0.0, "dropout": 0.0, **data, "targets": tuple(data.get("targets", ()))}
+    if "own" in data:
+        fields["own"] = tuple((str(name), value) for name, value in data["own"])
+    return Arm(**fields)
 
 
 def trial_spec_from_json(data: Mapping[str, Any]) -> TrialSpec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from sweep.records.keys import RANK, Key, Limit
-from sweep.records.recipe import Arm, Training, WorkerSetup
+from sweep.records.recipe import Arm, Training, Value, WorkerSetup
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
@@ -29,12 +29,13 @@ SEEDS = Limit(1, MOST_SEEDS)
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """The values that Optuna may choose from.
+    """The values that Optuna may choose from; what the method does not have is empty.
 
     Attributes:
         ranks: powers of two in ascending order, each the same multiple of the one before.
         targets: each entry is one set of modules: their names, sorted and joined with commas.
         learning_rate: lowest and highest, searched on a log scale.
+        own: the method's own parameters that are searched, each with its values.
     """
 
     ranks: tuple[int, ...]
@@ -42,6 +43,7 @@ class SearchSpace:
     dropouts: tuple[float, ...]
     targets: tuple[str, ...]
     learning_rate: tuple[float, float]
+    own: tuple[tuple[str, tuple[Value, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class StudyPlan:
         dry_run: whether to print the plan and end.
         adds_examples: whether the study chooses the number of certify examples, and adds some where that decides sooner than seeds.
         given: the keys that the command line sets; empty in the plan of a record.
+        notes: what the plan does other than asked for, for the reader.
     """
 
     name: str
@@ -177,6 +180,7 @@ class StudyPlan:
     dry_run: bool = False
     adds_examples: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def parallel(self) -> int:

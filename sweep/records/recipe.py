@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -11,15 +10,6 @@ from sweep.records.keys import EXAMPLES, Key, Limit
 from tasks.metrics import METRICS
 
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
-
-RANK_STABILIZED = ("rslora", "rslora_plus")
-"""Methods that scale the update by alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, arXiv:2312.03732)."""
-
-TWO_RATES = ("lora_plus", "rslora_plus")
-"""Methods in which B learns faster than A (LoRA+: Hayou et al. 2024, arXiv:2402.12354)."""
-
-METHODS = ("lora", "rslora", "lora_plus", "rslora_plus")
-"""Methods that an adapter can be trained with; `rslora_plus` combines rsLoRA and LoRA+."""
 
 REPORT_EXAMPLES = 32
 
@@ -205,9 +195,15 @@ class Training:
         return auto if self.leaves_checkpointing_open else bool(self.gradient_checkpointing)
 
 
+Value = int | float | bool | str
+"""The value of a method's own parameter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One full training recipe without the seed, and the rank that the trained adapter is cut to.
+
+    A field of LoRA that the method does not have is 0 or empty, and stands in no record; `sweep.methods` knows which a method has.
 
     Attributes:
         rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021). Of a cut adapter, the rank it is cut to.
@@ -215,9 +211,10 @@ class Arm:
         dropout: dropout on the adapter's input.
         targets: name suffixes of the modules that get an adapter, sorted.
         learning_rate: the peak learning rate (in LoRA+ that of A).
-        method: one of `METHODS`.
+        method: the name of one of `sweep.methods`.
         loraplus_lr_ratio: learning rate of B divided by that of A; 1 outside LoRA+.
         cut_from: the rank that a cut adapter was trained at; None if the adapter is as trained.
+        own: the method's own parameters, name and value in the order of the method's description.
     """
 
     rank: int
@@ -228,6 +225,7 @@ class Arm:
     method: str = "lora"
     loraplus_lr_ratio: float = 1.0
     cut_from: int | None = None
+    own: tuple[tuple[str, Value], ...] = ()
 
     @property
     def parent(self) -> Arm:
@@ -238,21 +236,6 @@ class Arm:
     def alpha(self) -> float:
         """LoRA's alpha: `alpha_ratio * rank`."""
         return self.alpha_ratio * self.rank
-
-    @property
-    def use_rslora(self) -> bool:
-        """PEFT's `use_rslora`."""
-        return self.method in RANK_STABILIZED
-
-    @property
-    def scale(self) -> float:
-        """Factor of the update BA: alpha / rank, in rsLoRA alpha / sqrt(rank)."""
-        return self.alpha / math.sqrt(self.rank) if self.use_rslora else self.alpha_ratio
-
-    @property
-    def scale_growth(self) -> float:
-        """Exponent p of `scale` ~ rank**p at a fixed `alpha_ratio`."""
-        return 0.5 if self.use_rslora else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
+from sweep.methods import arm_words
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_kind import is_cut
@@ -126,10 +127,11 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
     """The outcome of a study without a verdict: the best trial, and why no rank is certified."""
     arm, measures, base = best.arm, best.measures, record.base
     gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
+    on = f" on {set_name(arm.targets, record.target_sets)}" if arm.targets else ""
     lines = [
         f"status: undecided. {NOTHING_CERTIFIED}",
         *(f"  - {reason}" for reason in reasons_unjudged(record)),
-        f"Best so far: rank {arm.rank} on {set_name(arm.targets, record.target_sets)}, learning rate {arm.learning_rate:.1e}: "
+        f"Best so far: {arm_words(arm)}{on}, learning rate {arm.learning_rate:.1e}: "
         f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "
         f"{100 * measures.trainable_fraction:.2f} % of the model.",
@@ -150,7 +152,7 @@ def _smallest_close(record: StudyRecord, best: CompletedTrial) -> str | None:
     if smallest.measures.adapter_bytes >= best.measures.adapter_bytes:
         return None
     return (
-        f"Worth a look: rank {smallest.rank} keeps 99 % of the gain in this one run with an adapter of "
+        f"Worth a look: {arm_words(smallest.arm)} keeps 99 % of the gain in this one run with an adapter of "
         f"{show_bytes(smallest.measures.adapter_bytes)} (loss {smallest.loss:.4f})."
     )
 

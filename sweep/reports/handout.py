@@ -19,6 +19,8 @@ from sweep.verdict.conclusion import Conclusion
 CARD = "README.md"
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.*"
+_WHOLE_MODEL = ("config.json", "model.safetensors")
+"""The files of `method=full`, which has no adapter."""
 _TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
@@ -63,11 +65,14 @@ def hand_out(
     fresh = target.with_name(f".adapter.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    for file in (source / _CONFIG, *source.glob(_WEIGHTS)):
+    is_adapter = (source / _CONFIG).is_file()
+    files = (source / _CONFIG, *source.glob(_WEIGHTS)) if is_adapter else (source / name for name in _WHOLE_MODEL)
+    for file in files:
         shutil.copyfile(file, fresh / file.name)  # with the permissions of a new file
-    config = json.loads((fresh / _CONFIG).read_text(encoding="utf-8"))
+    config = json.loads((fresh / _CONFIG).read_text(encoding="utf-8")) if is_adapter else {}
     base = _base(record, source, config, models)
-    _write(fresh / _CONFIG, {**config, "base_model_name_or_path": base.id})
+    if is_adapter:
+        _write(fresh / _CONFIG, {**config, "base_model_name_or_path": base.id})
     if base.folder is not None:
         for file in (base.folder / name for name in _TOKENIZER):
             if file.is_file():

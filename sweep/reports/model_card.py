@@ -10,7 +10,8 @@ import yaml
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
-from sweep.records import CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.methods import FULL, LORA_VARIANTS, arm_words, own_words, title_of
+from sweep.records import Arm, CompletedTrial, EvaluatedTrial, StudyRecord
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
 from sweep.verdict.conclusion import Conclusion, on_test
 
@@ -40,9 +41,9 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
     return "\n".join(
         [
             *_front_matter(record, card),
-            f"# {record.name}: rank {trial.rank}",
+            f"# {record.name}: {arm_words(trial.arm)}",
             "",
-            f"A LoRA adapter for {_base_name(card)}, {_made(record, conclusion, trial)}",
+            f"{_kind(trial.arm)} {_base_name(card)}, {_made(record, conclusion, trial)}",
             "",
             f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
             "",
@@ -52,7 +53,7 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
             "## Load it",
             "",
             "```python",
-            *_snippet(record, card),
+            *_snippet(record, card, is_adapter=trial.arm.method != FULL),
             "```",
             "",
             *_notes(record, card),
@@ -152,18 +153,27 @@ def _row(split: str, metric: str, base: EvaluatedTrial | None, own: Sequence[Eva
     return f"| {' | '.join(cells)} |"
 
 
-def _snippet(record: StudyRecord, card: Card) -> list[str]:
-    base = card.base if card.on_hub else _BASE
+def _kind(arm: Arm) -> str:
+    """What the folder holds, before the name of the base."""
+    if arm.method == FULL:
+        return "All weights of"
+    name = "LoRA" if arm.method in LORA_VARIANTS else title_of(arm)
+    return f"{'An' if name[0] in 'AEIOU' else 'A'} {name} adapter for"
+
+
+def _snippet(record: StudyRecord, card: Card, *, is_adapter: bool) -> list[str]:
+    base = (card.base if card.on_hub else _BASE) if is_adapter else _FOLDER
     tokenizer = _FOLDER if card.has_tokenizer else base
     system = _system_prompt(record)
     quantized = _quantization(record)
+    model = "base" if is_adapter else "model"
     lines = [
-        "from peft import PeftModel",
+        *(["from peft import PeftModel"] if is_adapter else []),
         f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if quantized else ''}",
         "",
         *([f"quantization = BitsAndBytesConfig({quantized})"] if quantized else []),
-        f'base = AutoModelForCausalLM.from_pretrained("{base}"{", quantization_config=quantization" if quantized else ""})',
-        f'model = PeftModel.from_pretrained(base, "{_FOLDER}")',
+        f'{model} = AutoModelForCausalLM.from_pretrained("{base}"{", quantization_config=quantization" if quantized else ""})',
+        *([f'model = PeftModel.from_pretrained(base, "{_FOLDER}")'] if is_adapter else []),
         f'tokenizer = AutoTokenizer.from_pretrained("{tokenizer}")',
         "",
         'prompt = "..."',
@@ -212,10 +222,12 @@ def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
     cut = _cut(trial)
     if cut is not None:
         yield f"- {cut}: the best approximation of the trained update at this rank, without further training"
-    yield (
-        f"- rank {arm.rank}, alpha {arm.alpha:g}, dropout {arm.dropout:g}, on {targets} ({', '.join(arm.targets)}); "
-        f"method {arm.method}"
-    )
+    parts = [f"rank {arm.rank}"] if arm.rank else []
+    parts += [f"alpha {arm.alpha:g}"] if arm.alpha else []
+    parts += [f"dropout {arm.dropout:g}"] if arm.rank else []
+    parts += [f"on {targets} ({', '.join(arm.targets)})"] if arm.targets else []
+    method = f"method {arm.method}" + (f" ({own})" if (own := own_words(arm)) else "")
+    yield f"- {'; '.join(filter(None, (', '.join(parts), method)))}"
     training = trial.spec.training
     at = f" at rank {arm.cut_from}" if cut is not None else ""
     yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}{at}"

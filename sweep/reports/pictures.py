@@ -7,6 +7,7 @@ from typing import Any
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
+from sweep.methods import label_of, title_of
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.page.ladder import MEANS, Scale, reach, scale_of
 from sweep.reports.tables import pareto_front
@@ -38,7 +39,7 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
         axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=name, s=40)
     for trial in trials:
         axes.annotate(
-            f"r{trial.rank}",
+            label_of(trial.arm),
             (_megabytes(trial), trial.loss),
             textcoords="offset points",
             xytext=(6, 4),
@@ -58,7 +59,7 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
 
 
 def _targets(record: StudyRecord, trial: CompletedTrial) -> str:
-    return set_name(trial.arm.targets, record.target_sets)
+    return set_name(trial.arm.targets, record.target_sets) or title_of(trial.arm)
 
 
 def _megabytes(trial: CompletedTrial) -> float:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
+from sweep.methods import LORA_VARIANTS, is_rank_stabilized, own_words, title_of
 from sweep.records import Arm, EvaluatedTrial, Measures, StudyRecord
 
 PARETO = "◆"
@@ -46,10 +47,10 @@ def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
     recipe = ["0", "-", "base model", "-", "-"]
     if arm is not None:
         recipe = [
-            str(arm.rank),
-            f"{arm.alpha:g}",
-            set_name(arm.targets, record.target_sets),
-            f"{arm.dropout:g}",
+            str(arm.rank) if arm.rank else "-",
+            f"{arm.alpha:g}" if arm.alpha else "-",
+            ", ".join(filter(None, (set_name(arm.targets, record.target_sets), own_words(arm)))) or "-",
+            f"{arm.dropout:g}" if arm.rank else "-",
             f"{arm.learning_rate:.1e}",
         ]
     return [
@@ -96,12 +97,16 @@ def plain_table(title: str) -> Table:
 def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:
     """Target modules, alpha, and the method unless it is plain LoRA."""
     method = method_words(recipe)
+    if not recipe.alpha_ratio:
+        return ", ".join(filter(None, (set_name(recipe.targets, sets), method)))
     return f"{set_name(recipe.targets, sets)}, alpha {recipe.alpha_ratio:g} × rank" + (f", {method}" if method else "")
 
 
 def method_words(recipe: Arm) -> str:
-    """`rsLoRA`, `LoRA+ (B 16 times as fast as A)` or both; nothing for plain LoRA."""
-    parts = ["rsLoRA"] if recipe.use_rslora else []
+    """`rsLoRA`, `LoRA+ (B 16 times as fast as A)` or both; the title of another method; nothing for plain LoRA."""
+    if recipe.method not in LORA_VARIANTS:
+        return title_of(recipe)
+    parts = ["rsLoRA"] if is_rank_stabilized(recipe) else []
     if recipe.loraplus_lr_ratio != 1:
         parts.append(f"LoRA+ (B {recipe.loraplus_lr_ratio:g} times as fast as A)")
     return " and ".join(parts)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sweep.records import Arm, SearchSpace, StudyPlan
 
-Values = Mapping[str, int | float | str]
-"""One point of the space by parameter: log2_r, alpha_ratio, dropout, targets, learning_rate."""
+Values = Mapping[str, int | float | str | bool]
+"""One point of the space by parameter: log2_r, alpha_ratio, dropout, targets, learning_rate, as far as the method has them, and
+`method.NAME` for its own parameters."""
 
 LOG2_RANK = "log2_r"
 ALPHA_RATIO = "alpha_ratio"
 DROPOUT = "dropout"
 TARGETS = "targets"
 LEARNING_RATE = "learning_rate"
+OWN = "method."
+"""Begins the name of a method's own parameter."""
 
 PRACTITIONERS_RANKS = (8, 16, 32)
 """Common starting points: r = 8, 16, 32 with alpha = 2r on the query and value projections."""
@@ -29,25 +32,43 @@ def log2_ranks(space: SearchSpace) -> tuple[int, int, int]:
     return exponents[0], exponents[-1], exponents[1] - exponents[0] if len(exponents) > 1 else 1
 
 
+def choices(space: SearchSpace) -> dict[str, tuple[int | float | str | bool, ...]]:
+    """The parameters that are chosen from a list, in the order in which they are proposed; rank and rate are apart."""
+    lists: dict[str, tuple[int | float | str | bool, ...]] = {
+        ALPHA_RATIO: space.alpha_ratios,
+        DROPOUT: space.dropouts,
+        TARGETS: space.targets,
+    }
+    return {
+        **{name: tuple(values) for name, values in lists.items() if values},
+        **{f"{OWN}{name}": values for name, values in space.own},
+    }
+
+
 def arm_of(values: Values, recipe: Arm) -> Arm:
     """The arm at a point of the space; the recipe has the values that are not searched."""
     return replace(
         recipe,
-        rank=2 ** int(values[LOG2_RANK]),
-        alpha_ratio=float(values[ALPHA_RATIO]),
-        dropout=float(values[DROPOUT]),
-        targets=tuple(str(values[TARGETS]).split(",")),
+        rank=2 ** int(values[LOG2_RANK]) if LOG2_RANK in values else recipe.rank,
+        alpha_ratio=float(values.get(ALPHA_RATIO, recipe.alpha_ratio)),
+        dropout=float(values.get(DROPOUT, recipe.dropout)),
+        targets=tuple(str(values[TARGETS]).split(",")) if TARGETS in values else recipe.targets,
         learning_rate=float(values[LEARNING_RATE]),
+        own=tuple((name, values.get(f"{OWN}{name}", value)) for name, value in recipe.own),
     )
 
 
-def point_of(arm: Arm) -> Values:
+def point_of(arm: Arm, space: SearchSpace) -> Values:
     """The point of an arm: the inverse of `arm_of`."""
-    return {
-        LOG2_RANK: arm.rank.bit_length() - 1,
+    fields: dict[str, int | float | str | bool] = {
         ALPHA_RATIO: arm.alpha_ratio,
         DROPOUT: arm.dropout,
         TARGETS: ",".join(arm.targets),
+        **{f"{OWN}{name}": value for name, value in arm.own},
+    }
+    return {
+        **({LOG2_RANK: arm.rank.bit_length() - 1} if space.ranks else {}),
+        **{name: fields[name] for name in choices(space)},
         LEARNING_RATE: arm.learning_rate,
     }
 
@@ -60,7 +81,7 @@ def largest_arm(plan: StudyPlan) -> Arm:
         plan.arm,
         rank=max(ranks),
         targets=tuple(sorted(targets)),
-        dropout=max(plan.arm.dropout, *plan.space.dropouts),
+        dropout=max((plan.arm.dropout, *plan.space.dropouts)),
     )
 
 
@@ -71,21 +92,28 @@ def first_points(plan: StudyPlan) -> list[Values]:
     space are replaced by its nearest value, target sets by its first.
     """
     if plan.search.arms:
-        return [point_of(arm) for arm in plan.search.arms]
+        return [point_of(arm, plan.space) for arm in plan.search.arms]
     space, recipe = plan.space, plan.arm
-    ranks = [rank for rank in PRACTITIONERS_RANKS if rank in space.ranks] or [space.ranks[len(space.ranks) // 2]]
-    targets = ",".join(recipe.targets)
     low, high = space.learning_rate
-    return [
-        {
-            LOG2_RANK: rank.bit_length() - 1,
-            ALPHA_RATIO: min(space.alpha_ratios, key=lambda ratio: abs(ratio - recipe.alpha_ratio)),
-            DROPOUT: min(space.dropouts, key=lambda dropout: abs(dropout - recipe.dropout)),
-            TARGETS: targets if targets in space.targets else space.targets[0],
-            LEARNING_RATE: min(max(recipe.learning_rate, low), high),
-        }
-        for rank in ranks
-    ]
+    if not space.ranks:
+        nearest = point_of(replace(recipe, learning_rate=min(max(recipe.learning_rate, low), high)), space)
+        return [{name: _nearest(value, choices(space).get(name)) for name, value in nearest.items()}]
+    ranks = [rank for rank in PRACTITIONERS_RANKS if rank in space.ranks] or [space.ranks[len(space.ranks) // 2]]
+    first: list[Values] = []
+    for rank in ranks:
+        point = point_of(replace(recipe, rank=rank, learning_rate=min(max(recipe.learning_rate, low), high)), space)
+        first.append({name: _nearest(value, choices(space).get(name)) for name, value in point.items()})
+    return first
+
+
+def _nearest(
+    value: int | float | str | bool, values: Sequence[int | float | str | bool] | None
+) -> int | float | str | bool:
+    """The value if it is among those of the space, else the nearest number, or the first text; any value where there is no list."""
+    if values is None or value in values:
+        return value
+    numbers = [each for each in values if isinstance(each, int | float)]
+    return min(numbers, key=lambda each: abs(each - float(value))) if numbers else values[0]
 
 
 def grid_points(space: SearchSpace, rates: int, seed: int) -> list[Values]:
@@ -93,16 +121,12 @@ def grid_points(space: SearchSpace, rates: int, seed: int) -> list[Values]:
     low, high = space.learning_rate
     steps = [index / (rates - 1) for index in range(rates)] if rates > 1 and high > low else [0.5]
     learning_rates = [math.exp(math.log(low) + step * (math.log(high) - math.log(low))) for step in steps]
-    axes = ([rank.bit_length() - 1 for rank in space.ranks], space.alpha_ratios, space.dropouts, space.targets)
+    listed = choices(space)
+    if space.ranks:
+        listed = {LOG2_RANK: tuple(rank.bit_length() - 1 for rank in space.ranks), **listed}
     points: list[Values] = [
-        {
-            LOG2_RANK: rank,
-            ALPHA_RATIO: ratio,
-            DROPOUT: dropout,
-            TARGETS: targets,
-            LEARNING_RATE: min(max(rate, low), high),
-        }
-        for rank, ratio, dropout, targets in itertools.product(*axes)
+        {**dict(zip(listed, values, strict=True)), LEARNING_RATE: min(max(rate, low), high)}
+        for values in itertools.product(*listed.values())
         for rate in learning_rates
     ]
     random.Random(f"grid {seed}").shuffle(points)  # noqa: S311 (no secret)

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from sweep.console.command_line import command_line
 from sweep.errors import StudyBusy
-from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, to_json
+from sweep.records import Arm, SearchSpace, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, to_json
 from sweep.search.cached_study import CachedStudy, requeue
 from sweep.search.certification import StoredCertification
 from sweep.search.optuna_internals import id_of, stale_trials, transaction
@@ -21,12 +21,10 @@ from sweep.search.pruning import SameRankPruner, make_pruner
 from sweep.search.reading import importances_of, record_of
 from sweep.search.samplers import Grid, SamplerState, make_sampler
 from sweep.search.space import (
-    ALPHA_RATIO,
-    DROPOUT,
     LEARNING_RATE,
     LOG2_RANK,
-    TARGETS,
     arm_of,
+    choices,
     first_points,
     grid_points,
     log2_ranks,
@@ -59,8 +57,6 @@ _BASE_ON_CERTIFY = "base_on_certify"
 
 _SLOT_TIMINGS = "slot_timings"
 """User attribute of the study, see `SearchStudy.slot_timings`."""
-
-_PARAMETERS = {LOG2_RANK, ALPHA_RATIO, DROPOUT, TARGETS, LEARNING_RATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +240,11 @@ class SearchStudy:
 
     def _suggest(self, trial: optuna.Trial) -> None:
         space = self._plan.space
-        lowest, highest, step = log2_ranks(space)
-        trial.suggest_int(LOG2_RANK, lowest, highest, step=step)
-        trial.suggest_categorical(ALPHA_RATIO, list(space.alpha_ratios))
-        trial.suggest_categorical(DROPOUT, list(space.dropouts))
-        trial.suggest_categorical(TARGETS, list(space.targets))
+        if space.ranks:
+            lowest, highest, step = log2_ranks(space)
+            trial.suggest_int(LOG2_RANK, lowest, highest, step=step)
+        for name, values in choices(space).items():
+            trial.suggest_categorical(name, list(values))
         trial.suggest_float(LEARNING_RATE, *space.learning_rate, log=True)
 
 
@@ -269,7 +265,7 @@ def _open(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -
         requeued = _requeue_abandoned(study, storage, plan)
         _enqueue_first_arms(study, plan)
         _describe(study, plan, identity, data_hash)
-        _enqueue_interrupted(study)
+        _enqueue_interrupted(study, plan.space)
     return study, requeued
 
 
@@ -323,10 +319,11 @@ def _describe(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: st
         study.set_user_attr(key, value)
 
 
-def _enqueue_interrupted(study: optuna.Study) -> None:
+def _enqueue_interrupted(study: optuna.Study, space: SearchSpace) -> None:
     """Enqueues trials that earlier versions interrupted, each once and with the same values."""
     trials = study.get_trials(deepcopy=False)
+    parameters = {*([LOG2_RANK] if space.ranks else []), *choices(space), LEARNING_RATE}
     retried = {trial.user_attrs.get(_RETRY_OF) for trial in trials}
     for trial in trials:
-        if was_interrupted(trial) and trial.params.keys() == _PARAMETERS and trial.number not in retried:
+        if was_interrupted(trial) and trial.params.keys() == parameters and trial.number not in retried:
             study.enqueue_trial(trial.params, user_attrs={_RETRY_OF: trial.number})

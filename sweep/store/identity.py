@@ -118,6 +118,9 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     }
     if "loraplus_lr_ratio" in (arm := _arm(plan.arm)):
         question["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
+    # what is searched stands in the space
+    if own := [pair for pair in arm.get("own", ()) if pair[0] not in dict(plan.space.own)]:
+        question["own"] = own
     return _hash(question)[:10]
 
 
@@ -142,9 +145,9 @@ def _arm(arm: Arm) -> dict[str, Any]:
     """The arm's fields, without those that have no effect: identities from before they existed have none."""
     fields = to_json(arm)
     if arm.loraplus_lr_ratio == 1:
-        del fields["loraplus_lr_ratio"]
+        fields.pop("loraplus_lr_ratio", None)
     if arm.cut_from is None:
-        del fields["cut_from"]
+        fields.pop("cut_from", None)
     else:
         fields["cut"] = CUT
     return fields

@@ -57,6 +57,7 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
 
 def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
     """Notes for the user: another engine than asked for, fewer trials side by side for want of memory, examples that are too long."""
+    yield from plan.notes
     if loaded.note:
         yield loaded.note
     yield from _sharing_notes(plan)

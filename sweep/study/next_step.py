@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sweep.methods import scale_growth
 from sweep.records import (
     Arm,
     Certification,
@@ -127,7 +128,7 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     """
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
-    growth = certification.recipe.scale_growth
+    growth = scale_growth(certification.recipe)
     points = list(rate_points(record, certification.recipe))
     ranks, left = plan.declaration.ladder, plan.rate_trials - len(certification.tuning)
     if certification.declared.cut_from is not None:

@@ -22,8 +22,6 @@ from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
 
-_OF_AN_ARM = ("train.learning_rate", "method.loraplus_lr_ratio")
-"""Keys of the arm, beside `lora.*`."""
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
 
 
@@ -105,7 +103,7 @@ def sweep_run(plan: StudyPlan, identity: str, ended: KnownResults, *, alone: boo
         alone: True for a study, which only one process sweeps; False for a single trial.
     """
     params = dict(_flat(yaml.safe_load(plan.config)))
-    own = {key: value for key, value in params.items() if key in _OF_AN_ARM or key.startswith("lora.")}
+    own = {key: value for key, value in params.items() if names.is_of_arm(key)}
     return SweepRun(
         study=plan.name,
         config_yaml=plan.config,

@@ -11,6 +11,7 @@ from typing import Any
 from sweep.config.compute import with_compute_type
 from sweep.config.load import plan_of_record, with_compute, with_ladder
 from sweep.errors import ConfigurationError, NoTrialSucceeded
+from sweep.methods import method_of
 from sweep.records import AUTO_COMPUTE, Arm, StudyPlan, StudyRecord
 from sweep.search.certification import StoredCertification, is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
@@ -222,10 +223,10 @@ def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase)
     The plan itself if it is new or says which type it wants.
     """
     quant = plan.setup.quant
-    is_auto = (
-        quant == with_compute_type(replace(quant, compute=AUTO_COMPUTE), plan.setup.device)
-        and "quant.compute" not in plan.given
+    resolved = with_compute_type(
+        replace(quant, compute=AUTO_COMPUTE), plan.setup.device, trains_base=method_of(plan.arm).trains_base
     )
+    is_auto = quant == resolved and "quant.compute" not in plan.given
     known = _studies_named(storage, plan.name)
     if not is_auto or identity_to_continue(plan, data_hash, storage) in known:
         return plan

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sweep.records import Status, TrialResult, TrialSpec
+from sweep.records import Arm, Status, TrialResult, TrialSpec
 
 STUDY = "sweep.study"
 STAGE = "sweep.stage"
@@ -150,19 +150,32 @@ def params_of(spec: TrialSpec) -> dict[str, str]:
         "train.gradient_checkpointing": _text(training.gradient_checkpointing),
     }
     if arm := spec.arm:
-        params |= {
-            "lora.r": _text(arm.rank),
-            "lora.alpha_ratio": _text(arm.alpha_ratio),
-            "lora.alpha": _text(arm.alpha),
-            "lora.dropout": _text(arm.dropout),
-            "lora.targets": ",".join(arm.targets),
-            "train.learning_rate": _text(arm.learning_rate),
-        }
+        params |= _of_arm(arm)
         if arm.cut_from is not None:
             params[_CUT_FROM] = _text(arm.cut_from)
         if arm.loraplus_lr_ratio != 1:
             params[_LORAPLUS_RATIO] = _text(arm.loraplus_lr_ratio)
     return params
+
+
+def _of_arm(arm: Arm) -> dict[str, str]:
+    """What the arm's method has of LoRA's parameters, its own, and the learning rate."""
+    params: dict[str, str] = {}
+    if arm.rank:
+        params["lora.r"] = _text(arm.rank)
+    if arm.alpha:
+        params |= {"lora.alpha_ratio": _text(arm.alpha_ratio), "lora.alpha": _text(arm.alpha)}
+    if arm.rank:
+        params["lora.dropout"] = _text(arm.dropout)
+    if arm.targets:
+        params["lora.targets"] = ",".join(arm.targets)
+    own = {f"method.{name}": value if isinstance(value, str) else _text(value) for name, value in arm.own}
+    return {**params, **own, "train.learning_rate": _text(arm.learning_rate)}
+
+
+def is_of_arm(key: str) -> bool:
+    """Whether a key of the configuration is one of an arm's, so that trials of a study may differ in it."""
+    return key == "train.learning_rate" or (key.startswith(("lora.", "method.")) and key != "method.name")
 
 
 def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
@@ -173,8 +186,7 @@ def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
             The trial's own recipe takes precedence.
     """
     # the configuration's own arm is a default, which does not apply to the unadapted base
-    own = ("train.learning_rate", _LORAPLUS_RATIO)
-    kept = {key: value for key, value in shared.items() if not key.startswith("lora.") and key not in own}
+    kept = {key: value for key, value in shared.items() if not is_of_arm(key)}
     return valid_params(kept | params_of(spec))
 
 

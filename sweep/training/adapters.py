@@ -1,4 +1,4 @@
-"""LoRA adapters through PEFT: attach, initialize, save, load, detach."""
+"""Adapters through PEFT: attach, initialize, save, load, detach. Full fine-tuning (`sweep.training.full`) takes the same way."""
 
 from __future__ import annotations
 
@@ -6,57 +6,75 @@ import hashlib
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import peft
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import PeftConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
+from sweep.methods import TrainingFacts, method_of
 from sweep.records import Arm
+from sweep.training import full
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
+_NO_FACTS = TrainingFacts()
 
-def lora_config(arm: Arm, base_name: str | None = None, *, inference_mode: bool = False) -> LoraConfig:
+
+def peft_config(
+    arm: Arm, base_name: str | None = None, *, facts: TrainingFacts = _NO_FACTS, inference_mode: bool = False
+) -> PeftConfig:
     """PEFT's configuration of the arm's adapter.
 
     Args:
         base_name: name of the base on the model hub.
     """
-    return LoraConfig(
-        r=arm.rank,
-        lora_alpha=arm.alpha,
-        lora_dropout=arm.dropout,
-        use_rslora=arm.use_rslora,
-        target_modules=list(arm.targets),
-        bias="none",
+    method = method_of(arm)
+    if method.peft is None:
+        raise ValueError(f"method={method.name} has no adapter")
+    config: PeftConfig = getattr(peft, method.peft)(
+        **method.settings(arm, facts),
         task_type=TaskType.CAUSAL_LM,
         base_model_name_or_path=base_name,
         inference_mode=inference_mode,
     )
+    return config
 
 
-def attach(model: nn.Module, arm: Arm, seed: int) -> PeftModel:
-    """Attaches a new LoRA adapter to the base.
+def attach(model: nn.Module, arm: Arm, seed: int, facts: TrainingFacts = _NO_FACTS) -> Any:
+    """Attaches a new adapter to the base; with `method=full` makes the base itself trainable.
 
-    A has PEFT's distribution (Kaiming uniform, U(-1/sqrt(in), 1/sqrt(in))), and B is zero. Each module draws the rows of A
+    LoRA's A has PEFT's distribution (Kaiming uniform, U(-1/sqrt(in), 1/sqrt(in))), and B is zero. Each module draws the rows of A
     in order from its own random stream, so for one seed the A of a small rank is the top of the A of a larger rank.
-    These common random numbers reduce the noise of differences between ranks, which the verdict estimates.
+    These common random numbers reduce the noise of differences between ranks, which the verdict estimates. Other methods draw their
+    first weights as PEFT does, from torch's global random state.
+
+    Returns:
+        a `PeftModel` around the base, or the base itself.
 
     Raises:
-        ConfigurationError: a target module does not exist.
+        ConfigurationError: a target module does not exist, or the model cannot be adapted in this way.
     """
+    method = method_of(arm)
+    if method.trains_base:
+        return full.begin(model)
     try:
-        adapted = get_peft_model(model, lora_config(arm))
-    except ValueError as error:
+        adapted = get_peft_model(model, peft_config(arm, facts=facts))
+    except (ValueError, AttributeError, NotImplementedError) as error:
         if hasattr(model, "peft_config"):
             del model.peft_config
-        raise ConfigurationError(f"lora.targets={','.join(arm.targets)}: {error}") from error
-    _initialize_a(adapted, seed)
+        what = f"lora.targets={','.join(arm.targets)}" if arm.targets else f"method={method.name}"
+        raise ConfigurationError(f"{what}: {error}") from error
+    if method.peft == "LoraConfig":
+        _initialize_a(adapted, seed)
     return adapted
 
 
@@ -81,12 +99,36 @@ def _initialize_a(adapted: PeftModel, seed: int) -> None:
                 parameter.copy_(initial_a(seed, module, (parameter.shape[0], parameter.shape[1])))
 
 
-def detach(adapted: PeftModel) -> nn.Module:
+def detach(adapted: Any) -> nn.Module:
     """Removes the adapter; the base is as it was before `attach`."""
-    base: nn.Module = adapted.unload()
+    if not isinstance(adapted, PeftModel):
+        return full.end(adapted)
+    base: nn.Module
+    if adapted.active_peft_config.is_prompt_learning:
+        base = adapted.get_base_model()
+    elif adapted.active_peft_config.is_adaption_prompt:  # PEFT has no way of unloading it
+        base = adapted.base_model.model
+        adapted.base_model.delete_adapter(adapted.active_adapter)
+    else:
+        # PEFT merges when it unloads IA3, which quantized weights do not allow
+        base = _unwrapped(adapted.base_model.model)
     if hasattr(base, "peft_config"):
         del base.peft_config
     return base
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model with each of PEFT's layers replaced by the layer around which it is; weights stay as they are."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer) and hasattr(module, "base_layer"):
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, module.base_layer)
+    return model
+
+
+def has_virtual_tokens(model: Any) -> bool:
+    """Whether the model puts trained tokens before its input."""
+    return isinstance(model, PeftModel) and bool(model.active_peft_config.is_prompt_learning)
 
 
 def trainable_parameters(model: nn.Module) -> int:
@@ -101,13 +143,19 @@ def adapter_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, parameter
 
 
-def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
-    """Saves the adapter in PEFT's format (safetensors), without PEFT's model card.
+def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
+    """Saves the adapter in PEFT's format (safetensors), without PEFT's model card; of `method=full` all weights.
 
     Args:
         base_name: name of the base on the model hub.
     """
-    adapted.save_pretrained(str(folder), safe_serialization=True)
+    if not isinstance(adapted, PeftModel):
+        full.save(adapted, folder)
+        return
+    with warnings.catch_warnings():
+        # AdaLoRA takes all rank from modules that do not need any
+        warnings.filterwarnings("ignore", r".*LoRA tensor\(s\) have invalid shape")
+        adapted.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
     # before it saves, PEFT looks the configured base up on the hub; so the name is written afterwards
     file = folder / CONFIG
@@ -122,8 +170,15 @@ def use_default_permissions(folder: Path) -> None:
         shutil.copymode(folder / CONFIG, weights)
 
 
-def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
-    """Attaches a saved adapter to the base.
+def from_pretrained(model: nn.Module, folder: Path, **arguments: Any) -> PeftModel:
+    """`PeftModel.from_pretrained`, which warns of AdaLoRA's ranks before it uses them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The following rank_pattern keys did not match", RuntimeWarning)
+        return PeftModel.from_pretrained(model, str(folder), **arguments)
+
+
+def load_adapter(model: nn.Module, folder: Path) -> Any:
+    """Attaches a saved adapter to the base; weights of `method=full` replace the base's until they are detached.
 
     Raises:
         TrialFailed: the folder has no safetensors file, or a damaged one.
@@ -131,7 +186,11 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
     if not list(folder.glob("*.safetensors")):
         raise TrialFailed(f"the adapter is missing: {folder}")
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+        if not (folder / CONFIG).is_file():
+            return full.load(model, folder)
+        # PEFT loads virtual tokens for inference only
+        virtual = PeftConfig.from_pretrained(str(folder)).is_prompt_learning
+        return from_pretrained(model, folder, is_trainable=not virtual)
     except SafetensorError as error:
         raise TrialFailed(f"the adapter is damaged: {folder}: {error}") from error
 

@@ -20,7 +20,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.records import BaseModel, Quantization
 from sweep.store.paths import ORIGIN, Paths
-from sweep.training.batches import Collator
+from sweep.training.adapters import has_virtual_tokens
+from sweep.training.batches import Collator, RightPaddedCollator
 from sweep.training.device_errors import is_device_failure, is_out_of_memory, naming_lack_of_memory
 from sweep.training.frozen_weights import DequantizedCopies, speed_up
 from sweep.training.machine import pick_device
@@ -65,6 +66,10 @@ class LoadedBase:
     parameters: int
     load_seconds: float
     note: str | None = None
+
+    def collator_for(self, model: Any) -> Collator | RightPaddedCollator:
+        """What makes batches for the base with this adapter."""
+        return RightPaddedCollator(self.tokenizer.pad_token_id) if has_virtual_tokens(model) else self.collator
 
     def write_origin(self, adapter: Path) -> None:
         """Writes the base's id, folder, source and hash into the adapter's folder."""

@@ -93,6 +93,29 @@ class Collator:
         return {"input_ids": ids, "attention_mask": mask}
 
 
+class RightPaddedCollator:
+    """Right-pads examples for models with virtual tokens before the input.
+
+    PEFT puts those before all columns and gives the model no positions. Padding on the left would then stand between them and the
+    prompt, so that an example's loss would depend on its batch.
+    """
+
+    def __init__(self, pad_token_id: int) -> None:
+        self._pad = pad_token_id
+
+    def __call__(self, batch: Sequence[Encoded]) -> dict[str, Any]:
+        """Model inputs and `labels`, of shape (examples, longest)."""
+        width = max(len(item) for item in batch)
+        ids = torch.full((len(batch), width), self._pad)
+        mask = torch.zeros((len(batch), width), dtype=torch.long)
+        labels = torch.full((len(batch), width), IGNORED)
+        for row, item in enumerate(batch):
+            ids[row, : len(item)] = torch.tensor(item.prompt + item.completion)
+            mask[row, : len(item)] = 1
+            labels[row, len(item.prompt) : len(item)] = torch.tensor(item.completion)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
 def positions(mask: torch.Tensor) -> torch.Tensor:
     """Position ids that skip padding, from a left-padded mask of shape (examples, columns)."""
     return (mask.cumsum(dim=-1) - 1).clamp(min=0)

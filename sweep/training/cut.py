@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sweep.errors import TrialDiverged, TrialFailed
+from sweep.methods import is_rank_stabilized
+from sweep.methods import scale as scale_of
 from sweep.records import Arm
 from sweep.store.paths import ORIGIN
 from sweep.training.adapters import CONFIG, WEIGHTS, use_default_permissions
@@ -66,7 +68,7 @@ def cut_matrices(
         scale: factor of the update.
         rank: the rank r of the result; with r >= R the update stays as it is.
         gram: A C A^T, shape (R, R), for the best approximation on inputs with E[x x^T] = C; None for the Frobenius norm (C = I).
-        cut_scale: factor of the result, see `Arm.scale`; None for the same as `scale`.
+        cut_scale: factor of the result, see `sweep.methods.scale`; None for the same as `scale`.
 
     Returns:
         A' of shape (r, in_features), B' of shape (out_features, r), and the share of the update's squared Frobenius norm that is kept.
@@ -112,11 +114,11 @@ def cut_adapter(source: Path, target: Path, arm: Arm, grams: Mapping[str, torch.
     """
     config, weights = read_adapter(source)
     parent = arm.parent
-    if config["r"] != parent.rank or bool(config.get("use_rslora")) != parent.use_rslora:
+    if config["r"] != parent.rank or bool(config.get("use_rslora")) != is_rank_stabilized(parent):
         raise TrialFailed(
             f"the adapter in {source} has rank {config['r']}, not the rank {parent.rank} that it is cut from"
         )
-    scale = config["lora_alpha"] / (math.sqrt(parent.rank) if parent.use_rslora else parent.rank)
+    scale = config["lora_alpha"] / (math.sqrt(parent.rank) if is_rank_stabilized(parent) else parent.rank)
     cut: dict[str, torch.Tensor] = {}
     kept, total = 0.0, 0.0
     for name in lora_modules(weights):
@@ -124,7 +126,7 @@ def cut_adapter(source: Path, target: Path, arm: Arm, grams: Mapping[str, torch.
         if not bool(torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise TrialDiverged(f"diverged: the weights of the adapter in {source} are not finite")
         gram = (grams or {}).get(name.removeprefix(_PREFIX))
-        cut_down, cut_up, share = cut_matrices(down, up, scale, arm.rank, gram, arm.scale)
+        cut_down, cut_up, share = cut_matrices(down, up, scale, arm.rank, gram, scale_of(arm))
         cut[f"{name}{_A}"], cut[f"{name}{_B}"] = cut_down.contiguous(), cut_up.contiguous()
         energy = update_energy(down, up)
         kept, total = kept + share * energy, total + energy

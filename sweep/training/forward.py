@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from sweep.training.adapters import has_virtual_tokens
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import IGNORED, by_length
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, CompletionLoss, is_most_likely, most_likely
 from sweep.training.quantization import evaluating
+from sweep.training.virtual_tokens import as_tensor, decode
 
 EVALUATION_TOKENS = 4096
 """Approximate maximum of tokens per evaluation pass: efficient, with little memory."""
@@ -56,14 +58,17 @@ def completion_losses(
         on_progress: receives the number of examples done.
     """
     losses: dict[int, CompletionLoss] = {}
+    collator = base.collator_for(model)
     with evaluating(model):
         for indices in by_length(encoded, examples_at_once(encoded)):
-            batch = base.collator([encoded[index] for index in indices])
+            batch = collator([encoded[index] for index in indices])
             labels = batch.pop("labels").to(base.device)
             inputs = {
                 key: value.to(base.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
             }
-            logits = model(**inputs).logits  # (examples, columns, vocabulary)
+            logits = model(**inputs).logits[
+                :, -labels.shape[1] :
+            ]  # (examples, columns, vocabulary), without virtual tokens
             # the logits of a column predict the label of the next column
             nats = _cross_entropy(logits[:, :-1], labels[:, 1:])  # (examples, columns - 1)
             is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
@@ -106,33 +111,59 @@ def greedy_answers(
     """
     answers: dict[int, str] = {}
     stops = stop_tokens(base, model, encoded)
+    virtual = has_virtual_tokens(model)
     # batches of similar answer length: a batch is decoded until its longest answer ends
     order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt)))
     with evaluating(model):
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
-            inputs = {
-                key: value.to(base.device)
-                for key, value in base.collator.prompts([encoded[i] for i in indices]).items()
-            }
-            output = model.generate(
-                **inputs,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                use_cache=True,
-                eos_token_id=stops,
-                pad_token_id=base.tokenizer.pad_token_id,
-            )
-            new_tokens = output[:, inputs["input_ids"].shape[1] :].tolist()
+        for indices in _generation_batches(encoded, order, batch_size, equal=virtual):
+            batch = [encoded[index] for index in indices]
+            if virtual:
+                prompts = as_tensor([item.prompt for item in batch], base.device)
+                new_tokens = decode(model, prompts, max_new_tokens, stops)
+            else:
+                new_tokens = _generated(base, model, batch, max_new_tokens, stops)
             for index, ids in zip(indices, new_tokens, strict=True):
                 end = next((position for position, token in enumerate(ids) if token in stops), len(ids))
                 answers[index] = as_text(base, ids[:end])
             if on_progress:
                 on_progress(len(answers))
     return [answers[index] for index in range(len(encoded))]
+
+
+def _generated(
+    base: LoadedBase, model: Any, batch: Sequence[Encoded], max_new_tokens: int, stops: Sequence[int]
+) -> list[list[int]]:
+    """The tokens after each prompt, by transformers' `generate`."""
+    inputs = {key: value.to(base.device) for key, value in base.collator.prompts(batch).items()}
+    output = model.generate(
+        **inputs,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        use_cache=True,
+        eos_token_id=stops,
+        pad_token_id=base.tokenizer.pad_token_id,
+    )
+    tokens: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return tokens
+
+
+def _generation_batches(
+    encoded: Sequence[Encoded], order: Sequence[int], size: int, *, equal: bool
+) -> Iterator[Sequence[int]]:
+    """The examples in batches.
+
+    Args:
+        equal: only prompts of one length together, without padding (see `RightPaddedCollator`).
+    """
+    groups: dict[int, list[int]] = {}
+    for index in order:
+        groups.setdefault(len(encoded[index].prompt) if equal else 0, []).append(index)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
 
 
 def as_text(base: LoadedBase, ids: Sequence[int]) -> str:

@@ -183,6 +183,7 @@ def quiet_libraries() -> None:
     tqdm.set_lock(threading.RLock())
     # peft reads an attribute that transformers has renamed
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    warnings.filterwarnings("ignore", message=".past_key_values. is deprecated.*")
     # torch.jit deprecations are raised inside libraries; a user cannot fix them
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\..*|transformers\..*|peft\..*")
 

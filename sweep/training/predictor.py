@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
 
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import WorkerSetup
 from sweep.store.paths import Paths
+from sweep.training import full
+from sweep.training.adapters import CONFIG, from_pretrained
 from sweep.training.base_model import load_base
 from sweep.training.device_errors import is_out_of_memory, naming_lack_of_memory
 from sweep.training.encoding import Encoder
@@ -41,12 +44,12 @@ class Predictor:
                 f"model={setup.model.name}: the weights (from {self._base.source}, {self._base.hash[:8]}) are not those "
                 f"that the adapter was trained on ({base_hash[:8]})"
             )
-        self._adapted: PeftModel | None = None
+        self._adapted: Any = None
         self._aliases: dict[str, str] = {}
 
     @naming_lack_of_memory("an adapter was loaded")
     def add(self, study: str, folder: Path) -> None:
-        """Loads a study's adapter.
+        """Loads a study's adapter; of `method=full`, which must be the only study, all weights.
 
         Raises:
             ConfigurationError: the folder has no adapter for this base.
@@ -55,11 +58,13 @@ class Predictor:
         # PyTorch module names may not contain dots or match an attribute of Module
         alias = f"{len(self._aliases)}-{study.replace('.', '_')}"
         try:
-            if self._adapted is None:
-                self._adapted = PeftModel.from_pretrained(self._base.model, str(folder), adapter_name=alias)
+            if not (folder / CONFIG).is_file():
+                self._adapted = full.load(self._base.model, folder)
+            elif self._adapted is None:
+                self._adapted = from_pretrained(self._base.model, folder, adapter_name=alias)
             else:
                 self._adapted.load_adapter(str(folder), adapter_name=alias)
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
+        except (ValueError, RuntimeError, OSError, KeyError, TrialFailed) as error:
             if is_out_of_memory(error):
                 raise
             raise ConfigurationError(
@@ -89,5 +94,6 @@ class Predictor:
             )
         if self._adapted is None:
             raise KeyError(study)
-        self._adapted.set_adapter(alias)
+        if isinstance(self._adapted, PeftModel):
+            self._adapted.set_adapter(alias)
         return greedy_answers(self._base, self._adapted, encoded, max_new_tokens)

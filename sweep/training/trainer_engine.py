@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sweep.config.devices import CUDA
 from sweep.errors import ConfigurationError, TrialDiverged
+from sweep.methods import TrainingFacts
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
@@ -24,12 +26,14 @@ from sweep.training.device_errors import forget_tensors, is_device_failure, is_o
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
 from sweep.training.forward import completion_losses, plain_answers
+from sweep.training.full import is_trained
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.machine import kind_of
 from sweep.training.memory import release
 from sweep.training.packed.memory.single import single_capacity
 from sweep.training.quantization import check_trainable_format
+from sweep.training.rank_allocation import allocate, allocator_of, penalty
 
 
 class TrainerEngine:
@@ -140,7 +144,7 @@ def train(
         raise ValueError("the unadapted base is not trained")
     check_trainable_format(base.model)
     set_seed(spec.seed)
-    adapted = attach(base.model, spec.arm, spec.seed)
+    adapted = attach(base.model, spec.arm, spec.seed, TrainingFacts(spec.training.steps))
     watch = _TrainingWatch(on_step)
     ordered = training_examples(examples, spec.training, spec.seed)
     try:
@@ -205,11 +209,12 @@ def _fit(
                 )
             ),
             train_dataset=_OrderedExamples(ordered),
-            data_collator=base.collator,
+            data_collator=base.collator_for(adapted),
             callbacks=[watch],
         )
         if arm.loraplus_lr_ratio != 1:
             trainer.optimizer = _loraplus(adapted, arm, trainer.args)
+        trainer.penalties = watch.penalties
         trainer.remove_callback(PrinterCallback)
         set_seed(spec.seed)
         trainer.train()
@@ -253,7 +258,19 @@ class _OrderedExamples(Dataset[Encoded]):
 
 
 class _CheckedTrainer(Trainer):
-    """A Trainer that stops at the first loss that is not finite."""
+    """A Trainer that stops at the first loss that is not finite.
+
+    Attributes:
+        penalties: what a step's loss holds beside the examples' (AdaLoRA's penalty), a value for each batch.
+    """
+
+    penalties: list[float]
+
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        allocator = allocator_of(model)
+        if allocator is not None:
+            self.penalties.append(penalty(allocator))
+        return super().compute_loss(model, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -267,16 +284,22 @@ class _TrainingWatch(TrainerCallback):
 
     def __init__(self, on_step: Callable[[Any, StepLoss], None]) -> None:
         self.check = GradientCheck()
+        self.penalties: list[float] = []
         self._on_step = on_step
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         self.check.after_backward(adapter_parameters(model), state.global_step + 1)
 
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        allocate(model, state.global_step)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
-            self._on_step(
-                model, StepLoss(state.global_step, float(logs["loss"]), float(logs.get("learning_rate", 0.0)))
-            )
+            loss = float(logs["loss"])
+            if self.penalties:
+                loss -= fmean(self.penalties)
+                self.penalties.clear()
+            self._on_step(model, StepLoss(state.global_step, loss, float(logs.get("learning_rate", 0.0))))
 
 
 class PeftAdaptedModel:
@@ -318,7 +341,7 @@ class PeftAdaptedModel:
         device = self._base.device
         inputs = {
             key: value.to(device) if isinstance(value, torch.Tensor) else value
-            for key, value in self._base.collator(batch).items()
+            for key, value in self._base.collator_for(self.model)(batch).items()
         }
         self.model(**inputs).loss.backward()
         for _, parameter in adapter_parameters(self.model):
@@ -331,5 +354,5 @@ class PeftAdaptedModel:
 
     def release(self) -> None:
         """Removes the adapter from the base."""
-        if self.model is not self._base.model:
+        if self.model is not self._base.model or is_trained(self.model):
             detach(self.model)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
+from sweep.methods import is_rank_stabilized
 from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
@@ -174,7 +175,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "lora_alpha": arm.alpha,
         "lora_dropout": arm.dropout,
         "target_modules": list(arm.targets),
-        "use_rslora": arm.use_rslora,
+        "use_rslora": is_rank_stabilized(arm),
         "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
         "seed": trial.seed,

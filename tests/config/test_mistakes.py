@@ -194,10 +194,10 @@ def test_senseless_value_is_reported_with_its_key(override: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "reported"),
     [
-        (["method.loraplus_lr_ratio=16"], "method=lora has one learning rate; write method=lora_plus"),
+        (["method.loraplus_lr_ratio=16"], "method=lora has no such parameter; write method=lora_plus"),
         (
             ["method=rslora", "method.loraplus_lr_ratio=16"],
-            "method=rslora has one learning rate; write method=rslora_plus",
+            "method=rslora has no such parameter; write method=rslora_plus",
         ),
         (["method=lora_plus", "method.loraplus_lr_ratio=1"], "must be above one"),
         (["method=rslora_plus", "method.loraplus_lr_ratio=-2"], "must be above one"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from peft import PeftModel
 
 from sweep.errors import TrialDiverged, TrialFailed
+from sweep.methods import scale as scale_of
 from sweep.records import TrialSpec
 from sweep.training.adapters import detach
 from sweep.training.base_model import LoadedBase
@@ -164,10 +165,10 @@ def test_a_cut_adapter_loads_in_peft_and_packed(
     loaded = load_slot_adapter(target, pack.shapes, base.device)
     assert loaded.parameters() == cut.parameters
     for name, down in adapter.down.items():
-        expected_down, expected_up, _ = cut_matrices(down, adapter.up[name], parent.scale, 3)
+        expected_down, expected_up, _ = cut_matrices(down, adapter.up[name], scale_of(parent), 3)
         torch.testing.assert_close(
             update(loaded.down[name].detach(), loaded.up[name].detach(), loaded.scale),
-            update(expected_down, expected_up, parent.scale),
+            update(expected_down, expected_up, scale_of(parent)),
         )
     (packed,) = packed_losses(base, pack, [loaded], encoded)
     peft = PeftModel.from_pretrained(base.model, str(target))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.config.units import show_bytes
+from sweep.methods import arm_words
 from sweep.records import StudyRecord
 from sweep.reports.steps import Step
 from sweep.verdict.conclusion import Conclusion
@@ -62,6 +63,6 @@ def _best(record: StudyRecord) -> str:
     score = best.metric(record.metric)
     points = f", {record.metric} {score:.3f}" if score is not None else ""
     return (
-        f"Best so far in one run is rank {best.rank}: loss {best.loss:.4f}{points}, an adapter of "
+        f"Best so far in one run is {arm_words(best.arm)}: loss {best.loss:.4f}{points}, an adapter of "
         f"{show_bytes(best.measures.adapter_bytes)}."
     )

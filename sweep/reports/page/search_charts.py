@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
+from sweep.methods import own_words, title_of
 from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecord
 from sweep.reports.page.chart import RAMP, Chart, axis, chart, like, log_axis, shade, short
 from sweep.reports.page.escape import in_figure
@@ -95,10 +96,13 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
 
 def _details(record: StudyRecord, trial: CompletedTrial) -> str:
     arm, measures, value = trial.arm, trial.measures, trial.metric(record.metric)
-    targets = in_figure(set_name(arm.targets, record.target_sets), 40)
+    recipe = [in_figure(set_name(arm.targets, record.target_sets), 40)] if arm.targets else []
+    recipe += [f"alpha {arm.alpha:g}"] if arm.alpha else []
+    recipe += [f"dropout {arm.dropout:g}"] if arm.rank else []
+    recipe += [in_figure(own_words(arm), 60)] if arm.own else []
     lines = [
         f"<b>{trial.name}</b>",
-        f"{targets}, alpha {arm.alpha:g}, dropout {arm.dropout:g}",
+        ", ".join(recipe) or title_of(arm),
         f"loss {trial.loss:.4f}" + (f", {in_figure(record.metric)} {value:.3f}" if value is not None else ""),
         f"{show_bytes(measures.adapter_bytes)}, {show_bytes(measures.peak_bytes)}, {show_seconds(measures.train_seconds)}",
     ]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
+from sweep.methods import own_words
 from sweep.records import Provenance, Status, StudyRecord, TrialRecord
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.escape import web_address
@@ -99,11 +100,11 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
     recipe = [Cell("0", 0), *made, Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
     if spec.arm is not None:
         recipe = [
-            Cell(str(spec.arm.rank)),
+            Cell(str(spec.arm.rank) if spec.arm.rank else ""),
             *made,
-            Cell(f"{spec.arm.alpha:g}"),
-            Cell(set_name(spec.arm.targets, record.target_sets)),
-            Cell(f"{spec.arm.dropout:g}"),
+            Cell(f"{spec.arm.alpha:g}" if spec.arm.alpha else ""),
+            Cell(", ".join(filter(None, (set_name(spec.arm.targets, record.target_sets), own_words(spec.arm))))),
+            Cell(f"{spec.arm.dropout:g}" if spec.arm.rank else ""),
             Cell(f"{spec.arm.learning_rate:.2g}"),
             Cell(str(spec.seed)),
         ]

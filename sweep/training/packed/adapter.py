@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
+from sweep.methods import scale
 from sweep.records import Arm
-from sweep.training.adapters import WEIGHTS, initial_a, lora_config, use_default_permissions
+from sweep.training.adapters import WEIGHTS, initial_a, peft_config, use_default_permissions
 from sweep.training.packed.grouped import spread
 from sweep.training.packed.updates import Dropout, Update
 
@@ -27,7 +28,7 @@ class SlotAdapter:
         down: A by module name, shape (rank, in_features).
         up: B by module name, shape (out_features, rank).
         vectors: all A and all B, flattened; they share memory and gradients with `down` and `up`.
-        scale: factor of the update, see `Arm.scale`.
+        scale: factor of the update, see `sweep.methods.scale`.
 
     Args:
         shapes: (in_features, out_features) of each linear module of the base by full name.
@@ -42,7 +43,7 @@ class SlotAdapter:
         self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device, *, side_by_side: bool = False
     ) -> None:
         self.arm = arm
-        self.scale = arm.scale
+        self.scale = scale(arm)
         self.side_by_side = side_by_side
         self.names = target_modules(arm, tuple(shapes))
         self._widths = tuple(tuple(shapes[name][side] for name in self.names) for side in (0, 1))
@@ -154,7 +155,7 @@ class SlotAdapter:
             base_name: name of the base on the model hub.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        lora_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
+        peft_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
         tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in self.matrices()}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)

@@ -1,0 +1,121 @@
+"""Whether a configuration fits its method: keys that mean something for it, and what it can be combined with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+
+from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.method_keys import own_key, owners
+from sweep.config.schema import Config
+from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, Method, methods
+from sweep.methods.method import QUANTS
+
+_FIELDS: Mapping[str, str] = {
+    "lora.r": RANK,
+    "lora.alpha_ratio": ALPHA,
+    "lora.alpha": ALPHA,
+    "lora.dropout": DROPOUT,
+    "lora.targets": TARGETS,
+    "search.space.rank": RANK,
+    "search.space.alpha_ratio": ALPHA,
+    "search.space.dropout": DROPOUT,
+    "search.space.targets": TARGETS,
+    "certify.ladder": RANK,
+}
+"""Keys that mean something only for methods with this field."""
+
+_IN_WORDS = {RANK: "rank", ALPHA: "alpha", DROPOUT: "dropout on its input", TARGETS: "target modules"}
+
+
+def method_problems(config: Config, given: Collection[str], *, searches: bool) -> Iterator[str]:
+    """Problems of the method's own parameters, of LoRA's keys that it does not have, and of what it is combined with.
+
+    Args:
+        given: the keys that the command line sets; LoRA's keys in a study's file may stay for other methods.
+        searches: whether a study is run; a single trial certifies nothing.
+    """
+    method = methods().get(config.method.name)
+    if method is None:  # reported as an unknown choice
+        return
+    yield from _own(config, method)
+    for key, field in _FIELDS.items():
+        if key in given and field not in method.lora:
+            yield (
+                f"{key}: method={method.name} has no {_IN_WORDS[field]}; leave it out, or choose a method that has "
+                f"({_names(other for other in methods().values() if field in other.lora)})"
+            )
+    yield from _combinations(config, method)
+    if searches and config.certify.enabled:
+        yield from _ladder(config, method)
+
+
+def trains_base(config: Config) -> bool:
+    """Whether the method trains the base's own weights."""
+    return methods()[config.method.name].trains_base
+
+
+def engine_of(config: Config) -> tuple[str, str | None]:
+    """The engine that trains: the one asked for, or `trainer` if that does not take the method; and a note about it."""
+    method, asked = methods()[config.method.name], config.engine.name
+    if asked != "packed" or method.packed:
+        return asked, None
+    reason = method.why_not.get("packed")
+    return "trainer", (
+        f"engine=packed does not train method={method.name}{f' ({reason})' if reason else ''}; engine=trainer is used instead"
+    )
+
+
+def _own(config: Config, method: Method) -> Iterator[str]:
+    for name, having in owners().items():
+        value = getattr(config.method, name)
+        if own := own_key(method, name):
+            if value is None and own.default is None:
+                yield f"method.{name}: a value is needed with method={method.name}; write method.{name}={own.about.example}"
+        elif value is not None:
+            closest = difflib.get_close_matches(method.name, [other.name for other in having], n=1, cutoff=0)
+            mine = ", ".join(f"method.{key.name}" for key in method.own_keys())
+            yield (
+                f"method.{name}={value}: method={method.name} has no such parameter"
+                f"{f' (it has {mine})' if mine else ''}; write method={closest[0]}, or leave it out"
+            )
+
+
+def _combinations(config: Config, method: Method) -> Iterator[str]:
+    if config.quant.name in QUANTS and config.quant.name not in method.quants:
+        yield (
+            f"quant={config.quant.name}: cannot be combined with method={method.name}{_because(method, 'quants')}; "
+            f"write quant={method.quants[0]}, or method=lora"
+        )
+    elif method.trains_base and config.quant.compute == BFLOAT16:
+        yield (
+            f"quant.compute=bfloat16: method={method.name} trains the weights themselves, which bfloat16 rounds too coarsely; "
+            f"write quant.compute={FLOAT32}, or leave it out"
+        )
+    if config.train.gradient_checkpointing and not method.checkpointing:
+        yield (
+            f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{_because(method, 'checkpointing')}; "
+            "leave it out, or write method=prompt_tuning"
+        )
+
+
+def _ladder(config: Config, method: Method) -> Iterator[str]:
+    if not method.has_rank:
+        yield (
+            f"certify.ladder: method={method.name} has no rank, so there is no ladder of ranks to certify; write certify=none to "
+            "search without a verdict"
+        )
+    elif config.certify.ladder_by == "cut" and not method.cut:
+        yield (
+            f"certify.ladder_by=cut: adapters of method={method.name} cannot be cut to a smaller rank{_because(method, 'cut')}; write "
+            "certify.ladder_by=train, or certify=none to search without a verdict"
+        )
+
+
+def _because(method: Method, field: str) -> str:
+    reason = method.why_not.get(field)
+    return f": {reason}" if reason else ""
+
+
+def _names(having: Iterator[Method]) -> str:
+    return ", ".join(method.name for method in having)

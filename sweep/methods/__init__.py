@@ -1,0 +1,32 @@
+"""The methods by which a base is adapted: one file each, found by itself; imports no heavy library.
+
+Adding a method is one file here, one in `conf/method/`, and a line in `tests/methods/cases.py` (docs/methods.md).
+"""
+
+from sweep.methods.lora_scale import is_rank_stabilized, scale, scale_growth
+from sweep.methods.method import ALPHA, DROPOUT, LORA_FIELDS, RANK, TARGETS, Method, NoKeys, TrainingFacts
+from sweep.methods.registry import method_of, methods, names
+from sweep.methods.words import FULL, LORA_VARIANTS, arm_words, label_of, own_words, title_of
+
+__all__ = [
+    "ALPHA",
+    "DROPOUT",
+    "FULL",
+    "LORA_FIELDS",
+    "LORA_VARIANTS",
+    "RANK",
+    "TARGETS",
+    "Method",
+    "NoKeys",
+    "TrainingFacts",
+    "arm_words",
+    "is_rank_stabilized",
+    "label_of",
+    "method_of",
+    "methods",
+    "names",
+    "own_words",
+    "scale",
+    "scale_growth",
+    "title_of",
+]

@@ -1,0 +1,53 @@
+"""What earlier versions stored is found again: JSON and identities of LoRA's arms, pinned from before there were other methods."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from sweep.commands.app import composed_plan
+from sweep.records import StudyPlan, arm_from_json, to_json
+from sweep.store.identity import adapter_identity, certification_identity, recipe_of, study_identity, trial_identity
+
+CASES: dict[str, list[str]] = {
+    "lora": ["lora.r=8"],
+    "trainer": ["lora.r=16", "lora.alpha=8", "lora.dropout=0.1", "engine=trainer", "quant=none"],
+    "rslora": ["method=rslora", "lora.targets=all_linear", "quant=int8", "quant.compute=float32"],
+    "lora_plus": ["method=lora_plus", "model=tiny", "quant.compute=float32"],
+    "rslora_plus": ["method=rslora_plus", "method.loraplus_lr_ratio=4", "train.steps=7", "search.space.rank=[4,8]"],
+}
+PINNED: dict[str, str] = {
+    "lora": "0e612ccdb16e99e8",
+    "trainer": "bb5b38f81d64734a",
+    "rslora": "72325d285c05cc3a",
+    "lora_plus": "d7ebec7f6c6a815f",
+    "rslora_plus": "50d63d739722aacb",
+}
+
+
+def digest(plan: StudyPlan) -> str:
+    """Of everything that is stored of an arm, and of a study's identity."""
+    plan = replace(plan, setup=replace(plan.setup, quant=replace(plan.setup.quant, compute="float32"), threads=1))
+    cut = replace(plan.arm, rank=4, cut_from=32)
+    words = [
+        study_identity(plan, "data"),
+        certification_identity(plan.arm),
+        certification_identity(plan.arm, 32),
+        json.dumps(recipe_of(cut)),
+        json.dumps(to_json(plan.space)),
+    ]
+    for arm in (plan.arm, cut, None):
+        words.append(json.dumps(to_json(arm)) if arm is not None else "")
+        words.append(adapter_identity(plan.setup, "base", "train", arm, plan.training, plan.seed))
+        words.append(trial_identity(plan.setup, "base", "data", arm, plan.training, plan.seed))
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_before(case: str) -> None:
+    plan = composed_plan(CASES[case])
+    assert digest(plan) == PINNED[case]
+    assert arm_from_json(json.loads(json.dumps(to_json(plan.arm)))) == plan.arm
