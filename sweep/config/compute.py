@@ -23,7 +23,7 @@ _CAP = "ONEDNN_MAX_CPU_ISA"
 """https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
 
 
-def with_compute_type(quant: Quantization, on_gpu: bool | None = None, *, trains_base: bool = False) -> Quantization:
+def with_compute_type(quant: Quantization, on_gpu: bool | None = None, *, needs_float32: bool = False) -> Quantization:
     """The quantization with `compute=auto` resolved for this machine.
 
     A GPU that multiplies bf16 computes in bf16. A processor does where that is faster than fp32 (`multiplies_bfloat16_fast`), but
@@ -31,11 +31,11 @@ def with_compute_type(quant: Quantization, on_gpu: bool | None = None, *, trains
 
     Args:
         on_gpu: whether it is for the GPU; None: for what a study of this machine trains on.
-        trains_base: whether the weights themselves are trained, which takes fp32.
+        needs_float32: whether the method needs fp32.
     """
     if quant.compute != AUTO_COMPUTE:
         return quant
-    if trains_base:
+    if needs_float32:
         return replace(quant, compute=FLOAT32)
     if _gpu_computes() if on_gpu is None else on_gpu:
         return replace(quant, compute=_gpu_type())

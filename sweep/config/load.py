@@ -16,7 +16,7 @@ from sweep.config.checks import problems_in
 from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import AUTO, available_cores, chosen_workers
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
-from sweep.config.methods import engine_of, method_problems, trains_base
+from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
 from sweep.config.units import byte_count, seconds
@@ -77,7 +77,7 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    config = dataclasses.replace(config, quant=with_compute_type(config.quant, trains_base=trains_base(config)))
+    config = dataclasses.replace(config, quant=with_compute_type(config.quant, needs_float32=needs_float32(config)))
     return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 
 
