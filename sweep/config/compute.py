@@ -22,7 +22,7 @@ _CAP = "ONEDNN_MAX_CPU_ISA"
 """https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
 
 
-def with_compute_type(quant: Quantization, device: str = AUTO, *, trains_base: bool = False) -> Quantization:
+def with_compute_type(quant: Quantization, device: str = AUTO, *, needs_float32: bool = False) -> Quantization:
     """The quantization with `compute=auto` resolved for this machine.
 
     GPUs that all multiply bf16 compute in bf16, others in fp32: torch would emulate bf16 there, and fp16 needs a loss scale, which the
@@ -32,11 +32,11 @@ def with_compute_type(quant: Quantization, device: str = AUTO, *, trains_base: b
 
     Args:
         device: the value of `device`.
-        trains_base: whether the weights themselves are trained, which takes fp32.
+        needs_float32: whether the method needs fp32.
     """
     if quant.compute != AUTO_COMPUTE:
         return quant
-    if trains_base:
+    if needs_float32:
         return replace(quant, compute=FLOAT32)
     devices = devices_for(device)
     if devices.kind.is_gpu:

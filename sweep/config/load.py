@@ -17,12 +17,13 @@ from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
-from sweep.config.methods import engine_of, method_problems, trains_base
+from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, DataError
+from sweep.methods import methods
 from sweep.records import Declaration, Quantization, Search, StudyPlan, TaskData, Training, WorkerSetup
 
 R = TypeVar("R")
@@ -78,7 +79,7 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    compute = with_compute_type(config.quant, config.device, trains_base=trains_base(config))
+    compute = with_compute_type(config.quant, config.device, needs_float32=needs_float32(config))
     config = dataclasses.replace(config, quant=compute)
     return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 
@@ -267,9 +268,17 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
+def _with_checkpointing_of_method(config: Config) -> Training:
+    """The recipe, where `auto` is off with a method that cannot be trained with gradient checkpointing."""
+    training = _as(Training, config.train)
+    if training.leaves_checkpointing_open and not methods()[config.method.name].checkpointing:
+        return dataclasses.replace(training, gradient_checkpointing=False)
+    return training
+
+
 def _plan(config: Config, composed: DictConfig) -> StudyPlan:
     model, certify, executor = config.model, config.certify, config.executor
-    training, epochs = _as(Training, config.train), config.train.epochs
+    training, epochs = _with_checkpointing_of_method(config), config.train.epochs
     cores = available_cores()
     devices = devices_for(config.device)
     workers = chosen_workers(executor.workers, executor.threads, cores, devices)

@@ -50,9 +50,9 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
         yield from _ladder(config, method)
 
 
-def trains_base(config: Config) -> bool:
-    """Whether the method trains the base's own weights."""
-    return methods()[config.method.name].trains_base
+def needs_float32(config: Config) -> bool:
+    """Whether the method needs products with the base to be computed in fp32."""
+    return methods()[config.method.name].float32
 
 
 def engine_of(config: Config) -> tuple[str, str | None]:
@@ -87,12 +87,12 @@ def _combinations(config: Config, method: Method) -> Iterator[str]:
             f"quant={config.quant.name}: cannot be combined with method={method.name}{_because(method, 'quants')}; "
             f"write quant={method.quants[0]}, or method=lora"
         )
-    elif method.trains_base and config.quant.compute == BFLOAT16:
+    elif method.float32 and config.quant.compute == BFLOAT16:
         yield (
-            f"quant.compute=bfloat16: method={method.name} trains the weights themselves, which bfloat16 rounds too coarsely; "
-            f"write quant.compute={FLOAT32}, or leave it out"
+            f"quant.compute=bfloat16: cannot be combined with method={method.name}{_because(method, 'float32')}; write "
+            f"quant.compute={FLOAT32}, or leave it out"
         )
-    if config.train.gradient_checkpointing and not method.checkpointing:
+    if config.train.gradient_checkpointing is True and not method.checkpointing:
         yield (
             f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{_because(method, 'checkpointing')}; "
             "leave it out, or write method=prompt_tuning"

@@ -30,5 +30,9 @@ METHOD = Method(
     settings=_settings,
     keys=AdaptionPromptKeys,
     space={"tokens": (5, 10, 20)},
-    why_not={"packed": "it replaces the attention of whole layers"},
+    float32=True,
+    why_not={
+        "float32": "PEFT multiplies the weights of the attention in the type of the inputs",
+        "packed": "it replaces the attention of whole layers",
+    },
 )

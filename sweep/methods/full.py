@@ -18,7 +18,9 @@ METHOD = Method(
     peft=None,
     settings=_settings,
     quants=("none",),
+    float32=True,
     why_not={
+        "float32": "bfloat16 rounds the weights too coarsely for small steps",
         "quants": "quantized weights cannot be trained",
         "packed": "it has no frozen base that trials could share",
     },

@@ -70,8 +70,10 @@ class Method:
         virtual_tokens: whether it puts trained tokens before the prompt, so that sequences are padded on the right.
         checkpointing: whether `train.gradient_checkpointing` can be used.
         quants: the quantizations of the base that it trains on.
+        float32: whether products with the base have to be computed in fp32.
         mergeable: whether the result can be merged into an unquantized base.
-        why_not: why it lacks something that others have, by field (`packed`, `cut`, `checkpointing`, `quants`), to follow a colon.
+        why_not: why it lacks something that others have, by field (`packed`, `cut`, `checkpointing`, `quants`, `float32`), to follow a
+            colon.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Method:
     virtual_tokens: bool = False
     checkpointing: bool = True
     quants: tuple[str, ...] = QUANTS
+    float32: bool = False
     mergeable: bool = False
     why_not: Mapping[str, str] = field(default_factory=dict)
 

@@ -13,6 +13,13 @@ class PrefixTuningKeys:
     """The trained prefix."""
 
     tokens: Annotated[int, Key("virtual tokens before the prompt", Limit(1, 4096), example="16")] = 16
+    initial_scale: Annotated[
+        float,
+        Key(
+            "factor of PEFT's first prefix, which is drawn from N(0, 1) and disturbs the model more than it can learn",
+            Limit(1e-6, 100),
+        ),
+    ] = 0.1
 
 
 def _settings(arm: Arm, facts: TrainingFacts) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase)
     """
     quant = plan.setup.quant
     resolved = with_compute_type(
-        replace(quant, compute=AUTO_COMPUTE), plan.setup.device, trains_base=method_of(plan.arm).trains_base
+        replace(quant, compute=AUTO_COMPUTE), plan.setup.device, needs_float32=method_of(plan.arm).float32
     )
     is_auto = quant == resolved and "quant.compute" not in plan.given
     known = _studies_named(storage, plan.name)

@@ -75,6 +75,11 @@ def attach(model: nn.Module, arm: Arm, seed: int, facts: TrainingFacts = _NO_FAC
         raise ConfigurationError(f"{what}: {error}") from error
     if method.peft == "LoraConfig":
         _initialize_a(adapted, seed)
+    scale = dict(arm.own).get("initial_scale")
+    if isinstance(scale, float):
+        with torch.no_grad():
+            for _, parameter in adapter_parameters(adapted):
+                parameter.mul_(scale)
     return adapted
 
 

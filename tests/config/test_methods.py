@@ -42,6 +42,7 @@ def test_a_description_is_whole(name: str) -> None:
     for lacking, has in (("packed", method.packed), ("checkpointing", method.checkpointing)):
         assert has == (lacking not in method.why_not), lacking
     assert (len(method.quants) == 3) == ("quants" not in method.why_not)
+    assert method.float32 == ("float32" in method.why_not)
     assert not method.cut or method.has_rank
 
 
@@ -89,7 +90,7 @@ def test_keys_that_mean_nothing_are_refused_all_at_once() -> None:
         (["method=full", "quant=int8"], "quantized weights cannot be trained", "write quant=none"),
         (
             ["method=full", "quant=none", "quant.compute=bfloat16"],
-            "trains the weights themselves",
+            "rounds the weights too coarsely",
             "quant.compute=float32",
         ),
         (["method=dora", "quant=int8"], "8-bit columns", "write quant=nf4"),

@@ -8,8 +8,10 @@ from statistics import fmean
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from sweep.commands.app import composed_plan
+from sweep.errors import TrialPruned
 from sweep.methods import method_of, methods
 from sweep.records import Quantization, Stage, StepLoss, Training, TrialSpec
 from sweep.store.paths import Paths
@@ -18,7 +20,7 @@ from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel
 from sweep.training.forward import completion_losses, greedy_answers
-from sweep.training.quantization import weights_hash
+from sweep.training.quantization import onednn_multiplies_bfloat16, weights_hash
 from sweep.training.trainer_engine import TrainerEngine
 from tests.methods.cases import CASES
 from tests.training.conftest import TINY
@@ -174,3 +176,49 @@ def test_adalora_ends_with_the_ranks_that_it_chose(load: Loader, encoded: list[E
     kept = [sum(ranks) for ranks in pattern.values()]
     assert sum(kept) == 4 * len(kept)
     assert method_of(spec_of("adalora").arm).has_rank  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["full", "prefix_tuning", "ia3", "adaption_prompt"])
+def test_a_trial_that_is_stopped_leaves_the_base(name: str, load: Loader, encoded: list[Encoded]) -> None:
+    base = load("none")
+    engine, before = TrainerEngine(base), weights_hash(base.model)
+    bare = nats(engine.bare(), encoded)
+
+    def stop(adapted: AdaptedModel, step: StepLoss) -> None:
+        if step.step == 3:
+            raise TrialPruned("trailed")
+
+    engine.begin(spec_of(name), encoded, stop)
+    (trained,) = engine.advance()
+    assert isinstance(trained.error, TrialPruned)
+    assert is_whole(base)
+    assert weights_hash(base.model) == before
+    assert nats(engine.bare(), encoded) == bare
+
+
+def test_full_weights_are_a_model_of_transformers(load: Loader, encoded: list[Encoded], tmp_path: Path) -> None:
+    base = load("none")
+    adapted, _ = train(TrainerEngine(base), spec_of("full"), encoded)
+    losses = nats(adapted, encoded)
+    adapted.save(tmp_path / "adapter")
+    adapted.release()
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "adapter", dtype=torch.float32)
+    assert [loss.nats for loss in completion_losses(base, model, encoded)] == pytest.approx(losses, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "quant"),
+    [(name, quant) for name, quant in COMBINATIONS if quant != "int8" and not methods()[name].float32],
+)
+def test_products_in_bfloat16(name: str, quant: str, encoded: list[Encoded], tmp_path: Path) -> None:
+    if not onednn_multiplies_bfloat16():
+        pytest.skip("this processor cannot multiply bfloat16")
+    quantization = Quantization(quant, double_quant=quant == "nf4", cache="never", compute="bfloat16")
+    base = load_base(TINY, quantization, Paths(tmp_path))
+    engine = TrainerEngine(base)
+    bare = nats(engine.bare(), encoded)
+    adapted, _ = train(engine, spec_of(name), encoded)
+    losses = nats(adapted, encoded)
+    adapted.release()
+    assert sum(losses) < sum(bare)
+    assert nats(engine.bare(), encoded) == bare
