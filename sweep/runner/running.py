@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sweep.evaluation.evaluator import Evaluation
+from sweep.methods import method_of
 from sweep.records import (
     Measures,
     Provenance,
@@ -129,6 +130,7 @@ def measures_of(
     parameters = adapter.parameters if adapter else 0
     phases = {**(training.phases if training else {}), **trial.phases, **evaluation.phases}
     train_seconds = phases.get("train", 0.0)
+    added = 0 if trial.spec.arm is not None and method_of(trial.spec.arm).trains_base else parameters
     forgetting = None if general is None or base_general_loss is None else general - base_general_loss
     return Measures(
         loss=evaluation.loss,
@@ -140,7 +142,7 @@ def measures_of(
         base_bytes=base.bytes,
         adapter_bytes=adapter.bytes if adapter else 0,
         trainable_parameters=parameters,
-        trainable_fraction=parameters / (base.parameters + parameters),
+        trainable_fraction=parameters / (base.parameters + added),
         train_seconds=train_seconds,
         eval_seconds=sum(seconds for phase, seconds in phases.items() if phase in _EVALUATION_PHASES),
         tokens_per_second=training.tokens / train_seconds if training and train_seconds > 0 else 0.0,

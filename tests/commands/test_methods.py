@@ -51,6 +51,7 @@ def test_trains_and_resumes_without_training(name: str, folder: Path) -> None:
     losses = [step["loss"] for step in record["history"]]
     assert sum(losses[-4:]) < sum(losses[:4])
     assert record["arm"]["method"] == name
+    assert ("rank" in record["arm"]) == methods()[name].has_rank
     before = {file: file.stat().st_mtime_ns for file in adapter.parent.rglob("*")}
     code, again = run_here("sweep.train", words_for(name), folder)
     assert code == 0, again
@@ -74,6 +75,8 @@ def test_a_study_is_searched_reported_and_asked(
     arms = [trial.arm for trial in record.complete()]
     assert all((arm.rank > 0) == methods()[name].has_rank for arm in arms)
     assert methods()[name].title in printed
+    shares = [trial.measures.trainable_fraction for trial in record.complete()]
+    assert all(share == 1 if name == "full" else 0 < share < 0.5 for share in shares)
     card = (folder / "mlruns" / "reports" / name / "adapter" / "README.md").read_text()
     assert f"method {name}" in card
     monkeypatch.chdir(folder)
