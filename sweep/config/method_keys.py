@@ -63,8 +63,11 @@ def _key(name: str, having: tuple[Method, ...]) -> tuple[str, Any, Any]:
             f"method.{name}: {', '.join(method.name for method in having)} differ in its type, limits or choices"
         )
     texts = dict.fromkeys(key.about.text for key in keys)
-    defaults = {str(key.default).lower() if isinstance(key.default, bool) else f"{key.default}" for key in keys}
-    shown = " or ".join(sorted(defaults - {"None"}))
+    defaults = {method.name: key.default for method, key in zip(having, keys, strict=True) if key.default is not None}
+    same = len(set(defaults.values())) == 1
+    shown = (
+        f"{next(iter(defaults.values()))}" if same else ", ".join(f"{value} for {of}" for of, value in defaults.items())
+    )
     text = f"{', '.join(method.name for method in having)}: {'; '.join(texts)}" + (f" (null: {shown})" if shown else "")
     example = first.about.example or (None if first.default is None else str(first.default))
     about = dataclasses.replace(first.about, text=text, example=example)
