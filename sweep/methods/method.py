@@ -56,7 +56,7 @@ class Method:
 
     Attributes:
         name: as in `method=NAME`.
-        title: as it stands in a sentence.
+        title: its name for use in a sentence.
         text: what it is, in one line.
         paper: where it comes from.
         peft: the name of PEFT's configuration class; None for full fine-tuning, which PEFT has no part in.
@@ -106,7 +106,7 @@ class Method:
         return self.peft is None
 
     def own_keys(self) -> Iterator[OwnKey]:
-        """Its own parameters, in the order in which they stand in `Arm.own`."""
+        """Its own parameters, in the order of `Arm.own`."""
         hints = typing.get_type_hints(self.keys, include_extras=True)
         for each in dataclasses.fields(self.keys):
             about = next(part for part in hints[each.name].__metadata__ if isinstance(part, Key))

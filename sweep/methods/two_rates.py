@@ -10,7 +10,7 @@ from sweep.records.keys import Key, Limit
 
 @dataclass(frozen=True, slots=True)
 class TwoRates:
-    """LoRA+'s second learning rate; it stands in `Arm.loraplus_lr_ratio`."""
+    """LoRA+'s second learning rate, kept in `Arm.loraplus_lr_ratio`."""
 
     loraplus_lr_ratio: Annotated[
         float,

@@ -14,7 +14,7 @@ FULL = "full"
 
 
 def title_of(arm: Arm) -> str:
-    """The method as it stands in a sentence; its name if this version does not know it."""
+    """The method's name for use in a sentence; its key if this version does not know it."""
     method = methods().get(arm.method)
     return arm.method if method is None else method.title
 

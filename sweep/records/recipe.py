@@ -203,7 +203,7 @@ Value = int | float | bool | str
 class Arm:
     """One full training recipe without the seed, and the rank that the trained adapter is cut to.
 
-    A field of LoRA that the method does not have is 0 or empty, and stands in no record; `sweep.methods` knows which a method has.
+    A field of LoRA that the method does not have is 0 or empty, and is left out of records; `sweep.methods` knows which a method has.
 
     Attributes:
         rank: LoRA's r, the inner dimension of the update BA (Hu et al. 2021). Of a cut adapter, the rank it is cut to.

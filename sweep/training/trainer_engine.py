@@ -19,19 +19,18 @@ from sweep.config.devices import CUDA
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.methods import TrainingFacts
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
-from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter, save_adapter, trainable_parameters
+from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
-from sweep.training.forward import completion_losses, plain_answers
-from sweep.training.full import is_trained
 from sweep.training.gradient_check import GradientCheck
-from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
+from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, OnEvaluated
 from sweep.training.machine import kind_of
 from sweep.training.memory import release
 from sweep.training.packed.memory.single import single_capacity
+from sweep.training.peft_model import PeftAdaptedModel
 from sweep.training.quantization import check_trainable_format
 from sweep.training.rank_allocation import allocate, allocator_of, penalty
 
@@ -176,10 +175,8 @@ def _fit(
 ) -> None:
     recipe, kind = spec.training, kind_of(base.device)
     model: Any = base.model
-    if (
-        not checkpointing and model.is_activation_checkpointing
-    ):  # of the trial before; Trainer turns it on and never off
-        model.activation_checkpointing_disable()
+    if not checkpointing and model.is_activation_checkpointing:
+        model.activation_checkpointing_disable()  # Trainer turned it on for the trial before, and never turns it off
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
         trainer = _CheckedTrainer(
             model=adapted,
@@ -300,59 +297,3 @@ class _TrainingWatch(TrainerCallback):
                 loss -= fmean(self.penalties)
                 self.penalties.clear()
             self._on_step(model, StepLoss(state.global_step, loss, float(logs.get("learning_rate", 0.0))))
-
-
-class PeftAdaptedModel:
-    """Base and adapter as a PEFT model; see `sweep.training.engine.AdaptedModel`.
-
-    Args:
-        model: the base model, or a PEFT model around it.
-    """
-
-    neighbour_bytes = 0
-
-    def __init__(self, base: LoadedBase, model: Any) -> None:
-        self.model = model
-        self._base = base
-
-    @property
-    def parameters(self) -> int:
-        """Number of trainable parameters; 0 without an adapter."""
-        return trainable_parameters(self.model)
-
-    def losses(
-        self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
-    ) -> list[CompletionLoss]:
-        """The loss of each completion given its prompt."""
-        return completion_losses(self._base, self.model, encoded, on_progress)
-
-    def answers(
-        self,
-        encoded: Sequence[Encoded],
-        losses: Sequence[CompletionLoss],
-        rule: AnswerRule,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> list[str]:
-        """The answers; see `sweep.training.forward.plain_answers`."""
-        return plain_answers(self._base, self.model, encoded, losses, rule, on_progress)
-
-    def training_pass(self, batch: Sequence[Encoded]) -> None:
-        """Runs forward and backward on a batch, as a training step does, and discards the gradients."""
-        device = self._base.device
-        inputs = {
-            key: value.to(device) if isinstance(value, torch.Tensor) else value
-            for key, value in self._base.collator_for(self.model)(batch).items()
-        }
-        self.model(**inputs).loss.backward()
-        for _, parameter in adapter_parameters(self.model):
-            parameter.grad = None
-
-    def save(self, folder: Path) -> None:
-        """Saves the adapter in PEFT's format (safetensors)."""
-        save_adapter(self.model, folder, self._base.id)
-        self._base.write_origin(folder)
-
-    def release(self) -> None:
-        """Removes the adapter from the base."""
-        if self.model is not self._base.model or is_trained(self.model):
-            detach(self.model)

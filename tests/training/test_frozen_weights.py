@@ -24,9 +24,10 @@ from sweep.training.frozen_weights import (
     onednn_is_faster,
     speed_up,
 )
+from sweep.training.peft_model import PeftAdaptedModel
 from sweep.training.probe import training_peak
 from sweep.training.quantization import quantized_modules, storage_bytes
-from sweep.training.trainer_engine import PeftAdaptedModel, train
+from sweep.training.trainer_engine import train
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])

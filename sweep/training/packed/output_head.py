@@ -85,7 +85,7 @@ class OutputHead:
         self.at_once = 1 << 62 if vocabulary is None else predictions_at_once(int(vocabulary))
 
     def is_chunked(self, predictions: int) -> bool:
-        """Whether the logits of so many predictions are computed in chunks."""
+        """Whether the logits of this number of predictions are computed in chunks."""
         return predictions > self.at_once and self._ends_the_model()
 
     @property

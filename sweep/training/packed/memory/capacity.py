@@ -74,7 +74,7 @@ class Forecast:
         return slots
 
     def fits(self, slots: int, limit: int) -> bool:
-        """Whether so many trials fit into `limit` bytes with the reserve."""
+        """Whether this number of trials fits into `limit` bytes with the reserve."""
         return self.peak(slots) <= (1 - RESERVE) * limit
 
     def _evaluation_passes(self, adapters: int) -> list[EvaluationPass]:

@@ -65,7 +65,7 @@ def timed(
     Ends where memory runs out, or where the next number would probably exceed the allowed time.
 
     Args:
-        step: takes one step with so many slots and waits for its end.
+        step: takes one step with this number of slots and waits for its end.
         clock: seconds.
         allowed: seconds for the whole measurement.
 
@@ -128,7 +128,7 @@ def measured_timings(
 def _trials(
     pack: Pack, arm: Arm, training: Training, seed: int, examples: Sequence[Encoded]
 ) -> Iterator[Callable[[int], None]]:
-    """Yields a function that adds trials until the pack holds so many; they are removed in the end."""
+    """Yields a function that adds trials until the pack holds a given number; they are removed at the end."""
     # enough steps that none ends, at a rate at which none diverges; the number of passes per step is the study's
     arm = replace(arm, learning_rate=_RATE)
     recipe = replace(training, steps=_STEPS, schedule="constant", warmup_fraction=0.0)
