@@ -111,6 +111,7 @@ def measures(loss: float, rank: int = 8, metric: float = 0.5) -> Measures:
         tokens_per_second=400.0,
         general_loss=3.1,
         forgetting_loss_delta=0.25,
+        bits_per_byte=loss / 2,
     )
 
 

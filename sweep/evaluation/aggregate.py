@@ -35,6 +35,22 @@ def mean_loss(losses: Sequence[CompletionNats]) -> float:
     return loss
 
 
+def bits_per_byte(texts: Sequence[str], losses: Sequence[CompletionNats]) -> float | None:
+    """Bits to encode a byte of the texts: unlike nats per token, comparable between models whose tokenizers differ.
+
+    The negative log-likelihood in bits, over the length of the texts in UTF-8 (Gao et al. 2020, arXiv:2101.00027, section 3.1). A
+    completion's end-of-turn token is part of its likelihood, and has no bytes.
+
+    Args:
+        texts: what each loss is of.
+
+    Returns:
+        None if the texts are empty.
+    """
+    length = sum(len(text.encode()) for text in texts)
+    return sum(one.nats for one in losses) / math.log(2) / length if length else None
+
+
 def with_score(metric: str, example: Example, outcome: ExampleOutcome) -> ExampleOutcome:
     """The outcome with its answer scored by the task metric."""
     if outcome.answer is None:

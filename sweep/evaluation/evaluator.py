@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.evaluation.aggregate import mean_loss, metrics_of, with_score
+from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, with_score
 from sweep.evaluation.data import EvaluationData
 from sweep.records import ExampleOutcome, Split, TrialSpec
 from sweep.store.outcomes import OutcomeCache, rule_key
@@ -48,6 +48,7 @@ class Evaluation:
         examples, outcomes: the evaluated examples, and the outcome of each.
         loss: nats per completion token, over all tokens of all examples.
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
+        bits_per_byte: bits per byte of the expected completions; None if they are empty.
         general_loss: nats per token on general prose; None where it is not measured.
         phases: seconds by phase: `score` (losses), `answer`, `general`; adapters evaluated together share the time.
         peak_bytes, peak_of: peak memory of the training if there was one, else of the evaluation.
@@ -56,6 +57,7 @@ class Evaluation:
     examples: tuple[Example, ...]
     outcomes: tuple[ExampleOutcome, ...]
     loss: float
+    bits_per_byte: float | None
     metrics: Mapping[str, float]
     general_loss: float | None
     phases: Mapping[str, float]
@@ -146,6 +148,7 @@ class Evaluator:
                             with_score(self._metric, item.example, one) for item, one in zip(examples, own, strict=True)
                         ),
                         loss=mean_loss(own),
+                        bits_per_byte=bits_per_byte([item.example.completion for item in examples], own),
                         metrics=metrics_of(self._metric, [item.example for item in examples], own),
                         general_loss=mean_loss(on_prose) if on_prose else None,
                         phases={**spent, "general": general_seconds},

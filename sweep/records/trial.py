@@ -151,6 +151,8 @@ class Measures:
     Attributes:
         loss: mean loss over the completion tokens of the examples.
         metrics: the task metric by name, and by `name/kind` if examples have kinds; empty if no answers were written.
+        bits_per_byte: the same losses in bits per byte of the expected completions, which compares models with different tokenizers;
+            None in older records.
         peak_bytes: CPU: resident peak of the worker; GPU: most memory allocated. See `peak_of`.
         peak_above_base_bytes: the same, above what was resident with the base loaded.
         base_bytes: bytes that hold the base's parameters, quantization constants included.
@@ -184,6 +186,7 @@ class Measures:
     peak_of: str = "training"
     kinds: Mapping[str, int] = field(default_factory=dict)
     energy_kept: float | None = None
+    bits_per_byte: float | None = None
 
     @property
     def perplexity(self) -> float:

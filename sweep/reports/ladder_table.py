@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -104,7 +104,7 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     rows = rank_results(record, conclusion)
     at_edge = kind.training is not None and kind.training.at_edge if kind.is_cut else any(row.at_edge for row in rows)
     edge = f"; {EDGE_MEANS}" if at_edge else ""
-    parts = ["loss: nats per completion token, mean over seeds"]
+    parts = [f"loss: nats per completion token{_in_bits(rows)}, mean over seeds"]
     if kind.is_cut:
         parts.insert(0, f"energy kept: {ENERGY}")
     if conclusion.verdict is None:
@@ -122,6 +122,12 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     return "; ".join(parts) + edge
 
 
+def _in_bits(rows: Sequence[RankResult]) -> str:
+    """What a nat per token is in bits per byte, the same for all ranks; empty where it is not known."""
+    known = [row.bits_per_byte / row.loss for row in rows if row.bits_per_byte is not None and row.loss > 0]
+    return f" (1 nat is {known[0]:.3f} bits per byte)" if known else ""
+
+
 def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     """Base, chosen and largest rank on test; None before that."""
     tested = on_test(record, conclusion)
@@ -129,11 +135,15 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
         return None
     table = plain_table("on test, evaluated once")
     table.add_column("")
-    for name in ("loss", record.metric):
+    for name in ("loss", "bits/byte", record.metric):
         table.add_column(name, justify="right")
     for name, trial in tested.items():
         chosen = name == "goldilocks" and conclusion.rank is not None
-        figures = (f"{trial.loss:.4f}", _figure(trial.metric(record.metric), 3))
+        figures = (
+            f"{trial.loss:.4f}",
+            _figure(trial.measures.bits_per_byte, 4),
+            _figure(trial.metric(record.metric), 3),
+        )
         table.add_row(_who(name, trial, conclusion), *figures, style="bold green" if chosen else None)
     return table
 

@@ -130,23 +130,28 @@ def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: Completed
         rows.append(_row("tune, this adapter", record.metric, record.base, [trial]))
     if rows:
         yield from [
-            f"| split | examples | loss, base | loss, adapter | {record.metric}, base | {record.metric}, adapter |",
-            "| --- | --- | --- | --- | --- | --- |",
+            f"| split | examples | loss, base | loss, adapter | bits per byte, base | bits per byte, adapter | {record.metric}, base "
+            f"| {record.metric}, adapter |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
-            "Losses are in nats per completion token.",
+            "Losses are in nats per completion token. Bits per byte are the same losses by the length of the text, to compare models with "
+            "different tokenizers.",
             "",
         ]
 
 
 def _row(split: str, metric: str, base: EvaluatedTrial | None, own: Sequence[EvaluatedTrial]) -> str:
     scores = [value for trial in own if (value := trial.metric(metric)) is not None]
+    bits = [value for trial in own if (value := trial.measures.bits_per_byte) is not None]
     of_base = base.metric(metric) if base else None
     cells = [
         split,
         str(own[0].measures.examples),
         f"{base.loss:.4f}" if base else "-",
         f"{fmean(trial.loss for trial in own):.4f}",
+        "-" if base is None or base.measures.bits_per_byte is None else f"{base.measures.bits_per_byte:.4f}",
+        f"{fmean(bits):.4f}" if bits else "-",
         "-" if of_base is None else f"{of_base:.3f}",
         f"{fmean(scores):.3f}" if scores else "-",
     ]

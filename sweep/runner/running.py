@@ -134,6 +134,7 @@ def measures_of(
     forgetting = None if general is None or base_general_loss is None else general - base_general_loss
     return Measures(
         loss=evaluation.loss,
+        bits_per_byte=evaluation.bits_per_byte,
         metrics=evaluation.metrics,
         examples=len(evaluation.outcomes),
         tokens=sum(one.tokens for one in evaluation.outcomes),

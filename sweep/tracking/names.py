@@ -64,6 +64,7 @@ LONGEST_NAME = 250
 _MEASURED = {
     "eval/loss": "loss",
     "eval/perplexity": "perplexity",
+    "eval/bits_per_byte": "bits_per_byte",
     "eval/examples": "examples",
     "eval/tokens": "tokens",
     "memory/peak_bytes": "peak_bytes",
@@ -97,7 +98,7 @@ class Point:
 def metrics_of(result: TrialResult) -> dict[str, float]:
     """The measures of a trial by metric name, in the units of `Measures`; without those that are None or not finite.
 
-    Loss, perplexity and task metrics have two names: under `eval/`, and under the split that the trial was evaluated on, so
+    Loss, perplexity, bits per byte and task metrics have two names: under `eval/`, and under the split that the trial was evaluated on, so
     that tune, certify and test are columns of their own.
     """
     values: dict[str, float | None] = {}
@@ -110,7 +111,11 @@ def metrics_of(result: TrialResult) -> dict[str, float]:
         values |= {f"{split}/{metric}": value for metric, value in measures.metrics.items()}
         # last, so that no task metric can overwrite one of these
         values |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
-        values |= {f"{split}/loss": measures.loss, f"{split}/perplexity": measures.perplexity}
+        values |= {
+            f"{split}/loss": measures.loss,
+            f"{split}/perplexity": measures.perplexity,
+            f"{split}/bits_per_byte": measures.bits_per_byte,
+        }
     return finite(values)
 
 

@@ -192,6 +192,13 @@ class RankResult:
         return {name: fmean(metrics[name] for metrics in every) for name in shared}
 
     @property
+    def bits_per_byte(self) -> float | None:
+        """Mean over seeds; None in records of earlier versions."""
+        values = [trial.measures.bits_per_byte for trial in self.trials]
+        known = [value for value in values if value is not None]
+        return fmean(known) if known and len(known) == len(values) else None
+
+    @property
     def energy_kept(self) -> float | None:
         """Mean over seeds of the share of the update that the cut keeps (`Measures.energy_kept`); None if nothing was cut."""
         shares = [trial.measures.energy_kept for trial in self.trials]

@@ -122,6 +122,7 @@ def _rank(result: RankResult) -> dict[str, Any]:
         "upper_bound": result.upper_bound,
         "lower_bound": result.lower_bound,
         "loss": result.loss,
+        "bits_per_byte": result.bits_per_byte,
         "metrics": dict(result.metrics),
         "adapter_bytes": result.adapter_bytes,
         "trainable_parameters": result.trainable_parameters,
@@ -145,6 +146,7 @@ def _evaluation(trial: EvaluatedTrial) -> dict[str, Any]:
         "rank": trial.rank,
         "split": trial.spec.split.value,
         "loss": measures.loss,
+        "bits_per_byte": measures.bits_per_byte,
         "examples": measures.examples,
         "metrics": dict(measures.metrics),
     }

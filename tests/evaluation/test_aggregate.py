@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sweep.errors import TrialDiverged
-from sweep.evaluation.aggregate import mean_loss, metrics_of, with_score
+from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, with_score
 from sweep.records import ExampleOutcome
 from tasks import Example
 
@@ -20,6 +20,16 @@ EXAMPLES = [
 
 def test_the_loss_is_per_token_over_all_examples() -> None:
     assert mean_loss([ExampleOutcome(3.0, 1), ExampleOutcome(1.0, 3)]) == 1.0
+
+
+def test_bits_per_byte_do_not_depend_on_the_tokens() -> None:
+    texts = ["red", "größe"]  # 3 and 7 bytes
+    assert bits_per_byte(texts, [ExampleOutcome(2.0, 1), ExampleOutcome(3.0, 2)]) == pytest.approx(5 / math.log(2) / 10)
+    assert bits_per_byte(texts, [ExampleOutcome(2.0, 7), ExampleOutcome(3.0, 5)]) == pytest.approx(5 / math.log(2) / 10)
+
+
+def test_empty_texts_have_no_bits_per_byte() -> None:
+    assert bits_per_byte([""], [ExampleOutcome(1.0, 1)]) is None
 
 
 @pytest.mark.parametrize("nats", [math.nan, math.inf])

@@ -116,8 +116,8 @@ def test_card_describes_the_adapter_and_its_scores() -> None:
         "tags": ["lora", "goldilocks"],
     }
     assert "**Certified.** Rank 8 is enough." in card
-    assert "| certify, mean of 3 seeds | 80 | 4.0000 | 0.3000 | 0.150 | 0.890 |" in card
-    assert "| test, this adapter | 128 | 4.0000 | 0.3000 | 0.150 | 0.890 |" in card
+    assert "| certify, mean of 3 seeds | 80 | 4.0000 | 0.3000 | 2.0000 | 0.1500 | 0.150 | 0.890 |" in card
+    assert "| test, this adapter | 128 | 4.0000 | 0.3000 | 2.0000 | 0.1500 | 0.150 | 0.890 |" in card
     assert "data set `boxes`" in card
     assert 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in card
     assert f'from_pretrained("{HUB_ID}", quantization_config=quantization)' in card

@@ -97,7 +97,10 @@ def test_without_statistics_there_are_means_alone() -> None:
     assert column(unjudged, "upper\nbound") == ["-"] * 5
     assert column(unjudged, "accuracy") == ["-"] * 5
     assert column(unjudged, "state") == ["? undecided"] * 5
-    assert legend(unjudged, concluded(unjudged)) == "loss: nats per completion token, mean over seeds"
+    assert (
+        legend(unjudged, concluded(unjudged))
+        == "loss: nats per completion token (1 nat is 0.500 bits per byte), mean over seeds"
+    )
 
 
 def test_test_scores_are_keyed_by_role() -> None:
@@ -105,7 +108,8 @@ def test_test_scores_are_keyed_by_role() -> None:
     assert tested is not None
     assert cells(tested, 0) == ["base model", "chosen: rank 8", "largest: rank 32"]
     assert cells(tested, 1) == ["4.0000", "0.3000", "0.3000"]
-    assert cells(tested, 2) == ["0.150", "0.890", "0.890"]
+    assert cells(tested, 2) == ["2.0000", "0.1500", "0.1500"]
+    assert cells(tested, 3) == ["0.150", "0.890", "0.890"]
 
 
 def test_nothing_is_chosen_if_nothing_is_certified() -> None:

@@ -48,6 +48,7 @@ def complete(spec: TrialSpec) -> TrialResult:
             general_loss=3.1,
             forgetting_loss_delta=0.01,
             phases={"attach": 0.5, "train": 20.0},
+            bits_per_byte=0.06,
         ),
         history=tuple(StepLoss(step, 7.0 / step, 1e-3 * (1 - step / 60)) for step in range(1, 61)),
         reports=(Report(20, 0.5), Report(40, 0.3)),

@@ -111,6 +111,8 @@ def test_the_names_of_the_contract_exist(complete: TrialResult) -> None:
         "eval/loss",
         "eval/report_loss",
         "eval/perplexity",
+        "eval/bits_per_byte",
+        "tune/bits_per_byte",
         "eval/macro_f1",
         "eval/macro_f1/rare",
         "memory/peak_bytes",

@@ -256,6 +256,10 @@ _FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("ladder", _ladder),
     ("adapter", _of_chosen(lambda row: show_bytes(row.adapter_bytes))),
     ("loss on certify", _of_chosen(lambda row: f"{row.loss:.4f}")),
+    (
+        "bits per byte on certify",
+        _of_chosen(lambda row: "–" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"),
+    ),
     ("task metric on certify", _metric),
     ("learning rate", _of_chosen(lambda row: f"{row.learning_rate:.2g}")),
     ("peak memory", _memory),

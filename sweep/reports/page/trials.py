@@ -65,6 +65,10 @@ def columns(metric: str, *, with_cuts: bool = False) -> tuple[Column, ...]:
         Column("rate", about="peak learning rate"),
         Column("seed"),
         Column("loss", about="nats per completion token"),
+        Column(
+            "bits/byte",
+            about="the loss in bits per byte of the completion, which compares models with different tokenizers",
+        ),
         Column(metric, about="the task metric, one is best"),
         Column("memory", about="peak while training; none for a cut adapter, which is not trained"),
         Column("adapter", about="size on disk"),
@@ -108,11 +112,12 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
             Cell(f"{spec.arm.learning_rate:.2g}"),
             Cell(str(spec.seed)),
         ]
-    measured = [Cell("")] * 4
+    measured = [Cell("")] * 5
     if measures is not None:
         score = measures.metrics.get(record.metric)
         measured = [
             Cell(f"{measures.loss:.4f}"),
+            Cell("" if measures.bits_per_byte is None else f"{measures.bits_per_byte:.4f}"),
             Cell("" if score is None else f"{score:.3f}"),
             Cell("") if is_cut(trial) else Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
             Cell(show_bytes(measures.adapter_bytes), measures.adapter_bytes) if spec.arm else Cell(""),
