@@ -25,6 +25,7 @@ class TrainedAdapter:
         tokens: tokens of all training examples, each counted as often as it was used.
         started: seconds since the epoch, UTC.
         seconds: wall-clock seconds from the start of the trial to the end of its training; of a cut adapter, of the cutting alone.
+        module_ranks: see `Measures.module_ranks`.
         energy_kept: of a cut adapter, see `Measures.energy_kept`; its other figures of training are those of the adapter it is cut from.
     """
 
@@ -44,3 +45,4 @@ class TrainedAdapter:
     reports: tuple[Report, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     energy_kept: float | None = None
+    module_ranks: Mapping[str, int] = field(default_factory=dict)

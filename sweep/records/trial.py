@@ -162,6 +162,8 @@ class Measures:
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
+        module_ranks: of a method that spreads its rank over the target modules, the rank that each ended with, by the module's name in
+            the base; empty where all have the arm's.
         peak_of: which phase the peak covers: `training`; `probe`, a training step on the longest batch without the dequantized
             copy that speeds up the rest; or `evaluation` if nothing was trained.
     """
@@ -187,6 +189,7 @@ class Measures:
     kinds: Mapping[str, int] = field(default_factory=dict)
     energy_kept: float | None = None
     bits_per_byte: float | None = None
+    module_ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:

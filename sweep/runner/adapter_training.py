@@ -12,7 +12,7 @@ from sweep.runner.running import RunningTrial
 from sweep.runner.setup import LoadedSetup
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.outcomes import OutcomeCache
-from sweep.training.adapters import weight_bytes
+from sweep.training.adapters import module_ranks, weight_bytes
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.device_errors import forget_tensors
 from sweep.training.encoding import Encoded
@@ -102,6 +102,7 @@ class AdapterTraining:
                     history=tuple(trial.history),
                     reports=tuple(trial.reports),
                     phases=dict(trial.phases),
+                    module_ranks=module_ranks(scratch / ADAPTER),
                 )
                 self._cache.forget(spec.adapter_id)
                 self._adapters.commit(scratch, trial.adapter)

@@ -153,6 +153,7 @@ def measures_of(
         phases=phases,
         peak_of=evaluation.peak_of,
         energy_kept=adapter.energy_kept if adapter else None,
+        module_ranks=adapter.module_ranks if adapter else {},
         kinds=dict(sorted(Counter(example.kind for example in evaluation.examples if example.kind).items())),
     )
 

@@ -169,6 +169,19 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
     use_default_permissions(folder)
 
 
+def module_ranks(folder: Path) -> dict[str, int]:
+    """The rank of each module of a saved adapter whose ranks differ, by the module's name in the base; empty for all others.
+
+    AdaLoRA's configuration says of each of a module's initial ranks whether it is left (`rank_pattern`).
+    """
+    file = folder / CONFIG
+    pattern = json.loads(file.read_text(encoding="utf-8")).get("rank_pattern") if file.is_file() else None
+    return {
+        name.removesuffix(".lora_E"): sum(rank) if isinstance(rank, list) else int(rank)
+        for name, rank in (pattern or {}).items()
+    }
+
+
 def use_default_permissions(folder: Path) -> None:
     """Gives the weights the permissions of any new file; safetensors makes them readable by the owner only."""
     for weights in folder.glob("*.safetensors"):

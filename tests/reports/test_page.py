@@ -24,6 +24,7 @@ from sweep.reports.page.chart import Chart, like, log_axis
 from sweep.reports.page.curves import MOST_CURVES, MOST_POINTS, curves, thinned
 from sweep.reports.page.escape import clean, script_json, web_address
 from sweep.reports.page.examples import Marks, contrasts_between
+from sweep.reports.page.module_ranks import by_layer, module_ranks_chart
 from sweep.reports.page.search_charts import rates_tried
 from sweep.reports.page.trials import failures, wall_clock
 from sweep.reports.pictures import draw_ladder
@@ -347,6 +348,25 @@ def test_another_method_than_lora_is_part_of_the_recipe() -> None:
     found = shown(replace(record, certification=replace(record.certification, recipe=recipe)))
     assert "alpha 2 × rank, LoRA+ (B 16 times as fast as A)" in found.text
     assert "LoRA+" not in shown(record).text
+
+
+def test_ranks_that_differ_by_module_are_drawn() -> None:
+    record = page_record()
+    assert module_ranks_chart(record) is None
+    ranks = {"model.layers.0.self_attn.q_proj": 6, "model.layers.1.self_attn.q_proj": 2, "lm_head": 0}
+    assert by_layer(ranks) == {"q_proj": {0: 6, 1: 2}, "lm_head": {-1: 0}}
+    best = min(record.complete(), key=lambda trial: trial.loss)
+    trials = [
+        replace(trial, result=replace(trial.result, measures=replace(best.measures, module_ranks=ranks)))
+        if trial.number == best.number
+        else trial
+        for trial in record.trials
+    ]
+    spread = replace(record, trials=tuple(trials))
+    drawn = module_ranks_chart(spread)
+    assert drawn is not None
+    assert "0 to 6, 2.7 on average; q_proj has 4.0, lm_head has 0.0" in drawn.says
+    assert "Which modules got the rank" in shown(spread).text
 
 
 def test_rates_of_other_recipes_are_not_on_the_map() -> None:

@@ -15,7 +15,7 @@ from sweep.errors import TrialPruned
 from sweep.methods import method_of, methods
 from sweep.records import Quantization, Stage, StepLoss, Training, TrialSpec
 from sweep.store.paths import Paths
-from sweep.training.adapters import CONFIG, detach, from_pretrained, weight_bytes
+from sweep.training.adapters import CONFIG, detach, from_pretrained, module_ranks, weight_bytes
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel
@@ -171,10 +171,12 @@ def test_only_loras_family_is_packed() -> None:
 def test_adalora_ends_with_the_ranks_that_it_chose(load: Loader, encoded: list[Encoded], tmp_path: Path) -> None:
     adapted, _ = train(TrainerEngine(load("none")), spec_of("adalora"), encoded)
     adapted.save(tmp_path)
-    pattern = adapted.model.peft_config["default"].rank_pattern  # type: ignore[attr-defined]
+    base = adapted.model.get_base_model()  # type: ignore[attr-defined]
+    modules = {name for name, module in base.named_modules() if hasattr(module, "base_layer")}
     adapted.release()
-    kept = [sum(ranks) for ranks in pattern.values()]
-    assert sum(kept) == 4 * len(kept)
+    ranks = module_ranks(tmp_path)
+    assert set(ranks) == modules
+    assert sum(ranks.values()) == 4 * len(ranks)
     assert method_of(spec_of("adalora").arm).has_rank  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
 from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
+from sweep.reports.page.module_ranks import module_ranks_chart
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.tables import recipe_words
@@ -59,6 +60,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
             *pareto,
             rates_chart(record),
             importances_chart(record.importances),
+            module_ranks_chart(record),
             drawn_curves.chart,
         )
         if chart is not None
