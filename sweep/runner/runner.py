@@ -131,13 +131,6 @@ class TrialRunner:
         failed: list[TrainedTrial] = []
         for trial in trials:
             trial.restart()
-        try:
-            self._cutter.see_inputs(trials)
-        except Exception as error:
-            return [self._failed(trial, error) for trial in trials]
-        for trial in trials:
-            trial.phases["cut"] = (time.perf_counter() - trial.clock) / len(trials)
-        for trial in trials:
             try:
                 trial.adapter = self._cutter.cut(trial)
             except Exception as error:

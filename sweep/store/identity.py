@@ -16,8 +16,8 @@ from tasks.metrics import LABEL_METRICS
 RESULT_VERSION = 2
 """Increased whenever the code changes what a trial's result would be."""
 
-CUT = "inputs-1"
-"""The way in which adapters are cut: for the inputs of 64 training examples in the bare base. Another way has another name."""
+CUT = "svd-1"
+"""The way in which adapters are cut: each module's update by its truncated SVD. Another way has another name."""
 
 
 def trial_identity(

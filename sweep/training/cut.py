@@ -1,11 +1,11 @@
 """Cuts a trained LoRA adapter to a smaller rank: the best approximation of its update, without training.
 
 The update of a module is dW = scale * B A. In the Frobenius norm, its best approximation of rank r is its truncated singular value
-decomposition (Eckart and Young 1936). What matters is the module's output, though: with C = E[x x^T] over its inputs x, the expected
-squared change of the output is ||(dW - dW') C^(1/2)||_F^2, as in SVD-LLM (Wang et al. 2024, https://arxiv.org/abs/2403.07378) and ASVD
-(Yuan et al. 2023, https://arxiv.org/abs/2312.05821). The best dW' is U U^T dW, where U holds the first r left singular vectors of
-dW C^(1/2). Those are the eigenvectors of scale^2 B (A C A^T) B^T, so of C only the Gram matrix A C A^T = E[(A x)(A x)^T] is needed:
-R x R for an adapter of rank R, however wide the module is.
+decomposition (Eckart and Young 1936): this is how a study cuts. `cut_matrices` can also weigh by inputs: with C = E[x x^T] over the
+module's inputs x, the expected squared change of its output is ||(dW - dW') C^(1/2)||_F^2, as in SVD-LLM (Wang et al. 2024,
+https://arxiv.org/abs/2403.07378) and ASVD (Yuan et al. 2023, https://arxiv.org/abs/2312.05821). The best dW' is then U U^T dW, where U
+holds the first r left singular vectors of dW C^(1/2), the eigenvectors of scale^2 B (A C A^T) B^T: of C only the Gram matrix
+A C A^T = E[(A x)(A x)^T] is needed, R x R for an adapter of rank R, however wide the module is. docs/cutting.md compares both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ RIDGE = 1e-6
 """Share of the mean input energy that is added to every direction of C, so that directions without any input are ordered too."""
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
-_PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +97,13 @@ def update_energy(down: torch.Tensor, up: torch.Tensor) -> float:
     return max(0.0, float(((b.t() @ b) * (a @ a.t())).sum()))
 
 
-def cut_adapter(source: Path, target: Path, arm: Arm, grams: Mapping[str, torch.Tensor] | None = None) -> CutAdapter:
-    """Cuts an adapter in PEFT's format to `arm.rank`, into another folder.
+def cut_adapter(source: Path, target: Path, arm: Arm) -> CutAdapter:
+    """Cuts an adapter in PEFT's format to `arm.rank`, module by module, into another folder.
 
     Args:
         source: folder of the adapter of `arm.parent`.
         target: folder that is written to; made if it does not exist.
         arm: the arm of the cut adapter.
-        grams: A C A^T of each module by full name, see `cut_matrices` and `sweep.training.input_grams`; modules without one are cut in
-            the Frobenius norm.
 
     Raises:
         TrialFailed: the source is missing, damaged, or not an adapter of `arm.parent`.
@@ -125,8 +122,7 @@ def cut_adapter(source: Path, target: Path, arm: Arm, grams: Mapping[str, torch.
         down, up = weights[f"{name}{_A}"], weights[f"{name}{_B}"]
         if not bool(torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise TrialDiverged(f"diverged: the weights of the adapter in {source} are not finite")
-        gram = (grams or {}).get(name.removeprefix(_PREFIX))
-        cut_down, cut_up, share = cut_matrices(down, up, scale, arm.rank, gram, scale_of(arm))
+        cut_down, cut_up, share = cut_matrices(down, up, scale, arm.rank, cut_scale=scale_of(arm))
         cut[f"{name}{_A}"], cut[f"{name}{_B}"] = cut_down.contiguous(), cut_up.contiguous()
         energy = update_energy(down, up)
         kept, total = kept + share * energy, total + energy
@@ -151,16 +147,6 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
         return config, load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise TrialFailed(f"the adapter cannot be read: {folder}: {error}") from error
-
-
-def down_matrices(folder: Path) -> dict[str, torch.Tensor]:
-    """A of each module by full name, shape (R, in_features), of a saved adapter.
-
-    Raises:
-        TrialFailed: a file is missing or damaged.
-    """
-    _, weights = read_adapter(folder)
-    return {name.removeprefix(_PREFIX): weights[f"{name}{_A}"] for name in lora_modules(weights)}
 
 
 def lora_modules(weights: Mapping[str, torch.Tensor]) -> list[str]:

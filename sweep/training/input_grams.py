@@ -16,7 +16,7 @@ from sweep.training.forward import examples_at_once
 from sweep.training.quantization import evaluating
 
 CALIBRATION_EXAMPLES = 64
-"""Number of training examples whose inputs are used; changing it is another way of cutting (`sweep.store.identity.CUT_VERSION`)."""
+"""Number of training examples whose inputs are used."""
 
 _SHARE = 4
 """Passes are smaller by this factor than in evaluation, since trials may be in training beside them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from sweep.runner.setup import LoadedSetup, load_setup
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.identity import adapter_identity, trial_identity
 from sweep.store.paths import Paths
-from sweep.training.input_grams import input_grams
+from sweep.training.cut import CutAdapter, cut_adapter
 from sweep.training.packed.pack import Pack
 from tests.conftest import arm, write_made_task
 from tests.runner.conftest import HeardProgress
@@ -204,36 +205,24 @@ def test_an_adapter_does_not_depend_on_how_its_trial_went(
     assert weights.read_bytes() == before
 
 
-def test_one_pass_of_the_base_serves_the_parents_of_all_seeds(
+def test_a_cut_does_not_last_as_long_as_those_before_it(
     loaded: LoadedSetup, store: AdapterStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(loaded, *(spec_of(loaded, PARENT, seed) for seed in (1, 2)))
-    specs = [spec_of(loaded, cut_to(2), seed) for seed in (1, 2)]
-    run(loaded, specs[1])  # on a worker of its own
-    weights = store.folder(specs[1].adapter) / "adapter_model.safetensors"
-    alone = weights.read_bytes()
-    shutil.rmtree(weights.parent.parent)
-    passes: list[int] = []
-
-    def counting(base: Any, downs: Any, examples: Any) -> Any:
-        passes.append(len(downs))
-        return input_grams(base, downs, examples)
-
-    monkeypatch.setattr("sweep.runner.cutting.input_grams", counting)
-    runner = TrialRunner(loaded)
-    for spec in (specs[0], replace(specs[1], identity="f" * 32)):
-        assert runner.run(spec, HeardProgress()).status is Status.COMPLETE
-    assert passes == [2]
-    assert weights.read_bytes() == alone
-
-
-def test_a_cut_lasts_as_long_as_those_that_are_cut_with_it(loaded: LoadedSetup, store: AdapterStore) -> None:
     run(loaded, spec_of(loaded, PARENT))
+    waits = iter((2.0, 0.0))
+
+    def slow(source: Path, target: Path, cut: Arm) -> CutAdapter:
+        time.sleep(next(waits))
+        return cut_adapter(source, target, cut)
+
+    monkeypatch.setattr("sweep.runner.cutting.cut_adapter", slow)
     results = run(loaded, *(spec_of(loaded, cut_to(rank)) for rank in (2, 4)))
-    for result in results:
-        found = store.find(result.spec.adapter)
-        assert found is not None
-        assert result.seconds > found.seconds > 1.5 * found.phases["cut"], "the phase is the trial's share alone"
+    first, second = (store.find(result.spec.adapter) for result in results)
+    assert first is not None
+    assert second is not None
+    assert results[0].seconds > first.seconds >= first.phases["cut"] >= 2
+    assert results[1].seconds > second.seconds >= second.phases["cut"]
+    assert second.seconds < 2, "it did not wait for the first"
 
 
 @pytest.mark.parametrize("wrong", ["damaged", "of another rank"])
