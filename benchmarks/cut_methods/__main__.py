@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cut_methods.experiments import Comparison, Question, Row, tuned_rates
+from benchmarks.cut_methods.methods import DEFAULT
 from benchmarks.cut_methods.workshop import Workshop
 from benchmarks.machine import machine
 from sweep.commands.app import composed_plan
@@ -134,7 +135,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rates", type=_pairs, default=[], metavar="RANK:RATE,...", help="not tuned for these ranks")
     parser.add_argument("--factors", type=_numbers, default=[0.5, 1.0, 2.0], help="rates tried, times the usual one")
     parser.add_argument("--examples", type=int, default=32, help="training examples for the moments with gradients")
-    parser.add_argument("--weighting", default="inputs", help="the cut that is healed, and kept by example")
+    parser.add_argument("--weighting", default=DEFAULT, help="the cut that is healed, and kept by example")
     parser.add_argument("--healing", type=_pairs, default=[(6, 1e-3), (4, 5e-4)], metavar="STEPS:RATE,...")
     parser.add_argument("--few", type=_integers, default=[4, 2], metavar="4,2", help="ranks of every part but cuts")
     parser.add_argument("--side", type=int, default=6, help="adapters side by side")

@@ -25,6 +25,9 @@ DAMPING = 0.1
 
 WEIGHTINGS = ("plain", "inputs", "both")
 
+DEFAULT = "plain"
+"""How a study cuts."""
+
 
 def cut(adapter: Adapter, moments: Mapping[str, Moments], weighting: str, ranks: Mapping[str, int]) -> Adapter:
     """The adapter cut to a rank for each module.

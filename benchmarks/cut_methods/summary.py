@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.cut_methods.methods import DEFAULT
 from benchmarks.verdict_calibration.tables import table
 
 LEVEL = 0.95
@@ -54,14 +55,13 @@ def cuts_table(results: Sequence[Result]) -> str:
 
 
 def trained_table(results: Sequence[Result]) -> str:
-    """The chosen cut, also healed, against the rank trained from the start with its own rate: the mean difference and its upper bound."""
+    """The cut of a study, and healed cuts, against the rank trained from the start with its own rate: the mean difference and its upper
+    bound."""
     body = []
     for result in results:
-        third, chosen = margin(result) / 3, result["chosen"]
-        methods = dict.fromkeys(
-            row["method"] for row in result["rows"] if row["method"].startswith(f"{chosen}, healed")
-        )
-        for rank, method in [(rank, method) for method in (chosen, *methods) for rank in sorted(result["trained"])]:
+        third = margin(result) / 3
+        methods = dict.fromkeys(row["method"] for row in result["rows"] if ", healed" in row["method"])
+        for rank, method in [(rank, method) for method in (DEFAULT, *methods) for rank in sorted(result["trained"])]:
             own, cut = _losses(result, "trained", "", rank), _losses(result, method, "", rank)
             if own is None or cut is None:
                 continue
