@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, with_score
 from sweep.evaluation.data import EvaluationData
+from sweep.evaluation.forgetting import Forgetting, forgetting_of
 from sweep.records import ExampleOutcome, Split, TrialSpec
 from sweep.store.outcomes import OutcomeCache, rule_key
 from sweep.training.base_model import LoadedBase
@@ -49,7 +50,7 @@ class Evaluation:
         loss: nats per completion token, over all tokens of all examples.
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         bits_per_byte: bits per byte of the expected completions; None if they are empty.
-        general_loss: nats per token on general prose; None where it is not measured.
+        forgetting: the rise of the loss on general prose; None where it is not measured.
         phases: seconds by phase: `score` (losses), `answer`, `general`; adapters evaluated together share the time.
         peak_bytes, peak_of: peak memory of the training if there was one, else of the evaluation.
     """
@@ -59,7 +60,7 @@ class Evaluation:
     loss: float
     bits_per_byte: float | None
     metrics: Mapping[str, float]
-    general_loss: float | None
+    forgetting: Forgetting | None
     phases: Mapping[str, float]
     peak_bytes: int
     peak_of: str
@@ -81,7 +82,7 @@ class Evaluator:
         self._metric = metric
         self._data = data
         self._cache = cache
-        self._base_general_loss: float | None = None
+        self._base_prose: tuple[ExampleOutcome, ...] = ()
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> list[Evaluation | Exception]:
         """Evaluates adapters; returns for each its evaluation, or the error that prevented it.
@@ -98,16 +99,17 @@ class Evaluator:
             results.update(zip(indices, self._isolating_errors([requests[index] for index in indices]), strict=True))
         return [results[index] for index in range(len(requests))]
 
-    def base_general_loss(self) -> float | None:
-        """The bare base's loss on general prose, computed once; None where it is not measured.
+    def base_prose(self) -> Sequence[ExampleOutcome]:
+        """The bare base's losses on general prose, computed once; empty where forgetting is not measured.
 
         Raises:
             TrialDiverged: the loss is not finite.
         """
-        if self._base_general_loss is None and self._data.prose:
+        if not self._base_prose and self._data.prose:
             (base,) = self._engine.evaluate([self._engine.bare()], self._data.prose, None)
-            self._base_general_loss = mean_loss(base.outcomes)
-        return self._base_general_loss
+            mean_loss(base.outcomes)
+            self._base_prose = base.outcomes
+        return self._base_prose
 
     def _isolating_errors(self, group: Sequence[EvaluationRequest]) -> list[Evaluation | Exception]:
         """Evaluates adapters together and, if that fails, each by itself: memory may suffice for one at a time."""
@@ -150,7 +152,7 @@ class Evaluator:
                         loss=mean_loss(own),
                         bits_per_byte=bits_per_byte([item.example.completion for item in examples], own),
                         metrics=metrics_of(self._metric, [item.example for item in examples], own),
-                        general_loss=mean_loss(on_prose) if on_prose else None,
+                        forgetting=forgetting_of(self.base_prose(), on_prose),
                         phases={**spent, "general": general_seconds},
                         peak_bytes=peak_bytes,
                         peak_of=peak_of,

@@ -158,7 +158,9 @@ class Measures:
         base_bytes: bytes that hold the base's parameters, quantization constants included.
         adapter_bytes: size of the adapter's weights on disk; 0 for the base.
         train_loss: mean training loss over the last tenth of the steps; None for the base.
-        forgetting_loss_delta: loss on general prose minus the base's; None if it was not measured.
+        forgetting_loss_delta: loss on general prose minus the base's, nats per token; None if it was not measured.
+        forgetting_low, forgetting_high: its 95 % interval over paragraphs, see `sweep.evaluation.forgetting`; None with fewer than two, and
+            in older records.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
@@ -190,6 +192,8 @@ class Measures:
     energy_kept: float | None = None
     bits_per_byte: float | None = None
     module_ranks: Mapping[str, int] = field(default_factory=dict)
+    forgetting_low: float | None = None
+    forgetting_high: float | None = None
 
     @property
     def perplexity(self) -> float:

@@ -37,7 +37,8 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; forgets: rise of "
+        f"the loss on general prose; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)
@@ -77,17 +78,29 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
     """The verdict in words: headline, costs, how training the rank compares, the reasons why it is not final, and notes."""
-    costs = _costs(record, conclusion)
+    costs, forgets = _costs(record, conclusion), _forgets(chosen(record, conclusion))
     note = conclusion.metric_note
     confirmed = next((finding.text for finding in conclusion.findings if finding.kind == "confirmation"), None)
     return [
         f"status: {conclusion.status}. {conclusion.headline}",
         *([costs] if costs else []),
+        *([forgets] if forgets else []),
         *([confirmed] if confirmed else []),
         *(f"  - {reason}" for reason in conclusion.reasons),
         *(f"Note: {note}" for note in conclusion.notes() if note != confirmed),
         *([f"Note: {note}"] if note else []),
     ]
+
+
+def _forgets(trial: CompletedTrial | None) -> str | None:
+    """What the adapter that is handed out costs in general English; None if it was not measured."""
+    measures = trial.measures if trial else None
+    if measures is None or measures.forgetting_loss_delta is None:
+        return None
+    interval = ""
+    if measures.forgetting_low is not None and measures.forgetting_high is not None:
+        interval = f" ({measures.forgetting_low:+.3f} to {measures.forgetting_high:+.3f} with 95 % confidence)"
+    return f"With it, the loss on general prose is {measures.forgetting_loss_delta:+.3f} nats per token from the base model's{interval}."
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:

@@ -80,6 +80,7 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
             lambda row: _figure(row.metrics.get(record.metric), 3),
             _figure(base.metric(record.metric), 3) if base else _UNKNOWN,
         ),
+        _Column("forgets", lambda row: _UNKNOWN if row.forgetting is None else f"{row.forgetting:+.3f}"),
         _Column("adapter", lambda row: show_bytes(row.adapter_bytes)),
     ]
     if kind.is_cut:
@@ -107,6 +108,8 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     parts = [f"loss: nats per completion token{_in_bits(rows)}, mean over seeds"]
     if kind.is_cut:
         parts.insert(0, f"energy kept: {ENERGY}")
+    if any(row.forgetting is not None for row in rows):
+        parts.append("forgets: rise of the loss on general prose")
     if conclusion.verdict is None:
         return "; ".join(parts) + edge
     verdict = conclusion.verdict

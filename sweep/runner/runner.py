@@ -99,7 +99,7 @@ class TrialRunner:
 
     def _begin(self, trial: RunningTrial) -> None:
         try:
-            self._evaluator.base_general_loss()
+            self._evaluator.base_prose()
             self._obtain_adapter(trial)
         except ConfigurationError:
             raise
@@ -248,7 +248,7 @@ class TrialRunner:
 
     def _complete(self, trial: RunningTrial, evaluation: Evaluation) -> TrialResult:
         """Stores a complete trial; returns its record."""
-        measures = measures_of(trial, evaluation, self._loaded.base, self._evaluator.base_general_loss())
+        measures = measures_of(trial, evaluation, self._loaded.base)
         result = trial.result(Status.COMPLETE, None, measures, self._loaded.provenance())
         self._store.save(result, self._loaded.setup, evaluation.examples, evaluation.outcomes)
         return result

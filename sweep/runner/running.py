@@ -118,20 +118,15 @@ class RunningTrial:
         )
 
 
-def measures_of(
-    trial: RunningTrial, evaluation: Evaluation, base: LoadedBase, base_general_loss: float | None
-) -> Measures:
-    """What a complete trial measured, in training (here or earlier) and evaluation.
-
-    Args:
-        base_general_loss: the bare base's loss on general prose.
-    """
-    adapter, training, general = trial.adapter, trial.training, evaluation.general_loss
+def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -> Measures:
+    """What a complete trial measured, in training (here or earlier) and evaluation."""
+    adapter, training = trial.adapter, trial.training
     parameters = adapter.parameters if adapter else 0
     phases = {**(training.phases if training else {}), **trial.phases, **evaluation.phases}
     train_seconds = phases.get("train", 0.0)
     added = 0 if trial.spec.arm is not None and method_of(trial.spec.arm).trains_base else parameters
-    forgetting = None if general is None or base_general_loss is None else general - base_general_loss
+    prose = evaluation.forgetting
+    rise = prose if trial.spec.arm is not None else None
     return Measures(
         loss=evaluation.loss,
         bits_per_byte=evaluation.bits_per_byte,
@@ -148,8 +143,10 @@ def measures_of(
         eval_seconds=sum(seconds for phase, seconds in phases.items() if phase in _EVALUATION_PHASES),
         tokens_per_second=training.tokens / train_seconds if training and train_seconds > 0 else 0.0,
         train_loss=_last_tenth(training.history if training else ()),
-        general_loss=general,
-        forgetting_loss_delta=None if trial.spec.arm is None else forgetting,
+        general_loss=prose.loss if prose else None,
+        forgetting_loss_delta=rise.rise if rise else None,
+        forgetting_low=rise.low if rise else None,
+        forgetting_high=rise.high if rise else None,
         phases=phases,
         peak_of=evaluation.peak_of,
         energy_kept=adapter.energy_kept if adapter else None,

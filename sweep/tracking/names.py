@@ -80,6 +80,8 @@ _MEASURED = {
     "train/final_loss": "train_loss",
     "forgetting/general_loss": "general_loss",
     "forgetting/loss_delta": "forgetting_loss_delta",
+    "forgetting/loss_delta_low": "forgetting_low",
+    "forgetting/loss_delta_high": "forgetting_high",
 }
 
 # MLflow accepts colons, but not on a server on Windows

@@ -199,6 +199,13 @@ class RankResult:
         return fmean(known) if known and len(known) == len(values) else None
 
     @property
+    def forgetting(self) -> float | None:
+        """Mean over seeds of the rise of the loss on general prose, nats per token; None if it was not measured."""
+        rises = [trial.measures.forgetting_loss_delta for trial in self.trials]
+        known = [rise for rise in rises if rise is not None]
+        return fmean(known) if known and len(known) == len(rises) else None
+
+    @property
     def energy_kept(self) -> float | None:
         """Mean over seeds of the share of the update that the cut keeps (`Measures.energy_kept`); None if nothing was cut."""
         shares = [trial.measures.energy_kept for trial in self.trials]

@@ -129,6 +129,7 @@ def _rank(result: RankResult) -> dict[str, Any]:
         "energy_kept": result.energy_kept,
         "peak_memory_bytes": result.peak_memory_bytes,
         "train_seconds": result.train_seconds,
+        "forgetting": result.forgetting,
         "metric_state": result.metric_state.value if result.metric_state else None,
     }
 
@@ -156,7 +157,9 @@ def _forgetting(trial: CompletedTrial | None) -> Mapping[str, float]:
     measures = trial.measures if trial else None
     if measures is None or measures.forgetting_loss_delta is None or measures.general_loss is None:
         return {}
-    return {"loss_delta": measures.forgetting_loss_delta, "general_loss": measures.general_loss}
+    interval = {"low": measures.forgetting_low, "high": measures.forgetting_high}
+    known = {name: value for name, value in interval.items() if value is not None}
+    return {"loss_delta": measures.forgetting_loss_delta, **known, "general_loss": measures.general_loss}
 
 
 def _counts(record: StudyRecord) -> dict[str, int]:

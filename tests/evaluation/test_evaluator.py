@@ -15,6 +15,7 @@ import torch
 from sweep.errors import ConfigurationError, TrialDiverged
 from sweep.evaluation.data import EvaluationData
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
+from sweep.evaluation.forgetting import Forgetting
 from sweep.records import EvaluationSettings, ExampleOutcome, Split, Stage, TrialSpec
 from sweep.store.outcomes import OutcomeCache
 from sweep.store.paths import Paths
@@ -119,7 +120,7 @@ def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> N
     assert result.examples == TUNE
     assert result.outcomes == (ExampleOutcome(1.0, 1, "yes", 1.0),) * 6
     assert result.metrics == {"exact_match": 1.0}
-    assert result.general_loss == 1.0
+    assert result.forgetting == Forgetting(1.0, -3.0, -3.0, -3.0)
     assert set(result.phases) == {"score", "general"}
     assert (result.peak_bytes, result.peak_of) == (7, "training")
     assert heard == [("score", 6, 6)]
@@ -213,6 +214,6 @@ def test_a_mistake_in_the_configuration_is_raised(evaluator: Evaluator, engine: 
 
 
 def test_the_base_s_loss_on_prose_is_computed_once(evaluator: Evaluator, engine: TableEngine) -> None:
-    assert evaluator.base_general_loss() == 4.0
-    assert evaluator.base_general_loss() == 4.0
+    assert [one.nats for one in evaluator.base_prose()] == [4.0, 4.0]
+    assert evaluator.base_prose() is evaluator.base_prose()
     assert engine.passes == [(1, 2)]

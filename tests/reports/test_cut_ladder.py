@@ -30,6 +30,7 @@ COLUMNS = [
     "gap to\nuncut",
     "upper\nbound",
     "accuracy",
+    "forgets",
     "adapter",
 ]
 WIDE = 100

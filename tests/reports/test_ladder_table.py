@@ -22,6 +22,7 @@ COLUMNS = [
     "gap to\nbest",
     "upper\nbound",
     "accuracy",
+    "forgets",
     "adapter",
     "peak\nmemory",
     "train\ntime",
@@ -73,6 +74,7 @@ def test_figures_have_units() -> None:
     assert column(RECORD, "loss") == ["4.0000", "0.4500", "0.3600", "0.3000", "0.3000", "0.3000", "-"]
     assert column(RECORD, "gap to\nbest")[1:4] == ["0.1500", "0.0600", "0.0000"]
     assert column(RECORD, "accuracy") == ["0.150", "0.860", "0.878", "0.890", "0.890", "0.890", "-"]
+    assert column(RECORD, "forgets") == ["-", *["+0.250"] * 5, "-"]
     assert column(RECORD, "adapter") == ["-", "200 kB", "400 kB", "800 kB", "1.6 MB", "3.2 MB", "-"]
     assert column(RECORD, "peak\nmemory")[1] == "900 MB"
     assert column(RECORD, "train\ntime")[1] == "20 s"
@@ -99,7 +101,7 @@ def test_without_statistics_there_are_means_alone() -> None:
     assert column(unjudged, "state") == ["? undecided"] * 5
     assert (
         legend(unjudged, concluded(unjudged))
-        == "loss: nats per completion token (1 nat is 0.500 bits per byte), mean over seeds"
+        == "loss: nats per completion token (1 nat is 0.500 bits per byte), mean over seeds; forgets: rise of the loss on general prose"
     )
 
 

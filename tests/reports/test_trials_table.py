@@ -22,6 +22,7 @@ COLUMNS = [
     "rate",
     "loss",
     "accuracy",
+    "forgets",
     "peak\nmemory",
     "adapter",
     "time",

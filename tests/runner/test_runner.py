@@ -188,7 +188,7 @@ def test_running_out_of_memory_before_training_is_infeasible(
     def out_of_memory(*_: object) -> None:
         raise RuntimeError("can't allocate memory")
 
-    monkeypatch.setattr("sweep.evaluation.evaluator.Evaluator.base_general_loss", out_of_memory)
+    monkeypatch.setattr("sweep.evaluation.evaluator.Evaluator.base_prose", out_of_memory)
     runner.begin(spec("a"), HeardProgress())
     (ended,) = ends_of(runner).values()
     assert ended.result.status is Status.INFEASIBLE

@@ -39,6 +39,8 @@ measures = st.builds(
     train_loss=st.none() | numbers,
     general_loss=st.none() | numbers,
     forgetting_loss_delta=st.none() | numbers,
+    forgetting_low=st.none() | numbers,
+    forgetting_high=st.none() | numbers,
     phases=st.dictionaries(words, numbers, max_size=4),
 )
 results = st.builds(

@@ -261,6 +261,7 @@ _FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (
         _of_chosen(lambda row: "–" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"),
     ),
     ("task metric on certify", _metric),
+    ("forgetting", _of_chosen(lambda row: "–" if row.forgetting is None else f"{row.forgetting:+.4f}")),
     ("learning rate", _of_chosen(lambda row: f"{row.learning_rate:.2g}")),
     ("peak memory", _memory),
     ("training", _training),

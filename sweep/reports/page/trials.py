@@ -70,6 +70,7 @@ def columns(metric: str, *, with_cuts: bool = False) -> tuple[Column, ...]:
             about="the loss in bits per byte of the completion, which compares models with different tokenizers",
         ),
         Column(metric, about="the task metric, one is best"),
+        Column("forgetting", about="rise of the loss on general prose, nats per token"),
         Column("memory", about="peak while training; none for a cut adapter, which is not trained"),
         Column("adapter", about="size on disk"),
         Column("time", about="the whole trial"),
@@ -112,13 +113,14 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
             Cell(f"{spec.arm.learning_rate:.2g}"),
             Cell(str(spec.seed)),
         ]
-    measured = [Cell("")] * 5
+    measured = [Cell("")] * 6
     if measures is not None:
         score = measures.metrics.get(record.metric)
         measured = [
             Cell(f"{measures.loss:.4f}"),
             Cell("" if measures.bits_per_byte is None else f"{measures.bits_per_byte:.4f}"),
             Cell("" if score is None else f"{score:.3f}"),
+            Cell("" if measures.forgetting_loss_delta is None else f"{measures.forgetting_loss_delta:+.4f}"),
             Cell("") if is_cut(trial) else Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
             Cell(show_bytes(measures.adapter_bytes), measures.adapter_bytes) if spec.arm else Cell(""),
         ]
