@@ -350,7 +350,8 @@ def _on_test(rank: int, loss: float | None, score: float, metric: str, top: int 
     of = _spec(Stage.CERTIFY, Split.CERTIFY, recipe, 0).identity if rank else None
     ended = replace(result(recipe, loss), spec=replace(spec, adapter_of=of))
     assert ended.measures is not None
-    return replace(ended, measures=replace(ended.measures, metrics={metric: score}))
+    right = (True, True, True, False) if rank == 0 else (True, False, True, False)
+    return replace(ended, measures=replace(ended.measures, metrics={metric: score}, general_right=right))
 
 
 def _named_metric(ended: TrialResult, metric: str) -> TrialResult:

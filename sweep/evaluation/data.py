@@ -28,6 +28,8 @@ class EvaluationData:
 
     Attributes:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
+        questions: general questions, for the same.
+        question_rule: the answer to a question is the most likely of all their answers; None without questions.
         too_long: per split, the numbers (from 1) of the examples that were left out.
         fitting: per split, the number of the other examples.
     """
@@ -54,6 +56,10 @@ class EvaluationData:
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
         paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]
         self.prose = [item for item in paragraphs if len(item) <= longest]
+        asked = [encoder.question(example) for example in general.questions()[: settings.general_questions]]
+        self.questions = [item for item in asked if len(item) <= longest]
+        answers = tuple(Label(item.example.completion, item.completion) for item in self.questions)
+        self.question_rule = AnswerRule(max_new_tokens=1, labels=answers) if answers else None
         self._settings = settings
         self._labels = labels_of(metric, settings.answers, train)
 

@@ -51,6 +51,7 @@ class Evaluation:
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         bits_per_byte: bits per byte of the expected completions; None if they are empty.
         forgetting: the rise of the loss on general prose; None where it is not measured.
+        general_right: for each general question, in their order, whether it was answered right; empty on other splits than test.
         phases: seconds by phase: `score` (losses), `answer`, `general`; adapters evaluated together share the time.
         peak_bytes, peak_of: peak memory of the training if there was one, else of the evaluation.
     """
@@ -61,6 +62,7 @@ class Evaluation:
     bits_per_byte: float | None
     metrics: Mapping[str, float]
     forgetting: Forgetting | None
+    general_right: tuple[bool, ...]
     phases: Mapping[str, float]
     peak_bytes: int
     peak_of: str
@@ -138,9 +140,11 @@ class Evaluator:
         outcomes, seconds = self._outcomes(group, examples, rule, with_progress=True)
         clock = time.perf_counter()
         prose, _ = self._outcomes(group, self._data.prose, None, with_progress=False)
+        asked = self._data.questions if spec.split is Split.TEST else []
+        said, _ = self._outcomes(group, asked, self._data.question_rule, with_progress=False)
         general_seconds = (time.perf_counter() - clock) / len(group)
         results: list[Evaluation | Exception] = []
-        for request, own, on_prose, spent in zip(group, outcomes, prose, seconds, strict=True):
+        for request, own, on_prose, told, spent in zip(group, outcomes, prose, said, seconds, strict=True):
             peak_bytes, peak_of = request.training_peak or (peak.peak() - self._base.copies.bytes, "evaluation")
             try:
                 results.append(
@@ -153,6 +157,9 @@ class Evaluator:
                         bits_per_byte=bits_per_byte([item.example.completion for item in examples], own),
                         metrics=metrics_of(self._metric, [item.example for item in examples], own),
                         forgetting=forgetting_of(self.base_prose(), on_prose),
+                        general_right=tuple(
+                            one.answer == item.example.completion for item, one in zip(asked, told, strict=True)
+                        ),
                         phases={**spent, "general": general_seconds},
                         peak_bytes=peak_bytes,
                         peak_of=peak_of,

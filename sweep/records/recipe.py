@@ -13,6 +13,9 @@ SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial
 
 REPORT_EXAMPLES = 32
 
+QUESTIONS = 48
+"""The default of `evaluate.general_questions`."""
+
 AUTO_COMPUTE = "auto"
 """The value of `quant.compute` that is resolved when a plan is made; later it means the device's own type, see `config.compute`."""
 
@@ -146,6 +149,10 @@ class EvaluationSettings:
     general_paragraphs: Annotated[
         int, Key("paragraphs of general prose on which forgetting is measured; 0 to skip it", Limit(0, 10_000))
     ] = 8
+    general_questions: Annotated[
+        int,
+        Key("general questions that adapters and base are asked on test, for forgetting; 0 to skip them", Limit(0, 48)),
+    ] = QUESTIONS
     answers: Annotated[
         str,
         Key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -161,6 +161,7 @@ class Measures:
         forgetting_loss_delta: loss on general prose minus the base's, nats per token; None if it was not measured.
         forgetting_low, forgetting_high: its 95 % interval over paragraphs, see `sweep.evaluation.forgetting`; None with fewer than two, and
             in older records.
+        general_right: on test, for each general question (`tasks/general`), in their order, whether it was answered right.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
@@ -194,6 +195,12 @@ class Measures:
     module_ranks: Mapping[str, int] = field(default_factory=dict)
     forgetting_low: float | None = None
     forgetting_high: float | None = None
+    general_right: Sequence[bool] = ()
+
+    @property
+    def general_accuracy(self) -> float | None:
+        """Share of the general questions that were answered right; None if none were asked."""
+        return sum(self.general_right) / len(self.general_right) if self.general_right else None
 
     @property
     def perplexity(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -18,7 +18,8 @@ from sweep.reports.steps import steps
 from sweep.reports.tables import PARETO, others, show_metric, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
-from sweep.verdict.conclusion import Conclusion, chosen, rank_results
+from sweep.verdict.conclusion import Conclusion, chosen, on_test, rank_results
+from sweep.verdict.general_answers import change_on_test
 from sweep.verdict.headline import NOTHING_CERTIFIED
 from sweep.verdict.verdict_json import reasons_unjudged
 
@@ -78,7 +79,8 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
     """The verdict in words: headline, costs, how training the rank compares, the reasons why it is not final, and notes."""
-    costs, forgets = _costs(record, conclusion), _forgets(chosen(record, conclusion))
+    costs = _costs(record, conclusion)
+    forgets = " ".join(_forgets(record, conclusion))
     note = conclusion.metric_note
     confirmed = next((finding.text for finding in conclusion.findings if finding.kind == "confirmation"), None)
     return [
@@ -92,15 +94,21 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
     ]
 
 
-def _forgets(trial: CompletedTrial | None) -> str | None:
-    """What the adapter that is handed out costs in general English; None if it was not measured."""
+def _forgets(record: StudyRecord, conclusion: Conclusion) -> Iterator[str]:
+    """What the adapter that is handed out costs in general English, as far as it was measured."""
+    trial = chosen(record, conclusion)
     measures = trial.measures if trial else None
-    if measures is None or measures.forgetting_loss_delta is None:
-        return None
-    interval = ""
-    if measures.forgetting_low is not None and measures.forgetting_high is not None:
-        interval = f" ({measures.forgetting_low:+.3f} to {measures.forgetting_high:+.3f} with 95 % confidence)"
-    return f"With it, the loss on general prose is {measures.forgetting_loss_delta:+.3f} nats per token from the base model's{interval}."
+    if measures is not None and measures.forgetting_loss_delta is not None:
+        interval = ""
+        if measures.forgetting_low is not None and measures.forgetting_high is not None:
+            interval = f" ({measures.forgetting_low:+.3f} to {measures.forgetting_high:+.3f} with 95 % confidence)"
+        yield f"Forgetting: the loss on general prose changes by {measures.forgetting_loss_delta:+.3f} nats per token{interval}."
+    answers = change_on_test(on_test(record, conclusion))
+    if answers is not None:
+        yield (
+            f"It answers {answers.right} of {answers.questions} general questions right, the base model {answers.before} "
+            f"({100 * answers.low:+.0f} to {100 * answers.high:+.0f} points with 95 % confidence)."
+        )
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:

@@ -138,7 +138,7 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
         return None
     table = plain_table("on test, evaluated once")
     table.add_column("")
-    for name in ("loss", "bits/byte", record.metric):
+    for name in ("loss", "bits/byte", record.metric, "general\nanswers"):
         table.add_column(name, justify="right")
     for name, trial in tested.items():
         chosen = name == "goldilocks" and conclusion.rank is not None
@@ -146,6 +146,7 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
             f"{trial.loss:.4f}",
             _figure(trial.measures.bits_per_byte, 4),
             _figure(trial.metric(record.metric), 3),
+            _figure(trial.measures.general_accuracy, 3),
         )
         table.add_row(_who(name, trial, conclusion), *figures, style="bold green" if chosen else None)
     return table

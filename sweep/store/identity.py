@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from sweep.records import AUTO_COMPUTE, Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
+from sweep.records.recipe import QUESTIONS
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -183,6 +184,9 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         "max_length": task.max_length,
         "general_paragraphs": setup.scoring.general_paragraphs,
     }
+    # identities from before the questions could be chosen do not name them
+    if split is Split.TEST and setup.scoring.general_questions != QUESTIONS:
+        scoring["general_questions"] = setup.scoring.general_questions
     if answers:
         scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
         # decoding answers is the default, which identities do not mention

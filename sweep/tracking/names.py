@@ -82,6 +82,7 @@ _MEASURED = {
     "forgetting/loss_delta": "forgetting_loss_delta",
     "forgetting/loss_delta_low": "forgetting_low",
     "forgetting/loss_delta_high": "forgetting_high",
+    "forgetting/general_accuracy": "general_accuracy",
 }
 
 # MLflow accepts colons, but not on a server on Windows

@@ -68,6 +68,10 @@ class Encoder:
                 prompt_ids = prompt_ids[:-1]
         return Encoded(example, tuple(prompt_ids), tuple(self._ids(answer, special=False)))
 
+    def question(self, example: Example) -> Encoded:
+        """Encodes a question that has nothing to do with the task, without the task's system prompt."""
+        return Encoder(self._tokenizer, None).encode(example)
+
     def encode_split(self, examples: Iterable[Example], max_length: int) -> EncodedSplit:
         """Encodes the examples and separates those of more than `max_length` tokens."""
         encoded = [self.encode(example) for example in examples]

@@ -14,6 +14,7 @@ from sweep.methods import is_rank_stabilized
 from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
+from sweep.verdict.general_answers import AnswersChange, change_on_test
 from sweep.verdict.ladder import RankResult, ladder_data
 
 SCHEMA = 1
@@ -32,6 +33,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
     handed_out = chosen(record, conclusion)
     provenance = handed_out.provenance if handed_out else None
     verdict = conclusion.verdict if conclusion else None
+    tested = on_test(record, conclusion)
     contents: dict[str, Any] = {
         "schema": SCHEMA,
         "study": record.name,
@@ -60,8 +62,8 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "confirmation": _confirmation(conclusion),
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
-        "test": {name: _evaluation(trial) for name, trial in on_test(record, conclusion).items()},
-        "forgetting": _forgetting(handed_out),
+        "test": {name: _evaluation(trial) for name, trial in tested.items()},
+        "forgetting": _forgetting(handed_out, change_on_test(tested)),
         "trials": _counts(record),
         "adapter_config": _adapter(handed_out),
         "looks": list(record.certification.looks) if record.certification else [],
@@ -148,18 +150,20 @@ def _evaluation(trial: EvaluatedTrial) -> dict[str, Any]:
         "split": trial.spec.split.value,
         "loss": measures.loss,
         "bits_per_byte": measures.bits_per_byte,
+        "general_accuracy": measures.general_accuracy,
         "examples": measures.examples,
         "metrics": dict(measures.metrics),
     }
 
 
-def _forgetting(trial: CompletedTrial | None) -> Mapping[str, float]:
+def _forgetting(trial: CompletedTrial | None, answers: AnswersChange | None) -> Mapping[str, Any]:
     measures = trial.measures if trial else None
+    asked = {"questions": {**asdict(answers), "change": answers.change}} if answers else {}
     if measures is None or measures.forgetting_loss_delta is None or measures.general_loss is None:
-        return {}
+        return asked
     interval = {"low": measures.forgetting_low, "high": measures.forgetting_high}
     known = {name: value for name, value in interval.items() if value is not None}
-    return {"loss_delta": measures.forgetting_loss_delta, **known, "general_loss": measures.general_loss}
+    return {"loss_delta": measures.forgetting_loss_delta, **known, "general_loss": measures.general_loss, **asked}
 
 
 def _counts(record: StudyRecord) -> dict[str, int]:

@@ -15,6 +15,13 @@ def test_paragraphs_are_different_and_of_the_stated_length() -> None:
         assert paragraph.endswith(".")
 
 
+def test_questions_have_answers_of_their_own() -> None:
+    questions = general.questions()
+    assert len({one.completion for one in questions}) == len({one.prompt for one in questions}) == len(questions) == 48
+    assert all(one.prompt.endswith("? Answer with one word.") and " " not in one.completion for one in questions)
+    assert [one.completion for one in questions[:3]] == ["Paris", "Green", "Dog"], "a part of them is of all kinds"
+
+
 def test_importing_tasks_loads_nothing_heavy() -> None:
     modules = "tasks, tasks.jsonl, tasks.hub, tasks.metrics, tasks.splits, tasks.general"
     heavy = "{'datasets', 'torch', 'numpy', 'transformers', 'sweep'}"

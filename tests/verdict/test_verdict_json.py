@@ -129,7 +129,10 @@ def test_mean_is_of_what_the_verdict_is_about() -> None:
 def test_adapter_is_that_of_the_certified_rank() -> None:
     found = written(RECORDS["certified"])
     assert found["adapter_config"]["r"] == found["rank"] == 8
+    questions = found["forgetting"].pop("questions")
     assert found["forgetting"] == {"loss_delta": 0.25, "general_loss": 3.1}
+    assert (questions["questions"], questions["right"], questions["before"], questions["change"]) == (4, 2, 3, -0.25)
+    assert -1 <= questions["low"] < -0.25 < questions["high"] <= 1
     assert found["versions"] == {"torch": "2.13.0"}
 
 
