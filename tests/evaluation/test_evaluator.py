@@ -28,7 +28,8 @@ from tests.conftest import TRAINING, arm
 
 TUNE = tuple(Example(prompt=f"tune {number}", completion="yes") for number in range(6))
 CERTIFY = tuple(Example(prompt=f"certify {number}", completion="yes") for number in range(4))
-SPLITS = Splits((), TUNE, CERTIFY, (), (), "d" * 64, "t" * 64)
+TEST = (Example(prompt="test", completion="yes"),)
+SPLITS = Splits((), TUNE, CERTIFY, TEST, (), "d" * 64, "t" * 64)
 
 
 class ByteEncoder:
@@ -39,6 +40,9 @@ class ByteEncoder:
 
     def prose(self, text: str) -> Encoded:
         return self._encoded(Example(prompt="", completion=text[:5]))
+
+    def question(self, example: Example) -> Encoded:
+        return self._encoded(example)
 
     def _encoded(self, example: Example) -> Encoded:
         return Encoded(example, tuple(example.prompt.encode()), tuple(example.completion.encode()))
@@ -73,7 +77,8 @@ class TableEngine:
         if on_progress is not None:
             on_progress("score", len(encoded))
         losses = [tuple(CompletionLoss(loss, 1) for _ in encoded) for loss in adapted]
-        answers = None if rule is None else tuple("yes" for _ in encoded)
+        said = rule.labels[0].text if rule is not None and rule.labels else "yes"
+        answers = None if rule is None else tuple(said for _ in encoded)
         return [AdapterOutcomes.of(one, answers, {"score": 0.5}) for one in losses]
 
 
@@ -85,7 +90,12 @@ def engine() -> TableEngine:
 @pytest.fixture
 def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
     data = EvaluationData(
-        SPLITS, cast(Encoder, ByteEncoder()), 64, EvaluationSettings(general_paragraphs=2), "exact_match", ()
+        SPLITS,
+        cast(Encoder, ByteEncoder()),
+        64,
+        EvaluationSettings(general_paragraphs=2, general_questions=3),
+        "exact_match",
+        (),
     )
     copies = type("Copies", (), {"bytes": 0})
     base = cast(LoadedBase, type("Base", (), {"device": torch.device("cpu"), "copies": copies}))
@@ -93,7 +103,7 @@ def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
 
 
 def request(name: str, loss: float, split: Split = Split.TUNE, answers: bool = True, **given: Any) -> EvaluationRequest:
-    stage = Stage.EXPLORE if split is Split.TUNE else Stage.CERTIFY
+    stage = {Split.TUNE: Stage.EXPLORE, Split.CERTIFY: Stage.CERTIFY, Split.TEST: Stage.FINAL}[split]
     spec = TrialSpec(name * 32, "made", stage, arm(), TRAINING, 0, split=split, answers=answers)
     ignored = given.get("on_progress", lambda phase, done, total: None)
     return EvaluationRequest(spec, cast(AdaptedModel, loss), ignored, given.get("training_peak", (7, "training")))
@@ -109,7 +119,8 @@ def test_adapters_with_the_same_question_share_passes(evaluator: Evaluator, engi
     )
     assert [one.loss for one in evaluations(results)] == [1.0, 2.0, 3.0, 4.0]
     assert [len(one.outcomes) for one in evaluations(results)] == [6, 4, 6, 6]
-    assert engine.passes == [(2, 6), (2, 2), (1, 4), (1, 2), (1, 6), (1, 2)]  # each followed by general prose
+    # each followed by general prose, and once by that of the base
+    assert engine.passes == [(2, 6), (2, 2), (1, 2), (1, 4), (1, 2), (1, 6), (1, 2)]
 
 
 def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> None:
@@ -124,6 +135,15 @@ def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> N
     assert set(result.phases) == {"score", "general"}
     assert (result.peak_bytes, result.peak_of) == (7, "training")
     assert heard == [("score", 6, 6)]
+
+
+def test_general_questions_are_asked_on_test(evaluator: Evaluator, engine: TableEngine) -> None:
+    tested, tuned = evaluations(evaluator.evaluate([request("a", 1.0, Split.TEST), request("b", 2.0)]))
+    assert tested.general_right == (True, False, False), "it says the first answer to all"
+    assert tuned.general_right == ()
+    assert engine.passes == [(1, 1), (1, 2), (1, 3), (1, 2), (1, 6), (1, 2)], (
+        "prose, questions, and the base's prose once"
+    )
 
 
 def test_without_a_training_the_evaluation_s_own_peak_counts(evaluator: Evaluator) -> None:
