@@ -19,8 +19,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from sweep.records import Arm
+from sweep.training.adapters import target_modules
 from sweep.training.encoding import Encoded
-from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.evaluator import evaluation_batches
 from sweep.training.packed.layout import lay_out, shared_prompt
 

@@ -10,8 +10,9 @@ from sweep.config.method_keys import own_key, own_values
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.console.suggest import did_you_mean
-from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, methods
+from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, methods
 from sweep.records import Arm, SearchSpace
+from sweep.records.recipe import DEFAULT_INIT
 
 FIELDS: Mapping[str, str] = {
     "r": "lora.r",
@@ -170,4 +171,5 @@ def _arm(fields: Mapping[str, Any], config: Config) -> Arm:
         method=config.method.name,
         loraplus_lr_ratio=ratio,
         own=tuple((name, own[name]) for name in names if name != "loraplus_lr_ratio"),
+        init=config.lora.init if method is not None and INIT in method.lora else DEFAULT_INIT,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sweep.config.devices import AUTO, devices_for
 from sweep.records import AUTO_COMPUTE, Quantization
+from sweep.records.quants import KINDS
 
 BFLOAT16, FLOAT32 = "bfloat16", "float32"
 
@@ -41,7 +42,7 @@ def with_compute_type(quant: Quantization, device: str = AUTO, *, needs_float32:
     devices = devices_for(device)
     if devices.kind.is_gpu:
         return replace(quant, compute=BFLOAT16 if devices.multiplies_bfloat16 else FLOAT32)
-    fast = quant.name != "int8" and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
+    fast = not KINDS[quant.name].whole_numbers and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
     return replace(quant, compute=BFLOAT16 if fast else FLOAT32)
 
 

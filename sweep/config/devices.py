@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from sweep.config.gpus import Gpu, amd_gpus, nvidia_gpus, torch_build, visible
+from sweep.records.quants import QUANTS
 
 AUTO = "auto"
 
@@ -50,7 +51,7 @@ class DeviceKind:
         return self.measured == "allocated"
 
 
-_ALL = ("nf4", "int8", "none")
+_ALL = QUANTS
 _CUDA, _HIP = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"
 
 CPU = DeviceKind("cpu", "cpu", "processor", (_FLOAT32, _BFLOAT16), False, _ALL, 2, "resident", (_CUDA, _HIP))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep.records import Training, WorkerSetup
+from sweep.records.quants import KINDS, SMALLEST
 
 
 def memory_advice(setup: WorkerSetup, training: Training, *, checkpointing: bool, slots: int = 1) -> str:
@@ -20,8 +21,8 @@ def memory_advice(setup: WorkerSetup, training: Training, *, checkpointing: bool
     if training.batch_size > 1:
         less.append(f"train.batch_size below {training.batch_size} (with more train.gradient_accumulation)")
     less.append(f"task.max_length below {setup.task.max_length}")
-    if setup.quant.name != "nf4":
-        less.append("quant=nf4")
+    if KINDS[setup.quant.name].bits > KINDS[SMALLEST].bits:
+        less.append(f"quant={SMALLEST}")
     less.append("fewer lora.targets")
     if setup.memory_budget is not None:
         less.append("a larger budget.memory")

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from sweep.config.compute import BFLOAT16, FLOAT32
 from sweep.config.method_keys import own_key, owners
 from sweep.config.schema import Config
-from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, Method, methods
-from sweep.methods.method import QUANTS
+from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods
+from sweep.methods.initialization import INITIALIZATIONS, Initialization
+from sweep.records.quants import KINDS, QUANTS
 
 _FIELDS: Mapping[str, str] = {
     "lora.r": RANK,
@@ -17,6 +18,7 @@ _FIELDS: Mapping[str, str] = {
     "lora.alpha": ALPHA,
     "lora.dropout": DROPOUT,
     "lora.targets": TARGETS,
+    "lora.init": INIT,
     "search.space.rank": RANK,
     "search.space.alpha_ratio": ALPHA,
     "search.space.dropout": DROPOUT,
@@ -25,7 +27,13 @@ _FIELDS: Mapping[str, str] = {
 }
 """Keys that mean something only for methods with this field."""
 
-_IN_WORDS = {RANK: "rank", ALPHA: "alpha", DROPOUT: "dropout on its input", TARGETS: "target modules"}
+_IN_WORDS = {
+    RANK: "rank",
+    ALPHA: "alpha",
+    DROPOUT: "dropout on its input",
+    TARGETS: "target modules",
+    INIT: "initialization of A and B",
+}
 
 
 def method_problems(config: Config, given: Collection[str], *, searches: bool) -> Iterator[str]:
@@ -46,6 +54,10 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
                 f"({_names(other for other in methods().values() if field in other.lora)})"
             )
     yield from _combinations(config, method)
+    yield from _double_quant(config, given)
+    init = INITIALIZATIONS.get(config.lora.init) if INIT in method.lora else None
+    if init is not None:
+        yield from _initialization(config, init, searches=searches)
     if searches and config.certify.enabled:
         yield from _ladder(config, method)
 
@@ -97,6 +109,38 @@ def _combinations(config: Config, method: Method) -> Iterator[str]:
             f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{_because(method, 'checkpointing')}; "
             "leave it out, or write method=prompt_tuning"
         )
+
+
+def _initialization(config: Config, init: Initialization, *, searches: bool) -> Iterator[str]:
+    key = f"lora.init={init.name}"
+    if config.quant.name in set(QUANTS) - set(init.quants):
+        yield (
+            f"{key}: cannot be combined with quant={config.quant.name}: {init.why_not}; write quant={init.quants[0]}, or "
+            "lora.init=default"
+        )
+    cuts = searches and config.certify.enabled and config.certify.ladder_by == "cut"
+    if init.even:
+        ladder = config.certify.ladder if searches and config.certify.enabled else ()
+        trained = {
+            "lora.r": (config.lora.r,) if not searches else (),
+            "search.space.rank": config.search.space.rank if searches else (),
+            "certify.ladder": ladder[-1:] if cuts else ladder,
+        }
+        for name, ranks in trained.items():
+            if odd := [rank for rank in ranks if rank % 2]:
+                yield f"{key}: needs even ranks, and {name} has {', '.join(map(str, odd))}; leave it out, or write lora.init=default"
+    if init.subtracted and cuts:
+        yield (
+            f"certify.ladder_by=cut: cannot be combined with {key}: the update of an adapter of rank r has rank 2r, so a cut to r is not "
+            "what training at r gives; write certify.ladder_by=train, or lora.init=default"
+        )
+
+
+def _double_quant(config: Config, given: Collection[str]) -> Iterator[str]:
+    kind = KINDS.get(config.quant.name)
+    if "quant.double_quant" in given and config.quant.double_quant and kind is not None and not kind.blocks:
+        blocks = " or ".join(f"quant={name}" for name, other in KINDS.items() if other.blocks)
+        yield f"quant.double_quant=true: quant={kind.name} has no constants to quantize; leave it out, or write {blocks}"
 
 
 def _ladder(config: Config, method: Method) -> Iterator[str]:

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from sweep.config.devices import AUTO, CHOICES
 from sweep.config.method_keys import MethodKeys
+from sweep.methods.initialization import INITIALIZATIONS
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
 from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
-from sweep.records.recipe import REPORT_EXAMPLES
+from sweep.records.recipe import DEFAULT_INIT, REPORT_EXAMPLES
 
 COUNT_OR_AUTO = f"whole number, or {AUTO}"
 
@@ -52,6 +53,10 @@ class LoraKeys:
             kind="a name, or a list of names",
         ),
     ] = "q_v"
+    init: Annotated[
+        str,
+        Key("what A and B start as (docs/methods.md, initialization)", choices=tuple(INITIALIZATIONS), example="pissa"),
+    ] = DEFAULT_INIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from sweep.methods.method import LORA_FIELDS, Method, TrainingFacts
+from sweep.methods.method import ALPHA, DROPOUT, RANK, TARGETS, Method, TrainingFacts
 from sweep.records import Arm
 from sweep.records.keys import Key, Limit
 
@@ -53,7 +53,7 @@ METHOD = Method(
     peft="AdaLoraConfig",
     settings=_settings,
     keys=AdaLoraKeys,
-    lora=LORA_FIELDS,
+    lora=(RANK, ALPHA, DROPOUT, TARGETS),
     mergeable=True,
     why_not={
         "cut": "its modules have different ranks already",

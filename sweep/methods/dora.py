@@ -19,7 +19,7 @@ METHOD = Method(
     peft="LoraConfig",
     settings=_settings,
     lora=LORA_FIELDS,
-    quants=("nf4", "none"),
+    quants=("nf4", "fp4", "none"),
     mergeable=True,
     why_not={
         "cut": "its magnitudes were trained with the update of the full rank",

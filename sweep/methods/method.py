@@ -10,13 +10,13 @@ from typing import Any
 
 from sweep.records import Arm, Value
 from sweep.records.keys import Key
+from sweep.records.quants import QUANTS
 
-RANK, ALPHA, DROPOUT, TARGETS = "rank", "alpha_ratio", "dropout", "targets"
+RANK, ALPHA, DROPOUT, TARGETS, INIT = "rank", "alpha_ratio", "dropout", "targets", "init"
 """Fields of `Arm` that a method has or does not have."""
 
-LORA_FIELDS = (RANK, ALPHA, DROPOUT, TARGETS)
-
-QUANTS = ("nf4", "int8", "none")
+LORA_FIELDS = (RANK, ALPHA, DROPOUT, TARGETS, INIT)
+"""Those of LoRA and its variants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sweep.records.plan import SearchSpace
-from sweep.records.recipe import Arm, Training
+from sweep.records.recipe import DEFAULT_INIT, Arm, Training
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
@@ -17,7 +17,7 @@ def to_json(record: Any) -> dict[str, Any]:
     """A record as plain JSON types; enums become their values, tuples become lists.
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
-    have, and a method's own parameters where there are none.
+    have, a method's own parameters where there are none, and the default initialization.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
@@ -30,6 +30,8 @@ def to_json(record: Any) -> dict[str, Any]:
 def _absent(arm: Arm) -> set[str]:
     """The fields that an arm's method does not have."""
     absent = {name for name in ("rank", "alpha_ratio", "targets", "own") if not getattr(arm, name)}
+    if arm.init == DEFAULT_INIT:
+        absent.add("init")
     if "rank" in absent:
         absent |= {"loraplus_lr_ratio", "cut_from"}
         if not arm.dropout:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from sweep.records.keys import EXAMPLES, Key, Limit
+from sweep.records.quants import QUANTS
 from tasks.metrics import METRICS
 
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
@@ -21,6 +22,10 @@ AUTO_COMPUTE = "auto"
 
 AUTO_CHECKPOINTING = "auto"
 """The value of `train.gradient_checkpointing` that leaves the decision to a worker."""
+
+
+DEFAULT_INIT = "default"
+"""The value of `lora.init` that records leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,10 @@ class BaseModel:
 class Quantization:
     """How the base model's weights are stored, and how products with them are computed."""
 
-    name: Annotated[
-        str, Key("quantization of the base model; choose it with quant=NAME", choices=("nf4", "int8", "none"))
-    ] = "nf4"
+    name: Annotated[str, Key("quantization of the base model; choose it with quant=NAME", choices=QUANTS)] = "nf4"
     double_quant: Annotated[
-        bool, Key("also quantize the quantization constants of NF4 (QLoRA, Dettmers et al. 2023, section 3)")
+        bool,
+        Key("also quantize the quantization constants of NF4 and FP4 (QLoRA, Dettmers et al. 2023, section 3)"),
     ] = True
     cache: Annotated[
         str,
@@ -222,6 +226,7 @@ class Arm:
         loraplus_lr_ratio: learning rate of B divided by that of A; 1 outside LoRA+.
         cut_from: the rank that a cut adapter was trained at; None if the adapter is as trained.
         own: the method's own parameters, name and value in the order of the method's description.
+        init: what A and B start as, a name of `sweep.methods.initialization`.
     """
 
     rank: int
@@ -233,6 +238,7 @@ class Arm:
     loraplus_lr_ratio: float = 1.0
     cut_from: int | None = None
     own: tuple[tuple[str, Value], ...] = ()
+    init: str = DEFAULT_INIT
 
     @property
     def parent(self) -> Arm:

@@ -11,7 +11,9 @@ import yaml
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.methods import FULL, LORA_VARIANTS, arm_words, own_words, title_of
+from sweep.methods.initialization import init_words, is_subtracted, stored_rank
 from sweep.records import Arm, CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.records.quants import transformers_settings
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
 from sweep.verdict.conclusion import Conclusion, on_test
 
@@ -215,10 +217,9 @@ def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
 def _quantization(record: StudyRecord) -> str | None:
     """The arguments of `BitsAndBytesConfig` in training; None if the base was not quantized."""
     quant = _config(record).get("quant") or {}
-    if quant.get("name") == "nf4":
-        double = quant.get("double_quant", True)
-        return f'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant={double}'
-    return "load_in_8bit=True, llm_int8_threshold=0.0" if quant.get("name") == "int8" else None
+    settings = transformers_settings(str(quant.get("name")), double_quant=bool(quant.get("double_quant", True)))
+    quoted = {name: f'"{value}"' if isinstance(value, str) else f"{value}" for name, value in settings.items()}
+    return ", ".join(f"{name}={value}" for name, value in quoted.items()) or None
 
 
 def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
@@ -233,6 +234,9 @@ def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
     parts += [f"on {targets} ({', '.join(arm.targets)})"] if arm.targets else []
     method = f"method {arm.method}" + (f" ({own})" if (own := own_words(arm)) else "")
     yield f"- {'; '.join(filter(None, (', '.join(parts), method)))}"
+    if words := init_words(arm):
+        beside = f"; the file also holds the initial product, subtracted, so its rank is {stored_rank(arm)}"
+        yield f"- A and B started as {words} (lora.init={arm.init}){beside if is_subtracted(arm) else ''}"
     training = trial.spec.training
     at = f" at rank {arm.cut_from}" if cut is not None else ""
     yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}{at}"

@@ -10,6 +10,7 @@ from rich.table import Table
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import LORA_VARIANTS, is_rank_stabilized, own_words, title_of
+from sweep.methods.initialization import init_words
 from sweep.records import Arm, EvaluatedTrial, Measures, StudyRecord
 
 PARETO = "◆"
@@ -106,10 +107,11 @@ def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:
 def method_words(recipe: Arm) -> str:
     """`rsLoRA`, `LoRA+ (B 16 times as fast as A)` or both; the title of another method; nothing for plain LoRA."""
     if recipe.method not in LORA_VARIANTS:
-        return title_of(recipe)
+        return " and ".join(filter(None, (title_of(recipe), init_words(recipe))))
     parts = ["rsLoRA"] if is_rank_stabilized(recipe) else []
     if recipe.loraplus_lr_ratio != 1:
         parts.append(f"LoRA+ (B {recipe.loraplus_lr_ratio:g} times as fast as A)")
+    parts += filter(None, [init_words(recipe)])
     return " and ".join(parts)
 
 

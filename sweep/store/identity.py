@@ -119,6 +119,8 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     }
     if "loraplus_lr_ratio" in (arm := _arm(plan.arm)):
         question["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
+    if "init" in arm:
+        question["init"] = arm["init"]
     # searched values are part of the space
     if own := [pair for pair in arm.get("own", ()) if pair[0] not in dict(plan.space.own)]:
         question["own"] = own

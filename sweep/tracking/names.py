@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sweep.records import Arm, Status, TrialResult, TrialSpec
+from sweep.records.recipe import DEFAULT_INIT
 
 STUDY = "sweep.study"
 STAGE = "sweep.stage"
@@ -177,6 +178,8 @@ def _of_arm(arm: Arm) -> dict[str, str]:
         params["lora.dropout"] = _text(arm.dropout)
     if arm.targets:
         params["lora.targets"] = ",".join(arm.targets)
+    if arm.init != DEFAULT_INIT:
+        params["lora.init"] = arm.init
     own = {f"method.{name}": value if isinstance(value, str) else _text(value) for name, value in arm.own}
     return {**params, **own, "train.learning_rate": _text(arm.learning_rate)}
 

@@ -16,12 +16,15 @@ import torch
 from peft import PeftConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.methods import TrainingFacts, method_of
+from sweep.methods.initialization import is_subtracted
 from sweep.records import Arm
 from sweep.training import full
+from sweep.training.starts import Starts, begin_at, has_initial_product, with_initial_product
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -49,13 +52,18 @@ def peft_config(
     return config
 
 
-def attach(model: nn.Module, arm: Arm, seed: int, facts: TrainingFacts = _NO_FACTS) -> Any:
+def attach(
+    model: nn.Module, arm: Arm, seed: int, facts: TrainingFacts = _NO_FACTS, starts: Starts | None = None
+) -> Any:
     """Attaches a new adapter to the base; with `method=full` makes the base itself trainable.
 
     LoRA's A has PEFT's distribution (Kaiming uniform, U(-1/sqrt(in), 1/sqrt(in))), and B is zero. Each module draws the rows of A
     in order from its own random stream, so for one seed the A of a small rank is the top of the A of a larger rank.
     These common random numbers reduce the noise of differences between ranks, which the verdict estimates. Other methods draw their
     first weights as PEFT does, from torch's global random state.
+
+    Args:
+        starts: what A and B start as with another initialization.
 
     Returns:
         a `PeftModel` around the base, or the base itself.
@@ -75,6 +83,8 @@ def attach(model: nn.Module, arm: Arm, seed: int, facts: TrainingFacts = _NO_FAC
         raise ConfigurationError(f"{what}: {error}") from error
     if method.peft == "LoraConfig":
         _initialize_a(adapted, seed)
+        if starts:
+            begin_at(adapted, starts, subtracted=is_subtracted(arm))
     scale = dict(arm.own).get("initial_scale")
     if isinstance(scale, float):
         with torch.no_grad():
@@ -90,10 +100,14 @@ def initial_a(seed: int, module: str, shape: tuple[int, int]) -> torch.Tensor:
         module: full name of the linear module in the base.
         shape: (rank, in_features).
     """
+    return (2 * torch.rand(shape, generator=random_stream(seed, module)) - 1) / math.sqrt(shape[1])
+
+
+def random_stream(seed: int, module: str) -> torch.Generator:
+    """The random stream from which a module's adapter draws its first values."""
     name = f"base_model.model.{module}.lora_A.default.weight"
     stream = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big") >> 1
-    uniform = torch.rand(shape, generator=torch.Generator().manual_seed(stream))
-    return (2 * uniform - 1) / math.sqrt(shape[1])
+    return torch.Generator().manual_seed(stream)
 
 
 def _initialize_a(adapted: PeftModel, seed: int) -> None:
@@ -102,6 +116,18 @@ def _initialize_a(adapted: PeftModel, seed: int) -> None:
             module = name.removeprefix("base_model.model.").partition(".lora_A.")[0]
             with torch.no_grad():
                 parameter.copy_(initial_a(seed, module, (parameter.shape[0], parameter.shape[1])))
+
+
+def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules that the arm targets. As in PEFT, a target is a full name or the end of one.
+
+    Raises:
+        ConfigurationError: a target matches no module.
+    """
+    missing = [target for target in arm.targets if not any(f".{name}".endswith(f".{target}") for name in modules)]
+    if missing:
+        raise ConfigurationError(f"lora.targets={','.join(missing)}: the model has no linear module of that name")
+    return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
 
 
 def detach(adapted: Any) -> nn.Module:
@@ -165,7 +191,11 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
     # before it saves, PEFT looks the configured base up on the hub; so the name is written afterwards
     file = folder / CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps({**config, "base_model_name_or_path": base_name}, indent=2), encoding="utf-8")
+    config = {**config, "base_model_name_or_path": base_name}
+    if has_initial_product(adapted):
+        config, weights = with_initial_product(adapted, config, load_file(folder / WEIGHTS))
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
     use_default_permissions(folder)
 
 

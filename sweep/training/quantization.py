@@ -1,4 +1,4 @@
-"""Storage of the frozen base with bitsandbytes (NF4, int8, or unquantized), and guards for training on it."""
+"""Storage of the frozen base with bitsandbytes (4-bit, int8, or unquantized), and guards for training on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import BitsAndBytesConfig
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.records import AUTO_COMPUTE, Quantization
+from sweep.records.quants import KINDS, transformers_settings
 from sweep.training.machine import device_name, kind_of, multiplies_bfloat16
 
 
@@ -59,7 +60,7 @@ def usable_on(quant: Quantization, device: torch.device) -> Quantization:
 
 
 def _check_bfloat16_on_cpu(quant: Quantization) -> None:
-    if quant.name == "int8":
+    if KINDS[quant.name].whole_numbers:
         raise ConfigurationError(
             "quant.compute=bfloat16: with quant=int8 a processor multiplies whole numbers; write quant.compute=float32, or another "
             "quant"
@@ -96,16 +97,12 @@ def quantization_config(quant: Quantization, compute: torch.dtype) -> BitsAndByt
     by what its neighbours in the pack hold. So the threshold is 0, that is, no column is excepted. On a CPU bitsandbytes quantizes no
     inputs, and the threshold has no effect.
     """
-    if quant.name == "nf4":
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=quant.double_quant,
-            bnb_4bit_compute_dtype=compute,
-        )
-    if quant.name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
-    return None
+    settings: dict[str, Any] = transformers_settings(quant.name, double_quant=quant.double_quant)
+    if not settings:
+        return None
+    if KINDS[quant.name].blocks:
+        settings["bnb_4bit_compute_dtype"] = compute
+    return BitsAndBytesConfig(**settings)
 
 
 def storage_bytes(model: nn.Module) -> int:
@@ -141,6 +138,17 @@ def quantized_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
         if isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
             yield name, module
+
+
+def plain_weight(module: Any) -> torch.Tensor:
+    """A linear module's weight as its products use it, dequantized, in fp32, shape (out_features, in_features)."""
+    weight = module.weight.data
+    if isinstance(module, bnb.nn.Linear4bit):
+        return bnb.functional.dequantize_4bit(weight, module.weight.quant_state).float()
+    if isinstance(module, bnb.nn.Linear8bitLt):
+        constants = module.weight.SCB if module.state.SCB is None else module.state.SCB  # they move at the first pass
+        return bnb.functional.int8_vectorwise_dequant(weight, constants.to(weight.device)).float()
+    return weight.float().t() if type(module).__name__ == "Conv1D" else weight.float()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from sweep.training.device_errors import forget_tensors, is_device_failure, is_o
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
 from sweep.training.gradient_check import GradientCheck
+from sweep.training.initial_values import Initializer
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, OnEvaluated
 from sweep.training.machine import kind_of
 from sweep.training.memory import release
@@ -42,6 +43,7 @@ class TrainerEngine:
 
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
+        self._initializer = Initializer(base)
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
         self.auto_checkpointing = False
 
@@ -92,7 +94,14 @@ class TrainerEngine:
 
         adapted, error, clock = None, None, time.perf_counter()
         try:
-            trained = train(self._base, spec, examples, after_step, auto_checkpointing=self.auto_checkpointing)
+            trained = train(
+                self._base,
+                spec,
+                examples,
+                after_step,
+                auto_checkpointing=self.auto_checkpointing,
+                initializer=self._initializer,
+            )
             adapted = PeftAdaptedModel(self._base, trained)
         except ConfigurationError:
             raise
@@ -127,6 +136,7 @@ def train(
     on_step: Callable[[Any, StepLoss], None],
     *,
     auto_checkpointing: bool = False,
+    initializer: Initializer | None = None,
 ) -> Any:
     """Trains one adapter; returns the base with the adapter attached.
 
@@ -134,6 +144,7 @@ def train(
 
     Args:
         auto_checkpointing: whether to use gradient checkpointing if the recipe leaves it open.
+        initializer: the one that earlier trials on this base used, which remembers what they share.
 
     Raises:
         TrialFailed: the loss diverged, or no gradient reached the adapter.
@@ -142,8 +153,9 @@ def train(
     if spec.arm is None:
         raise ValueError("the unadapted base is not trained")
     check_trainable_format(base.model)
+    starts = (initializer or Initializer(base)).starts(spec.arm, spec.seed, examples)
     set_seed(spec.seed)
-    adapted = attach(base.model, spec.arm, spec.seed, TrainingFacts(spec.training.steps))
+    adapted = attach(base.model, spec.arm, spec.seed, TrainingFacts(spec.training.steps), starts)
     watch = _TrainingWatch(on_step)
     ordered = training_examples(examples, spec.training, spec.seed)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep.methods import is_rank_stabilized
 from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
+from sweep.records.recipe import DEFAULT_INIT
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
 from sweep.verdict.general_answers import AnswersChange, change_on_test
@@ -188,6 +189,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "loraplus_lr_ratio": arm.loraplus_lr_ratio,
         "learning_rate": arm.learning_rate,
         "seed": trial.seed,
+        **({"init": arm.init} if arm.init != DEFAULT_INIT else {}),
         **({"cut_from": arm.cut_from} if arm.cut_from is not None else {}),
     }
 

@@ -86,3 +86,42 @@ def test_a_study_is_searched_reported_and_asked(
     code, again = run_here("sweep", words, folder)
     assert code == 0, again
     assert len(record_of(folder, name).trials) == trials
+
+
+@pytest.mark.parametrize(
+    ("init", "quant"),
+    [
+        ("pissa", "fp4"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("olora", "none"), ("loftq", "nf4"), ("eva", "int8"))
+        ),
+    ],
+)
+def test_an_initialization_is_trained_resumed_and_reported(
+    init: str, quant: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        *(word for word in LITTLE if not word.startswith("train.steps")),
+        *("train.steps=6", "train.learning_rate=1e-3", "lora.r=4", f"lora.init={init}", f"quant={quant}"),
+    )
+    code, printed = run_here("sweep.train", words, folder)
+    assert code == 0, printed
+    assert "engine=trainer" not in printed, "the packed engine takes it"
+    adapter = folder / printed.split("adapter: ")[1].split(" (")[0]
+    record = json.loads((adapter.parent / "training.json").read_text())
+    assert record["arm"]["init"] == init
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert config["r"] == record["arm"]["rank"] * (2 if init in ("pissa", "olora") else 1)
+    before = {file: file.stat().st_mtime_ns for file in adapter.parent.rglob("*")}
+    code, again = run_here("sweep.train", words, folder)
+    assert code == 0, again
+    assert {file: file.stat().st_mtime_ns for file in adapter.parent.rglob("*")} == before
+    study = [*words, f"study.name={init}", "search.trials=1", "certify=none", "executor.workers=1"]
+    code, printed = run_here("sweep", [word for word in study if word != "lora.r=4"], folder)
+    assert code == 0, printed
+    card = (folder / "mlruns" / "reports" / init / "adapter" / "README.md").read_text()
+    assert f"lora.init={init}" in card
+    monkeypatch.chdir(folder)
+    assert predict([f"study={init}", "prompt=test 0: the red box", "max_new_tokens=4"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1

@@ -15,7 +15,10 @@ from sweep.config.load import plan_of_record
 from sweep.config.method_keys import owners
 from sweep.errors import ConfigurationError
 from sweep.methods import LORA_FIELDS, methods
+from sweep.records import arm_from_json, to_json
+from sweep.records.quants import QUANTS
 from sweep.search.space import arm_of, first_points, grid_points, point_of
+from sweep.store.identity import adapter_identity, certification_identity, study_identity
 
 
 def problems(*overrides: str, searches: bool = True) -> tuple[str, ...]:
@@ -41,7 +44,7 @@ def test_a_description_is_whole(name: str) -> None:
     assert set(method.space) <= {key.name for key in method.own_keys()}
     for lacking, has in (("packed", method.packed), ("checkpointing", method.checkpointing)):
         assert has == (lacking not in method.why_not), lacking
-    assert (len(method.quants) == 3) == ("quants" not in method.why_not)
+    assert (method.quants == QUANTS) == ("quants" not in method.why_not)
     assert method.float32 == ("float32" in method.why_not)
     assert not method.cut or method.has_rank
 
@@ -156,3 +159,42 @@ def test_help_explains_own_keys() -> None:
     assert "virtual tokens" in text
     assert "from 1 to 4096" in text
     assert {f"method.{name}" for name in owners()} <= set(entries())
+
+
+def test_an_initialization_reaches_the_arm_and_its_identity() -> None:
+    default, eva = composed_plan(["lora.r=8"]), composed_plan(["lora.r=8", "lora.init=eva"])
+    assert (default.arm.init, eva.arm.init) == ("default", "eva")
+    assert "init" not in to_json(default.arm)
+    assert arm_from_json(to_json(eva.arm)) == eva.arm
+    assert composed_plan(["lora.r=8", "lora.init=default"]).arm == default.arm
+    assert all(arm.init == "eva" for arm in (arm_of(point, eva.arm) for point in first_points(eva)))
+    assert plan_of_record(eva.config) == eva
+    assert study_identity(default, "data") != study_identity(eva, "data")
+    assert certification_identity(default.arm) != certification_identity(eva.arm)
+    one, other = (adapter_identity(p.setup, "base", "train", p.arm, p.training, 0) for p in (default, eva))
+    assert one != other
+
+
+def test_an_initialization_that_does_not_fit_is_refused_with_the_nearest_that_does() -> None:
+    (method,) = problems("method=vera", "lora.init=eva", "certify=none")
+    assert "lora.init: method=vera has no initialization of A and B" in method
+    assert "dora" in method
+    (quant,) = problems("lora.init=loftq", "quant=none")
+    assert "no quantization error; write quant=nf4, or lora.init=default" in quant
+    (cut,) = problems("lora.init=pissa")
+    assert "write certify.ladder_by=train, or lora.init=default" in cut
+    odd, rank = problems("lora.init=orthogonal", "certify=train", "search.space.rank=[1,2,4]", "certify.ladder=[1,2,4]")
+    assert "search.space.rank has 1" in odd
+    assert "certify.ladder has 1" in rank
+    (single,) = problems("lora.init=orthogonal", "lora.r=3", searches=False)
+    assert "lora.r has 3" in single
+    assert composed_plan(["lora.init=orthogonal", "certify.ladder=[1,2,32]"]).arm.init == "orthogonal"
+    assert composed_plan(["lora.init=olora", "certify=train"]).arm.init == "olora"
+
+
+def test_double_quantization_needs_constants() -> None:
+    (problem,) = problems("quant=int8", "quant.double_quant=true")
+    assert "write quant=nf4 or quant=fp4" in problem
+    for quant in ("nf4", "fp4"):
+        assert composed_plan([f"quant={quant}"]).setup.quant.double_quant
+        assert not composed_plan([f"quant={quant}", "quant.double_quant=false"]).setup.quant.double_quant

@@ -13,6 +13,7 @@ import torch
 
 from sweep.methods import methods
 from sweep.records import Quantization
+from sweep.records.quants import KINDS
 from sweep.store.paths import Paths
 from sweep.training.base_model import load_base
 from sweep.training.encoding import Encoder
@@ -33,7 +34,7 @@ WORDS: Sequence[str] = ("fever", "cough", "rash", "ache", "chill", "sneeze", "it
 @pytest.mark.parametrize(("name", "quant"), COMBINATIONS)
 def test_trains_saves_loads_and_leaves_the_base(name: str, quant: str, tmp_path: Path) -> None:
     compute = "float32" if methods()[name].float32 else "auto"
-    base = load_base(TINY, Quantization(quant, double_quant=quant == "nf4", compute=compute), Paths(tmp_path))
+    base = load_base(TINY, Quantization(quant, double_quant=KINDS[quant].blocks, compute=compute), Paths(tmp_path))
     assert base.device.type == "cuda"
     encoder = Encoder(base.tokenizer, None)
     encoded = [encoder.encode(Example(f"Say {word} {'please ' * (len(word) % 4)}", word)) for word in WORDS]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
+
 from sweep.methods import TrainingFacts, methods, registry
-from sweep.methods.table import table
+from sweep.methods.table import initializations, table
 from sweep.records import Arm, Stage, Training, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
@@ -21,9 +23,10 @@ def block(language: str) -> str:
     return PAGE.read_text().split(f"```{language}\n")[1].split("```")[0]
 
 
-def test_the_table_is_that_of_the_methods() -> None:
-    shown = PAGE.read_text().split("<!-- methods -->\n")[1].split("<!-- end -->")[0]
-    wanted = "\n".join(table()) + "\n"
+@pytest.mark.parametrize(("mark", "lines"), [("methods", table), ("initializations", initializations)])
+def test_the_tables_are_those_of_the_code(mark: str, lines: Callable[[], Iterator[str]]) -> None:
+    shown = PAGE.read_text().split(f"<!-- {mark} -->\n")[1].split("<!-- end -->")[0]
+    wanted = "\n".join(lines()) + "\n"
     assert shown == wanted, f"replace the table in {PAGE} with this:\n{wanted}"
 
 

@@ -372,3 +372,22 @@ def test_engines_agree(load: Callable[[str, str], LoadedSetup], tmp_path: Path, 
             assert {min(matrix.shape) for matrix in weights.values()} == {result.spec.rank}
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
     assert kept[0] == pytest.approx(kept[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("init", ["eva", "loftq", "orthogonal"])
+def test_an_adapter_that_started_elsewhere_is_cut(loaded: LoadedSetup, store: AdapterStore, init: str) -> None:
+    parent = replace(PARENT, init=init)
+    specs = [
+        spec_of(loaded, parent),
+        spec_of(loaded, cut_to(8, replace(parent, rank=16))),
+        spec_of(loaded, cut_to(3, parent)),
+    ]
+    whole, wide, narrow = run(loaded, *specs)
+    assert {each.status for each in (whole, wide, narrow)} == {Status.COMPLETE}
+    for spec, rank in zip(specs, (8, 8, 3), strict=True):
+        config = json.loads((store.folder(spec.adapter_id) / "adapter_config.json").read_text())
+        assert config["r"] == rank
+    cut = store.find(specs[2].adapter_id)
+    assert cut is not None
+    assert 0 < (cut.energy_kept or 0) < 1
+    assert specs[0].adapter_id != spec_of(loaded, PARENT).adapter_id

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
+from sweep.records.quants import KINDS
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
@@ -33,11 +34,12 @@ def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loade
 
     @cache
     def load(quant: str) -> LoadedBase:
-        """`nf4`, `int8` or `none`; `nf4 copied` keeps dequantized copies, and `bfloat16` is the type of products."""
+        """`nf4`, `fp4`, `int8` or `none`; `nf4 copied` keeps dequantized copies, `single` quantizes no constants, and `bfloat16` is
+        the type of products."""
         name, *how = quant.split()
         quantization = Quantization(
             name,
-            double_quant=name == "nf4",
+            double_quant=KINDS[name].blocks and "single" not in how,
             cache="always" if "copied" in how else "never",
             compute="bfloat16" if "bfloat16" in how else "auto",
         )

@@ -36,7 +36,7 @@ def changed(before: dict[str, torch.Tensor], model: Any) -> bool:
     return all(not torch.equal(before[name], parameter) for name, parameter in adapter_parameters(model))
 
 
-@pytest.mark.parametrize(("quant", "share"), [("nf4", 0.4), ("int8", 0.6)])
+@pytest.mark.parametrize(("quant", "share"), [("nf4", 0.4), ("fp4", 0.4), ("int8", 0.6)])
 def test_base_is_stored_in_few_bits(load_tiny: Loader, quant: str, share: float) -> None:
     whole = linear_bytes(load_tiny("none"))
     assert len(list(quantized_modules(load_tiny(quant).model))) == len(load_tiny(quant).linear_modules)
@@ -44,11 +44,15 @@ def test_base_is_stored_in_few_bits(load_tiny: Loader, quant: str, share: float)
 
 
 def test_double_quantization_saves_constants(load_tiny: Loader) -> None:
-    states = [module.weight.quant_state for _, module in quantized_modules(load_tiny("nf4").model)]
-    assert all(state.nested and state.absmax.dtype == torch.uint8 for state in states)
+    for quant in ("nf4", "fp4"):
+        states = [module.weight.quant_state for _, module in quantized_modules(load_tiny(quant).model)]
+        assert all(state.quant_type == quant for state in states)
+        assert all(state.nested and state.absmax.dtype == torch.uint8 for state in states)
+        single = load_tiny(f"{quant} single")
+        assert not any(module.weight.quant_state.nested for _, module in quantized_modules(single.model))
 
 
-@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "int8", "none"])
+@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "nf4 single", "fp4", "int8", "none"])
 def test_training_changes_the_adapter_and_never_the_base(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec], quant: str
 ) -> None:
@@ -63,7 +67,7 @@ def test_training_changes_the_adapter_and_never_the_base(
     assert not any("lora" in name for name, _ in base.model.named_modules())
 
 
-@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "int8"])
+@pytest.mark.parametrize("quant", ["nf4", "nf4 copied", "fp4", "int8"])
 def test_train_evaluate_train_evaluate_still_learns(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec], quant: str
 ) -> None:

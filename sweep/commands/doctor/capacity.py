@@ -13,9 +13,8 @@ from sweep.config.devices import AUTO
 from sweep.config.gpus import Gpu
 from sweep.config.units import show_bytes
 from sweep.records import StudyPlan
+from sweep.records.quants import KINDS
 
-_STORED_BYTES = {"nf4": 1.0, "int8": 1.5, "none": 4.0}
-"""Bytes per parameter in memory; above 0.5 and 1, since embeddings and output head are not quantized."""
 _FP32_BYTES = 4.0
 _HUB_BYTES = 2.2
 _WHEEL_BYTES = 7.0
@@ -171,7 +170,7 @@ def need(parameters: int | None, plan: StudyPlan, *, fetched: bool, from_wheel: 
     """
     if parameters is None:
         return Need(None, None, None)
-    stored = _STORED_BYTES[plan.setup.quant.name] * parameters
+    stored = KINDS[plan.setup.quant.name].memory * parameters
     host = 0.0 if on_gpu else stored
     if from_wheel and not fetched:
         host = max(host, _FP32_BYTES * parameters)

@@ -23,6 +23,7 @@ from sweep.commands.doctor.findings import Finding
 from sweep.config.devices import AUTO, devices_for
 from sweep.errors import EnvironmentLacks, GoldilocksError, TrialFailed
 from sweep.records import Arm, BaseModel, Quantization, Stage, Training, TrialSpec
+from sweep.records.quants import KINDS
 
 SECONDS = 120.0
 """The limit for the child; importing PyTorch alone takes a minute from a cold, slow disk."""
@@ -57,7 +58,7 @@ class RehearsalResult:
 
         Args:
             quantization: `nf4` or `int8`.
-            configured: the study's own; a problem with another one is a warning.
+            configured: the study's own; a problem with one of other bits is a warning.
         """
         name = {"nf4": "4-bit training", "int8": "8-bit training"}[quantization]
         problem = self.outcomes.get(quantization, self.end or "it was not tested")
@@ -65,7 +66,7 @@ class RehearsalResult:
             return Finding(name, "ok", f"trained a small model on {self.device}; the loss fell after every step")
         return Finding(
             name,
-            "problem" if quantization == configured else "warning",
+            "problem" if KINDS[quantization].bits == KINDS[configured].bits else "warning",
             problem,
             "quant=none trains without quantization and needs more memory"
             if self.device

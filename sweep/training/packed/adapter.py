@@ -10,12 +10,14 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sweep.errors import ConfigurationError, TrialFailed
+from sweep.errors import TrialFailed
 from sweep.methods import scale
+from sweep.methods.initialization import is_subtracted, stored_arm, stored_rank
 from sweep.records import Arm
-from sweep.training.adapters import WEIGHTS, initial_a, peft_config, use_default_permissions
+from sweep.training.adapters import WEIGHTS, initial_a, peft_config, target_modules, use_default_permissions
 from sweep.training.packed.grouped import spread
 from sweep.training.packed.updates import Dropout, Update
+from sweep.training.starts import Start, Starts, both
 
 Matrices = tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]
 """A and B by module name."""
@@ -29,6 +31,7 @@ class SlotAdapter:
         up: B by module name, shape (out_features, rank).
         vectors: all A and all B, flattened; they share memory and gradients with `down` and `up`.
         scale: factor of the update, see `sweep.methods.scale`.
+        initial: where their product is subtracted, the initial A and B by module name, see `sweep.training.starts`; else empty.
 
     Args:
         shapes: (in_features, out_features) of each linear module of the base by full name.
@@ -47,6 +50,12 @@ class SlotAdapter:
         self.side_by_side = side_by_side
         self.names = target_modules(arm, tuple(shapes))
         self._widths = tuple(tuple(shapes[name][side] for name in self.names) for side in (0, 1))
+        self.initial: dict[str, Start] = {}
+        if is_subtracted(arm):
+            self.initial = {
+                name: Start(torch.zeros(arm.rank, inputs, device=device), torch.zeros(outputs, arm.rank, device=device))
+                for name, inputs, outputs in zip(self.names, *self._widths, strict=True)
+            }
         columns = [arm.rank * sum(widths) for widths in self._widths]
         all_a, all_b = (nn.Parameter(torch.zeros(count, device=device)) for count in columns)
         self.vectors = (all_a, all_b)
@@ -86,15 +95,35 @@ class SlotAdapter:
             name: part.view(width, rank) for name, part, width in zip(self.names, ups, self._widths[1], strict=True)
         }
 
+    @property
+    def rank(self) -> int:
+        """The rank of the update: that of the arm, twice as much where the initial product is subtracted."""
+        return stored_rank(self.arm)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the matrices, their gradients and AdamW's two moments."""
+        fixed = sum(start.down.nbytes + start.up.nbytes for start in self.initial.values())
+        return 4 * sum(vector.nbytes for vector in self.vectors) + fixed
+
     def stackable(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All A, and all B transposed, side by side, shape (rank, columns of all modules)."""
-        all_a, all_b = self.vectors
-        return all_a.view(self.arm.rank, -1), all_b.view(self.arm.rank, -1)
+        """All A, and all B transposed, side by side, shape (`rank`, columns of all modules)."""
+        all_a, all_b = (vector.view(self.arm.rank, -1) for vector in self.vectors)
+        if not self.initial:
+            return all_a, all_b
+        starts = [self.initial[name] for name in self.names]
+        return (
+            torch.cat([all_a, torch.cat([start.down for start in starts], dim=1)]),
+            torch.cat([all_b, torch.cat([-start.up.t() for start in starts], dim=1)]),
+        )
 
     def in_type(self, dtype: torch.dtype) -> Matrices:
         """A and B of each module, cast at once if they lie side by side; else as they are, to be cast where they are used."""
-        if not self.side_by_side:
+        if not self.side_by_side and not self.initial:
             return self.down, self.up
+        if not self.side_by_side:
+            pairs = {name: both(self.down[name], self.up[name], start) for name, start in self.initial.items()}
+            return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
         downs, ups = (
             spread(matrix, widths, dtype) for matrix, widths in zip(self.stackable(), self._widths, strict=True)
         )
@@ -102,11 +131,22 @@ class SlotAdapter:
             name: part.t() for name, part in zip(self.names, ups, strict=True)
         }
 
-    def initialize(self, seed: int) -> None:
-        """Initializes A as `sweep.training.adapters.attach` does."""
+    def initialize(self, seed: int, starts: Starts | None = None) -> None:
+        """Initializes A and B as `sweep.training.adapters.attach` does.
+
+        Args:
+            starts: what they start as with another initialization than the default.
+        """
         with torch.no_grad():
             for name, matrix in self.down.items():
-                matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
+                if not starts:
+                    matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
+                    continue
+                matrix.copy_(starts[name].down)
+                self.up[name].copy_(starts[name].up)
+                if name in self.initial:
+                    self.initial[name].down.copy_(starts[name].down)
+                    self.initial[name].up.copy_(starts[name].up)
 
     def update(self, name: str, rows: int, dropout: str | None, matrices: Matrices) -> Update:
         """The slot's update of a module.
@@ -144,19 +184,23 @@ class SlotAdapter:
 
     def matrices(self) -> Iterator[tuple[str, nn.Parameter]]:
         """PEFT's name and the matrix, for each A and B."""
-        for kind, matrices in (("lora_A", self.down), ("lora_B", self.up)):
+        for side, matrices in enumerate((self.down, self.up)):
             for name, matrix in matrices.items():
-                yield f"base_model.model.{name}.{kind}.weight", matrix
+                yield peft_names(name)[side], matrix
 
     def save(self, folder: Path, base_name: str) -> None:
-        """Saves the adapter in PEFT's format (safetensors).
+        """Saves the adapter in PEFT's format (safetensors), a plain LoRA adapter whatever it started as.
 
         Args:
             base_name: name of the base on the model hub.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        peft_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
-        tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in self.matrices()}
+        peft_config(stored_arm(self.arm), base_name, inference_mode=True).save_pretrained(str(folder))
+        matrices: dict[str, torch.Tensor] = dict(self.matrices())
+        for name, start in self.initial.items():
+            down, up = peft_names(name)
+            matrices[down], matrices[up] = both(self.down[name], self.up[name], start)
+        tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in matrices.items()}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)
 
@@ -192,16 +236,9 @@ def load_slot_adapter(
     return adapter
 
 
-def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
-    """The modules that the arm targets. As in PEFT, a target is a full name or the end of one.
-
-    Raises:
-        ConfigurationError: a target matches no module.
-    """
-    missing = [target for target in arm.targets if not any(f".{name}".endswith(f".{target}") for name in modules)]
-    if missing:
-        raise ConfigurationError(f"lora.targets={','.join(missing)}: the model has no linear module of that name")
-    return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
+def peft_names(module: str) -> tuple[str, str]:
+    """PEFT's names of a module's A and B."""
+    return f"base_model.model.{module}.lora_A.weight", f"base_model.model.{module}.lora_B.weight"
 
 
 def _with_gradient(matrix: torch.Tensor, gradient: torch.Tensor) -> nn.Parameter:

@@ -154,7 +154,7 @@ class AdapterHooks:
         names = tuple(name for name in self._shapes if any(name in each for each in own))
         if not names:
             return {}
-        ranks = tuple(0 if slot.adapter is None else slot.adapter.arm.rank for slot in slots)
+        ranks = tuple(0 if slot.adapter is None else slot.adapter.rank for slot in slots)
         matrices = [slot.adapter.stackable() for slot in slots if slot.adapter is not None]
         sides = []
         for side, scales in ((0, (1.0,) * len(slots)), (1, tuple(slot.scale for slot in slots))):

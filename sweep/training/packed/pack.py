@@ -22,6 +22,7 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck, largest_gradients
+from sweep.training.initial_values import Initializer
 from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
@@ -58,7 +59,7 @@ class Slot:
     @property
     def bytes(self) -> int:
         """Memory of the adapter, its gradients and AdamW's two moments."""
-        return 4 * sum(vector.nbytes for vector in self.adapter.vectors)
+        return self.adapter.bytes
 
     def next_batches(self) -> list[Sequence[Encoded]]:
         """The batches of the next step, one per gradient accumulation."""
@@ -107,6 +108,7 @@ class Pack:
         self.slots: list[Slot] = []
         self.auto_checkpointing = False
         self._head = OutputHead(base.model)
+        self._initializer = Initializer(base)
         # transformers 5.23 renamed the argument
         self._cache_name = "cache" if "cache" in inspect.signature(base.model.forward).parameters else "past_key_values"
 
@@ -121,7 +123,7 @@ class Pack:
             raise ValueError("the unadapted base is not trained")
         check_trainable_format(self._base.model)
         adapter = self.adapter(arm)
-        adapter.initialize(spec.seed)
+        adapter.initialize(spec.seed, self._initializer.starts(arm, spec.seed, examples))
         optimizer = _adamw(adapter, recipe.weight_decay)
         schedule = get_scheduler(
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps

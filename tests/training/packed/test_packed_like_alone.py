@@ -91,7 +91,7 @@ def packs(load_tiny: Loader) -> Callable[[str], Pack]:
     return pack
 
 
-@pytest.mark.parametrize("quant", ["none", "nf4", "nf4 copied", "int8"])
+@pytest.mark.parametrize("quant", ["none", "nf4", "nf4 copied", "int8", pytest.param("fp4", marks=pytest.mark.slow)])
 def test_packed_equals_alone(packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, quant: str) -> None:
     specs = mixed(spec, 20)
     together = trained(packs(quant), specs, encoded)

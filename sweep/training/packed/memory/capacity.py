@@ -12,6 +12,7 @@ import torch
 from sweep.config.devices import SLOTS
 from sweep.errors import ConfigurationError
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
+from sweep.training.adapters import target_modules
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.device_errors import is_out_of_memory
@@ -19,7 +20,6 @@ from sweep.training.encoding import Encoded
 from sweep.training.engine import EvaluationExamples
 from sweep.training.machine import device_name
 from sweep.training.memory import free_bytes, release
-from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.memory.model import (
     EvaluationPass,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.methods.initialization import stored_rank
 from sweep.records import Arm
 from sweep.training.forward import predictions_at_once
 from sweep.training.packed.memory.model import ModelSizes, PassCosts
@@ -80,7 +81,7 @@ def adapters_kept(widths: LayerWidths, arm: Arm, *, shared: bool) -> int:
     else:
         inputs = sum(map(widths.inputs, targets))
     masks = sum(map(widths.inputs, targets)) if arm.dropout else 0
-    return widths.number_bytes * (inputs + masks + arm.rank * len(targets))
+    return widths.number_bytes * (inputs + masks + stored_rank(arm) * len(targets))
 
 
 def backward_needed(widths: LayerWidths) -> int:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sweep.methods.initialization import stored_rank
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
@@ -274,10 +275,11 @@ class MemoryModel:
 
 
 def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[int, int]]) -> int:
-    """Number of trainable parameters of an arm's adapter.
+    """Number of trainable parameters of an arm's adapter. Initial values that are subtracted count like trainable ones: they have no
+    gradient and no moments, but each pass puts them beside the others.
 
     Args:
         targets: full names of its target modules.
         shapes: (in_features, out_features) of each module.
     """
-    return sum(arm.rank * (inputs + outputs) for inputs, outputs in (shapes[name] for name in targets))
+    return sum(stored_rank(arm) * (inputs + outputs) for inputs, outputs in (shapes[name] for name in targets))

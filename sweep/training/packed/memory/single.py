@@ -8,10 +8,10 @@ from typing import Any
 
 from sweep.errors import ConfigurationError
 from sweep.records import CapacityRequest, SlotCapacity
+from sweep.training.adapters import target_modules
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.memory.capacity import RESERVE, memory_limit
 from sweep.training.packed.memory.estimate import estimated_training, widths_of
 from sweep.training.packed.memory.model import MemoryModel, PassCosts, PassShape, parameters_of

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 FP32_BYTES = 4
 
 QUANTIZED_BLOCK = 64
-"""Weights per quantization constant in NF4 (bitsandbytes' default block size)."""
+"""Weights per quantization constant in NF4 and FP4 (bitsandbytes' default block size)."""
 
 FRAGMENTATION = 0.05
 """Share of the memory of passes that the allocator reserves beyond what is allocated. An assumption, not a measurement: `tests/gpu`
