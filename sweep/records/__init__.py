@@ -5,6 +5,7 @@
 
 from sweep.records.as_json import (
     arm_from_json,
+    declaration_from_json,
     to_json,
     trained_adapter_from_json,
     trial_result_from_json,
@@ -24,6 +25,7 @@ from sweep.records.recipe import (
     Value,
     WorkerSetup,
 )
+from sweep.records.rung import LadderArm, Rung, arm_at, rung_words
 from sweep.records.study import Certification, RateChoice, StudyRecord
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import (
@@ -52,12 +54,14 @@ __all__ = [
     "EvaluatedTrial",
     "EvaluationSettings",
     "ExampleOutcome",
+    "LadderArm",
     "LoadReport",
     "Measures",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
+    "Rung",
     "Search",
     "SearchSpace",
     "SlotCapacity",
@@ -75,9 +79,12 @@ __all__ = [
     "TrialSpec",
     "Value",
     "WorkerSetup",
+    "arm_at",
     "arm_from_json",
+    "declaration_from_json",
     "examples_of",
     "loss_of",
+    "rung_words",
     "to_json",
     "trained_adapter_from_json",
     "trial_result_from_json",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from sweep.records.keys import RANK, Key, Limit
 from sweep.records.recipe import Arm, Training, Value, WorkerSetup
+from sweep.records.rung import LadderArm, Rung
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
@@ -22,6 +23,9 @@ LADDER_BY = Key(
     "how smaller ranks are made: the largest rank's adapters are cut to them (cut), or each rank is trained (train)",
     choices=("cut", "train"),
 )
+
+COSTS = ("adapter_bytes", "trainable_parameters", "train_seconds", "peak_memory")
+"""What a ladder of arms can be ordered by."""
 
 MOST_SEEDS = 1000
 SEEDS = Limit(1, MOST_SEEDS)
@@ -78,7 +82,9 @@ class Declaration:
     """What the verdict is about, declared before any training (docs/verdict.md).
 
     Attributes:
+        ladder: ranks, ascending; or of a ladder of arms a `Rung` for each of `arms`.
         ladder_by: `cut` or `train`; records of versions that had no such key are `train`.
+        arms: the arms of a ladder of arms, the cheapest first; empty if it is one of ranks.
     """
 
     ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = RANKS
@@ -104,11 +110,36 @@ class Declaration:
     confirm: Annotated[
         bool, Key("certify.ladder_by=cut: also train the chosen rank from the start, with the same seeds, and compare")
     ] = False
+    cost: Annotated[
+        str,
+        Key(
+            "what a ladder of arms is ordered by, the cheapest first; seconds and memory cannot be known before training, so with them the "
+            "order is the one written, which is checked afterwards",
+            choices=COSTS,
+        ),
+    ] = COSTS[0]
+    arms: tuple[LadderArm, ...] = ()
 
     @property
     def cut_from(self) -> int | None:
         """The rank whose adapters are cut to the smaller ones; None if every rank is trained."""
         return max(self.ladder) if self.ladder_by == "cut" and self.ladder else None
+
+    def rung_of(self, arm: Arm | None) -> int:
+        """The step of the ladder that an arm belongs to, 0 for the unadapted base; in a ladder of ranks the arm's rank.
+
+        Raises:
+            KeyError: a ladder of arms does not hold it.
+        """
+        if arm is None:
+            return 0
+        if not self.arms:
+            return arm.rank
+        return {rung.of.arm: rung for rung in self.ladder if isinstance(rung, Rung)}[replace(arm, learning_rate=0.0)]
+
+    def with_arms(self, arms: Sequence[LadderArm]) -> Declaration:
+        """This declaration about a ladder of these arms, the cheapest first."""
+        return replace(self, arms=tuple(arms), ladder=tuple(Rung(place, arm) for place, arm in enumerate(arms, 1)))
 
 
 @dataclass(frozen=True, slots=True)

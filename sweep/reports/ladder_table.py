@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.records import EvaluatedTrial, StudyRecord, rung_words
 from sweep.reports.ladder_kind import (
     EDGE,
     EDGE_MEANS,
@@ -23,10 +23,10 @@ from sweep.verdict import MarginOf, State
 from sweep.verdict.conclusion import Conclusion, on_test, rank_results
 from sweep.verdict.figures import confidence
 from sweep.verdict.ladder import RankResult
+from sweep.verdict.terms import RANKS, terms_of
 
 SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
 CHOSEN = "→"
-NAMES = {"base": "base model", "goldilocks": "chosen: rank", "largest": "largest: rank"}
 _UNKNOWN = "-"
 
 
@@ -51,13 +51,13 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     """
     kind = ladder_kind(record, conclusion)
     columns = _columns(record, kind)
-    table = plain_table("ranks, on certify")
-    table.add_column("rank", justify="right")
+    table = plain_table(f"{kind.terms.many}, on certify")
+    table.add_column(kind.terms.one, justify="right" if kind.terms is RANKS else "left")
     table.add_column("state")
     for column in columns:
         table.add_column(column.name, justify="right")
     if record.certification is not None and record.certification.base is not None:
-        table.add_row("0", "base model", *(column.base for column in columns))
+        table.add_row("0" if kind.terms is RANKS else "", "base model", *(column.base for column in columns))
     for row in rank_results(record, conclusion):
         chosen = row.rank == conclusion.rank
         name = f"{CHOSEN} {row.rank}" if chosen else str(row.rank)
@@ -134,18 +134,19 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
     for name, trial in tested.items():
         chosen = name == "goldilocks" and conclusion.rank is not None
         figures = (f"{trial.loss:.4f}", _figure(trial.metric(record.metric), 3))
-        table.add_row(_who(name, trial, conclusion), *figures, style="bold green" if chosen else None)
+        table.add_row(_who(record, name, trial, conclusion), *figures, style="bold green" if chosen else None)
     return table
 
 
-def _who(name: str, trial: EvaluatedTrial, conclusion: Conclusion) -> str:
+def _who(record: StudyRecord, name: str, trial: EvaluatedTrial, conclusion: Conclusion) -> str:
     if trial.arm is None:
-        return NAMES[name]
-    label = NAMES[name]
-    if name == "goldilocks" and trial.rank != conclusion.rank:
-        label = "best so far: rank" if conclusion.rank is None else "handed out: rank"
+        return "base model"
+    rung = record.certification.rung_of(trial) if record.certification else trial.rank
+    label = "chosen" if name == "goldilocks" else terms_of([rung]).greatest
+    if name == "goldilocks" and rung != conclusion.rank:
+        label = "best so far" if conclusion.rank is None else "handed out"
     cut = f", cut from {trial.arm.cut_from}" if is_cut(trial) else ""
-    return f"{label} {trial.rank}{cut}"
+    return f"{label}: {rung_words(rung)}{cut}"
 
 
 def _figure(value: float | None, digits: int) -> str:

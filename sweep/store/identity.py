@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from sweep.records import AUTO_COMPUTE, Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
+from sweep.records import (
+    AUTO_COMPUTE,
+    Arm,
+    LadderArm,
+    Split,
+    StudyPlan,
+    Training,
+    TrialResult,
+    WorkerSetup,
+    examples_of,
+    to_json,
+)
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -124,13 +136,17 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     return _hash(question)[:10]
 
 
-def certification_identity(recipe: Arm, cut_from: int | None = None) -> str:
+def certification_identity(recipe: Arm, cut_from: int | None = None, arms: Iterable[LadderArm] = ()) -> str:
     """The identity of a study's certification, 10 hex digits: the recipe without rank and rate.
 
     Args:
         cut_from: the rank that the ladder is cut from; None if every rank is trained.
+        arms: of a ladder of arms, which the recipe has no part in; what they cost does not count, nor what they are called.
     """
     question: dict[str, Any] = {"recipe": recipe_of(recipe)}
+    if arms := tuple(arms):
+        ladder = [{"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates)} for each in arms]
+        question = {"arms": sorted(ladder, key=lambda each: json.dumps(each, sort_keys=True))}
     if cut_from is not None:
         question["cut_from"] = cut_from
     return _hash(question)[:10]

@@ -132,7 +132,7 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Eva
     handed_out = chosen(record, conclusion)
     places = {
         "base": 0,
-        "goldilocks": handed_out.rank if handed_out else None,
+        "goldilocks": certification.rung_of(handed_out) if handed_out else None,
         "largest": max((rank for rank in tested if rank > 0), default=None),
     }
     return {name: tested[rank] for name, rank in places.items() if rank is not None and rank in tested}

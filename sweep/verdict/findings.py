@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sweep.records import Certification, Declaration, StudyRecord
+from sweep.records import Certification, Declaration, Rung, StudyRecord
 from sweep.verdict import finding_words, words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.confirmation import Confirmation
@@ -99,6 +99,8 @@ def still_improving(verdict: Verdict) -> Finding | None:
     if len(verdict.ranks) < 2:
         return None
     below, top = verdict.ladder[-2:]
+    if isinstance(top.rank, Rung):  # what costs still more is another method, if there is one
+        return None
     if verdict.ladder_by is LadderBy.CUT:
         better = below.diff_to_best
         if not better > verdict.margin_in_loss:

@@ -15,6 +15,7 @@ from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
 from sweep.verdict.ladder import RankResult, ladder_data
+from sweep.verdict.terms import terms_of
 
 SCHEMA = 1
 _COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
@@ -91,16 +92,16 @@ def verdict_schema() -> dict[str, Any]:
 
 def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
     """Why there is no verdict on a study without a complete trial on certify."""
-    certification = record.certification
-    yield words.ONE_SEED
+    certification, terms = record.certification, terms_of(record.declaration.ladder)
+    yield words.every_recipe_once(terms)
     if certification is None or not certification.rates:
-        yield words.NOT_TUNED
-    yield words.NOT_CERTIFIED
+        yield words.not_tuned(terms)
+    yield words.not_certified(terms)
     if certification is not None:
         for left in ladder_data(certification, record.declaration, record.metric).left_out:
             yield words.left(left)
         if certification.stopped:
-            yield words.stopped(certification.stopped)
+            yield words.stopped(certification.stopped, terms)
 
 
 def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:
