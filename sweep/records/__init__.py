@@ -12,7 +12,7 @@ from sweep.records.as_json import (
     trial_spec_from_json,
 )
 from sweep.records.example import ExampleOutcome
-from sweep.records.loaded import LoadReport, SlotCapacity
+from sweep.records.loaded import ArmSize, LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     AUTO_COMPUTE,
@@ -46,6 +46,7 @@ from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialReco
 __all__ = [
     "AUTO_COMPUTE",
     "Arm",
+    "ArmSize",
     "BaseModel",
     "CapacityRequest",
     "Certification",

@@ -24,7 +24,10 @@ LADDER_BY = Key(
     choices=("cut", "train"),
 )
 
-COSTS = ("adapter_bytes", "trainable_parameters", "train_seconds", "peak_memory")
+KNOWN_COSTS = ("adapter_bytes", "trainable_parameters")
+"""Costs that are known before anything is trained."""
+
+COSTS = (*KNOWN_COSTS, "train_seconds", "peak_memory")
 """What a ladder of arms can be ordered by."""
 
 MOST_SEEDS = 1000
@@ -152,6 +155,7 @@ class CapacityRequest:
         workers: number of workers that share the memory of the worker's device.
         measures: whether a GPU worker may time steps to find out how many are fastest.
         timings: what earlier workers of the study measured: by the name of their device, the seconds of a step by number of slots.
+        arms: arms whose adapters are made without training them, to know their sizes.
     """
 
     slots: int | None
@@ -161,6 +165,7 @@ class CapacityRequest:
     workers: int
     measures: bool = True
     timings: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ class StudyPlan:
         workers: child processes that train at the same time.
         threads_alone: CPU threads of a worker that has the machine to itself, as in a single trial.
         certify: whether the study ends with a verdict.
-        rate_trials: trials that tune the learning rates of the ladder's ranks.
+        rate_trials: trials that tune the learning rates of the ladder's ranks; of a ladder of arms, for each of them.
         slots: trials that a worker trains side by side; None until a worker has computed the fastest number.
         measure_slots: whether a GPU worker may time steps for that.
         first_look: seeds per rank before the verdict is computed for the first time.
@@ -212,6 +217,11 @@ class StudyPlan:
     adds_examples: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def tuning_trials(self) -> int:
+        """Trials that tune the learning rates of the whole ladder."""
+        return self.rate_trials * max(1, len(self.declaration.arms))
 
     @property
     def parallel(self) -> int:

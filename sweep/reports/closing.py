@@ -36,6 +36,26 @@ def console(*, error: bool = False) -> Console:
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
     """Prints tables, verdict and next steps; the same for the same record, whichever command prints them."""
+    conclusion = conclude(record)
+    if record.trials or conclusion is None:
+        _print_search(record, out)
+    best = record.best()
+    if conclusion is not None:
+        _print_ladder(record, conclusion, out)
+        lines = answer(record, conclusion)
+    elif best is not None:
+        lines = words(record, best)
+    else:
+        return
+    out.print()
+    for line in lines:
+        out.print(line, markup=False)
+    out.print()
+    for line in next_steps(record, paths, tracking_uri, conclusion):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _print_search(record: StudyRecord, out: Console) -> None:
     out.print()
     out.print(trials_table(record))
     out.print(
@@ -45,18 +65,6 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
         out.print(line, style="yellow", markup=False)
     if record.interrupted:
         out.print(f"{record.interrupted} interrupted trial(s) will run again")
-    best = record.best()
-    if best is None:
-        return
-    conclusion = conclude(record)
-    if conclusion is not None:
-        _print_ladder(record, conclusion, out)
-    out.print()
-    for line in words(record, best) if conclusion is None else answer(record, conclusion):
-        out.print(line, markup=False)
-    out.print()
-    for line in next_steps(record, paths, tracking_uri, conclusion):
-        out.print(line, markup=False, soft_wrap=True)
 
 
 def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> None:

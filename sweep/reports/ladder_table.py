@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -21,6 +21,7 @@ from sweep.reports.ladder_kind import (
 from sweep.reports.tables import plain_table
 from sweep.verdict import MarginOf, State
 from sweep.verdict.conclusion import Conclusion, on_test, rank_results
+from sweep.verdict.cost import gap_to_full
 from sweep.verdict.figures import confidence
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.terms import RANKS, terms_of
@@ -50,7 +51,7 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     Of a cut ladder, what belongs to the one training (rate, memory, time) is in `training_line` instead.
     """
     kind = ladder_kind(record, conclusion)
-    columns = _columns(record, kind)
+    columns = _columns(record, kind, rank_results(record, conclusion))
     table = plain_table(f"{kind.terms.many}, on certify")
     table.add_column(kind.terms.one, justify="right" if kind.terms is RANKS else "left")
     table.add_column("state")
@@ -68,7 +69,7 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     return table
 
 
-def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
+def _columns(record: StudyRecord, kind: LadderKind, rows: Sequence[RankResult]) -> list[_Column]:
     base = record.certification.base if record.certification else None
     evaluated = [
         _Column("seeds", lambda row: str(row.seeds)),
@@ -84,6 +85,12 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
     ]
     if kind.is_cut:
         return [_Column("energy\nkept", kept_words), *evaluated]
+    if kind.terms is not RANKS:
+        evaluated += [
+            _Column("gap to\nfull", lambda row: _figure(gap_to_full(row, rows), 4)),
+            _Column("trained", lambda row: f"{100 * row.trainable_fraction:.3g} %"),
+            _Column("forgets", lambda row: _figure(row.forgetting, 3)),
+        ]
     return [
         _Column("rate", lambda row: f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}"),
         *evaluated,
@@ -107,6 +114,10 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     parts = ["loss: nats per completion token, mean over seeds"]
     if kind.is_cut:
         parts.insert(0, f"energy kept: {ENERGY}")
+    declared = record.certification.declared if record.certification else record.declaration
+    if declared.arms:
+        parts += [f"the cheapest method first, by {declared.cost}", "gap to full: loss minus that of full fine-tuning"]
+        parts += ["trained: share of the model's parameters", "forgets: rise of the loss on general prose"]
     if conclusion.verdict is None:
         return "; ".join(parts) + edge
     verdict = conclusion.verdict

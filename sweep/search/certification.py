@@ -16,7 +16,6 @@ from sweep.records import (
     Arm,
     Certification,
     Declaration,
-    LadderArm,
     RateChoice,
     Split,
     Stage,
@@ -28,7 +27,7 @@ from sweep.records import (
     trial_spec_from_json,
 )
 from sweep.search.stored_trials import history_to_json
-from sweep.store.identity import certification_identity, recipe_of
+from sweep.store.identity import certification_identity, ladder_identity, recipe_of
 
 _CURRENT = "certify"
 
@@ -42,15 +41,15 @@ class StoredCertification:
     Args:
         recipe: what is certified; its rank and learning rate do not matter.
         cut_from: the rank that the ladder is cut from; None if every rank is trained.
-        arms: of a ladder of arms; in which order does not matter.
+        of_arms: what is declared about a ladder of arms; None if it is one of ranks.
     """
 
     def __init__(
-        self, study: optuna.Study, recipe: Arm, cut_from: int | None = None, arms: Sequence[LadderArm] = ()
+        self, study: optuna.Study, recipe: Arm, cut_from: int | None = None, of_arms: Declaration | None = None
     ) -> None:
         self._study = study
         self._recipe = recipe
-        self._key = certification_identity(recipe, None, arms) if arms else _key_of(study, recipe, cut_from)
+        self._key = _key_of(study, recipe, cut_from) if of_arms is None else ladder_identity(of_arms)
 
     @property
     def has_begun(self) -> bool:

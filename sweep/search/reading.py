@@ -51,7 +51,12 @@ def study_of(storage: RDBStorage, name: str) -> StudyRecord:
         ConfigurationError: there is none; the message lists the existing ones.
     """
     records = studies_of(storage, name)
-    return next((record for record in records if record.best()), records[0])
+    return next((record for record in records if record.best() or _is_certified(record)), records[0])
+
+
+def _is_certified(record: StudyRecord) -> bool:
+    """Whether a step of its ladder has a result, for studies that search nothing."""
+    return record.certification is not None and bool(record.certification.complete_ranks())
 
 
 def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, float]) -> StudyRecord:

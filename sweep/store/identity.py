@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from sweep.records import (
     AUTO_COMPUTE,
     Arm,
-    LadderArm,
+    Declaration,
     Split,
     StudyPlan,
     Training,
@@ -23,6 +22,7 @@ from sweep.records import (
     examples_of,
     to_json,
 )
+from sweep.records.plan import KNOWN_COSTS
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -136,20 +136,27 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     return _hash(question)[:10]
 
 
-def certification_identity(recipe: Arm, cut_from: int | None = None, arms: Iterable[LadderArm] = ()) -> str:
+def certification_identity(recipe: Arm, cut_from: int | None = None) -> str:
     """The identity of a study's certification, 10 hex digits: the recipe without rank and rate.
 
     Args:
         cut_from: the rank that the ladder is cut from; None if every rank is trained.
-        arms: of a ladder of arms, which the recipe has no part in; what they cost does not count, nor what they are called.
     """
     question: dict[str, Any] = {"recipe": recipe_of(recipe)}
-    if arms := tuple(arms):
-        ladder = [{"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates)} for each in arms]
-        question = {"arms": sorted(ladder, key=lambda each: json.dumps(each, sort_keys=True))}
     if cut_from is not None:
         question["cut_from"] = cut_from
     return _hash(question)[:10]
+
+
+def ladder_identity(declared: Declaration) -> str:
+    """The identity of a certification of a ladder of arms, 10 hex digits: its arms, where their rates come from, and their cost.
+
+    What the arms are called does not count, nor in which order they are written unless that is the order of the ladder.
+    """
+    arms = [{"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates)} for each in declared.arms]
+    if declared.cost in KNOWN_COSTS:
+        arms.sort(key=lambda each: json.dumps(each, sort_keys=True))
+    return _hash({"arms": arms, "cost": declared.cost})[:10]
 
 
 def recipe_of(arm: Arm) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _tune_rates(
     arms = [arm_at(rank, certification.recipe, rate) for rank, rate in pairs]
     done = len(certification.tuning)
     # a rank that confirms a cut one is tuned after the ladder
-    planned = run.plan.rate_trials * (1 if not certification.trials else 2)
+    planned = run.plan.tuning_trials * (1 if not certification.trials else 2)
     run.display.planned(max(planned, done + len(arms)), done)
     specs = (run.spec(Stage.RATES, arm, run.plan.seed, answers=False) for arm in arms)
     _train(run, stored, record, specs, done, set())
@@ -189,7 +189,8 @@ def expected_seconds(record: StudyRecord) -> Callable[[TrialSpec], float]:
     ladder = [trial.completed() for trial in certification.trials if trial.is_complete] if certification else []
     cuts = [trial.seconds for trial in ladder if trial.arm.cut_from is not None]
     trained = [trial.seconds for trial in ladder if trial.arm.cut_from is None]
-    training = median(trained or [trial.seconds for trial in record.complete()] or [0.0])
+    earlier = [*record.complete(), *(certification.tuning if certification and certification.declared.arms else ())]
+    training = median(trained or [trial.seconds for trial in earlier] or [0.0])
     cutting = median(cuts or [0.0])
     return lambda spec: training if spec.arm is None or spec.arm.cut_from is None else cutting
 

@@ -16,6 +16,7 @@ from sweep.records import (
     TrialRecord,
     arm_at,
 )
+from sweep.study.arm_rates import arm_choices, next_arm_rates
 from sweep.study.examples import more_examples
 from sweep.study.rate_points import rate_points, rates_tried, trials_on_tune
 from sweep.study.rates import RateModel, at_edge, next_rates, tidy
@@ -133,6 +134,9 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     Every proposed trial is one that the record does not have, whatever its status, so tuning ends: if nothing is left to try, rates
     are fixed with the trials so far.
     """
+    if certification.declared.arms:
+        wanted = next_arm_rates(plan, record, certification)
+        return TuneRates(wanted) if wanted else FixRates(arm_choices(record, certification))
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
     growth = scale_growth(certification.recipe)

@@ -12,6 +12,7 @@ from sweep.verdict import words
 from sweep.verdict.bounds import Array
 from sweep.verdict.conclusion import Conclusion, best_rank
 from sweep.verdict.confirmation import confirmation
+from sweep.verdict.cost import cost_words, may_be_cheaper, out_of_order
 from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.headline import headline
@@ -47,7 +48,13 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     verdict, metric_verdict = statistics.verdict, statistics.metric_verdict
 
     at_edge = edges(certification, verdict) if verdict is not None else []
-    guarded = tuple(_guarded(record, certification, verdict, at_edge))
+    rows = tuple(certified_ranks(certification, verdict, metric_verdict, data.left_out))
+    cost, chosen_rank = certification.declared.cost, verdict.rank if verdict is not None else None
+    disorder = out_of_order(rows, cost) if certification.declared.arms else []
+    guarded = (
+        *_guarded(record, certification, verdict, at_edge),
+        *(words.not_cheapest(pair) for pair in may_be_cheaper(disorder, chosen_rank)),
+    )
     status = _status(data, verdict, guarded)
     rank = verdict.rank if verdict is not None and status != "undecided" else None
 
@@ -58,7 +65,10 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     not_gained = metric_not_gained(metric, data, certification, handed_out)
     margins = (statistics.margin_in_loss, statistics.margin_in_metric)
     confirmed = confirmation(certification, rank, margins[0]) if rank is not None else None
-    notes = findings(record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed)
+    notes = findings(
+        record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed, disorder
+    )
+    worth = cost_words(rows, rank, cost) if certification.declared.arms else None
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(data.pending)] if data.pending else []),
@@ -76,11 +86,11 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         metric_note=statistics.metric_note,
         margin_in_loss=statistics.margin_in_loss,
         margin_in_metric=statistics.margin_in_metric,
-        ladder=tuple(certified_ranks(certification, verdict, metric_verdict, data.left_out)),
+        ladder=rows,
         left_out=data.left_out,
         reasons=tuple(reasons),
         findings=notes,
-        headline=headline(status, verdict, metric, margins, notes, not_gained, weak, terms),
+        headline=headline(status, verdict, metric, margins, notes, not_gained, weak, terms, worth),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, certification, data, verdict, at_edge, notes),

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from sweep.records import Declaration, rung_words
 from sweep.verdict import words
 from sweep.verdict.confirmation import Confirmation
+from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, made_at, named, percent, points
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
 from sweep.verdict.task_metric import NotGained
 from sweep.verdict.terms import RANKS, terms_of
+
+MOST_PAIRS = 3
+"""Maximum number of pairs of methods whose costs are listed."""
 
 MOST_KINDS = 6
 """Maximum number of weak kinds that are listed; verdict.json has all."""
@@ -94,9 +98,10 @@ def base_as_good(base: float, best: float, rank: int, what: str) -> str:
 
 def metric_not_gained(metric: str, not_gained: NotGained) -> str:
     """The loss is better than the base's, the task metric is not."""
+    many = terms_of([not_gained.rank]).many
     return (
         f"{not_gained_in(metric, not_gained)} The model may have learned only the format of the answers. Train for longer (train.steps) "
-        "or on more data, or compare ranks by the metric itself in a study of another name: certify.margin_of=metric "
+        f"or on more data, or compare {many} by the metric itself in a study of another name: certify.margin_of=metric "
         "certify.margin=0.02."
     )
 
@@ -179,6 +184,13 @@ def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
     terms = terms_of([*compared, *(one.rank for one in left_out)])
     about = f"The verdict covers only {named(compared)}." if compared else f"No {terms.one} could be compared."
     return " ".join([about, *map(words.left, left_out)])
+
+
+def cost_order(disorder: Sequence[OutOfOrder]) -> str:
+    """The declared order of cost is not the measured one."""
+    shown = " ".join(pair.words() for pair in disorder[:MOST_PAIRS])
+    more = f" So are {len(disorder) - MOST_PAIRS} other pairs." if len(disorder) > MOST_PAIRS else ""
+    return f"The order of the ladder is not that of the costs measured. {shown}{more}"
 
 
 def not_gained_in(metric: str, not_gained: NotGained) -> str:

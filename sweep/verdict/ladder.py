@@ -205,6 +205,23 @@ class RankResult:
         return fmean(known) if known and len(known) == len(shares) else None
 
     @property
+    def method(self) -> str:
+        """The name of the method, as in `method=NAME`."""
+        return self.trials[0].arm.method
+
+    @property
+    def trainable_fraction(self) -> float:
+        """Trained parameters as a share of the model's."""
+        return self.trials[0].measures.trainable_fraction
+
+    @property
+    def forgetting(self) -> float | None:
+        """Mean over seeds of the rise of the loss on general prose, nats per token; None if it was not measured."""
+        rises = [trial.measures.forgetting_loss_delta for trial in self.trials]
+        known = [rise for rise in rises if rise is not None]
+        return fmean(known) if known and len(known) == len(rises) else None
+
+    @property
     def adapter_bytes(self) -> int:
         return self.trials[0].measures.adapter_bytes
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sweep.records import Declaration, Rung, rung_words
+from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, named
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.ladder import LeftOut
@@ -68,6 +69,14 @@ def changed(first: Declaration, later: Declaration) -> str:
 
 def _declared(declaration: Declaration) -> str:
     return f"{declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
+
+
+def not_cheapest(pair: OutOfOrder) -> str:
+    """The chosen method costs more than one that may be enough, too."""
+    return (
+        f"{capitalized(rung_words(pair.second.rank))} may be the cheaper one that is enough. {pair.words()} Write "
+        "certify.ladder in the order measured."
+    )
 
 
 def pending(ranks: Sequence[int]) -> str:

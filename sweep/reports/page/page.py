@@ -17,10 +17,12 @@ from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
 from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
+from sweep.reports.page.methods_charts import methods_charts
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.cost import gap_to_full
 from sweep.verdict.figures import capitalized
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf
@@ -51,7 +53,8 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     rank = conclusion.rank if conclusion else None
     ladder = ladder_chart(rows, conclusion, scale_of(record, conclusion))
     drawn_curves = curves(record)
-    pareto = pareto_charts(record)
+    of_arms = record.certification is not None and bool(record.certification.declared.arms)
+    pareto = methods_charts(record, rows) if of_arms else pareto_charts(record)
     charts = [
         chart
         for chart in (
@@ -76,6 +79,8 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         beside=beside,
         rank=rank,
         rung=rung_words,
+        cost=record.certification.declared.cost if of_arms and record.certification else None,
+        gap_to_full=lambda row: gap_to_full(row, rows),
         named=lambda rank: capitalized(rung_words(rank)),
         facts=_facts(record, conclusion, rows, scores, trials),
         ladder=rows,
