@@ -88,6 +88,13 @@ JUST_GOOD = {
     "the smallest, top far beyond": (0.9999, 0.0, 0.0, 4.0),
     "the smallest, two tops at the margin": (0.9999, 0.0, 1.0, 1.0),
 }
+# ladders of arms, ordered by cost: a cheap method may be better than an expensive one, and methods may be equal
+METHODS = {
+    "best in the middle": ((1.0, 0.0, 1.0, 1.0), (1.0, 0.3, 0.0, 1.0, 1.0), (6.0, 1.0, 0.0, 3.0, 1.0)),
+    "cheap better than expensive": ((0.0, 1.0), (0.0, 1.0, 1.0, 1.0), (0.3, 0.0, 1.0, 6.0), (0.0, 0.3, 1.0, 3.0, 6.0)),
+    "good and bad by turns": ((0.2, 1.0, 0.0, 1.0, 0.3), (1.0, 0.0, 1.0, 0.3, 1.0, 0.2), (0.0, 1.0, 0.0, 1.0, 0.0)),
+    "ties": ((0.0, 0.0, 1.0, 0.0), (1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0, 1.0), (1.0, 1.0, 1.0, 0.0)),
+}
 NOISES = ("equal", "small rank x4", "best rank x4", "both x4", "largest x4", "small rank x2")
 
 
@@ -144,6 +151,12 @@ def worlds() -> Iterator[World]:
         changes = {"correlation": correlation, "margin": WIDE, "stress": correlation < 0}
         for noise in ("equal", "small rank x4"):
             yield _world(f"correlation {correlation}, {noise}", group, LADDERS[3], noise, **changes)
+    for kind, truths in METHODS.items():
+        for truth in truths:
+            for noise in ("equal", "best rank x4", "largest x4"):
+                for width, margin in (("narrow", NARROW), ("wide", WIDE)):
+                    shown = " ".join(f"{distance:g}" for distance in truth)
+                    yield _world(f"methods {shown}, {width}, {noise}", f"methods: {kind}", truth, noise, margin=margin)
 
 
 def power_worlds(steps: tuple[float, ...], margin_in_sd: float = NARROW / 0.025) -> Iterator[tuple[float, World]]:

@@ -68,13 +68,25 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
         certify = "" if record.certification is None else f", {_for_the_verdict(record.certification)}"
         yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
     yield from stage_lines(plan, record)
-    if plan.certify:
+    if plan.certify and plan.declaration.arms:
+        yield "ladder", _ladder(plan)
+        yield "test", "base, chosen and most expensive method, evaluated once at the end"
+    elif plan.certify:
         yield "test", "base, chosen and largest rank, evaluated once at the end"
     yield "training", _training(plan)
     yield "estimate", estimate(plan, record)
     yield "data", _data(plan, splits, certify=plan.certify)
     yield "workers", _workers(plan)
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
+
+
+def _ladder(plan: StudyPlan) -> str:
+    """The arms, in the order in which they are compared if that is known without the base."""
+    from sweep.records.plan import KNOWN_COSTS
+
+    declared = plan.declaration
+    order = "their order is known once the base is loaded" if declared.cost in KNOWN_COSTS else "in this order"
+    return f"{', '.join(arm.words for arm in declared.arms)} (by {declared.cost}, {order})"
 
 
 def _for_the_verdict(known: Certification) -> str:

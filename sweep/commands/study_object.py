@@ -31,7 +31,8 @@ class Verdict:
 
     Attributes:
         status: `certified`, `provisional` or `undecided`.
-        rank: the smallest rank shown to be enough, within the margin; None while undecided.
+        rank: the smallest rank shown to be enough, within the margin; None while undecided. Of a ladder of arms its place in the ladder,
+            from 1; `json["arm"]` is its name.
         bracket: the lowest and the highest rank that may be the answer; None before any rank has a complete trial.
         headline: the answer in a sentence.
         reasons: why the answer is not final.
@@ -114,7 +115,15 @@ class Study:
         lines = [f"<p><b>{html.escape(self.name)}</b>: {verdict.status}. {html.escape(verdict.headline)}</p>"]
         # the ranks of a cut ladder share a rate, and differ in what is left of the update
         own = "learning_rate" if verdict.json["cut_from"] is None else "energy_kept"
-        columns = ["rank", "state", "seeds", own, "loss", self.record.metric, "adapter_bytes"]
+        columns = [
+            "arm" if "cost" in verdict.json else "rank",
+            "state",
+            "seeds",
+            own,
+            "loss",
+            self.record.metric,
+            "adapter_bytes",
+        ]
         shown_columns = [column for column in columns if column in ladder]
         if len(ladder):
             lines.append(ladder[shown_columns].to_html(index=False, border=0, float_format="{:.4g}".format))

@@ -11,6 +11,7 @@ from sweep.config.arms import alpha_ratio, arm_problems
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, CHOICES, device_problems, devices_for
 from sweep.config.keys import entries, limits, must_be
+from sweep.config.ladder_arms import LADDER, holds_arms
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
@@ -60,7 +61,7 @@ def _choices(config: Config) -> Iterator[str]:
 def _limits(config: Config) -> Iterator[str]:
     for key, limit in limits().items():
         value = _value(config, key)
-        if key in _CHECKED_APART or value is None:
+        if key in _CHECKED_APART or value is None or (key == LADDER and holds_arms(value)):
             continue
         if not isinstance(value, tuple):
             if not limit.allows(value):
@@ -143,15 +144,17 @@ def _spaces(config: Config) -> Iterator[str]:
         ("search.space.alpha_ratio", space.alpha_ratio),
         ("search.space.dropout", space.dropout),
         ("search.space.targets", space.targets),
-        ("certify.ladder", config.certify.ladder),
+        (LADDER, () if holds_arms(config.certify.ladder) else config.certify.ladder),
     ):
+        if not values and key == LADDER and config.certify.ladder:  # of arms
+            continue
         if not values:
             yield f"{key}: at least one value is needed"
         elif len(set(values)) != len(values):
             yield f"{key}={list(values)}: a value is repeated; write each once"
     if _within_limits("search.space.rank", space.rank):
         yield from _searched_ranks("search.space.rank", space.rank)
-    if _within_limits("certify.ladder", config.certify.ladder):
+    if not holds_arms(config.certify.ladder) and _within_limits(LADDER, config.certify.ladder):
         yield from _ladder(config)
     low, high = space.learning_rate.low, space.learning_rate.high
     if low > high:
@@ -190,6 +193,7 @@ def _targets(config: Config) -> Iterator[str]:
     for key, value in [
         ("lora.targets", config.lora.targets),
         *(("search.space.targets", entry) for entry in config.search.space.targets),
+        *((LADDER, arm["targets"]) for arm in config.certify.ladder if isinstance(arm, dict) and arm.get("targets")),
     ]:
         if not isinstance(value, str | list):
             yield f"{key}={value}: write a set's name ({', '.join(sets)}) or module names"
@@ -212,7 +216,8 @@ def _data(config: Config) -> Iterator[str]:
         yield "task.path: a value is needed; write task.path=FOLDER"
     if config.task.kind == "hub" and not config.task.dataset:
         yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
-    if config.certify.confirm and config.certify.enabled and config.certify.ladder_by == "train":
+    trains_each = config.certify.ladder_by == "train" and not holds_arms(config.certify.ladder)
+    if config.certify.confirm and config.certify.enabled and trains_each:
         yield "certify.confirm=true: with certify.ladder_by=train every rank is trained from the start; leave one of them out"
     if config.evaluate.answers == "none" and config.certify.enabled and config.certify.margin_of == "metric":
         yield "evaluate.answers=none: a margin in points of the task metric (certify.margin_of=metric) needs answers"

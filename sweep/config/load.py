@@ -17,6 +17,7 @@ from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
+from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arms, ladder_methods
 from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
@@ -220,7 +221,8 @@ def _read(entry: Entry, value: Any) -> tuple[Any, str | None]:
     if problem := wrong_form(entry, value):
         return None, f"{entry.name}: {problem}"
     try:
-        return read_value(value, entry.type), None
+        ranks = entry.name == LADDER and not holds_arms(value)
+        return read_value(value, tuple[int, ...] if ranks else entry.type), None
     except ValueError as error:
         return None, f"{entry.name}={shortened(value)}: {error}"
 
@@ -271,7 +273,8 @@ def _first_line(error: Exception) -> str:
 def _with_checkpointing_of_method(config: Config) -> Training:
     """The recipe, where `auto` is off with a method that cannot be trained with gradient checkpointing."""
     training = _as(Training, config.train)
-    if training.leaves_checkpointing_open and not methods()[config.method.name].checkpointing:
+    trained = (methods()[config.method.name], *(ladder_methods(config) if config.certify.enabled else ()))
+    if training.leaves_checkpointing_open and not all(method.checkpointing for method in trained):
         return dataclasses.replace(training, gradient_checkpointing=False)
     return training
 
@@ -301,8 +304,8 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         arm=configured_arm(config),
         seed=config.seed,
         space=searched_space(config),
-        search=dataclasses.replace(_search(config), arms=first_arms(config)),
-        declaration=_as(Declaration, certify),
+        search=_search_of(config),
+        declaration=_declaration(config),
         tracking_uri=config.tracking.uri,
         storage_url=config.storage.url,
         wall_clock=seconds(config.budget.wall_clock) if config.budget.wall_clock is not None else None,
@@ -318,6 +321,21 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         dry_run=config.dry_run,
         notes=() if note is None else (note,),
     )
+
+
+def _declaration(config: Config) -> Declaration:
+    """Of a ladder of arms, in the order written: what they cost is known once the base is loaded."""
+    arms = ladder_arms(config)
+    if not arms:
+        return _as(Declaration, config.certify)
+    return _as(Declaration, dataclasses.replace(config.certify, ladder=(), ladder_by="train")).with_arms(arms)
+
+
+def _search_of(config: Config) -> Search:
+    """The arms of a ladder say what is compared, so nothing is searched."""
+    if config.certify.enabled and holds_arms(config.certify.ladder):
+        return dataclasses.replace(_search(config), trials=0)
+    return dataclasses.replace(_search(config), arms=first_arms(config))
 
 
 def _search(config: Config) -> Search:

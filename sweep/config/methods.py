@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 
 from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arm_problems, ladder_methods
 from sweep.config.method_keys import own_key, owners
 from sweep.config.schema import Config
 from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods
@@ -48,7 +49,7 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
         return
     yield from _own(config, method)
     for key, field in _FIELDS.items():
-        if key in given and field not in method.lora:
+        if key in given and field not in method.lora and not (key == LADDER and holds_arms(config.certify.ladder)):
             yield (
                 f"{key}: method={method.name} has no {_IN_WORDS[field]}; leave it out, or choose a method that has "
                 f"({_names(other for other in methods().values() if field in other.lora)})"
@@ -58,24 +59,36 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
     init = INITIALIZATIONS.get(config.lora.init) if INIT in method.lora else None
     if init is not None:
         yield from _initialization(config, init, searches=searches)
-    if searches and config.certify.enabled:
+    if searches and holds_arms(config.certify.ladder):
+        yield from ladder_arm_problems(config, given)
+    elif searches and config.certify.enabled:
         yield from _ladder(config, method)
 
 
 def needs_float32(config: Config) -> bool:
     """Whether the method needs products with the base to be computed in fp32."""
-    return methods()[config.method.name].float32
+    return any(method.float32 for method in (methods()[config.method.name], *_of_ladder(config)))
 
 
 def engine_of(config: Config) -> tuple[str, str | None]:
     """The engine that trains: the one asked for, or `trainer` if that does not take the method; and a note about it."""
     method, asked = methods()[config.method.name], config.engine.name
+    others = [each for each in _of_ladder(config) if not each.packed]
+    if asked == "packed" and others:
+        return "trainer", (
+            f"engine=packed does not train {', '.join(each.name for each in others)}; engine=trainer trains all arms of certify.ladder, so "
+            "that their seconds and memory compare"
+        )
     if asked != "packed" or method.packed:
         return asked, None
     reason = method.why_not.get("packed")
     return "trainer", (
         f"engine=packed does not train method={method.name}{f' ({reason})' if reason else ''}; engine=trainer is used instead"
     )
+
+
+def _of_ladder(config: Config) -> tuple[Method, ...]:
+    return ladder_methods(config) if config.certify.enabled else ()
 
 
 def _own(config: Config, method: Method) -> Iterator[str]:

@@ -121,7 +121,15 @@ class SearchKeys(Search):
 class CertifyKeys(Declaration):
     """`certify.*`"""
 
-    ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = LADDER
+    ladder: Annotated[
+        tuple[Any, ...],
+        Key(
+            "ranks that the verdict compares: two or more, ascending; or arms of any method, [{method: lora, r: 8}, {method: full}], "
+            "ordered by certify.cost (docs/verdict.md)",
+            RANK,
+            kind="list of whole numbers, or of arms",
+        ),
+    ] = LADDER
     ladder_by: Annotated[str, LADDER_BY] = "cut"
     enabled: Annotated[bool, Key("end with a verdict; certify=none turns it off")] = True
     first_look: Annotated[
@@ -130,7 +138,8 @@ class CertifyKeys(Declaration):
     rate_trials: Annotated[
         int,
         Key(
-            "trials that tune the learning rate per rank, besides those of the search with the same recipe",
+            "trials that tune the learning rate per rank, besides those of the search with the same recipe; of a ladder of arms for each "
+            "of them",
             Limit(1, 1000),
         ),
     ] = 6

@@ -5,13 +5,14 @@
 
 from sweep.records.as_json import (
     arm_from_json,
+    declaration_from_json,
     to_json,
     trained_adapter_from_json,
     trial_result_from_json,
     trial_spec_from_json,
 )
 from sweep.records.example import ExampleOutcome
-from sweep.records.loaded import LoadReport, SlotCapacity
+from sweep.records.loaded import ArmSize, LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     AUTO_COMPUTE,
@@ -24,6 +25,7 @@ from sweep.records.recipe import (
     Value,
     WorkerSetup,
 )
+from sweep.records.rung import LadderArm, Rung, arm_at, rung_words
 from sweep.records.study import Certification, RateChoice, StudyRecord
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import (
@@ -44,6 +46,7 @@ from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialReco
 __all__ = [
     "AUTO_COMPUTE",
     "Arm",
+    "ArmSize",
     "BaseModel",
     "CapacityRequest",
     "Certification",
@@ -52,12 +55,14 @@ __all__ = [
     "EvaluatedTrial",
     "EvaluationSettings",
     "ExampleOutcome",
+    "LadderArm",
     "LoadReport",
     "Measures",
     "Provenance",
     "Quantization",
     "RateChoice",
     "Report",
+    "Rung",
     "Search",
     "SearchSpace",
     "SlotCapacity",
@@ -75,9 +80,12 @@ __all__ = [
     "TrialSpec",
     "Value",
     "WorkerSetup",
+    "arm_at",
     "arm_from_json",
+    "declaration_from_json",
     "examples_of",
     "loss_of",
+    "rung_words",
     "to_json",
     "trained_adapter_from_json",
     "trial_result_from_json",

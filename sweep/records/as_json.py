@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from sweep.records.plan import SearchSpace
+from sweep.records.plan import Declaration, SearchSpace
 from sweep.records.recipe import DEFAULT_INIT, Arm, Training
+from sweep.records.rung import LadderArm
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
@@ -17,13 +18,18 @@ def to_json(record: Any) -> dict[str, Any]:
     """A record as plain JSON types; enums become their values, tuples become lists.
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
-    have, a method's own parameters where there are none, and the default initialization.
+    have, a method's own parameters where there are none, the default initialization, and what only a ladder of arms has.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
         plain = {name: value for name, value in plain.items() if name not in _absent(record)}
     elif isinstance(record, SearchSpace) and not record.own:
         del plain["own"]
+    elif isinstance(record, Declaration):
+        if not record.arms:
+            del plain["arms"], plain["cost"]
+        else:
+            plain["ladder"] = [int(rung) for rung in record.ladder]
     return plain
 
 
@@ -57,6 +63,18 @@ def arm_from_json(data: Mapping[str, Any]) -> Arm:
     if "own" in data:
         fields["own"] = tuple((str(name), value) for name, value in data["own"])
     return Arm(**fields)
+
+
+def declaration_from_json(data: Mapping[str, Any]) -> Declaration:
+    """The declaration that `to_json` wrote."""
+    declared = Declaration(**{**data, "ladder": tuple(data["ladder"]), "arms": ()})
+    arms = data.get("arms", ())
+    return declared.with_arms([_ladder_arm(each) for each in arms]) if arms else declared
+
+
+def _ladder_arm(data: Mapping[str, Any]) -> LadderArm:
+    lowest, highest = data["rates"]
+    return LadderArm(**{**data, "arm": arm_from_json(data["arm"]), "rates": (lowest, highest)})
 
 
 def trial_spec_from_json(data: Mapping[str, Any]) -> TrialSpec:

@@ -30,6 +30,21 @@ class SlotCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmSize:
+    """The size of an arm's adapter, known before it is trained.
+
+    Attributes:
+        bytes: of the file with its weights.
+        parameters: number of trained parameters.
+        problem: why it cannot be made on this base; None if it can.
+    """
+
+    bytes: int = 0
+    parameters: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LoadReport:
     """What a worker reports once its base model and data are loaded.
 
@@ -46,6 +61,7 @@ class LoadReport:
         train_hash: hash of the training split.
         note: a remark for the user, for example that another engine is used than was requested; or None.
         capacity: how many trials it trains side by side; None if not requested.
+        arm_sizes: of each of `CapacityRequest.arms`.
     """
 
     source: str
@@ -63,3 +79,4 @@ class LoadReport:
     train_hash: str = ""
     note: str | None = None
     capacity: SlotCapacity | None = None
+    arm_sizes: tuple[ArmSize, ...] = ()

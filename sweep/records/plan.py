@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from sweep.records.keys import RANK, Key, Limit
 from sweep.records.recipe import Arm, Training, Value, WorkerSetup
+from sweep.records.rung import LadderArm, Rung
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")
@@ -22,6 +23,12 @@ LADDER_BY = Key(
     "how smaller ranks are made: the largest rank's adapters are cut to them (cut), or each rank is trained (train)",
     choices=("cut", "train"),
 )
+
+KNOWN_COSTS = ("adapter_bytes", "trainable_parameters")
+"""Costs that are known before anything is trained."""
+
+COSTS = (*KNOWN_COSTS, "train_seconds", "peak_memory")
+"""What a ladder of arms can be ordered by."""
 
 MOST_SEEDS = 1000
 SEEDS = Limit(1, MOST_SEEDS)
@@ -78,7 +85,9 @@ class Declaration:
     """What the verdict is about, declared before any training (docs/verdict.md).
 
     Attributes:
+        ladder: ranks, ascending; or of a ladder of arms a `Rung` for each of `arms`.
         ladder_by: `cut` or `train`; records of versions that had no such key are `train`.
+        arms: the arms of a ladder of arms, the cheapest first; empty if it is one of ranks.
     """
 
     ladder: Annotated[tuple[int, ...], Key("ranks that the verdict compares: two or more, ascending", RANK)] = RANKS
@@ -104,11 +113,36 @@ class Declaration:
     confirm: Annotated[
         bool, Key("certify.ladder_by=cut: also train the chosen rank from the start, with the same seeds, and compare")
     ] = False
+    cost: Annotated[
+        str,
+        Key(
+            "what a ladder of arms is ordered by, the cheapest first; seconds and memory cannot be known before training, so with them the "
+            "order is the one written, which is checked afterwards",
+            choices=COSTS,
+        ),
+    ] = COSTS[0]
+    arms: tuple[LadderArm, ...] = ()
 
     @property
     def cut_from(self) -> int | None:
         """The rank whose adapters are cut to the smaller ones; None if every rank is trained."""
         return max(self.ladder) if self.ladder_by == "cut" and self.ladder else None
+
+    def rung_of(self, arm: Arm | None) -> int:
+        """The step of the ladder that an arm belongs to, 0 for the unadapted base; in a ladder of ranks the arm's rank.
+
+        Raises:
+            KeyError: a ladder of arms does not hold it.
+        """
+        if arm is None:
+            return 0
+        if not self.arms:
+            return arm.rank
+        return {rung.of.arm: rung for rung in self.ladder if isinstance(rung, Rung)}[replace(arm, learning_rate=0.0)]
+
+    def with_arms(self, arms: Sequence[LadderArm]) -> Declaration:
+        """This declaration about a ladder of these arms, the cheapest first."""
+        return replace(self, arms=tuple(arms), ladder=tuple(Rung(place, arm) for place, arm in enumerate(arms, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +155,7 @@ class CapacityRequest:
         workers: number of workers that share the memory of the worker's device.
         measures: whether a GPU worker may time steps to find out how many are fastest.
         timings: what earlier workers of the study measured: by the name of their device, the seconds of a step by number of slots.
+        arms: arms whose adapters are made without training them, to know their sizes.
     """
 
     slots: int | None
@@ -130,6 +165,7 @@ class CapacityRequest:
     workers: int
     measures: bool = True
     timings: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +182,7 @@ class StudyPlan:
         workers: child processes that train at the same time.
         threads_alone: CPU threads of a worker that has the machine to itself, as in a single trial.
         certify: whether the study ends with a verdict.
-        rate_trials: trials that tune the learning rates of the ladder's ranks.
+        rate_trials: trials that tune the learning rates of the ladder's ranks; of a ladder of arms, for each of them.
         slots: trials that a worker trains side by side; None until a worker has computed the fastest number.
         measure_slots: whether a GPU worker may time steps for that.
         first_look: seeds per rank before the verdict is computed for the first time.
@@ -181,6 +217,11 @@ class StudyPlan:
     adds_examples: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def tuning_trials(self) -> int:
+        """Trials that tune the learning rates of the whole ladder."""
+        return self.rate_trials * max(1, len(self.declaration.arms))
 
     @property
     def parallel(self) -> int:

@@ -15,6 +15,7 @@ class RateChoice:
     """The tuned learning rate of a rank, used by its certify trials.
 
     Attributes:
+        rank: or the `Rung` of a ladder of arms.
         tried: the rates tried for this rank on tune, ascending, and the loss of each (nats per token).
         at_edge: the best rate is at the edge of the range that may be tried, so a better one may lie beyond.
     """
@@ -28,6 +29,8 @@ class RateChoice:
 @dataclass(frozen=True, slots=True)
 class Certification:
     """The certify and final stages of a study, as far as they have come.
+
+    Where a rank is asked for or named, it is the `Rung` in a ladder of arms.
 
     Attributes:
         declared: what was declared before the first trial of the stage was trained.
@@ -44,7 +47,7 @@ class Certification:
             examples come first.
         confirmed: with `declared.confirm`, the trials of the chosen rank trained from the start, evaluated on certify.
         stopped: why no more seeds were added although the bracket is open; None if it is closed or still running.
-        final: trials evaluated on test, once: the base (rank 0), the chosen rank and the largest rank.
+        final: trials evaluated on test, once: the base, the chosen rank and the largest rank.
     """
 
     declared: Declaration
@@ -64,12 +67,12 @@ class Certification:
 
     def complete(self, rank: int) -> list[CompletedTrial]:
         """The complete certify trials of a rank, by seed."""
-        trials = [trial.completed() for trial in self.trials if trial.rank == rank and trial.is_complete]
+        trials = [trial.completed() for trial in self.trials if trial.is_complete and self.rung_of(trial) == rank]
         return sorted(trials, key=lambda trial: trial.seed)
 
     def complete_ranks(self) -> list[int]:
         """The ranks that have a complete certify trial, ascending."""
-        return sorted({trial.rank for trial in self.trials if trial.is_complete})
+        return sorted({self.rung_of(trial) for trial in self.trials if trial.is_complete})
 
     def trained(self) -> tuple[TrialRecord, ...]:
         """The trials that made an adapter: those that tuned rates, the certify trials, and those that confirm them; every status."""
@@ -81,7 +84,11 @@ class Certification:
 
     def on_test(self) -> Mapping[int, EvaluatedTrial]:
         """The complete test trials by rank, 0 for the base."""
-        return {trial.rank: trial.evaluated() for trial in self.final if trial.is_complete}
+        return {self.rung_of(trial): trial.evaluated() for trial in self.final if trial.is_complete}
+
+    def rung_of(self, trial: TrialRecord) -> int:
+        """The step of the ladder that a trial of these stages belongs to, 0 for the base; in a ladder of ranks its rank."""
+        return self.declared.rung_of(trial.arm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import arm_words
-from sweep.records import CompletedTrial, StudyRecord
+from sweep.records import CompletedTrial, StudyRecord, rung_words
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.ladder_table import ladder_table, legend, test_table, training_line
@@ -19,9 +19,11 @@ from sweep.reports.tables import PARETO, others, show_metric, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, on_test, rank_results
+from sweep.verdict.figures import made_at
 from sweep.verdict.general_answers import change_on_test
-from sweep.verdict.headline import NOTHING_CERTIFIED
+from sweep.verdict.terms import terms_of
 from sweep.verdict.verdict_json import reasons_unjudged
+from sweep.verdict.words import nothing_certified
 
 WIDTH = 132
 """Columns where the output is not a terminal: a log, a file, a pipe."""
@@ -35,6 +37,26 @@ def console(*, error: bool = False) -> Console:
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
     """Prints tables, verdict and next steps; the same for the same record, whichever command prints them."""
+    conclusion = conclude(record)
+    if record.trials or conclusion is None:
+        _print_search(record, out)
+    best = record.best()
+    if conclusion is not None:
+        _print_ladder(record, conclusion, out)
+        lines = answer(record, conclusion)
+    elif best is not None:
+        lines = words(record, best)
+    else:
+        return
+    out.print()
+    for line in lines:
+        out.print(line, markup=False)
+    out.print()
+    for line in next_steps(record, paths, tracking_uri, conclusion):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _print_search(record: StudyRecord, out: Console) -> None:
     out.print()
     out.print(trials_table(record))
     out.print(
@@ -45,18 +67,6 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
         out.print(line, style="yellow", markup=False)
     if record.interrupted:
         out.print(f"{record.interrupted} interrupted trial(s) will run again")
-    best = record.best()
-    if best is None:
-        return
-    conclusion = conclude(record)
-    if conclusion is not None:
-        _print_ladder(record, conclusion, out)
-    out.print()
-    for line in words(record, best) if conclusion is None else answer(record, conclusion):
-        out.print(line, markup=False)
-    out.print()
-    for line in next_steps(record, paths, tracking_uri, conclusion):
-        out.print(line, markup=False, soft_wrap=True)
 
 
 def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> None:
@@ -115,13 +125,13 @@ def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
     """Size and training time of the adapter that is handed out, beside those of the largest rank."""
     rows = rank_results(record, conclusion)
     handed_out = chosen(record, conclusion)
-    own = next((row for row in rows if handed_out is not None and row.rank == handed_out.rank), None)
+    own = next((row for row in rows if row.rank == conclusion.hands_out), None)
     if handed_out is None or own is None:
         return None
     largest = rows[-1]
     which = "Its adapter"
     if conclusion.rank is None:
-        which = f"Best so far is rank {own.rank}; its adapter"
+        which = f"Best so far is {rung_words(own.rank)}; its adapter"
     elif own.rank != conclusion.rank:
         which = f"Handed out is rank {own.rank}, which is better than rank {conclusion.rank}; its adapter"
     if is_cut(handed_out) and largest.rank != handed_out.arm.cut_from:  # the uncut adapters could not be evaluated
@@ -134,7 +144,7 @@ def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
     if own.rank == largest.rank:
         return f"{which} is {show_bytes(own.adapter_bytes)}, training took {show_seconds(own.train_seconds)}."
     return (
-        f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} at rank {largest.rank}, "
+        f"{which} is {show_bytes(own.adapter_bytes)} against {show_bytes(largest.adapter_bytes)} {made_at(largest.rank)}, "
         f"training took {show_seconds(own.train_seconds)} against {show_seconds(largest.train_seconds)}."
     )
 
@@ -150,7 +160,7 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
     gain = f", the base model {base.loss:.4f} and {show_metric(base.measures, record.metric)}" if base else ""
     on = f" on {set_name(arm.targets, record.target_sets)}" if arm.targets else ""
     lines = [
-        f"status: undecided. {NOTHING_CERTIFIED}",
+        f"status: undecided. {nothing_certified(terms_of(record.declaration.ladder))}",
         *(f"  - {reason}" for reason in reasons_unjudged(record)),
         f"Best so far: {arm_words(arm)}{on}, learning rate {arm.learning_rate:.1e}: "
         f"loss {measures.loss:.4f}, {record.metric} {show_metric(measures, record.metric)}{gain}.",

@@ -11,6 +11,7 @@ from sweep.records import Certification, Measures, Stage, StudyPlan, StudyRecord
 from sweep.records.recipe import FEWEST_CHOSEN
 from sweep.reports.ladder_kind import is_cut
 from sweep.verdict.record import LadderBy
+from sweep.verdict.terms import terms_of
 
 TRAINING_STAGES = (Stage.EXPLORE, Stage.RATES, Stage.CERTIFY, Stage.CONFIRM)
 """In their order; `certify` also has the trials of a cut ladder whose adapters are cut instead of trained."""
@@ -61,7 +62,7 @@ def trials_left(plan: StudyPlan, record: StudyRecord | None) -> Mapping[Stage, S
     if not plan.certify:
         return {Stage.EXPLORE: Span(explore, explore)}
     known = _certification(plan, record)
-    rates = 0 if known and known.rates else max(0, plan.rate_trials - (len(known.tuning) if known else 0))
+    rates = 0 if known and known.rates else max(0, plan.tuning_trials - (len(known.tuning) if known else 0))
     done = sum(not is_cut(trial.spec) for trial in known.trials) if known else 0
     left = {
         Stage.EXPLORE: Span(explore, explore),
@@ -107,7 +108,9 @@ def smaller_ranks(plan: StudyPlan) -> int:
 def _certification(plan: StudyPlan, record: StudyRecord | None) -> Certification | None:
     """What is known of the ladder; nothing if what is recorded is a ladder of the other kind."""
     known = record.certification if record else None
-    return known if known is not None and known.declared.ladder_by == plan.declaration.ladder_by else None
+    if known is None or known.declared.ladder_by != plan.declaration.ladder_by:
+        return None
+    return known if {arm.arm for arm in known.declared.arms} == {arm.arm for arm in plan.declaration.arms} else None
 
 
 def left_over_seeds(plan: StudyPlan, each: int, done: int, waiting: int = 0) -> Span:
@@ -211,9 +214,16 @@ def time_left(plan: StudyPlan, record: StudyRecord | None) -> Span | None:
 def adapter_bytes_left(plan: StudyPlan, record: StudyRecord | None) -> Span | None:
     """Bytes of the adapters that are still to be trained or cut; None if no trial was measured.
 
+    Of a ladder of arms, as large as the mean of those measured.
+
     An adapter's size is proportional to its rank. The target modules of trials that are still to be sampled are not known, so the
     mean over the measured trials is used.
     """
+    if plan.declaration.arms:
+        known = [result.measures.adapter_bytes for result in measured(record) if result.measures]
+        each = mean(known) if known else 0.0
+        spans = [Span(each * left.least, each * left.most) for left in trials_left(plan, record).values()]
+        return sum(spans, start=Span(0, 0)) if known else None
     sizes = [_bytes_per_rank(result.spec.rank, result.measures) for result in measured(record) if result.measures]
     if not sizes:
         return None
@@ -257,7 +267,7 @@ def stage_lines(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[s
     elif Stage.CERTIFY in left and left[Stage.CERTIFY].most:
         ladder = plan.declaration.ladder
         seeds = Span(min(plan.first_look, plan.declaration.seeds), plan.declaration.seeds)
-        each = f"{len(ladder)} ranks, {seeds.count()} seeds each"
+        each = f"{len(ladder)} {terms_of(ladder).many}, {seeds.count()} seeds each"
         yield "verdict", f"{_trials(left[Stage.CERTIFY])} for the verdict ({each})"
 
 

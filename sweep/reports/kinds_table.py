@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from sweep.records import StudyRecord
+from sweep.records import StudyRecord, rung_words
 from sweep.reports.tables import plain_table
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test
 from sweep.verdict.kinds import KindScore
@@ -66,7 +66,7 @@ def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None
     weak = {score.kind for score in conclusion.weak_kinds}
     rows = [KindRow(kind, kind in weak, certify.get(kind), test.get(kind)) for kind in sorted({*certify, *test})]
     shown = sorted(sorted(rows, key=_score)[:MOST], key=lambda row: row.kind)
-    rank = handed_out.rank
+    rank = conclusion.hands_out
     largest = certification.complete_ranks()[-1]
     return Kinds(tuple(shown), len(rows) - len(shown), rank, largest if largest != rank else None, bool(test))
 
@@ -89,7 +89,7 @@ def kinds_table(record: StudyRecord, kinds: Kinds) -> Table:
 
 
 def _columns(kinds: Kinds) -> Sequence[str]:
-    return ("examples", "base", f"rank {kinds.rank}", *([f"rank {kinds.largest}"] if kinds.largest else []))
+    return ("examples", "base", rung_words(kinds.rank), *([rung_words(kinds.largest)] if kinds.largest else []))
 
 
 def _cells(score: KindScore | None, kinds: Kinds) -> Sequence[str]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweep.config.units import show_bytes, show_seconds
+from sweep.methods import arm_words
 from sweep.records import Certification, CompletedTrial, StudyRecord, TrialRecord, TrialSpec
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
+from sweep.verdict.terms import METHODS, RANKS, Terms
 
 EDGE = "!"
 EDGE_MEANS = f"{EDGE} at the edge of the learning rates allowed"
@@ -53,6 +55,7 @@ class LadderKind:
         axis: the gap as the title of an axis.
         training: of a cut ladder, once a training is complete; else None.
         has_gaps: whether gaps are known: of a cut ladder, once it is compared with uncut adapters.
+        terms: what its steps are called.
     """
 
     is_cut: bool
@@ -61,6 +64,7 @@ class LadderKind:
     axis: str
     training: TopTraining | None = None
     has_gaps: bool = True
+    terms: Terms = RANKS
 
     def is_reference(self, row: RankResult) -> bool:
         """Whether the rank is the uncut one, which has no gap to itself."""
@@ -76,12 +80,15 @@ class LadderKind:
 
 
 TRAINED = LadderKind(is_cut=False, reference="the best rank", short="best", axis="gap to the best rank")
+ARMS = LadderKind(is_cut=False, reference="the best method", short="best", axis="gap to the best method", terms=METHODS)
 
 
 def ladder_kind(record: StudyRecord, conclusion: Conclusion | None) -> LadderKind:
     """The kind of the ladder that is shown; that of explored trials, if nothing was certified, is `TRAINED`."""
     certification = record.certification
     rank = certification.declared.cut_from if certification else None
+    if conclusion is not None and certification is not None and certification.declared.arms:
+        return ARMS
     if conclusion is None or certification is None or rank is None:
         return TRAINED
     training = _top_training(certification, rank)
@@ -116,8 +123,8 @@ def is_cut(trial: TrialRecord | TrialSpec) -> bool:
 
 
 def made_of(trial: CompletedTrial) -> str:
-    """`rank 32`, or `rank 4, cut from rank 32`."""
-    return f"rank {trial.rank}" + (f", cut from rank {trial.arm.cut_from}" if is_cut(trial) else "")
+    """`rank 32`, or `rank 4, cut from rank 32`; of other methods their words."""
+    return arm_words(trial.arm) + (f", cut from rank {trial.arm.cut_from}" if is_cut(trial) else "")
 
 
 def kept_words(row: RankResult) -> str:

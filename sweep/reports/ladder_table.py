@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.records import EvaluatedTrial, StudyRecord, rung_words
 from sweep.reports.ladder_kind import (
     EDGE,
     EDGE_MEANS,
@@ -21,12 +21,13 @@ from sweep.reports.ladder_kind import (
 from sweep.reports.tables import plain_table
 from sweep.verdict import MarginOf, State
 from sweep.verdict.conclusion import Conclusion, on_test, rank_results
+from sweep.verdict.cost import gap_to_full
 from sweep.verdict.figures import confidence
 from sweep.verdict.ladder import RankResult
+from sweep.verdict.terms import RANKS, terms_of
 
 SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
 CHOSEN = "→"
-NAMES = {"base": "base model", "goldilocks": "chosen: rank", "largest": "largest: rank"}
 _UNKNOWN = "-"
 
 
@@ -50,14 +51,14 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     Of a cut ladder, what belongs to the one training (rate, memory, time) is in `training_line` instead.
     """
     kind = ladder_kind(record, conclusion)
-    columns = _columns(record, kind)
-    table = plain_table("ranks, on certify")
-    table.add_column("rank", justify="right")
+    columns = _columns(record, kind, rank_results(record, conclusion))
+    table = plain_table(f"{kind.terms.many}, on certify")
+    table.add_column(kind.terms.one, justify="right" if kind.terms is RANKS else "left")
     table.add_column("state")
     for column in columns:
         table.add_column(column.name, justify="right")
     if record.certification is not None and record.certification.base is not None:
-        table.add_row("0", "base model", *(column.base for column in columns))
+        table.add_row("0" if kind.terms is RANKS else "", "base model", *(column.base for column in columns))
     for row in rank_results(record, conclusion):
         chosen = row.rank == conclusion.rank
         name = f"{CHOSEN} {row.rank}" if chosen else str(row.rank)
@@ -68,7 +69,7 @@ def ladder_table(record: StudyRecord, conclusion: Conclusion) -> Table:
     return table
 
 
-def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
+def _columns(record: StudyRecord, kind: LadderKind, rows: Sequence[RankResult]) -> list[_Column]:
     base = record.certification.base if record.certification else None
     evaluated = [
         _Column("seeds", lambda row: str(row.seeds)),
@@ -85,6 +86,11 @@ def _columns(record: StudyRecord, kind: LadderKind) -> list[_Column]:
     ]
     if kind.is_cut:
         return [_Column("energy\nkept", kept_words), *evaluated]
+    if kind.terms is not RANKS:
+        evaluated += [
+            _Column("gap to\nfull", lambda row: _figure(gap_to_full(row, rows), 4)),
+            _Column("trained", lambda row: f"{100 * row.trainable_fraction:.3g} %"),
+        ]
     return [
         _Column("rate", lambda row: f"{row.learning_rate:.1e}{EDGE if row.at_edge else ''}"),
         *evaluated,
@@ -110,6 +116,10 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
         parts.insert(0, f"energy kept: {ENERGY}")
     if any(row.forgetting is not None for row in rows):
         parts.append("forgets: rise of the loss on general prose")
+    declared = record.certification.declared if record.certification else record.declaration
+    if declared.arms:
+        parts += [f"the cheapest method first, by {declared.cost}", "gap to full: loss minus that of full fine-tuning"]
+        parts += ["trained: share of the model's parameters"]
     if conclusion.verdict is None:
         return "; ".join(parts) + edge
     verdict = conclusion.verdict
@@ -148,18 +158,19 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
             _figure(trial.metric(record.metric), 3),
             _figure(trial.measures.general_accuracy, 3),
         )
-        table.add_row(_who(name, trial, conclusion), *figures, style="bold green" if chosen else None)
+        table.add_row(_who(record, name, trial, conclusion), *figures, style="bold green" if chosen else None)
     return table
 
 
-def _who(name: str, trial: EvaluatedTrial, conclusion: Conclusion) -> str:
+def _who(record: StudyRecord, name: str, trial: EvaluatedTrial, conclusion: Conclusion) -> str:
     if trial.arm is None:
-        return NAMES[name]
-    label = NAMES[name]
-    if name == "goldilocks" and trial.rank != conclusion.rank:
-        label = "best so far: rank" if conclusion.rank is None else "handed out: rank"
+        return "base model"
+    rung = record.certification.rung_of(trial) if record.certification else trial.rank
+    label = "chosen" if name == "goldilocks" else terms_of([rung]).greatest
+    if name == "goldilocks" and rung != conclusion.rank:
+        label = "best so far" if conclusion.rank is None else "handed out"
     cut = f", cut from {trial.arm.cut_from}" if is_cut(trial) else ""
-    return f"{label} {trial.rank}{cut}"
+    return f"{label}: {rung_words(rung)}{cut}"
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -87,7 +87,10 @@ def _made(record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTr
     """How it was made, and why this one was chosen."""
     data = f"trained on the data set `{record.task}`"
     if not ladder_kind(record, conclusion).is_cut:
-        return f"{data} and chosen by Goldilocks, which looks for the smallest rank shown to match the best."
+        terms = ladder_kind(record, conclusion).terms
+        return (
+            f"{data} and chosen by Goldilocks, which looks for the {terms.least} {terms.one} shown to match the best."
+        )
     how = f" at rank {trial.arm.cut_from}, {_left(trial)}" if is_cut(trial) else ""
     return (
         f"{data}{how} and chosen by Goldilocks, which looks for the smallest rank that is enough to ship: the smallest to which "
@@ -119,9 +122,8 @@ def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: Completed
     """Loss and task metric of base and adapter, split by split."""
     rows = []
     certification = record.certification
-    rank = trial.rank
     if certification is not None and conclusion is not None:
-        seeds = certification.complete(rank)
+        seeds = certification.complete(conclusion.hands_out)
         if seeds:
             rows.append(_row(f"certify, mean of {len(seeds)} seeds", record.metric, certification.base, seeds))
         tested = on_test(record, conclusion)

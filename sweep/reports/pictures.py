@@ -14,6 +14,7 @@ from sweep.reports.tables import pareto_front
 from sweep.verdict.conclusion import Conclusion, rank_results
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import State
+from sweep.verdict.terms import RANKS
 
 PICTURE = "pareto.svg"
 
@@ -108,14 +109,20 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     for place, row in enumerate(rows):
         if conclusion is not None and row.rank == conclusion.rank:
             axes.scatter(
-                [place], [row.diff_to_best], s=330, facecolors="none", edgecolors="#1b1f24", label="chosen rank"
+                [place],
+                [row.diff_to_best],
+                s=330,
+                facecolors="none",
+                edgecolors="#1b1f24",
+                label=f"chosen {scale.kind.terms.one}",
             )
     _draw_margin(axes, scale)
     if scale.kind.is_cut:
         axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xticks(range(len(rows)), [_tick(row, scale) for row in rows])
     axes.set_xlim(-0.5, len(rows) - 0.5)
-    axes.set_xlabel("rank of the adapter, and its size" if scale.kind.is_cut else "LoRA rank")
+    trained = "LoRA rank" if scale.kind.terms is RANKS else "method, the cheapest first"
+    axes.set_xlabel("rank of the adapter, and its size" if scale.kind.is_cut else trained)
     axes.set_ylabel(_text(f"{scale.kind.axis}, {scale.unit}"))
     axes.set_title(_text(f"{record.name}: {record.task} on {record.model}"))
     axes.legend(fontsize=8, frameon=False)

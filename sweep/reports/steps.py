@@ -35,7 +35,7 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
 
     The commands work when pasted into the shell that started this process.
     """
-    if not record.complete():
+    if not record.complete() and conclusion is None:
         return
     adapter = shown(paths.adapter(record.name))
     certified = conclusion is not None and conclusion.rank is not None

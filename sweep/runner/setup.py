@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.evaluation.data import EvaluationData
-from sweep.records import CapacityRequest, LoadReport, Provenance, WorkerSetup
+from sweep.records import ArmSize, CapacityRequest, LoadReport, Provenance, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
 from sweep.training import memory
@@ -92,6 +92,11 @@ def load_setup(
     capacity = None
     if capacity_request is not None:
         capacity = engine.capacity(capacity_request, budget, train.examples, data.explore_examples())
+    sizes: tuple[ArmSize, ...] = ()
+    if capacity_request is not None and capacity_request.arms:
+        from sweep.training.adapter_size import adapter_sizes  # PEFT's imports take a while
+
+        sizes = tuple(adapter_sizes(base, capacity_request.arms, capacity_request.training))
     engine.auto_checkpointing = requirements.checkpointing if capacity is None else capacity.checkpointing
     description = LoadReport(
         source=base.source,
@@ -109,6 +114,7 @@ def load_setup(
         examples=fitting,
         note="; ".join(filter(None, (base.note, note, compute_note(base.compute, base.device)))) or None,
         capacity=capacity,
+        arm_sizes=sizes,
     )
     if limit is not None:
         memory.limit_memory(limit, base.device)

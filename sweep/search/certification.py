@@ -21,12 +21,13 @@ from sweep.records import (
     Stage,
     TrialRecord,
     arm_from_json,
+    declaration_from_json,
     to_json,
     trial_result_from_json,
     trial_spec_from_json,
 )
 from sweep.search.stored_trials import history_to_json
-from sweep.store.identity import certification_identity, recipe_of
+from sweep.store.identity import certification_identity, ladder_identity, recipe_of
 
 _CURRENT = "certify"
 
@@ -34,18 +35,26 @@ _CURRENT = "certify"
 class StoredCertification:
     """The stored certification of one recipe in a study.
 
-    A study keeps one for each recipe with a trained ladder, and one for each rank that a ladder is cut from: they answer different
-    questions. One of them is current.
+    A study keeps one for each recipe with a trained ladder, one for each rank that a ladder is cut from, and one for each ladder of
+    arms: they answer different questions. One of them is current.
 
     Args:
         recipe: what is certified; its rank and learning rate do not matter.
         cut_from: the rank that the ladder is cut from; None if every rank is trained.
+        of_arms: what is declared about a ladder of arms; None if it is one of ranks.
     """
 
-    def __init__(self, study: optuna.Study, recipe: Arm, cut_from: int | None = None) -> None:
+    def __init__(
+        self, study: optuna.Study, recipe: Arm, cut_from: int | None = None, of_arms: Declaration | None = None
+    ) -> None:
         self._study = study
         self._recipe = recipe
-        self._key = _key_of(study, recipe, cut_from)
+        self._key = _key_of(study, recipe, cut_from) if of_arms is None else ladder_identity(of_arms)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether what it is about has been declared."""
+        return {self._name("declared"), self._name("recipe")} <= self._study.user_attrs.keys()
 
     @property
     def is_current(self) -> bool:
@@ -59,7 +68,7 @@ class StoredCertification:
         with it is used again.
         """
         known = self._study.user_attrs
-        if self._name("recipe") not in known:
+        if self._name("recipe") not in known and not declared.arms:
             self._take_over_rates(max(declared.ladder))
         # checked one by one: a run that was killed in between has stored only one of them
         for name, value in (("declared", to_json(declared)), ("recipe", to_json(self._recipe))):
@@ -90,7 +99,7 @@ class StoredCertification:
 
     def set_rates(self, choices: Sequence[RateChoice]) -> None:
         """Sets the tuned learning rate of each rank."""
-        self._set("rates", [to_json(choice) for choice in choices])
+        self._set("rates", [{**to_json(choice), "rank": int(choice.rank)} for choice in choices])
 
     def add_look(self, seeds: int) -> None:
         """Adds a look: the verdict was computed with this number of seeds."""
@@ -156,11 +165,19 @@ def read_certification(study: optuna.Study) -> Certification | None:
         return tuple(trial for trial in trials if trial.spec.stage is stage and trial.spec.split is split)
 
     base = [trial.evaluated() for trial in of(Stage.BASE, Split.CERTIFY) if trial.is_complete]
+    declared = declaration_from_json(own["declared"])
+    rungs = {int(rung): rung for rung in declared.ladder}
     return Certification(
-        declared=_declaration(own["declared"]),
+        declared=declared,
         recipe=arm_from_json(own["recipe"]),
         rates=tuple(
-            RateChoice(**{**choice, "tried": tuple(tuple(pair) for pair in choice["tried"])})
+            RateChoice(
+                **{
+                    **choice,
+                    "rank": rungs.get(choice["rank"], choice["rank"]),
+                    "tried": tuple(tuple(pair) for pair in choice["tried"]),
+                }
+            )
             for choice in own.get("rates", [])
         ),
         tuning=of(Stage.RATES, Split.TUNE),
@@ -192,14 +209,15 @@ def _key_of(study: optuna.Study, recipe: Arm, cut_from: int | None) -> str:
     attributes = study.user_attrs
     for key in _keys_with(attributes, recipe):
         declared = attributes.get(f"{_CURRENT}/{key}/declared")
-        if declared is not None and _declaration(declared).cut_from == cut_from:
+        if declared is not None and declaration_from_json(declared).cut_from == cut_from:
             return key
     return certification_identity(recipe, cut_from)
 
 
 def _keys_with(attributes: Mapping[str, Any], recipe: Arm) -> list[str]:
-    """The keys of the recipe's certifications, the current one first: earlier versions made one for each number of examples."""
+    """The keys of the recipe's certifications of ranks, the current one first: earlier versions made one for each number of examples."""
     keys = [name.split("/")[1] for name in attributes if name.startswith(f"{_CURRENT}/") and name.endswith("/recipe")]
+    keys = [key for key in keys if not attributes.get(f"{_CURRENT}/{key}/declared", {}).get("arms")]
     current = attributes.get(_CURRENT)
     wanted = recipe_of(recipe)
     return [
@@ -207,10 +225,6 @@ def _keys_with(attributes: Mapping[str, Any], recipe: Arm) -> list[str]:
         for key in sorted(keys, key=lambda key: (key != current, key))
         if recipe_of(arm_from_json(attributes[f"{_CURRENT}/{key}/recipe"])) == wanted
     ]
-
-
-def _declaration(declared: Mapping[str, Any]) -> Declaration:
-    return Declaration(**{**declared, "ladder": tuple(declared["ladder"])})
 
 
 def _question(entry: dict[str, Any]) -> str:

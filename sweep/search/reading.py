@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.records import Declaration, StudyRecord
+from sweep.records import StudyRecord, declaration_from_json
 from sweep.search.certification import read_certification
 from sweep.search.stored_trials import TrialLog, record_from_json, rescored_results
 
@@ -51,13 +51,17 @@ def study_of(storage: RDBStorage, name: str) -> StudyRecord:
         ConfigurationError: there is none; the message lists the existing ones.
     """
     records = studies_of(storage, name)
-    return next((record for record in records if record.best()), records[0])
+    return next((record for record in records if record.best() or _is_certified(record)), records[0])
+
+
+def _is_certified(record: StudyRecord) -> bool:
+    """Whether a step of its ladder has a result, for studies that search nothing."""
+    return record.certification is not None and bool(record.certification.complete_ranks())
 
 
 def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, float]) -> StudyRecord:
     """The record of a study, given the log of its trials."""
     attributes: dict[str, Any] = study.user_attrs
-    declaration = dict(attributes["declaration"])
     return StudyRecord(
         name=attributes["name"],
         identity=attributes["identity"],
@@ -68,7 +72,7 @@ def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, floa
         trials=log.ended,
         interrupted=log.interrupted,
         planned=attributes["planned"],
-        declaration=Declaration(**{**declaration, "ladder": tuple(declaration["ladder"])}),
+        declaration=declaration_from_json(attributes["declaration"]),
         data_hash=attributes["data_hash"],
         target_sets={name: tuple(modules) for name, modules in attributes["target_sets"].items()},
         config=attributes["config"],

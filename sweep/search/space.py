@@ -76,6 +76,10 @@ def point_of(arm: Arm, space: SearchSpace) -> Values:
 def largest_arm(plan: StudyPlan) -> Arm:
     """An arm that takes at least as much memory as any that the study may train."""
     targets = {name for entry in plan.space.targets for name in entry.split(",")} | set(plan.arm.targets)
+    if plan.certify and plan.declaration.arms:
+        return max(
+            (each.arm for each in plan.declaration.arms), key=lambda arm: (arm.rank * len(arm.targets), arm.rank)
+        )
     ranks = (plan.arm.rank, *plan.space.ranks, *(plan.declaration.ladder if plan.certify else ()))
     return replace(
         plan.arm,

@@ -179,7 +179,8 @@ class SearchStudy:
 
     def certification(self, recipe: Arm) -> StoredCertification:
         """The stored certification of a recipe, begun or not, with the ladder that the plan declares."""
-        return StoredCertification(self._study, recipe, self._plan.declaration.cut_from)
+        declared = self._plan.declaration
+        return StoredCertification(self._study, recipe, declared.cut_from, declared if declared.arms else None)
 
     def set_base(self, record: TrialRecord) -> None:
         """Stores the unadapted base's result on tune."""

@@ -10,7 +10,19 @@ import hashlib
 import json
 from typing import Any
 
-from sweep.records import AUTO_COMPUTE, Arm, Split, StudyPlan, Training, TrialResult, WorkerSetup, examples_of, to_json
+from sweep.records import (
+    AUTO_COMPUTE,
+    Arm,
+    Declaration,
+    Split,
+    StudyPlan,
+    Training,
+    TrialResult,
+    WorkerSetup,
+    examples_of,
+    to_json,
+)
+from sweep.records.plan import KNOWN_COSTS
 from sweep.records.recipe import QUESTIONS
 from tasks.metrics import LABEL_METRICS
 
@@ -137,6 +149,17 @@ def certification_identity(recipe: Arm, cut_from: int | None = None) -> str:
     if cut_from is not None:
         question["cut_from"] = cut_from
     return _hash(question)[:10]
+
+
+def ladder_identity(declared: Declaration) -> str:
+    """The identity of a certification of a ladder of arms, 10 hex digits: its arms, where their rates come from, and their cost.
+
+    What the arms are called does not count, nor in which order they are written unless that is the order of the ladder.
+    """
+    arms = [{"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates)} for each in declared.arms]
+    if declared.cost in KNOWN_COSTS:
+        arms.sort(key=lambda each: json.dumps(each, sort_keys=True))
+    return _hash({"arms": arms, "cost": declared.cost})[:10]
 
 
 def recipe_of(arm: Arm) -> dict[str, Any]:

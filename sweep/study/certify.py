@@ -6,11 +6,22 @@ Of a cut ladder only the largest rank is trained; its adapters are cut to the sm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import replace
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.records import Arm, Split, Stage, Status, StudyRecord, TrialRecord, TrialSpec
+from sweep.methods import LORA_VARIANTS, arm_words
+from sweep.records import (
+    Arm,
+    Rung,
+    Split,
+    Stage,
+    Status,
+    StudyRecord,
+    TrialRecord,
+    TrialSpec,
+    arm_at,
+    rung_words,
+)
 from sweep.search.certification import StoredCertification
 from sweep.search.study import SearchStudy
 from sweep.study.ahead import base_from_ahead
@@ -61,7 +72,7 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
                 _tune_rates(run, stored, record, pairs)
             case FixRates(choices):
                 stored.set_rates(choices)
-                rates = ", ".join(f"r{choice.rank} {choice.learning_rate:.1e}" for choice in choices)
+                rates = ", ".join(f"{_short(choice.rank)} {choice.learning_rate:.1e}" for choice in choices)
                 run.display.note(f"tuned learning rates: {rates}")
             case TrainLadder(arms):
                 _train_ladder(run, stored, record, arms)
@@ -83,10 +94,10 @@ def _tune_rates(
     run: StudyRun, stored: StoredCertification, record: StudyRecord, pairs: Iterable[tuple[int, float]]
 ) -> None:
     certification = begun_certification(record)
-    arms = [replace(certification.recipe, rank=rank, learning_rate=rate) for rank, rate in pairs]
+    arms = [arm_at(rank, certification.recipe, rate) for rank, rate in pairs]
     done = len(certification.tuning)
     # a rank that confirms a cut one is tuned after the ladder
-    planned = run.plan.rate_trials * (1 if not certification.trials else 2)
+    planned = run.plan.tuning_trials * (1 if not certification.trials else 2)
     run.display.planned(max(planned, done + len(arms)), done)
     specs = (run.spec(Stage.RATES, arm, run.plan.seed, answers=False) for arm in arms)
     _train(run, stored, record, specs, done, set())
@@ -101,8 +112,9 @@ def _train_ladder(
     planned = done + len(arms) - cuts - cuts_done
     run.display.planned(planned, done - cuts_done, cuts + cuts_done, cuts_done)
     broken: set[int] = set()
-    trained = {(trial.rank, trial.seed) for trial in certification.trials if trial.is_complete}
-    _train(run, stored, record, ladder_specs(run, arms, broken, trained), done, broken, trained)
+    rung_of = certification.declared.rung_of
+    trained = {(rung_of(trial.arm), trial.seed) for trial in certification.trials if trial.is_complete}
+    _train(run, stored, record, ladder_specs(run, arms, broken, trained, rung_of), done, broken, trained)
 
 
 def _train_confirmation(
@@ -116,16 +128,21 @@ def _train_confirmation(
 
 
 def ladder_specs(
-    run: StudyRun, arms: Iterable[tuple[Arm, int]], broken: Set[int], trained: Set[tuple[int, int]]
+    run: StudyRun,
+    arms: Iterable[tuple[Arm, int]],
+    broken: Set[int],
+    trained: Set[tuple[int, int]],
+    rung_of: Callable[[Arm], int] = lambda arm: arm.rank,
 ) -> Iterator[TrialSpec | None]:
     """The specs of (arm, seed) pairs in their order; None while every pair that is left waits for a training or for another worker.
 
     Args:
         broken: ranks that are skipped, with all that would be cut from them, when their turn comes.
         trained: (rank, seed) of the complete trials; a pair that is cut waits for that of its parent.
+        rung_of: the step of the ladder that an arm is at.
     """
     waiting = list(arms)
-    while waiting := [pair for pair in waiting if not {pair[0].rank, pair[0].parent.rank} & broken]:
+    while waiting := [pair for pair in waiting if not {rung_of(pair[0]), rung_of(pair[0].parent)} & broken]:
         ready = [pair for pair in waiting if pair[0].cut_from is None or (pair[0].cut_from, pair[1]) in trained]
         # trainings come first, so that all that is ready is cut if the first one is
         if not ready or (ready[0][0].cut_from is not None and not run.spreads(len(ready))):
@@ -156,10 +173,11 @@ def _train(
             if trial.status is Status.INTERRUPTED:
                 continue
             run.trained += trial.arm is not None and trial.arm.cut_from is None
+            rung = begun_certification(record).rung_of(trial)
             if trial.is_complete and trained is not None:
-                trained.add((trial.rank, trial.seed))
+                trained.add((rung, trial.seed))
             elif not trial.is_complete and broken is not None:
-                broken.add(trial.rank)
+                broken.add(rung)
     except BudgetSpent as spent:
         stored.set_stopped(spent.reason)
         raise
@@ -171,7 +189,8 @@ def expected_seconds(record: StudyRecord) -> Callable[[TrialSpec], float]:
     ladder = [trial.completed() for trial in certification.trials if trial.is_complete] if certification else []
     cuts = [trial.seconds for trial in ladder if trial.arm.cut_from is not None]
     trained = [trial.seconds for trial in ladder if trial.arm.cut_from is None]
-    training = median(trained or [trial.seconds for trial in record.complete()] or [0.0])
+    earlier = [*record.complete(), *(certification.tuning if certification and certification.declared.arms else ())]
+    training = median(trained or [trial.seconds for trial in earlier] or [0.0])
     cutting = median(cuts or [0.0])
     return lambda spec: training if spec.arm is None or spec.arm.cut_from is None else cutting
 
@@ -193,11 +212,13 @@ def _in_words(step: Step) -> str:
         case EvaluateBase():
             return "the unadapted base's loss on certify"
         case TuneRates(pairs):
-            return "trials that tune learning rates: " + _first_few(f"r{rank} with {rate:g}" for rank, rate in pairs)
+            return "trials that tune learning rates: " + _first_few(
+                f"{_short(rank)} with {rate:g}" for rank, rate in pairs
+            )
         case FixRates(choices):
-            return "tuned learning rates: " + _first_few(f"r{choice.rank}" for choice in choices)
+            return "tuned learning rates: " + _first_few(_short(choice.rank) for choice in choices)
         case TrainLadder(arms):
-            return "certify trials: " + _first_few(f"r{arm.rank} with seed {seed}" for arm, seed in arms)
+            return "certify trials: " + _first_few(f"{_named(arm)} with seed {seed}" for arm, seed in arms)
         case TrainConfirmation(arms):
             return "trials that confirm the verdict: " + _first_few(
                 f"r{arm.rank} with seed {seed}" for arm, seed in arms
@@ -208,6 +229,15 @@ def _in_words(step: Step) -> str:
             return f"the verdict with {seeds} seeds"
         case Finish():
             return "its end"
+
+
+def _short(rank: int) -> str:
+    """`r8`, or an arm's name."""
+    return rung_words(rank) if isinstance(rank, Rung) else f"r{rank}"
+
+
+def _named(arm: Arm) -> str:
+    return f"r{arm.rank}" if arm.method in LORA_VARIANTS else arm_words(arm)
 
 
 def _first_few(words: Iterable[str], most: int = 5) -> str:

@@ -9,6 +9,7 @@ from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
 from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
+from sweep.study.arm_costs import arm_cost_problems
 
 _SHOWN = 8
 
@@ -33,9 +34,13 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
             too small for the base alone.
     """
     targets = [("lora.targets", plan.arm.targets)]
-    if searched:
+    if searched and not plan.search.trials:  # a ladder of arms says itself what is trained
+        targets = []
+    elif searched:
         targets = [("search.space.targets", tuple(entry.split(","))) for entry in plan.space.targets]
     problems = [problem for key, names in targets for problem in check_targets(names, loaded.linear_modules, key)]
+    if searched:
+        problems += arm_cost_problems(plan, loaded)
     for trial in earlier:
         known = trial.result.provenance
         if known is not None and known.base_hash != loaded.base_hash:

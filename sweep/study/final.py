@@ -48,7 +48,11 @@ def trials_for_test(record: StudyRecord) -> list[CompletedTrial]:
     if handed_out is None or not ranks:
         return []
     largest = min(certification.complete(ranks[-1]), key=lambda trial: trial.loss)
-    own = [trial for trial in certification.complete(handed_out.rank) if trial.identity == handed_out.identity]
+    own = [
+        trial
+        for trial in certification.complete(certification.rung_of(handed_out))
+        if trial.identity == handed_out.identity
+    ]
     return own if largest in own else [*own, largest]
 
 

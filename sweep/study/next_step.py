@@ -14,12 +14,15 @@ from sweep.records import (
     StudyPlan,
     StudyRecord,
     TrialRecord,
+    arm_at,
 )
+from sweep.study.arm_rates import arm_choices, next_arm_rates
 from sweep.study.examples import more_examples
 from sweep.study.rate_points import rate_points, rates_tried, trials_on_tune
 from sweep.study.rates import RateModel, at_edge, next_rates, tidy
 from sweep.verdict import Verdict, active_ranks
 from sweep.verdict.conclude import conclude
+from sweep.verdict.terms import terms_of
 
 LOOKS = (3, 5, 8, 12, 18, 27, 40)
 """Numbers of seeds at which the verdict is computed, fixed in advance; a run's last one is `certify.seeds`."""
@@ -92,7 +95,7 @@ def next_step(plan: StudyPlan, record: StudyRecord) -> Step:
     if certification.base is None:
         return EvaluateBase()
     top = certification.declared.cut_from
-    trained = plan.declaration.ladder if top is None else (top,)
+    trained = ladder_of(plan, certification) if top is None else (top,)
     untuned = [rank for rank in trained if certification.rate_of(rank) is None]
     if untuned:
         return _tuning(plan, record, certification, untuned)
@@ -113,6 +116,11 @@ def begun_certification(record: StudyRecord) -> Certification:
     return record.certification
 
 
+def ladder_of(plan: StudyPlan, certification: Certification) -> tuple[int, ...]:
+    """The ladder, which a later run may extend; the order of a ladder of arms is the one declared first."""
+    return certification.declared.ladder if certification.declared.arms else plan.declaration.ladder
+
+
 def planned_looks(seeds: int, first: int = LOOKS[0]) -> tuple[int, ...]:
     """The looks of a study with at most `seeds` seeds per rank, the first of them at `first` seeds."""
     return tuple(sorted({min(first, seeds), *(look for look in LOOKS if first < look < seeds), seeds}))
@@ -126,6 +134,9 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
     Every proposed trial is one that the record does not have, whatever its status, so tuning ends: if nothing is left to try, rates
     are fixed with the trials so far.
     """
+    if certification.declared.arms:
+        wanted = next_arm_rates(plan, record, certification)
+        return TuneRates(wanted) if wanted else FixRates(arm_choices(record, certification))
     lowest, highest = plan.space.learning_rate
     usual = plan.arm.learning_rate
     growth = scale_growth(certification.recipe)
@@ -159,7 +170,7 @@ def _tuning(plan: StudyPlan, record: StudyRecord, certification: Certification, 
 
 def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step:
     top = certification.declared.cut_from
-    ladder = [rank for rank in plan.declaration.ladder if not _broken(certification, rank)]
+    ladder = [rank for rank in ladder_of(plan, certification) if not _broken(certification, rank)]
     if top is not None and top not in ladder:
         return Finish(f"rank {top}, which the smaller ranks are cut from, has a trial without a result")
     looks = sorted({*certification.looks, *planned_looks(plan.declaration.seeds, plan.first_look)})
@@ -191,7 +202,7 @@ def _ladder(plan: StudyPlan, record: StudyRecord, certification: Certification) 
     if examples := more_examples(plan, record, verdict):
         return AddExamples(examples)
     return Finish(
-        f"the limit of {plan.declaration.seeds} seeds per rank is reached (certify.seeds={plan.declaration.seeds})"
+        f"the limit of {plan.declaration.seeds} seeds per {terms_of(ladder).one} is reached (certify.seeds={plan.declaration.seeds})"
     )
 
 
@@ -208,7 +219,7 @@ def _missing(
     Of a cut ladder, first all trainings of the largest rank; then what is cut from them, the mildest cuts of a seed first.
     """
     top = certification.declared.cut_from
-    ended = _ended(certification.trials)
+    ended, rung_of = _ended(certification, certification.trials), certification.declared.rung_of
     seeds = range(plan.seed + 1, plan.seed + look + 1)
     if top is None:
         wanted = [(trained_arm(certification, rank), seed) for seed in seeds for rank in ranks]
@@ -216,14 +227,14 @@ def _missing(
         parent = trained_arm(certification, top)
         cuts = [replace(parent, rank=rank, cut_from=top) for rank in sorted(ranks, reverse=True) if rank != top]
         wanted = [*((parent, seed) for seed in seeds), *((cut, seed) for seed in seeds for cut in cuts)]
-    return ((arm, seed) for arm, seed in wanted if (arm.rank, seed) not in ended)
+    return ((arm, seed) for arm, seed in wanted if (rung_of(arm), seed) not in ended)
 
 
 def trained_arm(certification: Certification, rank: int) -> Arm:
     """The recipe at a rank, with its tuned learning rate."""
     choice = certification.rate_of(rank)
     assert choice is not None, f"the rate of rank {rank} is not tuned"
-    return replace(certification.recipe, rank=rank, learning_rate=choice.learning_rate)
+    return arm_at(rank, certification.recipe, choice.learning_rate)
 
 
 def _confirmation(plan: StudyPlan, record: StudyRecord, certification: Certification) -> Step | None:
@@ -234,23 +245,24 @@ def _confirmation(plan: StudyPlan, record: StudyRecord, certification: Certifica
         return None
     if certification.rate_of(rank) is None:
         return _tuning(plan, record, certification, [rank])
-    arm, ended = trained_arm(certification, rank), _ended(certification.confirmed)
+    arm, ended = trained_arm(certification, rank), _ended(certification, certification.confirmed)
     missing = tuple((arm, trial.seed) for trial in certification.complete(rank) if (rank, trial.seed) not in ended)
     return TrainConfirmation(missing) if missing else None
 
 
-def _ended(trials: Iterable[TrialRecord]) -> set[tuple[int, int]]:
+def _ended(certification: Certification, trials: Iterable[TrialRecord]) -> set[tuple[int, int]]:
     """Rank and seed of the trials that need not run again."""
-    return {(trial.rank, trial.seed) for trial in trials if trial.status is not Status.INTERRUPTED}
+    ended = (trial for trial in trials if trial.status is not Status.INTERRUPTED)
+    return {(certification.rung_of(trial), trial.seed) for trial in ended}
 
 
 def _broken(certification: Certification, rank: int) -> bool:
     """Whether a certify trial of the rank ended without a result."""
     return any(
-        trial.rank == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED)
+        certification.rung_of(trial) == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED)
         for trial in certification.trials
     )
 
 
 def _tried(certification: Certification, rank: int) -> bool:
-    return any(trial.rank == rank for trial in certification.tuning)
+    return any(certification.rung_of(trial) == rank for trial in certification.tuning)

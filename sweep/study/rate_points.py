@@ -9,7 +9,7 @@ training loss rewards memory, and tune counts alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sweep.records import Arm, Status, StudyRecord, TrialRecord
@@ -21,23 +21,34 @@ LATE = 1 / 3
 
 def rate_points(record: StudyRecord, recipe: Arm) -> Iterator[RatePoint]:
     """The losses of the recipe's learning rates, from the explore stage and from rate tuning."""
-    trials = trials_on_tune(record, recipe)
+    return points_of(trials_on_tune(record, recipe), record, lambda trial: trial.rank)
+
+
+def points_of(
+    trials: Sequence[TrialRecord], record: StudyRecord, rank_of: Callable[[TrialRecord], int]
+) -> Iterator[RatePoint]:
+    """The losses of trials that differ in rank and learning rate alone; `rank_of` is the rank that each counts for."""
     finite = [trial for trial in trials if _finite(trial)]
     late = [_late_loss(trial, record.available.get("train", 0)) for trial in finite]
     # trials with other examples cannot be compared
     usable = None not in late and len({trial.seed for trial in finite}) == 1
     for trial, own in zip(finite, late, strict=True):
         assert trial.arm is not None
-        yield RatePoint(trial.rank, trial.arm.learning_rate, _pooled(trial, own if usable else None))
+        yield RatePoint(rank_of(trial), trial.arm.learning_rate, _pooled(trial, own if usable else None))
     for trial in trials:
         if trial.arm is not None and _diverged(trial):  # any other failure says nothing about the rate
-            yield RatePoint(trial.rank, trial.arm.learning_rate, math.inf)
+            yield RatePoint(rank_of(trial), trial.arm.learning_rate, math.inf)
 
 
 def rates_tried(record: StudyRecord, recipe: Arm, rank: int) -> tuple[tuple[float, float], ...]:
     """The learning rates tried for a rank and their losses on tune alone, by rate."""
-    trials = [trial for trial in trials_on_tune(record, recipe) if trial.rank == rank and _finite(trial)]
-    return tuple(sorted((trial.arm.learning_rate, trial.loss) for trial in trials if trial.arm is not None))
+    return losses_by_rate([trial for trial in trials_on_tune(record, recipe) if trial.rank == rank])
+
+
+def losses_by_rate(trials: Iterable[TrialRecord]) -> tuple[tuple[float, float], ...]:
+    """The learning rates of the trials that ended with a loss, and their losses on tune alone, by rate."""
+    finite = (trial for trial in trials if _finite(trial))
+    return tuple(sorted((trial.arm.learning_rate, trial.loss) for trial in finite if trial.arm is not None))
 
 
 def trials_on_tune(record: StudyRecord, recipe: Arm) -> list[TrialRecord]:

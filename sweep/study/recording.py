@@ -126,7 +126,8 @@ def summary(record: StudyRecord) -> Summary:
 def _declared(plan: StudyPlan) -> dict[str, str]:
     declared = plan.declaration
     return {
-        "certify.ladder": ",".join(map(str, declared.ladder)),
+        "certify.ladder": ("; " if declared.arms else ",").join(map(str, declared.ladder)),
+        **({"certify.cost": declared.cost} if declared.arms else {}),
         "certify.seeds": str(declared.seeds),
         "certify.margin": str(declared.margin),
         "certify.margin_of": str(declared.margin_of),

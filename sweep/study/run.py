@@ -20,6 +20,7 @@ from sweep.store.identity import study_identity
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
+from sweep.study.arm_costs import ladder_note, with_arm_costs
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
@@ -99,7 +100,7 @@ def run_study(
         plan = _with_examples_kept(plan, study.record(), display)
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
-            best_recipe(record)  # raises if no trial is complete
+            recipe_to_certify(plan, record)  # raises if no trial is complete
             complete_recording(plan, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
         with pool or worker_pool(plan, paths, splits.data_hash) as workers:
@@ -124,6 +125,9 @@ def _run(
     with open_sweep(plan, study, tracker, store, paths) as sweep:
         loaded = pool.load(stop.check)
         check_loaded(plan, loaded, study.record().all_trials(), searched=True)
+        plan = with_arm_costs(plan, loaded)
+        if plan.certify and plan.declaration.arms:
+            display.note(ladder_note(plan.declaration))
         for note in loading_notes(plan, loaded):
             display.note(note)
         study.set_available(loaded.examples)
@@ -149,7 +153,7 @@ def _run(
 def _run_stages(run: StudyRun, study: SearchStudy) -> None:
     rescore_explored(run, study)
     explore(run, study)
-    recipe = best_recipe(study.record())
+    recipe = recipe_to_certify(run.plan, study.record())
     if not run.plan.certify:
         return
     stored = study.certification(recipe)
@@ -168,12 +172,14 @@ def _settle_examples(run: StudyRun, study: SearchStudy, stored: StoredCertificat
         stored.plan_examples(run.certify_examples)
 
 
-def best_recipe(record: StudyRecord) -> Arm:
-    """The arm of the best explored trial.
+def recipe_to_certify(plan: StudyPlan, record: StudyRecord) -> Arm:
+    """The recipe to certify: the arm of the best explored trial; of a ladder of arms, which are recipes themselves, the plan's.
 
     Raises:
         NoTrialSucceeded: no trial is complete.
     """
+    if plan.certify and plan.declaration.arms:
+        return plan.arm
     best = record.best()
     if best is None:
         reasons = [f"  {trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials]
@@ -187,9 +193,9 @@ def _is_done(plan: StudyPlan, study: SearchStudy) -> bool:
     record = study.record()
     if record.base is None or study.remaining > 0 or outdated_explored(plan, record):
         return False
-    if not plan.certify or record.best() is None:
+    if not plan.certify or (record.best() is None and not plan.declaration.arms):
         return True
-    if record.certification is None or not study.certification(best_recipe(record)).is_current:
+    if record.certification is None or not study.certification(recipe_to_certify(plan, record)).is_current:
         return False
     if outdated_certified(plan, record.certification):
         return False
@@ -246,7 +252,12 @@ def with_stored_ladder(plan: StudyPlan, identity: str, storage: StudyDatabase) -
     The plan itself for other studies, and if the command line says how smaller ranks are made.
     """
     attributes = _studies_named(storage, plan.name).get(identity)
-    if attributes is None or plan.given & _HOW_RANKS_ARE_MADE or not is_older_than_cuts(attributes):
+    if (
+        attributes is None
+        or plan.declaration.arms
+        or plan.given & _HOW_RANKS_ARE_MADE
+        or not is_older_than_cuts(attributes)
+    ):
         return plan
     stored = plan.declaration.ladder if "certify.ladder" in plan.given else attributes["declaration"]["ladder"]
     return with_ladder(plan, stored, "train")

@@ -30,6 +30,7 @@ def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
             plan.seed,
             plan.setup.workers_on_device,
             measures=plan.measure_slots,
+            arms=tuple(each.arm for each in plan.declaration.arms) if plan.certify else (),
         ),
         data_hash=data_hash,
         least=least_examples(plan),

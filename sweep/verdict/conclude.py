@@ -12,6 +12,7 @@ from sweep.verdict import words
 from sweep.verdict.bounds import Array
 from sweep.verdict.conclusion import Conclusion, best_rank
 from sweep.verdict.confirmation import confirmation
+from sweep.verdict.cost import cost_words, may_be_cheaper, out_of_order
 from sweep.verdict.findings import findings, margin_changed
 from sweep.verdict.guards import Edge, edges, flips
 from sweep.verdict.headline import headline
@@ -21,6 +22,7 @@ from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
 from sweep.verdict.settle import seconds_per_rank, settle
 from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
+from sweep.verdict.terms import Terms, terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,20 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     certification = record.certification
     if certification is None or not certification.complete_ranks():
         return None
-    metric = record.metric
+    metric, terms = record.metric, terms_of(certification.declared.ladder)
     data = ladder_data(certification, record.declaration, metric)
-    obstacle = _obstacle(certification, data, metric)
+    obstacle = _obstacle(certification, data, metric, terms)
     statistics = _statistics(record, certification, data) if obstacle is None else _Statistics()
     verdict, metric_verdict = statistics.verdict, statistics.metric_verdict
 
     at_edge = edges(certification, verdict) if verdict is not None else []
-    guarded = tuple(_guarded(record, certification, verdict, at_edge))
+    rows = tuple(certified_ranks(certification, verdict, metric_verdict, data.left_out))
+    cost, chosen_rank = certification.declared.cost, verdict.rank if verdict is not None else None
+    disorder = out_of_order(rows, cost) if certification.declared.arms else []
+    guarded = (
+        *_guarded(record, certification, verdict, at_edge),
+        *(words.not_cheapest(pair) for pair in may_be_cheaper(disorder, chosen_rank)),
+    )
     status = _status(data, verdict, guarded)
     rank = verdict.rank if verdict is not None and status != "undecided" else None
 
@@ -57,13 +65,16 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     not_gained = metric_not_gained(metric, data, certification, handed_out)
     margins = (statistics.margin_in_loss, statistics.margin_in_metric)
     confirmed = confirmation(certification, rank, margins[0]) if rank is not None else None
-    notes = findings(record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed)
+    notes = findings(
+        record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed, disorder
+    )
+    worth = cost_words(rows, rank, cost) if certification.declared.arms else None
     reasons = [
         *([obstacle] if obstacle else []),
         *([words.pending(data.pending)] if data.pending else []),
         *guarded,
         *(verdict.reasons if verdict is not None else ()),
-        *([words.stopped(certification.stopped)] if certification.stopped else []),
+        *([words.stopped(certification.stopped, terms)] if certification.stopped else []),
     ]
     reasons = list(dict.fromkeys(reasons))  # why seeds are futile is a reason of the verdict, and why the stage stopped
     return Conclusion(
@@ -75,11 +86,11 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         metric_note=statistics.metric_note,
         margin_in_loss=statistics.margin_in_loss,
         margin_in_metric=statistics.margin_in_metric,
-        ladder=tuple(certified_ranks(certification, verdict, metric_verdict, data.left_out)),
+        ladder=rows,
         left_out=data.left_out,
         reasons=tuple(reasons),
         findings=notes,
-        headline=headline(status, verdict, metric, margins, notes, not_gained, weak),
+        headline=headline(status, verdict, metric, margins, notes, not_gained, weak, terms, worth),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, certification, data, verdict, at_edge, notes),
@@ -89,15 +100,15 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     )
 
 
-def _obstacle(certification: Certification, data: LadderData, metric: str) -> str | None:
+def _obstacle(certification: Certification, data: LadderData, metric: str, terms: Terms) -> str | None:
     """Why the statistics cannot be computed, in words; None if they can."""
     of = certification.declared.margin_of
     if data.reference is not None and data.reference not in data.ranks:
         return words.no_reference(data.reference, data.left_out, len(certification.complete(data.reference)))
     if len(data.ranks) < 2:
-        return words.no_other(data.ranks)
+        return words.no_other(data.ranks, terms)
     if of == MarginOf.METRIC and data.costs is None:
-        return words.no_metric_test(metric, answers=data.answered)
+        return words.no_metric_test(metric, terms, answers=data.answered)
     if of == MarginOf.GAIN:
         if data.base is None:
             return words.no_base()
@@ -105,8 +116,8 @@ def _obstacle(certification: Certification, data: LadderData, metric: str) -> st
         if base <= min(means):
             return words.no_gain(base, min(means), data.ranks[means.index(min(means))])
     if not data.looks:
-        return words.no_look(min(len(table) for table in data.losses))
-    return words.one_seed() if data.looks[-1] < 2 else None
+        return words.no_look(min(len(table) for table in data.losses), terms)
+    return words.one_seed(terms) if data.looks[-1] < 2 else None
 
 
 def _statistics(record: StudyRecord, certification: Certification, data: LadderData) -> _Statistics:
@@ -164,16 +175,16 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     return _Statistics(
         verdict=verdict,
         metric_verdict=metric_verdict,
-        metric_note=_no_metric_test(data, record.metric, margin_in_metric),
+        metric_note=_no_metric_test(data, record.metric, terms_of(declared.ladder), margin_in_metric),
         margin_in_loss=verdict.margin_in_loss,
         margin_in_metric=margin_in_metric,
     )
 
 
-def _no_metric_test(data: LadderData, metric: str, margin: float | None) -> str | None:
+def _no_metric_test(data: LadderData, metric: str, terms: Terms, margin: float | None) -> str | None:
     if data.costs is None:
-        return words.no_metric_test(metric, answers=data.answered)
-    return words.no_exchange(metric) if margin is None else None
+        return words.no_metric_test(metric, terms, answers=data.answered)
+    return words.no_exchange(metric, terms) if margin is None else None
 
 
 def _guarded(

@@ -23,7 +23,7 @@ class Finding:
     Attributes:
         kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `overfitting`,
             `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of a cut ladder also
-            `cut_is_better` and `confirmation`.
+            `cut_is_better` and `confirmation`, of a ladder of arms `cost_order`.
         text: one or two sentences, with the figures.
     """
 
@@ -132,7 +132,7 @@ def on_test(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, Eva
     handed_out = chosen(record, conclusion)
     places = {
         "base": 0,
-        "goldilocks": handed_out.rank if handed_out else None,
+        "goldilocks": certification.rung_of(handed_out) if handed_out else None,
         "largest": max((rank for rank in tested if rank > 0), default=None),
     }
     return {name: tested[rank] for name, rank in places.items() if rank is not None and rank in tested}

@@ -51,7 +51,7 @@ class Confirmation:
 
 def confirmation(certification: Certification, rank: int, margin: float | None) -> Confirmation | None:
     """The comparison at a rank; None before any trial of it was trained from the start."""
-    own = [trial for trial in certification.confirmed if trial.rank == rank]
+    own = [trial for trial in certification.confirmed if certification.rung_of(trial) == rank]
     trained = {trial.seed: trial.completed() for trial in own if trial.is_complete}
     pairs = [(trained[trial.seed], trial) for trial in certification.complete(rank) if trial.seed in trained]
     if not pairs:

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from sweep.records import Rung, rung_words
 from sweep.verdict.record import MarginOf
 
 
 def named(ranks: Sequence[int]) -> str:
-    """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` if none between is missing."""
+    """`rank 4`, `ranks 4 and 8`, `ranks 2, 4 and 16`, or `ranks 2 to 32` if none between is missing; arms by their names."""
     if len(ranks) == 1:
-        return f"rank {ranks[0]}"
+        return rung_words(ranks[0])
+    if any(isinstance(rank, Rung) for rank in ranks):
+        return f"{', '.join(map(rung_words, ranks[:-1]))} and {rung_words(ranks[-1])}"
     if len(ranks) > 2 and len({later / rank for rank, later in pairwise(ranks)}) == 1:
         return f"ranks {ranks[0]} to {ranks[-1]}"
     return f"ranks {', '.join(str(rank) for rank in ranks[:-1])} and {ranks[-1]}"
+
+
+def made_at(rank: int) -> str:
+    """`at rank 8`, or `with` an arm's name."""
+    return f"with {rung_words(rank)}" if isinstance(rank, Rung) else f"at rank {rank}"
 
 
 def percent(share: float) -> str:

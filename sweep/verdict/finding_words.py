@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sweep.records import Declaration
+from sweep.records import Declaration, rung_words
 from sweep.verdict import words
 from sweep.verdict.confirmation import Confirmation
-from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, named, percent, points
+from sweep.verdict.cost import OutOfOrder
+from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, made_at, named, percent, points
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
 from sweep.verdict.task_metric import NotGained
+from sweep.verdict.terms import RANKS, terms_of
+
+MOST_PAIRS = 3
+"""Maximum number of pairs of methods whose costs are listed."""
 
 MOST_KINDS = 6
 """Maximum number of weak kinds that are listed; verdict.json has all."""
@@ -86,31 +91,35 @@ def _agreement(of: Confirmation) -> str:
 def base_as_good(base: float, best: float, rank: int, what: str) -> str:
     """The base needs no adapter."""
     return (
-        f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} at rank {rank} on "
+        f"The unadapted base is not clearly worse than the best adapter: {what} {base:.4f} against {best:.4f} {made_at(rank)} on "
         "certify."
     )
 
 
 def metric_not_gained(metric: str, not_gained: NotGained) -> str:
     """The loss is better than the base's, the task metric is not."""
+    many = terms_of([not_gained.rank]).many
     return (
         f"{not_gained_in(metric, not_gained)} The model may have learned only the format of the answers. Train for longer (train.steps) "
-        "or on more data, or compare ranks by the metric itself in a study of another name: certify.margin_of=metric "
+        f"or on more data, or compare {many} by the metric itself in a study of another name: certify.margin_of=metric "
         "certify.margin=0.02."
     )
 
 
 def weak_kinds(weak: Weakness) -> str:
     """The adapter is of little use on some kinds of examples."""
-    listed = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]]
+    listed, terms = [_weak_kind(kind, weak) for kind in weak.kinds[:MOST_KINDS]], terms_of([weak.rank])
     more = len(weak.kinds) - len(listed)
     text = (
-        f"Rank {weak.rank} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples: "
+        f"{capitalized(rung_words(weak.rank))} is of little use on {len(weak.kinds)} of {weak.of} kinds of examples: "
         f"{', '.join(listed)}{f', and {more} more' if more else ''}."
     )
     if weak.larger_is_weak and weak.largest != weak.rank:
-        text += f" Rank {weak.largest} is no better on these: more training examples of them may help, a larger rank does not."
-    return f"{text} Over all examples, rank {weak.rank} scores {weak.overall:.2f}."
+        text += (
+            f" {capitalized(rung_words(weak.largest))} is no better on these: more training examples of them may help, "
+            f"a {terms.greater} {terms.one} does not."
+        )
+    return f"{text} Over all examples, {rung_words(weak.rank)} scores {weak.overall:.2f}."
 
 
 def _weak_kind(kind: KindScore, weak: Weakness) -> str:
@@ -118,7 +127,7 @@ def _weak_kind(kind: KindScore, weak: Weakness) -> str:
         *([f"{kind.examples} examples"] if kind.examples is not None else []),
         *([f"base model {kind.base:.2f}"] if kind.base is not None else []),
         *(
-            [f"rank {weak.largest} {kind.largest:.2f}"]
+            [f"{rung_words(weak.largest)} {kind.largest:.2f}"]
             if kind.largest is not None and weak.largest != weak.rank
             else []
         ),
@@ -128,7 +137,12 @@ def _weak_kind(kind: KindScore, weak: Weakness) -> str:
 
 
 def overfitting(top: Sequence[int], best: int, worse: float, margin: float) -> str:
-    """The largest ranks are worse."""
+    """The largest ranks are worse; of a ladder of arms, the most expensive methods, which need not overfit."""
+    if terms_of(top) is not RANKS:
+        return (
+            f"{capitalized(named(top))} {'costs' if len(top) == 1 else 'cost'} more than {rung_words(best)} and {are(top)} worse by "
+            f"{figure(worse)} or more, beyond the margin of {figure(margin)}."
+        )
     why = "they overfit, or their learning rate" if len(top) > 1 else "it overfits, or its learning rate"
     return (
         f"{capitalized(named(top))} {are(top)} worse than rank {best} by {figure(worse)} or more, beyond the margin of "
@@ -148,9 +162,10 @@ def metric_disagrees(metric: str, only_loss: Sequence[int], only_metric: Sequenc
 
 def metric_behind(metric: str, own: tuple[int, float], best: tuple[int, float]) -> str:
     """The chosen rank is measurably worse on the task metric, if not by more than the margin."""
+    matters = "size" if terms_of([own[0]]) is RANKS else "cost"
     return (
-        f"Rank {own[0]} is measurably behind in {metric}: {own[1]:.3f} against {best[1]:.3f} at rank {best[0]}, mean over seeds "
-        f"on certify. Take rank {best[0]} if that matters more than size."
+        f"{capitalized(rung_words(own[0]))} is measurably behind in {metric}: {own[1]:.3f} against {best[1]:.3f} {made_at(best[0])}, "
+        f"mean over seeds on certify. Take {rung_words(best[0])} if that matters more than {matters}."
     )
 
 
@@ -166,14 +181,22 @@ def wide_margin(metric: str, declared: Declaration, worth: float, wanted: float)
 
 def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
     """Some ranks of the ladder are missing."""
-    about = f"The verdict covers only {named(compared)}." if compared else "No rank could be compared."
+    terms = terms_of([*compared, *(one.rank for one in left_out)])
+    about = f"The verdict covers only {named(compared)}." if compared else f"No {terms.one} could be compared."
     return " ".join([about, *map(words.left, left_out)])
+
+
+def cost_order(disorder: Sequence[OutOfOrder]) -> str:
+    """The declared order of cost is not the measured one."""
+    shown = " ".join(pair.words() for pair in disorder[:MOST_PAIRS])
+    more = f" So are {len(disorder) - MOST_PAIRS} other pairs." if len(disorder) > MOST_PAIRS else ""
+    return f"The order of the ladder is not that of the costs measured. {shown}{more}"
 
 
 def not_gained_in(metric: str, not_gained: NotGained) -> str:
     """That the task metric did not improve on the base's."""
     shown = "does not rise" if not_gained.score <= not_gained.base else "is not shown to rise"
     return (
-        f"The loss falls, but {metric} {shown}: {not_gained.score:.3f} with rank {not_gained.rank}, {not_gained.base:.3f} without "
+        f"The loss falls, but {metric} {shown}: {not_gained.score:.3f} with {rung_words(not_gained.rank)}, {not_gained.base:.3f} without "
         f"an adapter ({not_gained.examples} certify examples)."
     )

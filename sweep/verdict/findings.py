@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sweep.records import Certification, Declaration, StudyRecord
+from sweep.records import Certification, Declaration, Rung, StudyRecord
 from sweep.verdict import finding_words, words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.confirmation import Confirmation
+from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import LadderBy, MarginOf, RankVerdict, State, Verdict
@@ -35,6 +36,7 @@ def findings(
     not_gained: NotGained | None,
     weak: Weakness | None,
     confirmed: Confirmation | None,
+    disorder: Sequence[OutOfOrder] = (),
 ) -> tuple[Finding, ...]:
     """All findings, the most far-reaching first.
 
@@ -43,6 +45,7 @@ def findings(
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
         confirmed: the certified rank trained from the start, if it was.
+        disorder: arms whose measured costs are not in the order of the ladder.
     """
     listed: list[Finding | None] = [base_as_good(record, data, certification)]
     if listed == [None] and not_gained is not None:
@@ -63,6 +66,8 @@ def findings(
                 "wide_margin", finding_words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL)
             )
         )
+    if disorder:
+        listed.append(Finding("cost_order", finding_words.cost_order(disorder)))
     if data.left_out:
         listed.append(Finding("not_every_rank", finding_words.not_every_rank(data.ranks, data.left_out)))
     if margin_changed(record, certification):
@@ -99,6 +104,8 @@ def still_improving(verdict: Verdict) -> Finding | None:
     if len(verdict.ranks) < 2:
         return None
     below, top = verdict.ladder[-2:]
+    if isinstance(top.rank, Rung):  # what costs still more is another method, if there is one
+        return None
     if verdict.ladder_by is LadderBy.CUT:
         better = below.diff_to_best
         if not better > verdict.margin_in_loss:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sweep.records import Certification, RateChoice
+from sweep.records import Certification, RateChoice, Rung
 from sweep.verdict.record import LadderBy, MarginOf, Verdict
 
 _SAME_RATE = 0.4
@@ -60,7 +60,8 @@ def _at_edge(certification: Certification, ranks: Iterable[int]) -> Iterator[Edg
     for rank in ranks:
         choice = certification.rate_of(rank)
         if choice is not None and choice.at_edge:
-            yield Edge(rank, choice.learning_rate, _side(choice, certification.recipe.learning_rate))
+            usual = rank.of.learning_rate if isinstance(rank, Rung) else certification.recipe.learning_rate
+            yield Edge(rank, choice.learning_rate, _side(choice, usual))
 
 
 def flips(certification: Certification, verdict: Verdict) -> list[Flip]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sweep.records import rung_words
+from sweep.verdict import words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import are, capitalized, confidence, gain_or_loss, named, nats, percent, points
 from sweep.verdict.finding_words import not_gained_in
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
 from sweep.verdict.task_metric import NotGained
+from sweep.verdict.terms import RANKS, Terms, terms_of
 
-NOTHING_CERTIFIED = "No rank is certified yet."
+_MANY = 4
+"""So many methods are counted instead of named."""
 
 
 def headline(
@@ -25,6 +29,8 @@ def headline(
     findings: Sequence[Finding],
     not_gained: NotGained | None,
     weak: Weakness | None,
+    terms: Terms,
+    cost: str | None = None,
 ) -> str:
     """The answer in two to five sentences.
 
@@ -33,6 +39,8 @@ def headline(
         findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
         weak: the kinds of examples on which the adapter is of little use.
+        terms: what the ladder's steps are called.
+        cost: of a ladder of arms, what the chosen one costs beside the most expensive one, to follow a comma.
     """
     kinds = {finding.kind for finding in findings}
     sentences = []
@@ -42,21 +50,22 @@ def headline(
     if by_loss_alone and not_gained is not None:
         sentences.append(not_gained_in(metric, not_gained))
     if verdict is None:
-        return " ".join(sentences) or NOTHING_CERTIFIED
+        return " ".join(sentences) or words.nothing_certified(terms)
     if status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
-        rank = f"By the loss alone, rank {verdict.rank}" if by_loss_alone else f"Rank {verdict.rank}"
+        chosen = rung_words(verdict.rank)
+        rank = f"By the loss alone, {chosen}" if by_loss_alone else capitalized(chosen)
         provisionally = "" if status == "certified" else ", provisionally"
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
-        sentences += [_answer(verdict, rank, provisionally, metric), *little_use, *_below(verdict)]
+        sentences += [_answer(verdict, rank, provisionally, metric, cost), *little_use, *_below(verdict)]
     return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
 
 
-def _answer(verdict: Verdict, rank: str, provisionally: str, metric: str) -> str:
+def _answer(verdict: Verdict, rank: str, provisionally: str, metric: str, cost: str | None) -> str:
     """The claim, which for a cut ladder is about adapters of the largest rank that are cut."""
     if verdict.ladder_by is LadderBy.TRAIN:
-        return f"{rank} is enough{provisionally}. {_what_it_keeps(verdict, metric)}"
+        return f"{rank} is enough{provisionally}. {_what_it_keeps(verdict, metric, cost)}"
     if verdict.rank == verdict.ranks[-1]:
         return f"{rank} is needed whole{provisionally}: {_no_cut_keeps(verdict, metric)}"
     return f"{rank} is enough to ship{provisionally}: {_what_cuts_keep(verdict, metric)}"
@@ -80,9 +89,10 @@ def _no_cut_keeps(verdict: Verdict, metric: str) -> str:
     }[verdict.margin_of]
 
 
-def _what_it_keeps(verdict: Verdict, metric: str) -> str:
-    best = f"the best of {named(verdict.ranks)}"
-    how_sure = f"({confidence(verdict.alpha)} confidence)"
+def _what_it_keeps(verdict: Verdict, metric: str, cost: str | None) -> str:
+    terms, count = terms_of(verdict.ranks), len(verdict.ranks)
+    best = f"the best of {named(verdict.ranks) if terms is RANKS or count < _MANY else f'the {count} {terms.many}'}"
+    how_sure = f"({confidence(verdict.alpha)} confidence){f', {cost}' if cost else ''}"
     return {
         MarginOf.GAIN: f"It keeps at least {percent(1 - verdict.margin)} of what {best} gains from fine-tuning {how_sure}.",
         MarginOf.LOSS: f"Its loss is at most {percent(verdict.margin)} above that of {best} {how_sure}.",
@@ -92,15 +102,16 @@ def _what_it_keeps(verdict: Verdict, metric: str) -> str:
 
 def _below(verdict: Verdict) -> list[str]:
     """What is known about the ranks below the chosen one."""
+    terms = terms_of(verdict.ranks)
     if verdict.rank == verdict.ranks[0]:
-        return ["It is the smallest rank of the ladder: smaller ones were not tried."]
+        return [f"It is the {terms.least} {terms.one} of the ladder: {terms.less} ones were not tried."]
     small = _in_state(verdict, State.INFERIOR, below=verdict.rank)
     still_open = _in_state(verdict, State.UNDECIDED, below=verdict.rank)
     low, high = verdict.bracket
     return [
-        *([f"{capitalized(named(small))} {are(small)} too small."] if small else []),
+        *([f"{capitalized(named(small))} {are(small)} {terms.too_little}."] if small else []),
         *(
-            [f"Whether {named(still_open)} {are(still_open)} enough is open (bracket {low}..{high})."]
+            [f"Whether {named(still_open)} {are(still_open)} enough is open (bracket {_bracket(low, high)})."]
             if still_open
             else []
         ),
@@ -111,9 +122,10 @@ def _what_is_known(verdict: Verdict) -> list[str]:
     excluded = _in_state(verdict, State.INFERIOR)
     certified = _in_state(verdict, State.CERTIFIED)
     low, high = verdict.bracket
-    sentences = [NOTHING_CERTIFIED]
+    terms = terms_of(verdict.ranks)
+    sentences = [words.nothing_certified(terms)]
     if excluded:
-        too_bad = "too small" if max(excluded) < low else "not as good as the best"
+        too_bad = terms.too_little if max(excluded) < low else "not as good as the best"
         sentences.append(
             f"{capitalized(named(excluded))} {are(excluded)} {too_bad} ({confidence(verdict.alpha)} confidence)."
         )
@@ -121,19 +133,23 @@ def _what_is_known(verdict: Verdict) -> list[str]:
         sentences.append(f"So far, {named(certified)} {are(certified)} enough.")
     if len(verdict.ranks) > 1:
         sentences.append(
-            f"The smallest rank that is enough is between {low} and {high}."
+            f"The {terms.least} {terms.one} that is enough is between {low} and {high}."
             if low != high
-            else f"Only rank {low} is left."
+            else f"Only {rung_words(low)} is left."
         )
     if verdict.needed is not None:
         sentences.append(_needed(verdict, verdict.needed))
     return sentences
 
 
+def _bracket(low: int, high: int) -> str:
+    return f"{low}..{high}" if terms_of([low]) is RANKS else f"{low} to {high}"
+
+
 def _needed(verdict: Verdict, needed: Need) -> str:
     seeds, parts = max(verdict.seeds), []
     if needed.seeds > seeds:
-        parts.append(f"{needed.seeds} seeds per rank (now {seeds})")
+        parts.append(f"{needed.seeds} seeds per {terms_of(verdict.ranks).one} (now {seeds})")
     if needed.examples > verdict.examples:
         parts.append(f"{needed.examples} certify examples (now {verdict.examples})")
     return f"With {' and '.join(parts)}, it would probably be decided."

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from sweep.verdict.looks import LookState, lacking, replay
 from sweep.verdict.projection import Outlook, example_counts, outlook
-from sweep.verdict.reasons import why_futile, why_open
+from sweep.verdict.reasons import not_taken, why_futile, why_open
 from sweep.verdict.record import Need, State, Verdict
 from sweep.verdict.spending import left, levels
 from sweep.verdict.table import LossTable, loss_table
@@ -107,8 +107,7 @@ def judge_looks(
     missing: tuple[str, ...] = ()
     few = lacking(table, after, plan[taken]) if taken < len(plan) else ()
     if few and not after.closed:
-        at = ", ".join(map(str, few))
-        missing = (f"The look at {plan[taken]} seeds was not taken: too few seeds at rank {at}.",)
+        missing = (not_taken(plan[taken], few),)
 
     def later(seeds: int, examples: int) -> float:
         if examples > table.examples:

@@ -77,7 +77,7 @@ def ladder_data(certification: Certification, declared: Declaration, metric: str
     """
     first = min(certification.looks, default=1)
     ranks, pending, left_out = [], [], []
-    for rank in sorted({*declared.ladder, *(r for r in certification.declared.ladder if certification.complete(r))}):
+    for rank in sorted(_compared(certification, declared)):
         broken = _broken(certification, rank)
         if broken is not None:
             left_out.append(broken)
@@ -112,6 +112,12 @@ def ladder_data(certification: Certification, declared: Declaration, metric: str
     )
 
 
+def _compared(certification: Certification, declared: Declaration) -> set[int]:
+    if certification.declared.arms:  # another ladder of arms is another certification
+        return set(certification.declared.ladder)
+    return {*declared.ladder, *(rank for rank in certification.declared.ladder if certification.complete(rank))}
+
+
 def _in_order(certification: Certification, rank: int, reference: int | None) -> list[CompletedTrial]:
     """The complete trials of a rank by seed; of a cut ladder, as far as they are of the same seeds as those of the largest rank."""
     trials = certification.complete(rank)
@@ -123,7 +129,7 @@ def _in_order(certification: Certification, rank: int, reference: int | None) ->
 
 def _broken(certification: Certification, rank: int) -> LeftOut | None:
     for trial in certification.trials:
-        if trial.rank == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED):
+        if certification.rung_of(trial) == rank and trial.status not in (Status.COMPLETE, Status.INTERRUPTED):
             return LeftOut(rank, trial.status.value, trial.reason or "no reason is known")
     return None
 
@@ -211,6 +217,16 @@ class RankResult:
         shares = [trial.measures.energy_kept for trial in self.trials]
         known = [share for share in shares if share is not None]
         return fmean(known) if known and len(known) == len(shares) else None
+
+    @property
+    def method(self) -> str:
+        """The name of the method, as in `method=NAME`."""
+        return self.trials[0].arm.method
+
+    @property
+    def trainable_fraction(self) -> float:
+        """Trained parameters as a share of the model's."""
+        return self.trials[0].measures.trainable_fraction
 
     @property
     def adapter_bytes(self) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sweep.records import rung_words
 from sweep.verdict.bounds import Mask
+from sweep.verdict.figures import capitalized
 from sweep.verdict.look import Contrasts, is_closed
 from sweep.verdict.looks import LookState
 from sweep.verdict.projection import MOST, MOST_TIMES, Outlook, may_decide
 from sweep.verdict.record import MarginOf, Need
 from sweep.verdict.table import LossTable
+from sweep.verdict.terms import RANKS, terms_of
 
 ENDLESS = 1e9  # seeds
 
@@ -29,17 +32,20 @@ def why_open(
         available: number of examples in the data, None if unknown.
     """
     if len(table.ranks) < 2:
-        return (f"Rank {table.ranks[0]} is the only one: there is no other rank to compare it with.",)
-    sentences = []
+        only = capitalized(rung_words(table.ranks[0]))
+        return (f"{only} is the only one: there is no other {terms_of(table.ranks).one} to compare it with.",)
+    sentences, terms = [], terms_of(table.ranks)
     if table.examples < 2:
         sentences.append("There is only one example, so the effect of the choice of examples is unknown.")
     if min(table.seeds) < 2:
-        sentences.append("There are fewer than two seeds, so a difference between ranks can be chance.")
+        sentences.append(f"There are fewer than two seeds, so a difference between {terms.many} can be chance.")
     if table.margin.size == 0:
-        sentences.append("With a margin of zero, only a rank that is shown to be better than every other is certified.")
+        sentences.append(
+            f"With a margin of zero, only a {terms.one} that is shown to be better than every other is certified."
+        )
     if after.margin_in_loss < 0:
         sentences.append(
-            f"The unadapted base is as good as {'the uncut adapter' if table.is_cut else 'the best rank'}, so there is no gain to "
+            f"The unadapted base is as good as {'the uncut adapter' if table.is_cut else f'the best {terms.one}'}, so there is no gain to "
             "keep a share of."
             if table.margin.of is MarginOf.GAIN
             else "Losses are negative, so the margin cannot be a share of them."
@@ -50,6 +56,14 @@ def why_open(
     if needed is None and not ahead.enough:
         blocking += _left_by_examples(table, after.last, after.certified, level)
     return (*sentences, *blocking, _outlook(table, ahead, needed, available))
+
+
+def not_taken(look: int, few: Sequence[int]) -> str:
+    """A look was not taken, for want of seeds at these ranks."""
+    at = ", ".join(map(str, few))
+    return (
+        f"The look at {look} seeds was not taken: too few seeds {'at rank' if terms_of(few) is RANKS else 'of'} {at}."
+    )
 
 
 def why_futile(table: LossTable, after: LookState, later: Callable[[int, int], float], limit: Need) -> str | None:
@@ -67,19 +81,25 @@ def why_futile(table: LossTable, after: LookState, later: Callable[[int, int], f
         if may_decide(last, *known, later, table.examples, Need(limit.seeds, count)):
             return None
     judged = after.certified | after.inferior
-    open_ranks = [str(rank) for rank, known in zip(table.ranks, judged, strict=True) if not known]
+    open_ranks = [rank for rank, known in zip(table.ranks, judged, strict=True) if not known]
     seeds = limit.seeds - last.seeds
     allowed = (
         "The seed that certify.seeds still allows" if seeds == 1 else f"The {seeds} seeds that certify.seeds allows"
     )
-    return f"{allowed} would probably not decide rank{'s' if len(open_ranks) > 1 else ''} {', '.join(open_ranks)}: not trained."
+    return f"{allowed} would probably not decide {_listed(open_ranks)}: not trained."
+
+
+def _listed(ranks: Sequence[int]) -> str:
+    """`ranks 2, 4`, or the names of methods."""
+    names = ", ".join(map(str, ranks))
+    return names if terms_of(ranks) is not RANKS else f"rank{'s' if len(ranks) > 1 else ''} {names}"
 
 
 def _blocking(table: LossTable, after: LookState) -> list[str]:
     """The rank at which the sequence of tests stopped, and the ranks it did not reach."""
     blocking = _largest_open(after.certified, after.inferior)
     bound, margin = after.upper[blocking], after.margin_in_loss
-    rank = table.ranks[blocking]
+    rank, terms = table.ranks[blocking], terms_of(table.ranks)
     difference = after.difference[blocking]
     if table.is_cut and blocking == len(table.ranks) - 1:
         sentences = [f"The uncut adapter of rank {rank} is not shown to gain anything over the unadapted base."]
@@ -87,11 +107,12 @@ def _blocking(table: LossTable, after: LookState) -> list[str]:
         gap = f"is about {difference:.3g} worse than {_reference(table)} and may be up to {bound:.3g} worse"
         if difference <= 0:
             gap = f"may be up to {bound:.3g} worse than {_other(table)}"
-        sentences = [f"Rank {rank} {gap} (upper bound); the margin is {margin:.3g}."]
+        sentences = [f"{capitalized(rung_words(rank))} {gap} (upper bound); the margin is {margin:.3g}."]
     judged = after.certified | after.inferior
     unreached = [str(table.ranks[place]) for place in range(blocking) if not judged[place]]
     if unreached:
-        sentences.append(f"Smaller ranks ({', '.join(unreached)}) can be certified only after rank {rank}.")
+        what = capitalized(f"{terms.less} {terms.many}")
+        sentences.append(f"{what} ({', '.join(unreached)}) can be certified only after {rung_words(rank)}.")
     return sentences
 
 
@@ -141,7 +162,7 @@ def _more(need: Need, ahead: Outlook, table: LossTable) -> str:
 
 def _each(table: LossTable) -> str:
     """Of a cut ladder, a seed is one training for all ranks."""
-    return "" if table.is_cut else " per rank"
+    return "" if table.is_cut else f" per {terms_of(table.ranks).one}"
 
 
 def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level: float) -> list[str]:
@@ -154,13 +175,13 @@ def _left_by_examples(table: LossTable, last: Contrasts, certified: Mask, level:
     if error == 0:
         return []
     return [
-        f"More seeds cannot decide rank {table.ranks[blocking]}: its difference to {_other(table)} is {abs(distance):.2g} from the "
+        f"More seeds cannot decide {rung_words(table.ranks[blocking])}: its difference to {_other(table)} is {abs(distance):.2g} from the "
         f"margin, and with {table.examples} examples alone the error is {error:.2g}."
     ]
 
 
 def _other(table: LossTable) -> str:
-    return "the uncut adapter" if table.is_cut else "another rank"
+    return "the uncut adapter" if table.is_cut else f"another {terms_of(table.ranks).one}"
 
 
 def _largest_open(certified: Mask, inferior: Mask) -> int:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from statistics import median
 
-from sweep.records import Certification, StudyRecord
+from sweep.records import Certification, Rung, StudyRecord
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
@@ -46,6 +46,8 @@ def settle(
         return with_values(record.command, {f"certify.{key}": value for key, value in values.items()}), 0.0
     if verdict is None:
         return None
+    if any(isinstance(edge.rank, Rung) for edge in edges):  # `words.edge` says what to change in the ladder
+        edges = []
     if edges and verdict.rank is not None:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if verdict.needed is not None:
@@ -116,7 +118,11 @@ def _widened(edges: list[Edge]) -> dict[str, str]:
 def _seconds_per_trial(record: StudyRecord, certification: Certification) -> float:
     """What a training of the ladder adds to the study's time; some run at the same time."""
     top = certification.declared.cut_from
-    took = [trial.seconds for trial in certification.trials if trial.is_complete and top in (None, trial.rank)]
+    took = [
+        trial.seconds
+        for trial in certification.trials
+        if trial.is_complete and top in (None, certification.rung_of(trial))
+    ]
     return median(took) / record.parallel if took else 0.0
 
 
@@ -127,7 +133,7 @@ def _seconds_of_rank(record: StudyRecord, certification: Certification, rank: in
     took = [
         trial.seconds
         for trial in certification.trials
-        if trial.is_complete and trial.rank != certification.declared.cut_from
+        if trial.is_complete and certification.rung_of(trial) != certification.declared.cut_from
     ]
     return median(took) / record.parallel if took else 0.0
 

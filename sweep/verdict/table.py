@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.records import Rung
 from sweep.verdict.bounds import Array
 from sweep.verdict.margin import Margin
 from sweep.verdict.record import LadderBy, MarginOf
@@ -146,7 +147,9 @@ def _tables(losses: Sequence[ArrayLike] | ArrayLike, problems: list[str]) -> lis
 
 def _ladder(ranks: Sequence[int], problems: list[str]) -> list[int]:
     whole = [
-        int(rank) for rank in ranks if not isinstance(rank, bool) and isinstance(rank, int | np.integer) and rank > 0
+        rank if isinstance(rank, Rung) else int(rank)
+        for rank in ranks
+        if not isinstance(rank, bool) and isinstance(rank, int | np.integer) and rank > 0
     ]
     if len(whole) != len(ranks):
         problems.append(f"ranks: must be whole numbers above 0, not {list(ranks)}")

@@ -10,13 +10,15 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
-from sweep.methods import is_rank_stabilized
-from sweep.records import CompletedTrial, EvaluatedTrial, Status, StudyRecord
+from sweep.methods import LORA_VARIANTS, is_rank_stabilized
+from sweep.records import Certification, CompletedTrial, Declaration, EvaluatedTrial, Status, StudyRecord
 from sweep.records.recipe import DEFAULT_INIT
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
+from sweep.verdict.cost import gap_to_full, measured
 from sweep.verdict.general_answers import AnswersChange, change_on_test
 from sweep.verdict.ladder import RankResult, ladder_data
+from sweep.verdict.terms import terms_of
 
 SCHEMA = 1
 _COUNTED = (Status.COMPLETE, Status.PRUNED, Status.FAILED, Status.INFEASIBLE)
@@ -51,7 +53,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "alpha": declared.alpha,
         "ladder_by": declared.ladder_by,
         "cut_from": declared.cut_from,
-        "hands_out": handed_out.rank if handed_out else None,
+        "hands_out": conclusion.hands_out if conclusion else handed_out.rank if handed_out else None,
         "primary_metric": record.metric,
         "headline": conclusion.headline if conclusion else None,
         "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
@@ -63,7 +65,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "confirmation": _confirmation(conclusion),
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
-        "test": {name: _evaluation(trial) for name, trial in tested.items()},
+        "test": {name: _evaluation(trial, record.certification) for name, trial in tested.items()},
         "forgetting": _forgetting(handed_out, change_on_test(tested)),
         "trials": _counts(record),
         "adapter_config": _adapter(handed_out),
@@ -80,9 +82,39 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "data_hash": record.data_hash,
         "config_hash": record.identity,
     }
+    if declared.arms:
+        contents |= _of_arms(declared, conclusion, ladder)
     plain = _without_infinities(contents)
     assert isinstance(plain, dict)
     return plain
+
+
+def _of_arms(declared: Declaration, conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> dict[str, Any]:
+    """What only a ladder of arms has: the cost that orders it, and beside each place the arm at it."""
+    rank = conclusion.rank if conclusion else None
+    before = {int(rung): arm.cost for rung, arm in zip(declared.ladder, declared.arms, strict=True)}
+    return {
+        "cost": declared.cost,
+        "arm": None if rank is None else str(rank),
+        "ladder": [
+            {
+                **_rank(row),
+                "arm": str(row.rank),
+                "method": row.method,
+                "cost": measured(row, declared.cost),
+                "cost_before": before.get(row.rank),
+                "gap_to_full": gap_to_full(row, ladder),
+                "trainable_fraction": row.trainable_fraction,
+                "forgetting": row.forgetting,
+            }
+            for row in ladder
+        ]
+        if conclusion
+        else [],
+        "left_out": [{**asdict(left), "rank": int(left.rank), "arm": str(left.rank)} for left in conclusion.left_out]
+        if conclusion
+        else [],
+    }
 
 
 def verdict_schema() -> dict[str, Any]:
@@ -94,16 +126,16 @@ def verdict_schema() -> dict[str, Any]:
 
 def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
     """Why there is no verdict on a study without a complete trial on certify."""
-    certification = record.certification
-    yield words.ONE_SEED
+    certification, terms = record.certification, terms_of(record.declaration.ladder)
+    yield words.every_recipe_once(terms)
     if certification is None or not certification.rates:
-        yield words.NOT_TUNED
-    yield words.NOT_CERTIFIED
+        yield words.not_tuned(terms)
+    yield words.not_certified(terms)
     if certification is not None:
         for left in ladder_data(certification, record.declaration, record.metric).left_out:
             yield words.left(left)
         if certification.stopped:
-            yield words.stopped(certification.stopped)
+            yield words.stopped(certification.stopped, terms)
 
 
 def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:
@@ -144,10 +176,10 @@ def _base(record: StudyRecord) -> dict[str, Any]:
     return _evaluation(base) if base else {}
 
 
-def _evaluation(trial: EvaluatedTrial) -> dict[str, Any]:
+def _evaluation(trial: EvaluatedTrial, certification: Certification | None = None) -> dict[str, Any]:
     measures = trial.measures
     return {
-        "rank": trial.rank,
+        "rank": trial.rank if certification is None else certification.rung_of(trial),
         "split": trial.spec.split.value,
         "loss": measures.loss,
         "bits_per_byte": measures.bits_per_byte,
@@ -180,6 +212,14 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
     if trial is None:
         return {}
     arm = trial.arm
+    if not arm.rank:
+        return {
+            "method": arm.method,
+            "learning_rate": arm.learning_rate,
+            "seed": trial.seed,
+            **({"target_modules": list(arm.targets)} if arm.targets else {}),
+            **({"own": dict(arm.own)} if arm.own else {}),
+        }
     return {
         "r": arm.rank,
         "lora_alpha": arm.alpha,
@@ -191,6 +231,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "seed": trial.seed,
         **({"init": arm.init} if arm.init != DEFAULT_INIT else {}),
         **({"cut_from": arm.cut_from} if arm.cut_from is not None else {}),
+        **({"method": arm.method} if arm.method not in LORA_VARIANTS else {}),
     }
 
 

@@ -5,24 +5,45 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sweep.records import Declaration
+from sweep.records import Declaration, Rung, rung_words
+from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, named
 from sweep.verdict.guards import Edge, Flip
 from sweep.verdict.ladder import LeftOut
+from sweep.verdict.terms import RANKS, Terms, terms_of
 
 _SEED_LIMIT = re.compile(r"certify\.seeds=(\d+)")
 
-ONE_SEED = "Every recipe was trained with one seed, so a difference between ranks can be chance."
-NOT_TUNED = "The learning rate was not tuned per rank, so a rank can look worse than it is."
-NOT_CERTIFIED = "No rank was evaluated on the certify split."
+
+def nothing_certified(terms: Terms) -> str:
+    """No step of the ladder is certified."""
+    return f"No {terms.one} is certified yet."
+
+
+def every_recipe_once(terms: Terms) -> str:
+    """Nothing was repeated."""
+    return f"Every recipe was trained with one seed, so a difference between {terms.many} can be chance."
+
+
+def not_tuned(terms: Terms) -> str:
+    """Rates were not tuned."""
+    return f"The learning rate was not tuned per {terms.one}, so a {terms.one} can look worse than it is."
+
+
+def not_certified(terms: Terms) -> str:
+    """The certify stage has no result."""
+    return f"No {terms.one} was evaluated on the certify split."
 
 
 def edge(at: Edge) -> str:
     """A rank's best rate is at an edge."""
     beyond, change, end = ("higher", "raise", "high") if at.side == "highest" else ("lower", "lower", "low")
+    widen = f"{change} search.space.learning_rate.{end}"
+    if isinstance(at.rank, Rung):
+        widen = f"give it a {beyond} learning_rate in certify.ladder to begin with"
     return (
-        f"Rank {at.rank} does best at the {at.side} learning rate allowed ({at.learning_rate:.1e}) and may do better with a {beyond} "
-        f"one: {change} search.space.learning_rate.{end}."
+        f"{capitalized(rung_words(at.rank))} does best at the {at.side} learning rate allowed ({at.learning_rate:.1e}) and may do "
+        f"better with a {beyond} one: {widen}."
     )
 
 
@@ -32,9 +53,10 @@ def flip(other: Flip) -> str:
         f"on tune, its loss at learning rate {other.neighbour:.1e} was {figure(other.better)} lower than at "
         f"{other.learning_rate:.1e}, the rate of its certify trials"
     )
+    whose = capitalized(rung_words(other.rank))
     if other.enters:
-        return f"Rank {other.rank} may be enough: {lower}."
-    return f"Rank {other.rank} may be better than it looks: {lower}. The chosen rank would then miss the margin."
+        return f"{whose} may be enough: {lower}."
+    return f"{whose} may be better than it looks: {lower}. The chosen {terms_of([other.rank]).one} would then miss the margin."
 
 
 def changed(first: Declaration, later: Declaration) -> str:
@@ -49,27 +71,35 @@ def _declared(declaration: Declaration) -> str:
     return f"{declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
 
 
+def not_cheapest(pair: OutOfOrder) -> str:
+    """The chosen method costs more than one that may be enough, too."""
+    return (
+        f"{capitalized(rung_words(pair.second.rank))} may be the cheaper one that is enough. {pair.words()} Write "
+        "certify.ladder in the order measured."
+    )
+
+
 def pending(ranks: Sequence[int]) -> str:
     """Ranks of the ladder that are not trained yet."""
     return f"{capitalized(named(ranks))} {are(ranks)} not fully trained yet."
 
 
-def no_look(seeds: int) -> str:
+def no_look(seeds: int, terms: Terms) -> str:
     """Nothing was computed yet."""
-    return f"The verdict is not computed yet: {seeds} seed{'s' if seeds != 1 else ''} per rank so far."
+    return f"The verdict is not computed yet: {seeds} seed{'s' if seeds != 1 else ''} per {terms.one} so far."
 
 
-def one_seed() -> str:
+def one_seed(terms: Terms) -> str:
     """The variance between seeds is unknown."""
-    return "With one seed per rank, a difference between ranks can be chance: set certify.seeds to 3 or more."
+    return f"With one seed per {terms.one}, a difference between {terms.many} can be chance: set certify.seeds to 3 or more."
 
 
-def no_other(ranks: Sequence[int]) -> str:
+def no_other(ranks: Sequence[int], terms: Terms) -> str:
     """There is nothing to compare a rank with."""
     return (
         f"{capitalized(named(ranks))} is the only one that could be compared."
         if ranks
-        else "No rank could be compared."
+        else f"No {terms.one} could be compared."
     )
 
 
@@ -86,7 +116,7 @@ def no_reference(rank: int, left_out: Sequence[LeftOut], seeds: int) -> str:
                 f"Rank {rank}, which smaller ranks are cut from and compared with, has a trial without a result ({one.status}: {what}). "
                 "Set a smaller certify.ladder, or train each rank: certify.ladder_by=train."
             )
-    return no_look(seeds)
+    return no_look(seeds, RANKS)
 
 
 def no_base() -> str:
@@ -96,25 +126,26 @@ def no_base() -> str:
 
 def no_gain(base: float, best: float, rank: int) -> str:
     """A share of nothing is no margin."""
+    of_best = f"the best rank ({rank})" if terms_of([rank]) is RANKS else f"the best method, {rank},"
     return (
-        f"Fine-tuning gains nothing here: the base's loss is {base:.4f}, that of the best rank ({rank}) {best:.4f}. A margin cannot be "
+        f"Fine-tuning gains nothing here: the base's loss is {base:.4f}, that of {of_best} {best:.4f}. A margin cannot be "
         "a share of that."
     )
 
 
-def no_metric_test(metric: str, answers: bool) -> str:
+def no_metric_test(metric: str, terms: Terms, *, answers: bool) -> str:
     """Why ranks were not compared in the task metric."""
     if not answers:
-        return f"There is no {metric} per example, so ranks were not compared in it."
-    return f"The metric {metric} is not a mean of scores per example, so ranks were not compared in it."
+        return f"There is no {metric} per example, so {terms.many} were not compared in it."
+    return f"The metric {metric} is not a mean of scores per example, so {terms.many} were not compared in it."
 
 
-def no_exchange(metric: str) -> str:
+def no_exchange(metric: str, terms: Terms) -> str:
     """Why ranks were not compared in the task metric, if the margin has no known worth in it."""
-    return f"These trials do not show how much {metric} the margin is worth, so ranks were not compared in it."
+    return f"These trials do not show how much {metric} the margin is worth, so {terms.many} were not compared in it."
 
 
-def stopped(reason: str) -> str:
+def stopped(reason: str, terms: Terms) -> str:
     """Why no more seeds were added.
 
     Args:
@@ -124,11 +155,11 @@ def stopped(reason: str) -> str:
         return reason
     limit = _SEED_LIMIT.search(reason)
     if limit is not None:
-        return f"Stopped at the limit of {limit[1]} seeds per rank (certify.seeds={limit[1]})."
+        return f"Stopped at the limit of {limit[1]} seeds per {terms.one} (certify.seeds={limit[1]})."
     return f"Stopped early: {reason}."
 
 
 def left(one: LeftOut) -> str:
     """Why a rank could not be compared."""
     what = "does not fit into memory" if one.status == "infeasible" else "could not be compared"
-    return f"Rank {one.rank} {what} ({one.status}: {one.reason})."
+    return f"{capitalized(rung_words(one.rank))} {what} ({one.status}: {one.reason})."

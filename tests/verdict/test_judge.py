@@ -214,4 +214,4 @@ def test_the_room_needs_numpy_and_scipy_only() -> None:
     found = "{name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names"
     code = f"import sys, numpy, scipy.special; before = {found}; import sweep.verdict; print(*({found} - before))"
     words = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert words == ["sweep"]
+    assert set(words) <= {"sweep", "tasks"}  # our own packages

@@ -10,8 +10,9 @@ from sweep.config.units import show_bytes
 from sweep.methods import arm_words
 from sweep.records import StudyRecord
 from sweep.reports.steps import Step
+from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion
-from sweep.verdict.headline import NOTHING_CERTIFIED
+from sweep.verdict.terms import terms_of
 from sweep.verdict.verdict_json import reasons_unjudged
 
 
@@ -40,7 +41,13 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
     """The words of the conclusion; without one, why nothing is decided."""
     if conclusion is None:
         reasons = tuple(reasons_unjudged(record))
-        return Answer("undecided", (NOTHING_CERTIFIED, _best(record)), reasons, (), tuple(steps))
+        return Answer(
+            "undecided",
+            (words.nothing_certified(terms_of(record.declaration.ladder)), _best(record)),
+            reasons,
+            (),
+            tuple(steps),
+        )
     warning = next((finding for finding in conclusion.findings if finding.kind == "metric_not_gained"), None)
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
     return Answer(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import StudyRecord
+from sweep.records import StudyRecord, rung_words
 from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short
@@ -17,6 +17,7 @@ from sweep.reports.page.ladder import MEANS, SYMBOLS, Scale, reach, scale_of
 from sweep.reports.page.trials import wall_clock
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.figures import capitalized
 from sweep.verdict.ladder import RankResult
 
 COLOURS = ("var(--accent)", "var(--ramp-5)")
@@ -53,6 +54,7 @@ def render_comparison(
         warnings=_warnings(sides),
         created=created,
         show_bytes=show_bytes,
+        named=lambda rank: capitalized(rung_words(rank)),
     )
 
 
@@ -159,7 +161,7 @@ def _points(side: Side, places: Sequence[float], unit: float, colour: str) -> di
             "line": {"width": 2, "color": colour},
         },
         "text": [
-            f"<b>{in_figure(side.record.name)}, rank {row.rank}</b><br>{MEANS[row.state]}<br>{row.diff_to_best:+.4f} "
+            f"<b>{in_figure(side.record.name)}, {in_figure(rung_words(row.rank))}</b><br>{MEANS[row.state]}<br>{row.diff_to_best:+.4f} "
             f"{in_figure(side.scale.unit)}"
             for row in rows
         ],
@@ -206,7 +208,7 @@ def _base_loss(side: Side) -> str:
 
 
 def _recipe(side: Side) -> str:
-    if side.record.certification is None:
+    if side.record.certification is None or side.record.certification.declared.arms:
         return "–"
     recipe = side.record.certification.recipe
     return f"{recipe_words(recipe, side.record.target_sets)}, dropout {recipe.dropout:g}"
@@ -216,7 +218,7 @@ def _ladder(side: Side) -> str:
     if side.conclusion is None:
         return "–"
     training = side.scale.kind.training
-    return f"cut from rank {training.rank}" if training else "each rank trained"
+    return f"cut from rank {training.rank}" if training else f"each {side.scale.kind.terms.one} trained"
 
 
 def _memory(side: Side) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.records import EvaluatedTrial, StudyRecord
+from sweep.records import EvaluatedTrial, StudyRecord, rung_words
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.verdict.conclusion import Conclusion, on_test
+from sweep.verdict.terms import terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +26,24 @@ def test_scores(record: StudyRecord, conclusion: Conclusion | None) -> list[Test
     roles: dict[int, list[str]] = {}
     tested = {}
     for name, trial in on_test(record, conclusion).items():
-        roles.setdefault(trial.rank, []).append(name)
-        tested[trial.rank] = trial
+        rung = record.certification.rung_of(trial) if record.certification else trial.rank
+        roles.setdefault(rung, []).append(name)
+        tested[rung] = trial
     answer = conclusion.rank if conclusion is not None else None
     return [
-        TestScore(_who(trial, roles[rank], answer), "goldilocks" in roles[rank], trial)
+        TestScore(_who(rank, trial, roles[rank], answer), "goldilocks" in roles[rank], trial)
         for rank, trial in sorted(tested.items())
     ]
 
 
-def _who(trial: EvaluatedTrial, roles: Sequence[str], answer: int | None) -> str:
+def _who(rank: int, trial: EvaluatedTrial, roles: Sequence[str], answer: int | None) -> str:
     """Its rank and roles; `answer` is the chosen rank, which is not the one handed out if a cut is better."""
     if trial.arm is None:
         return "base model"
     cut = f" cut from {trial.arm.cut_from}" if is_cut(trial) else ""
-    own = "best so far" if answer is None else "chosen" if answer == trial.rank else "handed out"
-    words = {"goldilocks": own, "largest": "largest"}
-    return f"rank {trial.rank}{cut}, {' and '.join(words[role] for role in roles)}"
+    own = "best so far" if answer is None else "chosen" if answer == rank else "handed out"
+    words = {"goldilocks": own, "largest": terms_of([rank]).greatest}
+    return f"{rung_words(rank)}{cut}, {' and '.join(words[role] for role in roles)}"
 
 
 def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
@@ -52,7 +54,7 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
     if not shown:
         return None
     colours = [
-        "var(--base)" if score.trial.rank == 0 else "var(--accent)" if score.chosen else "var(--ramp-4)"
+        "var(--base)" if score.trial.arm is None else "var(--accent)" if score.chosen else "var(--ramp-4)"
         for score, _ in shown
     ]
     values = [short(value) for _, value in shown]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.units import show_bytes
-from sweep.records import StudyRecord
+from sweep.records import StudyRecord, rung_words
 from sweep.reports.ladder_kind import TRAINED, LadderKind, kept_words, ladder_kind
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.reports.page.escape import in_figure
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf, State
+from sweep.verdict.terms import RANKS
 
 SYMBOLS = {State.CERTIFIED: "circle", State.UNDECIDED: "diamond-open", State.INFERIOR: "x"}
 COLOURS = {State.CERTIFIED: "var(--good)", State.UNDECIDED: "var(--open)", State.INFERIOR: "var(--bad)"}
@@ -82,7 +83,7 @@ def ladder_chart(rows: Sequence[RankResult], conclusion: Conclusion | None, scal
                 x=[str(row.rank) for row in chosen],
                 y=[short(row.diff_to_best) for row in chosen],
                 mode="markers",
-                name="chosen rank",
+                name=f"chosen {scale.kind.terms.one}",
                 marker={"symbol": "circle-open", "size": 26, "color": "var(--ink)", "line": {"width": 1.5}},
                 hoverinfo="skip",
             )
@@ -90,7 +91,11 @@ def ladder_chart(rows: Sequence[RankResult], conclusion: Conclusion | None, scal
     names = [str(row.rank) for row in rows]
     # what a cut saves is the size of the file, so that stands below each rank
     sizes = {"tickvals": names, "ticktext": [f"{row.rank}<br>{show_bytes(row.adapter_bytes)}" for row in rows]}
-    ranks = {"title": "rank of the adapter, and its size", **sizes} if scale.kind.is_cut else {"title": "LoRA rank"}
+    ranks = (
+        {"title": "rank of the adapter, and its size", **sizes}
+        if scale.kind.is_cut
+        else {"title": "LoRA rank" if scale.kind.terms is RANKS else "method, the cheapest first"}
+    )
     return chart(
         "ladder",
         _says(rows, scale, trained),
@@ -186,7 +191,7 @@ def reach(low: float | None, high: float | None) -> float:
 
 
 def _details(row: RankResult, scale: Scale) -> str:
-    lines = [f"<b>rank {row.rank}</b>: {MEANS[row.state]}"]
+    lines = [f"<b>{in_figure(rung_words(row.rank))}</b>: {MEANS[row.state]}"]
     if scale.kind.is_reference(row):
         lines.append("uncut: the others are cut from these adapters")
     else:
@@ -250,7 +255,7 @@ def _says(rows: Sequence[RankResult], scale: Scale, trained: _TrainedGap | None)
     for row in rows:
         lower, upper = scale.kind.bounds(row)
         bounds = f" ({lower:+.3f} to {upper:+.3f})" if lower is not None and upper is not None else ""
-        parts.append(f"rank {row.rank}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
+        parts.append(f"{rung_words(row.rank)}: {row.diff_to_best:+.3f}{bounds}, {MEANS[row.state]}")
     if trained is not None:
         parts.append(f"rank {trained.rank} trained from the start: {trained.gap:+.3f}")
     against = f" Margin {scale.margin:.3g}." if scale.margin is not None else ""

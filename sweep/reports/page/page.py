@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sweep.config.units import show_bytes, show_seconds
-from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord
+from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord, rung_words
 from sweep.reports.kinds_table import kinds_of
 from sweep.reports.ladder_kind import ENERGY, is_cut, kept_words, ladder_kind
 from sweep.reports.page import trials as table
@@ -17,11 +17,14 @@ from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
 from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
+from sweep.reports.page.methods_charts import methods_charts
 from sweep.reports.page.module_ranks import module_ranks_chart
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
+from sweep.verdict.cost import gap_to_full
+from sweep.verdict.figures import capitalized
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf
 
@@ -51,7 +54,8 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     rank = conclusion.rank if conclusion else None
     ladder = ladder_chart(rows, conclusion, scale_of(record, conclusion))
     drawn_curves = curves(record)
-    pareto = pareto_charts(record)
+    of_arms = record.certification is not None and bool(record.certification.declared.arms)
+    pareto = methods_charts(record, rows) if of_arms else pareto_charts(record)
     charts = [
         chart
         for chart in (
@@ -76,6 +80,10 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         answer=answer,
         beside=beside,
         rank=rank,
+        rung=rung_words,
+        cost=record.certification.declared.cost if of_arms and record.certification else None,
+        gap_to_full=lambda row: gap_to_full(row, rows),
+        named=lambda rank: capitalized(rung_words(rank)),
         facts=_facts(record, conclusion, rows, scores, trials),
         ladder=rows,
         kind=kind,
@@ -123,16 +131,17 @@ def _facts(
     chosen = next((row for row in ladder if row.rank == rank), None)
     largest = ladder[-1] if ladder else None
     if chosen is not None and largest is not None:
-        beside = f"rank {largest.rank}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
+        beside = (
+            f"{rung_words(largest.rank)}: {show_bytes(largest.adapter_bytes)}" if largest.rank != chosen.rank else ""
+        )
         facts.append(("adapter", show_bytes(chosen.adapter_bytes), beside))
     if chosen is not None and conclusion is not None and conclusion.hands_out != chosen.rank:
-        facts.append(("handed out", f"rank {conclusion.hands_out}", f"better than rank {chosen.rank}"))
+        facts.append(("handed out", rung_words(conclusion.hands_out), f"better than {rung_words(chosen.rank)}"))
     if chosen is not None and is_cut(chosen.trials[0]):
         facts.append(("energy kept", kept_words(chosen), f"of the update at rank {chosen.trials[0].arm.cut_from}"))
-    on_test = {score.trial.rank: score.trial.metric(record.metric) for score in scores}
-    value = on_test.get(conclusion.hands_out) if chosen is not None and conclusion is not None else None
-    if value is not None:
-        base = on_test.get(0)
+    value = next((score.trial.metric(record.metric) for score in scores if score.chosen), None)
+    if value is not None and chosen is not None:
+        base = next((score.trial.metric(record.metric) for score in scores if score.trial.arm is None), None)
         facts.append(
             (f"{record.metric} on test", f"{value:.3f}", f"base model: {base:.3f}" if base is not None else "")
         )
@@ -164,6 +173,6 @@ def _margin(record: StudyRecord) -> tuple[str, str, str]:
 
 
 def _recipe(record: StudyRecord) -> str:
-    if record.certification is None:
+    if record.certification is None or record.certification.declared.arms:
         return ""
     return recipe_words(record.certification.recipe, record.target_sets)

@@ -9,10 +9,12 @@ from typing import Any
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import own_words, title_of
-from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecord
+from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecord, rung_words
 from sweep.reports.page.chart import RAMP, Chart, axis, chart, like, log_axis, shade, short
 from sweep.reports.page.escape import in_figure
 from sweep.reports.tables import pareto_front
+from sweep.verdict.figures import capitalized, made_at
+from sweep.verdict.terms import RANKS, terms_of
 
 MOST_POINTS = 1500
 
@@ -126,11 +128,12 @@ def rates_tried(record: StudyRecord) -> list[RateLoss]:
     """The losses on tune of the chosen recipe; before that is chosen, of all recipes. The lowest of equal points counts."""
     certification = record.certification
     recipe = certification.recipe if certification else None
+    explored = () if certification and certification.declared.arms else record.trials
     tuning = certification.tuning if certification else ()
     lowest: dict[tuple[int, float], float] = {}
     for rank, rate, loss in (
-        *_losses(record.trials, recipe),
-        *_losses(tuning, None),
+        *_losses(explored, recipe, lambda trial: trial.rank),
+        *_losses(tuning, None, certification.rung_of if certification else lambda trial: trial.rank),
         *(
             (choice.rank, rate, loss)
             for choice in (certification.rates if certification else ())
@@ -143,12 +146,14 @@ def rates_tried(record: StudyRecord) -> list[RateLoss]:
     return sorted(tried[:MOST_POINTS], key=lambda point: (point.rank, point.rate))
 
 
-def _losses(trials: Iterable[TrialRecord], recipe: Arm | None) -> Iterable[tuple[int, float, float]]:
+def _losses(
+    trials: Iterable[TrialRecord], recipe: Arm | None, rung_of: Callable[[TrialRecord], int]
+) -> Iterable[tuple[int, float, float]]:
     for trial in trials:
         arm = trial.arm
         if arm is None or not trial.is_complete or not (recipe is None or _same_recipe(arm, recipe)):
             continue
-        yield arm.rank, arm.learning_rate, trial.loss
+        yield rung_of(trial), arm.learning_rate, trial.loss
 
 
 def _same_recipe(arm: Arm, recipe: Arm) -> bool:
@@ -181,6 +186,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
     if len(tried) < 2:
         return None
     ranks = sorted({point.rank for point in tried})
+    terms = terms_of(ranks)
     losses = sorted(point.loss for point in tried)
     low, high = losses[0], losses[int(0.9 * (len(losses) - 1))]
     points = graph_objects.Scatter(
@@ -188,7 +194,8 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         y=[str(point.rank) for point in tried],
         mode="markers",
         customdata=[short(point.loss) for point in tried],
-        hovertemplate="rank %{y}, rate %{x:.2e}<br>loss %{customdata:.4f}<extra></extra>",
+        hovertemplate=("rank %{y}" if terms is RANKS else "%{y}")
+        + ", rate %{x:.2e}<br>loss %{customdata:.4f}<extra></extra>",
         marker={
             "symbol": "square",
             "size": 17 if len(tried) <= _MOST_SQUARES else 8,
@@ -218,7 +225,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
                 x=[choice.learning_rate for choice in choices],
                 y=[str(choice.rank) for choice in choices],
                 mode="markers",
-                name="the rate of the trainings" if by == "trained" else "the rate each rank is judged with",
+                name="the rate of the trainings" if by == "trained" else f"the rate each {terms.one} is judged with",
                 marker={"symbol": "square-open", "size": 24, "color": "var(--ink)", "line": {"width": 2}},
                 hoverinfo="skip",
             )
@@ -227,13 +234,15 @@ def rates_chart(record: StudyRecord) -> Chart | None:
     best = min(tried, key=lambda point: point.loss)
     return chart(
         "rates",
-        f"Loss on tune at {len(tried)} pairs of rank and learning rate; the lowest, {best.loss:.3f}, at rank {best.rank} "
+        f"Loss on tune at {len(tried)} pairs of {terms.one} and learning rate; the lowest, {best.loss:.3f}, {made_at(best.rank)} "
         f"with rate {best.rate:.1e}."
-        + "".join(f" Rank {choice.rank} is {by} with {choice.learning_rate:.1e}." for choice in choices),
+        + "".join(
+            f" {capitalized(rung_words(choice.rank))} is {by} with {choice.learning_rate:.1e}." for choice in choices
+        ),
         traces,
         xaxis=log_axis("learning rate", rates, exponents=True),
         yaxis=axis(
-            "LoRA rank",
+            "LoRA rank" if terms is RANKS else "method",
             type="category",
             categoryorder="array",
             categoryarray=[str(rank) for rank in ranks],
