@@ -105,7 +105,6 @@ def _of_arms(declared: Declaration, conclusion: Conclusion | None, ladder: Seque
                 "cost_before": before.get(row.rank),
                 "gap_to_full": gap_to_full(row, ladder),
                 "trainable_fraction": row.trainable_fraction,
-                "forgetting": row.forgetting,
             }
             for row in ladder
         ]
