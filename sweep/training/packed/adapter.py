@@ -1,131 +1,109 @@
-"""LoRA adapters of the slots."""
+"""What the pack needs of a slot's adapter, whatever its method: trained vectors, what they do to the slot's rows, and a file.
+
+A method is a subclass that overrides the effects that it has; the others do nothing. The pack applies the effects of all slots in shared
+passes. None of them mixes the rows of two slots, so a pass may hold slots of different methods.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import LoraConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from sweep.errors import ConfigurationError, TrialFailed
-from sweep.methods import scale
+from sweep.errors import ConfigurationError
 from sweep.records import Arm
-from sweep.training.adapters import WEIGHTS, initial_a, peft_config, use_default_permissions
-from sweep.training.packed.grouped import spread
+from sweep.training.adapters import WEIGHTS, peft_config, use_default_permissions
 from sweep.training.packed.updates import Dropout, Update
 
 Matrices = tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]
 """A and B by module name."""
 
 
-class SlotAdapter:
-    """The LoRA matrices of one slot, initially zero. A fused optimizer step updates all of them as two flat vectors.
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The base, as adapters see it.
 
     Attributes:
-        down: A by module name, shape (rank, in_features).
-        up: B by module name, shape (out_features, rank).
-        vectors: all A and all B, flattened; they share memory and gradients with `down` and `up`.
-        scale: factor of the update, see `sweep.methods.scale`.
-
-    Args:
-        shapes: (in_features, out_features) of each linear module of the base by full name.
+        shapes: (in_features, out_features) of each linear module by full name.
         side_by_side: whether the matrices of all modules lie side by side, B transposed, so that one copy takes them to a stack
             (`sweep.training.packed.grouped`); else one after the other.
-
-    Raises:
-        ConfigurationError: a target module does not exist.
+        model: the base itself; None where only its linear modules matter.
     """
 
-    def __init__(
-        self, arm: Arm, shapes: dict[str, tuple[int, int]], device: torch.device, *, side_by_side: bool = False
-    ) -> None:
+    shapes: Mapping[str, tuple[int, int]]
+    device: torch.device
+    side_by_side: bool = False
+    model: Any = None
+
+
+class SlotAdapter(ABC):
+    """The trained parameters of one slot. A fused optimizer step updates them as a few flat vectors.
+
+    Attributes:
+        vectors: all parameters, flattened; `matrices` are views of them, which share memory and gradients.
+        names: full names of the modules with a low-rank update.
+        scale: factor of the low-rank update.
+
+    Args:
+        sizes: of the vectors, which are zero until `initialize`.
+    """
+
+    names: tuple[str, ...] = ()
+    scale: float = 1.0
+    rate_factors: tuple[float, ...] = (1.0,)
+    """The learning rate of each vector, as a multiple of the arm's."""
+
+    def __init__(self, arm: Arm, host: Host, sizes: Sequence[int] = ()) -> None:
         self.arm = arm
-        self.scale = scale(arm)
-        self.side_by_side = side_by_side
-        self.names = target_modules(arm, tuple(shapes))
-        self._widths = tuple(tuple(shapes[name][side] for name in self.names) for side in (0, 1))
-        columns = [arm.rank * sum(widths) for widths in self._widths]
-        all_a, all_b = (nn.Parameter(torch.zeros(count, device=device)) for count in columns)
-        self.vectors = (all_a, all_b)
+        self.vectors = tuple(nn.Parameter(torch.zeros(size, device=host.device)) for size in sizes)
         self._gradients = tuple(torch.zeros_like(vector) for vector in self.vectors)
         for vector, gradient in zip(self.vectors, self._gradients, strict=True):
             vector.grad = gradient
-        self.down, self.up = (
-            {
-                name: _with_gradient(part, own)
-                for (name, part), own in zip(parts.items(), gradients.values(), strict=True)
-            }
-            for parts, gradients in zip(
-                self._matrices(*(vector.detach() for vector in self.vectors)),
-                self._matrices(*self._gradients),
-                strict=True,
-            )
-        )
 
-    def _matrices(
-        self, all_a: torch.Tensor, all_b: torch.Tensor
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """A and B of each module as views of two vectors."""
-        rank = self.arm.rank
-        parts = []
-        for vector, widths in zip((all_a, all_b), self._widths, strict=True):
-            if self.side_by_side:
-                parts.append(vector.view(rank, -1).split(widths, dim=1))
-            else:
-                parts.append(vector.split([rank * width for width in widths]))
-        downs, ups = parts
-        of_a = {
-            name: part.view(rank, width) for name, part, width in zip(self.names, downs, self._widths[0], strict=True)
-        }
-        if self.side_by_side:
-            return of_a, {name: part.t() for name, part in zip(self.names, ups, strict=True)}
-        return of_a, {
-            name: part.view(width, rank) for name, part, width in zip(self.names, ups, self._widths[1], strict=True)
-        }
+    @staticmethod
+    @abstractmethod
+    def arm_of(config: Any) -> Arm:
+        """The arm of a saved adapter with this configuration of PEFT, as far as it decides on what the adapter computes."""
 
-    def stackable(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All A, and all B transposed, side by side, shape (rank, columns of all modules)."""
-        all_a, all_b = self.vectors
-        return all_a.view(self.arm.rank, -1), all_b.view(self.arm.rank, -1)
-
-    def in_type(self, dtype: torch.dtype) -> Matrices:
-        """A and B of each module, cast at once if they lie side by side; else as they are, to be cast where they are used."""
-        if not self.side_by_side:
-            return self.down, self.up
-        downs, ups = (
-            spread(matrix, widths, dtype) for matrix, widths in zip(self.stackable(), self._widths, strict=True)
-        )
-        return dict(zip(self.names, downs, strict=True)), {
-            name: part.t() for name, part in zip(self.names, ups, strict=True)
-        }
-
+    @abstractmethod
     def initialize(self, seed: int) -> None:
-        """Initializes A as `sweep.training.adapters.attach` does."""
-        with torch.no_grad():
-            for name, matrix in self.down.items():
-                matrix.copy_(initial_a(seed, name, (matrix.shape[0], matrix.shape[1])))
+        """Sets the first weights, as `sweep.training.adapters.attach` does."""
+
+    @abstractmethod
+    def matrices(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """PEFT's name and the matrix, for each trained one."""
+
+    # effects on the slot's rows
 
     def update(self, name: str, rows: int, dropout: str | None, matrices: Matrices) -> Update:
-        """The slot's update of a module.
+        """The low-rank update of a module's output.
 
         Args:
             rows: number of rows of the slot.
             dropout: see `SlotRows.dropout`.
             matrices: see `in_type`.
         """
-        if name not in self.down:
-            return Update(rows)
-        downs, ups = matrices
-        return Update(rows, downs[name], ups[name], self.scale, self.dropout(name, dropout))
+        return Update(rows)
+
+    def in_type(self, dtype: torch.dtype) -> Matrices:
+        """A and B of each module with a low-rank update, cast at once if they lie side by side; else as they are."""
+        return {}, {}
 
     def dropout(self, name: str, stream: str | None) -> Dropout | None:
         """The dropout of a module's inputs; `stream` is that of `SlotRows`."""
-        if stream is None or not self.arm.dropout or name not in self.down:
-            return None
-        return Dropout(self.arm.dropout, f"{stream} {name}")
+        return None
+
+    def stackable(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All A, and all B transposed, side by side, shape (rank, columns of all modules); only with `names`."""
+        raise NotImplementedError
+
+    # memory and file
 
     def zero_gradients(self) -> None:
         """Sets all gradients to zero in place."""
@@ -135,18 +113,12 @@ class SlotAdapter:
     def drop_gradients(self) -> None:
         """Frees the memory of the gradients; the adapter cannot be trained any more."""
         self._gradients = ()
-        for parameter in (*self.vectors, *self.down.values(), *self.up.values()):
+        for parameter in (*self.vectors, *(matrix for _, matrix in self.matrices())):
             parameter.grad = None
 
     def parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(vector.numel() for vector in self.vectors)
-
-    def matrices(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """PEFT's name and the matrix, for each A and B."""
-        for kind, matrices in (("lora_A", self.down), ("lora_B", self.up)):
-            for name, matrix in matrices.items():
-                yield f"base_model.model.{name}.{kind}.weight", matrix
 
     def save(self, folder: Path, base_name: str) -> None:
         """Saves the adapter in PEFT's format (safetensors).
@@ -161,37 +133,6 @@ class SlotAdapter:
         use_default_permissions(folder)
 
 
-def load_slot_adapter(
-    folder: Path, shapes: dict[str, tuple[int, int]], device: torch.device, *, side_by_side: bool = False
-) -> SlotAdapter:
-    """Loads a saved LoRA adapter; see `SlotAdapter`.
-
-    Raises:
-        TrialFailed: the folder has no adapter in safetensors format, or one for another base.
-    """
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise TrialFailed(f"the adapter is missing: {folder}")
-    config = LoraConfig.from_pretrained(str(folder))
-    arm = Arm(
-        rank=config.r,
-        alpha_ratio=config.lora_alpha / config.r,
-        dropout=config.lora_dropout,
-        targets=tuple(sorted(config.target_modules or ())),
-        learning_rate=0.0,
-        method="rslora" if config.use_rslora else "lora",
-    )
-    adapter, saved = SlotAdapter(arm, shapes, device, side_by_side=side_by_side), load_file(weights)
-    matrices = dict(adapter.matrices())
-    if {name: matrix.shape for name, matrix in matrices.items()} != {name: part.shape for name, part in saved.items()}:
-        raise TrialFailed(f"the adapter in {folder} does not fit this base")
-    with torch.no_grad():
-        for name, matrix in matrices.items():
-            matrix.copy_(saved[name])
-    adapter.drop_gradients()
-    return adapter
-
-
 def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
     """The modules that the arm targets. As in PEFT, a target is a full name or the end of one.
 
@@ -204,7 +145,8 @@ def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
 
 
-def _with_gradient(matrix: torch.Tensor, gradient: torch.Tensor) -> nn.Parameter:
+def with_gradient(matrix: torch.Tensor, gradient: torch.Tensor) -> nn.Parameter:
+    """A parameter whose gradient is added to `gradient` in place."""
     parameter = nn.Parameter(matrix)
-    parameter.grad = gradient  # backward accumulates in place
+    parameter.grad = gradient
     return parameter

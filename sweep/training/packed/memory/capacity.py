@@ -19,14 +19,12 @@ from sweep.training.encoding import Encoded
 from sweep.training.engine import EvaluationExamples
 from sweep.training.machine import device_name
 from sweep.training.memory import free_bytes, release
-from sweep.training.packed.adapter import target_modules
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
     PassShape,
     evaluation_passes,
-    parameters_of,
     training_passes,
 )
 from sweep.training.packed.memory.probes import held_bytes, measure_memory_model
@@ -217,7 +215,10 @@ def forecast(
     largest = longest_batch(ordered, training.batch_size)
     checkpointing = training.uses_checkpointing(auto=pack.auto_checkpointing)
     model = measure_memory_model(base, pack, arm, largest, checkpointing=checkpointing)
-    parameters = parameters_of(arm, target_modules(arm, tuple(pack.shapes)), pack.shapes)
     return Forecast(
-        model, parameters, frozenset(training_passes(ordered, training)), evaluated, evaluation_sizes(base.device)
+        model,
+        pack.parameters(arm),
+        frozenset(training_passes(ordered, training)),
+        evaluated,
+        evaluation_sizes(base.device),
     )
