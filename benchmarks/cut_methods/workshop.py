@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from sweep.records import Arm, Split, Stage, StudyPlan, TrialSpec
 from sweep.runner.setup import LoadedSetup
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import Host
 from sweep.training.packed.engine import PackedEngine
 from sweep.training.packed.evaluator import packed_losses
+from sweep.training.packed.lora import LoraAdapter
 from sweep.training.packed.pack import Pack, Slot
 
 Nats = NDArray[np.float64]
@@ -36,11 +37,11 @@ class Adapter:
     scale: float
     matrices: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
-    def slot(self, pack: Pack, device: torch.device) -> SlotAdapter:
+    def slot(self, pack: Pack, device: torch.device) -> LoraAdapter:
         """A copy for passes of the pack, at the largest rank of the modules."""
         rank = max(1, *(down.shape[0] for down, _ in self.matrices.values()))
         arm = Arm(rank, self.scale, 0.0, tuple(sorted(self.matrices)), 0.0)
-        slot = SlotAdapter(arm, pack.shapes, device)
+        slot = LoraAdapter(arm, Host(pack.shapes, device))
         _fill(slot, self)
         return slot
 
@@ -125,6 +126,7 @@ class Workshop:
             if slot.ended:
                 raise SystemExit(f"{job.name}: {slot.ended}")
             adapter = slot.adapter
+            assert isinstance(adapter, LoraAdapter)
             matrices = {
                 name: (adapter.down[name].detach().clone(), adapter.up[name].detach().clone()) for name in adapter.down
             }
@@ -158,7 +160,7 @@ class Workshop:
         """Nats per token."""
         return float(nats.sum() / self.tokens(split).sum())
 
-    def _adapter(self, adapter: Adapter | None) -> SlotAdapter | None:
+    def _adapter(self, adapter: Adapter | None) -> LoraAdapter | None:
         if adapter is None:
             return None
         slot = adapter.slot(self.pack, self.loaded.base.device)
@@ -169,7 +171,7 @@ class Workshop:
         return self._folder / f"{name}.pt"
 
 
-def _fill(slot: SlotAdapter, adapter: Adapter) -> None:
+def _fill(slot: LoraAdapter, adapter: Adapter) -> None:
     """Copies the matrices; rows and columns beyond a module's own rank stay zero."""
     with torch.no_grad():
         for name, (down, up) in adapter.matrices.items():

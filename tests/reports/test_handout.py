@@ -174,7 +174,8 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
     from sweep.records import BaseModel, Quantization
     from sweep.training.base_model import load_base
     from sweep.training.cut import cut_adapter
-    from sweep.training.packed.adapter import SlotAdapter
+    from sweep.training.packed.adapter import Host
+    from sweep.training.packed.lora import LoraAdapter
     from sweep.training.predictor import Predictor
 
     record = replace(
@@ -194,7 +195,7 @@ def test_copied_adapter_gives_the_same_answers_in_plain_peft(
         for name, module in base.model.named_modules()
         if name in base.linear_modules
     }
-    adapter = SlotAdapter(trial.spec.arm.parent, shapes, base.device)
+    adapter = LoraAdapter(trial.spec.arm.parent, Host(shapes, base.device))
     adapter.initialize(1)
     with torch.no_grad():
         for matrix in adapter.up.values():

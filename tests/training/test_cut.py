@@ -21,8 +21,10 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.cut import cut_adapter, cut_matrices
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
-from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
+from sweep.training.packed.adapter import Host
 from sweep.training.packed.evaluator import packed_losses
+from sweep.training.packed.kinds import load_slot_adapter
+from sweep.training.packed.lora import LoraAdapter
 from sweep.training.packed.pack import Pack
 
 Matrices = tuple[torch.Tensor, torch.Tensor]
@@ -147,7 +149,7 @@ def test_a_cut_adapter_loads_in_peft_and_packed(
     pack = Pack(base)
     parent = spec(8, method=method, alpha_ratio=0.5, targets=("v_proj", "down_proj")).arm
     assert parent is not None
-    adapter = SlotAdapter(parent, pack.shapes, base.device)
+    adapter = LoraAdapter(parent, Host(pack.shapes, base.device))
     with torch.no_grad():
         adapter.initialize(0)
         generator = torch.Generator().manual_seed(1)
@@ -162,7 +164,7 @@ def test_a_cut_adapter_loads_in_peft_and_packed(
     assert (config["r"], config["lora_alpha"], config["use_rslora"]) == (3, 1.5, method == "rslora")
     assert {file.name for file in target.iterdir()} == {file.name for file in source.iterdir()}
     assert 0 < cut.energy_kept < 1
-    loaded = load_slot_adapter(target, pack.shapes, base.device)
+    loaded = load_slot_adapter(target, Host(pack.shapes, base.device))
     assert loaded.parameters() == cut.parameters
     for name, down in adapter.down.items():
         expected_down, expected_up, _ = cut_matrices(down, adapter.up[name], scale_of(parent), 3)
@@ -185,7 +187,7 @@ def test_an_adapter_that_is_no_parent_is_refused(
     base = load_tiny("none")
     parent = spec(4).arm
     assert parent is not None
-    adapter = SlotAdapter(parent, Pack(base).shapes, base.device)
+    adapter = LoraAdapter(parent, Host(Pack(base).shapes, base.device))
     adapter.save(tmp_path / "whole", base.id)
     with pytest.raises(TrialFailed, match="has rank 4, not the rank 8"):
         cut_adapter(tmp_path / "whole", tmp_path / "cut", replace(parent, rank=2, cut_from=8))

@@ -43,7 +43,7 @@ class SlotRows:
     @property
     def scale(self) -> float:
         """The factor of the update, with that of dropout."""
-        if self.adapter is None:
+        if self.adapter is None or not self.adapter.names:
             return 1.0
         dropout = self.adapter.dropout(self.adapter.names[0], self.dropout)
         return self.adapter.scale * (1.0 if dropout is None else dropout.rescaling(self.adapter.vectors[0].device))
@@ -64,7 +64,7 @@ class _Pass:
 
     def adapts(self, name: str) -> bool:
         """Whether a slot adapts the module."""
-        return any(slot.adapter is not None and name in slot.adapter.down for slot in self.slots)
+        return any(slot.adapter is not None and name in slot.adapter.names for slot in self.slots)
 
     def updates(self, name: str, repeats: int) -> list[Update]:
         """The update of each slot."""
@@ -154,8 +154,9 @@ class AdapterHooks:
         names = tuple(name for name in self._shapes if any(name in each for each in own))
         if not names:
             return {}
-        ranks = tuple(0 if slot.adapter is None else slot.adapter.rank for slot in slots)
-        matrices = [slot.adapter.stackable() for slot in slots if slot.adapter is not None]
+        updating = [slot.adapter if slot.adapter is not None and slot.adapter.names else None for slot in slots]
+        ranks = tuple(0 if adapter is None else adapter.rank for adapter in updating)
+        matrices = [adapter.stackable() for adapter in updating if adapter is not None]
         sides = []
         for side, scales in ((0, (1.0,) * len(slots)), (1, tuple(slot.scale for slot in slots))):
             widths = tuple(self._shapes[name][side] for name in names)

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck, largest_gradients
 from sweep.training.initial_values import Initializer
-from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
+from sweep.training.packed.adapter import Host, SlotAdapter
 from sweep.training.packed.attention import packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
 from sweep.training.packed.hooks import AdapterHooks, SlotRows
+from sweep.training.packed.kinds import load_slot_adapter, new_adapter
 from sweep.training.packed.layout import Layout, floats_to_device, lay_out
 from sweep.training.packed.output_head import OutputHead, Predictions
 from sweep.training.quantization import check_trainable_format, evaluating
@@ -105,6 +106,7 @@ class Pack:
         self.shapes = linear_shapes(base)
         model: Any = base.model
         self._hooks = AdapterHooks(model, self.shapes, base.device, model.dtype)
+        self._host = Host(self.shapes, base.device, self._hooks.stacked, model)
         self.slots: list[Slot] = []
         self.auto_checkpointing = False
         self._head = OutputHead(base.model)
@@ -138,11 +140,20 @@ class Pack:
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        return SlotAdapter(arm, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
+        return new_adapter(arm, self._host)
+
+    def parameters(self, arm: Arm) -> int:
+        """Number of parameters of an arm's adapter, with those that are not trained but lie beside the others; takes no memory.
+
+        Raises:
+            ConfigurationError: a target module does not exist.
+        """
+        adapter = new_adapter(arm, replace(self._host, device=torch.device("meta")))
+        return adapter.parameters() + adapter.constants()
 
     def load(self, folder: Path) -> SlotAdapter:
         """A saved adapter; see `load_slot_adapter`."""
-        return load_slot_adapter(folder, self.shapes, self._base.device, side_by_side=self._hooks.stacked)
+        return load_slot_adapter(folder, self._host)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -285,16 +296,15 @@ class Pack:
 
 
 def _adamw(adapter: SlotAdapter, weight_decay: float) -> AdamW:
-    """AdamW for A and B; with LoRA+, B has its own learning rate. A comes first, so its rate is the reported one."""
-    arm = adapter.arm
-    if arm.loraplus_lr_ratio == 1:
-        return AdamW(adapter.vectors, lr=arm.learning_rate, weight_decay=weight_decay, fused=True)
-    all_a, all_b = adapter.vectors
+    """AdamW for the adapter's vectors; with LoRA+, B has its own learning rate. The rate of the first is the reported one."""
+    rate = adapter.arm.learning_rate
+    if set(adapter.rate_factors) == {1.0}:
+        return AdamW(adapter.vectors, lr=rate, weight_decay=weight_decay, fused=True)
     groups: list[dict[str, Any]] = [
-        {"params": [all_a]},
-        {"params": [all_b], "lr": arm.learning_rate * arm.loraplus_lr_ratio},
+        {"params": [vector], "lr": rate * factor}
+        for vector, factor in zip(adapter.vectors, adapter.rate_factors, strict=True)
     ]
-    return AdamW(groups, lr=arm.learning_rate, weight_decay=weight_decay, fused=True)
+    return AdamW(groups, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def linear_shapes(base: LoadedBase) -> dict[str, tuple[int, int]]:

@@ -11,8 +11,9 @@ from torch import nn
 
 from sweep.records import TrialSpec
 from sweep.training.packed import grouped, hooks
-from sweep.training.packed.adapter import SlotAdapter
+from sweep.training.packed.adapter import Host
 from sweep.training.packed.hooks import AdapterHooks, SlotRows
+from sweep.training.packed.lora import LoraAdapter
 from tests.training.packed.counted import operators
 
 SHAPES = {"0": (16, 24), "1": (24, 8)}
@@ -28,7 +29,7 @@ class Base:
         self.hooks = AdapterHooks(self.model, SHAPES, CPU, torch.bfloat16)
         arm = spec(4, targets=("0", "1")).arm
         assert arm is not None
-        self.adapters = [SlotAdapter(arm, SHAPES, CPU, side_by_side=self.hooks.stacked) for _ in range(2)]
+        self.adapters = [LoraAdapter(arm, Host(SHAPES, CPU, self.hooks.stacked)) for _ in range(2)]
         for seed, adapter in enumerate(self.adapters):
             adapter.initialize(seed)
             with torch.no_grad():

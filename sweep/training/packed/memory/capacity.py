@@ -12,7 +12,6 @@ import torch
 from sweep.config.devices import SLOTS
 from sweep.errors import ConfigurationError
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
-from sweep.training.adapters import target_modules
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.device_errors import is_out_of_memory
@@ -26,7 +25,6 @@ from sweep.training.packed.memory.model import (
     MemoryModel,
     PassShape,
     evaluation_passes,
-    parameters_of,
     training_passes,
 )
 from sweep.training.packed.memory.probes import held_bytes, measure_memory_model
@@ -217,7 +215,10 @@ def forecast(
     largest = longest_batch(ordered, training.batch_size)
     checkpointing = training.uses_checkpointing(auto=pack.auto_checkpointing)
     model = measure_memory_model(base, pack, arm, largest, checkpointing=checkpointing)
-    parameters = parameters_of(arm, target_modules(arm, tuple(pack.shapes)), pack.shapes)
     return Forecast(
-        model, parameters, frozenset(training_passes(ordered, training)), evaluated, evaluation_sizes(base.device)
+        model,
+        pack.parameters(arm),
+        frozenset(training_passes(ordered, training)),
+        evaluated,
+        evaluation_sizes(base.device),
     )

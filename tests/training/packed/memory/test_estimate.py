@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from sweep.records import Arm
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.memory.capacity import RESERVE, Forecast
 from sweep.training.packed.memory.estimate import (
     adapters_kept,
@@ -163,7 +162,7 @@ def test_the_estimate_is_what_autograd_keeps_of_a_pack_in_bfloat16(
     linear = tuple(name for name, each in model.named_modules() if isinstance(each, nn.Linear) and name != "lm_head")
     pack = Pack(replace(load_tiny("none"), model=model, linear_modules=linear))
     trained = replace(recipe(4), targets=targets)
-    adapter = SlotAdapter(trained, pack.shapes, torch.device("cpu"))
+    adapter = pack.adapter(trained)
     adapter.initialize(0)
     batch = [item(600, 4, number) for number in range(2)]  # longer than what a CPU computes by plain products
     constants = {
