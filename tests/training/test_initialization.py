@@ -19,8 +19,10 @@ from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
 from sweep.training.initial_values import EXACT, Initializer, leading, main_directions
 from sweep.training.input_grams import calibration_examples, input_grams
-from sweep.training.packed.adapter import SlotAdapter, load_slot_adapter
+from sweep.training.packed.adapter import Host
 from sweep.training.packed.evaluator import packed_losses
+from sweep.training.packed.kinds import load_slot_adapter
+from sweep.training.packed.lora import LoraAdapter
 from sweep.training.packed.pack import Pack
 from sweep.training.quantization import plain_weight, weights_hash
 from sweep.training.starts import Start
@@ -193,7 +195,7 @@ def test_packed_equals_alone_and_the_trainer(
         found = [loss.nats for loss in completion_losses(base, plain, encoded)]
         detach(plain)
         assert found == pytest.approx(losses, abs=1e-3)
-        loaded = load_slot_adapter(folder, pack.shapes, base.device)
+        loaded = load_slot_adapter(folder, Host(pack.shapes, base.device))
         (packed_again,) = packed_losses(base, pack, [loaded], encoded)
         assert [loss.nats for loss in packed_again] == pytest.approx(losses, abs=1e-3)
 
@@ -256,7 +258,7 @@ def test_the_initial_product_is_beside_the_others_in_every_layout(side_by_side: 
     """Side by side, as on a GPU, A and B of all modules are one matrix each."""
     draw = torch.Generator().manual_seed(0)
     shapes = {"a.q_proj": (6, 4), "a.v_proj": (6, 8)}
-    adapter = SlotAdapter(arm("pissa", rank=3), shapes, torch.device("cpu"), side_by_side=side_by_side)
+    adapter = LoraAdapter(arm("pissa", rank=3), Host(shapes, torch.device("cpu"), side_by_side))
     starts = {
         name: Start(torch.randn(3, inputs, generator=draw), torch.randn(outputs, 3, generator=draw))
         for name, (inputs, outputs) in shapes.items()
