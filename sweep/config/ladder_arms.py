@@ -15,8 +15,8 @@ from sweep.config.schema import Config
 from sweep.config.targets import set_name
 from sweep.console.suggest import did_you_mean
 from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, Method, methods, title_of
-from sweep.methods.method import QUANTS
 from sweep.records import Arm, LadderArm
+from sweep.records.quants import QUANTS
 
 LADDER = "certify.ladder"
 _METHOD = "method"
@@ -156,7 +156,7 @@ def _of_method(name: str, config: Config) -> Config:
     """The configuration with another method; that of the study's own method as it is."""
     if name == config.method.name:
         return config
-    blank = {own.name: None for own in dataclasses.fields(config.method) if own.name != "name"}
+    blank: dict[str, Any] = {own.name: None for own in dataclasses.fields(config.method) if own.name != "name"}
     bare = dataclasses.replace(config, method=dataclasses.replace(config.method, **blank))
     return config_of(_without_its_rates(bare), name)
 
