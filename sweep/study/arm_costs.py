@@ -63,8 +63,8 @@ def _equal_costs(declared: Declaration, sizes: tuple[ArmSize, ...]) -> Iterator[
         if len(arms) > 1:
             both, shown = f"{', '.join(arms[:-1])} and {arms[-1]}", _shown(cost, declared.cost)
             yield (
-                f"certify.ladder: {both} cost the same, {shown} (certify.cost={declared.cost}), so neither is the cheaper one; leave one out, "
-                "or order them by another cost: certify.cost=train_seconds, in the order written"
+                f"certify.ladder: {both} cost the same, {shown} (certify.cost={declared.cost}), so neither is the cheaper one; leave one "
+                "out, or order them by another cost: certify.cost=train_seconds, in the order written"
             )
 
 
