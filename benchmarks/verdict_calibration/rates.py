@@ -71,13 +71,15 @@ def rates(world: World, plans: Sequence[tuple[int, ...]], studies: int, random: 
         losses, base = draw(world, min(BATCH, studies - start), max(max(plan) for plan in plans), random)
         placebo = base if world.margin_of == "gain" else np.zeros_like(base)
         for plan, counts in zip(plans, totals, strict=True):
-            certified, inferior = judged(losses, placebo, weights, margin, plan)
+            certified, inferior = judged(losses, placebo, weights, margin, plan, by_quality=world.by_quality)
             counts.add(world, certified, inferior)
     return totals
 
 
-def judged(losses: Array, base: Array, weights: Array, margin: Margin, plan: tuple[int, ...]) -> tuple[Mask, Mask]:
+def judged(
+    losses: Array, base: Array, weights: Array, margin: Margin, plan: tuple[int, ...], *, by_quality: bool = True
+) -> tuple[Mask, Mask]:
     """(studies, ranks) each: certified and inferior after the last look of the plan."""
     allowed = (ALPHA,) if len(plan) == 1 else levels(ALPHA, plan)
-    *_, last = steps(losses, base, weights, margin, plan, allowed)
+    *_, last = steps(losses, base, weights, margin, plan, allowed, by_quality=by_quality)
     return last.look.certified, last.look.inferior

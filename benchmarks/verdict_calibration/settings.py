@@ -25,6 +25,7 @@ class World:
         seeds: `gaussian`, or `skewed` to the right (skewness 1).
         examples: `gaussian`, `t3`, `lognormal` (hard examples are hard, and noisy, for every rank) or `bernoulli`.
         example_sd: standard deviation between examples of a rank's own deviation; shared difficulty cancels.
+        by_quality: whether it is a ladder of ranks; one of arms is ordered by cost.
         stress: outside what the verdict promises; shown, not held to the level.
     """
 
@@ -43,6 +44,7 @@ class World:
     example_sd: float = 0.08
     count: int = 64
     stress: bool = False
+    by_quality: bool = True
 
     @property
     def share(self) -> float:
@@ -156,7 +158,8 @@ def worlds() -> Iterator[World]:
             for noise in ("equal", "best rank x4", "largest x4"):
                 for width, margin in (("narrow", NARROW), ("wide", WIDE)):
                     shown = " ".join(f"{distance:g}" for distance in truth)
-                    yield _world(f"methods {shown}, {width}, {noise}", f"methods: {kind}", truth, noise, margin=margin)
+                    changes = {"margin": margin, "by_quality": False}
+                    yield _world(f"methods {shown}, {width}, {noise}", f"methods: {kind}", truth, noise, **changes)
 
 
 def power_worlds(steps: tuple[float, ...], margin_in_sd: float = NARROW / 0.025) -> Iterator[tuple[float, World]]:

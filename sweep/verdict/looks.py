@@ -36,6 +36,8 @@ def steps(
     shown: tuple[Mask, Mask] | None = None,
     before: Contrasts | None = None,
     ladder_by: LadderBy = LadderBy.TRAIN,
+    *,
+    by_quality: bool = True,
 ) -> Iterator[Step]:
     """The looks of a batch of studies, in order, each at its level.
 
@@ -46,12 +48,13 @@ def steps(
         looks: numbers of seeds, ascending, at least 2.
         shown: (studies, ranks) each, ranks certified and shown inferior before the first of these looks.
         before: the contrasts of the last look before these, if any.
+        by_quality: whether a trained ladder is one of ranks, see `sequence.TrainedContrasts`.
     """
     nothing = np.zeros(losses.shape[:2], bool)
     certified, inferior = shown if shown is not None else (nothing, nothing)
     for seeds, level in zip(looks, levels, strict=True):
         of = moments(losses[:, :, :seeds], base, weights)
-        given = _contrasts(of, margin, certified, inferior, before, ladder_by)
+        given = _contrasts(of, margin, certified, inferior, before, ladder_by, by_quality=by_quality)
         before = given
         shown_now = given.look(level, certified)
         certified, inferior = shown_now.certified, shown_now.inferior
@@ -59,10 +62,17 @@ def steps(
 
 
 def _contrasts(
-    of: Moments, margin: Margin, certified: Mask, inferior: Mask, before: Contrasts | None, ladder_by: LadderBy
+    of: Moments,
+    margin: Margin,
+    certified: Mask,
+    inferior: Mask,
+    before: Contrasts | None,
+    ladder_by: LadderBy,
+    *,
+    by_quality: bool,
 ) -> Contrasts:
     if ladder_by is LadderBy.TRAIN:
-        return trained_contrasts(of, margin, ~inferior)
+        return trained_contrasts(of, margin, ~inferior, by_quality=by_quality)
     judged = ~(certified | inferior)
     judged[:, -1] = True
     spread = before.each.spread if isinstance(before, CutContrasts) else None
@@ -137,7 +147,18 @@ def replay(
         return state
     shown = state.certified[None], state.inferior[None]
     losses = table.stacked(max(table.seeds))
-    batch = steps(losses, table.base, table.weights, table.margin, looks, levels, shown, state.last, table.ladder_by)
+    batch = steps(
+        losses,
+        table.base,
+        table.weights,
+        table.margin,
+        looks,
+        levels,
+        shown,
+        state.last,
+        table.ladder_by,
+        by_quality=table.by_quality,
+    )
     while not state.closed and state.taken < len(looks) and not lacking(table, state, looks[state.taken]):
         state = _after(state, table, next(batch))
     return state

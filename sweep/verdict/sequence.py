@@ -23,6 +23,12 @@ Inferior. Downward from the largest rank, each against every smaller one, at the
 Upward from the smallest, each against a mean of larger ranks: the best rank is at least as good as that, and one contrast
 needs no correction. Of the larger ranks that were not shown inferior downward it is the larger half, since those next to a
 rank that is too small may be too small themselves. The first rank that is not shown inferior stops its sequence.
+
+Methods. A ladder of arms is ordered by cost, which need not be the order of quality: a bad arm may stand between two good ones, and
+would stop the sequences there. So every arm is compared with every other one, at half the level divided by the number of pairs that can
+be at the margin at once; an arm that is shown inferior anywhere is passed over, not only at the top. Such a pair is one of a best arm
+and an arm that misses the margin by nothing, so of k arms there are at most floor(k^2 / 4). The other half of the level is that of the
+sequence upward. Both together call a good arm inferior with at most the level.
 """
 
 from __future__ import annotations
@@ -66,6 +72,7 @@ class TrainedContrasts:
         each: rank against rank, (studies, ranks * ranks); entry j * ranks + r compares rank r with rank j.
         judged: (studies, ranks), ranks not shown inferior at an earlier look: only these are compared.
         counts: (ranks, ranks), [j, r]: whether r against j can fail (r against itself cannot if the margin is zero).
+        by_quality: whether larger ranks are expected to be better, as in a ladder of ranks; False in one of arms, ordered by cost.
     """
 
     of: Moments
@@ -73,6 +80,7 @@ class TrainedContrasts:
     each: Estimates
     judged: Mask
     counts: Mask
+    by_quality: bool = True
 
     @property
     def seeds(self) -> int:
@@ -94,19 +102,22 @@ class TrainedContrasts:
         upper = np.where(reference & self.counts, within, -np.inf).max(axis=1)
 
         smaller = np.triu(np.ones((ranks, ranks), bool), 1)  # [j, r]: j is smaller than r
-        below = np.full(within.shape, -np.inf)
-        for rank in range(1, ranks):
-            pairs = self.each.take(np.arange(rank) * ranks + rank)
-            shared = np.asarray(level) / np.maximum(self.judged[:, :rank].sum(axis=1, keepdims=True), 1)
-            below[:, :rank, rank] = pairs.value - widths(pairs, Side.LOWER, shared, seeds, luck, fresh)
-        below = np.where(reference & smaller, below, -np.inf).max(axis=1)
         gone = ~self.judged
-        downward = from_the_top(gone | (below > 0) & ~certified)
+        if self.by_quality:
+            below = self._below_smaller(level, seeds, luck, fresh)
+            downward = from_the_top(gone | (below > 0) & ~certified)
+            upward_level: float | Array = level
+        else:
+            below = self._below_any(np.asarray(level) / 2, seeds, luck, fresh)
+            downward = gone | (below > 0) & ~certified
+            upward_level = np.asarray(level) / 2
 
         references = self.judged & ~downward
         larger = estimates(self.of, *self.margin.contrasts(against_larger_half(references)))
         has_larger = (references[:, :, None] & smaller.T).any(axis=1)
-        above = np.where(has_larger, larger.value - widths(larger, Side.LOWER, level, seeds, luck, fresh), -np.inf)
+        above = np.where(
+            has_larger, larger.value - widths(larger, Side.LOWER, upward_level, seeds, luck, fresh), -np.inf
+        )
         upward = np.logical_and.accumulate(gone | (above > 0) & ~certified, axis=1)
 
         good = self.judged & (certified | (upper < 0))
@@ -114,8 +125,29 @@ class TrainedContrasts:
         passed = from_the_top(good | downward) & good
         return Look(passed, upward | downward, upper, lower, np.zeros_like(passed))
 
+    def _below_smaller(self, level: float | Array, seeds: float | Array | None, luck: float, fresh: float) -> Array:
+        """(studies, ranks): the largest lower bound of a rank's contrasts with the smaller ones, the level divided by their number."""
+        ranks = self.judged.shape[1]
+        below = np.full((len(self.judged), ranks, ranks), -np.inf)
+        for rank in range(1, ranks):
+            pairs = self.each.take(np.arange(rank) * ranks + rank)
+            shared = np.asarray(level) / np.maximum(self.judged[:, :rank].sum(axis=1, keepdims=True), 1)
+            below[:, :rank, rank] = pairs.value - widths(pairs, Side.LOWER, shared, seeds, luck, fresh)
+        smaller = np.triu(np.ones((ranks, ranks), bool), 1)
+        worst: Array = np.where(self.judged[:, :, None] & smaller, below, -np.inf).max(axis=1)
+        return worst
+
+    def _below_any(self, level: Array, seeds: float | Array | None, luck: float, fresh: float) -> Array:
+        """(studies, ranks): the largest lower bound of a rank's contrasts with all others, the level divided by floor(k^2 / 4)."""
+        ranks = self.judged.shape[1]
+        shared = level / np.maximum(self.judged.sum(axis=1, keepdims=True) ** 2 // 4, 1)
+        below = self.each.value - widths(self.each, Side.LOWER, shared, seeds, luck, fresh)
+        others = self.judged[:, :, None] & ~np.eye(ranks, dtype=bool)
+        worst: Array = np.where(others, below.reshape(-1, ranks, ranks), -np.inf).max(axis=1)
+        return worst
+
     def with_examples(self, times: float) -> TrainedContrasts:
-        return trained_contrasts(self.of.with_examples(times), self.margin, self.judged)
+        return trained_contrasts(self.of.with_examples(times), self.margin, self.judged, by_quality=self.by_quality)
 
     def repeated(self, times: int) -> TrainedContrasts:
         judged = np.repeat(self.judged, times, axis=0)
@@ -130,14 +162,15 @@ class TrainedContrasts:
         return float(self.each.value[0, worst]), float(from_examples)
 
 
-def trained_contrasts(of: Moments, margin: Margin, judged: Mask) -> TrainedContrasts:
+def trained_contrasts(of: Moments, margin: Margin, judged: Mask, *, by_quality: bool = True) -> TrainedContrasts:
     """The contrasts that a look needs.
 
     Args:
         judged: (studies, ranks), ranks that were not shown inferior at an earlier look; the others are no reference.
+        by_quality: see `TrainedContrasts`.
     """
     ranks = judged.shape[1]
     coefficients, constant = margin.contrasts(against_each(ranks))
     each = estimates(of, coefficients.reshape(ranks * ranks, ranks + 1), constant)
     counts = np.ones((ranks, ranks), bool) if margin.size > 0 else ~np.eye(ranks, dtype=bool)
-    return TrainedContrasts(of, margin, each, judged, counts)
+    return TrainedContrasts(of, margin, each, judged, counts, by_quality)

@@ -39,6 +39,11 @@ class LossTable:
         return self.ladder_by is LadderBy.CUT
 
     @property
+    def by_quality(self) -> bool:
+        """Whether the ladder is one of ranks, of which the larger are expected to be better; one of arms is ordered by cost."""
+        return not any(isinstance(rank, Rung) for rank in self.ranks)
+
+    @property
     def examples(self) -> int:
         return int(self.losses[0].shape[1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,8 @@ from sweep.records import ArmSize, LoadReport, Status, StudyPlan, StudyRecord, T
 from sweep.study.arm_costs import with_arm_costs
 from sweep.study.arm_rates import next_arm_rates
 from sweep.study.checks import check_loaded
-from sweep.study.next_step import Finish, FixRates, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.study.next_step import Finish, FixRates, Step, TakeLook, TrainLadder, TuneRates, next_step
+from sweep.verdict.conclude import conclude
 from tests.verdict.arm_ladders import ARMS, arms_record
 
 CLEAR = (0.9, 0.3, 0.3, 0.3)
@@ -125,6 +128,64 @@ class TestLadder:
         record = begun(arms_record(CLEAR), trials=(), looks=())
         turned = plan_for(record, declaration=record.declaration.with_arms(ARMS[::-1]))
         assert next_step(turned, record) == next_step(plan_for(record), record)
+
+
+def climbed(losses: tuple[float, ...], unfit: tuple[int, ...] = ()) -> tuple[StudyRecord, list[Step]]:
+    """A study from its first step to its last, whose trials end as made up; `unfit` are the places of arms that do not fit into memory."""
+    whole = arms_record(losses)
+    assert whole.certification is not None
+    ready = {(whole.certification.rung_of(trial), trial.seed): trial for trial in whole.certification.trials}
+    record, taken = untuned(whole), []
+    while not (taken and isinstance(taken[-1], Finish)):
+        known = record.certification
+        assert known is not None
+        assert len(taken) < 20, taken
+        step = next_step(plan_for(record), record)
+        taken.append(step)
+        if isinstance(step, TuneRates):
+            own = [
+                tried(whole, place, rate, 0.5 + abs(math.log2(rate / ARMS[place - 1].learning_rate)) ** 2)
+                if place not in unfit
+                else tried(whole, place, rate, 0.0, Status.INFEASIBLE)
+                for place, rate in step.pairs
+            ]
+            record = begun(record, tuning=(*known.tuning, *own))
+        elif isinstance(step, FixRates):
+            record = begun(record, rates=step.choices)
+        elif isinstance(step, TakeLook):
+            record = begun(record, looks=(*known.looks, step.seeds))
+        elif isinstance(step, TrainLadder):
+            ended = []
+            for arm, seed in step.arms:
+                trial = ready[known.declared.rung_of(arm), seed]
+                out = replace(trial.result, spec=replace(trial.spec, arm=arm))
+                if known.declared.rung_of(arm) in unfit:
+                    out = replace(out, status=Status.INFEASIBLE, measures=None, reason="too large")
+                ended.append(TrialRecord(trial.number, out, trial.run_id, trial.nats if out.measures else ()))
+            record = begun(record, trials=(*known.trials, *ended))
+    return record, taken
+
+
+@pytest.mark.parametrize(
+    ("losses", "unfit", "answer"),
+    [
+        (CLEAR, (), "LoRA at rank 2"),
+        ((0.3, 0.9, 0.3, 0.6), (), "prompt tuning (8 tokens)"),
+        ((0.9, 0.31, 0.3, 0.6), (), "LoRA at rank 2"),
+        (CLEAR, (4,), "LoRA at rank 2"),
+        (CLEAR, (2, 4), "LoRA at rank 8"),
+    ],
+)
+def test_from_the_first_step_to_the_last(losses: tuple[float, ...], unfit: tuple[int, ...], answer: str) -> None:
+    record, taken = climbed(losses, unfit)
+    conclusion = conclude(record)
+    assert conclusion is not None
+    assert str(conclusion.rank) == answer
+    assert record.certification is not None
+    tuned = Counter(record.certification.rung_of(trial) for trial in record.certification.tuning)
+    assert tuned == {place: 2 if place in unfit else 3 for place in (1, 2, 3, 4)}
+    assert [left.rank for left in conclusion.left_out] == list(unfit)
+    assert [type(step) for step in taken][-3:] == [TrainLadder, TakeLook, Finish]
 
 
 class TestCosts:

@@ -30,8 +30,10 @@ def drawn(truth: tuple[float, ...], noise: tuple[float, ...], seeds: int, draw: 
     return losses, BASE + shared[:, 0, 0] + 0.3 * random.standard_normal((STUDIES, 32))
 
 
-def outcome(losses: Array, base: Array, looks: tuple[int, ...], at: tuple[float, ...]) -> tuple[Mask, Mask]:
-    *_, last = steps(losses, base, np.ones(32), Margin(SHARE, MarginOf.GAIN), looks, at)
+def outcome(
+    losses: Array, base: Array, looks: tuple[int, ...], at: tuple[float, ...], *, by_quality: bool = True
+) -> tuple[Mask, Mask]:
+    *_, last = steps(losses, base, np.ones(32), Margin(SHARE, MarginOf.GAIN), looks, at, by_quality=by_quality)
     return last.look.certified, last.look.inferior
 
 
@@ -46,6 +48,28 @@ def test_a_rank_at_the_margin_is_seldom_certified(noise: tuple[float, ...], look
     # the same data at four times the level: the check above can fail
     bold, _ = outcome(losses, base, looks, tuple(4 * level for level in at))
     assert bold[:, 0].mean() > allowed
+
+
+@pytest.mark.parametrize("truth", [(0.2, 1.0, 0.0, 1.0, 0.3), (0.0, 1.0, 1.0, 1.0), (1.0, 0.0, 1.0, 0.0)])
+@pytest.mark.parametrize("noisy", [0, 1, None])
+def test_a_method_at_the_margin_is_seldom_certified_wherever_it_stands(
+    truth: tuple[float, ...], noisy: int | None
+) -> None:
+    noise = tuple(4.0 if place == noisy else 1.0 for place in range(len(truth)))
+    losses, base = drawn(truth, noise, 5, draw=7)
+    certified, inferior = outcome(losses, base, (5,), (ALPHA,), by_quality=False)
+    good = np.array(truth) < 1
+    allowed = ALPHA + 2.5 * np.sqrt(ALPHA * (1 - ALPHA) / STUDIES)
+    assert (certified & ~good).any(axis=1).mean() <= allowed
+    assert (inferior & good).any(axis=1).mean() <= allowed
+
+
+def test_a_bad_method_does_not_stand_in_the_way_of_a_cheaper_one() -> None:
+    losses, base = drawn((0.0, 3.0, 0.0, 3.0), (1.0,) * 4, 5, draw=3)
+    certified, _ = outcome(losses, base, (5,), (ALPHA,), by_quality=False)
+    assert certified[:, 0].mean() > 0.95
+    stopped, _ = outcome(losses, base, (5,), (ALPHA,))
+    assert stopped[:, 0].mean() == 0
 
 
 def test_overfitting_tops_and_good_ranks() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sweep.records import Arm, Declaration, LadderArm, Rung, arm_at, declaration_from_json, rung_words, to_json
-from sweep.verdict import judge, judge_looks
+from sweep.verdict import State, judge, judge_looks
 from sweep.verdict.figures import made_at, named
 
 LORA = Arm(4, 2.0, 0.0, ("q_proj",), 0.0)
@@ -63,14 +63,23 @@ def test_a_declaration_of_ranks_is_stored_as_it_always_was() -> None:
     assert Declaration(ladder=(2, 4)).rung_of(LORA) == 4
 
 
-@pytest.mark.parametrize("means", [(0.5, 0.2, 0.2), (0.2, 0.5, 0.2), (0.21, 0.2, 0.25), (0.2, 0.2, 0.2)])
-def test_the_statistics_are_those_of_ranks(means: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("means", [(0.5, 0.2, 0.2), (0.21, 0.2, 0.25), (0.2, 0.2, 0.2)])
+def test_where_the_order_is_that_of_quality_arms_are_judged_as_ranks_are(means: tuple[float, ...]) -> None:
     table, base = losses(means), np.full(40, 3.0)
     of_ranks = judge(table, (1, 2, 3), margin=0.02, base=base)
     of_arms = judge(table, LADDER, margin=0.02, base=base)
     assert (of_arms.state, of_arms.bracket, of_arms.rank) == (of_ranks.state, of_ranks.bracket, of_ranks.rank)
     assert of_arms.upper_bound == of_ranks.upper_bound
     assert all(isinstance(rung, Rung) for rung in (*of_arms.ranks, *of_arms.bracket))
+
+
+def test_a_bad_arm_between_good_ones_is_passed_over() -> None:
+    table, base = losses((0.2, 0.5, 0.2)), np.full(40, 3.0)
+    of_arms = judge(table, LADDER, margin=0.02, base=base)
+    assert of_arms.state == (State.CERTIFIED, State.INFERIOR, State.CERTIFIED)
+    assert (str(of_arms.rank), of_arms.closed) == ("prompt tuning (8 tokens)", True)
+    of_ranks = judge(table, (1, 2, 3), margin=0.02, base=base)
+    assert of_ranks.rank == 3  # a larger rank that is worse than a smaller one is not expected, and stops the sequence
 
 
 def test_no_sentence_speaks_of_ranks() -> None:
