@@ -100,13 +100,17 @@ def trial_result_from_json(data: Mapping[str, Any]) -> TrialResult:
         spec=trial_spec_from_json(data["spec"]),
         status=Status(data["status"]),
         reason=data["reason"],
-        measures=Measures(**data["measures"]) if data["measures"] else None,
+        measures=_measures(data["measures"]) if data["measures"] else None,
         history=tuple(StepLoss(**entry) for entry in data["history"]),
         reports=tuple(Report(**entry) for entry in data["reports"]),
         started=data["started"],
         seconds=data["seconds"],
         provenance=Provenance(**data["provenance"]) if data["provenance"] else None,
     )
+
+
+def _measures(data: Mapping[str, Any]) -> Measures:
+    return Measures(**{**data, "general_right": tuple(data.get("general_right", ()))})
 
 
 def trained_adapter_from_json(data: Mapping[str, Any]) -> TrainedAdapter:

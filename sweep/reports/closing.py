@@ -60,8 +60,7 @@ def _print_search(record: StudyRecord, out: Console) -> None:
     out.print()
     out.print(trials_table(record))
     out.print(
-        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; forgets: rise of "
-        f"the loss on general prose; {_seeds(record)}"
+        f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
         out.print(line, style="yellow", markup=False)

@@ -24,7 +24,7 @@ def trials_table(record: StudyRecord) -> Table:
     for name in ("rank", "alpha"):
         table.add_column(name, justify="right")
     table.add_column("targets", overflow="fold")
-    for name in ("drop\nout", "rate", "loss", record.metric, "forgets", "peak\nmemory", "adapter", "time"):
+    for name in ("drop\nout", "rate", "loss", record.metric, "peak\nmemory", "adapter", "time"):
         table.add_column(name, justify="right")
     table.add_column(PARETO, justify="center")
     if record.base is not None:
@@ -58,7 +58,6 @@ def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
         *recipe,
         f"{measures.loss:.4f}",
         show_metric(measures, record.metric),
-        "-" if measures.forgetting_loss_delta is None else f"{measures.forgetting_loss_delta:+.3f}",
         show_bytes(measures.peak_bytes),
         "-" if arm is None else show_bytes(measures.adapter_bytes),
         show_seconds(trial.seconds),

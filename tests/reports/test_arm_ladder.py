@@ -42,7 +42,7 @@ def test_the_terminal(record: StudyRecord, tmp_path: Path) -> None:
         assert name in text
     for head in ("forgets", "trained", "gap to"):
         assert head in text
-    assert "the cheapest method first, by adapter_bytes" in text
+    assert "the cheapest method first, by adapter_bytes" in " ".join(text.split())
     assert "most expensive: full fine-tuning" in text
     assert "all trials" not in text
     assert not re.search(r"\branks?\b", without_names(text)), without_names(text)

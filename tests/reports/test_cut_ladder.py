@@ -178,7 +178,10 @@ def test_without_uncut_adapters_there_is_no_gap() -> None:
     assert column(table, "gap to\nuncut") == ["-"] * 4
     assert training_line(record, concluded(record)) is None
     text = unwrapped(told(record))
-    assert "Best so far is rank 4; its adapter is 400 kB. - Rank 32, which smaller ranks are cut from" in text
+    assert (
+        "Best so far is rank 4; its adapter is 400 kB. Forgetting: the loss on general prose changes by +0.250" in text
+    )
+    assert "nats per token. - Rank 32, which smaller ranks are cut from" in text
 
 
 def test_a_rank_that_no_cut_matches_is_handed_out_uncut() -> None:

@@ -22,7 +22,6 @@ COLUMNS = [
     "rate",
     "loss",
     "accuracy",
-    "forgets",
     "peak\nmemory",
     "adapter",
     "time",

@@ -33,7 +33,7 @@ from sweep.store.identity import adapter_identity, certification_identity, is_cu
 
 PLAN = composed_plan([])
 
-UNSEEN = {"report_examples", "certify_examples", "test_examples"}
+UNSEEN = {"report_examples", "certify_examples", "test_examples", "general_questions"}
 """Fields of EvaluationSettings that a trial scored on tune does not see."""
 ASKED = {"metric", "system_prompt", "max_length"}
 """Fields of TaskData that change a result while the data, which has its own hash, stays."""
@@ -177,7 +177,11 @@ def test_the_split_that_a_trial_is_evaluated_on_counts() -> None:
         return trial_identity(setup, "base", "data", PLAN.arm, PLAN.training, 0, split=split, **asked)
 
     assert len({on(split) for split in Split}) == len(Split)
-    for split, name in ((Split.CERTIFY, "certify_examples"), (Split.TEST, "test_examples")):
+    for split, name in (
+        (Split.CERTIFY, "certify_examples"),
+        (Split.TEST, "test_examples"),
+        (Split.TEST, "general_questions"),
+    ):
         assert on(split, changed(PLAN.setup.scoring, name)) != on(split)
         assert on(Split.TUNE, changed(PLAN.setup.scoring, name)) == on(Split.TUNE)
     assert on(Split.TUNE, answers=False) != on(Split.TUNE)
