@@ -156,7 +156,7 @@ def _of_method(name: str, config: Config) -> Config:
     """The configuration with another method; that of the study's own method as it is."""
     if name == config.method.name:
         return config
-    blank = {own.name: None for own in dataclasses.fields(config.method) if own.name != "name"}
+    blank: dict[str, Any] = {own.name: None for own in dataclasses.fields(config.method) if own.name != "name"}
     bare = dataclasses.replace(config, method=dataclasses.replace(config.method, **blank))
     return config_of(_without_its_rates(bare), name)
 
