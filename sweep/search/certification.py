@@ -52,11 +52,6 @@ class StoredCertification:
         self._key = _key_of(study, recipe, cut_from) if of_arms is None else ladder_identity(of_arms)
 
     @property
-    def has_begun(self) -> bool:
-        """Whether what it is about has been declared."""
-        return {self._name("declared"), self._name("recipe")} <= self._study.user_attrs.keys()
-
-    @property
     def is_current(self) -> bool:
         """Whether this is the study's current certification."""
         return bool(self._study.user_attrs.get(_CURRENT) == self._key)

@@ -44,7 +44,10 @@ def rescore_explored(run: StudyRun, study: SearchStudy) -> None:
 
 
 def rescore_certified(
-    run: StudyRun, study: SearchStudy, stored: StoredCertification, why: str = "task.metric or evaluate.* has changed"
+    run: StudyRun,
+    study: SearchStudy,
+    stored: StoredCertification,
+    why: str = "task.metric, evaluate.* or the way of cutting has changed",
 ) -> None:
     """Evaluates the trials of `outdated_certified` again.
 
@@ -82,7 +85,7 @@ def rescore(
     run: StudyRun,
     outdated: Callable[[], list[TrialRecord]],
     keep: Callable[[TrialRecord], None],
-    why: str = "task.metric or evaluate.* has changed",
+    why: str = "task.metric, evaluate.* or the way of cutting has changed",
 ) -> None:
     """Evaluates each outdated trial once.
 

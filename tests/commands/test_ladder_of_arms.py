@@ -15,8 +15,8 @@ from sweep.verdict.verdict_json import verdict_schema
 from tests.conftest import write_made_task
 from tests.faults.in_process import run_here
 
-LADDER = "[{method: full}, {method: lora, r: 4}, {method: lora, r: 1, targets: [q_proj]}, {method: prompt_tuning, tokens: 4}]"
-BY_BYTES = ["prompt tuning (4 tokens)", "LoRA at rank 1", "LoRA at rank 4", "full fine-tuning"]
+LADDER = "[{method: full}, {method: lora, r: 4}, {method: lora, r: 1, targets: [q_proj]}, {method: prompt_tuning, tokens: 3}]"
+BY_BYTES = ["prompt tuning (3 tokens)", "LoRA at rank 1", "LoRA at rank 4", "full fine-tuning"]
 WORDS = (
     *("model=tiny", "task=jsonl", "task.path=made", "tracking.uri=memory://", "quant=none", "study.name=arms"),
     *(
@@ -119,3 +119,27 @@ def test_arms_that_cost_the_same_are_refused_before_anything_is_trained(folder: 
     shown = " ".join(printed.split())
     assert "arm 1 (LoRA at rank 2) and arm 2 (LoRA+ at rank 2) cost the same" in shown
     assert not list(folder.glob("mlruns/reports/equal/*"))
+
+
+@pytest.mark.slow
+def test_the_study_of_methods(tmp_path: Path) -> None:
+    words = [
+        *("+study=pharma_methods", "model=tiny", "tracking.uri=memory://", "executor.workers=1", "train.steps=4"),
+        *("certify.seeds=2", "certify.rate_trials=1", "evaluate.examples=4", "evaluate.certify_examples=6"),
+        *("evaluate.test_examples=4", "evaluate.general_paragraphs=1", "evaluate.max_new_tokens=4", "study.name=arms"),
+    ]
+    code, printed = run_here("sweep", words, tmp_path)
+    assert code == 0, printed
+    found = verdict(tmp_path)
+    assert {row["method"] for row in found["ladder"]} == {
+        "prompt_tuning",
+        "ia3",
+        "prefix_tuning",
+        "lora",
+        "dora",
+        "full",
+    }
+    costs = [row["cost"] for row in found["ladder"]]
+    assert costs == sorted(set(costs))
+    assert (len(costs), found["left_out"], found["ladder"][-1]["method"]) == (8, [], "full")
+    assert found["trials"]["complete"] == 8 * (1 + 2)

@@ -22,8 +22,9 @@ from sweep.records import (
     to_json,
 )
 from sweep.search.certification import StoredCertification, is_older_than_cuts, read_certification
-from sweep.store.identity import certification_identity
+from sweep.store.identity import certification_identity, ladder_identity
 from tests.conftest import TRAINING, arm, measures
+from tests.verdict.arm_ladders import ARMS
 
 DECLARED = Declaration(ladder=(2, 8), seeds=2, margin=0.01, margin_of="gain", alpha=0.05)
 OTHER = Declaration(ladder=(2, 8), seeds=6, margin=0.01, margin_of="gain", alpha=0.05)
@@ -146,3 +147,42 @@ def test_a_certification_of_a_version_without_cuts_is_recognized(keys: tuple[str
     StoredCertification(study, arm(8), 8).begin(CUT)
     assert not is_older_than_cuts(study.user_attrs)
     assert StoredCertification(study, arm(8)).is_current is False
+
+
+OF_ARMS = replace(DECLARED, ladder_by="train").with_arms(ARMS)
+
+
+def test_a_ladder_of_arms_is_kept_beside_those_of_ranks() -> None:
+    """Their rates are by place, so a ladder of ranks takes none over, nor the other way round."""
+    study = optuna.create_study()
+    ranks = StoredCertification(study, arm(8))
+    ranks.begin(replace(DECLARED, ladder=(2, 4)))
+    ranks.set_rates([RateChoice(4, 1e-3, ())])
+    arms = StoredCertification(study, arm(8), None, OF_ARMS)
+    arms.begin(OF_ARMS)
+    kept = read_certification(study)
+    assert kept is not None
+    assert (kept.declared, kept.rates) == (OF_ARMS, ())
+    arms.set_rates([RateChoice(rung, 1e-2, ((1e-2, 0.5),)) for rung in OF_ARMS.ladder])
+    kept = read_certification(study)
+    assert kept is not None
+    assert [str(choice.rank) for choice in kept.rates] == [one.words for one in ARMS]
+    top = StoredCertification(study, arm(8), 4)
+    top.begin(replace(DECLARED, ladder=(2, 4), ladder_by="cut"))
+    kept = read_certification(study)
+    assert kept is not None
+    assert [(choice.rank, choice.learning_rate) for choice in kept.rates] == [(4, 1e-3)]
+
+
+def test_the_order_of_arms_counts_where_it_is_the_one_written() -> None:
+    turned = OF_ARMS.with_arms(ARMS[::-1])
+    assert ladder_identity(turned) == ladder_identity(OF_ARMS)
+    assert ladder_identity(turned.with_arms([replace(one, words="x", cost=7.0) for one in ARMS])) == ladder_identity(
+        OF_ARMS
+    )
+    timed, turned = (replace(declared, cost="train_seconds") for declared in (OF_ARMS, turned))
+    assert len({ladder_identity(one) for one in (OF_ARMS, timed, turned)}) == 3
+    assert ladder_identity(OF_ARMS.with_arms(ARMS[1:])) != ladder_identity(OF_ARMS)
+    assert ladder_identity(OF_ARMS.with_arms([replace(one, learning_rate=1.0) for one in ARMS])) != ladder_identity(
+        OF_ARMS
+    )

@@ -115,7 +115,11 @@ def test_verdict_json_names_arms_and_costs() -> None:
     record = arms_record(CLEAR, final=(2, 4))
     conclusion = conclude(record)
     contents = verdict_json(record, conclusion, "2026-01-01T00:00:00+00:00")
-    jsonschema.validate(contents, verdict_schema())
+    schema = verdict_schema()
+    jsonschema.validate(contents, schema)
+    assert set(contents) == set(schema["properties"])
+    for row in contents["ladder"]:
+        assert set(row) == set(schema["$defs"]["rung"]["properties"])
     assert (contents["rank"], contents["arm"], contents["cost"]) == (2, "LoRA at rank 2", "adapter_bytes")
     assert [row["arm"] for row in contents["ladder"]] == [arm.words for arm in ARMS]
     assert [row["cost"] for row in contents["ladder"]] == [row["cost_before"] for row in contents["ladder"]]
