@@ -12,7 +12,7 @@ from sweep.records.as_json import (
 )
 from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import LoadReport, SlotCapacity
-from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
+from sweep.records.plan import CapacityRequest, Declaration, Search, SearchedMethod, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     AUTO_COMPUTE,
     Arm,
@@ -60,6 +60,7 @@ __all__ = [
     "Report",
     "Search",
     "SearchSpace",
+    "SearchedMethod",
     "SlotCapacity",
     "Split",
     "Stage",

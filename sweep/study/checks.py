@@ -34,7 +34,8 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
     """
     targets = [("lora.targets", plan.arm.targets)]
     if searched:
-        targets = [("search.space.targets", tuple(entry.split(","))) for entry in plan.space.targets]
+        entries = dict.fromkeys(entry for each in plan.searched for entry in each.space.targets)
+        targets = [("search.space.targets", tuple(entry.split(","))) for entry in entries]
     problems = [problem for key, names in targets for problem in check_targets(names, loaded.linear_modules, key)]
     for trial in earlier:
         known = trial.result.provenance
