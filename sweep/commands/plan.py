@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.records import Arm, Certification, StudyPlan, StudyRecord
+    from sweep.records import Arm, Certification, SearchedMethod, StudyPlan, StudyRecord
     from sweep.store.paths import Paths
     from tasks import Splits
 
@@ -50,6 +50,22 @@ def _arm(arm: Arm) -> str:
     return ", ".join(parts)
 
 
+def _space(searched: SearchedMethod) -> str:
+    """What is searched of a method in a search over methods."""
+    space = searched.space
+    low, high = space.learning_rate
+    listed = {
+        "rank": space.ranks,
+        "alpha / rank": space.alpha_ratios,
+        "dropout": space.dropouts,
+        "targets": space.targets,
+        **dict(space.own),
+    }
+    parts = [f"{name} {', '.join(map(str, values))}" for name, values in listed.items() if values and name != "targets"]
+    parts += [f"{len(space.targets)} sets of targets"] if space.targets else []
+    return "; ".join([f"learning rate {low:g} to {high:g}", *parts])
+
+
 def _print(title: str, lines: Mapping[str, str]) -> None:
     print(title)
     for name, text in lines.items():
@@ -68,6 +84,8 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
         certify = "" if record.certification is None else f", {_for_the_verdict(record.certification)}"
         yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
     yield from stage_lines(plan, record)
+    for each in plan.methods:
+        yield each.name, _space(each)
     if plan.certify and plan.declaration.arms:
         yield "ladder", _ladder(plan)
         yield "test", "base, chosen and most expensive method, evaluated once at the end"

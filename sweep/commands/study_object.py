@@ -100,7 +100,8 @@ class Study:
         was trained, and peak memory is that of the training. The last columns are the task's metrics.
         """
         sets = self.record.target_sets
-        return _frame([_trial_row(trial, sets) for trial in self.record.all_trials()])
+        several = len(self.record.methods()) > 1
+        return _frame([_trial_row(trial, sets, several=several) for trial in self.record.all_trials()])
 
     def ladder(self) -> pd.DataFrame:
         """One row per rank that was compared, as in verdict.json, with a column per metric."""
@@ -168,7 +169,14 @@ class Trial:
         return f"<Trial {self.name}: loss {self.loss:.4f}{metrics}, adapter {shown(self.adapter)}>"
 
 
-def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def _trial_row(
+    trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]], *, several: bool = False
+) -> dict[str, Any]:
+    """A row of the table of trials.
+
+    Args:
+        several: whether the study has several methods, so that LoRA's variants are named too.
+    """
     arm, measures = trial.arm, trial.measures
     row = {
         "number": trial.number,
@@ -193,7 +201,7 @@ def _trial_row(trial: TrialRecord, target_sets: Mapping[str, tuple[str, ...]]) -
         "run_id": trial.run_id,
         "reason": trial.reason,
     }
-    if arm is not None and arm.method not in LORA_VARIANTS:
+    if arm is not None and (several or arm.method not in LORA_VARIANTS):
         row |= {"method": arm.method, **{f"method.{name}": value for name, value in arm.own}}
     return _with_metrics(row, measures.metrics if measures else {})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweep.config.method_keys import own_key, own_values
+from sweep.config.method_values import config_of
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.console.suggest import did_you_mean
@@ -22,6 +23,9 @@ FIELDS: Mapping[str, str] = {
     "learning_rate": "train.learning_rate",
 }
 """The fields of an entry of `search.arms`, and the key that gives the value of a field left out; a method has some of them."""
+
+_METHOD = "method"
+"""The field of an entry that says of which method it is, in a search over methods."""
 
 _OF_LORA: Mapping[str, str] = {"r": RANK, "alpha_ratio": ALPHA, "dropout": DROPOUT, "targets": TARGETS}
 """The field of `Arm` that each of LoRA's fields is."""
@@ -54,20 +58,49 @@ def searched_space(config: Config) -> SearchSpace:
 
 def first_arms(config: Config) -> tuple[Arm, ...]:
     """The arms of a configuration without problems, in the order written."""
-    return tuple(_arm(_completed(entry, config), config) for entry in config.search.arms)
+    entries = (_with_its_config(entry, config) for entry in config.search.arms)
+    return tuple(_arm(_completed(fields, own), own) for fields, own in entries)
 
 
 def arm_problems(config: Config) -> Iterator[str]:
     """Problems of `search.arms`: unknown fields, values of a wrong type or outside the search space, and duplicates."""
     seen: dict[Arm, int] = {}
     for number, entry in enumerate(config.search.arms, 1):
-        problems = list(_entry_problems(entry, config))
+        fields, own = _with_its_config(entry, config)
+        problems = [*_method_problems(entry, config), *_entry_problems(fields, own)]
         yield from (f"search.arms: arm {number}{problem}" for problem in problems)
         if problems:
             continue
-        earlier = seen.setdefault(_arm(_completed(entry, config), config), number)
+        earlier = seen.setdefault(_arm(_completed(fields, own), own), number)
         if earlier != number:
             yield f"search.arms: arm {number} is the same as arm {earlier}; write it once"
+
+
+def _with_its_config(entry: Any, config: Config) -> tuple[Any, Config]:
+    """An entry without its method, and the configuration of that method."""
+    if not isinstance(entry, dict) or _METHOD not in entry:
+        return entry, config
+    fields = {name: value for name, value in entry.items() if name != _METHOD}
+    name = entry[_METHOD]
+    searched = name in config.search.space.method and name in methods()
+    return fields, config_of(config, name) if searched else config
+
+
+def _method_problems(entry: Any, config: Config) -> Iterator[str]:
+    """Problems of an arm's field `method`, which only a search over methods needs."""
+    searched = config.search.space.method
+    if not isinstance(entry, dict):
+        return
+    name = entry.get(_METHOD)
+    if searched and name is None:
+        yield f": the method is missing; write {{method: {searched[0]}, ...}} (searched: {', '.join(searched)})"
+    elif searched and name not in searched:
+        yield f": method={name} is not in search.space.method=[{','.join(searched)}]{did_you_mean(str(name), searched)}"
+    elif name is not None and not searched and name != config.method.name:
+        yield (
+            f": method={name}, in a study of method={config.method.name}; write search.space.method=[{config.method.name},{name}] "
+            "to search both"
+        )
 
 
 def _entry_problems(entry: Any, config: Config) -> Iterator[str]:

@@ -18,14 +18,16 @@ from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
 from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arms, ladder_methods
+from sweep.config.method_values import with_value
 from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
 from sweep.config.schema import Config
+from sweep.config.searched_methods import searched_methods
 from sweep.config.units import byte_count, seconds
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, DataError
 from sweep.methods import methods
-from sweep.records import Declaration, Quantization, Search, StudyPlan, TaskData, Training, WorkerSetup
+from sweep.records import Declaration, Quantization, Search, SearchedMethod, StudyPlan, TaskData, Training, WorkerSetup
 
 R = TypeVar("R")
 
@@ -66,6 +68,8 @@ def plan_from(
     """
     composed = _without_replaced(composed, given_keys(overrides))
     config, wrong = typed(composed)
+    if not searches:
+        config = with_value(config, "search.space.method", ())
     # without its sets, hardly any target of a model is known
     unknown = [*wrong, *(("lora.targets", "search.space.targets") if "model.target_sets" in wrong else ())]
     unfitting = [*problems_in(config), *method_problems(config, given_keys(overrides), searches=searches)]
@@ -178,13 +182,14 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
     return _built(Config, values), wrong
 
 
-def recorded_yaml(composed: DictConfig, compute: str) -> str:
+def recorded_yaml(composed: DictConfig, compute: str, searched: Sequence[SearchedMethod] = ()) -> str:
     """The resolved configuration as records keep it: no URL holds credentials, and `train.epochs` and `lora.alpha` are left out.
 
     They are recorded as `train.steps`, see `with_steps`, and `lora.alpha_ratio`.
 
     Args:
         compute: what `quant.compute` was resolved to.
+        searched: the methods of a search over methods; their ranges of learning rates are recorded.
     """
     copy = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
     for key in _URL_KEYS:
@@ -199,6 +204,12 @@ def recorded_yaml(composed: DictConfig, compute: str) -> str:
     copy.pop("dry_run", None)
     for name in [name for name, value in copy.get("method", {}).items() if value is None]:
         del copy.method[name]  # of another method
+    rates = {each.name: list(each.space.learning_rate) for each in searched}
+    for name, value in (("method", list(rates)), ("learning_rates", rates)):
+        if rates:
+            OmegaConf.update(copy, f"search.space.{name}", value, merge=False, force_add=True)
+        else:
+            OmegaConf.select(copy, "search.space", default=OmegaConf.create({})).pop(name, None)
     OmegaConf.update(copy, "quant.compute", compute, force_add=True)
     return OmegaConf.to_yaml(copy)
 
@@ -274,7 +285,8 @@ def _with_checkpointing_of_method(config: Config) -> Training:
     """The recipe, where `auto` is off with a method that cannot be trained with gradient checkpointing."""
     training = _as(Training, config.train)
     trained = (methods()[config.method.name], *(ladder_methods(config) if config.certify.enabled else ()))
-    if training.leaves_checkpointing_open and not all(method.checkpointing for method in trained):
+    alone = not config.search.space.method  # the engine decides for each of several
+    if training.leaves_checkpointing_open and alone and not all(method.checkpointing for method in trained):
         return dataclasses.replace(training, gradient_checkpointing=False)
     return training
 
@@ -286,6 +298,7 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
     devices = devices_for(config.device)
     workers = chosen_workers(executor.workers, executor.threads, cores, devices)
     engine, note = engine_of(config)
+    searched = searched_methods(config)
     return StudyPlan(
         name=config.study.name,
         setup=WorkerSetup(
@@ -301,9 +314,9 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         ),
         training=training if epochs is None else dataclasses.replace(training, steps=UNKNOWN_STEPS),
         epochs=epochs,
-        arm=configured_arm(config),
+        arm=searched[0].arm if searched else configured_arm(config),
         seed=config.seed,
-        space=searched_space(config),
+        space=searched[0].space if searched else searched_space(config),
         search=_search_of(config),
         declaration=_declaration(config),
         tracking_uri=config.tracking.uri,
@@ -314,12 +327,13 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         certify=certify.enabled,
         rate_trials=certify.rate_trials,
         first_look=certify.first_look,
-        slots=1 if note else None if config.engine.slots == AUTO else config.engine.slots,
+        slots=1 if engine != config.engine.name else None if config.engine.slots == AUTO else config.engine.slots,
         measure_slots=config.engine.measure_slots,
-        config=recorded_yaml(composed, config.quant.compute),
+        config=recorded_yaml(composed, config.quant.compute, searched),
         adds_examples=config.evaluate.certify_examples is None,
         dry_run=config.dry_run,
         notes=() if note is None else (note,),
+        methods=searched,
     )
 
 

@@ -8,10 +8,33 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sweep.methods import Method, methods, names
+from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods, names
 from sweep.methods.method import OwnKey
 from sweep.records import Value
 from sweep.records.keys import Key
+
+FIELDS: Mapping[str, str] = {
+    "lora.r": RANK,
+    "lora.alpha_ratio": ALPHA,
+    "lora.alpha": ALPHA,
+    "lora.dropout": DROPOUT,
+    "lora.targets": TARGETS,
+    "lora.init": INIT,
+    "search.space.rank": RANK,
+    "search.space.alpha_ratio": ALPHA,
+    "search.space.dropout": DROPOUT,
+    "search.space.targets": TARGETS,
+    "certify.ladder": RANK,
+}
+"""Keys that mean something only for methods with this field."""
+
+IN_WORDS = {
+    RANK: "rank",
+    ALPHA: "alpha",
+    DROPOUT: "dropout on its input",
+    TARGETS: "target modules",
+    INIT: "initialization of A and B",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,18 @@ def method_values(name: str) -> Mapping[str, Any]:
 
 
 def config_of(config: Config, name: str) -> Config:
-    """The configuration as it is with another method: what the method brings along comes before what the study says for all methods."""
+    """The configuration of one method of a search over methods.
+
+    What the method brings along comes before what the study says for all methods; `method.*` and `search.space.learning_rates`, which
+    are about this method, come before both.
+    """
     for key, value in method_values(name).items():
         if not key.startswith("method.") or getattr(config.method, key.removeprefix("method.")) is None:
             config = with_value(config, key, value)
+    rates = config.search.space.learning_rates.get(name, ())
+    if len(rates) == 2:
+        config = with_value(config, "search.space.learning_rate.low", rates[0])
+        config = with_value(config, "search.space.learning_rate.high", rates[1])
     return with_value(config, "method.name", name)
 
 

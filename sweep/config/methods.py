@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 from sweep.config.compute import BFLOAT16, FLOAT32
 from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arm_problems, ladder_methods
-from sweep.config.method_keys import own_key, owners
+from sweep.config.method_keys import FIELDS, IN_WORDS, own_key, owners
 from sweep.config.schema import Config
-from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods
+from sweep.config.searched_methods import KEY, RATES, because, known_methods, searched_problems
+from sweep.methods import INIT, Method, methods
 from sweep.methods.initialization import INITIALIZATIONS, Initialization
 from sweep.records.quants import KINDS, QUANTS
-
-_FIELDS: Mapping[str, str] = {
-    "lora.r": RANK,
-    "lora.alpha_ratio": ALPHA,
-    "lora.alpha": ALPHA,
-    "lora.dropout": DROPOUT,
-    "lora.targets": TARGETS,
-    "lora.init": INIT,
-    "search.space.rank": RANK,
-    "search.space.alpha_ratio": ALPHA,
-    "search.space.dropout": DROPOUT,
-    "search.space.targets": TARGETS,
-    "certify.ladder": RANK,
-}
-"""Keys that mean something only for methods with this field."""
-
-_IN_WORDS = {
-    RANK: "rank",
-    ALPHA: "alpha",
-    DROPOUT: "dropout on its input",
-    TARGETS: "target modules",
-    INIT: "initialization of A and B",
-}
 
 
 def method_problems(config: Config, given: Collection[str], *, searches: bool) -> Iterator[str]:
@@ -47,11 +25,16 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
     method = methods().get(config.method.name)
     if method is None:  # reported as an unknown choice
         return
+    if config.search.space.method:
+        yield from searched_problems(config, given)
+        return
+    if config.search.space.learning_rates:
+        yield f"{RATES}: is for a search over methods ({KEY}); for one method write search.space.learning_rate"
     yield from _own(config, method)
-    for key, field in _FIELDS.items():
+    for key, field in FIELDS.items():
         if key in given and field not in method.lora and not (key == LADDER and holds_arms(config.certify.ladder)):
             yield (
-                f"{key}: method={method.name} has no {_IN_WORDS[field]}; leave it out, or choose a method that has "
+                f"{key}: method={method.name} has no {IN_WORDS[field]}; leave it out, or choose a method that has "
                 f"({_names(other for other in methods().values() if field in other.lora)})"
             )
     yield from _combinations(config, method)
@@ -66,25 +49,39 @@ def method_problems(config: Config, given: Collection[str], *, searches: bool) -
 
 
 def needs_float32(config: Config) -> bool:
-    """Whether the method needs products with the base to be computed in fp32."""
-    return any(method.float32 for method in (methods()[config.method.name], *_of_ladder(config)))
+    """Whether a method of the study needs products with the base to be computed in fp32."""
+    return any(method.float32 for method in _methods(config))
 
 
 def engine_of(config: Config) -> tuple[str, str | None]:
-    """The engine that trains: the one asked for, or `trainer` if that does not take the method; and a note about it."""
-    method, asked = methods()[config.method.name], config.engine.name
-    others = [each for each in _of_ladder(config) if not each.packed]
-    if asked == "packed" and others:
+    """The engine that trains, and a note about methods that it does not take.
+
+    It is the one asked for, or `trainer` if that takes none of the study's methods. Beside `packed`, `trainer` trains the methods that
+    are not packed. A ladder of arms with such a method is trained by `trainer` as a whole.
+    """
+    asked, chosen = config.engine.name, _methods(config)
+    unpacked = [method.name for method in _of_ladder(config) if not method.packed]
+    if asked == "packed" and unpacked:
         return "trainer", (
-            f"engine=packed does not train {', '.join(each.name for each in others)}; engine=trainer trains all arms of certify.ladder, so "
-            "that their seconds and memory compare"
+            f"engine=packed does not train {', '.join(unpacked)}; engine=trainer trains all arms of certify.ladder, so that their seconds "
+            "and memory compare"
         )
-    if asked != "packed" or method.packed:
+    others = [method for method in chosen if not method.packed]
+    if asked != "packed" or not others:
         return asked, None
-    reason = method.why_not.get("packed")
-    return "trainer", (
-        f"engine=packed does not train method={method.name}{f' ({reason})' if reason else ''}; engine=trainer is used instead"
+    shown = [(method.name, method.why_not.get("packed")) for method in others]
+    named = ", ".join(f"method={name}" + (f" ({reason})" if reason else "") for name, reason in shown)
+    if len(others) == len(chosen):
+        return "trainer", f"engine=packed does not train {named}; engine=trainer is used instead"
+    return (
+        asked,
+        f"engine=packed does not train {named}; engine=trainer trains {'it' if len(others) == 1 else 'them'}, one at a time",
     )
+
+
+def _methods(config: Config) -> list[Method]:
+    """The methods that the study trains."""
+    return [*(known_methods(config) or [methods()[config.method.name]]), *_of_ladder(config)]
 
 
 def _of_ladder(config: Config) -> tuple[Method, ...]:
@@ -109,17 +106,17 @@ def _own(config: Config, method: Method) -> Iterator[str]:
 def _combinations(config: Config, method: Method) -> Iterator[str]:
     if config.quant.name in QUANTS and config.quant.name not in method.quants:
         yield (
-            f"quant={config.quant.name}: cannot be combined with method={method.name}{_because(method, 'quants')}; "
+            f"quant={config.quant.name}: cannot be combined with method={method.name}{because(method, 'quants')}; "
             f"write quant={method.quants[0]}, or method=lora"
         )
     elif method.float32 and config.quant.compute == BFLOAT16:
         yield (
-            f"quant.compute=bfloat16: cannot be combined with method={method.name}{_because(method, 'float32')}; write "
+            f"quant.compute=bfloat16: cannot be combined with method={method.name}{because(method, 'float32')}; write "
             f"quant.compute={FLOAT32}, or leave it out"
         )
     if config.train.gradient_checkpointing is True and not method.checkpointing:
         yield (
-            f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{_because(method, 'checkpointing')}; "
+            f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{because(method, 'checkpointing')}; "
             "leave it out, or write method=prompt_tuning"
         )
 
@@ -164,14 +161,9 @@ def _ladder(config: Config, method: Method) -> Iterator[str]:
         )
     elif config.certify.ladder_by == "cut" and not method.cut:
         yield (
-            f"certify.ladder_by=cut: adapters of method={method.name} cannot be cut to a smaller rank{_because(method, 'cut')}; write "
+            f"certify.ladder_by=cut: adapters of method={method.name} cannot be cut to a smaller rank{because(method, 'cut')}; write "
             "certify.ladder_by=train, or certify=none to search without a verdict"
         )
-
-
-def _because(method: Method, field: str) -> str:
-    reason = method.why_not.get(field)
-    return f": {reason}" if reason else ""
 
 
 def _names(having: Iterator[Method]) -> str:

@@ -6,6 +6,7 @@ record itself has no use for. Hydra's YAML files under `conf/` hold only what di
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -100,6 +101,21 @@ class SpaceKeys:
         Key("sets of target modules: names from model.target_sets, or module names joined with commas"),
     ] = ("q_v", "attention", "all_linear")
     learning_rate: Annotated[RateKeys, Key("range of the learning rate")] = field(default_factory=RateKeys)
+    method: Annotated[
+        tuple[str, ...],
+        Key(
+            "methods of a search over methods, each with its own parameters and learning rates; [] searches method=NAME alone "
+            "(docs/methods.md)",
+            example="[lora,dora,prompt_tuning]",
+        ),
+    ] = ()
+    learning_rates: Annotated[
+        Mapping[str, tuple[float, ...]],
+        Key(
+            "search over methods: lowest and highest learning rate of a method, instead of its own range",
+            example="{prompt_tuning: [1e-2, 1e-1]}",
+        ),
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,8 @@ class SearchKeys(Search):
     arms: Annotated[
         tuple[Any, ...],
         Key(
-            "arms to try first; fields left out come from lora.* and train.learning_rate. [] for ranks 8, 16 and 32",
+            "arms to try first; fields left out come from lora.* and train.learning_rate; a search over methods wants a field method. "
+            "[] for ranks 8, 16 and 32, or the usual recipe of each method",
             example="[{r: 8, alpha_ratio: 2, dropout: 0.05, targets: q_v, learning_rate: 1e-3}]",
         ),
     ] = ()

@@ -33,3 +33,9 @@ def method_of(arm: Arm) -> Method:
         KeyError: there is none of its name, as in records of another version.
     """
     return methods()[arm.method]
+
+
+def trains_packed(arm: Arm) -> bool:
+    """Whether `engine=packed` trains the arm; arms of methods that this version does not know are taken for such."""
+    method = methods().get(arm.method)
+    return method is None or method.packed

@@ -13,7 +13,7 @@ from sweep.records.as_json import (
 )
 from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import ArmSize, LoadReport, SlotCapacity
-from sweep.records.plan import CapacityRequest, Declaration, Search, SearchSpace, StudyPlan
+from sweep.records.plan import CapacityRequest, Declaration, Search, SearchedMethod, SearchSpace, StudyPlan
 from sweep.records.recipe import (
     AUTO_COMPUTE,
     Arm,
@@ -65,6 +65,7 @@ __all__ = [
     "Rung",
     "Search",
     "SearchSpace",
+    "SearchedMethod",
     "SlotCapacity",
     "Split",
     "Stage",

@@ -54,6 +54,24 @@ class SearchSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchedMethod:
+    """A method of a search over several methods (`search.space.method`).
+
+    Attributes:
+        arm: its recipe: the values that are not searched, and where the search starts.
+        space: what is searched of it.
+    """
+
+    arm: Arm
+    space: SearchSpace
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.arm.method
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """How the search space is searched.
 
@@ -175,7 +193,8 @@ class StudyPlan:
     Attributes:
         training: `steps` is 0 while `epochs` is not resolved, see `sweep.config.load.with_steps`.
         epochs: `train.epochs` until it is resolved to steps, else None.
-        arm: the recipe of a single trial; in a search, of the first arms.
+        arm: the recipe of a single trial; in a search, of the first arms; in a search over methods that of the first method.
+        space: what is searched; in a search over methods what is searched of the first one.
         tracking_uri: MLflow's; None for the database under `mlruns/`.
         storage_url: Optuna's; None for the database under `mlruns/`.
         wall_clock: seconds; None for no limit.
@@ -191,6 +210,7 @@ class StudyPlan:
         adds_examples: whether the study chooses the number of certify examples, and adds some where that decides sooner than seeds.
         given: the keys that the command line sets; empty in the plan of a record.
         notes: what the plan does other than asked for, for the reader.
+        methods: the methods of a search over methods, in the order of `search.space.method`; empty in a search of one.
     """
 
     name: str
@@ -217,6 +237,12 @@ class StudyPlan:
     adds_examples: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    methods: tuple[SearchedMethod, ...] = ()
+
+    @property
+    def searched(self) -> tuple[SearchedMethod, ...]:
+        """Every method that is searched, at least one."""
+        return self.methods or (SearchedMethod(self.arm, self.space),)
 
     @property
     def tuning_trials(self) -> int:

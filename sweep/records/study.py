@@ -107,7 +107,9 @@ class StudyRecord:
             `mlflow ui`. None if not known.
         parallel: number of trials that ran at the same time, as last asked for.
         importances: share of each searched parameter in the variation of the loss on tune; empty if there are too few
-            trials.
+            trials, and after a search over methods.
+        method_importances: after a search over methods the same for each method that was tried, within its own trials; empty for one
+            with too few trials.
         available: examples of each split that are not too long, evaluated or not; empty in older records.
     """
 
@@ -130,10 +132,15 @@ class StudyRecord:
     parallel: int = 1
     importances: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, int] = field(default_factory=dict)
+    method_importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def complete(self) -> list[CompletedTrial]:
         """The complete trials of the explore stage."""
         return [trial.completed() for trial in self.trials if trial.is_complete]
+
+    def methods(self) -> tuple[str, ...]:
+        """The methods that were tried, in the order of their first trials; several after a search over methods."""
+        return tuple(dict.fromkeys(trial.arm.method for trial in self.trials if trial.arm is not None))
 
     def all_trials(self) -> list[TrialRecord]:
         """The trials of every stage in the order of the stages, the base first."""

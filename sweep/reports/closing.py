@@ -10,6 +10,7 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import arm_words
 from sweep.records import CompletedTrial, StudyRecord, rung_words
+from sweep.reports.by_method import has_methods, method_lines
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.ladder_table import ladder_table, legend, test_table, training_line
@@ -166,6 +167,8 @@ def words(record: StudyRecord, best: CompletedTrial) -> Sequence[str]:
         f"Its adapter is {show_bytes(measures.adapter_bytes)}: {measures.trainable_parameters:,} parameters, "
         f"{100 * measures.trainable_fraction:.2f} % of the model.",
     ]
+    if has_methods(record):
+        lines += method_lines(record)
     smallest = _smallest_close(record, best)
     if smallest is not None:
         lines.append(smallest)

@@ -217,17 +217,20 @@ def adapter_bytes_left(plan: StudyPlan, record: StudyRecord | None) -> Span | No
     Of a ladder of arms, as large as the mean of those measured.
 
     An adapter's size is proportional to its rank. The target modules of trials that are still to be sampled are not known, so the
-    mean over the measured trials is used.
+    mean over the measured trials is used. Where not every adapter has a rank, that mean is the size of those that are left.
     """
-    if plan.declaration.arms:
-        known = [result.measures.adapter_bytes for result in measured(record) if result.measures]
-        each = mean(known) if known else 0.0
-        spans = [Span(each * left.least, each * left.most) for left in trials_left(plan, record).values()]
-        return sum(spans, start=Span(0, 0)) if known else None
-    sizes = [_bytes_per_rank(result.spec.rank, result.measures) for result in measured(record) if result.measures]
-    if not sizes:
+    known = [(result.spec.rank, result.measures) for result in measured(record) if result.measures]
+    if not known:
         return None
-    per_rank = mean(sizes)
+    if plan.declaration.arms:
+        each = mean(measures.adapter_bytes for _, measures in known)
+        spans = [Span(each * left.least, each * left.most) for left in trials_left(plan, record).values()]
+        return sum(spans, start=Span(0, 0))
+    if plan.methods or not plan.space.ranks:
+        left = trials_left(plan, record)[Stage.EXPLORE]
+        each = mean(measures.adapter_bytes for _, measures in known)
+        return Span(each * left.least, each * left.most)
+    per_rank = mean(_bytes_per_rank(rank, measures) for rank, measures in known)
     searched, (judged, smaller) = mean(plan.space.ranks), _mean_ranks(plan)
     total = Span(0, 0)
     for stage, left in trials_left(plan, record).items():
@@ -258,7 +261,8 @@ def stage_lines(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[s
     explore = left[Stage.EXPLORE]
     if explore.most:
         done = plan.search.trials - int(explore.most)
-        yield "search", _trials(explore, "search ") + (f" ({done} done)" if done > 0 else "")
+        over = f" over {', '.join(each.name for each in plan.methods)}" if plan.methods else ""
+        yield "search", _trials(explore, "search ") + over + (f" ({done} done)" if done > 0 else "")
     if Stage.RATES in left and left[Stage.RATES].most:
         at = f"the learning rate at rank {max(plan.declaration.ladder)}" if by_cutting(plan) else "learning rates"
         yield "rates", f"about {_trials(left[Stage.RATES])} to tune {at}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     trials = record.complete()
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    names = sorted({_targets(record, trial) for trial in trials})
+    several = len(record.methods()) > 1
+    group = _method if several else partial(_targets, record)
+    names = sorted({group(trial) for trial in trials})
     for name in names:
-        alike = [trial for trial in trials if _targets(record, trial) == name]
+        alike = [trial for trial in trials if group(trial) == name]
         axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=name, s=40)
     for trial in trials:
         axes.annotate(
@@ -54,13 +57,17 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     axes.set_title(
         f"{record.name}: {record.task} on {record.model}" + (f" (base model: loss {base.loss:.2f})" if base else "")
     )
-    axes.legend(title="target modules", fontsize=8)
+    axes.legend(title="method" if several else "target modules", fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(file, metadata={"Date": None, "Creator": "Goldilocks"})
 
 
 def _targets(record: StudyRecord, trial: CompletedTrial) -> str:
     return set_name(trial.arm.targets, record.target_sets) or title_of(trial.arm)
+
+
+def _method(trial: CompletedTrial) -> str:
+    return title_of(trial.arm)
 
 
 def _megabytes(trial: CompletedTrial) -> float:

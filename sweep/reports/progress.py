@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sweep.config.units import show_seconds
+from sweep.methods import LORA_VARIANTS
 from sweep.records import Split, Stage, Status, StudyPlan, StudyRecord, TrialResult, TrialSpec
 from sweep.reports.countdown import Countdown, Cuts
 from sweep.reports.forecast import plan_line
@@ -70,6 +71,7 @@ class LiveDisplay:
         self._countdown = Countdown()
         self._last_line = 0.0
         self._base_seconds = 0.0
+        self._methods = False
 
     def __enter__(self) -> LiveDisplay:
         self._bars.start()
@@ -89,6 +91,7 @@ class LiveDisplay:
     def study(self, plan: StudyPlan, record: StudyRecord) -> None:
         self._end_waiting()
         self._countdown = Countdown(plan, record)
+        self._methods = bool(plan.methods)
         self._out.print(plan_line(plan, record), markup=False, soft_wrap=True)
 
     def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
@@ -139,7 +142,8 @@ class LiveDisplay:
         if spec.stage is Stage.FINAL:
             return f"on test  {spec.name}"
         what = "cut" if is_cut(spec) else _STAGES[spec.stage]
-        return f"{what} {number} of {self._count(spec).total}  {spec.name}"
+        name = f"{spec.arm.method}-{spec.name}" if self._methods and spec.arm.method in LORA_VARIANTS else spec.name
+        return f"{what} {number} of {self._count(spec).total}  {name}"
 
     def _count(self, spec: TrialSpec) -> _Count:
         """Where the trial counts; with the trainings, if no number of cuts was planned."""

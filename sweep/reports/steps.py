@@ -14,6 +14,7 @@ from sweep.config.units import show_seconds
 from sweep.console.command_line import interpreter, pasteable
 from sweep.console.masking import mask
 from sweep.records import StudyRecord
+from sweep.reports.by_method import certify_command, has_methods
 from sweep.reports.ladder_kind import ladder_kind
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion
@@ -45,6 +46,8 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     runs = open_runs(paths, tracking_uri)
     if runs is not None:
         yield Step(runs, "compare the runs")
+    if conclusion is None and has_methods(record) and (certifying := certify_command(record)) is not None:
+        yield Step(pasteable(certifying.command), certifying.purpose)
     if conclusion is None:
         more = with_values(record.command, {"search.trials": str(2 * record.planned)})
         yield Step(pasteable(more), "search on from here")

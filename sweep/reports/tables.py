@@ -11,16 +11,19 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import LORA_VARIANTS, is_rank_stabilized, own_words, title_of
 from sweep.methods.initialization import init_words
-from sweep.records import Arm, EvaluatedTrial, Measures, StudyRecord
+from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Measures, StudyRecord
 
 PARETO = "◆"
 
 
 def trials_table(record: StudyRecord) -> Table:
-    """All complete trials by rank and loss, below them the others with their reasons."""
+    """All complete trials by rank and loss, of several methods by method first."""
     method = method_of(record)
     title = f"{record.name}: {record.task} on {record.model}" + (f", {method}" if method else "")
     table = Table(title=title, title_justify="left", header_style="bold")
+    several = len(record.methods()) > 1
+    if several:
+        table.add_column("method", overflow="fold")
     for name in ("rank", "alpha"):
         table.add_column(name, justify="right")
     table.add_column("targets", overflow="fold")
@@ -28,14 +31,19 @@ def trials_table(record: StudyRecord) -> Table:
         table.add_column(name, justify="right")
     table.add_column(PARETO, justify="center")
     if record.base is not None:
-        table.add_row(*_row(record, record.base), "")
-    complete = sorted(record.complete(), key=lambda trial: (trial.rank, trial.loss))
+        table.add_row(*_row(record, record.base, several=several), "")
+    complete = sorted(record.complete(), key=lambda trial: (*_place(record, trial), trial.loss))
     front = pareto_front([(trial.loss, trial.measures.adapter_bytes) for trial in complete])
     best = record.best()
     for trial, on_front in zip(complete, front, strict=True):
         style = "bold green" if best is not None and trial.number == best.number else None
-        table.add_row(*_row(record, trial), PARETO if on_front else "", style=style)
+        table.add_row(*_row(record, trial, several=several), PARETO if on_front else "", style=style)
     return table
+
+
+def _place(record: StudyRecord, trial: CompletedTrial) -> tuple[int, int]:
+    """Where a trial stands in a table: its method and its rank."""
+    return record.methods().index(trial.arm.method), trial.rank
 
 
 def others(record: StudyRecord) -> list[str]:
@@ -43,8 +51,9 @@ def others(record: StudyRecord) -> list[str]:
     return [f"{trial.name}: {trial.status.value}: {trial.reason}" for trial in record.trials if not trial.is_complete]
 
 
-def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
+def _row(record: StudyRecord, trial: EvaluatedTrial, *, several: bool) -> list[str]:
     arm, measures = trial.arm, trial.measures
+    method = [arm.method if arm is not None else "-"] if several else []
     recipe = ["0", "-", "base model", "-", "-"]
     if arm is not None:
         recipe = [
@@ -55,6 +64,7 @@ def _row(record: StudyRecord, trial: EvaluatedTrial) -> list[str]:
             f"{arm.learning_rate:.1e}",
         ]
     return [
+        *method,
         *recipe,
         f"{measures.loss:.4f}",
         show_metric(measures, record.metric),
@@ -115,6 +125,8 @@ def method_words(recipe: Arm) -> str:
 
 
 def method_of(record: StudyRecord) -> str:
-    """The method that a study's trials share, in words; nothing for plain LoRA, or if nothing was trained."""
+    """The method that a study's trials share, in words; nothing for plain LoRA, or if nothing was trained; of several their names."""
+    if len(record.methods()) > 1:
+        return ", ".join(record.methods())
     arms = (trial.arm for trial in record.trials)
     return next((method_words(arm) for arm in arms if arm is not None), "")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sweep.errors import TrialPruned
 from sweep.evaluation.aggregate import mean_loss
+from sweep.methods import LORA_VARIANTS, title_of
 from sweep.records import Report, Split, StepLoss, TrainedAdapter, TrialSpec
 from sweep.runner.running import RunningTrial
 from sweep.runner.setup import LoadedSetup
@@ -69,7 +70,7 @@ class AdapterTraining:
             trial.reports.append(report)
             prune = trial.listener.report(report.step, report.loss)
         if prune:
-            raise TrialPruned(f"trailed arms of rank {trial.spec.rank} at step {report.step} (loss {report.loss:.4f})")
+            raise TrialPruned(f"trailed {_alike(trial.spec)} at step {report.step} (loss {report.loss:.4f})")
 
     def store(self, trial: RunningTrial, trained: TrainedTrial) -> TrainedTrial:
         """Stores a freshly trained adapter before anything is evaluated, so that it is never trained again.
@@ -114,3 +115,10 @@ class AdapterTraining:
     def _ordered(self, spec: TrialSpec) -> list[Encoded]:
         """The training examples in the order in which the trial uses them."""
         return training_examples(self._loaded.train, spec.training, spec.seed)
+
+
+def _alike(spec: TrialSpec) -> str:
+    """The arms that the pruner compares a trial with, in words."""
+    if spec.arm is None or spec.arm.method in LORA_VARIANTS:
+        return f"arms of rank {spec.rank}"
+    return f"other trials of {title_of(spec.arm)}" + (f" at rank {spec.rank}" if spec.rank else "")

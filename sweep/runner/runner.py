@@ -90,12 +90,16 @@ class TrialRunner:
         ended = self._finish([*failed, *self._cut()])
         without_training, self._without_training = self._without_training, []
         # a peak that is measured in evaluation is that of one trial, and an engine may hold only one adapter on the base
-        shared = [trial for trial in without_training if trial.training and self._engine.shares_memory]
+        shared = [trial for trial in without_training if trial.training and self._is_shared(trial)]
         ended += self._finish([loaded for trial in shared for loaded in self._loaded_adapter(trial)])
         for trial in without_training:
             if trial not in shared:
                 ended += self._finish(self._loaded_adapter(trial))
         return ended + self._finish(self._engine.advance())
+
+    def _is_shared(self, trial: RunningTrial) -> bool:
+        """Whether the trial's adapter can be loaded beside others."""
+        return self._engine.for_arm(trial.spec.arm).shares_memory
 
     def _begin(self, trial: RunningTrial) -> None:
         try:
@@ -162,7 +166,8 @@ class TrialRunner:
         if spec.arm is None:
             return [TrainedTrial(spec, self._engine.bare(), None, 0.0)]
         try:
-            return [TrainedTrial(spec, self._engine.load(self._store.adapters.folder(spec.adapter_id)), None, 0.0)]
+            folder = self._store.adapters.folder(spec.adapter_id)
+            return [TrainedTrial(spec, self._engine.for_arm(spec.arm).load(folder), None, 0.0)]
         except Exception as error:
             if trial.made_again or is_out_of_memory(error) or is_device_failure(error):
                 return [self._failed(trial, error)]

@@ -15,7 +15,7 @@ from sweep.training.base_model import LoadedBase, load_base, open_base
 from sweep.training.device_errors import naming_lack_of_memory
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import Engine
-from sweep.training.engines import open_engine
+from sweep.training.engines import open_engines
 from sweep.training.machine import device_name, pick_device, versions
 from sweep.training.quantization import compute_note, dtype_name
 from sweep.training.splits import load_splits
@@ -88,7 +88,7 @@ def load_setup(
     limit = memory.worker_limit(setup.memory_budget, setup.workers_on_device, device)
     budget = None if setup.memory_budget is None else limit
     with naming_lack_of_memory("a few examples were passed through the base model, to see whether it can be packed"):
-        engine, note = open_engine(setup.engine, base, train.examples[:_SAMPLE])
+        engine, note = open_engines(setup.engine, base, train.examples[:_SAMPLE])
     capacity = None
     if capacity_request is not None:
         capacity = engine.capacity(capacity_request, budget, train.examples, data.explore_examples())

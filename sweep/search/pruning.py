@@ -1,7 +1,7 @@
-"""Pruning that compares only arms of the same rank.
+"""Pruning that compares only arms of the same method and rank.
 
-Low ranks keep up at first and fall behind later, so a trial is never compared with trials of another rank. Each rank has its own
-Optuna study in memory, where the pruner sees only trials of that rank. After a restart, stored reports are replayed.
+Low ranks keep up at first and fall behind later, so a trial is never compared with trials of another rank, nor with those of another
+method. Each has its own Optuna study in memory, where the pruner sees only its trials. After a restart, stored reports are replayed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from sweep.records import Status, TrialResult
+from sweep.records import Arm, Status, TrialResult
 from sweep.search.samplers import check_names, construct
 
 PRUNER_OPTIONS = "search.pruner_options"
@@ -46,11 +46,16 @@ def make_pruner(name: str, options: Mapping[str, Any], first_report: int, last_s
 
 
 class SameRankPruner:
-    """Decides at each report whether to stop a trial, by comparing it with trials of the same rank."""
+    """Decides at each report whether to stop a trial, by comparing it with trials of the same method and rank.
 
-    def __init__(self, pruner: BasePruner) -> None:
+    Args:
+        methods: whether the study has several methods.
+    """
+
+    def __init__(self, pruner: BasePruner, *, methods: bool = False) -> None:
         self._pruner = pruner
-        self._studies: dict[int, optuna.Study] = {}
+        self._methods = methods
+        self._studies: dict[str, optuna.Study] = {}
         self._running: dict[int, optuna.Trial] = {}
 
     def replay(self, ended: Iterable[TrialResult]) -> None:
@@ -58,26 +63,24 @@ class SameRankPruner:
         for number, result in enumerate(ended):
             self.finish(-number - 1, result)
 
-    def should_prune(self, number: int, rank: int, step: int, loss: float) -> bool:
+    def should_prune(self, number: int, arm: Arm, step: int, loss: float) -> bool:
         """Whether trial `number` should stop after reporting this loss at this step."""
         if number not in self._running:
-            if rank not in self._studies:
-                name = f"rank-{rank}"
-                self._studies[rank] = optuna.create_study(study_name=name, direction="minimize", pruner=self._pruner)
-            self._running[number] = self._studies[rank].ask()
+            self._running[number] = self._study_of(arm).ask()
         trial = self._running[number]
         trial.report(loss, step)
         return trial.should_prune()
 
     def finish(self, number: int, result: TrialResult) -> None:
         """Adds the result of a trial, and its reports if an earlier run trained it; a trial without reports is ignored."""
-        if number not in self._running:
+        arm = result.spec.arm
+        if number not in self._running and arm is not None:
             for report in result.reports:
-                self.should_prune(number, result.spec.rank, report.step, report.loss)
+                self.should_prune(number, arm, report.step, report.loss)
         trial = self._running.pop(number, None)
         if trial is None:
             return
-        study = self._studies[result.spec.rank]
+        study = trial.study
         if result.measures is not None:
             # Wilcoxon compares values step by step, so the final loss needs a step of its own
             trial.report(result.measures.loss, result.spec.training.steps)
@@ -90,3 +93,10 @@ class SameRankPruner:
         trial = self._running.pop(number, None)
         if trial is not None:
             trial.study.tell(trial, state=TrialState.FAIL)
+
+    def _study_of(self, arm: Arm) -> optuna.Study:
+        # Hyperband assigns trials to its brackets by the name, so it stays as it was for one method
+        name = f"{arm.method}-rank-{arm.rank}" if self._methods else f"rank-{arm.rank}"
+        if name not in self._studies:
+            self._studies[name] = optuna.create_study(study_name=name, direction="minimize", pruner=self._pruner)
+        return self._studies[name]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import StudyRecord, declaration_from_json
 from sweep.search.certification import read_certification
+from sweep.search.conditional import METHOD, own_values
 from sweep.search.stored_trials import TrialLog, record_from_json, rescored_results
 
 FEWEST_TRIALS = 6
@@ -59,7 +61,15 @@ def _is_certified(record: StudyRecord) -> bool:
     return record.certification is not None and bool(record.certification.complete_ranks())
 
 
-def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, float]) -> StudyRecord:
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """`StudyRecord.importances` and `StudyRecord.method_importances`."""
+
+    all: Mapping[str, float] = field(default_factory=dict)
+    by_method: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def record_of(study: optuna.Study, log: TrialLog, importances: Importances) -> StudyRecord:
     """The record of a study, given the log of its trials."""
     attributes: dict[str, Any] = study.user_attrs
     return StudyRecord(
@@ -79,18 +89,40 @@ def record_of(study: optuna.Study, log: TrialLog, importances: Mapping[str, floa
         command=attributes["command"],
         certification=read_certification(study),
         run_page=attributes.get("run_page"),
-        importances=importances,
+        importances=importances.all,
         parallel=attributes.get("parallel", 1),
         available=attributes.get("available", {}),
+        method_importances=importances.by_method,
     )
 
 
-def importances_of(study: optuna.Study) -> Mapping[str, float]:
+def importances_of(study: optuna.Study) -> Importances:
     """The importance of each searched parameter, as its share of the total; the largest first, empty with too few trials.
 
     It says how much a parameter decides whether a trial is among the best (PED-ANOVA: Watanabe et al. 2023,
-    https://arxiv.org/abs/2304.10255).
+    https://arxiv.org/abs/2304.10255); in a search over methods, among the best of its method.
     """
+    trials = study.get_trials(deepcopy=False)
+    named = dict.fromkeys(trial.params[METHOD] for trial in trials if METHOD in trial.params)
+    if not named:
+        return Importances(all=_importances(study))
+    return Importances(by_method={name: _importances(_of_method(trials, name)) for name in named})
+
+
+def _of_method(trials: Sequence[FrozenTrial], method: str) -> optuna.Study:
+    """A study in memory of one method's complete trials, with its own parameters under their plain names."""
+    alone = optuna.create_study(direction="minimize")
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and trial.params.get(METHOD) == method:
+            ranges = {name.removeprefix(f"{method}/"): each for name, each in trial.distributions.items()}
+            values = own_values(trial.params, method)
+            alone.add_trial(
+                create_trial(params=dict(values), distributions={n: ranges[n] for n in values}, value=trial.value)
+            )
+    return alone
+
+
+def _importances(study: optuna.Study) -> Mapping[str, float]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     varied = [
         name

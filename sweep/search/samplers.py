@@ -38,7 +38,7 @@ _CLASSES: Mapping[str, str] = {
     # stops a study in a way that only Optuna's `optimize` handles
     "grid": "RandomSampler",
 }
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 6, "multivariate": True},
     "nsga2": {"population_size": 8},
     "qmc": {"warn_independent_sampling": False, "warn_asynchronous_seeding": False},
@@ -59,7 +59,7 @@ def make_sampler(name: str, options: Mapping[str, Any], seed: int, shared: Sampl
     """
     kind = getattr(optuna.samplers, _CLASSES[name])
     check_names(SAMPLER_OPTIONS, name, kind, options)
-    arguments = {**_DEFAULTS.get(name, {}), **options}
+    arguments = {**DEFAULTS.get(name, {}), **options}
     joint = kind is TPESampler and arguments.get("multivariate") and not arguments.get("group")
     sampler = construct(SAMPLER_OPTIONS, SharedSpaceTPE if joint else kind, {**arguments, "seed": seed})
     if isinstance(sampler, SharedSpaceTPE):

@@ -1,4 +1,4 @@
-"""Conversion between arms and points of the search space, as Optuna handles them."""
+"""Conversion between arms and points of the search space of one method, as Optuna handles them; `conditional.py` has several."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sweep.methods import methods
 from sweep.records import Arm, SearchSpace, StudyPlan
 
 Values = Mapping[str, int | float | str | bool]
@@ -75,17 +76,20 @@ def point_of(arm: Arm, space: SearchSpace) -> Values:
 
 def largest_arm(plan: StudyPlan) -> Arm:
     """An arm that takes at least as much memory as any that the study may train."""
-    targets = {name for entry in plan.space.targets for name in entry.split(",")} | set(plan.arm.targets)
     if plan.certify and plan.declaration.arms:
         return max(
             (each.arm for each in plan.declaration.arms), key=lambda arm: (arm.rank * len(arm.targets), arm.rank)
         )
-    ranks = (plan.arm.rank, *plan.space.ranks, *(plan.declaration.ladder if plan.certify else ()))
+    # with several methods those that are trained side by side, if any is; another trial has the worker for itself
+    alike = [each for each in plan.searched if methods()[each.name].packed] or plan.searched
+    arms, spaces = [each.arm for each in alike], [each.space for each in alike]
+    targets = {name for space in spaces for entry in space.targets for name in entry.split(",")}
+    ranks = [rank for space in spaces for rank in space.ranks]
     return replace(
-        plan.arm,
-        rank=max(ranks),
-        targets=tuple(sorted(targets)),
-        dropout=max((plan.arm.dropout, *plan.space.dropouts)),
+        arms[0],
+        rank=max(*(arm.rank for arm in arms), *ranks, *(plan.declaration.ladder if plan.certify else ()), 0),
+        targets=tuple(sorted(targets.union(*(arm.targets for arm in arms)))),
+        dropout=max(*(arm.dropout for arm in arms), *(rate for space in spaces for rate in space.dropouts), 0.0),
     )
 
 
@@ -98,16 +102,17 @@ def first_points(plan: StudyPlan) -> list[Values]:
     if plan.search.arms:
         return [point_of(arm, plan.space) for arm in plan.search.arms]
     space, recipe = plan.space, plan.arm
-    low, high = space.learning_rate
     if not space.ranks:
-        nearest = point_of(replace(recipe, learning_rate=min(max(recipe.learning_rate, low), high)), space)
-        return [{name: _nearest(value, choices(space).get(name)) for name, value in nearest.items()}]
+        return [nearest_point(recipe, space)]
     ranks = [rank for rank in PRACTITIONERS_RANKS if rank in space.ranks] or [space.ranks[len(space.ranks) // 2]]
-    first: list[Values] = []
-    for rank in ranks:
-        point = point_of(replace(recipe, rank=rank, learning_rate=min(max(recipe.learning_rate, low), high)), space)
-        first.append({name: _nearest(value, choices(space).get(name)) for name, value in point.items()})
-    return first
+    return [nearest_point(replace(recipe, rank=rank), space) for rank in ranks]
+
+
+def nearest_point(arm: Arm, space: SearchSpace) -> Values:
+    """The point of the space that is nearest to an arm. The arm's rank is one of the space's, if that has any."""
+    low, high = space.learning_rate
+    point = point_of(replace(arm, learning_rate=min(max(arm.learning_rate, low), high)), space)
+    return {name: _nearest(value, choices(space).get(name)) for name, value in point.items()}
 
 
 def _nearest(
@@ -122,16 +127,25 @@ def _nearest(
 
 def grid_points(space: SearchSpace, rates: int, seed: int) -> list[Values]:
     """Every point of the grid, shuffled with `seed`; learning rates are evenly spaced on the log scale."""
+    return shuffled(every_point(space, rates), seed)
+
+
+def every_point(space: SearchSpace, rates: int) -> list[Values]:
+    """Every point of the grid in order."""
     low, high = space.learning_rate
     steps = [index / (rates - 1) for index in range(rates)] if rates > 1 and high > low else [0.5]
     learning_rates = [math.exp(math.log(low) + step * (math.log(high) - math.log(low))) for step in steps]
     listed = choices(space)
     if space.ranks:
         listed = {LOG2_RANK: tuple(rank.bit_length() - 1 for rank in space.ranks), **listed}
-    points: list[Values] = [
+    return [
         {**dict(zip(listed, values, strict=True)), LEARNING_RATE: min(max(rate, low), high)}
         for values in itertools.product(*listed.values())
         for rate in learning_rates
     ]
+
+
+def shuffled(points: list[Values], seed: int) -> list[Values]:
+    """The points of a grid in the order in which they are tried."""
     random.Random(f"grid {seed}").shuffle(points)  # noqa: S311 (no secret)
     return points

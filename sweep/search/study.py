@@ -5,30 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from sweep.console.command_line import command_line
 from sweep.errors import StudyBusy
-from sweep.records import Arm, SearchSpace, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, to_json
+from sweep.records import Arm, Status, StudyPlan, StudyRecord, TrialRecord, TrialResult, to_json
 from sweep.search.cached_study import CachedStudy, requeue
 from sweep.search.certification import StoredCertification
+from sweep.search.conditional import arm_at, first_points, grid_points, suggest
+from sweep.search.method_first import make_sampler_over_methods
 from sweep.search.optuna_internals import id_of, stale_trials, transaction
 from sweep.search.pruning import SameRankPruner, make_pruner
-from sweep.search.reading import importances_of, record_of
+from sweep.search.reading import Importances, importances_of, record_of
 from sweep.search.samplers import Grid, SamplerState, make_sampler
-from sweep.search.space import (
-    LEARNING_RATE,
-    LOG2_RANK,
-    arm_of,
-    choices,
-    first_points,
-    grid_points,
-    log2_ranks,
-)
+from sweep.search.space import LEARNING_RATE, LOG2_RANK, choices
 from sweep.search.storage import HEARTBEAT_SECONDS
 from sweep.search.stored_trials import (
     OWNER,
@@ -90,18 +86,17 @@ class SearchStudy:
         self._plan = plan
         self.identity = identity
         search = plan.search
-        make_sampler(search.sampler, search.sampler_options, seed=0)  # checks the options before the study is created
+        self._sampler_state = SamplerState()
+        self._sampler(seed=0)  # checks the options before the study is created
         pruner = make_pruner(search.pruner, search.pruner_options, self.report_every, plan.training.steps)
         self._study, self.requeued = _open(plan, storage, identity, data_hash)
         trials = self._study.get_trials(deepcopy=False)
         self._log = TrialLog(trials, rescored_results(self._study.user_attrs))
         self._cached = CachedStudy(self._study, storage)
-        points = grid_points(plan.space, search.grid_learning_rates, plan.seed) if search.sampler == "grid" else []
-        self._grid = Grid(points, trials)
-        self._sampler_state = SamplerState()
-        self._pruner = SameRankPruner(pruner)
+        self._grid = Grid(grid_points(plan) if search.sampler == "grid" else [], trials)
+        self._pruner = SameRankPruner(pruner, methods=bool(plan.methods))
         self._pruner.replay(trial.result for trial in self._log.ended)
-        self._importances: tuple[int, Mapping[str, float]] = (-1, {})
+        self._importances: tuple[int, Importances] = (-1, Importances())
         self._last_heartbeat = 0.0
 
     @property
@@ -126,20 +121,18 @@ class SearchStudy:
 
     def ask(self) -> AskedTrial:
         """The next trial: interrupted ones first, then the first arms, then the sampler's proposals."""
-        search = self._plan.search
-        if search.sampler == "grid" and not self._cached.waiting:
+        if self._plan.search.sampler == "grid" and not self._cached.waiting:
             self._cached.enqueue(self._grid.unvisited()[0])
         seed = (self._plan.seed * 1_000_003 + self._log.count + len(self._log.running)) % 2**32
-        sampler = make_sampler(search.sampler, search.sampler_options, seed, self._sampler_state)
-        trial = self._cached.ask(sampler, self._suggest, {OWNER: this_process()})
+        trial = self._cached.ask(self._sampler(seed), partial(suggest, plan=self._plan), {OWNER: this_process()})
         self._log.begin(trial.number)
         self._grid.visit(trial.params)
-        return AskedTrial(trial, arm_of(trial.params, self._plan.arm))
+        return AskedTrial(trial, arm_at(trial.params, self._plan))
 
     def report(self, asked: AskedTrial, step: int, loss: float) -> bool:
         """Reports an intermediate loss to the pruner; returns whether to stop the trial."""
         self._cached.report(asked.trial, step, loss)
-        return self._pruner.should_prune(asked.number, asked.arm.rank, step, loss)
+        return self._pruner.should_prune(asked.number, asked.arm, step, loss)
 
     def tell(self, asked: AskedTrial, result: TrialResult, run_id: str | None) -> None:
         """Stores how a trial ended. It counts from then on, unless it was interrupted."""
@@ -239,14 +232,11 @@ class SearchStudy:
         """Stores what MLflow has of the study as a whole; plain JSON types."""
         self._study.set_user_attr("recording", dict(state))
 
-    def _suggest(self, trial: optuna.Trial) -> None:
-        space = self._plan.space
-        if space.ranks:
-            lowest, highest, step = log2_ranks(space)
-            trial.suggest_int(LOG2_RANK, lowest, highest, step=step)
-        for name, values in choices(space).items():
-            trial.suggest_categorical(name, list(values))
-        trial.suggest_float(LEARNING_RATE, *space.learning_rate, log=True)
+    def _sampler(self, seed: int) -> BaseSampler:
+        search, methods = self._plan.search, len(self._plan.methods)
+        if methods:
+            return make_sampler_over_methods(search.sampler, search.sampler_options, seed, methods)
+        return make_sampler(search.sampler, search.sampler_options, seed, self._sampler_state)
 
 
 def _open(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -> tuple[optuna.Study, int]:
@@ -266,7 +256,7 @@ def _open(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -
         requeued = _requeue_abandoned(study, storage, plan)
         _enqueue_first_arms(study, plan)
         _describe(study, plan, identity, data_hash)
-        _enqueue_interrupted(study, plan.space)
+        _enqueue_interrupted(study, plan)
     return study, requeued
 
 
@@ -320,8 +310,11 @@ def _describe(study: optuna.Study, plan: StudyPlan, identity: str, data_hash: st
         study.set_user_attr(key, value)
 
 
-def _enqueue_interrupted(study: optuna.Study, space: SearchSpace) -> None:
-    """Enqueues trials that earlier versions interrupted, each once and with the same values."""
+def _enqueue_interrupted(study: optuna.Study, plan: StudyPlan) -> None:
+    """Enqueues trials that earlier versions interrupted, each once and with the same values; they searched one method at a time."""
+    if plan.methods:
+        return
+    space = plan.space
     trials = study.get_trials(deepcopy=False)
     parameters = {*([LOG2_RANK] if space.ranks else []), *choices(space), LEARNING_RATE}
     retried = {trial.user_attrs.get(_RETRY_OF) for trial in trials}

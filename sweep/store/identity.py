@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from sweep.methods import trains_packed
 from sweep.records import (
     AUTO_COMPUTE,
     Arm,
     Declaration,
+    SearchedMethod,
+    SearchSpace,
     Split,
     StudyPlan,
     Training,
@@ -59,7 +63,7 @@ def trial_identity(
     if adapter_of is not None:
         question["adapter_of"] = adapter_of
     elif arm is not None:
-        question |= {"engine": setup.engine, "arm": _arm(arm), "training": _training(training), "seed": seed}
+        question |= {"engine": _engine(setup, arm), "arm": _arm(arm), "training": _training(training), "seed": seed}
     return _hash(question)[:32]
 
 
@@ -74,7 +78,7 @@ def adapter_identity(
     question: dict[str, Any] = {
         "base": base_hash,
         "quant": _quantization(setup),
-        "engine": setup.engine,
+        "engine": _engine(setup, arm),
         "system_prompt": setup.task.system_prompt,
     }
     if arm is not None:
@@ -129,14 +133,37 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
         "seed": plan.seed,
         "space": to_json(plan.space),
     }
-    if "loraplus_lr_ratio" in (arm := _arm(plan.arm)):
-        question["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
-    if "init" in arm:
-        question["init"] = arm["init"]
-    # searched values are part of the space
-    if own := [pair for pair in arm.get("own", ()) if pair[0] not in dict(plan.space.own)]:
-        question["own"] = own
+    if plan.methods:
+        question |= {"method": None, "space": None, "methods": [_searched(each) for each in _by_name(plan.methods)]}
+    else:
+        question |= _fixed(plan.arm, plan.space)
     return _hash(question)[:10]
+
+
+def _by_name(methods: Sequence[SearchedMethod]) -> list[SearchedMethod]:
+    """In one order, however they were written."""
+    return sorted(methods, key=lambda each: each.name)
+
+
+def _searched(each: SearchedMethod) -> dict[str, Any]:
+    return {"method": each.name, "space": to_json(each.space), **_fixed(each.arm, each.space)}
+
+
+def _fixed(recipe: Arm, space: SearchSpace) -> dict[str, Any]:
+    """A method's own values that are not searched; those that are belong to the space."""
+    arm, fixed = _arm(recipe), {}
+    if "loraplus_lr_ratio" in arm:
+        fixed["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
+    if "init" in arm:
+        fixed["init"] = arm["init"]
+    if own := [pair for pair in arm.get("own", ()) if pair[0] not in dict(space.own)]:
+        fixed["own"] = own
+    return fixed
+
+
+def _engine(setup: WorkerSetup, arm: Arm | None) -> str:
+    """The engine that trains an arm: beside `packed`, `trainer` trains the methods that are not packed."""
+    return setup.engine if arm is None or trains_packed(arm) else "trainer"
 
 
 def certification_identity(recipe: Arm, cut_from: int | None = None) -> str:

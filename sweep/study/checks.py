@@ -37,7 +37,8 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
     if searched and not plan.search.trials:  # a ladder of arms says itself what is trained
         targets = []
     elif searched:
-        targets = [("search.space.targets", tuple(entry.split(","))) for entry in plan.space.targets]
+        entries = dict.fromkeys(entry for each in plan.searched for entry in each.space.targets)
+        targets = [("search.space.targets", tuple(entry.split(","))) for entry in entries]
     problems = [problem for key, names in targets for problem in check_targets(names, loaded.linear_modules, key)]
     if searched:
         problems += arm_cost_problems(plan, loaded)

@@ -103,6 +103,8 @@ def sweep_run(plan: StudyPlan, identity: str, ended: KnownResults, *, alone: boo
         alone: True for a study, which only one process sweeps; False for a single trial.
     """
     params = dict(_flat(yaml.safe_load(plan.config)))
+    if plan.methods:  # each trial has its own
+        params.pop("method.name", None)
     own = {key: value for key, value in params.items() if names.is_of_arm(key)}
     return SweepRun(
         study=plan.name,

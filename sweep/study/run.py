@@ -230,7 +230,9 @@ def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase)
     """
     quant = plan.setup.quant
     resolved = with_compute_type(
-        replace(quant, compute=AUTO_COMPUTE), plan.setup.device, needs_float32=method_of(plan.arm).float32
+        replace(quant, compute=AUTO_COMPUTE),
+        plan.setup.device,
+        needs_float32=any(method_of(each.arm).float32 for each in plan.searched),
     )
     is_auto = quant == resolved and "quant.compute" not in plan.given
     known = _studies_named(storage, plan.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
+from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 
@@ -77,6 +77,9 @@ class Engine(Protocol):
     @property
     def shares_memory(self) -> bool:
         """Whether several trials are in memory at a time, so that the process peak is not that of one trial."""
+
+    def for_arm(self, arm: Arm | None) -> Engine:
+        """The engine that trains and loads this arm: this one, or another one on the same base."""
 
     def capacity(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.engine import Engine
+from sweep.training.engine_by_method import EngineByMethod
 
 
 def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple[Engine, str | None]:
@@ -27,7 +28,18 @@ def open_engine(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple
             return PackedEngine(base, sample), None
         except ValueError as error:
             note = f"engine=packed cannot train this model ({error}); engine=trainer is used instead"
+    return _trainer(base), note
+
+
+def open_engines(name: str, base: LoadedBase, sample: Sequence[Encoded]) -> tuple[Engine, str | None]:
+    """As `open_engine`, but `packed` leaves the methods that it does not take to `trainer`, which is opened once one comes."""
+    engine, note = open_engine(name, base, sample)
+    packs = name == "packed" and note is None
+    return EngineByMethod(engine, lambda: _trainer(base)) if packs else engine, note
+
+
+def _trainer(base: LoadedBase) -> Engine:
     # here, since transformers' Trainer imports pandas and pyarrow: most of a second
     from sweep.training.trainer_engine import TrainerEngine
 
-    return TrainerEngine(base), note
+    return TrainerEngine(base)

@@ -17,7 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sweep.config.devices import CUDA
 from sweep.errors import ConfigurationError, TrialDiverged
-from sweep.methods import TrainingFacts
+from sweep.methods import TrainingFacts, method_of
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
@@ -46,6 +46,10 @@ class TrainerEngine:
         self._initializer = Initializer(base)
         self._waiting: list[tuple[TrialSpec, Sequence[Encoded], OnStep]] = []
         self.auto_checkpointing = False
+
+    def for_arm(self, arm: Arm | None) -> TrainerEngine:
+        """This engine."""
+        return self
 
     def capacity(
         self,
@@ -166,7 +170,9 @@ def train(
             spec,
             ordered,
             watch,
-            checkpointing=spec.training.uses_checkpointing(auto=auto_checkpointing),
+            checkpointing=spec.training.uses_checkpointing(
+                auto=auto_checkpointing and method_of(spec.arm).checkpointing
+            ),
         )
         watch.check.finish()
     except Exception:

@@ -94,8 +94,13 @@ class Conclusion:
 
 
 def rank_results(record: StudyRecord, conclusion: Conclusion | None) -> tuple[RankResult, ...]:
-    """The ranks that were compared, ascending; if nothing was certified, those with a complete explored trial."""
-    return conclusion.ladder if conclusion is not None else tuple(explored_ranks(record))
+    """The ranks that were compared, ascending; if nothing was certified, those with a complete explored trial.
+
+    Of a search over methods none: ranks of different methods are no ladder.
+    """
+    if conclusion is not None:
+        return conclusion.ladder
+    return tuple(explored_ranks(record)) if len(record.methods()) == 1 else ()
 
 
 def chosen(record: StudyRecord, conclusion: Conclusion | None) -> CompletedTrial | None:

@@ -41,6 +41,16 @@ def test_a_new_study(made_task: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_search_over_methods(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_study_plan(plan(made_task, "search.space.method=[lora,prompt_tuning]", "certify=none", "search.trials=6"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "  search    6 search trials over lora, prompt_tuning" in lines
+    assert "  prompt_tuning learning rate 0.01 to 0.3; tokens 4, 8, 16, 32" in lines
+    assert any(
+        line.startswith("  lora      learning rate 0.001 to 0.01; rank 2, 4, 8, 16, 32; alpha / rank") for line in lines
+    )
+
+
 def test_a_ladder_of_trained_ranks(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show_study_plan(plan(made_task, "certify.ladder_by=train", "certify.ladder=[2,4,8,16,32]"))
     lines = capsys.readouterr().out.splitlines()

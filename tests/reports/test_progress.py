@@ -55,6 +55,15 @@ def test_every_trial_ends_with_a_line(display: LiveDisplay, out: Console) -> Non
     ]
 
 
+def test_of_several_methods_each_trial_is_named_by_its_own(display: LiveDisplay, out: Console) -> None:
+    plan = composed_plan(["search.space.method=[lora,rslora,dora]", "certify=none"])
+    display.study(plan, study_record([]))
+    display.planned(2, 0)
+    run(display, 1, named("a", arm(8), 0.5))
+    run(display, 2, named("b", replace(arm(8), method="dora"), 0.5))
+    assert [line.split()[4].rstrip(":") for line in lines(out)[1:]] == ["lora-r8-lr2e-03-s0", "dora-r8-lr2e-03-s0"]
+
+
 def test_step_and_loss_are_printed_now_and_then(display: LiveDisplay, out: Console) -> None:
     display.planned(3, 0)
     ended = named("a", arm(8), 0.5)

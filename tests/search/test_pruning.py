@@ -44,7 +44,7 @@ def run(pruner: SameRankPruner, number: int, trial: RunningTrial) -> TrialResult
     reports: list[Report] = []
     for step, loss in zip(STEPS, trial.losses, strict=True):
         reports.append(Report(step, loss))
-        if pruner.should_prune(number, trial.rank, step, loss):
+        if pruner.should_prune(number, arm(trial.rank), step, loss):
             ended = result(arm(trial.rank), None, Status.PRUNED, "pruned", reports)
             break
     else:
@@ -113,7 +113,7 @@ def test_failed_trials_are_not_compared_with() -> None:
     pruner = same_rank("median")
     for number, trial in enumerate(GOOD):
         for step, loss in zip(STEPS, trial.losses, strict=True):
-            pruner.should_prune(number, trial.rank, step, loss)
+            pruner.should_prune(number, arm(trial.rank), step, loss)
         pruner.finish(number, result(arm(8), None, Status.FAILED, "diverged"))
     assert run(pruner, len(GOOD), RunningTrial(8, WORSE)).status is Status.COMPLETE
 

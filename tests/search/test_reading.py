@@ -26,12 +26,12 @@ def study(trials: int) -> optuna.Study:
 
 @pytest.mark.parametrize("trials", [0, FEWEST_TRIALS - 1])
 def test_too_few_trials_give_no_importances(trials: int) -> None:
-    assert importances_of(study(trials)) == {}
+    assert importances_of(study(trials)).all == {}
 
 
 def test_a_parameter_that_does_not_vary_is_left_out() -> None:
-    assert set(importances_of(study(20))) == {"learning_rate"}
+    assert set(importances_of(study(20)).all) == {"learning_rate"}
 
 
 def test_shares_sum_to_one() -> None:
-    assert sum(importances_of(study(20)).values()) == pytest.approx(1.0)
+    assert sum(importances_of(study(20)).all.values()) == pytest.approx(1.0)

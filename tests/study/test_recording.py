@@ -62,3 +62,9 @@ def test_params_of_the_sweep_hold_for_all_trials() -> None:
     assert "certify.ladder" not in single.declared
     explored = sweep_run(composed_plan(["model=tiny", "certify.enabled=false"]), "0123", {})
     assert not explored.declared
+
+
+def test_trials_of_several_methods_share_no_method() -> None:
+    mixed = sweep_run(composed_plan(["search.space.method=[lora,dora]", "certify=none"]), "0123", {})
+    assert "method.name" not in {**mixed.params, **mixed.declared}
+    assert sweep_run(composed_plan(["certify=none"]), "0123", {}).params["method.name"] == "lora"

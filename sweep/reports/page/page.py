@@ -8,6 +8,7 @@ from itertools import groupby
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord, rung_words
+from sweep.reports.by_method import has_methods
 from sweep.reports.kinds_table import kinds_of
 from sweep.reports.ladder_kind import ENERGY, is_cut, kept_words, ladder_kind
 from sweep.reports.page import trials as table
@@ -17,6 +18,7 @@ from sweep.reports.page.curves import curves
 from sweep.reports.page.examples import MOST_CHARACTERS, Contrast
 from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
+from sweep.reports.page.methods import method_parts
 from sweep.reports.page.methods_charts import methods_charts
 from sweep.reports.page.module_ranks import module_ranks_chart
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
@@ -56,13 +58,15 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     drawn_curves = curves(record)
     of_arms = record.certification is not None and bool(record.certification.declared.arms)
     pareto = methods_charts(record, rows) if of_arms else pareto_charts(record)
+    parts = method_parts(record)
     charts = [
         chart
         for chart in (
             ladder,
             finals_chart(scores, record.metric),
             *pareto,
-            rates_chart(record),
+            *(drawn for part in parts for drawn in part.charts),
+            rates_chart(record) if not parts else None,
             importances_chart(record.importances),
             module_ranks_chart(record),
             drawn_curves.chart,
@@ -96,12 +100,15 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         costs=[cost for cost in COSTS if pareto],
         complete=len(record.complete()),
         most_points=MOST_POINTS,
+        parts=parts,
         curves=drawn_curves,
         contrasts=[list(group) for _, group in groupby(beside.contrasts, key=_pair)],
         most_characters=MOST_CHARACTERS,
         served=record.run_page is not None and not record.run_page.startswith("#"),
         ui=table.UI,
-        columns=table.columns(record.metric, with_cuts=any(map(is_cut, trials[: table.MOST_ROWS]))),
+        columns=table.columns(
+            record.metric, with_cuts=any(map(is_cut, trials[: table.MOST_ROWS])), with_methods=has_methods(record)
+        ),
         trials=shown,
         trial_count=len(trials),
         stages=list(dict.fromkeys(row.stage for row in shown)),

@@ -8,8 +8,8 @@ from typing import Any
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.methods import own_words, title_of
-from sweep.records import Arm, CompletedTrial, Measures, StudyRecord, TrialRecord, rung_words
+from sweep.methods import label_of, own_words, title_of
+from sweep.records import Arm, Certification, CompletedTrial, Measures, StudyRecord, TrialRecord, rung_words
 from sweep.reports.page.chart import RAMP, Chart, axis, chart, like, log_axis, shade, short
 from sweep.reports.page.escape import in_figure
 from sweep.reports.tables import pareto_front
@@ -56,7 +56,7 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
     costs = [short(cost.of(trial.measures)) for trial in trials]
     front = pareto_front([(trial.loss, paid) for trial, paid in zip(trials, costs, strict=True)])
     steps = sorted((paid, short(trial.loss)) for trial, paid, on in zip(trials, costs, front, strict=True) if on)
-    ranks = sorted({trial.rank for trial in trials})
+    groups = _groups(trials)
     traces = [
         graph_objects.Scatter(
             x=[paid for paid, _ in steps],
@@ -67,18 +67,20 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
             hoverinfo="skip",
         )
     ]
-    for index, rank in enumerate(ranks):
-        chosen = [(trial, paid, on) for trial, paid, on in zip(trials, costs, front, strict=True) if trial.rank == rank]
+    for index, group in enumerate(sorted(set(groups))):
+        chosen = [
+            (trial, paid, on) for trial, paid, on, of in zip(trials, costs, front, groups, strict=True) if of == group
+        ]
         traces.append(
             graph_objects.Scatter(
                 x=[paid for *_, paid, _ in chosen],
                 y=[short(trial.loss) for trial, *_ in chosen],
                 mode="markers",
-                name=f"rank {rank}",
+                name=group[1],
                 marker={
                     "size": [12 if on else 8 for *_, on in chosen],
                     "symbol": ["diamond" if on else "circle" for *_, on in chosen],
-                    "color": shade(index, len(ranks)),
+                    "color": shade(index, len(set(groups))),
                     "line": {"width": 1, "color": "var(--raised)"},
                     "opacity": 0.9,
                 },
@@ -94,6 +96,13 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
         xaxis=log_axis(cost.title, costs) if spread > 4 else axis(cost.title),
         yaxis=axis("loss on tune, nats per token"),
     )
+
+
+def _groups(trials: Sequence[CompletedTrial]) -> list[tuple[int, str]]:
+    """The name of each trial's points in the legend, and its place there: its rank, or of several methods its method."""
+    if len({trial.arm.method for trial in trials}) > 1:
+        return [(0, title_of(trial.arm)) for trial in trials]
+    return [(trial.rank, f"rank {trial.rank}") for trial in trials]
 
 
 def _details(record: StudyRecord, trial: CompletedTrial) -> str:
@@ -117,43 +126,73 @@ _MOST_SQUARES = 80
 
 @dataclass(frozen=True, slots=True)
 class RateLoss:
-    """A loss on tune at one rank with one rate."""
+    """A loss on tune in one row of the map with one rate.
+
+    Attributes:
+        rank: the rank, or the step of a ladder of arms; of a method without ranks its first number, such as that of virtual tokens.
+        row: how the row is named.
+    """
 
     rank: int
     rate: float
     loss: float
+    row: str = ""
 
 
-def rates_tried(record: StudyRecord) -> list[RateLoss]:
-    """The losses on tune of the chosen recipe; before that is chosen, of all recipes. The lowest of equal points counts."""
+def rates_tried(record: StudyRecord, method: str | None = None) -> list[RateLoss]:
+    """The losses on tune of the chosen recipe; before that is chosen, of all recipes. The lowest of equal points counts.
+
+    Args:
+        method: the one whose trials are wanted, after a search over methods.
+    """
     certification = record.certification
     recipe = certification.recipe if certification else None
     explored = () if certification and certification.declared.arms else record.trials
     tuning = certification.tuning if certification else ()
-    lowest: dict[tuple[int, float], float] = {}
-    for rank, rate, loss in (
-        *_losses(explored, recipe, lambda trial: trial.rank),
-        *_losses(tuning, None, certification.rung_of if certification else lambda trial: trial.rank),
+    lowest: dict[tuple[int, str, float], float] = {}
+    for rank, row, rate, loss in (
+        *_losses(explored, recipe, method, _row_of_arm),
+        *_losses(tuning, None, method, _row_on(certification)),
         *(
-            (choice.rank, rate, loss)
+            (choice.rank, str(choice.rank), rate, loss)
             for choice in (certification.rates if certification else ())
             for rate, loss in choice.tried
         ),
     ):
-        place = (rank, short(rate))
+        place = (rank, row, short(rate))
         lowest[place] = min(loss, lowest.get(place, loss))
-    tried = [RateLoss(rank, rate, loss) for (rank, rate), loss in sorted(lowest.items(), key=lambda item: item[1])]
-    return sorted(tried[:MOST_POINTS], key=lambda point: (point.rank, point.rate))
+    by_loss = sorted(lowest.items(), key=lambda item: item[1])
+    tried = [RateLoss(rank, rate, loss, row) for (rank, row, rate), loss in by_loss]
+    return sorted(tried[:MOST_POINTS], key=lambda point: (point.rank, point.row, point.rate))
 
 
 def _losses(
-    trials: Iterable[TrialRecord], recipe: Arm | None, rung_of: Callable[[TrialRecord], int]
-) -> Iterable[tuple[int, float, float]]:
+    trials: Iterable[TrialRecord],
+    recipe: Arm | None,
+    method: str | None,
+    row_of: Callable[[TrialRecord, Arm], tuple[int, str]],
+) -> Iterable[tuple[int, str, float, float]]:
     for trial in trials:
         arm = trial.arm
         if arm is None or not trial.is_complete or not (recipe is None or _same_recipe(arm, recipe)):
             continue
-        yield rung_of(trial), arm.learning_rate, trial.loss
+        if method is None or arm.method == method:
+            yield *row_of(trial, arm), arm.learning_rate, trial.loss
+
+
+def _row_on(certification: Certification | None) -> Callable[[TrialRecord, Arm], tuple[int, str]]:
+    """The row of a trial that tunes a rate: of a ladder of arms its step."""
+    if certification is None or not certification.declared.arms:
+        return _row_of_arm
+    return lambda trial, arm: (certification.rung_of(trial), str(certification.rung_of(trial)))
+
+
+def _row_of_arm(trial: TrialRecord, arm: Arm) -> tuple[int, str]:
+    """The row of an arm in the map of rates: by its rank, else by the first of its own numbers."""
+    if arm.rank:
+        return arm.rank, str(arm.rank)
+    numbers = [value for _, value in arm.own if type(value) is int]
+    return (numbers[0] if numbers else 0), label_of(arm)
 
 
 def _same_recipe(arm: Arm, recipe: Arm) -> bool:
@@ -166,7 +205,7 @@ def _labels(tried: Sequence[RateLoss]) -> Any:
 
     return graph_objects.Scatter(
         x=[point.rate for point in tried],
-        y=[str(point.rank) for point in tried],
+        y=[point.row for point in tried],
         mode="markers+text",
         text=[f"{point.loss:.2f}" for point in tried],
         textposition="bottom center",
@@ -178,24 +217,29 @@ def _labels(tried: Sequence[RateLoss]) -> Any:
     )
 
 
-def rates_chart(record: StudyRecord) -> Chart | None:
-    """The map of losses by rank and rate; None with fewer than two points."""
+def rates_chart(record: StudyRecord, method: str | None = None) -> Chart | None:
+    """The map of losses by rank and rate; None with fewer than two points.
+
+    Args:
+        method: the one that it is of, after a search over methods.
+    """
     from plotly import graph_objects
 
-    tried = rates_tried(record)
+    tried = rates_tried(record, method)
     if len(tried) < 2:
         return None
-    ranks = sorted({point.rank for point in tried})
-    terms = terms_of(ranks)
+    terms = terms_of(sorted({point.rank for point in tried}))
+    rows = list(dict.fromkeys(point.row for point in tried))
+    has_ranks = terms is RANKS and all(point.row == str(point.rank) for point in tried)
+    one = ("rank" if has_ranks else "size") if terms is RANKS else terms.one
     losses = sorted(point.loss for point in tried)
     low, high = losses[0], losses[int(0.9 * (len(losses) - 1))]
     points = graph_objects.Scatter(
         x=[point.rate for point in tried],
-        y=[str(point.rank) for point in tried],
+        y=[point.row for point in tried],
         mode="markers",
         customdata=[short(point.loss) for point in tried],
-        hovertemplate=("rank %{y}" if terms is RANKS else "%{y}")
-        + ", rate %{x:.2e}<br>loss %{customdata:.4f}<extra></extra>",
+        hovertemplate=f"{'rank ' if has_ranks else ''}%{{y}}, rate %{{x:.2e}}<br>loss %{{customdata:.4f}}<extra></extra>",
         marker={
             "symbol": "square",
             "size": 17 if len(tried) <= _MOST_SQUARES else 8,
@@ -215,7 +259,7 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         showlegend=False,
     )
     traces = [points]
-    if max(sum(point.rank == rank for point in tried) for rank in ranks) <= _MOST_LABELS:
+    if max(sum(point.row == row for point in tried) for row in rows) <= _MOST_LABELS:
         traces.append(_labels(tried))
     choices = record.certification.rates if record.certification else ()
     by = "trained" if record.certification and record.certification.declared.cut_from is not None else "judged"
@@ -232,9 +276,10 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         )
     rates = [*(point.rate for point in tried), *(choice.learning_rate for choice in choices)]
     best = min(tried, key=lambda point: point.loss)
+    at = made_at(best.rank) if has_ranks or terms is not RANKS else f"at {best.row}"
     return chart(
-        "rates",
-        f"Loss on tune at {len(tried)} pairs of {terms.one} and learning rate; the lowest, {best.loss:.3f}, {made_at(best.rank)} "
+        "rates" if method is None else f"rates-{method}",
+        f"Loss on tune at {len(tried)} pairs of {one} and learning rate; the lowest, {best.loss:.3f}, {at} "
         f"with rate {best.rate:.1e}."
         + "".join(
             f" {capitalized(rung_words(choice.rank))} is {by} with {choice.learning_rate:.1e}." for choice in choices
@@ -242,17 +287,21 @@ def rates_chart(record: StudyRecord) -> Chart | None:
         traces,
         xaxis=log_axis("learning rate", rates, exponents=True),
         yaxis=axis(
-            "LoRA rank" if terms is RANKS else "method",
+            (("LoRA rank" if method is None else "rank") if has_ranks else "") if terms is RANKS else "method",
             type="category",
             categoryorder="array",
-            categoryarray=[str(rank) for rank in ranks],
-            range=[-0.75, len(ranks) - 0.5],
+            categoryarray=rows,
+            range=[-0.75, len(rows) - 0.5],
         ),
     )
 
 
-def importances_chart(importances: Mapping[str, float]) -> Chart | None:
-    """Shares of the importance, the largest first; None if unknown."""
+def importances_chart(importances: Mapping[str, float], method: str | None = None) -> Chart | None:
+    """Shares of the importance, the largest first; None if unknown.
+
+    Args:
+        method: the one that they are of, after a search over methods.
+    """
     from plotly import graph_objects
 
     if not importances:
@@ -272,7 +321,7 @@ def importances_chart(importances: Mapping[str, float]) -> Chart | None:
     )
     top = 100 * max(share for _, share in shares)
     return chart(
-        "importances",
+        "importances" if method is None else f"importances-{method}",
         "; ".join(f"{name}: {100 * share:.0f} %" for name, share in shares),
         [bars],
         xaxis=axis("share of the importance, %", range=[0, 1.14 * max(top, 1.0)], fixedrange=True),

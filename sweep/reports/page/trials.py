@@ -47,16 +47,19 @@ class Column:
     about: str = ""
 
 
-def columns(metric: str, *, with_cuts: bool = False) -> tuple[Column, ...]:
+def columns(metric: str, *, with_cuts: bool = False, with_methods: bool = False) -> tuple[Column, ...]:
     """The columns of the table.
 
     Args:
         with_cuts: whether any adapter was cut; then a column says which.
+        with_methods: whether several methods were tried; then a column names them.
     """
+    method = (Column("method", numeric=False),)
     made = (Column("type", numeric=False, about="whether the adapter was trained, or cut from a larger one"),)
     return (
         Column("stage", numeric=False),
         Column("trial", numeric=False),
+        *(method if with_methods else ()),
         Column("rank"),
         *(made if with_cuts else ()),
         Column("alpha", about="LoRA's alpha; the update is scaled by alpha / rank, in rsLoRA by alpha / √rank"),
@@ -79,7 +82,7 @@ def columns(metric: str, *, with_cuts: bool = False) -> tuple[Column, ...]:
 
 
 def rows(record: StudyRecord, trials: Iterable[TrialRecord]) -> list[Row]:
-    """A row for each trial, in the columns of `columns`; of those, `type` only if any adapter was cut."""
+    """A row for each trial, in the columns of `columns`: `type` only if any adapter was cut, `method` only of several."""
     listed = list(trials)
     with_cuts = any(map(is_cut, listed))
     return [_row(record, trial, with_cuts=with_cuts) for trial in listed]
@@ -102,9 +105,11 @@ def _link(record: StudyRecord, trial: TrialRecord) -> str | None:
 def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
     spec, measures = trial.spec, trial.measures
     made = [Cell(_type(trial))] if with_cuts else []
-    recipe = [Cell("0", 0), *made, Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
+    method = [Cell(spec.arm.method if spec.arm else "")] if len(record.methods()) > 1 else []
+    recipe = [*method, Cell("0", 0), *made, Cell(""), Cell("base model"), Cell(""), Cell(""), Cell("")]
     if spec.arm is not None:
         recipe = [
+            *method,
             Cell(str(spec.arm.rank) if spec.arm.rank else ""),
             *made,
             Cell(f"{spec.arm.alpha:g}" if spec.arm.alpha else ""),

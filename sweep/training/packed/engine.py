@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.records import CapacityRequest, SlotCapacity, StepLoss, TrialSpec
+from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
@@ -60,6 +60,10 @@ class PackedEngine:
     @auto_checkpointing.setter
     def auto_checkpointing(self, wanted: bool) -> None:
         self.pack.auto_checkpointing = wanted
+
+    def for_arm(self, arm: Arm | None) -> PackedEngine:
+        """This engine."""
+        return self
 
     def capacity(
         self,
