@@ -22,6 +22,6 @@ METHOD = Method(
     peft="IA3Config",
     settings=_settings,
     lora=(TARGETS,),
+    packed=True,
     mergeable=True,
-    why_not={"packed": "only LoRA's updates are packed"},
 )

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from sweep.commands.app import composed_plan
 from sweep.errors import TrialPruned
-from sweep.methods import method_of, methods
+from sweep.methods import LORA_VARIANTS, method_of, methods
 from sweep.records import Quantization, Stage, StepLoss, Training, TrialSpec
 from sweep.records.quants import KINDS
 from sweep.store.paths import Paths
@@ -164,13 +164,11 @@ def test_the_seed_decides(name: str, load: Loader, encoded: list[Encoded]) -> No
     assert histories[0] == histories[1]
 
 
-def test_only_loras_family_is_packed() -> None:
-    assert {name for name, method in methods().items() if method.packed} == {
-        "lora",
-        "rslora",
-        "lora_plus",
-        "rslora_plus",
-    }
+def test_the_others_say_why_they_are_not_packed() -> None:
+    """The contract of those that are: `tests/training/packed/`."""
+    packed = {name for name, method in methods().items() if method.packed}
+    assert packed == {*LORA_VARIANTS, "ia3"}
+    assert all(method.packed != bool(method.why_not.get("packed")) for method in methods().values())
 
 
 def test_adalora_ends_with_the_ranks_that_it_chose(load: Loader, encoded: list[Encoded], tmp_path: Path) -> None:

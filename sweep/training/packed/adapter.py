@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -50,6 +51,8 @@ class SlotAdapter(ABC):
         names: full names of the modules with a low-rank update.
         rank: of the low-rank update.
         scale: factor of the low-rank update.
+        input_factors: trained factors of the inputs of modules, by name, one for each input.
+        output_factors: likewise for each output.
 
     Args:
         sizes: of the vectors, which are zero until `initialize`.
@@ -58,6 +61,8 @@ class SlotAdapter(ABC):
     names: tuple[str, ...] = ()
     rank: int = 0
     scale: float = 1.0
+    input_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
+    output_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
     rate_factors: tuple[float, ...] = (1.0,)
     """The learning rate of each vector, as a multiple of the arm's."""
 

@@ -23,7 +23,6 @@ from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.hooks import SlotRows
 from sweep.training.packed.label_likelihood import CachedPrompt, LabelTree, most_likely_labels
-from sweep.training.packed.layout import lay_out
 from sweep.training.packed.pack import Pack
 
 
@@ -127,7 +126,7 @@ class _Evaluator:
     def compute_losses(self, indices: Sequence[int], cache: Cache | None) -> list[_Unanswered]:
         """Runs one pass over examples under every adapter; returns those that still need an answer."""
         batch = [self._encoded[index] for index in indices]
-        layout = lay_out([batch] * len(self._adapters), self._base.device)
+        layout = self._pack.lay_out(self._adapters, [batch] * len(self._adapters))
         if cache is not None:
             layout = layout.after(cache.get_seq_length())
         slots = [SlotRows(adapter, rows) for adapter, rows in zip(self._adapters, layout.slot_tokens, strict=True)]

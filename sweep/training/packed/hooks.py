@@ -1,4 +1,4 @@
-"""Forward hooks that add each slot's update to its rows of a pass."""
+"""Forward hooks that apply each slot's low-rank updates and factors to its rows of a pass."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from sweep.training.packed import grouped
 from sweep.training.packed.adapter import Matrices, SlotAdapter
+from sweep.training.packed.factors import times_factors
 from sweep.training.packed.grouped import (
     ALIGNED,
     BATCHED_ROWS,
@@ -62,8 +63,8 @@ class _Pass:
     stacks: Stacks = field(default_factory=dict)
     matrices: tuple[Matrices, ...] = ()
 
-    def adapts(self, name: str) -> bool:
-        """Whether a slot adapts the module."""
+    def updates_any(self, name: str) -> bool:
+        """Whether a slot has an update of the module."""
         return any(slot.adapter is not None and name in slot.adapter.names for slot in self.slots)
 
     def updates(self, name: str, repeats: int) -> list[Update]:
@@ -74,6 +75,16 @@ class _Pass:
             else slot.adapter.update(name, slot.rows * repeats, slot.dropout, own)
             for slot, own in zip(self.slots, self.matrices, strict=True)
         ]
+
+    def factors(self, name: str, *, of_inputs: bool) -> list[nn.Parameter | None] | None:
+        """The factors of each slot for a module's inputs or outputs; None if no slot has any."""
+        factors = [
+            None
+            if slot.adapter is None
+            else (slot.adapter.input_factors if of_inputs else slot.adapter.output_factors).get(name)
+            for slot in self.slots
+        ]
+        return None if all(own is None for own in factors) else factors
 
     def dropouts(self, name: str) -> list[Dropout | None]:
         """The dropout of each slot."""
@@ -102,6 +113,8 @@ class AdapterHooks:
         self._are_fixed = False
         self._kept: tuple[tuple[int, ...], Stacks] | None = None
         self._kept_matrices: dict[int, Matrices] = {}
+        self._model = model
+        self._scaled: set[str] = set()
         for name in shapes:
             model.get_submodule(name).register_forward_hook(self._hook(name))
 
@@ -109,6 +122,7 @@ class AdapterHooks:
     def active(self, slots: Sequence[SlotRows]) -> Iterator[None]:
         """Context in which the rows of each pass belong to these slots, in this order."""
         before = self._current
+        self._hook_inputs(slots)
         self._current = self._prepared(tuple(slot for slot in slots if slot.rows))
         try:
             yield
@@ -168,20 +182,48 @@ class AdapterHooks:
             self._kept = (key, stacks)
         return stacks
 
-    def _hook(self, name: str) -> Any:
-        def add(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
-            current, inputs = self._current, arguments[0]
-            if not current.adapts(name):
-                return None
-            rows = inputs.numel() // inputs.shape[-1]
-            repeats = rows // sum(slot.rows for slot in current.slots)  # 1, or the columns of an ordinary batch
-            if current.groups is None:
-                return add_updates(inputs, output, current.updates(name, repeats))
-            groups = current.groups if repeats == 1 else current.groups.repeated(repeats)
-            stacks, dropouts = current.stacks[name], current.dropouts(name)
-            if inputs.dtype == output.dtype == self._dtype:
-                return add_grouped_updates(inputs, output, *stacks, groups, dropouts)
-            update = torch.zeros_like(output, dtype=self._dtype)
-            return output + add_grouped_updates(inputs.to(self._dtype), update, *stacks, groups, dropouts)
+    def _hook_inputs(self, slots: Sequence[SlotRows]) -> None:
+        """Hooks the modules whose inputs a slot scales; most methods scale none, so their passes are spared these calls."""
+        for slot in slots:
+            names = set() if slot.adapter is None else set(slot.adapter.input_factors) - self._scaled
+            for name in names:
+                self._model.get_submodule(name).register_forward_pre_hook(self._input_hook(name))
+            self._scaled.update(names)
 
-        return add
+    def _input_hook(self, name: str) -> Any:
+        def scale(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+            factors = self._current.factors(name, of_inputs=True)
+            if factors is None:
+                return None
+            return self._times_factors(arguments[0], factors), *arguments[1:]
+
+        return scale
+
+    def _hook(self, name: str) -> Any:
+        def adapt(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
+            if self._current.updates_any(name):
+                output = self._updated(name, arguments[0], output)
+            factors = self._current.factors(name, of_inputs=False)
+            return output if factors is None else self._times_factors(output, factors)
+
+        return adapt
+
+    def _times_factors(self, values: torch.Tensor, factors: Sequence[torch.Tensor | None]) -> torch.Tensor:
+        repeats = self._repeats(values)
+        return times_factors(values, [slot.rows * repeats for slot in self._current.slots], factors)
+
+    def _repeats(self, values: torch.Tensor) -> int:
+        """How many rows of `values` a row of a slot stands for: 1, or the columns of an ordinary batch."""
+        return values.numel() // values.shape[-1] // sum(slot.rows for slot in self._current.slots)
+
+    def _updated(self, name: str, inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """The output with the low-rank updates of all slots."""
+        current, repeats = self._current, self._repeats(inputs)
+        if current.groups is None:
+            return add_updates(inputs, output, current.updates(name, repeats))
+        groups = current.groups if repeats == 1 else current.groups.repeated(repeats)
+        stacks, dropouts = current.stacks[name], current.dropouts(name)
+        if inputs.dtype == output.dtype == self._dtype:
+            return add_grouped_updates(inputs, output, *stacks, groups, dropouts)
+        update = torch.zeros_like(output, dtype=self._dtype)
+        return output + add_grouped_updates(inputs.to(self._dtype), update, *stacks, groups, dropouts)

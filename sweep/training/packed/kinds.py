@@ -14,9 +14,10 @@ from sweep.methods import method_of
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS
 from sweep.training.packed.adapter import Host, SlotAdapter
+from sweep.training.packed.ia3 import Ia3Adapter
 from sweep.training.packed.lora import LoraAdapter
 
-KINDS: Mapping[str, type[SlotAdapter]] = {"LoraConfig": LoraAdapter}
+KINDS: Mapping[str, type[SlotAdapter]] = {"LoraConfig": LoraAdapter, "IA3Config": Ia3Adapter}
 """By the name of PEFT's configuration class."""
 
 

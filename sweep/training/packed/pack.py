@@ -155,6 +155,10 @@ class Pack:
         """A saved adapter; see `load_slot_adapter`."""
         return load_slot_adapter(folder, self._host)
 
+    def lay_out(self, adapters: Sequence[SlotAdapter | None], batches: Sequence[Sequence[Encoded]]) -> Layout:
+        """The row of one batch for each adapter; None stands for the base alone."""
+        return lay_out(batches, self._base.device)
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Context for passes between which no adapter changes; see `quantization.evaluating`."""
@@ -224,7 +228,7 @@ class Pack:
 
         It reads nothing back from the device, where the returned losses, shape (slots,), still are.
         """
-        layout = lay_out([slot.batch for slot in slots], self._base.device)
+        layout = self.lay_out([slot.adapter for slot in slots], [slot.batch for slot in slots])
         rows = [
             SlotRows(slot.adapter, tokens, slot.dropout) for slot, tokens in zip(slots, layout.slot_tokens, strict=True)
         ]
