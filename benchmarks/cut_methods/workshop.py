@@ -77,9 +77,10 @@ class Workshop:
     """
 
     def __init__(self, plan: StudyPlan, loaded: LoadedSetup, folder: Path, side: int) -> None:
-        if not isinstance(loaded.engine, PackedEngine):
+        engine = loaded.engine.for_arm(None)
+        if not isinstance(engine, PackedEngine):
             raise SystemExit(f"the base cannot be packed: {loaded.description.note}")
-        self.plan, self.loaded, self.pack = plan, loaded, loaded.engine.pack
+        self.plan, self.loaded, self.pack = plan, loaded, engine.pack
         self._folder, self._side = folder, side
         folder.mkdir(parents=True, exist_ok=True)
         self._seconds_file = folder / "seconds.json"

@@ -73,7 +73,7 @@ def test_a_shared_evaluation_that_failed_is_gone_before_its_adapters_are_evaluat
         ]
     )
     setup = load_setup(plan.setup, Paths(tmp_path / "mlruns"))
-    runner, engine = TrialRunner(setup), setup.engine
+    runner, engine = TrialRunner(setup), setup.engine.for_arm(None)
     assert isinstance(engine, PackedEngine)
     for identity in "ab":
         spec = TrialSpec(identity * 32, "made", Stage.EXPLORE, arm(4), plan.training, ord(identity))
