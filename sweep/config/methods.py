@@ -141,8 +141,8 @@ def _initialization(config: Config, init: Initialization, *, searches: bool) -> 
                 yield f"{key}: needs even ranks, and {name} has {', '.join(map(str, odd))}; leave it out, or write lora.init=default"
     if init.subtracted and cuts:
         yield (
-            f"certify.ladder_by=cut: cannot be combined with {key}: the update of an adapter of rank r has rank 2r, so a cut to r is not "
-            "what training at r gives; write certify.ladder_by=train, or lora.init=default"
+            f"certify.ladder_by=cut: cannot be combined with {key}: what is trained at rank r is stored with rank 2r, so the ladder's "
+            "largest rank would not be that of its adapter; write certify.ladder_by=train, or lora.init=default"
         )
 
 

@@ -15,12 +15,15 @@ from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from tests.conftest import write_made_task
 from tests.faults.in_process import run_here
-from tests.methods.cases import CASES
+from tests.methods.cases import CASES, marked
 
 LITTLE = (
     *("model=tiny", "task=jsonl", "task.path=made", "tracking.uri=memory://", "quant.compute=float32"),
     *("evaluate.examples=6", "evaluate.general_paragraphs=1", "evaluate.max_new_tokens=4", "train.steps=12"),
 )
+
+
+INITIALIZATIONS = (("olora", "none"), ("loftq", "nf4"), ("eva", "int8"), ("gaussian", "none"), ("orthogonal", "fp4"))
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +44,7 @@ def record_of(folder: Path, name: str) -> StudyRecord:
         return studies_of(storage, name)[0]
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", marked(methods()))
 def test_trains_and_resumes_without_training(name: str, folder: Path) -> None:
     code, printed = run_here("sweep.train", words_for(name), folder)
     assert code == 0, printed
@@ -88,23 +91,16 @@ def test_a_study_is_searched_reported_and_asked(
     assert len(record_of(folder, name).trials) == trials
 
 
+def words_with(init: str, quant: str) -> tuple[str, ...]:
+    own = ("train.steps=6", "train.learning_rate=1e-3", f"lora.init={init}", f"quant={quant}")
+    return (*(word for word in LITTLE if not word.startswith("train.steps")), *own)
+
+
 @pytest.mark.parametrize(
-    ("init", "quant"),
-    [
-        ("pissa", "fp4"),
-        *(
-            pytest.param(*each, marks=pytest.mark.slow)
-            for each in (("olora", "none"), ("loftq", "nf4"), ("eva", "int8"))
-        ),
-    ],
+    ("init", "quant"), [("pissa", "fp4"), *(pytest.param(*each, marks=pytest.mark.slow) for each in INITIALIZATIONS)]
 )
-def test_an_initialization_is_trained_resumed_and_reported(
-    init: str, quant: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = (
-        *(word for word in LITTLE if not word.startswith("train.steps")),
-        *("train.steps=6", "train.learning_rate=1e-3", "lora.r=4", f"lora.init={init}", f"quant={quant}"),
-    )
+def test_an_initialization_is_trained_and_resumed(init: str, quant: str, folder: Path) -> None:
+    words = (*words_with(init, quant), "lora.r=4")
     code, printed = run_here("sweep.train", words, folder)
     assert code == 0, printed
     assert "engine=trainer" not in printed, "the packed engine takes it"
@@ -117,11 +113,34 @@ def test_an_initialization_is_trained_resumed_and_reported(
     code, again = run_here("sweep.train", words, folder)
     assert code == 0, again
     assert {file: file.stat().st_mtime_ns for file in adapter.parent.rglob("*")} == before
-    study = [*words, f"study.name={init}", "search.trials=1", "certify=none", "executor.workers=1"]
-    code, printed = run_here("sweep", [word for word in study if word != "lora.r=4"], folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("init", "quant"), [("pissa", "fp4"), ("loftq", "nf4")])
+def test_a_study_with_an_initialization_is_reported_and_asked(
+    init: str, quant: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certified = (
+        "certify=train",
+        "certify.ladder=[2,4]",
+        "certify.seeds=2",
+        "certify.first_look=2",
+        "certify.rate_trials=1",
+    )
+    study = (
+        f"study.name={init}",
+        "search.trials=2",
+        "search.space.rank=[2,4]",
+        "executor.workers=1",
+        "search.arms=[{r: 4}]",
+    )
+    code, printed = run_here(
+        "sweep", [*words_with(init, quant), *study, *certified, "search.space.learning_rate.low=5e-4"], folder
+    )
     assert code == 0, printed
     card = (folder / "mlruns" / "reports" / init / "adapter" / "README.md").read_text()
     assert f"lora.init={init}" in card
+    assert f'bnb_4bit_quant_type="{quant}"' in card
     monkeypatch.chdir(folder)
     assert predict([f"study={init}", "prompt=test 0: the red box", "max_new_tokens=4"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

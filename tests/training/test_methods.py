@@ -23,14 +23,17 @@ from sweep.training.engine import AdaptedModel
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.quantization import onednn_multiplies_bfloat16, weights_hash
 from sweep.training.trainer_engine import TrainerEngine
-from tests.methods.cases import CASES
+from tests.methods.cases import CASES, is_further, marked
 from tests.training.conftest import TINY
 
 Loader = Callable[[str], LoadedBase]
 
 STEPS = 12
 COMBINATIONS = [
-    pytest.param(name, quant, marks=pytest.mark.slow if quant == "fp4" else ())  # what NF4 does, in another code
+    # FP4 does what NF4 does, in another code
+    pytest.param(
+        name, quant, marks=pytest.mark.slow if quant == "fp4" or (is_further(name) and quant != "none") else ()
+    )
     for name, method in methods().items()
     for quant in method.quants
 ]
@@ -102,7 +105,7 @@ def test_trains_saves_loads_and_leaves_the_base(
     assert weights_hash(base.model) == before
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", marked(methods()))
 def test_a_loss_does_not_depend_on_its_batch(name: str, load: Loader, encoded: list[Encoded]) -> None:
     engine = TrainerEngine(load("none"))
     adapted, _ = train(engine, spec_of(name, steps=3), encoded)
@@ -112,7 +115,7 @@ def test_a_loss_does_not_depend_on_its_batch(name: str, load: Loader, encoded: l
     assert together == pytest.approx(alone, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", marked(methods()))
 def test_decoded_answers_are_those_of_the_logits(name: str, load: Loader, encoded: list[Encoded]) -> None:
     base = load("none")
     engine = TrainerEngine(base)
@@ -124,7 +127,7 @@ def test_decoded_answers_are_those_of_the_logits(name: str, load: Loader, encode
         assert loss.is_greedy_answer == (answer == item.example.completion)
 
 
-@pytest.mark.parametrize("name", [name for name, method in methods().items() if method.peft])
+@pytest.mark.parametrize("name", marked(name for name, method in methods().items() if method.peft))
 def test_plain_peft_loads_it(name: str, load: Loader, encoded: list[Encoded], tmp_path: Path) -> None:
     base = load("none")
     adapted, _ = train(TrainerEngine(base), spec_of(name, steps=4), encoded)
@@ -138,7 +141,7 @@ def test_plain_peft_loads_it(name: str, load: Loader, encoded: list[Encoded], tm
     assert is_whole(base)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", marked(methods()))
 def test_gradient_checkpointing_changes_nothing_where_it_can_be_used(
     name: str, load: Loader, encoded: list[Encoded]
 ) -> None:
@@ -153,7 +156,7 @@ def test_gradient_checkpointing_changes_nothing_where_it_can_be_used(
     assert histories[1] == pytest.approx(histories[0], abs=1e-4)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", marked(methods()))
 def test_the_seed_decides(name: str, load: Loader, encoded: list[Encoded]) -> None:
     engine, histories = TrainerEngine(load("none")), []
     for _ in range(2):
@@ -213,7 +216,11 @@ def test_full_weights_are_a_model_of_transformers(load: Loader, encoded: list[En
 
 @pytest.mark.parametrize(
     ("name", "quant"),
-    [each for each in COMBINATIONS if each.values[1] != "int8" and not methods()[str(each.values[0])].float32],
+    [
+        each if not is_further(str(each.values[0])) else pytest.param(*each.values, marks=pytest.mark.slow)
+        for each in COMBINATIONS
+        if each.values[1] != "int8" and not methods()[str(each.values[0])].float32
+    ],
 )
 def test_products_in_bfloat16(name: str, quant: str, encoded: list[Encoded], tmp_path: Path) -> None:
     if not onednn_multiplies_bfloat16():
