@@ -8,7 +8,7 @@ from rich.console import Console
 
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
-from sweep.methods import arm_words
+from sweep.methods import FULL, arm_words
 from sweep.records import CompletedTrial, StudyRecord, rung_words
 from sweep.reports.by_method import has_methods, method_lines
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
@@ -129,9 +129,10 @@ def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:
     if handed_out is None or own is None:
         return None
     largest = rows[-1]
-    which = "Its adapter"
+    what = "model" if handed_out.arm.method == FULL else "adapter"
+    which = f"Its {what}"
     if conclusion.rank is None:
-        which = f"Best so far is {rung_words(own.rank)}; its adapter"
+        which = f"Best so far is {rung_words(own.rank)}; its {what}"
     elif own.rank != conclusion.rank:
         which = f"Handed out is rank {own.rank}, which is better than rank {conclusion.rank}; its adapter"
     if is_cut(handed_out) and largest.rank != handed_out.arm.cut_from:  # the uncut adapters could not be evaluated

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from sweep.methods import FULL
 from sweep.records import rung_words
 from sweep.verdict.figures import capitalized, figure, percent
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import State
-
-FULL = "full"
-"""The method that adapters are compared with."""
 
 _OF: Mapping[str, tuple[Callable[[RankResult], float], str]] = {
     "adapter_bytes": (lambda row: row.adapter_bytes, "bytes"),
