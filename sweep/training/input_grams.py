@@ -17,8 +17,8 @@ from sweep.training.forward import examples_at_once
 from sweep.training.quantization import evaluating
 
 CALIBRATION_EXAMPLES = 64
-"""Number of training examples whose inputs are used; changing it is another way of cutting (`sweep.store.identity.CUT`), and of starting
-with EVA (`sweep.training.initial_values`)."""
+"""Number of training examples whose inputs are used; changing it is another way of starting with EVA
+(`sweep.training.initial_values`)."""
 
 _SHARE = 4
 """Passes are smaller by this factor than in evaluation, since trials may be in training beside them."""
