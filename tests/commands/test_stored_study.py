@@ -79,7 +79,9 @@ def test_its_report_says_the_same(stored: Path) -> None:
     after = decided(stored)
     for row, earlier in zip(after["ladder"], before["ladder"], strict=True):
         assert row.items() >= earlier.items()
-    assert {**after, "ladder": before["ladder"]} == before
+    for name, scores in after["test"].items():
+        assert scores.items() >= before["test"][name].items()
+    assert {**after, "ladder": before["ladder"], "test": before["test"]} == before
 
 
 def test_the_same_command_trains_nothing(stored: Path) -> None:

@@ -31,7 +31,7 @@ def problems_of(keys: list[str], value: str) -> dict[str, str]:
 
 
 def test_every_number_has_limits() -> None:
-    assert set(LIMITS) == {*KEYS, "engine.slots"}
+    assert set(LIMITS) == {*KEYS, "engine.slots", "certify.ladder"}, "a ladder holds ranks, or arms"
 
 
 @pytest.mark.parametrize("value", ["-1", "9" * 25, "1" + "0" * 400])

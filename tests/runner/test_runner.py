@@ -281,7 +281,7 @@ def test_a_device_that_failed_does_not_condemn_a_stored_adapter(
 
     runner.begin(spec("a"), HeardProgress())
     to_the_end(runner)
-    monkeypatch.setattr(type(runner._engine), "load", fail)
+    monkeypatch.setattr(type(runner._engine.for_arm(None)), "load", fail)
     runner.begin(spec("b", adapter="a" * 32), HeardProgress())
     with pytest.raises(RuntimeError, match="illegal memory access"):
         runner.advance()

@@ -30,7 +30,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "qmc": ("sampler=qmc", "search.trials=8"),
     "grid": ("sampler=grid",),
     "train": ("certify.ladder_by=train",),
-    "open": ("certify.ladder_by=train", "certify.ladder=[8,32]", "certify.margin=1e-3"),
+    "open": ("certify.ladder_by=train", "certify.ladder=[8,32]", "certify.margin=3e-3"),
     "confirm": ("certify.ladder=[4,8]", "certify.confirm=true"),
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
