@@ -24,14 +24,12 @@ from tests.faults.in_process import run_here
 LITTLE = (
     *("model=tiny", "task=jsonl", "task.path=made", "tracking.uri=memory://", "quant.compute=float32"),
     *("evaluate.examples=6", "evaluate.general_paragraphs=1", "evaluate.max_new_tokens=4", "train.steps=8"),
-    *("executor.workers=1", "engine.slots=2", "search.space.rank=[4,8]", "search.space.targets=[q_v]"),
+    "executor.workers=1",
 )
 WORDS = (
     *LITTLE,
-    "search.space.method=[lora,dora,prompt_tuning]",
-    "certify=none",
-    "search.trials=7",
-    "study.name=mixed",
+    *("search.space.method=[lora,dora,prompt_tuning]", "certify=none", "search.trials=7", "study.name=mixed"),
+    *("engine.slots=2", "search.space.rank=[4,8]", "search.space.targets=[q_v]"),
 )
 
 
@@ -86,7 +84,7 @@ def test_stopped_resumed_and_certified(tmp_path: Path) -> None:
     trained = adapters(tmp_path)
     for method in record.methods():  # the same arm in a trial of its own is the same trial, trained by the same engine
         arm = next(trial.arm for trial in record.complete() if trial.arm.method == method)
-        code, alone = run_here("sweep.train", [*LITTLE, "engine.slots=1", *words_for(arm)], tmp_path)
+        code, alone = run_here("sweep.train", [*LITTLE, *words_for(arm)], tmp_path)
         assert code == 0, alone
         assert ("engine=trainer is used instead" in " ".join(alone.split())) == (not trains_packed(arm))
     assert adapters(tmp_path) == trained
