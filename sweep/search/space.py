@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sweep.records import Arm, SearchSpace, StudyPlan
+from sweep.records import Arm, SearchSpace, StudyPlan, Value
 
 Values = Mapping[str, int | float | str | bool]
 """One point of the space by parameter: log2_r, alpha_ratio, dropout, targets, learning_rate, as far as the method has them, and
@@ -76,13 +76,21 @@ def point_of(arm: Arm, space: SearchSpace) -> Values:
 def largest_arm(plan: StudyPlan) -> Arm:
     """An arm that takes at least as much memory as any that the study may train."""
     targets = {name for entry in plan.space.targets for name in entry.split(",")} | set(plan.arm.targets)
+    searched = dict(plan.space.own)
     ranks = (plan.arm.rank, *plan.space.ranks, *(plan.declaration.ladder if plan.certify else ()))
     return replace(
         plan.arm,
         rank=max(ranks),
         targets=tuple(sorted(targets)),
         dropout=max((plan.arm.dropout, *plan.space.dropouts)),
+        own=tuple((name, _most(value, searched.get(name, ()))) for name, value in plan.arm.own),
     )
+
+
+def _most(value: Value, searched: Sequence[Value]) -> Value:
+    """The largest number, such as of virtual tokens; other parameters keep their value."""
+    numbers = [each for each in (value, *searched) if isinstance(each, int | float)]
+    return max(numbers) if isinstance(value, int | float) else value
 
 
 def first_points(plan: StudyPlan) -> list[Values]:

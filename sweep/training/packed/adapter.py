@@ -14,12 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from peft import PeftConfig
 from safetensors.torch import save_file
 from torch import nn
 
 from sweep.errors import ConfigurationError
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS, peft_config, use_default_permissions
+from sweep.training.packed.layout import NONE_VIRTUAL, Virtual
 from sweep.training.packed.updates import Dropout, Update
 
 Matrices = tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]
@@ -52,6 +54,7 @@ class SlotAdapter(ABC):
         scale: factor of the low-rank update.
         input_factors: trained factors of the inputs of modules, by name, one for each input.
         output_factors: likewise for each output.
+        virtual: the trained tokens before each sequence.
 
     Args:
         sizes: of the vectors, which are zero until `initialize`.
@@ -61,6 +64,7 @@ class SlotAdapter(ABC):
     scale: float = 1.0
     input_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
     output_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
+    virtual: Virtual = NONE_VIRTUAL
     rate_factors: tuple[float, ...] = (1.0,)
     """The learning rate of each vector, as a multiple of the arm's."""
 
@@ -108,6 +112,14 @@ class SlotAdapter(ABC):
         """All A, and all B transposed, side by side, shape (rank, columns of all modules); only with `names`."""
         raise NotImplementedError
 
+    def embeddings(self) -> torch.Tensor:
+        """The embeddings of `virtual.embedded` tokens, shape (tokens, width of the base)."""
+        raise NotImplementedError
+
+    def keys_and_values(self) -> Sequence[torch.Tensor]:
+        """Of `virtual.given` tokens, keys and values of each layer in turn, each of shape (tokens, key heads, head_dim)."""
+        raise NotImplementedError
+
     # memory and file
 
     def zero_gradients(self) -> None:
@@ -125,6 +137,10 @@ class SlotAdapter(ABC):
         """Number of trainable parameters."""
         return sum(vector.numel() for vector in self.vectors)
 
+    def peft_config(self, base_name: str) -> PeftConfig:
+        """PEFT's configuration of the adapter, for its file."""
+        return peft_config(self.arm, base_name, inference_mode=True)
+
     def save(self, folder: Path, base_name: str) -> None:
         """Saves the adapter in PEFT's format (safetensors).
 
@@ -132,7 +148,7 @@ class SlotAdapter(ABC):
             base_name: name of the base on the model hub.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        peft_config(self.arm, base_name, inference_mode=True).save_pretrained(str(folder))
+        self.peft_config(base_name).save_pretrained(str(folder))
         tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in self.matrices()}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)
