@@ -20,7 +20,8 @@ import torch
 from benchmarks.cut_methods.workshop import Adapter
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from sweep.training.packed.adapter import Host
 from sweep.training.packed.engine import PackedEngine
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.lora import LoraAdapter
-from sweep.training.packed.pack import Pack, Slot
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot
 
 Nats = NDArray[np.float64]
 """The loss of each example, in nats, summed over its completion."""

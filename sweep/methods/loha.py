@@ -39,6 +39,6 @@ METHOD = Method(
     why_not={
         "cut": "its update is not a product of two matrices of rank r",
         "quants": "PEFT takes the shape of its update from the weight, which 4-bit storage flattens",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

@@ -33,5 +33,5 @@ METHOD = Method(
     keys=PTuningKeys,
     space={"tokens": (4, 8, 16, 32)},
     virtual_tokens=True,
-    why_not={"packed": "its virtual tokens lengthen each sequence"},
+    why_not={"packed": "the network that makes its virtual tokens is trained with them"},
 )

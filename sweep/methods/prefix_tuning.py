@@ -36,9 +36,9 @@ METHOD = Method(
     keys=PrefixTuningKeys,
     space={"tokens": (4, 8, 16, 32)},
     virtual_tokens=True,
+    packed=True,
     checkpointing=False,
     why_not={
         "checkpointing": "a checkpointed layer drops the cache that holds the prefix",
-        "packed": "its virtual tokens lengthen each sequence",
     },
 )

@@ -38,5 +38,5 @@ METHOD = Method(
     keys=PromptTuningKeys,
     space={"tokens": (4, 8, 16, 32)},
     virtual_tokens=True,
-    why_not={"packed": "its virtual tokens lengthen each sequence"},
+    packed=True,
 )

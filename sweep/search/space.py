@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sweep.methods import methods
-from sweep.records import Arm, SearchSpace, StudyPlan
+from sweep.records import Arm, SearchSpace, StudyPlan, Value
 
 Values = Mapping[str, int | float | str | bool]
 """One point of the space by parameter: log2_r, alpha_ratio, dropout, targets, learning_rate, as far as the method has them, and
@@ -90,7 +90,14 @@ def largest_arm(plan: StudyPlan) -> Arm:
         rank=max(*(arm.rank for arm in arms), *ranks, *(plan.declaration.ladder if plan.certify else ()), 0),
         targets=tuple(sorted(targets.union(*(arm.targets for arm in arms)))),
         dropout=max(*(arm.dropout for arm in arms), *(rate for space in spaces for rate in space.dropouts), 0.0),
+        own=tuple((name, _most(value, dict(spaces[0].own).get(name, ()))) for name, value in arms[0].own),
     )
+
+
+def _most(value: Value, searched: Sequence[Value]) -> Value:
+    """The largest number, such as of virtual tokens; other parameters keep their value."""
+    numbers = [each for each in (value, *searched) if isinstance(each, int | float)]
+    return max(numbers) if isinstance(value, int | float) else value
 
 
 def first_points(plan: StudyPlan) -> list[Values]:

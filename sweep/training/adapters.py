@@ -93,6 +93,19 @@ def attach(
     return adapted
 
 
+def first_weights(model: nn.Module, arm: Arm, seed: int) -> list[torch.Tensor]:
+    """The trainable weights of an adapter that `attach` makes with torch's random state after this seed.
+
+    The base and torch's random state are afterwards as they were.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        adapted = attach(model, arm, seed)
+        weights = [parameter.detach().clone() for _, parameter in adapter_parameters(adapted)]
+    detach(adapted)
+    return weights
+
+
 def initial_a(seed: int, module: str, shape: tuple[int, int]) -> torch.Tensor:
     """The initial A of a module's adapter, shape (rank, in_features).
 

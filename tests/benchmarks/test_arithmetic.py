@@ -18,7 +18,8 @@ from sweep.records import EvaluatedTrial, TrialSpec
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from sweep.training.sources import find_model
 from tests.conftest import arm, result, study_record
 from tests.training.conftest import TINY, encoded, examples, load_tiny, spec

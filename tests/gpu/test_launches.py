@@ -22,7 +22,8 @@ from sweep.training.packed import grouped as grouped_module
 from sweep.training.packed.attention import attend_folded, takes_grouped_queries
 from sweep.training.packed.evaluator import packed_losses
 from sweep.training.packed.grouped import grouped
-from sweep.training.packed.pack import Pack, Slot
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot
 from tasks import Example
 from tests.training.conftest import TINY, spec
 from tests.training.packed.test_packed_like_alone import ALL, trained

@@ -43,7 +43,7 @@ def test_they_are_trained_stored_and_evaluated_again(made_task: Path, tmp_path: 
         specs.append(spec)
     results = to_the_end(runner, specs)
     assert {result.status for result in results.values()} == {Status.COMPLETE}, results
-    assert [spec.identity[0] for spec in results.values() for spec in [spec.spec]][:2] == ["1", "2"]
+    assert [spec.identity[0] for spec in results.values() for spec in [spec.spec]][:1] == ["2"], "the pack waits"
     for result in results.values():
         assert result.measures is not None
         assert result.measures.peak_bytes > 0

@@ -182,3 +182,9 @@ def test_the_largest_arm_covers_all_others() -> None:
     assert all(set(entry.split(",")) <= set(largest.targets) for entry in PLAN.space.targets)
     assert set(PLAN.arm.targets) <= set(largest.targets)
     assert largest.dropout == max(PLAN.arm.dropout, *PLAN.space.dropouts)
+
+
+def test_the_largest_arm_has_most_virtual_tokens() -> None:
+    arm = replace(PLAN.arm, method="prompt_tuning", own=(("tokens", 4), ("init", "vocabulary")))
+    space = replace(PLAN.space, own=(("tokens", (2, 32, 8)), ("init", ("random", "vocabulary"))))
+    assert dict(largest_arm(replace(PLAN, arm=arm, space=space)).own) == {"tokens": 32, "init": "vocabulary"}

@@ -12,7 +12,8 @@ from sweep.store.paths import Paths
 from sweep.training.adapters import adapter_parameters, detach
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder
-from sweep.training.packed.pack import Pack, Slot
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot
 from sweep.training.splits import load_splits
 from sweep.training.trainer_engine import train
 from tests.conftest import arm

@@ -170,7 +170,7 @@ def test_the_seed_decides(name: str, load: Loader, encoded: list[Encoded]) -> No
 def test_the_others_say_why_they_are_not_packed() -> None:
     """The contract of those that are: `tests/training/packed/`."""
     packed = {name for name, method in methods().items() if method.packed}
-    assert packed == {*LORA_VARIANTS, "ia3"}
+    assert packed == {*LORA_VARIANTS, "ia3", "prompt_tuning", "prefix_tuning"}
     assert all(method.packed != bool(method.why_not.get("packed")) for method in methods().values())
 
 

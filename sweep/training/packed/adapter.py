@@ -14,11 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from peft import PeftConfig
 from safetensors.torch import save_file
 from torch import nn
 
 from sweep.records import Arm
 from sweep.training.adapters import WEIGHTS, peft_config, use_default_permissions
+from sweep.training.packed.layout import NONE_VIRTUAL, Virtual
 from sweep.training.packed.updates import Dropout, Update
 from sweep.training.starts import Starts
 
@@ -53,6 +55,7 @@ class SlotAdapter(ABC):
         scale: factor of the low-rank update.
         input_factors: trained factors of the inputs of modules, by name, one for each input.
         output_factors: likewise for each output.
+        virtual: the trained tokens before each sequence.
 
     Args:
         sizes: of the vectors, which are zero until `initialize`.
@@ -63,6 +66,7 @@ class SlotAdapter(ABC):
     scale: float = 1.0
     input_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
     output_factors: Mapping[str, nn.Parameter] = MappingProxyType({})
+    virtual: Virtual = NONE_VIRTUAL
     rate_factors: tuple[float, ...] = (1.0,)
     """The learning rate of each vector, as a multiple of the arm's."""
 
@@ -114,6 +118,14 @@ class SlotAdapter(ABC):
         """All A, and all B transposed, side by side, shape (rank, columns of all modules); only with `names`."""
         raise NotImplementedError
 
+    def embeddings(self) -> torch.Tensor:
+        """The embeddings of `virtual.embedded` tokens, shape (tokens, width of the base)."""
+        raise NotImplementedError
+
+    def keys_and_values(self) -> Sequence[torch.Tensor]:
+        """Of `virtual.given` tokens, keys and values of each layer in turn, each of shape (tokens, key heads, head_dim)."""
+        raise NotImplementedError
+
     # memory and file
 
     def zero_gradients(self) -> None:
@@ -140,9 +152,13 @@ class SlotAdapter(ABC):
         """Memory of the parameters, their gradients and AdamW's two moments."""
         return 4 * sum(vector.nbytes for vector in self.vectors) + 4 * self.constants()
 
-    def stored(self) -> tuple[Arm, dict[str, torch.Tensor]]:
-        """The arm and the weights, by PEFT's name, as which the adapter is saved."""
-        return self.arm, dict(self.matrices())
+    def stored(self) -> dict[str, torch.Tensor]:
+        """The weights in the adapter's file, by PEFT's name."""
+        return dict(self.matrices())
+
+    def peft_config(self, base_name: str) -> PeftConfig:
+        """PEFT's configuration of the adapter, for its file."""
+        return peft_config(self.arm, base_name, inference_mode=True)
 
     def save(self, folder: Path, base_name: str) -> None:
         """Saves the adapter in PEFT's format (safetensors).
@@ -151,9 +167,8 @@ class SlotAdapter(ABC):
             base_name: name of the base on the model hub.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        arm, weights = self.stored()
-        peft_config(arm, base_name, inference_mode=True).save_pretrained(str(folder))
-        tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in weights.items()}
+        self.peft_config(base_name).save_pretrained(str(folder))
+        tensors = {name: matrix.detach().cpu().contiguous().clone() for name, matrix in self.stored().items()}
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         use_default_permissions(folder)
 

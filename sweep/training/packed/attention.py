@@ -6,7 +6,7 @@ can be packed unchanged. Outside a packed pass it is plain `sdpa`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -34,11 +34,16 @@ _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """Arguments that some models pass to their attention and that are not implemented here."""
 
 
+Given = Sequence[tuple[torch.Tensor, torch.Tensor]]
+"""The given keys and values of each layer, each of shape (given tokens, key heads, head_dim)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """A pass over a layout, and the biases that its layers share."""
+    """A pass over a layout, its given keys and values, and the biases that its layers share."""
 
     layout: Layout
+    given: Given = ()
     biases: dict[tuple[int, int | None, torch.dtype, int], torch.Tensor] = field(default_factory=dict)
 
     def bias(self, table: int, window: int | None, dtype: torch.dtype, repeats: int = 1) -> torch.Tensor:
@@ -67,9 +72,13 @@ _passes: list[_Pass] = []
 
 
 @contextmanager
-def packed_attention(layout: Layout) -> Iterator[None]:
-    """Context in which the model's input, in forward and backward passes, is a row of this layout."""
-    _passes.append(_Pass(layout))
+def packed_attention(layout: Layout, given: Given = ()) -> Iterator[None]:
+    """Context in which the model's input, in forward and backward passes, is a row of this layout.
+
+    Args:
+        given: the layout's given keys and values; empty if there are none, or if they are in a cache.
+    """
+    _passes.append(_Pass(layout, given))
     try:
         yield
     finally:
@@ -136,6 +145,10 @@ def _attention(
     window = named.get("sliding_window")
     heads, head_dim = query.shape[1], value.shape[-1]
     states = [_by_token(each) for each in (query, key, value)]
+    if current.given:
+        layer: Any = module.layer_idx
+        own = current.given[layer]
+        states[1:] = (torch.cat(pair) for pair in zip(own, states[1:], strict=True))
     parts = []
     for number, table in enumerate(current.layout.tables):
         queries = _by_sequence(states[0], table.queries)  # (sequences, heads, queries, head_dim)

@@ -13,8 +13,9 @@ from transformers.cache_utils import DynamicLayer
 
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.hooks import SlotRows
-from sweep.training.packed.layout import Layout, Table, rounded, to_device
+from sweep.training.packed.layout import Layout, to_device
 from sweep.training.packed.pack import Pack
+from sweep.training.packed.tables import Table, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class PartialAnswer:
 
     Attributes:
         slot: index of the adapter.
-        places: cache indices of the prompt and of `tokens`, in order.
+        places: cache indices of virtual tokens, of the prompt and of `tokens`, in order.
         tokens: the answer's tokens in the cache.
         following: the token after them.
     """

@@ -19,7 +19,8 @@ from sweep.training.memory import release
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.evaluator import evaluate, packed_losses
 from sweep.training.packed.memory.capacity import slot_capacity
-from sweep.training.packed.pack import Pack, Slot, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot, SlotBatch
 
 TOLERANCE = 1e-3
 """Nats by which a completion's loss in a packed pass may differ from a plain pass in fp32; 100 times as much in bf16."""

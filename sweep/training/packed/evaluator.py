@@ -66,7 +66,7 @@ class _Unanswered:
     Attributes:
         slot: index of the adapter.
         index: index of the example.
-        places: cache indices of the prompt and the completion without its last token.
+        places: cache indices of virtual tokens, the prompt and the completion without its last token.
         best: the most likely token at each position of the completion.
         first: see `CachedPrompt`; empty without labels.
     """
@@ -109,7 +109,7 @@ class _Evaluator:
             sizes = evaluation_sizes(self._base.device)
             for batches in evaluation_batches(self._encoded, adapters, sizes, with_answers=rule is not None):
                 start = time.perf_counter()
-                cache = row_cache() if rule is not None else None
+                cache = self._new_cache() if rule is not None else None
                 unanswered: list[_Unanswered] = []
                 for indices in batches:
                     unanswered += self.compute_losses(indices, cache)
@@ -122,6 +122,16 @@ class _Evaluator:
                 seconds["score"] += middle - start
                 seconds["answer"] += time.perf_counter() - middle
         return {phase: spent / adapters for phase, spent in seconds.items() if phase == "score" or rule is not None}
+
+    def _new_cache(self) -> Cache:
+        cache = row_cache()
+        self._pack.give(cache, self._adapters)
+        return cache
+
+    def _before(self, slot: int) -> int:
+        """Number of virtual tokens before each example."""
+        adapter = self._adapters[slot]
+        return 0 if adapter is None else adapter.virtual.count
 
     def compute_losses(self, indices: Sequence[int], cache: Cache | None) -> list[_Unanswered]:
         """Runs one pass over examples under every adapter; returns those that still need an answer."""
@@ -154,7 +164,7 @@ class _Evaluator:
             if is_known(item, loss, self._rule):
                 self._answers[slot][index] = item.example.completion.strip()
             else:
-                places = layout.keys_of(number, len(item) - 1)
+                places = layout.keys_of(number, self._before(slot) + len(item) - 1)
                 unanswered.append(_Unanswered(slot, index, places, tokens, first[number]))
         return unanswered
 
@@ -183,7 +193,7 @@ class _Evaluator:
         prompts = [
             CachedPrompt(
                 one.slot,
-                one.places[: len(self._encoded[one.index].prompt)],
+                one.places[: self._before(one.slot) + len(self._encoded[one.index].prompt)],
                 one.first,
                 numbers.get(self._encoded[one.index].completion),
                 self._losses[one.slot][one.index].nats,
@@ -206,9 +216,8 @@ class _Evaluator:
         agreed = 0
         while agreed < min(len(one.best) - 1, max_new_tokens - 1) and one.best[agreed] == item.completion[agreed]:
             agreed += 1
-        return PartialAnswer(
-            one.slot, one.places[: len(item.prompt) + agreed], item.completion[:agreed], one.best[agreed]
-        )
+        known = self._before(one.slot) + len(item.prompt) + agreed
+        return PartialAnswer(one.slot, one.places[:known], item.completion[:agreed], one.best[agreed])
 
     def losses(self, slot: int) -> list[CompletionLoss]:
         """All losses of one adapter."""

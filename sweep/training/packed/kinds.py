@@ -16,8 +16,14 @@ from sweep.training.adapters import WEIGHTS
 from sweep.training.packed.adapter import Host, SlotAdapter
 from sweep.training.packed.ia3 import Ia3Adapter
 from sweep.training.packed.lora import LoraAdapter
+from sweep.training.packed.virtual_tokens import PrefixAdapter, PromptAdapter
 
-KINDS: Mapping[str, type[SlotAdapter]] = {"LoraConfig": LoraAdapter, "IA3Config": Ia3Adapter}
+KINDS: Mapping[str, type[SlotAdapter]] = {
+    "LoraConfig": LoraAdapter,
+    "IA3Config": Ia3Adapter,
+    "PromptTuningConfig": PromptAdapter,
+    "PrefixTuningConfig": PrefixAdapter,
+}
 """By the name of PEFT's configuration class."""
 
 

@@ -15,8 +15,9 @@ from sweep.training.losses_and_answers import Label
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.evaluation_sizes import evaluation_sizes
 from sweep.training.packed.hooks import SlotRows
-from sweep.training.packed.layout import Layout, Table, rounded, to_device
+from sweep.training.packed.layout import Layout, to_device
 from sweep.training.packed.pack import Pack
+from sweep.training.packed.tables import Table, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class CachedPrompt:
 
     Attributes:
         slot: index of the adapter.
-        places: cache indices of the prompt's tokens, in order.
+        places: cache indices of virtual tokens and of the prompt's, in order.
         first: log-probability of each label's first token, shape (labels,).
         expected: index of the label whose likelihood is known, or None.
         nats: negative log-likelihood of that label.

@@ -2,15 +2,11 @@
 
 A slot's tokens are contiguous: the prefix that all its prompts share, once, then the rest of each example. Each example
 attends to the shared prefix and to itself, so its hidden states equal those of a pass of its own, and the gradients of the
-prefix sum over the examples.
-
-Attention works on tables of sequences, padded to the longest one. Sequences of similar length share a table, so little is
-padded: pairs of queries and keys grow with the square of the length.
+prefix sum over the examples. A slot's virtual tokens are the beginning of that prefix, or keys and values before it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -18,71 +14,34 @@ from itertools import accumulate
 import torch
 
 from sweep.training.encoding import Encoded
+from sweep.training.packed.tables import Table, length_class, rounded, table_of
 
-SHORT = 128
-"""Up to this number of queries and keys, padding costs less than another table."""
-
-LENGTH_RATIO = 1.5
-"""Above that, the largest number of queries, and of keys, in a table is at most this multiple of the smallest."""
-
-WIDTH_STEP = 16
-"""Widths of attention tables on a GPU are multiples of this, or of a sixteenth of the next power of two: its kernels read biases in
-aligned rows, and shapes repeat."""
+_PLACEHOLDER = 0
+"""The id of tokens whose embeddings are replaced."""
 
 _CPU = torch.device("cpu")
 
 
-def rounded_width(length: int) -> int:
-    """The width of an attention table on a GPU whose longest sequence has `length` tokens."""
-    step = max(WIDTH_STEP, (1 << length.bit_length()) // 16)
-    return -(-length // step) * step
-
-
-def rounded(length: int, device: torch.device) -> int:
-    """The width of a table whose longest sequence has `length` tokens.
-
-    On a GPU widths repeat, so that its allocator and its libraries find what they prepared for an earlier pass: there are eight
-    widths per doubling of the length, and at most 16 tokens or an eighth are padding. A CPU computes what there is.
-    """
-    return length if device.type == "cpu" else rounded_width(length)
-
-
-def length_class(queries: int, keys: int) -> tuple[int, int]:
-    """Sequences of one class share a table. The class depends on the sequence alone, not on others in the row."""
-    return _steps(keys), _steps(queries)
-
-
-def _steps(length: int) -> int:
-    """Steps of `LENGTH_RATIO` from `SHORT` to at least this length."""
-    return math.ceil(math.log(length / SHORT) / math.log(LENGTH_RATIO)) if length > SHORT else 0
-
-
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Sequences of similar length, for attention. A sequence is an example without its shared prefix, or a shared prefix.
+class Virtual:
+    """The trained tokens before each of a slot's sequences.
 
     Attributes:
-        queries: token indices of each sequence, shape (sequences, longest query), padded with a token of the sequence.
-        keys: token indices that each sequence attends to, in order, shape (sequences, longest key), padded likewise. With a
-            key-value cache, they index the cache.
-        mask: whether a query attends to a key, bool, shape (sequences, 1, longest query, longest key).
-        columns: position of each key, shaped as `keys`; None if the keys of each sequence have positions 0, 1, 2, ...
+        embedded: number of those that are embeddings: tokens of the row, once per slot.
+        given: number of those that are keys and values in each layer. They come before the row's own tokens, slot after slot, or, with a
+            key-value cache, are the first in it.
     """
 
-    queries: torch.Tensor
-    keys: torch.Tensor
-    mask: torch.Tensor
-    columns: torch.Tensor | None = None
+    embedded: int = 0
+    given: int = 0
 
-    def within(self, window: int, positions: torch.Tensor) -> torch.Tensor:
-        """The mask for sliding-window attention: tokens attend to the last `window` positions, including their own.
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.embedded + self.given
 
-        Args:
-            positions: position of each token of the row in its example, shape (tokens,).
-        """
-        columns = torch.arange(self.keys.shape[1], device=self.keys.device) if self.columns is None else self.columns
-        columns = columns.expand(self.keys.shape)[:, None, None, :]
-        return self.mask & (positions[self.queries][:, None, :, None] - columns < window)
+
+NONE_VIRTUAL = Virtual()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +59,8 @@ class Layout:
         labels: ids of the predicted tokens, shape (predictions,).
         completions: number of predictions of each example, in order.
         sequences: table of each example, and its row there.
+        embedded: slot, first token and number of the tokens that have embeddings of their own.
+        given: number of given keys.
     """
 
     ids: torch.Tensor
@@ -112,6 +73,8 @@ class Layout:
     labels: torch.Tensor
     completions: tuple[int, ...]
     sequences: tuple[tuple[int, int], ...]
+    embedded: tuple[tuple[int, int, int], ...] = ()
+    given: int = 0
 
     def keys_of(self, example: int, count: int) -> torch.Tensor:
         """Indices of the first tokens that an example attends to, shape (count,)."""
@@ -119,31 +82,47 @@ class Layout:
         return self.tables[table].keys[row, :count]
 
     def after(self, cached: int) -> Layout:
-        """The layout of this row after `cached` tokens in the key-value cache."""
-        return replace(self, tables=tuple(replace(table, keys=table.keys + cached) for table in self.tables))
+        """The layout of this row after `cached` tokens in the key-value cache, with given keys among them."""
+        return replace(
+            self, tables=tuple(replace(table, keys=self._moved(table.keys, cached)) for table in self.tables)
+        )
+
+    def _moved(self, keys: torch.Tensor, cached: int) -> torch.Tensor:
+        if not self.given:
+            return keys + cached
+        return torch.where(keys < self.given, keys, keys + (cached - self.given))
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row under construction; `queries` and `shared` are token ranges of each sequence and of its prefix."""
+    """A row under construction.
+
+    `queries` and `shared` are token ranges of each sequence and of its prefix, `given` the range of its given keys.
+    """
 
     ids: list[int]
     positions: list[int]
     queries: list[range]
     shared: list[range]
+    given: list[range]
     kept: list[int]
     labels: list[int]
     completions: list[int]
     sequences: list[int]
 
-    def add(self, tokens: Sequence[int], first_position: int, shared: range) -> int:
-        """Adds a sequence that attends to `shared` and, causally, to itself; returns the index of its first token."""
+    def add(self, tokens: Sequence[int], first_position: int, shared: range, given: range) -> int:
+        """Adds a sequence that attends to `given`, to `shared` and, causally, to itself; returns the index of its first token."""
         start = len(self.ids)
         self.ids.extend(tokens)
         self.positions.extend(range(first_position, first_position + len(tokens)))
         self.queries.append(range(start, start + len(tokens)))
         self.shared.append(shared)
+        self.given.append(given)
         return start
+
+    def key_count(self, sequence: int) -> int:
+        """Number of keys of a sequence."""
+        return len(self.given[sequence]) + len(self.shared[sequence]) + len(self.queries[sequence])
 
 
 def shared_prompt(batch: Sequence[Encoded]) -> int:
@@ -158,32 +137,46 @@ def shared_prompt(batch: Sequence[Encoded]) -> int:
     return min(common, min(len(item.prompt) for item in batch) - 1)
 
 
-def lay_out(batches: Sequence[Sequence[Encoded]], device: torch.device = _CPU) -> Layout:
+def lay_out(
+    batches: Sequence[Sequence[Encoded]], device: torch.device = _CPU, virtual: Sequence[Virtual] | None = None
+) -> Layout:
     """Lays out one batch per slot as a row on a device.
 
     The last token of a completion predicts nothing, so it is a label but not an input.
+
+    Args:
+        virtual: the virtual tokens of each slot; None if no slot has any.
 
     Raises:
         ValueError: all batches are empty.
     """
     if not any(batches):
         raise ValueError("a pass needs an example")
-    row = _Row([], [], [], [], [], [], [], [])
-    slot_tokens = []
-    for batch in batches:
+    row = _Row([], [], [], [], [], [], [], [], [])
+    slot_tokens, embedded, given = [], [], 0
+    for slot, batch in enumerate(batches):
+        before = NONE_VIRTUAL if virtual is None else virtual[slot]
         slot_start = len(row.ids)
-        prefix = shared_prompt(batch)
-        start = row.add(batch[0].prompt[:prefix], 0, range(0)) if prefix else slot_start
+        common = shared_prompt(batch)
+        prefix = before.embedded + common
+        keys = range(given, given + before.given)
+        given = keys.stop
+        start = slot_start
+        if prefix:
+            row.add((*(_PLACEHOLDER,) * before.embedded, *batch[0].prompt[:common]), before.given, range(0), keys)
+        if before.embedded:
+            embedded.append((slot, start, before.embedded))
         for item in batch:
-            own = (*item.prompt[prefix:], *item.completion[:-1])
+            own = (*item.prompt[common:], *item.completion[:-1])
             row.sequences.append(len(row.queries))
-            first = row.add(own, prefix, range(start, start + prefix))
-            predicting = first + len(item.prompt) - prefix - 1
+            first = row.add(own, before.given + prefix, range(start, start + prefix), keys)
+            predicting = first + len(item.prompt) - common - 1
             row.kept.extend(range(predicting, predicting + len(item.completion)))
             row.labels.extend(item.completion)
             row.completions.append(len(item.completion))
         slot_tokens.append(len(row.ids) - slot_start)
-    return _layout(row, tuple(slot_tokens), tuple(len(batch) for batch in batches), device)
+    layout = _layout(row, tuple(slot_tokens), tuple(len(batch) for batch in batches), device, given)
+    return replace(layout, embedded=tuple(embedded)) if embedded else layout
 
 
 def to_device(parts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -203,10 +196,12 @@ def _sent(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
     return numbers.to(device, non_blocking=True)
 
 
-def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...], device: torch.device) -> Layout:
+def _layout(
+    row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, ...], device: torch.device, given: int
+) -> Layout:
     by_class: dict[tuple[int, int], list[int]] = {}
-    for sequence, (queries, shared) in enumerate(zip(row.queries, row.shared, strict=True)):
-        by_class.setdefault(length_class(len(queries), len(shared) + len(queries)), []).append(sequence)
+    for sequence, queries in enumerate(row.queries):
+        by_class.setdefault(length_class(len(queries), row.key_count(sequence)), []).append(sequence)
     groups = [by_class[each] for each in sorted(by_class)]
     rows = {sequence: (number, place) for number, group in enumerate(groups) for place, sequence in enumerate(group)}
     widths = [_widths(row, group, device) for group in groups]
@@ -223,54 +218,40 @@ def _layout(row: _Row, slot_tokens: tuple[int, ...], slot_examples: tuple[int, .
             places,
             row.kept,
             row.labels,
-            *(part for group in groups for part in _bounds(row, group)),
+            *(part for group in groups for part in _bounds(row, group, given)),
         ],
         device,
     )
     ids, positions, placed, kept, labels, *bounds = sent
+    parts = len(bounds) // len(groups)
     return Layout(
         ids=ids,
         positions=positions,
         slot_tokens=slot_tokens,
         slot_examples=slot_examples,
-        tables=tuple(_table(*own, *bounds[4 * number : 4 * number + 4]) for number, own in enumerate(widths)),
+        tables=tuple(
+            table_of(*own, *bounds[parts * number : parts * (number + 1)], total=given)
+            for number, own in enumerate(widths)
+        ),
         places=placed,
         kept=kept,
         labels=labels,
         completions=tuple(row.completions),
         sequences=tuple(rows[sequence] for sequence in row.sequences),
+        given=given,
     )
 
 
 def _widths(row: _Row, group: Sequence[int], device: torch.device) -> tuple[int, int]:
     """The numbers of queries and keys of each sequence of a table."""
     queries = max(len(row.queries[sequence]) for sequence in group)
-    keys = max(len(row.shared[sequence]) + len(row.queries[sequence]) for sequence in group)
+    keys = max(row.key_count(sequence) for sequence in group)
     return rounded(queries, device), rounded(keys, device)
 
 
-def _bounds(row: _Row, group: Sequence[int]) -> list[list[int]]:
-    """First token and length of each sequence of a table, then of each shared prefix."""
-    ranges = ([row.queries[sequence] for sequence in group], [row.shared[sequence] for sequence in group])
+def _bounds(row: _Row, group: Sequence[int], given: int) -> list[list[int]]:
+    """First token and length of each sequence of a table, then of each shared prefix and, if any keys are given, of those."""
+    ranges = [[row.queries[sequence] for sequence in group], [row.shared[sequence] for sequence in group]]
+    if given:
+        ranges.append([row.given[sequence] for sequence in group])
     return [part for own in ranges for part in ([each.start for each in own], [len(each) for each in own])]
-
-
-def _table(
-    queries_width: int,
-    keys_width: int,
-    first: torch.Tensor,
-    lengths: torch.Tensor,
-    prefix_first: torch.Tensor,
-    prefix_lengths: torch.Tensor,
-) -> Table:
-    """The table of some sequences, made on the device of their bounds, each of shape (sequences,)."""
-    query = torch.arange(queries_width, device=first.device)
-    key = torch.arange(keys_width, device=first.device)
-    last = lengths[:, None] - 1
-    # padding points at the sequence itself: with a token of another slot, a NaN could spread
-    queries = first[:, None] + query.minimum(last)  # (sequences, queries)
-    own = key - prefix_lengths[:, None]  # (sequences, keys), negative in the prefix
-    keys = torch.where(own < 0, prefix_first[:, None] + key, first[:, None] + own.minimum(last))
-    # (sequences, queries, keys)
-    sees = (own[:, None, :] <= query[None, :, None]) & (own < lengths[:, None])[:, None, :]
-    return Table(queries, keys, sees[:, None])

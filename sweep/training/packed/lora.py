@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from peft import PeftConfig
 from torch import nn
 
 from sweep.methods import scale
 from sweep.methods.initialization import is_subtracted, stored_arm, stored_rank
 from sweep.records import Arm
-from sweep.training.adapters import initial_a, target_modules
+from sweep.training.adapters import initial_a, peft_config, target_modules
 from sweep.training.packed.adapter import Host, Matrices, SlotAdapter, with_gradient
 from sweep.training.packed.grouped import spread
 from sweep.training.packed.updates import Dropout, Update
@@ -164,13 +165,17 @@ class LoraAdapter(SlotAdapter):
             for name, matrix in matrices.items():
                 yield _peft_names(name)[side], matrix
 
-    def stored(self) -> tuple[Arm, dict[str, torch.Tensor]]:
-        """A plain LoRA adapter, whatever it started as."""
+    def peft_config(self, base_name: str) -> PeftConfig:
+        """That of a plain LoRA adapter, whatever it started as."""
+        return peft_config(stored_arm(self.arm), base_name, inference_mode=True)
+
+    def stored(self) -> dict[str, torch.Tensor]:
+        """The weights of that adapter."""
         weights: dict[str, torch.Tensor] = dict(self.matrices())
         for name, start in self.initial.items():
             down, up = _peft_names(name)
             weights[down], weights[up] = both(self.down[name], self.up[name], start)
-        return stored_arm(self.arm), weights
+        return weights
 
 
 def _peft_names(module: str) -> tuple[str, str]:

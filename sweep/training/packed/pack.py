@@ -6,86 +6,33 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW
 from transformers import Cache, get_scheduler
 
 from sweep.errors import TrialDiverged, TrialEnded
+from sweep.methods import method_of
 from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import training_examples
 from sweep.training.encoding import Encoded
-from sweep.training.gradient_check import GradientCheck, largest_gradients
+from sweep.training.gradient_check import largest_gradients
 from sweep.training.initial_values import Initializer
 from sweep.training.packed.adapter import Host, SlotAdapter
-from sweep.training.packed.attention import packed_attention, use_packed_attention
+from sweep.training.packed.attention import Given, packed_attention, use_packed_attention
 from sweep.training.packed.gated import use_blocks
 from sweep.training.packed.hooks import AdapterHooks, SlotRows
 from sweep.training.packed.kinds import load_slot_adapter, new_adapter
-from sweep.training.packed.layout import Layout, floats_to_device, lay_out
+from sweep.training.packed.layout import NONE_VIRTUAL, Layout, floats_to_device, lay_out
 from sweep.training.packed.output_head import OutputHead, Predictions
+from sweep.training.packed.slot import Slot, SlotBatch, adamw_of
+from sweep.training.packed.virtual_tokens import embeddings, keys_and_values
 from sweep.training.quantization import check_trainable_format, evaluating
-
-
-@dataclass
-class Slot:
-    """One trial in the pack.
-
-    Attributes:
-        ordered: the training examples in training order.
-        step: number of optimizer steps taken.
-        ended: why training stopped early, or None; the other slots continue.
-    """
-
-    spec: TrialSpec
-    adapter: SlotAdapter
-    ordered: Sequence[Encoded]
-    optimizer: AdamW
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    step: int = 0
-    ended: TrialEnded | None = None
-    gradient_check: GradientCheck = field(default_factory=GradientCheck)
-
-    @property
-    def is_training(self) -> bool:
-        """Whether the trial has steps left."""
-        return self.ended is None and self.step < self.spec.training.steps
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the adapter, its gradients and AdamW's two moments."""
-        return self.adapter.bytes
-
-    def next_batches(self) -> list[Sequence[Encoded]]:
-        """The batches of the next step, one per gradient accumulation."""
-        recipe = self.spec.training
-        size = recipe.batch_size
-        first = self.step * recipe.gradient_accumulation
-        return [
-            self.ordered[number * size : (number + 1) * size]
-            for number in range(first, first + recipe.gradient_accumulation)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class SlotBatch:
-    """The batch of one slot in one pass.
-
-    Attributes:
-        tokens: completion tokens of the slot's whole step; its loss is the mean over these.
-        dropout: see `SlotRows.dropout`.
-    """
-
-    adapter: SlotAdapter
-    batch: Sequence[Encoded]
-    tokens: int
-    dropout: str | None = None
 
 
 class Pack:
@@ -105,7 +52,8 @@ class Pack:
         self._base = base
         self.shapes = linear_shapes(base)
         model: Any = base.model
-        self._hooks = AdapterHooks(model, self.shapes, base.device, model.dtype)
+        self._dtype: torch.dtype = model.dtype
+        self._hooks = AdapterHooks(model, self.shapes, base.device, self._dtype)
         self._host = Host(self.shapes, base.device, self._hooks.stacked, model)
         self.slots: list[Slot] = []
         self.auto_checkpointing = False
@@ -125,8 +73,10 @@ class Pack:
             raise ValueError("the unadapted base is not trained")
         check_trainable_format(self._base.model)
         adapter = self.adapter(arm)
+        # otherwise PEFT, where it makes the first weights, would leave a hook for it on the base
+        self.use_gradient_checkpointing(wanted=False)
         adapter.initialize(spec.seed, self._initializer.starts(arm, spec.seed, examples))
-        optimizer = _adamw(adapter, recipe.weight_decay)
+        optimizer = adamw_of(adapter, recipe.weight_decay)
         schedule = get_scheduler(
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps
         )
@@ -142,14 +92,13 @@ class Pack:
         """
         return new_adapter(arm, self._host)
 
-    def parameters(self, arm: Arm) -> int:
-        """Number of parameters of an arm's adapter, with those that are not trained but lie beside the others; takes no memory.
+    def without_memory(self, arm: Arm) -> SlotAdapter:
+        """An adapter without numbers, for its sizes.
 
         Raises:
             ConfigurationError: a target module does not exist.
         """
-        adapter = new_adapter(arm, replace(self._host, device=torch.device("meta")))
-        return adapter.parameters() + adapter.constants()
+        return new_adapter(arm, replace(self._host, device=torch.device("meta")))
 
     def load(self, folder: Path) -> SlotAdapter:
         """A saved adapter; see `load_slot_adapter`."""
@@ -157,7 +106,14 @@ class Pack:
 
     def lay_out(self, adapters: Sequence[SlotAdapter | None], batches: Sequence[Sequence[Encoded]]) -> Layout:
         """The row of one batch for each adapter; None stands for the base alone."""
-        return lay_out(batches, self._base.device)
+        virtual = [NONE_VIRTUAL if adapter is None else adapter.virtual for adapter in adapters]
+        return lay_out(batches, self._base.device, virtual if any(own.count for own in virtual) else None)
+
+    def give(self, cache: Cache, adapters: Sequence[SlotAdapter | None]) -> None:
+        """Puts the given keys and values of adapters into an empty cache, where layouts of these adapters expect them."""
+        for layer, states in enumerate(keys_and_values(adapters, self._dtype)):
+            keys, values = (each.transpose(0, 1)[None] for each in states)  # (1, key heads, given tokens, head_dim)
+            cache.update(keys, values, layer)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -194,8 +150,8 @@ class Pack:
         Yields:
             The logits of the predictions, shape (predictions, vocabulary), in fp32. Other tokens skip the output head.
         """
-        with packed_attention(layout), self._hooks.active(slots):
-            yield self._outputs(layout, cache).float()
+        with self._active(layout, slots, cache):
+            yield self._outputs(layout, slots, cache).float()
 
     @contextmanager
     def predictions(
@@ -206,15 +162,26 @@ class Pack:
             with self.forward(layout, slots, cache) as logits:
                 yield Predictions(logits, None, len(layout.labels))
             return
-        with packed_attention(layout), self._hooks.active(slots):
+        with self._active(layout, slots, cache):
             with self._head.left_out():
-                states = self._outputs(layout, cache)
+                states = self._outputs(layout, slots, cache)
             yield Predictions(states, self._head.module, self._head.at_once)
 
-    def _outputs(self, layout: Layout, cache: Cache | None) -> torch.Tensor:
+    @contextmanager
+    def _active(self, layout: Layout, slots: Sequence[SlotRows], cache: Cache | None) -> Iterator[None]:
+        given: Given = ()
+        if layout.given and cache is None:
+            given = keys_and_values([slot.adapter for slot in slots], self._dtype)
+        with packed_attention(layout, given), self._hooks.active(slots):
+            yield
+
+    def _outputs(self, layout: Layout, slots: Sequence[SlotRows], cache: Cache | None) -> torch.Tensor:
         """The model's outputs for the predictions, shape (predictions, vocabulary)."""
+        inputs = {"input_ids": layout.ids[None]}
+        if layout.embedded:
+            inputs = {"inputs_embeds": embeddings(self._base.model, layout, [slot.adapter for slot in slots])}
         output = self._base.model(
-            input_ids=layout.ids[None],
+            **inputs,
             position_ids=layout.positions[None],
             logits_to_keep=layout.kept,
             use_cache=cache is not None,
@@ -254,12 +221,13 @@ class Pack:
             slot.adapter.zero_gradients()
         self.use_gradient_checkpointing(
             wanted=any(slot.spec.training.uses_checkpointing(auto=self.auto_checkpointing) for slot in slots)
+            and all(method_of(slot.adapter.arm).checkpointing for slot in slots)
         )
         for number in range(max((len(own) for own in batches), default=0)):
             indices = [index for index, own in enumerate(batches) if number < len(own)]
             slot_batches = [
                 SlotBatch(
-                    slots[index].adapter, batches[index][number], tokens[index], _dropout_stream(slots[index], number)
+                    slots[index].adapter, batches[index][number], tokens[index], slots[index].dropout_stream(number)
                 )
                 for index in indices
             ]
@@ -299,18 +267,6 @@ class Pack:
         return StepLoss(slot.step, loss, rate)
 
 
-def _adamw(adapter: SlotAdapter, weight_decay: float) -> AdamW:
-    """AdamW for the adapter's vectors; with LoRA+, B has its own learning rate. The rate of the first is the reported one."""
-    rate = adapter.arm.learning_rate
-    if set(adapter.rate_factors) == {1.0}:
-        return AdamW(adapter.vectors, lr=rate, weight_decay=weight_decay, fused=True)
-    groups: list[dict[str, Any]] = [
-        {"params": [vector], "lr": rate * factor}
-        for vector, factor in zip(adapter.vectors, adapter.rate_factors, strict=True)
-    ]
-    return AdamW(groups, lr=rate, weight_decay=weight_decay, fused=True)
-
-
 def linear_shapes(base: LoadedBase) -> dict[str, tuple[int, int]]:
     """(in_features, out_features) of each linear module that an adapter can target."""
     shapes = {}
@@ -343,7 +299,3 @@ def _cut(numbers: Sequence[float], lengths: Sequence[int]) -> list[list[float]]:
     """Parts of these lengths."""
     ends = list(accumulate(lengths))
     return [list(numbers[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-
-
-def _dropout_stream(slot: Slot, number: int) -> str:
-    return f"{slot.spec.seed} step {slot.step} pass {number}"

@@ -21,7 +21,8 @@ from sweep.training.packed import grouped as grouped_module
 from sweep.training.packed import hooks
 from sweep.training.packed.evaluator import evaluate
 from sweep.training.packed.grouped import RowGroups, StackPlan, add_grouped_updates, grouped, runs_of, stack
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from sweep.training.packed.updates import Dropout, Update, add_updates
 from tests.training.packed.counted import operators
 from tests.training.packed.test_packed_like_alone import ALL, LOSS, furthest, mixed, trained

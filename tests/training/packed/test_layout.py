@@ -16,9 +16,11 @@ from sweep.training.encoding import Encoded
 from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.losses_and_answers import AnswerRule, Label
-from sweep.training.packed import layout as layout_module
-from sweep.training.packed.layout import lay_out, length_class, shared_prompt
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed import tables
+from sweep.training.packed.layout import Virtual, lay_out, shared_prompt
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
+from sweep.training.packed.tables import length_class
 from sweep.training.trainer_engine import TrainerEngine
 from tasks import Example
 
@@ -70,6 +72,26 @@ def test_a_row_by_hand() -> None:
     assert layout.completions == (2, 1, 1)
 
 
+def test_virtual_tokens_by_hand() -> None:
+    """Embeddings of the first slot, keys and values of the second, none of the third."""
+    batch, single = [item((1, 2, 3), (7, 8)), item((1, 2, 4, 5), (9,))], [item((6,), (7,))]
+    layout = lay_out([batch, batch, single], virtual=[Virtual(embedded=2), Virtual(given=3), Virtual()])
+    assert layout.ids.tolist() == [0, 0, 1, 2, 3, 7, 4, 5, 1, 2, 3, 7, 4, 5, 6]
+    assert layout.positions.tolist() == [0, 1, 2, 3, 4, 5, 4, 5, 3, 4, 5, 6, 5, 6, 0]
+    assert layout.slot_tokens == (8, 6, 1)
+    assert layout.kept.tolist() == [4, 5, 7, 10, 11, 13, 14]
+    assert (layout.embedded, layout.given) == (((0, 0, 2),), 3)
+    own = 3  # the row's keys are counted after those given
+    assert [layout.keys_of(example, keys).tolist() for example, keys in ((0, 6), (2, 7), (4, 1))] == [
+        [own + token for token in range(6)],
+        [0, 1, 2, *(own + token for token in (8, 9, 10, 11))],
+        [own + 14],
+    ]
+    later = layout.after(100)
+    assert later.keys_of(2, 4).tolist() == [0, 1, 2, 108]
+    assert later.keys_of(0, 1).tolist() == [100]
+
+
 def test_a_pass_needs_an_example() -> None:
     with pytest.raises(ValueError, match="needs an example"):
         lay_out([[], []])
@@ -78,14 +100,14 @@ def test_a_pass_needs_an_example() -> None:
 @pytest.fixture(params=[128, 2], ids=["one table", "tables by length"])
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The length up to which sequences share a table; examples here have at most 15 tokens."""
-    monkeypatch.setattr(layout_module, "SHORT", request.param)
+    monkeypatch.setattr(tables, "SHORT", request.param)
     return int(request.param)
 
 
 @given(st.integers(1, 3000), st.integers(0, 3000))
 def test_the_sequences_of_a_table_have_similar_lengths(keys: int, more: int) -> None:
     if length_class(1, keys) == length_class(1, keys + more):
-        assert keys + more <= max(layout_module.SHORT, layout_module.LENGTH_RATIO * keys)
+        assert keys + more <= max(tables.SHORT, tables.LENGTH_RATIO * keys)
 
 
 def test_a_short_and_a_long_example_have_tables_of_their_own() -> None:

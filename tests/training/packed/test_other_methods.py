@@ -20,7 +20,8 @@ from sweep.training.engines import open_engine
 from sweep.training.forward import completion_losses, greedy_answers
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.packed.hooks import SlotRows
-from sweep.training.packed.pack import Pack, Slot
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot
 from sweep.training.quantization import weights_hash
 from sweep.training.trainer_engine import train
 from tests.training.packed.test_packed_like_alone import furthest, trained
@@ -80,7 +81,8 @@ def adapted_of(trial: TrainedTrial) -> AdaptedModel:
     return trial.adapted
 
 
-@pytest.mark.parametrize("quant", ["none", pytest.param("nf4", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("quant", ["none", "nf4"])
 @pytest.mark.parametrize("name", OTHERS)
 def test_packed_equals_alone(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, name: str, quant: str
@@ -146,6 +148,7 @@ def test_plain_peft_gives_the_losses_and_answers_of_the_pack(
     assert weights_hash(base.model) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_answer_is_the_label_that_the_trainers_engine_finds(
     engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker, tmp_path: Path, name: str
@@ -178,11 +181,12 @@ def test_first_weights_and_their_number_are_those_of_peft(packs: Callable[[str],
     theirs = {each: weight.detach().clone() for each, weight in adapter_parameters(adapted)}
     count = trainable_parameters(adapted)
     detach(adapted)
-    assert adapter.parameters() == pack.parameters(one.arm) == count
+    assert adapter.parameters() == pack.without_memory(one.arm).parameters() == count
     for (_, matrix), weight in zip(adapter.matrices(), theirs.values(), strict=True):
         assert torch.equal(matrix, weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_gradient_checkpointing_changes_nothing(
     packs: Callable[[str], Pack], encoded: list[Encoded], name: str
@@ -211,6 +215,7 @@ def test_nan_stays_in_its_slot(packs: Callable[[str], Pack], encoded: list[Encod
     assert losses == pytest.approx(alone, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_trial_that_is_pruned_leaves_the_others(
     packs: Callable[[str], Pack], encoded: list[Encoded], spec: Maker, name: str

@@ -17,7 +17,8 @@ from sweep.training.forward import completion_losses
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.packed.evaluator import evaluate
 from sweep.training.packed.output_head import OutputHead
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from tests.training.conftest import encoded, examples, load_tiny, spec
 
 __all__ = ["encoded", "examples", "load_tiny", "spec"]

@@ -23,7 +23,8 @@ from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
 from sweep.training.packed.engine import PackedEngine
 from sweep.training.packed.evaluator import packed_losses
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from sweep.training.quantization import onednn_multiplies_bfloat16
 from sweep.training.trainer_engine import train
 from tests.training.packed.test_packed_like_alone import ALL, LOSS, furthest, mixed, trained

@@ -19,7 +19,8 @@ from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
 from sweep.training.forward import completion_losses
 from sweep.training.packed.evaluator import packed_losses
-from sweep.training.packed.pack import Pack, Slot
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import Slot
 from sweep.training.trainer_engine import train
 
 Loader = Callable[[str], LoadedBase]

@@ -20,6 +20,7 @@ from sweep.training.engine import EvaluationExamples
 from sweep.training.machine import device_name
 from sweep.training.memory import free_bytes, release
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
+from sweep.training.packed.layout import NONE_VIRTUAL, Virtual
 from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
@@ -48,6 +49,7 @@ class Forecast:
         training: training passes of one trial.
         evaluated: examples of each evaluation.
         sizes: of the evaluations' passes.
+        virtual: the trials' virtual tokens.
     """
 
     model: MemoryModel
@@ -55,6 +57,7 @@ class Forecast:
     training: frozenset[PassShape]
     evaluated: Sequence[EvaluationExamples]
     sizes: EvaluationSizes = ON_A_CPU
+    virtual: Virtual = NONE_VIRTUAL
 
     def peak(self, slots: int) -> int:
         """Peak bytes of a worker that trains trials side by side and evaluates them together or one by one."""
@@ -79,7 +82,7 @@ class Forecast:
         return [
             each
             for examples, rule in self.evaluated
-            for each in evaluation_passes(examples, adapters, rule, self.sizes)
+            for each in evaluation_passes(examples, adapters, rule, self.sizes, self.virtual)
         ]
 
 
@@ -215,10 +218,12 @@ def forecast(
     largest = longest_batch(ordered, training.batch_size)
     checkpointing = training.uses_checkpointing(auto=pack.auto_checkpointing)
     model = measure_memory_model(base, pack, arm, largest, checkpointing=checkpointing)
+    adapter = pack.without_memory(arm)
     return Forecast(
         model,
-        pack.parameters(arm),
-        frozenset(training_passes(ordered, training)),
+        adapter.parameters() + adapter.constants(),
+        frozenset(training_passes(ordered, training, adapter.virtual)),
         evaluated,
         evaluation_sizes(base.device),
+        adapter.virtual,
     )

@@ -20,8 +20,9 @@ from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes
 from sweep.training.packed.evaluator import evaluation_batches
-from sweep.training.packed.layout import length_class, rounded_width, shared_prompt
+from sweep.training.packed.layout import NONE_VIRTUAL, Virtual, shared_prompt
 from sweep.training.packed.memory import terms
+from sweep.training.packed.tables import length_class, rounded_width
 
 ENDED_BYTES = terms.FP32_BYTES
 """Bytes per trainable parameter after training, in fp32: the parameter."""
@@ -66,12 +67,14 @@ class PassShape:
         return replace(self, tables=tables)
 
 
-def shape_of(batch: Sequence[Encoded]) -> PassShape:
+def shape_of(batch: Sequence[Encoded], virtual: Virtual = NONE_VIRTUAL) -> PassShape:
     """The shape of a pass of one slot with this batch, as laid out by `layout.lay_out`."""
-    prefix = shared_prompt(batch)
-    lengths = [len(item) - prefix - 1 for item in batch]
+    common = shared_prompt(batch)
+    prefix = virtual.embedded + common
+    lengths = [len(item) - common - 1 for item in batch]
     tables: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for query, key in [*([(prefix, prefix)] if prefix else []), *((own, prefix + own) for own in lengths)]:
+    for query, before in [*([(prefix, 0)] if prefix else []), *((own, prefix) for own in lengths)]:
+        key = virtual.given + before + query
         tables.setdefault(length_class(query, key), []).append((query, key))
     return PassShape(
         tokens=prefix + sum(lengths),
@@ -82,14 +85,15 @@ def shape_of(batch: Sequence[Encoded]) -> PassShape:
     )
 
 
-def training_passes(ordered: Sequence[Encoded], training: Training) -> set[PassShape]:
+def training_passes(ordered: Sequence[Encoded], training: Training, virtual: Virtual = NONE_VIRTUAL) -> set[PassShape]:
     """The shapes of one trial's training passes.
 
     Args:
         ordered: the training examples in training order.
+        virtual: the trial's virtual tokens.
     """
     size = training.batch_size
-    return {shape_of(ordered[start : start + size]) for start in range(0, len(ordered), size)}
+    return {shape_of(ordered[start : start + size], virtual) for start in range(0, len(ordered), size)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +109,38 @@ class EvaluationPass:
 
 
 def evaluation_passes(
-    encoded: Sequence[Encoded], adapters: int, rule: AnswerRule | None, sizes: EvaluationSizes = ON_A_CPU
+    encoded: Sequence[Encoded],
+    adapters: int,
+    rule: AnswerRule | None,
+    sizes: EvaluationSizes = ON_A_CPU,
+    virtual: Virtual = NONE_VIRTUAL,
 ) -> Iterator[EvaluationPass]:
-    """The passes that evaluate examples under several adapters; an upper bound if `rule` asks for answers."""
+    """The passes that evaluate examples under several adapters; an upper bound if `rule` asks for answers.
+
+    Args:
+        virtual: the virtual tokens of each adapter.
+    """
     for batches in evaluation_batches(encoded, adapters, sizes, with_answers=rule is not None):
-        cache, sequences = _CacheSize(), 0
+        cache, sequences = _CacheSize(adapters * virtual.given), 0
         for indices in batches:
-            shape = shape_of([encoded[index] for index in indices]).times(adapters)
+            shape = shape_of([encoded[index] for index in indices], virtual).times(adapters)
             sequences += adapters * len(indices)
             yield EvaluationPass(shape, cache.add(shape.tokens) if rule is not None else 0)
         if rule is not None:
-            longest = max(len(encoded[index]) for indices in batches for index in indices)
+            longest = virtual.count + max(len(encoded[index]) for indices in batches for index in indices)
             shape = _answering_shape(sequences, longest, rule, sizes)
             yield EvaluationPass(shape, cache.add(shape.tokens))
 
 
 class _CacheSize:
-    """Capacity in tokens of a `decoding.row_cache`, which grows by doubling."""
+    """Capacity in tokens of a `decoding.row_cache`, which grows by doubling.
 
-    def __init__(self) -> None:
-        self._used = self._capacity = 0
+    Args:
+        given: tokens that are put into it first.
+    """
+
+    def __init__(self, given: int) -> None:
+        self._used = self._capacity = given
 
     def add(self, tokens: int) -> int:
         """Returns the capacity after adding tokens."""

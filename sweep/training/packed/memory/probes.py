@@ -26,7 +26,8 @@ from sweep.training.packed.memory.model import (
     evaluation_passes,
     shape_of,
 )
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from sweep.training.quantization import quantized_modules
 from tasks import Example
 
@@ -162,11 +163,12 @@ class _Probe:
 
     def training(self, batch: Sequence[Encoded]) -> Measurement:
         slot_batch = SlotBatch(self._adapter, batch, len(batch), dropout="probe")
-        return shape_of(batch), self._measure(lambda: self._pack.accumulate([slot_batch]))
+        return shape_of(batch, self._adapter.virtual), self._measure(lambda: self._pack.accumulate([slot_batch]))
 
     def evaluation(self, batch: Sequence[Encoded]) -> Measurement:
         adapters = [self._adapter] * EVALUATED_TOGETHER
-        passes = evaluation_passes(batch, EVALUATED_TOGETHER, None, evaluation_sizes(self._base.device))
+        sizes = evaluation_sizes(self._base.device)
+        passes = evaluation_passes(batch, EVALUATED_TOGETHER, None, sizes, self._adapter.virtual)
         shapes = [each.shape for each in passes]
         largest = max(shapes, key=lambda shape: shape.tokens)
         return largest, self._measure(lambda: packed_losses(self._base, self._pack, adapters, batch))

@@ -25,7 +25,8 @@ from sweep.training.packed.memory.estimate import (
 )
 from sweep.training.packed.memory.model import MemoryModel, parameters_of, shape_of
 from sweep.training.packed.memory.terms import QUANTIZED_BLOCK
-from sweep.training.packed.pack import Pack, SlotBatch
+from sweep.training.packed.pack import Pack
+from sweep.training.packed.slot import SlotBatch
 from tasks import Example
 from tests.conftest import arm
 from tests.training.conftest import load_tiny

@@ -20,7 +20,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
-from sweep.training.packed.layout import lay_out
+from sweep.training.packed.layout import Virtual, lay_out
 from sweep.training.packed.memory.capacity import DEFAULT_SLOTS, RESERVE, Forecast, forecast, slot_capacity
 from sweep.training.packed.memory.model import (
     EvaluationPass,
@@ -61,9 +61,10 @@ batches = st.lists(st.builds(item, texts, texts), min_size=1, max_size=5)
 
 @given(batches, st.integers(1, 4))
 def test_the_shape_is_that_of_the_layout(batch: list[Encoded], slots: int) -> None:
-    layout = lay_out([batch] * slots)
-    tables = tuple((*table.queries.shape, table.keys.shape[1]) for table in layout.tables)
-    assert shape_of(batch).times(slots) == PassShape(len(layout.ids), len(layout.labels), tables)
+    for virtual in (Virtual(), Virtual(embedded=5), Virtual(given=4)):
+        layout = lay_out([batch] * slots, virtual=[virtual] * slots)
+        tables = tuple((*table.queries.shape, table.keys.shape[1]) for table in layout.tables)
+        assert shape_of(batch, virtual).times(slots) == PassShape(len(layout.ids), len(layout.labels), tables)
 
 
 @given(batches, st.integers(1, 7), st.integers(1, 64))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.training.packed.layout import rounded_width
 from sweep.training.packed.memory import terms
 from sweep.training.packed.memory.model import MemoryModel, ModelSizes, PassCosts, PassShape
+from sweep.training.packed.tables import rounded_width
 
 MB = 10**6
 GPU = ModelSizes(
