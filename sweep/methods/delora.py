@@ -35,6 +35,6 @@ METHOD = Method(
     why_not={
         "cut": "its columns are normalized",
         "quants": "PEFT takes the norms of the stored weight, and does not dequantize it",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

@@ -39,6 +39,6 @@ METHOD = Method(
     mergeable=True,
     why_not={
         "cut": "its blocks have an adapter each",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

@@ -23,6 +23,6 @@ METHOD = Method(
     why_not={
         "cut": "its reflections follow one another",
         "quants": "PEFT multiplies the stored weight by the reflections, and does not dequantize it",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

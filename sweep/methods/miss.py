@@ -21,6 +21,6 @@ METHOD = Method(
     mergeable=True,
     why_not={
         "cut": "its update is one matrix, repeated",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

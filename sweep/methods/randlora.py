@@ -29,6 +29,6 @@ METHOD = Method(
     mergeable=True,
     why_not={
         "cut": "its matrices are random and not ordered by what they matter",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

@@ -37,6 +37,6 @@ METHOD = Method(
     lora=(TARGETS,),
     mergeable=True,
     why_not={
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )

@@ -43,6 +43,6 @@ METHOD = Method(
     mergeable=True,
     why_not={
         "cut": "its matrices share their vectors",
-        "packed": "only LoRA's updates are packed",
+        "packed": "its update is of another form than those that are packed",
     },
 )
