@@ -97,8 +97,8 @@ def _unknown(config: Config) -> Iterator[str]:
 def _search_problems(config: Config) -> Iterator[str]:
     if config.certify.enabled:
         yield (
-            f"{KEY}: a verdict compares the ranks of one method, so a search over methods ends without one; write certify=none, and "
-            "certify the method that wins with the command that the study ends with"
+            f"{KEY}: a search has one seed for each recipe, so it ends without a verdict; write certify=none. Then certify the ranks of "
+            "the method that wins with the command that the study ends with, or compare methods with arms in certify.ladder"
         )
     if (sampler := config.search.sampler) in _UNCONDITIONAL:
         why, instead = _UNCONDITIONAL[sampler]

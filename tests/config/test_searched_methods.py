@@ -95,7 +95,7 @@ def test_all_problems_of_the_list_are_reported_at_once() -> None:
     parts = (
         ("there is no method 'dorra'; did you mean 'dora'?", ""),
         ("a method is repeated", "write each once"),
-        ("a search over methods ends without one", "write certify=none"),
+        ("it ends without a verdict", "write certify=none"),
         ("search.sampler=gp: cannot search over methods", "write sampler=tpe"),
         ("search.trials=2: each of the 3 methods", "write search.trials=12"),
         ("search.space.learning_rates.vera: is not in", "searched: lora, lora, dorra, full"),
