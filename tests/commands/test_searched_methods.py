@@ -77,7 +77,7 @@ def test_stopped_resumed_and_certified(tmp_path: Path) -> None:
     assert record.trials[: len(before.trials)] == before.trials
     assert set(record.methods()) == {"lora", "dora", "prompt_tuning"}
     assert kept.items() <= adapters(tmp_path).items(), "nothing was trained twice"
-    assert " ".join(printed.split()).count("engine=trainer trains them, one at a time") == 1
+    assert " ".join(printed.split()).count("engine=trainer trains it, one at a time") == 1
     for expected in ("The best trial of each method:", "  DoRA: loss", "  prompt tuning: loss", "over lora, dora"):
         assert expected in printed, expected
 
