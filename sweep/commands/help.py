@@ -128,9 +128,13 @@ def screen() -> Iterator[str]:
     yield from _table({key: _in_short(keys[key]) for key in MOST_USED})
     yield ""
     yield "Groups (GROUP=NAME, but +study=NAME; add your own as ./conf/GROUP/NAME.yaml):"
+    single = {group: names for group, names in groups().items() if len(names) == 1}
     for group, names in groups().items():
+        if group in single:
+            continue
         lead = f"  {group:10}"
         yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
+    yield "".join(f"  {group:10}{names[0]:10}" for group, names in single.items()).rstrip()
     yield ""
     yield f"More: {_start()} help (all keys), {_start()} help lora.r (one key or section)"
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
@@ -21,13 +21,13 @@ from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arms, ladder_met
 from sweep.config.method_values import with_value
 from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
+from sweep.config.recorded import recorded_yaml
 from sweep.config.schema import Config
 from sweep.config.searched_methods import searched_methods
 from sweep.config.units import byte_count, seconds
-from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, DataError
 from sweep.methods import methods
-from sweep.records import Declaration, Quantization, Search, SearchedMethod, StudyPlan, TaskData, Training, WorkerSetup
+from sweep.records import Declaration, Quantization, Search, StudyPlan, TaskData, Training, WorkerSetup
 
 R = TypeVar("R")
 
@@ -39,8 +39,6 @@ OptionCheck = Callable[[Search, Training], Sequence[str]]
 
 UNKNOWN_STEPS = 0
 """The steps of a plan whose epochs are not resolved yet."""
-
-_URL_KEYS = ("tracking.uri", "storage.url")
 
 
 def plan_from(
@@ -180,38 +178,6 @@ def typed(composed: DictConfig) -> tuple[Config, dict[str, str | None]]:
             wrong.setdefault(key, f"{key}: a value is needed; write {key}=...")
             values[key] = ""
     return _built(Config, values), wrong
-
-
-def recorded_yaml(composed: DictConfig, compute: str, searched: Sequence[SearchedMethod] = ()) -> str:
-    """The resolved configuration as records keep it: no URL holds credentials, and `train.epochs` and `lora.alpha` are left out.
-
-    They are recorded as `train.steps`, see `with_steps`, and `lora.alpha_ratio`.
-
-    Args:
-        compute: what `quant.compute` was resolved to.
-        searched: the methods of a search over methods; their ranges of learning rates are recorded.
-    """
-    copy = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
-    for key in _URL_KEYS:
-        value = OmegaConf.select(copy, key)
-        if isinstance(value, str):
-            OmegaConf.update(copy, key, mask(value))
-    if (alpha := OmegaConf.select(copy, "lora.alpha")) is not None:
-        copy.lora.alpha_ratio = float(alpha) / int(copy.lora.r)
-    for key in ALTERNATIVES:
-        section, name = key.split(".")
-        copy.get(section, {}).pop(name, None)
-    copy.pop("dry_run", None)
-    for name in [name for name, value in copy.get("method", {}).items() if value is None]:
-        del copy.method[name]  # of another method
-    rates = {each.name: list(each.space.learning_rate) for each in searched}
-    for name, value in (("method", list(rates)), ("learning_rates", rates)):
-        if rates:
-            OmegaConf.update(copy, f"search.space.{name}", value, merge=False, force_add=True)
-        else:
-            OmegaConf.select(copy, "search.space", default=OmegaConf.create({})).pop(name, None)
-    OmegaConf.update(copy, "quant.compute", compute, force_add=True)
-    return OmegaConf.to_yaml(copy)
 
 
 def _without_replaced(composed: DictConfig, given: Collection[str]) -> DictConfig:

@@ -42,7 +42,7 @@ def trials_table(record: StudyRecord) -> Table:
 
 
 def _place(record: StudyRecord, trial: CompletedTrial) -> tuple[int, int]:
-    """Where a trial stands in a table: its method and its rank."""
+    """The key by which trials are sorted: method, then rank."""
     return record.methods().index(trial.arm.method), trial.rank
 
 

@@ -34,7 +34,7 @@ _ITERATIONS, _MORE = 16, 8
 """Of subspace iteration, and columns beside those that are wanted (Halko et al. 2011, https://arxiv.org/abs/0909.4061)."""
 
 _GRAM_BYTES = 256 * 2**20
-"""Inputs are collected for so many modules at a time that their Gram matrices take at most this."""
+"""Memory for the Gram matrices that are collected in one pass; more modules take further passes."""
 
 _LEAST_ENERGY = 1e-9
 """Share of the largest eigenvalue below which inputs have no component in a direction, up to rounding."""

@@ -18,7 +18,7 @@ from sweep.verdict.task_metric import NotGained
 from sweep.verdict.terms import RANKS, Terms, terms_of
 
 _MANY = 4
-"""So many methods are counted instead of named."""
+"""From this number on, methods are counted instead of named."""
 
 
 def headline(

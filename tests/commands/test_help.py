@@ -11,7 +11,7 @@ from sweep.errors import ConfigurationError
 
 def test_the_screen_fits_a_terminal() -> None:
     lines = list(screen())
-    assert len(lines) <= 48
+    assert len(lines) <= 46
     assert max(map(len, lines)) <= 100
     text = "\n".join(lines)
     assert all(f"\n  {name} " in text for name in (*COMMANDS, *MOST_USED))

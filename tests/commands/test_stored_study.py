@@ -79,6 +79,7 @@ def test_its_report_says_the_same(stored: Path) -> None:
     after = decided(stored)
     for row, earlier in zip(after["ladder"], before["ladder"], strict=True):
         assert row.items() >= earlier.items()
+    assert after["test"].keys() == before["test"].keys()
     for name, scores in after["test"].items():
         assert scores.items() >= before["test"][name].items()
     assert {**after, "ladder": before["ladder"], "test": before["test"]} == before
