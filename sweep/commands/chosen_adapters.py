@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from sweep.config.load import plan_of_record
 from sweep.console.command_line import pasteable
 from sweep.errors import ConfigurationError
 from sweep.records import StudyRecord, WorkerSetup
+from sweep.records.quants import QUANTS
 from sweep.reports.closing import shown
-from sweep.store.paths import Paths
+from sweep.store.paths import ORIGIN, Paths
 
 WEIGHTS = "adapter_model.safetensors"
 WHOLE_MODEL = "model.safetensors"
@@ -24,6 +26,7 @@ class ChosenAdapter:
 
     Attributes:
         folder: the adapter in PEFT's format.
+        setup: the study's, with the quantization of that base.
         base_hash: SHA-256 of the base's files, in hex; None if no trial recorded it.
     """
 
@@ -76,9 +79,18 @@ def _chosen(record: StudyRecord, paths: Paths) -> ChosenAdapter:
     return ChosenAdapter(
         record.name,
         folder,
-        plan_of_record(record.config).setup,
+        plan_of_record(record.config).setup.with_quant(_quant_in(folder)),
         provenance.base_hash if provenance else None,
     )
+
+
+def _quant_in(folder: Path) -> str | None:
+    """The quantization of the base that the adapter was trained on; None where an earlier version wrote the folder: the study's."""
+    try:
+        named = json.loads((folder / ORIGIN).read_text(encoding="utf-8")).get("quant")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(named) if named in QUANTS else None
 
 
 def _check_weights(study: str, weights: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,9 @@ _CAP = "ONEDNN_MAX_CPU_ISA"
 """https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
 
 
-def with_compute_type(quant: Quantization, device: str = AUTO, *, needs_float32: bool = False) -> Quantization:
+def with_compute_type(
+    quant: Quantization, device: str = AUTO, *, needs_float32: bool = False, beside: Collection[str] = ()
+) -> Quantization:
     """The quantization with `compute=auto` resolved for this machine.
 
     GPUs that all multiply bf16 compute in bf16, others in fp32: torch would emulate bf16 there, and fp16 needs a loss scale, which the
@@ -34,6 +37,7 @@ def with_compute_type(quant: Quantization, device: str = AUTO, *, needs_float32:
     Args:
         device: the value of `device`.
         needs_float32: whether the method needs fp32.
+        beside: other quantizations in the study, whose products are computed in the same type.
     """
     if quant.compute != AUTO_COMPUTE:
         return quant
@@ -42,7 +46,8 @@ def with_compute_type(quant: Quantization, device: str = AUTO, *, needs_float32:
     devices = devices_for(device)
     if devices.kind.is_gpu:
         return replace(quant, compute=BFLOAT16 if devices.multiplies_bfloat16 else FLOAT32)
-    fast = not KINDS[quant.name].whole_numbers and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
+    whole_numbers = any(KINDS[name].whole_numbers for name in (quant.name, *beside))
+    fast = not whole_numbers and not _is_capped() and multiplies_bfloat16_fast(_cpuinfo())
     return replace(quant, compute=BFLOAT16 if fast else FLOAT32)
 
 

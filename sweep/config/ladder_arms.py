@@ -9,18 +9,21 @@ from typing import Any
 
 from sweep.config.arms import FIELDS, configured_arm
 from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.devices import device_problems, devices_for
 from sweep.config.keys import entries, must_be, read_value
 from sweep.config.method_values import config_of, method_values, with_value
 from sweep.config.schema import Config
+from sweep.config.searched_methods import because
 from sweep.config.targets import set_name
 from sweep.console.suggest import did_you_mean
-from sweep.methods import ALPHA, DROPOUT, RANK, TARGETS, Method, methods, title_of
+from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods, on_own_base, title_of
+from sweep.methods.initialization import INITIALIZATIONS
 from sweep.records import Arm, LadderArm
-from sweep.records.quants import QUANTS
+from sweep.records.quants import KINDS, QUANTS
 
 LADDER = "certify.ladder"
 _METHOD = "method"
-_RATE = "learning_rate"
+_QUANT = "quant"
 _OF_LORA = {"r": RANK, "alpha_ratio": ALPHA, "dropout": DROPOUT, "targets": TARGETS}
 
 
@@ -34,7 +37,7 @@ def ladder_arms(config: Config) -> tuple[LadderArm, ...]:
     if not holds_arms(config.certify.ladder):
         return ()
     configs = [_config_of(entry, config) for entry in config.certify.ladder]
-    arms = [dataclasses.replace(configured_arm(each), learning_rate=0.0) for each in configs]
+    arms = [_arm_of(entry, config) for entry in config.certify.ladder]
     words = _names(arms, config.model.target_sets)
     return tuple(
         LadderArm(arm, name, each.train.learning_rate, _rates(each))
@@ -48,6 +51,14 @@ def ladder_methods(config: Config) -> tuple[Method, ...]:
         return ()
     names = (entry.get(_METHOD) for entry in config.certify.ladder if isinstance(entry, Mapping))
     return tuple(methods()[name] for name in dict.fromkeys(names) if isinstance(name, str) and name in methods())
+
+
+def ladder_quants(config: Config) -> tuple[str, ...]:
+    """The quantizations that arms of the ladder have instead of the study's, each once; none if it is one of ranks."""
+    if not (config.certify.enabled and holds_arms(config.certify.ladder)):
+        return ()
+    named = (entry.get(_QUANT) for entry in config.certify.ladder if isinstance(entry, Mapping))
+    return tuple(dict.fromkeys(name for name in named if name in QUANTS and name != config.quant.name))
 
 
 def ladder_arm_problems(config: Config, given: Collection[str]) -> Iterator[str]:
@@ -67,7 +78,7 @@ def ladder_arm_problems(config: Config, given: Collection[str]) -> Iterator[str]
         yield from (f"{LADDER}: arm {number}{problem}" for problem in problems)
         if problems:
             continue
-        arm = dataclasses.replace(configured_arm(_config_of(entry, config)), learning_rate=0.0)
+        arm = _arm_of(entry, config)
         earlier = seen.setdefault(arm, number)
         if earlier != number:
             yield f"{LADDER}: arm {number} is the same as arm {earlier}, so both cost the same; write it once"
@@ -93,19 +104,23 @@ def _entry_problems(entry: Any, config: Config) -> Iterator[str]:
         yield f": there is no method '{name}'{did_you_mean(str(name), methods())} (known: {', '.join(methods())})"
         return
     fields = _fields(method)
+    known = (*fields, _QUANT)
     for field in map(str, entry):
-        if field == "quant":
-            yield f": quant={entry['quant']}: all arms of a ladder are trained on one base; write quant=NAME for all of them"
-        elif field != _METHOD and field not in fields:
-            listed = ", ".join(fields)
-            yield f": method={method.name} has no field '{field}'{did_you_mean(field, fields)} (fields: {listed})"
+        if field != _METHOD and field not in known:
+            listed = ", ".join(known)
+            yield f": method={method.name} has no field '{field}'{did_you_mean(field, known)} (fields: {listed})"
     for field, key in fields.items():
         if field in entry and (problem := _value_problem(key, entry[field])):
             yield f": {field}={entry[field]}: {problem}"
     for own in method.own_keys():
         if own.default is None and own.name not in entry and getattr(_of_method(name, config).method, own.name) is None:
             yield f": {own.name}: a value is needed, as in {own.name}: {own.about.example}"
-    yield from _combinations(method, config)
+    if _QUANT in entry and (problem := _value_problem("quant.name", entry[_QUANT])):
+        yield f": quant={entry[_QUANT]}: {problem}"
+        return
+    quant = str(entry.get(_QUANT, config.quant.name))
+    yield from _quant_of_study(method, config) if quant == config.quant.name else _on_own_base(method, quant, config)
+    yield from _combinations(method, quant, config)
 
 
 def _value_problem(key: str, value: Any) -> str | None:
@@ -125,24 +140,56 @@ def _value_problem(key: str, value: Any) -> str | None:
     return None
 
 
-def _combinations(method: Method, config: Config) -> Iterator[str]:
-    """What an arm's method cannot be combined with."""
-
-    def because(field: str) -> str:
-        return f": {reason}" if (reason := method.why_not.get(field)) else ""
-
-    if config.quant.name in QUANTS and config.quant.name not in method.quants:
+def _quant_of_study(method: Method, config: Config) -> Iterator[str]:
+    """Whether an arm without a quantization of its own takes the study's."""
+    if config.quant.name in set(QUANTS) - set(method.quants):
         shared = [name for name in QUANTS if all(name in other.quants for other in ladder_methods(config))]
-        instead = f"write quant={shared[0]}, which all arms take" if shared else "leave the arm out"
-        yield f": method={method.name} cannot be combined with quant={config.quant.name}{because('quants')}; {instead}"
-    elif method.float32 and config.quant.compute == BFLOAT16:
+        all_take = f"quant={shared[0]}, which all arms take, or " if shared else ""
         yield (
-            f": method={method.name} cannot be combined with quant.compute=bfloat16{because('float32')}; write "
+            f": method={method.name} cannot be combined with quant={config.quant.name}{because(method, 'quants')}; write {all_take}"
+            f"quant: {method.quants[0]} in the arm"
+        )
+
+
+def _on_own_base(method: Method, own: str, config: Config) -> Iterator[str]:
+    """What an arm's own quantization cannot be combined with."""
+    if own not in method.quants:
+        yield (
+            f": method={method.name} cannot be combined with quant={own}{because(method, 'quants')}; write "
+            f"quant: {method.quants[0]} in the arm"
+        )
+    elif config.quant.name in set(QUANTS) - set(method.quants) and not method.trains_base:
+        yield (
+            f": the sizes of adapters are found on the study's base, and method={method.name} cannot be combined with "
+            f"quant={config.quant.name}{because(method, 'quants')}; write quant={own} for the study, and quant: {config.quant.name} in "
+            "other arms"
+        )
+    if KINDS[own].whole_numbers and config.quant.compute == BFLOAT16 and not devices_for(config.device).kind.is_gpu:
+        yield (
+            f": quant={own}: cannot be combined with quant.compute=bfloat16: a processor multiplies whole numbers; write "
+            f"quant.compute={FLOAT32}, or leave it out"
+        )
+    init = INITIALIZATIONS.get(config.lora.init) if INIT in method.lora else None
+    if init is not None and own not in init.quants:
+        yield f": quant={own}: cannot be combined with lora.init={init.name}: {init.why_not}; write lora.init=default"
+    yield from (
+        f": {problem}"
+        for problem in device_problems(config.device, own, config.quant.compute)
+        if problem.startswith("quant=")
+    )
+
+
+def _combinations(method: Method, quant: str, config: Config) -> Iterator[str]:
+    """What else an arm's method cannot be combined with."""
+    if method.float32 and config.quant.compute == BFLOAT16 and quant in method.quants:
+        yield (
+            f": method={method.name} cannot be combined with quant.compute=bfloat16{because(method, 'float32')}; write "
             f"quant.compute={FLOAT32}, or leave it out"
         )
     if config.train.gradient_checkpointing is True and not method.checkpointing:
         yield (
-            f": method={method.name} cannot be combined with train.gradient_checkpointing=true{because('checkpointing')}; leave it out"
+            f": method={method.name} cannot be combined with train.gradient_checkpointing=true{because(method, 'checkpointing')}; "
+            "leave it out"
         )
 
 
@@ -167,6 +214,13 @@ def _without_its_rates(config: Config) -> Config:
         if not key.startswith("method."):
             config = with_value(config, key, entries()[key].default)
     return config
+
+
+def _arm_of(entry: Mapping[str, Any], config: Config) -> Arm:
+    """The arm of an entry without problems; a quantization that is the study's is none of its own."""
+    arm = dataclasses.replace(configured_arm(_config_of(entry, config)), learning_rate=0.0)
+    own = entry.get(_QUANT)
+    return dataclasses.replace(arm, quant=None if own == config.quant.name else own)
 
 
 def _config_of(entry: Mapping[str, Any], config: Config) -> Config:
@@ -202,7 +256,7 @@ def _name(arm: Arm) -> str:
     searched = methods()[arm.method].space
     own = [f"{value} {name}" for name, value in arm.own if name in searched]
     at = f" at rank {arm.rank}" if arm.rank else ""
-    return _with_details(f"{title_of(arm)}{at}", own)
+    return _with_details(f"{title_of(arm)}{at}{on_own_base(arm)}", own)
 
 
 def _with_details(name: str, details: Sequence[str]) -> str:

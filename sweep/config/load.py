@@ -17,7 +17,7 @@ from sweep.config.compute import with_compute_type, with_former_type
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, devices_for
 from sweep.config.keys import REQUIRED, Entry, entries, fields_of, limits, read_value, shortened
-from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arms, ladder_methods
+from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arms, ladder_methods, ladder_quants
 from sweep.config.method_values import with_value
 from sweep.config.methods import engine_of, method_problems, needs_float32
 from sweep.config.overrides import ALTERNATIVES, given_keys, suggestion, wrong_form
@@ -82,7 +82,9 @@ def plan_from(
         raise ConfigurationError([*earlier_problems, *problems, *in_data])
     if in_data:
         raise DataError(in_data)
-    compute = with_compute_type(config.quant, config.device, needs_float32=needs_float32(config))
+    compute = with_compute_type(
+        config.quant, config.device, needs_float32=needs_float32(config), beside=ladder_quants(config)
+    )
     config = dataclasses.replace(config, quant=compute)
     return dataclasses.replace(_plan(config, composed), given=frozenset(given_keys(overrides)))
 

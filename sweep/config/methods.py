@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator
 
 from sweep.config.compute import BFLOAT16, FLOAT32
-from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arm_problems, ladder_methods
+from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arm_problems, ladder_methods, ladder_quants
 from sweep.config.method_keys import FIELDS, IN_WORDS, own_key, owners
 from sweep.config.schema import Config
 from sweep.config.searched_methods import KEY, RATES, because, known_methods, searched_problems
@@ -151,6 +151,12 @@ def _double_quant(config: Config, given: Collection[str]) -> Iterator[str]:
     if "quant.double_quant" in given and config.quant.double_quant and kind is not None and not kind.blocks:
         blocks = " or ".join(f"quant={name}" for name, other in KINDS.items() if other.blocks)
         yield f"quant.double_quant=true: quant={kind.name} has no constants to quantize; leave it out, or write {blocks}"
+    own = [name for name in ladder_quants(config) if KINDS[name].blocks]
+    if "quant.double_quant" in given and not config.quant.double_quant and kind is not None and not kind.blocks and own:
+        yield (
+            f"quant.double_quant=false: is for the study's base, and quant={kind.name} has no constants to quantize; those of arms with "
+            f"quant: {own[0]} are quantized. Leave it out, or write quant={own[0]} for the study and quant: {kind.name} in other arms"
+        )
 
 
 def _ladder(config: Config, method: Method) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sweep.methods.registry import methods
 from sweep.records import Arm
+from sweep.records.quants import base_words
 
 LORA_VARIANTS = ("lora", "rslora", "lora_plus", "rslora_plus")
 """Methods whose adapters are named by their rank alone."""
@@ -25,11 +26,17 @@ def own_words(arm: Arm) -> str:
 
 
 def arm_words(arm: Arm) -> str:
-    """`rank 8`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
+    """`rank 8`, `rank 8 on nf4`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
+    own_base = on_own_base(arm)
     if arm.method in LORA_VARIANTS:
-        return f"rank {arm.rank}"
+        return f"rank {arm.rank}{own_base}"
     own = own_words(arm)
-    return title_of(arm) + (f" at rank {arm.rank}" if arm.rank else "") + (f" ({own})" if own else "")
+    return title_of(arm) + (f" at rank {arm.rank}" if arm.rank else "") + own_base + (f" ({own})" if own else "")
+
+
+def on_own_base(arm: Arm) -> str:
+    """` on nf4`; nothing for an arm on the study's base."""
+    return "" if arm.quant is None else f" {base_words(arm.quant)}"
 
 
 def label_of(arm: Arm) -> str:

@@ -18,7 +18,8 @@ def to_json(record: Any) -> dict[str, Any]:
     """A record as plain JSON types; enums become their values, tuples become lists.
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
-    have, a method's own parameters where there are none, the default initialization, and what only a ladder of arms has.
+    have, a method's own parameters where there are none, the default initialization, the study's own quantization, and what only a
+    ladder of arms has.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
@@ -38,6 +39,8 @@ def _absent(arm: Arm) -> set[str]:
     absent = {name for name in ("rank", "alpha_ratio", "targets", "own") if not getattr(arm, name)}
     if arm.init == DEFAULT_INIT:
         absent.add("init")
+    if arm.quant is None:
+        absent.add("quant")
     if "rank" in absent:
         absent |= {"loraplus_lr_ratio", "cut_from"}
         if not arm.dropout:

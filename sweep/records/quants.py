@@ -45,6 +45,11 @@ SMALLEST = "nf4"
 """The quantization that takes the least memory at the smallest error."""
 
 
+def base_words(name: str) -> str:
+    """`on nf4`, or `on the unquantized base`: after the name of what is trained on it."""
+    return "on the unquantized base" if KINDS[name].bits == 32 else f"on {name}"
+
+
 def transformers_settings(name: str, *, double_quant: bool) -> dict[str, object]:
     """The arguments of transformers' `BitsAndBytesConfig`, beside the type of products; none where nothing is quantized."""
     kind = KINDS.get(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from sweep.records.keys import EXAMPLES, Key, Limit
-from sweep.records.quants import QUANTS
+from sweep.records.quants import KINDS, QUANTS
 from tasks.metrics import METRICS
 
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
@@ -83,6 +83,16 @@ class Quantization:
             choices=(AUTO_COMPUTE, "float32", "bfloat16"),
         ),
     ] = AUTO_COMPUTE
+
+    def named(self, name: str) -> Quantization:
+        """This quantization if it is the one of that name, else the other one with what both have in common.
+
+        Its constants are quantized as `conf/quant/NAME.yaml` has it where this one has none.
+        """
+        if name == self.name:
+            return self
+        double_quant = KINDS[name].blocks and (self.double_quant or not KINDS[self.name].blocks)
+        return replace(self, name=name, double_quant=double_quant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +237,7 @@ class Arm:
         cut_from: the rank that a cut adapter was trained at; None if the adapter is as trained.
         own: the method's own parameters, name and value in the order of the method's description.
         init: what A and B start as, a name of `sweep.methods.initialization`.
+        quant: the quantization of the base that it is trained and evaluated on, where that is not the study's; else None.
     """
 
     rank: int
@@ -239,6 +250,7 @@ class Arm:
     cut_from: int | None = None
     own: tuple[tuple[str, Value], ...] = ()
     init: str = DEFAULT_INIT
+    quant: str | None = None
 
     @property
     def parent(self) -> Arm:
@@ -272,3 +284,11 @@ class WorkerSetup:
     memory_budget: int | None = None
     device: str = "auto"
     workers_on_device: int = 1
+
+    def quant_of(self, arm: Arm | None) -> Quantization:
+        """The quantization of the base that an arm is trained on; that of the unadapted base is the study's."""
+        return self.quant if arm is None or arm.quant is None else self.quant.named(arm.quant)
+
+    def with_quant(self, name: str | None) -> WorkerSetup:
+        """The setup with a base of that quantization; the setup itself if there is no name."""
+        return self if name is None else replace(self, quant=self.quant.named(name))

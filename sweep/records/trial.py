@@ -104,7 +104,7 @@ class TrialSpec:
         """The MLflow run name, for example `r16-lr1e-03-s0`, or `r4of32-lr1e-03-s0` if cut; trials on test say so.
 
         Methods other than LoRA's four variants come first, with the whole numbers among their own parameters, for example
-        `prompt_tuning-tokens16-lr3e-02-s0`.
+        `prompt_tuning-tokens16-lr3e-02-s0`; a quantization that is not the study's comes before the rate (`r8-nf4-lr1e-03-s0`).
         """
         if self.arm is None:
             return "base" if self.split is Split.TUNE else f"base-{self.split.value}"
@@ -112,6 +112,7 @@ class TrialSpec:
         parts = [] if self.arm.method in _NAMED_BY_RANK else [self.arm.method]
         parts += [f"r{self.arm.rank}{of}"] if self.arm.rank else []
         parts += [f"{name}{value}" for name, value in self.arm.own if type(value) is int]
+        parts += [self.arm.quant] if self.arm.quant is not None else []
         name = "-".join([*parts, f"lr{_short(self.arm.learning_rate)}", f"s{self.seed}"])
         return f"{name}-{self.split.value}" if self.split is Split.TEST else name
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from sweep.records import CompletedTrial, StudyRecord
-from sweep.reports.model_card import Card, model_card
+from sweep.reports.model_card import Card, model_card, quantization
 from sweep.store.paths import ORIGIN
 from sweep.verdict.conclusion import Conclusion
 
@@ -100,7 +100,7 @@ def _origin(
     record: StudyRecord, conclusion: Conclusion | None, trial: CompletedTrial, base: Base
 ) -> dict[str, str | int | float | None]:
     """Where the adapter comes from, for programs and for later readers."""
-    provenance = trial.provenance
+    provenance, quant = trial.provenance, quantization(record, trial.arm)
     return {
         "study": record.name,
         "task": record.task,
@@ -115,6 +115,8 @@ def _origin(
         "base_folder": str(base.folder) if base.folder else None,
         "base_source": provenance.base_source if provenance else None,
         "base_sha256": provenance.base_hash if provenance else None,
+        "quant": quant.name,
+        "double_quant": quant.double_quant,
         "data_sha256": record.data_hash,
     }
 

@@ -12,7 +12,7 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
 from sweep.methods import FULL, LORA_VARIANTS, arm_words, own_words, title_of
 from sweep.methods.initialization import init_words, is_subtracted, stored_rank
-from sweep.records import Arm, CompletedTrial, EvaluatedTrial, StudyRecord
+from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Quantization, StudyRecord
 from sweep.records.quants import transformers_settings
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
 from sweep.verdict.conclusion import Conclusion, on_test
@@ -55,10 +55,10 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
             "## Load it",
             "",
             "```python",
-            *_snippet(record, card, is_adapter=trial.arm.method != FULL),
+            *_snippet(record, trial.arm, card),
             "```",
             "",
-            *_notes(record, card),
+            *_notes(record, trial.arm, card),
             "## Training",
             "",
             *_training(record, trial),
@@ -170,11 +170,12 @@ def _kind(arm: Arm) -> str:
     return f"{'An' if name[0] in 'AEIOU' else 'A'} {name} adapter for"
 
 
-def _snippet(record: StudyRecord, card: Card, *, is_adapter: bool) -> list[str]:
+def _snippet(record: StudyRecord, arm: Arm, card: Card) -> list[str]:
+    is_adapter = arm.method != FULL
     base = (card.base if card.on_hub else _BASE) if is_adapter else _FOLDER
     tokenizer = _FOLDER if card.has_tokenizer else base
     system = _system_prompt(record)
-    quantized = _quantization(record)
+    quantized = _bits_and_bytes(record, arm)
     model = "base" if is_adapter else "model"
     lines = [
         *(["from peft import PeftModel"] if is_adapter else []),
@@ -207,19 +208,26 @@ def _snippet(record: StudyRecord, card: Card, *, is_adapter: bool) -> list[str]:
     ]
 
 
-def _notes(record: StudyRecord, card: Card) -> Iterator[str]:
+def _notes(record: StudyRecord, arm: Arm, card: Card) -> Iterator[str]:
     if not card.on_hub:
         yield f"The base model `{card.base}` is not on a model hub; `goldilocks.json` names its folder at the time of training."
         yield ""
-    if _quantization(record):
+    if _bits_and_bytes(record, arm):
         yield "The adapter was trained on the base as quantized above. Answers on the unquantized base can differ clearly."
         yield ""
 
 
-def _quantization(record: StudyRecord) -> str | None:
-    """The arguments of `BitsAndBytesConfig` in training; None if the base was not quantized."""
+def quantization(record: StudyRecord, arm: Arm) -> Quantization:
+    """How the base was quantized that an arm was trained on."""
     quant = _config(record).get("quant") or {}
-    settings = transformers_settings(str(quant.get("name")), double_quant=bool(quant.get("double_quant", True)))
+    of_study = Quantization(str(quant.get("name") or "none"), double_quant=bool(quant.get("double_quant", True)))
+    return of_study if arm.quant is None else of_study.named(arm.quant)
+
+
+def _bits_and_bytes(record: StudyRecord, arm: Arm) -> str | None:
+    """The arguments of `BitsAndBytesConfig` in training; None if the base was not quantized."""
+    quant = quantization(record, arm)
+    settings = transformers_settings(quant.name, double_quant=quant.double_quant)
     quoted = {name: f'"{value}"' if isinstance(value, str) else f"{value}" for name, value in settings.items()}
     return ", ".join(f"{name}={value}" for name, value in quoted.items()) or None
 

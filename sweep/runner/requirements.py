@@ -20,12 +20,14 @@ class Requirements:
         base_hash: hash of the base that the study's first worker loaded; None accepts any.
         least: per split, the minimum number of examples that are short enough.
         checkpointing: whether trials that leave it open use gradient checkpointing, as the study's first worker decided.
+        quant: the quantization of the base, for arms that have one of their own; None for the study's.
     """
 
     data_hash: str | None = None
     base_hash: str | None = None
     least: Mapping[str, int] = field(default_factory=dict)
     checkpointing: bool = False
+    quant: str | None = None
 
     def check_data(self, data_hash: str) -> None:
         """Raises a DataError if the data is not the study's."""

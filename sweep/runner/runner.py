@@ -73,7 +73,11 @@ class TrialRunner:
             ConfigurationError: a target module does not exist.
             PackBroke: memory ran out beside other trials.
             RuntimeError: the device failed, see `sweep.training.device_errors.is_device_failure`.
+            ValueError: the trial's arm is for a base with another quantization.
         """
+        own, loaded = spec.arm.quant if spec.arm else None, self._loaded.setup.quant.name
+        if own not in (None, loaded):
+            raise ValueError(f"{spec.name} is for a base with quant={own}, this one has quant={loaded}")
         trial = self._running[spec.identity] = RunningTrial(spec, listener, memory.PeakMemory(self._loaded.base.device))
         self._begin(trial)
 

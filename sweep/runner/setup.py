@@ -29,6 +29,7 @@ class LoadedSetup:
     """What all trials of a worker share.
 
     Attributes:
+        setup: with the quantization of this worker's base.
         train: the training examples that fit.
         description: what the worker reports to its parent.
     """
@@ -71,6 +72,7 @@ def load_setup(
         ConfigurationError, DataError, EnvironmentLacks: they cannot be loaded, or are not what is required.
     """
     requirements = requirements or Requirements()
+    setup = setup.with_quant(requirements.quant)
     device = pick_device(setup.device)
     memory.check_measurable(device)
     splits = load_splits(setup.task, paths)

@@ -16,6 +16,8 @@ from sweep.records import (
     AUTO_COMPUTE,
     Arm,
     Declaration,
+    LadderArm,
+    Quantization,
     SearchedMethod,
     SearchSpace,
     Split,
@@ -57,7 +59,7 @@ def trial_identity(
     question: dict[str, Any] = {
         "base": base_hash,
         "data": data_hash,
-        "quant": _quantization(setup),
+        "quant": _quantization(setup.quant_of(arm)),
         "scoring": _scoring(setup, split, answers),
     }
     if adapter_of is not None:
@@ -77,7 +79,7 @@ def adapter_identity(
     """
     question: dict[str, Any] = {
         "base": base_hash,
-        "quant": _quantization(setup),
+        "quant": _quantization(setup.quant_of(arm)),
         "engine": _engine(setup, arm),
         "system_prompt": setup.task.system_prompt,
     }
@@ -121,7 +123,7 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
     question = {
         "model": {key: model[key] for key in ("id", "path", "revision")},
         "data": data_hash,
-        "quant": _quantization(plan.setup),
+        "quant": _quantization(plan.setup.quant),
         "scoring": {
             "examples": plan.setup.scoring.examples,
             "system_prompt": plan.setup.task.system_prompt,
@@ -183,10 +185,15 @@ def ladder_identity(declared: Declaration) -> str:
 
     What the arms are called does not count, nor in which order they are written unless that is the order of the ladder.
     """
-    arms = [{"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates)} for each in declared.arms]
+    arms = [_of_ladder(each) for each in declared.arms]
     if declared.cost in KNOWN_COSTS:
         arms.sort(key=lambda each: json.dumps(each, sort_keys=True))
     return _hash({"arms": arms, "cost": declared.cost})[:10]
+
+
+def _of_ladder(each: LadderArm) -> dict[str, Any]:
+    quant = {"quant": each.arm.quant} if each.arm.quant is not None else {}
+    return {"arm": _arm(each.arm), "from": each.learning_rate, "rates": list(each.rates), **quant}
 
 
 def recipe_of(arm: Arm) -> dict[str, Any]:
@@ -195,8 +202,12 @@ def recipe_of(arm: Arm) -> dict[str, Any]:
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
-    """The arm's fields, without those that have no effect: identities from before they existed have none."""
+    """The arm's fields, without those that have no effect: identities from before they existed have none.
+
+    Its quantization is not among them: it is that of the base, whether the study or the arm says so.
+    """
     fields = to_json(arm)
+    fields.pop("quant", None)
     if arm.loraplus_lr_ratio == 1:
         fields.pop("loraplus_lr_ratio", None)
     if arm.cut_from is None:
@@ -215,14 +226,14 @@ def _training(training: Training) -> dict[str, Any]:
     return fields
 
 
-def _quantization(setup: WorkerSetup) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": setup.quant.name, "double_quant": setup.quant.double_quant}
+def _quantization(quant: Quantization) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": quant.name, "double_quant": quant.double_quant}
     # identities from before the type could be chosen name none; float32 is what processors computed in then
-    if setup.quant.compute not in (AUTO_COMPUTE, "float32"):
-        fields["compute"] = setup.quant.compute
+    if quant.compute not in (AUTO_COMPUTE, "float32"):
+        fields["compute"] = quant.compute
     # on a GPU, int8 was once computed with LLM.int8()'s threshold of 6, where a pack's trials changed each other's products; on a
     # CPU, which int8 in float32 stands for, the threshold has no effect
-    if setup.quant.name == "int8" and setup.quant.compute != "float32":
+    if quant.name == "int8" and quant.compute != "float32":
         fields["llm_int8_threshold"] = 0
     return fields
 

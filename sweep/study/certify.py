@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.methods import LORA_VARIANTS, arm_words
+from sweep.methods import LORA_VARIANTS, arm_words, on_own_base
 from sweep.records import (
     Arm,
     Rung,
@@ -237,7 +237,7 @@ def _short(rank: int) -> str:
 
 
 def _named(arm: Arm) -> str:
-    return f"r{arm.rank}" if arm.method in LORA_VARIANTS else arm_words(arm)
+    return f"r{arm.rank}{on_own_base(arm)}" if arm.method in LORA_VARIANTS else arm_words(arm)
 
 
 def _first_few(words: Iterable[str], most: int = 5) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sweep.records import Arm, Status, TrialResult, TrialSpec
+from sweep.records import Arm, Quantization, Status, TrialResult, TrialSpec
 from sweep.records.recipe import DEFAULT_INIT
 
 STUDY = "sweep.study"
@@ -56,6 +56,7 @@ REPORT_LOSS = "eval/report_loss"
 
 _CUT_FROM = "lora.cut_from"
 _LORAPLUS_RATIO = "method.loraplus_lr_ratio"
+_QUANT, _DOUBLE_QUANT = "quant.name", "quant.double_quant"
 
 # MLflow 3 accepts 8000 characters, servers of MLflow 2 accept 5000
 LONGEST_TAG = 5000
@@ -198,7 +199,16 @@ def trial_params(shared: Mapping[str, str], spec: TrialSpec) -> dict[str, str]:
     """
     # the configuration's own arm is a default, which does not apply to the unadapted base
     kept = {key: value for key, value in shared.items() if not is_of_arm(key)}
-    return valid_params(kept | params_of(spec))
+    return valid_params(kept | _of_own_base(shared, spec.arm) | params_of(spec))
+
+
+def _of_own_base(shared: Mapping[str, str], arm: Arm | None) -> dict[str, str]:
+    """How the base is quantized that an arm has for itself; nothing if it is the one that the trials share."""
+    if arm is None or arm.quant is None:
+        return {}
+    of_study = Quantization(shared.get(_QUANT, arm.quant), double_quant=shared.get(_DOUBLE_QUANT) == _text(True))
+    own = of_study.named(arm.quant)
+    return {_QUANT: own.name, _DOUBLE_QUANT: _text(own.double_quant)}
 
 
 def valid_params(params: Mapping[str, str]) -> dict[str, str]:

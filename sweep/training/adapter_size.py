@@ -23,11 +23,12 @@ def adapter_sizes(base: LoadedBase, arms: Iterable[Arm], training: Training) -> 
 
 
 def _full(base: LoadedBase) -> ArmSize:
-    """All weights, without the file's header of a few kilobytes."""
+    """All weights as they are without quantization, without the file's header of a few kilobytes."""
     weights = list(base.model.parameters())
-    return ArmSize(
-        sum(weight.numel() * weight.element_size() for weight in weights), sum(weight.numel() for weight in weights)
-    )
+    if all(weight.is_floating_point() for weight in weights):
+        return ArmSize(sum(weight.numel() * weight.element_size() for weight in weights), base.parameters)
+    plain = max(weight.element_size() for weight in weights if weight.is_floating_point())
+    return ArmSize(base.parameters * plain, base.parameters)
 
 
 def _made(base: LoadedBase, arm: Arm, training: Training) -> ArmSize:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from sweep.config.units import show_bytes
 from sweep.methods import FULL
 from sweep.records import rung_words
 from sweep.verdict.figures import capitalized, figure, percent
@@ -34,11 +35,12 @@ class OutOfOrder:
 
     def words(self) -> str:
         """Both costs, in a sentence."""
+        names = f"{capitalized(rung_words(self.first.rank))} was declared cheaper than {rung_words(self.second.rank)}"
         first, second = (figure(measured(row, self.cost)) for row in (self.first, self.second))
-        return (
-            f"{capitalized(rung_words(self.first.rank))} was declared cheaper than {rung_words(self.second.rank)} and turned out to cost "
-            f"more: {self.cost} {first} against {second}."
-        )
+        if measured(self.first, self.cost) == measured(self.second, self.cost):
+            first, second = (show_bytes(row.base_bytes) for row in (self.first, self.second))
+            return f"{names}, costs the same and turned out to need a larger base: {first} against {second}."
+        return f"{names} and turned out to cost more: {self.cost} {first} against {second}."
 
 
 def measured(row: RankResult, cost: str) -> float:
@@ -47,9 +49,13 @@ def measured(row: RankResult, cost: str) -> float:
 
 
 def out_of_order(rows: Sequence[RankResult], cost: str) -> list[OutOfOrder]:
-    """Every pair of methods whose measured costs are not in the order of the ladder."""
+    """Every pair of methods whose measured costs are not in the order of the ladder; of equal costs the smaller base comes first."""
     pairs = combinations(rows, 2)
-    return [OutOfOrder(*pair, cost) for pair in pairs if measured(pair[0], cost) > measured(pair[1], cost)]
+
+    def key(row: RankResult) -> tuple[float, int]:
+        return measured(row, cost), row.base_bytes
+
+    return [OutOfOrder(*pair, cost) for pair in pairs if key(pair[0]) > key(pair[1])]
 
 
 def may_be_cheaper(disorder: Sequence[OutOfOrder], chosen: int | None) -> list[OutOfOrder]:
@@ -64,6 +70,8 @@ def cost_words(rows: Sequence[RankResult], chosen: int | None, cost: str) -> str
     if own is None or top is None or own.rank == top.rank or measured(own, cost) <= 0:
         return None
     ratio = measured(top, cost) / measured(own, cost)
+    if ratio == 1 and own.base_bytes < top.base_bytes:
+        return f"on a base of {percent(round(own.base_bytes / top.base_bytes, 3))} of the bytes of that of {rung_words(top.rank)}"
     share = f"1/{ratio:.0f}" if ratio >= 10 else f"1/{ratio:.2g}" if ratio >= 2 else percent(round(1 / ratio, 3))
     return f"at {share} of the {_OF[cost][1]} of {rung_words(top.rank)}"
 

@@ -233,6 +233,11 @@ class RankResult:
         return self.trials[0].measures.adapter_bytes
 
     @property
+    def base_bytes(self) -> int:
+        """Of the base that it was trained on."""
+        return self.trials[0].measures.base_bytes
+
+    @property
     def trainable_parameters(self) -> int:
         return self.trials[0].measures.trainable_parameters
 

@@ -211,6 +211,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
     if trial is None:
         return {}
     arm = trial.arm
+    quant = {"quant": arm.quant} if arm.quant is not None else {}
     if not arm.rank:
         return {
             "method": arm.method,
@@ -218,6 +219,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
             "seed": trial.seed,
             **({"target_modules": list(arm.targets)} if arm.targets else {}),
             **({"own": dict(arm.own)} if arm.own else {}),
+            **quant,
         }
     return {
         "r": arm.rank,
@@ -231,6 +233,7 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         **({"init": arm.init} if arm.init != DEFAULT_INIT else {}),
         **({"cut_from": arm.cut_from} if arm.cut_from is not None else {}),
         **({"method": arm.method} if arm.method not in LORA_VARIANTS else {}),
+        **quant,
     }
 
 

@@ -12,7 +12,17 @@ from sweep.errors import EnvironmentLacks
 from sweep.records import CapacityRequest, LoadReport, Status, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
-from sweep.workers.messages import Decision, DeviceFailure, LossReport, PackFailure, Progress, Refusal, TrialEnd
+from sweep.workers.messages import (
+    Decision,
+    DeviceFailure,
+    LossReport,
+    PackFailure,
+    Progress,
+    Refusal,
+    TrialEnd,
+    WorkerReady,
+)
+from sweep.workers.other_bases import OtherBases, base_of
 from sweep.workers.worker import Launch, Launcher, Worker
 
 _EARLY_DEATHS = 3
@@ -33,6 +43,9 @@ class Pool:
     If a worker breaks while it trains several trials, none of them is blamed: they are trained again, half as many at a time. A
     single trial whose worker was killed by a signal is tried once more. If the device of a worker failed, its trials are trained
     again as they were; those that see that twice are trained half as many at a time, and a trial that sees it again alone has failed.
+
+    A worker holds one base. An arm with a quantization of its own is given to a worker with that base, which an idle worker makes way
+    for: so the memory of a process is that of one base, and no trial's peak holds another's.
 
     Args:
         capacity_request: asks the first worker how many trials it can train side by side; None: one.
@@ -56,6 +69,7 @@ class Pool:
         self._log = paths.log(study)
         self._launch = launch or Launcher(setup, paths, self._log)
         self._capacity_request = capacity_request
+        self._other_bases = OtherBases(capacity_request)
         self._requirements = Requirements(data_hash=data_hash, least=dict(least or {}))
         self._workers: list[Worker | None] = [None] * workers
         self._slots = 1
@@ -140,18 +154,36 @@ class Pool:
         return [*given, *self._waiting]
 
     def submit(self, spec: TrialSpec) -> None:
-        """Gives a trial to the worker with the fewest; starts one if it has none."""
-        loads = self._loads()
-        place = loads.index(min(loads))
-        if loads[place] >= self._side_by_side:
+        """Gives a trial to the worker with the fewest that has its base; starts one if there is none, or lets the trial wait for one."""
+        if min(self._loads()) >= self._side_by_side:
             raise RuntimeError("every worker has all the trials it can take")
-        worker = self._workers[place]
-        if worker is not None and worker.has_exited():  # while it was idle
-            for message in worker.receive(timeout=0.0):
-                if isinstance(message, Refusal):
-                    raise message.error()
-            self._discard(worker)
-        self._worker(place).run(spec)
+        self._waiting.append(spec)
+        self._give_waiting()
+
+    def _give_waiting(self) -> None:
+        """Gives the trials that wait to workers, in their order, as far as there are free ones."""
+        while self._waiting and (place := self._place_for(self._waiting[0])) is not None:
+            spec = self._waiting.popleft()
+            worker = self._workers[place]
+            if worker is not None and worker.has_exited():  # while it was idle
+                for message in worker.receive(timeout=0.0):
+                    if isinstance(message, Refusal):
+                        raise message.error()
+                self._discard(worker)
+            elif worker is not None and worker.quant != base_of(spec):
+                self._discard(worker)
+            self._worker(place, base_of(spec)).run(spec)
+
+    def _place_for(self, spec: TrialSpec) -> int | None:
+        """The place with the fewest trials whose worker has the trial's base or can make way for one that has; None if there is none."""
+        wanted = base_of(spec)
+        most = self._side_by_side if wanted is None else self._other_bases.most(wanted, self._side_by_side)
+        places = [
+            (load, worker is not None and worker.quant != wanted, place)
+            for place, (worker, load) in enumerate(zip(self._workers, self._loads(), strict=True))
+            if load == 0 or (worker is not None and worker.quant == wanted and load < most)
+        ]
+        return min(places)[-1] if places else None
 
     def events(self, timeout: float) -> Iterator[Event]:
         """What happened to trials, waiting at most `timeout` seconds.
@@ -166,8 +198,7 @@ class Pool:
             yield from self._received(worker)
             if worker.trials and worker.is_dead():
                 yield from self._died(worker)
-        while self._waiting and min(self._loads()) < self._side_by_side:
-            self.submit(self._waiting.popleft())
+        self._give_waiting()
 
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
         """Answers a `LossReport`."""
@@ -178,6 +209,9 @@ class Pool:
     def _received(self, worker: Worker) -> Iterator[Event]:
         for message in list(worker.receive(timeout=0.0)):  # all at once: handling one may close the connection
             match message:
+                case WorkerReady(loaded):
+                    if worker.quant is not None and loaded.capacity is not None:
+                        self._other_bases.add(worker.quant, loaded.capacity)
                 case Refusal():
                     raise message.error()
                 case PackFailure():
@@ -263,10 +297,14 @@ class Pool:
         """Number of trials per worker."""
         return [0 if worker is None else len(worker.trials) for worker in self._workers]
 
-    def _worker(self, place: int) -> Worker:
-        """The worker in a place, started if there is none."""
+    def _worker(self, place: int, base: str | None = None) -> Worker:
+        """The worker in a place, started with this base if there is none."""
         worker = self._workers[place]
         if worker is None:
-            launched = self._launch(place, self._capacity_request, self._requirements)
-            worker = self._workers[place] = Worker(*launched, self._log)
+            request, requirements = self._capacity_request, self._requirements
+            if base is not None:
+                request = self._other_bases.request(base)
+                requirements = self._other_bases.requirements(base, requirements)
+            launched = self._launch(place, request, requirements)
+            worker = self._workers[place] = Worker(*launched, self._log, base)
         return worker

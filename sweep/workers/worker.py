@@ -117,14 +117,16 @@ class Worker:
 
     Args:
         log: the file to which the process appends what it prints.
+        quant: the quantization of its base, for arms that have one of their own; None for the study's.
 
     Attributes:
         loaded: what the worker reported about its setup; None until it is loaded.
         trials: the trials that it was given and has not ended, by identity.
     """
 
-    def __init__(self, connection: Connection, process: ChildProcess, log: Path) -> None:
+    def __init__(self, connection: Connection, process: ChildProcess, log: Path, quant: str | None = None) -> None:
         self.connection = connection
+        self.quant = quant
         self._process = process
         self._log = log
         self._log_size_before = log_size(log)

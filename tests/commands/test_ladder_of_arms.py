@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from sweep.commands.predict import predict
 from sweep.verdict.verdict_json import verdict_schema
@@ -122,6 +125,57 @@ def test_arms_that_cost_the_same_are_refused_before_anything_is_trained(folder: 
 
 
 @pytest.mark.slow
+def test_qlora_beside_lora_each_on_its_own_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_made_task(tmp_path / "made")
+    ladder = "[{method: full}, {method: lora, r: 2}, {method: lora, r: 2, quant: nf4}]"
+    words = [*WORDS, f"certify.ladder={ladder}", "certify.margin=0.9", "certify.rate_trials=1"]
+
+    def ran() -> str:
+        command = [sys.executable, "-m", "sweep", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return " ".join(done.stdout.split())
+
+    shown = ran()
+    names = ["LoRA at rank 2 on nf4", "LoRA at rank 2", "full fine-tuning"]
+    assert f"{names[0]} " in shown
+    found = verdict(tmp_path)
+    assert [row["arm"] for row in found["ladder"]] == names
+    small, large = found["ladder"][:2]
+    assert small["cost"] == small["cost_before"] == large["cost"] == large["cost_before"]
+    assert small["peak_memory_bytes"] != large["peak_memory_bytes"]
+    assert found["trials"] == {**dict.fromkeys(found["trials"], 0), "complete": 3 * (1 + 2)}
+    assert not {finding["kind"] for finding in found["findings"]} & {"cost_order"}
+
+    configs = [yaml.safe_load(file.read_text()) for file in tmp_path.glob("mlruns/trials/*/*/config.yaml")]
+    bases = {(each["trial"]["arm"] or {}).get("quant"): each["foundation"]["quant"]["name"] for each in configs}
+    assert bases == {None: "none", "nf4": "nf4"}
+    before = trained(tmp_path)
+    assert len(before) == 3 * (1 + 2)
+    ran()
+    assert trained(tmp_path) == before
+    assert verdict(tmp_path)["headline"] == found["headline"]
+
+    place = found["hands_out"]
+    handed = tmp_path / "mlruns/reports/arms/adapter"
+    quant = "nf4" if place == 1 else "none"
+    assert json.loads((handed / "goldilocks.json").read_text())["quant"] == quant
+    assert ("load_in_4bit=True" in (handed / "README.md").read_text()) == (quant == "nf4")
+    monkeypatch.chdir(tmp_path)
+    assert predict(["study=arms", "prompt=test 0: the red box", "max_new_tokens=4"]) == 0
+    assert capsys.readouterr().out.strip()
+
+    # in a study of nf4 the same recipes are the same trainings
+    turned = [word for word in words if not word.startswith(("quant", "study.name", "certify.ladder"))]
+    turned += ["quant=nf4", "study.name=turned", "certify.ladder=[{method: lora, r: 2}, {method: full, quant: none}]"]
+    code, printed = run_here("sweep", turned, tmp_path)
+    assert code == 0, printed
+    assert trained(tmp_path) == before
+
+
+@pytest.mark.slow
 def test_the_study_of_methods(tmp_path: Path) -> None:
     words = [
         *("+study=pharma_methods", "model=tiny", "tracking.uri=memory://", "executor.workers=1", "train.steps=4"),
@@ -140,6 +194,10 @@ def test_the_study_of_methods(tmp_path: Path) -> None:
         "full",
     }
     costs = [row["cost"] for row in found["ladder"]]
-    assert costs == sorted(set(costs))
-    assert (len(costs), found["left_out"], found["ladder"][-1]["method"]) == (8, [], "full")
-    assert found["trials"]["complete"] == 8 * (1 + 2)
+    assert costs == sorted(costs)
+    assert [row["arm"] for row in found["ladder"] if costs.count(row["cost"]) > 1] == [
+        "LoRA at rank 8 on nf4",
+        "LoRA at rank 8",
+    ]
+    assert (len(costs), found["left_out"], found["ladder"][-1]["method"]) == (9, [], "full")
+    assert found["trials"]["complete"] == 9 * (1 + 2)

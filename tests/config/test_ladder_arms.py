@@ -77,6 +77,71 @@ def test_another_method_does_not_take_the_rates_that_the_own_one_brings_along() 
     assert (full.learning_rate, full.rates) == (1e-3, (1e-5, 1e-3))
 
 
+def test_an_arm_may_have_a_quantization_of_its_own() -> None:
+    ladder = (
+        "[{method: lora, r: 8, quant: nf4}, {method: lora, r: 8, quant: fp4}, {method: lora, r: 8}, {method: prompt_tuning, quant: int8},"
+        "{method: lora, r: 8, quant: nf4, alpha_ratio: 4}, {method: full, quant: none}]"
+    )
+    plan = composed_plan(["quant=none", f"certify.ladder={ladder}"])
+    arms = plan.declaration.arms
+    assert [arm.words for arm in arms] == [
+        "LoRA at rank 8 on nf4 (alpha 16)",
+        "LoRA at rank 8 on fp4",
+        "LoRA at rank 8",
+        "prompt tuning on int8 (16 tokens)",
+        "LoRA at rank 8 on nf4 (alpha 32)",
+        "full fine-tuning",
+    ]
+    assert [arm.arm.quant for arm in arms] == ["nf4", "fp4", None, "int8", "nf4", None]
+    # as in studies with these quantizations
+    for arm in arms:
+        named = arm.arm.quant or "none"
+        assert plan.setup.quant_of(arm.arm) == composed_plan([f"quant={named}", "quant.compute=float32"]).setup.quant
+
+
+def test_on_a_quantized_base_an_arm_may_have_the_weights_as_they_are() -> None:
+    ladder = "certify.ladder=[{method: lora, r: 8, quant: nf4}, {method: lora, r: 8, quant: none}, {method: full, quant: none}]"
+    plan = composed_plan([ladder, "quant.double_quant=false"])
+    assert [(arm.words, arm.arm.quant) for arm in plan.declaration.arms] == [
+        ("LoRA at rank 8", None),
+        ("LoRA at rank 8 on the unquantized base", "none"),
+        ("full fine-tuning on the unquantized base", "none"),
+    ]
+    assert not plan.setup.quant_of(plan.declaration.arms[0].arm).double_quant
+
+
+def test_all_mistakes_of_quantizations_in_one_message() -> None:
+    ladder = (
+        "[{method: full}, {method: lora, quant: nf5}, {method: dora, quant: int8}, {method: lokr, quant: none}, {method: ia3, qant: fp4},"
+        "{method: lora, quant: [nf4]}, {method: lora, quant: int8}, {method: rslora, quant: none}, {method: lora},"
+        "{method: lora, quant: nf4}]"
+    )
+    told = problems(f"certify.ladder={ladder}", "lora.init=loftq", "quant.compute=bfloat16", "device=cpu")
+    for part in (
+        "arm 1: method=full cannot be combined with quant=nf4: quantized weights cannot be trained; write quant=none, which all arms take",
+        "arm 2: quant=nf5: unknown; did you mean 'nf4'?",
+        "arm 3: method=dora cannot be combined with quant=int8: PEFT cannot take the norm of 8-bit columns; write quant: nf4 in the arm",
+        "arm 3: quant=int8: cannot be combined with quant.compute=bfloat16",
+        "arm 4: the sizes of adapters are found on the study's base, and method=lokr cannot be combined with quant=nf4",
+        "arm 5: method=ia3 has no field 'qant'; did you mean 'quant'?",
+        "arm 6: quant=['nf4']: write one value",
+        "arm 7: quant=int8: cannot be combined with quant.compute=bfloat16",
+        "arm 8: quant=none: cannot be combined with lora.init=loftq: the base has no quantization error",
+        "arm 10 is the same as arm 9",
+    ):
+        assert any(part in problem for problem in told), (part, told)
+    assert len(told) == 10, told
+
+
+def test_constants_are_quantized_as_the_study_says_where_it_can_say_it() -> None:
+    ladder = "certify.ladder=[{method: lora, quant: nf4}, {method: lora}]"
+    (told,) = problems("quant=none", "quant.double_quant=false", ladder)
+    assert told.startswith(
+        "quant.double_quant=false: is for the study's base, and quant=none has no constants to quantize"
+    )
+    assert composed_plan(["quant=none", "quant.double_quant=false", ladder, "certify=none"]).setup.quant.name == "none"
+
+
 def test_all_mistakes_in_one_message() -> None:
     ladder = (
         "[{method: prompt_tunin}, {method: lora, tokens: 2, r: 0}, 4, {method: lora, r: 8}, {method: lora, r: 8}, {r: 3}, {method: full},"
@@ -95,7 +160,7 @@ def test_all_mistakes_in_one_message() -> None:
     for part in (
         "certify.cost=bytes: unknown; did you mean 'adapter_bytes'?",
         "arm 1: there is no method 'prompt_tunin'; did you mean 'prompt_tuning'?",
-        "arm 2: method=lora has no field 'tokens' (fields: r, alpha_ratio, dropout, targets, learning_rate)",
+        "arm 2: method=lora has no field 'tokens' (fields: r, alpha_ratio, dropout, targets, learning_rate, quant)",
         "arm 2: r=0: must be from 1 to 4096",
         "arm 3 is '4'; write {method: lora, r: 4}, or only ranks",
         "arm 5 is the same as arm 4, so both cost the same",
@@ -117,10 +182,6 @@ def test_all_mistakes_in_one_message() -> None:
     ("ladder", "told"),
     [
         ("[{method: lora, r: 4}]", "a verdict compares at least two arms"),
-        (
-            "[{method: lora, quant: nf4}, {method: ia3}]",
-            "all arms of a ladder are trained on one base; write quant=NAME",
-        ),
         ("[{method: lora, r: [1]}, {method: ia3}]", "arm 1: r=[1]: write one value"),
         ("[{method: 7}, {method: ia3}]", "arm 1: there is no method '7'"),
         ("[a,4]", "must be a whole number"),

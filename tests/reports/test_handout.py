@@ -20,6 +20,7 @@ from sweep.store.paths import ORIGIN, Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import chosen
 from tests.conftest import arm, certified_record, cut_record, result, study_record
+from tests.verdict.arm_ladders import arms_record
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CONFIG = yaml.safe_dump({"model": {"id": HUB_ID}, "quant": {"name": "nf4"}, "task": {"system_prompt": None}})
@@ -67,6 +68,7 @@ def test_folder_names_the_hub_and_holds_tokenizer_template_and_card(paths: Paths
     origin = json.loads((folder / ORIGIN).read_text())
     assert (origin["base_model"], origin["base_folder"]) == (HUB_ID, str(base))
     assert (origin["rank"], origin["status"], origin["study"]) == (8, "certified", "made")
+    assert (origin["quant"], origin["double_quant"]) == ("nf4", True)
     (tmp_path / "plain").touch()
     assert {file.stat().st_mode for file in folder.iterdir()} == {(tmp_path / "plain").stat().st_mode}
 
@@ -123,6 +125,19 @@ def test_card_describes_the_adapter_and_its_scores() -> None:
     assert f'from_pretrained("{HUB_ID}", quantization_config=quantization)' in card
     compile(snippet(card), "card", "exec")
     assert "No license is stated" in card
+
+
+def test_card_of_an_arm_with_its_own_quantization_loads_the_base_so() -> None:
+    record = replace(arms_record((0.9, 0.3, 0.3, 0.3)), config=CONFIG.replace("nf4", "none"))
+    assert "BitsAndBytesConfig" not in card_of(record)
+    trial = chosen(record, conclude(record))
+    assert trial is not None
+    own = replace(trial.arm, quant="nf4")
+    trial = replace(trial, result=replace(trial.result, spec=replace(trial.spec, arm=own)))
+    card = model_card(record, conclude(record), trial, Card(HUB_ID, True, TEMPLATE, True))
+    assert "rank 2 on nf4" in card
+    assert 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in card
+    assert "The adapter was trained on the base as quantized above." in card
 
 
 def test_card_of_an_uncertified_adapter_says_so() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
-from sweep.records import Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
+from sweep.records import Quantization, Split, Stage, Status, StudyPlan, TrialResult, TrialSpec
 from sweep.runner.requirements import Requirements
 from sweep.runner.runner import EndedTrial, TrialRunner
 from sweep.runner.setup import load_setup
@@ -201,6 +201,22 @@ def test_other_data_or_another_base_is_refused(plan: StudyPlan, tmp_path: Path) 
         load_setup(plan.setup, paths, requirements=Requirements(data_hash="0" * 64))
     with pytest.raises(EnvironmentLacks, match="base model's files were changed"):
         load_setup(plan.setup, paths, requirements=Requirements(base_hash="0" * 64))
+
+
+def test_a_base_for_arms_with_their_own_quantization(
+    plan: StudyPlan, spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    loaded = load_setup(plan.setup, Paths(tmp_path / "mlruns"), requirements=Requirements(quant="int8"))
+    assert loaded.setup.quant == Quantization("int8", double_quant=False, compute=plan.setup.quant.compute)
+    runner = TrialRunner(loaded)
+    with pytest.raises(ValueError, match="is for a base with quant=nf4, this one has quant=int8"):
+        runner.begin(spec("a", arm=replace(arm(4), quant="nf4")), HeardProgress())
+    result = runner.run(spec("b", arm=replace(arm(4), quant="int8")), HeardProgress())
+    assert result.status is Status.COMPLETE
+    other = TrialRunner(load_setup(plan.setup, Paths(tmp_path / "mlruns"))).run(spec("c"), HeardProgress())
+    assert result.measures is not None
+    assert other.measures is not None
+    assert result.measures.base_bytes != other.measures.base_bytes
 
 
 def test_a_split_with_too_few_fitting_examples_is_refused(plan: StudyPlan, tmp_path: Path) -> None:

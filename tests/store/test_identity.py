@@ -27,9 +27,17 @@ from sweep.records import (
     TrialSpec,
     WorkerSetup,
     arm_from_json,
+    declaration_from_json,
     to_json,
 )
-from sweep.store.identity import adapter_identity, certification_identity, is_current, study_identity, trial_identity
+from sweep.store.identity import (
+    adapter_identity,
+    certification_identity,
+    is_current,
+    ladder_identity,
+    study_identity,
+    trial_identity,
+)
 
 PLAN = composed_plan([])
 
@@ -112,7 +120,7 @@ def test_auto_checkpointing_has_the_identities_from_before_it_could_be_chosen() 
     assert study(replace(PLAN, training=auto)) == study(replace(PLAN, training=off))
 
 
-@pytest.mark.parametrize("name", names(Arm))
+@pytest.mark.parametrize("name", names(Arm, {"quant"}))
 def test_arm_counts(name: str) -> None:
     assert trial(arm=changed(PLAN.arm, name)) != trial()
 
@@ -151,9 +159,9 @@ def test_int8_on_a_gpu_is_not_what_it_was_with_llm_int8_s_threshold(monkeypatch:
         setup = replace(PLAN.setup, quant=replace(PLAN.setup.quant, name=name, compute=compute))
         return trial(setup), base(setup=setup), adapter(setup), study(replace(PLAN, setup=setup))
 
-    def former(setup: WorkerSetup) -> dict[str, object]:
-        named = {} if setup.quant.compute in ("auto", "float32") else {"compute": setup.quant.compute}
-        return {"name": setup.quant.name, "double_quant": setup.quant.double_quant, **named}
+    def former(quant: Quantization) -> dict[str, object]:
+        named = {} if quant.compute in ("auto", "float32") else {"compute": quant.compute}
+        return {"name": quant.name, "double_quant": quant.double_quant, **named}
 
     now = {
         (name, compute): of(name, compute) for name in ("int8", "nf4") for compute in ("float32", "bfloat16", "auto")
@@ -258,9 +266,30 @@ def adapter(
     return adapter_identity(setup, base, train, arm, training, seed)
 
 
-@pytest.mark.parametrize("name", names(Arm))
+@pytest.mark.parametrize("name", names(Arm, {"quant"}))
 def test_arm_counts_for_the_adapter(name: str) -> None:
     assert adapter(arm=changed(PLAN.arm, name)) != adapter()
+
+
+@pytest.mark.parametrize("study_s", ["nf4", "fp4", "int8", "none"])
+@pytest.mark.parametrize("own", ["nf4", "int8", "none"])
+def test_an_arm_with_its_own_quantization_is_that_of_a_study_with_it(study_s: str, own: str) -> None:
+    here, there = (composed_plan([f"quant={name}", "quant.compute=float32"]).setup for name in (study_s, own))
+    on_own = replace(PLAN.arm, quant=own)
+    assert adapter(here, arm=on_own) == adapter(there)
+    assert trial(here, arm=on_own) == trial(there)
+    assert (adapter(here, arm=on_own) == adapter(here)) == (study_s == own)
+    assert arm_from_json(to_json(on_own)) == on_own
+    assert "quant" not in to_json(PLAN.arm)
+
+
+def test_the_quantization_of_an_arm_makes_another_certification_of_a_ladder_of_arms() -> None:
+    words = ["quant=none", "certify.ladder=[{method: lora, r: 2}, {method: lora, r: 4}]"]
+    declared = composed_plan(words).declaration
+    one, other = declared.arms
+    own = declared.with_arms([replace(one, arm=replace(one.arm, quant="nf4")), other])
+    assert ladder_identity(own) != ladder_identity(declared)
+    assert declaration_from_json(to_json(own)) == own
 
 
 @pytest.mark.parametrize("name", names(Training))

@@ -213,6 +213,22 @@ class TestCosts:
         assert [str(rung) for rung in declared.ladder] == [arm.words for arm in declared.arms]
         assert [arm.cost for arm in declared.arms] == costs
 
+    def test_of_equal_costs_the_smaller_base_is_the_cheaper_one(self) -> None:
+        plan = composed_plan(["quant=none", "certify.ladder=[{method: lora, r: 8}, {method: lora, r: 8, quant: nf4}]"])
+        sizes = (ArmSize(2_000_000, 80_000), ArmSize(2_000_000, 80_000))
+        declared = with_arm_costs(plan, replace(LOADED, arm_sizes=sizes)).declaration
+        assert [arm.words for arm in declared.arms] == ["LoRA at rank 8 on nf4", "LoRA at rank 8"]
+        bare = replace(LOADED, linear_modules=("q_proj", "v_proj"))
+        check_loaded(plan, replace(bare, arm_sizes=sizes), [], searched=True)
+        ladder = (
+            "certify.ladder=[{method: lora, r: 8, quant: fp4}, {method: lora, r: 8}, {method: lora, r: 8, quant: nf4}]"
+        )
+        plan = composed_plan(["quant=none", ladder])
+        with pytest.raises(ConfigurationError) as caught:
+            check_loaded(plan, replace(bare, arm_sizes=(*sizes, sizes[0])), [], searched=True)
+        (told,) = caught.value.problems
+        assert "arm 1 (LoRA at rank 8 on fp4) and arm 3 (LoRA at rank 8 on nf4) cost the same, 2.0 MB" in told
+
     def test_seconds_cannot_be_known_so_the_order_is_the_one_written(self) -> None:
         plan = self.plan("train_seconds")
         assert with_arm_costs(plan, replace(LOADED, arm_sizes=self.SIZES)) == plan

@@ -181,6 +181,15 @@ def test_the_trials_arm_replaces_the_configured_one() -> None:
     assert not {key for key in base if key.startswith("lora.") or key == "train.learning_rate"}
 
 
+def test_the_base_of_the_trials_arm_replaces_the_shared_one() -> None:
+    shared = {"quant.name": "none", "quant.double_quant": "false"}
+    own = dataclasses.replace(SPEC, arm=dataclasses.replace(ARM, quant="nf4"))
+    assert own.name == "r8-nf4-lr1e-03-s3"
+    of_own, of_study = names.trial_params(shared, own), names.trial_params(shared, SPEC)
+    assert (of_own["quant.name"], of_own["quant.double_quant"]) == ("nf4", "true")
+    assert (of_study["quant.name"], of_study["quant.double_quant"]) == ("none", "false")
+
+
 def test_every_status_has_a_run_status() -> None:
     assert set(names.RUN_STATUS) == set(Status)
 

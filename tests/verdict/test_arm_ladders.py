@@ -10,6 +10,8 @@ import pytest
 
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen, on_test
+from sweep.verdict.cost import cost_words, out_of_order
+from sweep.verdict.ladder import RankResult
 from sweep.verdict.verdict_json import verdict_json, verdict_schema
 from tests.verdict.arm_ladders import ARMS, arms_record
 
@@ -21,6 +23,14 @@ def conclusion_on(*losses: float, **about: object) -> Conclusion:
     conclusion = conclude(arms_record(losses, **about))  # type: ignore[arg-type]
     assert conclusion is not None
     return conclusion
+
+
+def with_base(row: RankResult, size: int) -> RankResult:
+    trials = (
+        replace(trial, result=replace(trial.result, measures=replace(trial.measures, base_bytes=size)))
+        for trial in row.trials
+    )
+    return replace(row, trials=tuple(trials))
 
 
 def every_sentence(conclusion: Conclusion) -> list[str]:
@@ -106,6 +116,21 @@ class TestOrder:
     def test_a_cheaper_one_that_is_worse_does_no_harm(self) -> None:
         conclusion = conclusion_on(0.9, 0.3, 0.8, 0.3, cost="peak_memory", measured=(5, 30, 20, 60))
         assert conclusion.status == "certified"
+
+    def test_of_equal_costs_the_smaller_base_comes_first(self) -> None:
+        first, second = (
+            row for row in conclusion_on(*CLEAR, measured=(5, 20, 20, 60)).ladder if row.adapter_bytes == 20
+        )
+        small, large = with_base(first, 100_000), with_base(second, 400_000)
+        assert out_of_order([small, large], "adapter_bytes") == []
+        (disorder,) = out_of_order([with_base(first, 400_000), with_base(second, 100_000)], "adapter_bytes")
+        assert disorder.words() == (
+            "LoRA at rank 2 was declared cheaper than LoRA at rank 8, costs the same and turned out to need a larger base: 400 kB "
+            "against 100 kB."
+        )
+        assert (
+            cost_words([small, large], 2, "adapter_bytes") == "on a base of 25 % of the bytes of that of LoRA at rank 8"
+        )
 
     def test_in_order_nothing_is_said(self) -> None:
         assert not conclusion_on(*CLEAR).has_finding("cost_order")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ OpenPool = Callable[..., tuple[Pool, ScriptedLauncher]]
 def does(what: str, identity: str = "a") -> TrialSpec:
     """A trial with which a scripted worker does that."""
     return TrialSpec(identity * 32, what, Stage.EXPLORE, arm(), TRAINING, 0)
+
+
+def on(quant: str, spec: TrialSpec) -> TrialSpec:
+    """The trial, of an arm with a quantization of its own."""
+    return replace(spec, arm=replace(arm(), quant=quant))
 
 
 def asks(slots: int) -> CapacityRequest:
@@ -177,6 +183,55 @@ class TestPool:
         assert not pool.has_free_slot()
         with pytest.raises(RuntimeError, match="every worker has all the trials it can take"):
             pool.submit(does("waits", "e"))
+
+    def test_a_trial_on_another_base_gets_a_worker_with_that_base(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(capacity_request=asks(2))
+        pool.submit(does("completes", "a"))
+        results_of(pool)
+        pool.submit(on("nf4", does("completes", "b")))
+        results_of(pool)
+        pool.submit(on("nf4", does("completes", "c")))
+        results_of(pool)
+        pool.submit(does("completes", "d"))
+        assert results_of(pool)["d"].status is Status.COMPLETE
+        assert [each.requirements.quant for each in launcher.started] == [None, "nf4", None]
+        assert [each.requirements.base_hash for each in launcher.started] == [None, "b" * 64, "b" * 64]
+        asked = [each.capacity_request is not None for each in launcher.started]
+        assert asked == [True, True, False], "what fits is found once for each base"
+
+    def test_a_trial_waits_while_every_worker_trains_on_another_base(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("loads", "survives", capacity_request=asks(3))
+        pool.submit(does("reports", "a"))
+        pool.submit(on("nf4", does("completes", "b")))
+        assert not pool.has_free_slot(), "no other trial overtakes it"
+        assert [spec.identity[0] for spec in pool.running()] == ["a", "b"]
+        ended = []
+        for event in events_of(pool):
+            if isinstance(event.message, LossReport):
+                assert len(launcher.started) == 1
+                pool.decide(event.spec, prune=False)
+            elif isinstance(event.message, TrialEnd):
+                ended.append(event.spec.identity[0])
+        assert ended == ["a", "b"]
+        assert [each.requirements.quant for each in launcher.started] == [None, "nf4"]
+
+    def test_trials_on_two_bases_run_on_two_workers(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool(workers=2)
+        pool.start_all()
+        pool.submit(on("int8", does("waits", "a")))
+        pool.submit(does("waits", "b"))
+        assert [(each.place, each.requirements.quant) for each in launcher.started] == [
+            (0, None),
+            (1, None),
+            (0, "int8"),
+        ]
+        assert not pool.has_free_slot()
+
+    def test_a_killed_worker_is_replaced_by_one_with_the_same_base(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("loads", "loads", "survives")
+        pool.submit(on("nf4", does("is killed")))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+        assert [each.requirements.quant for each in launcher.started] == [None, "nf4", "nf4"]
 
     def test_trials_go_to_the_worker_that_has_fewest(self, open_pool: OpenPool) -> None:
         pool, launcher = open_pool(workers=2)

@@ -170,7 +170,8 @@ def need(parameters: int | None, plan: StudyPlan, *, fetched: bool, from_wheel: 
     """
     if parameters is None:
         return Need(None, None, None)
-    stored = KINDS[plan.setup.quant.name].memory * parameters
+    arms = (None, *(each.arm for each in plan.declaration.arms if plan.certify))
+    stored = max(KINDS[plan.setup.quant_of(arm).name].memory for arm in arms) * parameters
     host = 0.0 if on_gpu else stored
     if from_wheel and not fetched:
         host = max(host, _FP32_BYTES * parameters)
