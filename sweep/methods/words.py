@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.methods.module_ranks import pattern_words
 from sweep.methods.registry import methods
 from sweep.records import Arm
 
@@ -20,15 +21,16 @@ def title_of(arm: Arm) -> str:
 
 
 def own_words(arm: Arm) -> str:
-    """`tokens 16, init vocabulary`; nothing for a method without parameters of its own."""
-    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in arm.own)
+    """`tokens 16, init vocabulary`, or `down_proj rank 16, layers 15-29`; nothing for an arm without parameters of its own."""
+    own = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in arm.own]
+    return ", ".join(filter(None, [*own, pattern_words(arm)]))
 
 
 def arm_words(arm: Arm) -> str:
-    """`rank 8`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
-    if arm.method in LORA_VARIANTS:
-        return f"rank {arm.rank}"
+    """`rank 8`, `rank 8 (layers 15-29)`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
     own = own_words(arm)
+    if arm.method in LORA_VARIANTS:
+        return f"rank {arm.rank}" + (f" ({own})" if own else "")
     return title_of(arm) + (f" at rank {arm.rank}" if arm.rank else "") + (f" ({own})" if own else "")
 
 

@@ -227,6 +227,10 @@ class Arm:
         cut_from: the rank that a cut adapter was trained at; None if the adapter is as trained.
         own: the method's own parameters, name and value in the order of the method's description.
         init: what A and B start as, a name of `sweep.methods.initialization`.
+        rank_pattern: ranks of single modules by pattern, see `sweep.methods.module_ranks`; `rank` is that of the others. They stay as
+            they are where an adapter is cut.
+        alpha_pattern: alphas of single modules by pattern.
+        layers: numbers of the layers that get an adapter; empty for all.
     """
 
     rank: int
@@ -239,6 +243,9 @@ class Arm:
     cut_from: int | None = None
     own: tuple[tuple[str, Value], ...] = ()
     init: str = DEFAULT_INIT
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, float], ...] = ()
+    layers: tuple[int, ...] = ()
 
     @property
     def parent(self) -> Arm:
