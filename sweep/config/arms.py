@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.config.method_keys import own_key, own_values
 from sweep.config.method_values import config_of
+from sweep.config.rank_patterns import patterns_of
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.console.suggest import did_you_mean
@@ -205,4 +206,5 @@ def _arm(fields: Mapping[str, Any], config: Config) -> Arm:
         loraplus_lr_ratio=ratio,
         own=tuple((name, own[name]) for name in names if name != "loraplus_lr_ratio"),
         init=config.lora.init if method is not None and INIT in method.lora else DEFAULT_INIT,
+        **(patterns_of(config.lora, method) if method is not None else {}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -12,6 +12,7 @@ from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, CHOICES, device_problems, devices_for
 from sweep.config.keys import entries, limits, must_be
 from sweep.config.ladder_arms import LADDER, holds_arms
+from sweep.config.rank_patterns import pattern_problems
 from sweep.config.schema import Config
 from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
@@ -42,6 +43,7 @@ def problems_in(config: Config) -> list[str]:
         *_spaces(config),
         *arm_problems(config),
         *_targets(config),
+        *pattern_problems(config.lora),
         *_data(config),
         *_texts(config),
     ]
@@ -63,7 +65,11 @@ def _limits(config: Config) -> Iterator[str]:
         value = _value(config, key)
         if key in _CHECKED_APART or value is None or (key == LADDER and holds_arms(value)):
             continue
-        if not isinstance(value, tuple):
+        if isinstance(value, Mapping):
+            for name, each in value.items():
+                if not limit.allows(each):
+                    yield f"{key}={{{name}: {each:g}}}: must be {limit}"
+        elif not isinstance(value, tuple):
             if not limit.allows(value):
                 yield f"{key}={value}: must be {must_be(entries()[key])}"
         elif len(value) > MOST_VALUES:

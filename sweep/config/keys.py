@@ -19,7 +19,10 @@ from sweep.records.keys import Key, Limit
 REQUIRED = "???"
 """OmegaConf's sign for a value that must be given."""
 
-OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options", "search.space.learning_rates")
+OPEN_KEYS = (
+    *("model.target_sets", "search.sampler_options", "search.pruner_options", "search.space.learning_rates"),
+    *("lora.rank_pattern", "lora.alpha_pattern"),
+)
 """Keys below which names are free."""
 
 _SHOWN = 60

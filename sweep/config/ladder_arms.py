@@ -10,21 +10,32 @@ from typing import Any
 from sweep.config.arms import FIELDS, configured_arm
 from sweep.config.compute import BFLOAT16, FLOAT32
 from sweep.config.devices import device_problems, devices_for
-from sweep.config.keys import entries, must_be, read_value
+from sweep.config.keys import Entry, entries, must_be, read_value
 from sweep.config.method_values import config_of, method_values, with_value
+from sweep.config.rank_patterns import KEYS as PATTERNS
+from sweep.config.rank_patterns import pattern_problems
 from sweep.config.schema import Config
 from sweep.config.searched_methods import because
 from sweep.config.targets import set_name
 from sweep.console.suggest import did_you_mean
 from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods, on_own_base, title_of
 from sweep.methods.initialization import INITIALIZATIONS
+from sweep.methods.module_ranks import pattern_words
 from sweep.records import Arm, LadderArm
 from sweep.records.quants import KINDS, QUANTS
 
 LADDER = "certify.ladder"
 _METHOD = "method"
 _QUANT = "quant"
-_OF_LORA = {"r": RANK, "alpha_ratio": ALPHA, "dropout": DROPOUT, "targets": TARGETS}
+_OF_LORA = {
+    "r": RANK,
+    "alpha_ratio": ALPHA,
+    "dropout": DROPOUT,
+    "targets": TARGETS,
+    **{field: field for field in PATTERNS},
+}
+_FREE_FORM = ("lora.targets", PATTERNS["layers"])
+"""Keys whose values are read apart."""
 
 
 def holds_arms(ladder: Any) -> bool:
@@ -112,6 +123,9 @@ def _entry_problems(entry: Any, config: Config) -> Iterator[str]:
     for field, key in fields.items():
         if field in entry and (problem := _value_problem(key, entry[field])):
             yield f": {field}={entry[field]}: {problem}"
+    if not any(field in entry and _value_problem(key, entry[field]) for field, key in fields.items()):
+        patterned = any(field in entry for field in PATTERNS)
+        yield from (f": {problem}" for problem in pattern_problems(_config_of(entry, config).lora, "") if patterned)
     for own in method.own_keys():
         if own.default is None and own.name not in entry and getattr(_of_method(name, config).method, own.name) is None:
             yield f": {own.name}: a value is needed, as in {own.name}: {own.about.example}"
@@ -127,6 +141,10 @@ def _value_problem(key: str, value: Any) -> str | None:
     entry = entries()[key]
     if key == "lora.targets":
         return None if isinstance(value, str | list) and value else "write a set's name or module names"
+    if key == PATTERNS["layers"]:  # see `pattern_problems`
+        return None
+    if key in PATTERNS.values():
+        return _patterns_problem(entry, value)
     if value is None or isinstance(value, list | Mapping):
         return "write one value"
     try:
@@ -138,6 +156,18 @@ def _value_problem(key: str, value: Any) -> str | None:
     if entry.about.choices and read not in entry.about.choices:
         return f"unknown{did_you_mean(str(read), entry.about.choices)} (known: {', '.join(entry.about.choices)})"
     return None
+
+
+def _patterns_problem(entry: Entry, value: Any) -> str | None:
+    """Why a value is no mapping of patterns to numbers within their limits."""
+    if not isinstance(value, Mapping):
+        return f"write values by pattern, as in {entry.about.example}"
+    try:
+        read = read_value(value, entry.type)
+    except ValueError as error:
+        return f"each value {error}"
+    limit = entry.about.limit
+    return None if limit is None or all(map(limit.allows, read.values())) else f"every value must be {limit}"
 
 
 def _quant_of_study(method: Method, config: Config) -> Iterator[str]:
@@ -195,7 +225,8 @@ def _combinations(method: Method, quant: str, config: Config) -> Iterator[str]:
 
 def _fields(method: Method) -> dict[str, str]:
     """The fields that an arm of the method has, and the key of each."""
-    lora = {field: key for field, key in FIELDS.items() if field not in _OF_LORA or _OF_LORA[field] in method.lora}
+    known = {**FIELDS, **PATTERNS}
+    lora = {field: key for field, key in known.items() if field not in _OF_LORA or _OF_LORA[field] in method.lora}
     return lora | {own.name: f"method.{own.name}" for own in method.own_keys()}
 
 
@@ -231,7 +262,7 @@ def _config_of(entry: Mapping[str, Any], config: Config) -> Config:
         own = with_value(own, "lora.alpha", None)
     for field, key in _fields(method).items():
         if field in entry:
-            value = entry[field] if key == "lora.targets" else read_value(entry[field], entries()[key].type)
+            value = entry[field] if key in _FREE_FORM else read_value(entry[field], entries()[key].type)
             own = with_value(own, key, value)
     return own
 
@@ -255,8 +286,13 @@ def _names(arms: Sequence[Arm], sets: Mapping[str, Sequence[str]]) -> list[str]:
 def _name(arm: Arm) -> str:
     searched = methods()[arm.method].space
     own = [f"{value} {name}" for name, value in arm.own if name in searched]
+    own += filter(None, [pattern_words(arm)])
     at = f" at rank {arm.rank}" if arm.rank else ""
     return _with_details(f"{title_of(arm)}{at}{on_own_base(arm)}", own)
+
+
+def _in_full(patterns: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{pattern} {value:g}" for pattern, value in patterns)
 
 
 def _with_details(name: str, details: Sequence[str]) -> str:
@@ -276,6 +312,8 @@ def _longer(name: str, arm: Arm, others: Sequence[Arm], sets: Mapping[str, Seque
     parts += [f"alpha {arm.alpha:g}"] if differs("alpha_ratio") else []
     parts += [f"dropout {arm.dropout:g}"] if differs("dropout") else []
     parts += [f"ratio {arm.loraplus_lr_ratio:g}"] if differs("loraplus_lr_ratio") else []
+    parts += [_in_full(arm.rank_pattern)] if differs("rank_pattern") and arm.rank_pattern else []
+    parts += [f"alphas {_in_full(arm.alpha_pattern)}"] if differs("alpha_pattern") and arm.alpha_pattern else []
     searched = methods()[arm.method].space
     for key, value in arm.own:
         if key not in searched and len({dict(other.own)[key] for other in others}) > 1:

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, Method, methods, names
+from sweep.methods import (
+    ALPHA,
+    ALPHA_PATTERN,
+    DROPOUT,
+    INIT,
+    LAYERS,
+    RANK,
+    RANK_PATTERN,
+    TARGETS,
+    Method,
+    methods,
+    names,
+)
 from sweep.methods.method import OwnKey
 from sweep.records import Value
 from sweep.records.keys import Key
@@ -20,6 +32,9 @@ FIELDS: Mapping[str, str] = {
     "lora.dropout": DROPOUT,
     "lora.targets": TARGETS,
     "lora.init": INIT,
+    "lora.rank_pattern": RANK_PATTERN,
+    "lora.alpha_pattern": ALPHA_PATTERN,
+    "lora.layers": LAYERS,
     "search.space.rank": RANK,
     "search.space.alpha_ratio": ALPHA,
     "search.space.dropout": DROPOUT,
@@ -34,6 +49,9 @@ IN_WORDS = {
     DROPOUT: "dropout on its input",
     TARGETS: "target modules",
     INIT: "initialization of A and B",
+    RANK_PATTERN: "ranks of single modules",
+    ALPHA_PATTERN: "alphas of single modules",
+    LAYERS: "choice of layers",
 }
 
 

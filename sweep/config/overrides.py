@@ -5,6 +5,7 @@ Hydra stops at the first word that it does not know. Here all are checked, and e
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -44,6 +45,7 @@ SYNONYMS: Mapping[str, str] = {
     "lora_alpha": "lora.alpha",
     "lora_dropout": "lora.dropout",
     "target_modules": "lora.targets",
+    "layers_to_transform": "lora.layers",
     "use_rslora": "method",
     "ranks": "search.space.rank",
     "learning_rates": "search.space.learning_rate",
@@ -77,6 +79,10 @@ SYNONYMS: Mapping[str, str] = {
 
 _MOST_SUGGESTED = 3
 
+_SIGNS = re.compile(r"[()\[\]{}:=,\s]")
+
+_QUOTED_NAME = re.compile(r"""([{,]\s*)(["'])([^"']*)\2(\s*:)""")
+
 
 def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """The problems of the overrides, and the overrides without a problem.
@@ -96,6 +102,9 @@ def override_problems(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             problems.append(f"{shortened(text)}: cannot be read: the number has too many digits")
             continue
         except HydraException:
+            if unquoted := _without_quoted_names(word):
+                problems.append(f"{text}: write the names in braces without quotes: '{unquoted}'")
+                continue
             problems.append(
                 f"{text}: write KEY=VALUE; quote values that hold spaces, commas, brackets or letters beyond a to z: 'KEY=\"a b\"'"
             )
@@ -123,7 +132,8 @@ def in_hydras_words(overrides: Sequence[str]) -> list[str]:
 def given_keys(overrides: Sequence[str]) -> set[str]:
     """The keys that overrides give a value other than null; words of another form are left out."""
     pairs = (word.lstrip("+").partition("=") for word in overrides)
-    return {key for key, sign, value in pairs if sign and value != "null"}
+    given = {key for key, sign, value in pairs if sign and value != "null"}
+    return given | {opened for opened in OPEN_KEYS for key in given if key.startswith(f"{opened}.")}
 
 
 def wrong_form(entry: Entry, value: object) -> str | None:
@@ -143,6 +153,9 @@ def wrong_form(entry: Entry, value: object) -> str | None:
         if not isinstance(value, dict):
             return f"is a group of values by name; write {key}.NAME=VALUE"
         lists = typing.get_origin(typing.get_args(kind)[1]) is tuple
+        nested = next((str(name) for name, each in value.items() if isinstance(each, dict)), None)
+        if not lists and nested is not None:
+            return f"write names with dots in braces, as in {key}={{{nested}.NAME: VALUE}}"
         if lists and not all(isinstance(each, list) for each in value.values()):
             return f"write each value as a list in brackets, as in {key}.NAME=[A,B]"
         return None
@@ -167,6 +180,21 @@ def suggestion(name: str, choices: Collection[str] = ()) -> str:
     if 0 < len(keys) <= _MOST_SUGGESTED:
         return f"; did you mean {' or '.join(map(repr, keys))}?"
     return did_you_mean(name, [*entries(), *choices])
+
+
+def name_in_braces(name: str) -> str:
+    """A name as Hydra reads it in braces, `{NAME: VALUE}`: without quotes, which it does not take, and some signs with a backslash."""
+    return _SIGNS.sub(r"\\\g<0>", name)
+
+
+def _without_quoted_names(word: str) -> str | None:
+    """The override with plain names in its braces, as Hydra wants them; None if it has no quoted ones."""
+
+    def plain(match: re.Match[str]) -> str:
+        return match[1] + name_in_braces(match[3]) + match[4]
+
+    bare = _QUOTED_NAME.sub(plain, word.removeprefix("++"))
+    return bare if bare != word.removeprefix("++") else None
 
 
 def _as_written(word: str) -> str:

@@ -34,6 +34,9 @@ def recorded_yaml(composed: DictConfig, compute: str, searched: Sequence[Searche
         section, name = key.split(".")
         copy.get(section, {}).pop(name, None)
     copy.pop("dry_run", None)
+    for name in ("rank_pattern", "alpha_pattern", "layers"):
+        if name in copy.get("lora", {}) and not copy.lora[name]:
+            del copy.lora[name]  # of no effect, and unknown to earlier versions
     for name in [name for name, value in copy.get("method", {}).items() if value is None]:
         del copy.method[name]  # of another method
     rates = {each.name: list(each.space.learning_rate) for each in searched}

@@ -14,7 +14,7 @@ from sweep.config.devices import AUTO, CHOICES
 from sweep.config.method_keys import MethodKeys
 from sweep.methods.initialization import INITIALIZATIONS
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
-from sweep.records.keys import ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
+from sweep.records.keys import ALPHA, ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
 from sweep.records.recipe import DEFAULT_INIT, REPORT_EXAMPLES
 
@@ -41,7 +41,7 @@ class LoraKeys:
         float | None,
         Key(
             "LoRA's alpha, instead of alpha_ratio: sets alpha_ratio = alpha / r, also for the first arms of a search",
-            Limit(0, 4_096_000, above=True),
+            ALPHA,
             example="32",
         ),
     ] = None
@@ -58,6 +58,31 @@ class LoraKeys:
         str,
         Key("what A and B start as (docs/methods.md, initialization)", choices=tuple(INITIALIZATIONS), example="pissa"),
     ] = DEFAULT_INIT
+    rank_pattern: Annotated[
+        Mapping[str, int],
+        Key(
+            "ranks of single modules, instead of r: by a regular expression for the end of their names, the first that matches "
+            "(docs/rank_patterns.md)",
+            RANK,
+            example="{down_proj: 16}",
+        ),
+    ] = field(default_factory=dict)
+    alpha_pattern: Annotated[
+        Mapping[str, float],
+        Key(
+            "alphas of single modules, likewise; others have alpha_ratio times their rank",
+            ALPHA,
+            example="{down_proj: 32}",
+        ),
+    ] = field(default_factory=dict)
+    layers: Annotated[
+        Any,
+        Key(
+            "numbers of the layers that get an adapter, from 0; [] for all",
+            example="[0,1,20-29]",
+            kind="numbers and ranges",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,5 +39,10 @@ def check_targets(targets: Sequence[str], linear_modules: Sequence[str], key: st
         f"{key}: the model has no linear module named '{target}'{did_you_mean(target, suffixes)} "
         f"(it has: {', '.join(suffixes)})"
         for target in targets
-        if not any(name == target or name.endswith(f".{target}") for name in linear_modules)
+        if not any(is_target(name, target) for name in linear_modules)
     ]
+
+
+def is_target(module: str, target: str) -> bool:
+    """Whether a module, by its full name, is a target: as in PEFT, that is a full name or the end of one."""
+    return module == target or module.endswith(f".{target}")

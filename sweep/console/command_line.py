@@ -91,6 +91,12 @@ def pasteable(command: str) -> str:
     return f"{interpreter()} -m {module}{' help' if name == 'help' else ''}{rest}"
 
 
+def words_of(command: str) -> list[str]:
+    """The words after the program of a command of ours."""
+    start = _START.match(command)
+    return shlex.split(command[start.end() :] if start else command)
+
+
 def program(name: str = "run") -> str:
     """How help and usage name a command: `goldilocks NAME`, or `python -m sweep.NAME`."""
     if started_as_script():

@@ -4,18 +4,34 @@ Adding a method is one file here, one in `conf/method/`, and a line in `tests/me
 """
 
 from sweep.methods.lora_scale import is_rank_stabilized, scale, scale_growth
-from sweep.methods.method import ALPHA, DROPOUT, INIT, LORA_FIELDS, RANK, TARGETS, Method, NoKeys, TrainingFacts
+from sweep.methods.method import (
+    ALPHA,
+    ALPHA_PATTERN,
+    DROPOUT,
+    INIT,
+    LAYERS,
+    LORA_FIELDS,
+    RANK,
+    RANK_PATTERN,
+    TARGETS,
+    Method,
+    NoKeys,
+    TrainingFacts,
+)
 from sweep.methods.registry import method_of, methods, names, trains_packed
 from sweep.methods.words import FULL, LORA_VARIANTS, arm_words, label_of, on_own_base, own_words, title_of
 
 __all__ = [
     "ALPHA",
+    "ALPHA_PATTERN",
     "DROPOUT",
     "FULL",
     "INIT",
+    "LAYERS",
     "LORA_FIELDS",
     "LORA_VARIANTS",
     "RANK",
+    "RANK_PATTERN",
     "TARGETS",
     "Method",
     "NoKeys",

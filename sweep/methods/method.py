@@ -13,9 +13,10 @@ from sweep.records.keys import Key
 from sweep.records.quants import QUANTS
 
 RANK, ALPHA, DROPOUT, TARGETS, INIT = "rank", "alpha_ratio", "dropout", "targets", "init"
+RANK_PATTERN, ALPHA_PATTERN, LAYERS = "rank_pattern", "alpha_pattern", "layers"
 """Fields of `Arm` that a method has or does not have."""
 
-LORA_FIELDS = (RANK, ALPHA, DROPOUT, TARGETS, INIT)
+LORA_FIELDS = (RANK, ALPHA, DROPOUT, TARGETS, INIT, RANK_PATTERN, ALPHA_PATTERN, LAYERS)
 """Those of LoRA and its variants."""
 
 

@@ -9,7 +9,7 @@ from sweep.methods.method import LORA_FIELDS, Method
 from sweep.methods.registry import methods
 from sweep.records.quants import QUANTS
 
-_LORA = {"rank": "r", "alpha_ratio": "alpha_ratio", "dropout": "dropout", "targets": "targets", "init": "init"}
+_LORA = {"rank": "r"} | {name: name for name in LORA_FIELDS if name != "rank"}
 
 
 def table() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.methods.module_ranks import pattern_words
 from sweep.methods.registry import methods
 from sweep.records import Arm
 from sweep.records.quants import base_words
@@ -21,17 +22,18 @@ def title_of(arm: Arm) -> str:
 
 
 def own_words(arm: Arm) -> str:
-    """`tokens 16, init vocabulary`; nothing for a method without parameters of its own."""
-    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in arm.own)
+    """`tokens 16, init vocabulary`, or `down_proj rank 16, layers 15-29`; nothing for an arm without parameters of its own."""
+    own = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in arm.own]
+    return ", ".join(filter(None, [*own, pattern_words(arm)]))
 
 
 def arm_words(arm: Arm) -> str:
-    """`rank 8`, `rank 8 on nf4`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
-    own_base = on_own_base(arm)
-    if arm.method in LORA_VARIANTS:
-        return f"rank {arm.rank}{own_base}"
+    """`rank 8`, `rank 8 on nf4 (layers 15-29)`, `DoRA at rank 8` or `prompt tuning (tokens 16)`."""
+    of_method = f"rank {arm.rank}" if arm.method in LORA_VARIANTS else title_of(arm)
+    if arm.method not in LORA_VARIANTS and arm.rank:
+        of_method += f" at rank {arm.rank}"
     own = own_words(arm)
-    return title_of(arm) + (f" at rank {arm.rank}" if arm.rank else "") + own_base + (f" ({own})" if own else "")
+    return of_method + on_own_base(arm) + (f" ({own})" if own else "")
 
 
 def on_own_base(arm: Arm) -> str:

@@ -18,8 +18,8 @@ def to_json(record: Any) -> dict[str, Any]:
     """A record as plain JSON types; enums become their values, tuples become lists.
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
-    have, a method's own parameters where there are none, the default initialization, the study's own quantization, and what only a
-    ladder of arms has.
+    have, a method's own parameters where there are none, the default initialization, the study's own quantization, patterns and layers
+    where there are none, and what only a ladder of arms has.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
@@ -34,9 +34,12 @@ def to_json(record: Any) -> dict[str, Any]:
     return plain
 
 
+_PATTERNS = ("rank_pattern", "alpha_pattern", "layers")
+
+
 def _absent(arm: Arm) -> set[str]:
     """The fields that an arm's method does not have."""
-    absent = {name for name in ("rank", "alpha_ratio", "targets", "own") if not getattr(arm, name)}
+    absent = {name for name in ("rank", "alpha_ratio", "targets", "own", *_PATTERNS) if not getattr(arm, name)}
     if arm.init == DEFAULT_INIT:
         absent.add("init")
     if arm.quant is None:
@@ -65,6 +68,11 @@ def arm_from_json(data: Mapping[str, Any]) -> Arm:
     fields = {"rank": 0, "alpha_ratio": 0.0, "dropout": 0.0, **data, "targets": tuple(data.get("targets", ()))}
     if "own" in data:
         fields["own"] = tuple((str(name), value) for name, value in data["own"])
+    for field in ("rank_pattern", "alpha_pattern"):
+        if field in data:
+            fields[field] = tuple((str(pattern), value) for pattern, value in data[field])
+    if "layers" in data:
+        fields["layers"] = tuple(data["layers"])
     return Arm(**fields)
 
 

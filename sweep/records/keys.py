@@ -57,6 +57,7 @@ class Key:
 
 
 RANK = Limit(1, 4096)
+ALPHA = Limit(0, 4_096_000, above=True)
 ALPHA_RATIO = Limit(0, 1000, above=True)
 DROPOUT = Limit(0, 0.999)
 LEARNING_RATE = Limit(0, 3e38, above=True)

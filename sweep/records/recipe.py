@@ -238,6 +238,10 @@ class Arm:
         own: the method's own parameters, name and value in the order of the method's description.
         init: what A and B start as, a name of `sweep.methods.initialization`.
         quant: the quantization of the base that it is trained and evaluated on, where that is not the study's; else None.
+        rank_pattern: ranks of single modules by pattern, see `sweep.methods.module_ranks`; `rank` is that of the others. They stay as
+            they are where an adapter is cut.
+        alpha_pattern: alphas of single modules by pattern.
+        layers: numbers of the layers that get an adapter; empty for all.
     """
 
     rank: int
@@ -251,6 +255,9 @@ class Arm:
     own: tuple[tuple[str, Value], ...] = ()
     init: str = DEFAULT_INIT
     quant: str | None = None
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, float], ...] = ()
+    layers: tuple[int, ...] = ()
 
     @property
     def parent(self) -> Arm:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sweep.records.layers import layer_ranges
 from sweep.records.recipe import Arm, EvaluationSettings, Training
 
 
@@ -104,13 +105,16 @@ class TrialSpec:
         """The MLflow run name, for example `r16-lr1e-03-s0`, or `r4of32-lr1e-03-s0` if cut; trials on test say so.
 
         Methods other than LoRA's four variants come first, with the whole numbers among their own parameters, for example
-        `prompt_tuning-tokens16-lr3e-02-s0`; a quantization that is not the study's comes before the rate (`r8-nf4-lr1e-03-s0`).
+        `prompt_tuning-tokens16-lr3e-02-s0`. Ranks or alphas of single modules, and layers, follow the rank: `r8-pattern-layers15-29-...`; a
+        quantization that is not the study's comes before the rate (`r8-nf4-lr1e-03-s0`).
         """
         if self.arm is None:
             return "base" if self.split is Split.TUNE else f"base-{self.split.value}"
         of = f"of{self.arm.cut_from}" if self.arm.cut_from is not None else ""
         parts = [] if self.arm.method in _NAMED_BY_RANK else [self.arm.method]
         parts += [f"r{self.arm.rank}{of}"] if self.arm.rank else []
+        parts += ["pattern"] if self.arm.rank_pattern or self.arm.alpha_pattern else []
+        parts += [f"layers{layer_ranges(self.arm.layers)}"] if self.arm.layers else []
         parts += [f"{name}{value}" for name, value in self.arm.own if type(value) is int]
         parts += [self.arm.quant] if self.arm.quant is not None else []
         name = "-".join([*parts, f"lr{_short(self.arm.learning_rate)}", f"s{self.seed}"])

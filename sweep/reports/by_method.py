@@ -162,7 +162,7 @@ def _values(record: StudyRecord, arm: Arm, method: Method) -> dict[str, str]:
     if [low, high] != [usual["low"], usual["high"]]:
         values |= {"search.space.learning_rate.low": f"{low!r}", "search.space.learning_rate.high": f"{high!r}"}
     values["search.trials"] = "1"
-    values["search.arms"] = f"[{{{', '.join(_fields(arm, method, record.target_sets))}}}]"
+    values["search.arms"] = f"[{{{', '.join(arm_fields(arm, method, record.target_sets))}}}]"
     return values
 
 
@@ -173,7 +173,7 @@ def _own_rates(method: Method) -> dict[str, float]:
     }
 
 
-def _fields(arm: Arm, method: Method, sets: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def arm_fields(arm: Arm, method: Method, sets: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The arm as an entry of `search.arms`, exact, so that its stored result is found again."""
     yield f"r: {arm.rank}"
     if arm.alpha_ratio:

@@ -12,6 +12,7 @@ from sweep.records import StudyRecord
 from sweep.reports.handout import hand_out, replace_text
 from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison
 from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
+from sweep.reports.rank_suggestion import write_suggestion
 from sweep.reports.steps import open_runs, steps
 from sweep.store.paths import Paths, checked_name
 from sweep.store.trials import SCORES, TrialStore
@@ -74,10 +75,12 @@ def write_page(
     folder = paths.report(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     store = TrialStore(paths)
+    suggestion = write_suggestion(record, conclusion, paths)
     beside = Beside(
         created=_now(),
         contrasts=contrasts(record, conclusion, lambda identity: store.folder(identity) / SCORES),
         open_runs=open_runs(paths, tracking_uri),
+        suggestion=suggestion,
     )
     answer = answer_of(record, conclusion, tuple(steps(record, conclusion, paths, tracking_uri)))
     page, picture = paths.page(record.name), folder / LADDER_PICTURE

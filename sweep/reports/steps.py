@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -16,19 +15,13 @@ from sweep.console.masking import mask
 from sweep.records import StudyRecord
 from sweep.reports.by_method import certify_command, has_methods
 from sweep.reports.ladder_kind import ladder_kind
+from sweep.reports.rank_suggestion import suggestion_steps
+from sweep.reports.step import Step as Step
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.figures import named
 from sweep.verdict.record import active_ranks
 from sweep.verdict.settle import with_values
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command to copy, and its purpose."""
-
-    command: str
-    purpose: str = ""
 
 
 def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, tracking_uri: str | None) -> Iterator[Step]:
@@ -65,6 +58,7 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         )
     if conclusion is not None:
         yield from _confirming(record, conclusion)
+    yield from suggestion_steps(record, conclusion, paths)
 
 
 def _bought(record: StudyRecord, conclusion: Conclusion, added: Mapping[str, str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import LORA_VARIANTS, is_rank_stabilized, own_words, title_of
 from sweep.methods.initialization import init_words
+from sweep.methods.module_ranks import pattern_words
 from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Measures, StudyRecord
 
 PARETO = "◆"
@@ -106,8 +107,8 @@ def plain_table(title: str) -> Table:
 
 
 def recipe_words(recipe: Arm, sets: Mapping[str, Sequence[str]]) -> str:
-    """Target modules, alpha, and the method unless it is plain LoRA."""
-    method = method_words(recipe)
+    """Target modules, alpha, ranks and layers of single modules, and the method unless it is plain LoRA."""
+    method = ", ".join(filter(None, (pattern_words(recipe), method_words(recipe))))
     if not recipe.alpha_ratio:
         return ", ".join(filter(None, (set_name(recipe.targets, sets), method)))
     return f"{set_name(recipe.targets, sets)}, alpha {recipe.alpha_ratio:g} × rank" + (f", {method}" if method else "")

@@ -12,7 +12,7 @@ from sweep.runner.setup import LoadedSetup
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.identity import adapter_identity
 from sweep.store.outcomes import OutcomeCache
-from sweep.training.adapters import weight_bytes
+from sweep.training.adapters import module_ranks, weight_bytes
 from sweep.training.cut import cut_adapter
 
 
@@ -67,6 +67,7 @@ class Cutter:
                 provenance=self._loaded.provenance(),
                 phases={**parent.phases, "cut": trial.phases["cut"]},
                 energy_kept=cut.energy_kept,
+                module_ranks=module_ranks(scratch / ADAPTER),
             )
             self._cache.forget(spec.adapter_id)
             self._adapters.commit(scratch, record)

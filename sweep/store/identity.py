@@ -156,8 +156,7 @@ def _fixed(recipe: Arm, space: SearchSpace) -> dict[str, Any]:
     arm, fixed = _arm(recipe), {}
     if "loraplus_lr_ratio" in arm:
         fixed["loraplus_lr_ratio"] = arm["loraplus_lr_ratio"]
-    if "init" in arm:
-        fixed["init"] = arm["init"]
+    fixed |= {name: arm[name] for name in ("init", "rank_pattern", "alpha_pattern", "layers") if name in arm}
     if own := [pair for pair in arm.get("own", ()) if pair[0] not in dict(space.own)]:
         fixed["own"] = own
     return fixed

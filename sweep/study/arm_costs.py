@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 
+from sweep.config.rank_patterns import check_patterns
 from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.records import ArmSize, Declaration, LadderArm, LoadReport, StudyPlan
@@ -48,6 +49,7 @@ def arm_cost_problems(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
     unfit = False
     for number, (arm, size) in enumerate(zip(declared.arms, loaded.arm_sizes, strict=True), 1):
         problems = check_targets(arm.arm.targets, loaded.linear_modules, f"certify.ladder: arm {number}")
+        problems += check_patterns(arm.arm, [arm.arm.targets], loaded.linear_modules, f"certify.ladder: arm {number}: ")
         if not problems and size.problem is not None:
             problems = [f"certify.ladder: arm {number} ({arm.words}): {size.problem}"]
         unfit = unfit or bool(problems)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sweep.config.memory_advice import memory_advice
+from sweep.config.rank_patterns import check_patterns
 from sweep.config.targets import check_targets
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
+from sweep.methods import RANK_PATTERN, methods
 from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
 from sweep.study.arm_costs import arm_cost_problems
 
@@ -40,6 +42,7 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
         entries = dict.fromkeys(entry for each in plan.searched for entry in each.space.targets)
         targets = [("search.space.targets", tuple(entry.split(","))) for entry in entries]
     problems = [problem for key, names in targets for problem in check_targets(names, loaded.linear_modules, key)]
+    problems += _patterns(plan, loaded, [names for _, names in targets], searched=searched)
     if searched:
         problems += arm_cost_problems(plan, loaded)
     for trial in earlier:
@@ -59,6 +62,21 @@ def check_loaded(plan: StudyPlan, loaded: LoadReport, earlier: Sequence[TrialRec
         )
     if problems:
         raise ConfigurationError(dict.fromkeys(problems))
+
+
+def _patterns(
+    plan: StudyPlan, loaded: LoadReport, targets: Sequence[Sequence[str]], *, searched: bool
+) -> Iterator[str]:
+    """Problems of ranks, alphas and layers of single modules."""
+    if not targets:  # a ladder of arms says itself what is trained
+        return
+    arm = next((each.arm for each in plan.searched if RANK_PATTERN in methods()[each.name].lora), plan.arm)
+    ranks: dict[str, Sequence[int]] = {}
+    if searched:
+        ranks = {"search.space.rank": next((each.space.ranks for each in plan.searched if each.space.ranks), ())}
+        if plan.certify:
+            ranks["certify.ladder"] = plan.declaration.ladder
+    yield from check_patterns(arm, targets, loaded.linear_modules, ranks=ranks)
 
 
 def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sweep.records import Arm, Quantization, Status, TrialResult, TrialSpec
+from sweep.records.layers import layer_ranges
 from sweep.records.recipe import DEFAULT_INIT
 
 STUDY = "sweep.study"
@@ -181,6 +182,11 @@ def _of_arm(arm: Arm) -> dict[str, str]:
         params["lora.targets"] = ",".join(arm.targets)
     if arm.init != DEFAULT_INIT:
         params["lora.init"] = arm.init
+    for name, patterns in (("rank_pattern", arm.rank_pattern), ("alpha_pattern", arm.alpha_pattern)):
+        if patterns:
+            params[f"lora.{name}"] = f"{{{', '.join(f'{pattern}: {value:g}' for pattern, value in patterns)}}}"
+    if arm.layers:
+        params["lora.layers"] = layer_ranges(arm.layers)
     own = {f"method.{name}": value if isinstance(value, str) else _text(value) for name, value in arm.own}
     return {**params, **own, "train.learning_rate": _text(arm.learning_rate)}
 

@@ -15,14 +15,16 @@ import peft
 import torch
 from peft import PeftConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.methods import TrainingFacts, method_of
 from sweep.methods.initialization import is_subtracted
+from sweep.methods.module_ranks import for_modules, has_patterns, is_in_layers
 from sweep.records import Arm
+from sweep.records.layers import layer_ranges
 from sweep.training import full
 from sweep.training.starts import Starts, begin_at, has_initial_product, with_initial_product
 
@@ -74,6 +76,9 @@ def attach(
     method = method_of(arm)
     if method.trains_base:
         return full.begin(model)
+    if has_patterns(arm):
+        modules = tuple(name for name, _ in model.named_modules())
+        arm = for_modules(arm, [name for name in modules if _is_targeted(arm, name)])
     try:
         adapted = get_peft_model(model, peft_config(arm, facts=facts))
     except (ValueError, AttributeError, NotImplementedError) as error:
@@ -135,12 +140,19 @@ def target_modules(arm: Arm, modules: tuple[str, ...]) -> tuple[str, ...]:
     """The modules that the arm targets. As in PEFT, a target is a full name or the end of one.
 
     Raises:
-        ConfigurationError: a target matches no module.
+        ConfigurationError: a target matches no module, or none is in the arm's layers.
     """
     missing = [target for target in arm.targets if not any(f".{name}".endswith(f".{target}") for name in modules)]
     if missing:
         raise ConfigurationError(f"lora.targets={','.join(missing)}: the model has no linear module of that name")
-    return tuple(name for name in modules if any(f".{name}".endswith(f".{target}") for target in arm.targets))
+    targeted = tuple(name for name in modules if _is_targeted(arm, name))
+    if not targeted and arm.layers:
+        raise ConfigurationError(f"lora.layers={layer_ranges(arm.layers)}: no target module is in these layers")
+    return targeted
+
+
+def _is_targeted(arm: Arm, name: str) -> bool:
+    return any(f".{name}".endswith(f".{target}") for target in arm.targets) and is_in_layers(arm, name)
 
 
 def detach(adapted: Any) -> nn.Module:
@@ -218,11 +230,24 @@ def module_ranks(folder: Path) -> dict[str, int]:
     AdaLoRA's configuration says of each of a module's initial ranks whether it is left (`rank_pattern`).
     """
     file = folder / CONFIG
-    pattern = json.loads(file.read_text(encoding="utf-8")).get("rank_pattern") if file.is_file() else None
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    pattern = config.get("rank_pattern")
+    if pattern and config.get("peft_type") == "LORA":
+        return _ranks_of_weights(folder / WEIGHTS)
     return {
         name.removesuffix(".lora_E"): sum(rank) if isinstance(rank, list) else int(rank)
         for name, rank in (pattern or {}).items()
     }
+
+
+def _ranks_of_weights(file: Path) -> dict[str, int]:
+    """The rows of each A in a file of LoRA's weights, by the module's name in the base."""
+    first, last = "base_model.model.", ".lora_A.weight"
+    with safe_open(file, framework="pt") as weights:
+        names = [name for name in weights.keys() if name.endswith(last)]  # noqa: SIM118 (no mapping)
+        return {
+            name.removeprefix(first).removesuffix(last): int(weights.get_slice(name).get_shape()[0]) for name in names
+        }
 
 
 def use_default_permissions(folder: Path) -> None:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from sweep.errors import TrialDiverged, TrialFailed
 from sweep.methods import is_rank_stabilized
 from sweep.methods import scale as scale_of
+from sweep.methods.module_ranks import first_match, has_patterns, module_scale
 from sweep.records import Arm
 from sweep.store.paths import ORIGIN
 from sweep.training.adapters import CONFIG, WEIGHTS, use_default_permissions
@@ -32,6 +33,7 @@ from sweep.training.adapters import CONFIG, WEIGHTS, use_default_permissions
 RIDGE = 1e-6
 """Share of the mean input energy that is added to every direction of C, so that directions without any input are ordered too."""
 
+_PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -100,6 +102,8 @@ def update_energy(down: torch.Tensor, up: torch.Tensor) -> float:
 def cut_adapter(source: Path, target: Path, arm: Arm) -> CutAdapter:
     """Cuts an adapter in PEFT's format to `arm.rank`, module by module, into another folder.
 
+    Modules with a rank of their own (`lora.rank_pattern`) stay as they are: so they would be trained in an arm of that rank too.
+
     Args:
         source: folder of the adapter of `arm.parent`.
         target: folder that is written to; made if it does not exist.
@@ -122,9 +126,15 @@ def cut_adapter(source: Path, target: Path, arm: Arm) -> CutAdapter:
         down, up = weights[f"{name}{_A}"], weights[f"{name}{_B}"]
         if not bool(torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise TrialDiverged(f"diverged: the weights of the adapter in {source} are not finite")
-        cut_down, cut_up, share = cut_matrices(down, up, scale, arm.rank, cut_scale=scale_of(arm))
+        module, own, to = name.removeprefix(_PREFIX), scale, scale_of(arm)
+        if has_patterns(arm):
+            own, to = module_scale(parent, module), module_scale(arm, module)
+        if first_match(arm.rank_pattern, module) is None:
+            cut_down, cut_up, share = cut_matrices(down, up, own, arm.rank, cut_scale=to)
+        else:
+            cut_down, cut_up, share = down, up, 1.0
         cut[f"{name}{_A}"], cut[f"{name}{_B}"] = cut_down.contiguous(), cut_up.contiguous()
-        energy = update_energy(down, up)
+        energy = update_energy(down, up) * (own / scale) ** 2
         kept, total = kept + share * energy, total + energy
     target.mkdir(parents=True, exist_ok=True)
     changed = {**config, "r": arm.rank, "lora_alpha": arm.alpha, "inference_mode": True}

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from sweep.methods import scale
 from sweep.methods.initialization import initialization_of
+from sweep.methods.module_ranks import module_rank, module_scale
 from sweep.records import Arm
 from sweep.records.recipe import DEFAULT_INIT
 from sweep.training.adapters import initial_a, random_stream, target_modules
@@ -69,16 +69,20 @@ class Initializer:
         if arm.init == DEFAULT_INIT:
             return {}
         names = target_modules(arm, self._base.linear_modules)
+        ranks = {name: module_rank(arm, name) for name in names}
         if initialization_of(arm).seeded:
             draw = {"gaussian": _gaussian, "orthogonal": _orthogonal}[arm.init]
-            return {name: draw(random_stream(seed, name), arm.rank, *self._shape(name)) for name in names}
-        factors = self._eva(names, arm.rank, train) if arm.init == "eva" else self._of_weights(names, arm)
-        root = scale(arm) ** 0.5 if arm.init in ("pissa", "loftq") else 1.0
-        return {name: self._filled(name, arm.rank, seed, factors[name], root) for name in names}
+            return {name: draw(random_stream(seed, name), ranks[name], *self._shape(name)) for name in names}
+        factors = self._eva(ranks, train) if arm.init == "eva" else self._of_weights(ranks, arm)
+        scaled = arm.init in ("pissa", "loftq")
+        roots = {name: module_scale(arm, name) ** 0.5 if scaled else 1.0 for name in names}
+        return {name: self._filled(name, ranks[name], seed, factors[name], roots[name]) for name in names}
 
-    def _of_weights(self, names: Sequence[str], arm: Arm) -> Mapping[str, Factors]:
+    def _of_weights(self, ranks: Mapping[str, int], arm: Arm) -> Mapping[str, Factors]:
         compute = {"pissa": self._pissa, "olora": self._olora, "loftq": self._loftq}[arm.init]
-        return {name: self._remembered((arm.init, name), arm.rank, partial(compute, name, arm.rank)) for name in names}
+        return {
+            name: self._remembered((arm.init, name), rank, partial(compute, name, rank)) for name, rank in ranks.items()
+        }
 
     def _remembered(self, key: tuple[str, ...], rank: int, compute: Callable[[], Factors]) -> Factors:
         known = self._known.get(key)
@@ -102,20 +106,20 @@ class Initializer:
         whole = self._stored.read(name, (quantized.shape[0], quantized.shape[1]))
         return leading(whole.to(quantized) - quantized, rank)
 
-    def _eva(self, names: Sequence[str], rank: int, train: Sequence[Encoded]) -> Mapping[str, Factors]:
+    def _eva(self, ranks: Mapping[str, int], train: Sequence[Encoded]) -> Mapping[str, Factors]:
         """The eigenvectors of E[x x^T] with the largest eigenvalues as rows of A; the mean of x is not subtracted, as A does not see it."""
         examples = calibration_examples(train)
         digest = hashlib.sha256(repr([(item.prompt, item.completion) for item in examples]).encode()).hexdigest()
-        missing = [name for name in names if self._known.get(("eva", name, digest), (0,))[0] < rank]
+        missing = [name for name, rank in ranks.items() if self._known.get(("eva", name, digest), (0,))[0] < rank]
         for some in self._groups(missing):
             whole: dict[int, torch.Tensor] = {}  # one identity for all modules of a width
             downs = {name: whole.setdefault(width := self._shape(name)[0], torch.eye(width)) for name in some}
             (grams,) = input_grams(self._base, [downs], examples)
             for name in some:
-                width, outputs = self._shape(name)
+                rank, (width, outputs) = ranks[name], self._shape(name)
                 directions = main_directions(grams[name], rank) if name in grams else torch.zeros(0, width)
                 self._known["eva", name, digest] = rank, (directions, torch.zeros(outputs, len(directions)))
-        return {name: self._remembered(("eva", name, digest), rank, _unknown) for name in names}
+        return {name: self._remembered(("eva", name, digest), rank, _unknown) for name, rank in ranks.items()}
 
     def _groups(self, names: Sequence[str]) -> Iterator[list[str]]:
         group: list[str] = []

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from sweep.methods import LORA_VARIANTS, is_rank_stabilized
+from sweep.methods.module_ranks import has_patterns, written_alphas
 from sweep.records import Certification, CompletedTrial, Declaration, EvaluatedTrial, Status, StudyRecord
 from sweep.records.recipe import DEFAULT_INIT
 from sweep.verdict import words
@@ -231,6 +232,9 @@ def _adapter(trial: CompletedTrial | None) -> dict[str, Any]:
         "learning_rate": arm.learning_rate,
         "seed": trial.seed,
         **({"init": arm.init} if arm.init != DEFAULT_INIT else {}),
+        **({"rank_pattern": dict(arm.rank_pattern)} if arm.rank_pattern else {}),
+        **({"alpha_pattern": written_alphas(arm)} if has_patterns(arm) else {}),
+        **({"layers": list(arm.layers)} if arm.layers else {}),
         **({"cut_from": arm.cut_from} if arm.cut_from is not None else {}),
         **({"method": arm.method} if arm.method not in LORA_VARIANTS else {}),
         **quant,

@@ -160,7 +160,7 @@ def test_all_mistakes_in_one_message() -> None:
     for part in (
         "certify.cost=bytes: unknown; did you mean 'adapter_bytes'?",
         "arm 1: there is no method 'prompt_tunin'; did you mean 'prompt_tuning'?",
-        "arm 2: method=lora has no field 'tokens' (fields: r, alpha_ratio, dropout, targets, learning_rate, quant)",
+        "arm 2: method=lora has no field 'tokens' (fields: r, alpha_ratio, dropout, targets, learning_rate, rank_pattern",
         "arm 2: r=0: must be from 1 to 4096",
         "arm 3 is '4'; write {method: lora, r: 4}, or only ranks",
         "arm 5 is the same as arm 4, so both cost the same",

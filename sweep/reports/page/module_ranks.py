@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from sweep.methods import title_of
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.page.chart import RAMP, Chart, axis, chart
 from sweep.reports.page.escape import in_figure
+from sweep.reports.rank_suggestion import SHARES, Suggestion
+
+V = TypeVar("V", int, float)
 
 _LAYER = re.compile(r"\.(\d+)\.")
 
@@ -19,9 +23,9 @@ def spread_trial(record: StudyRecord) -> CompletedTrial | None:
     return min(spread, key=lambda trial: trial.loss, default=None)
 
 
-def by_layer(ranks: Mapping[str, int]) -> dict[str, dict[int, int]]:
+def by_layer(ranks: Mapping[str, V]) -> dict[str, dict[int, V]]:
     """Ranks by the module's own name, then by the number of its layer; of modules outside any layer the number is -1."""
-    table: dict[str, dict[int, int]] = {}
+    table: dict[str, dict[int, V]] = {}
     for name, rank in ranks.items():
         layer = _LAYER.search(name)
         table.setdefault(name.rpartition(".")[2], {})[int(layer[1]) if layer else -1] = rank
@@ -30,35 +34,60 @@ def by_layer(ranks: Mapping[str, int]) -> dict[str, dict[int, int]]:
 
 def module_ranks_chart(record: StudyRecord) -> Chart | None:
     """The rank of each module by layer, of the best such trial; None without one."""
-    from plotly import graph_objects
-
     trial = spread_trial(record)
     if trial is None:
         return None
-    table = by_layer(trial.measures.module_ranks)
+    ranks = trial.measures.module_ranks
+    values = list(ranks.values())
+    says = (
+        f"Ranks of the modules in the best trial of {title_of(trial.arm)}: {min(values)} to {max(values)}, "
+        f"{sum(values) / len(values):.1f} on average; {_ends(ranks)}."
+    )
+    return _drawn("module-ranks", says, ranks)
+
+
+def needed_ranks_chart(suggestion: Suggestion) -> Chart:
+    """The rank with which each module's update keeps the first of `SHARES` of its energy, by layer."""
+    ranks = {name: of[0] for name, of in suggestion.ranks.items()}
+    values = list(ranks.values())
+    says = (
+        f"The rank that keeps {100 * SHARES[0]:.0f} % of each module's energy: {min(values)} to {max(values)} of "
+        f"{suggestion.trained_rank}; on average {_ends(ranks)}."
+    )
+    return _drawn("needed-ranks", says, ranks, suggestion.energy)
+
+
+def _ends(ranks: Mapping[str, int]) -> str:
+    """The type of module with the largest mean rank, and that with the smallest."""
+    means = {module: sum(of.values()) / len(of) for module, of in by_layer(ranks).items()}
+    most, least = max(sorted(means), key=means.__getitem__), min(sorted(means), key=means.__getitem__)
+    return f"{most} has {means[most]:.1f}, {least} has {means[least]:.1f}"
+
+
+def _drawn(name: str, says: str, ranks: Mapping[str, int], energy: Mapping[str, float] | None = None) -> Chart:
+    """Ranks by layer and type of module.
+
+    Args:
+        energy: shares that are shown beside them.
+    """
+    from plotly import graph_objects
+
+    table = by_layer(ranks)
+    shares = by_layer(energy or {})
     modules = sorted(table)
     layers = sorted({layer for of_module in table.values() for layer in of_module})
-    ranks = list(trial.measures.module_ranks.values())
-    cells = [[table[module].get(layer) for layer in layers] for module in modules]
+    beside = ", %{customdata:.1%} of the energy" if energy else ""
     heat = graph_objects.Heatmap(
         x=["other" if layer < 0 else str(layer) for layer in layers],
         y=[in_figure(module) for module in modules],
-        z=cells,
+        z=[[table[module].get(layer) for layer in layers] for module in modules],
+        customdata=[[shares[module].get(layer) for layer in layers] for module in modules] if energy else None,
         xgap=2,
         ygap=2,
         zmin=0,
-        zmax=max(*ranks, 1),
+        zmax=max(*ranks.values(), 1),
         colorscale=[[step / (RAMP - 1), f"var(--ramp-{step})"] for step in range(RAMP)],
         colorbar={"title": {"text": "rank", "side": "top", "font": {"size": 12}}, "thickness": 10, "outlinewidth": 0},
-        hovertemplate="layer %{x}, %{y}: rank %{z}<extra></extra>",
+        hovertemplate=f"layer %{{x}}, %{{y}}: rank %{{z}}{beside}<extra></extra>",
     )
-    means = {module: sum(of.values()) / len(of) for module, of in table.items()}
-    most, least = max(modules, key=means.__getitem__), min(modules, key=means.__getitem__)
-    return chart(
-        "module-ranks",
-        f"Ranks that {title_of(trial.arm)} left the modules of its best trial: {min(ranks)} to {max(ranks)}, "
-        f"{sum(ranks) / len(ranks):.1f} on average; {most} has {means[most]:.1f}, {least} has {means[least]:.1f}.",
-        [heat],
-        xaxis=axis("layer", type="category"),
-        yaxis=axis("", type="category"),
-    )
+    return chart(name, says, [heat], xaxis=axis("layer", type="category"), yaxis=axis("", type="category"))

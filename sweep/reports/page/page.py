@@ -20,9 +20,10 @@ from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
 from sweep.reports.page.methods import method_parts
 from sweep.reports.page.methods_charts import methods_charts
-from sweep.reports.page.module_ranks import module_ranks_chart
+from sweep.reports.page.module_ranks import module_ranks_chart, needed_ranks_chart
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
+from sweep.reports.rank_suggestion import Suggestion
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
 from sweep.verdict.cost import gap_to_full
@@ -41,11 +42,13 @@ class Beside:
         created: when the page was made, for people.
         contrasts: examples on which a smaller rank fails.
         open_runs: the command that opens MLflow's pages, None if there is none.
+        suggestion: ranks of single modules, proposed from the singular values of the largest adapter.
     """
 
     created: str
     contrasts: Sequence[Contrast] = ()
     open_runs: str | None = None
+    suggestion: Suggestion | None = None
 
 
 def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
@@ -69,6 +72,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
             rates_chart(record) if not parts else None,
             importances_chart(record.importances),
             module_ranks_chart(record),
+            needed_ranks_chart(beside.suggestion) if beside.suggestion else None,
             drawn_curves.chart,
         )
         if chart is not None

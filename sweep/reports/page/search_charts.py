@@ -110,7 +110,7 @@ def _details(record: StudyRecord, trial: CompletedTrial) -> str:
     recipe = [in_figure(set_name(arm.targets, record.target_sets), 40)] if arm.targets else []
     recipe += [f"alpha {arm.alpha:g}"] if arm.alpha else []
     recipe += [f"dropout {arm.dropout:g}"] if arm.rank else []
-    recipe += [in_figure(own_words(arm), 60)] if arm.own else []
+    recipe += [in_figure(own, 60)] if (own := own_words(arm)) else []
     lines = [
         f"<b>{trial.name}</b>",
         ", ".join(recipe) or title_of(arm),

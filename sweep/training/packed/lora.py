@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from sweep.methods import scale
 from sweep.methods.initialization import is_subtracted, stored_arm, stored_rank
+from sweep.methods.module_ranks import for_modules, has_patterns, module_rank, module_scale
 from sweep.records import Arm
 from sweep.training.adapters import initial_a, peft_config, target_modules
 from sweep.training.packed.adapter import Host, Matrices, SlotAdapter, with_gradient
@@ -35,10 +37,16 @@ class LoraAdapter(SlotAdapter):
     def __init__(self, arm: Arm, host: Host) -> None:
         self.side_by_side = host.side_by_side
         self.names = target_modules(arm, tuple(host.shapes))
+        arm = for_modules(arm, self.names)
         self._widths = tuple(tuple(host.shapes[name][side] for name in self.names) for side in (0, 1))
-        super().__init__(arm, host, [arm.rank * sum(widths) for widths in self._widths])
-        self.rank = stored_rank(arm)  # of the update: twice the arm's where the initial product is subtracted
+        self._ranks = tuple(module_rank(arm, name) for name in self.names)
+        self._rows = max(self._ranks)
+        super().__init__(arm, host, [self._size(widths) for widths in self._widths])
+        # of the update: twice the arm's where the initial product is subtracted
+        self.rank = stored_rank(replace(arm, rank=self._rows))
         self.scale = scale(arm)
+        self._scales = {name: module_scale(arm, name) if has_patterns(arm) else self.scale for name in self.names}
+        self._factors = self._column_factors(host.device)
         self.initial: dict[str, Start] = {}
         if is_subtracted(arm):
             self.initial = {
@@ -71,32 +79,58 @@ class LoraAdapter(SlotAdapter):
             targets=tuple(sorted(config.target_modules or ())),
             learning_rate=0.0,
             method="rslora" if config.use_rslora else "lora",
+            rank_pattern=tuple((config.rank_pattern or {}).items()),
+            alpha_pattern=tuple((config.alpha_pattern or {}).items()),
+            layers=tuple(config.layers_to_transform or ()),
         )
 
     def _matrices(
         self, all_a: torch.Tensor, all_b: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """A and B of each module as views of two vectors."""
-        rank = self.arm.rank
-        parts = []
-        for vector, widths in zip((all_a, all_b), self._widths, strict=True):
-            if self.side_by_side:
-                parts.append(vector.view(rank, -1).split(widths, dim=1))
-            else:
-                parts.append(vector.split([rank * width for width in widths]))
-        downs, ups = parts
-        of_a = {
-            name: part.view(rank, width) for name, part, width in zip(self.names, downs, self._widths[0], strict=True)
-        }
         if self.side_by_side:
-            return of_a, {name: part.t() for name, part in zip(self.names, ups, strict=True)}
-        return of_a, {
-            name: part.view(width, rank) for name, part, width in zip(self.names, ups, self._widths[1], strict=True)
-        }
+            downs, ups = (
+                [
+                    part[:rank]
+                    for part, rank in zip(vector.view(self._rows, -1).split(widths, 1), self._ranks, strict=True)
+                ]
+                for vector, widths in zip((all_a, all_b), self._widths, strict=True)
+            )
+            return dict(zip(self.names, downs, strict=True)), {
+                name: part.t() for name, part in zip(self.names, ups, strict=True)
+            }
+        of_a, of_b = (
+            vector.split([rank * width for rank, width in zip(self._ranks, widths, strict=True)])
+            for vector, widths in zip((all_a, all_b), self._widths, strict=True)
+        )
+        shapes = zip(self.names, self._ranks, *self._widths, of_a, of_b, strict=True)
+        pairs = {name: (a.view(rank, inputs), b.view(outputs, rank)) for name, rank, inputs, outputs, a, b in shapes}
+        return {name: a for name, (a, _) in pairs.items()}, {name: b for name, (_, b) in pairs.items()}
+
+    def _size(self, widths: Sequence[int]) -> int:
+        """Numbers of a vector: side by side, modules of a smaller rank have zero rows up to the largest, which stay zero in training."""
+        if self.side_by_side:
+            return self._rows * sum(widths)
+        return sum(rank * width for rank, width in zip(self._ranks, widths, strict=True))
+
+    def _column_factors(self, device: torch.device) -> torch.Tensor | None:
+        """The scale of each column of all B side by side, as a multiple of `scale`; None if all are 1."""
+        factors = [self._scales[name] / self.scale for name in self.names]
+        if set(factors) == {1.0}:
+            return None
+        return torch.cat(
+            [torch.full((width,), factor) for factor, width in zip(factors, self._widths[1], strict=True)]
+        ).to(device)
+
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(rank * (one + other) for rank, one, other in zip(self._ranks, *self._widths, strict=True))
 
     def stackable(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All A, and all B transposed, side by side, shape (`rank`, columns of all modules)."""
-        all_a, all_b = (vector.view(self.arm.rank, -1) for vector in self.vectors)
+        """All A, and all B transposed, side by side, shape (`rank`, columns of all modules), for updates of factor `scale`."""
+        all_a, all_b = (vector.view(self._rows, -1) for vector in self.vectors)
+        if self._factors is not None:
+            all_b = all_b * self._factors
         if not self.initial:
             return all_a, all_b
         starts = [self.initial[name] for name in self.names]
@@ -151,7 +185,8 @@ class LoraAdapter(SlotAdapter):
         if name not in self.down:
             return Update(rows)
         downs, ups = matrices
-        return Update(rows, downs[name], ups[name], self.scale, self.dropout(name, dropout))
+        factor = self.scale if self.side_by_side else self._scales[name]
+        return Update(rows, downs[name], ups[name], factor, self.dropout(name, dropout))
 
     def dropout(self, name: str, stream: str | None) -> Dropout | None:
         """The dropout of a module's inputs; `stream` is that of `SlotRows`."""

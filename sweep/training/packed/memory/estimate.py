@@ -7,10 +7,11 @@ feed-forward block) whose weights are frozen, and that a layer's backward pass n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.methods.initialization import stored_rank
+from sweep.methods.module_ranks import largest_rank
 from sweep.records import Arm
 from sweep.training.forward import predictions_at_once
 from sweep.training.packed.memory.model import ModelSizes, PassCosts
@@ -68,6 +69,8 @@ def feed_forward_kept(widths: LayerWidths) -> int:
 def adapters_kept(widths: LayerWidths, arm: Arm, *, shared: bool) -> int:
     """Bytes per token of a layer's updates: the input of each adapted module, A's output, and the mask of dropout.
 
+    Where ranks or layers differ, this is a limit from above: that of a layer with all modules, each of the largest rank.
+
     Args:
         shared: whether modules with the same input keep it once (`updates.py`), or each a copy in its own type (PEFT under autocast).
     """
@@ -81,7 +84,8 @@ def adapters_kept(widths: LayerWidths, arm: Arm, *, shared: bool) -> int:
     else:
         inputs = sum(map(widths.inputs, targets))
     masks = sum(map(widths.inputs, targets)) if arm.dropout else 0
-    return widths.number_bytes * (inputs + masks + stored_rank(arm) * len(targets))
+    rank = stored_rank(replace(arm, rank=largest_rank(arm)))
+    return widths.number_bytes * (inputs + masks + rank * len(targets))
 
 
 def backward_needed(widths: LayerWidths) -> int:

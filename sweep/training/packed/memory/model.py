@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.methods.initialization import stored_rank
+from sweep.methods.module_ranks import module_rank
 from sweep.records import Arm, Training
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule
@@ -298,4 +299,5 @@ def parameters_of(arm: Arm, targets: Iterable[str], shapes: Mapping[str, tuple[i
         targets: full names of its target modules.
         shapes: (in_features, out_features) of each module.
     """
-    return sum(stored_rank(arm) * (inputs + outputs) for inputs, outputs in (shapes[name] for name in targets))
+    of_all = ((stored_rank(replace(arm, rank=module_rank(arm, name))), shapes[name]) for name in targets)
+    return sum(rank * (inputs + outputs) for rank, (inputs, outputs) in of_all)
