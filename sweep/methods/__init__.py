@@ -6,13 +6,14 @@ Adding a method is one file here, one in `conf/method/`, and a line in `tests/me
 from sweep.methods.lora_scale import is_rank_stabilized, scale, scale_growth
 from sweep.methods.method import ALPHA, DROPOUT, INIT, LORA_FIELDS, RANK, TARGETS, Method, NoKeys, TrainingFacts
 from sweep.methods.registry import method_of, methods, names, trains_packed
-from sweep.methods.words import FULL, LORA_VARIANTS, arm_words, label_of, own_words, title_of
+from sweep.methods.words import FULL, LORA_FAMILY, LORA_VARIANTS, arm_words, label_of, own_words, title_of
 
 __all__ = [
     "ALPHA",
     "DROPOUT",
     "FULL",
     "INIT",
+    "LORA_FAMILY",
     "LORA_FIELDS",
     "LORA_VARIANTS",
     "RANK",
