@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sweep.console.suggest import did_you_mean
+from sweep.records.recipe import set_name as set_name
 
 
 def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -16,14 +17,6 @@ def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]
         if name:
             names.update(sets.get(name, (name,)))
     return tuple(sorted(names))
-
-
-def set_name(targets: Sequence[str], sets: Mapping[str, Sequence[str]]) -> str:
-    """The name of the set with exactly these modules, or the modules joined with commas."""
-    for name, modules in sets.items():
-        if sorted(modules) == sorted(targets):
-            return name
-    return ",".join(targets)
 
 
 def check_targets(targets: Sequence[str], linear_modules: Sequence[str], key: str) -> list[str]:

@@ -19,7 +19,16 @@ from sweep.methods.method import (
     TrainingFacts,
 )
 from sweep.methods.registry import method_of, methods, names, trains_packed
-from sweep.methods.words import FULL, LORA_VARIANTS, arm_words, label_of, on_own_base, own_words, title_of
+from sweep.methods.words import (
+    FULL,
+    LORA_FAMILY,
+    LORA_VARIANTS,
+    arm_words,
+    label_of,
+    on_own_base,
+    own_words,
+    title_of,
+)
 
 __all__ = [
     "ALPHA",
@@ -28,6 +37,7 @@ __all__ = [
     "FULL",
     "INIT",
     "LAYERS",
+    "LORA_FAMILY",
     "LORA_FIELDS",
     "LORA_VARIANTS",
     "RANK",

@@ -10,6 +10,9 @@ from sweep.records.quants import base_words
 LORA_VARIANTS = ("lora", "rslora", "lora_plus", "rslora_plus")
 """Methods whose adapters are named by their rank alone."""
 
+LORA_FAMILY = (*LORA_VARIANTS, "dora", "adalora")
+"""Methods that add a product of two low-rank matrices, whose rank limits what they can learn."""
+
 
 FULL = "full"
 """The method that leaves no adapter, but all weights."""

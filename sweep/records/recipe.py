@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -268,6 +268,14 @@ class Arm:
     def alpha(self) -> float:
         """LoRA's alpha: `alpha_ratio * rank`."""
         return self.alpha_ratio * self.rank
+
+
+def set_name(targets: Sequence[str], sets: Mapping[str, Sequence[str]]) -> str:
+    """The name of the set with exactly these modules, or the modules joined with commas."""
+    for name, modules in sets.items():
+        if sorted(modules) == sorted(targets):
+            return name
+    return ",".join(targets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sweep.methods import Method, methods, own_words
 from sweep.records import Arm, CompletedTrial, StudyRecord
 from sweep.reports.tables import show_metric
 from sweep.search.space import LOG2_RANK, OWN
-from sweep.verdict.settle import with_values
+from sweep.verdict.experiments import with_values
 
 FEWEST_TRIALS = 6
 """Complete trials of a method below which no importances are computed (`sweep.search.reading`)."""

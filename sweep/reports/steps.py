@@ -19,9 +19,9 @@ from sweep.reports.rank_suggestion import suggestion_steps
 from sweep.reports.step import Step as Step
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.experiments import with_values
 from sweep.verdict.figures import named
 from sweep.verdict.record import active_ranks
-from sweep.verdict.settle import with_values
 
 
 def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, tracking_uri: str | None) -> Iterator[Step]:
@@ -58,7 +58,17 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         )
     if conclusion is not None:
         yield from _confirming(record, conclusion)
+        yield from _experiments(conclusion)
     yield from suggestion_steps(record, conclusion, paths)
+
+
+def _experiments(conclusion: Conclusion) -> Iterator[Step]:
+    """What follows from findings, each command once."""
+    shown_already = {conclusion.settle[0]} if conclusion.settle is not None else set()
+    for finding in conclusion.findings:
+        if finding.next is not None and finding.next.command not in shown_already:
+            shown_already.add(finding.next.command)
+            yield Step(pasteable(finding.next.command), finding.next.purpose)
 
 
 def _bought(record: StudyRecord, conclusion: Conclusion, added: Mapping[str, str]) -> Iterator[str]:

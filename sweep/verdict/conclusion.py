@@ -17,18 +17,28 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """A study that would tell more: the command to copy, and its purpose."""
+
+    command: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that a person should know beside the verdict.
 
     Attributes:
-        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `overfitting`,
-            `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of a cut ladder also
-            `cut_is_better` and `confirmation`, of a ladder of arms `cost_order`.
-        text: one or two sentences, with the figures.
+        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `data_too_small`, `full_not_tried`,
+            `overfitting`, `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of a cut
+            ladder also `cut_is_better` and `confirmation`, of a ladder of arms `far_from_full` and `cost_order`.
+        text: one to three sentences, with the figures.
+        next: the experiment that follows from it; None if none does.
     """
 
     kind: str
     text: str
+    next: Experiment | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from sweep.records import Certification, Declaration, Rung, StudyRecord
-from sweep.verdict import finding_words, words
+from sweep.verdict import experiments, finding_words, words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.ladder import LadderData
+from sweep.verdict.limit_findings import limit_findings
 from sweep.verdict.record import LadderBy, MarginOf, RankVerdict, State, Verdict
 from sweep.verdict.task_metric import NotGained, least_gain
 
@@ -52,8 +54,14 @@ def findings(
         listed.append(Finding("metric_not_gained", finding_words.metric_not_gained(record.metric, not_gained)))
     if weak is not None:
         listed.append(Finding("weak_kinds", finding_words.weak_kinds(weak)))
+    improving = still_improving(verdict, record) if verdict is not None else None
+    gains = listed[0] is None
+    limits = list(limit_findings(record, certification, data, verdict, gains=gains, improving=improving is not None))
+    if listed[0] is not None and limits:  # of memorized examples, fewer steps are the experiment, not more
+        listed[0] = replace(listed[0], next=None)
+    listed += [improving, *limits]
     if verdict is not None:
-        listed += [still_improving(verdict), _overfitting(verdict), _cut_is_better(verdict)]
+        listed += [_overfitting(verdict), _cut_is_better(verdict)]
     if confirmed is not None:
         listed.append(Finding("confirmation", finding_words.confirmation(confirmed, certification.declared.alpha)))
     if verdict is not None and metric_verdict is not None:
@@ -96,29 +104,34 @@ def base_as_good(record: StudyRecord, data: LadderData, certification: Certifica
         return None
     what = f"1 - {record.metric}" if by_metric else "loss"
     its = float(np.average(base, weights=weights))
-    return Finding("base_as_good", finding_words.base_as_good(its, means[place], data.ranks[place], what))
+    text = finding_words.base_as_good(its, means[place], data.ranks[place], what)
+    return Finding("base_as_good", text, experiments.longer(record, certification))
 
 
-def still_improving(verdict: Verdict) -> Finding | None:
-    """Whether the largest rank is better than the next by more than the margin. Of a cut ladder: whether no cut is mild enough."""
+def still_improving(verdict: Verdict, record: StudyRecord) -> Finding | None:
+    """Whether the largest rank is better than the next by more than the margin. Of a cut ladder: whether no cut is mild enough.
+
+    It must be better beyond doubt, too: with noise larger than the margin, equal ranks often differ by more than that. Of arms see
+    `limits.rank_ceiling`.
+    """
     if len(verdict.ranks) < 2:
         return None
     below, top = verdict.ladder[-2:]
-    if isinstance(top.rank, Rung):  # what costs still more is another method, if there is one
+    if isinstance(top.rank, Rung):
         return None
     if verdict.ladder_by is LadderBy.CUT:
         better = below.diff_to_best
-        if not better > verdict.margin_in_loss:
+        if not better > verdict.margin_in_loss or not below.lower_bound > 0:
             return None
         text = finding_words.no_mild_cut(top.rank, below.rank, better, verdict.margin_in_loss)
-        return Finding("still_improving", text)
+        return Finding("still_improving", text, experiments.larger_rank(record))
     better = below.mean - top.mean
     only_top = verdict.rank == top.rank and below.state is State.INFERIOR
-    if not (better > verdict.margin_in_loss or only_top):
+    clearly = better > verdict.margin_in_loss and below.lower_bound > 0
+    if not (clearly or only_top):
         return None
-    return Finding(
-        "still_improving", finding_words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss)
-    )
+    text = finding_words.still_improving(top.rank, below.rank, better, verdict.margin_in_loss)
+    return Finding("still_improving", text, experiments.larger_rank(record))
 
 
 def _cut_is_better(verdict: Verdict) -> Finding | None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from statistics import median
 
 from sweep.records import Certification, Rung, StudyRecord
 from sweep.verdict.conclusion import Finding
+from sweep.verdict.experiments import longer_ladder, with_values
 from sweep.verdict.findings import margin_changed
 from sweep.verdict.guards import Edge
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import Need, Verdict, active_ranks
-
-
-def with_values(command: str, values: Mapping[str, str]) -> str:
-    """The command with these keys set, whatever they were set to before."""
-    words = [word for word in shlex.split(command) if word.lstrip("+").partition("=")[0] not in values]
-    return shlex.join([*words, *(f"{key}={value}" for key, value in values.items())])
 
 
 def settle(
@@ -57,11 +51,10 @@ def settle(
         return with_values(record.command, _to_have(verdict.needed, verdict)), seconds
     if edges:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
-    if "still_improving" in kinds:
-        ladder = [*record.declaration.ladder, 2 * max(record.declaration.ladder)]
+    if "still_improving" in kinds and not certification.declared.arms:  # of arms, the finding has its own experiment
         # of a cut ladder, all that is cut is trained at the larger rank
         seconds = (1 + max(verdict.seeds)) * each
-        return with_values(record.command, {"certify.ladder": f"[{','.join(map(str, ladder))}]"}), seconds
+        return longer_ladder(record), seconds
     if verdict.rank is None and active_ranks(verdict):
         more = max(2, max(verdict.seeds) // 2)
         seconds = more * sum(_seconds_of_rank(record, certification, rank) for rank in active_ranks(verdict))

@@ -15,7 +15,7 @@ from sweep.methods.module_ranks import has_patterns, written_alphas
 from sweep.records import Certification, CompletedTrial, Declaration, EvaluatedTrial, Status, StudyRecord
 from sweep.records.recipe import DEFAULT_INIT
 from sweep.verdict import words
-from sweep.verdict.conclusion import Conclusion, chosen, kinds_on_test, on_test, rank_results
+from sweep.verdict.conclusion import Conclusion, Finding, chosen, kinds_on_test, on_test, rank_results
 from sweep.verdict.cost import gap_to_full, measured
 from sweep.verdict.general_answers import AnswersChange, change_on_test
 from sweep.verdict.ladder import RankResult, ladder_data
@@ -58,7 +58,7 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "primary_metric": record.metric,
         "headline": conclusion.headline if conclusion else None,
         "reasons": list(conclusion.reasons) if conclusion else list(reasons_unjudged(record)),
-        "findings": [asdict(finding) for finding in conclusion.findings] if conclusion else [],
+        "findings": [_finding(finding) for finding in conclusion.findings] if conclusion else [],
         "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
         "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
         "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
@@ -136,6 +136,11 @@ def reasons_unjudged(record: StudyRecord) -> Iterator[str]:
             yield words.left(left)
         if certification.stopped:
             yield words.stopped(certification.stopped, terms)
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    """Without `next` where no experiment follows."""
+    return {name: value for name, value in asdict(finding).items() if value is not None}
 
 
 def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:

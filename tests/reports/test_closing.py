@@ -214,6 +214,17 @@ def test_reasons_findings_and_the_settling_command_are_told() -> None:
     )
 
 
+def test_the_experiment_of_a_finding_is_a_next_step_and_given_once() -> None:
+    text = unwrapped(told(certified_record({2: 0.6, 4: 0.45, 8: 0.30})))
+    longer = "python -m sweep +study=made search.trials=10 seed=1 'certify.ladder=[2,4,8,16]'"
+    assert text.count(longer) == 1
+    assert (
+        "Note: The loss is still falling with the rank. Whether LoRA falls short, or the data teach no more, only full"
+        in text
+    )
+    assert "{method: full}]' quant=none trains full fine-tuning beside it" in text
+
+
 def test_undecided_study_says_which_adapter_it_hands_out_and_how_many_seeds_it_lacks() -> None:
     text = unwrapped(told(certified_record(seed_noise=0.02)))
     assert "status: undecided. No rank is certified yet." in text

@@ -136,6 +136,15 @@ class TestOrder:
         assert not conclusion_on(*CLEAR).has_finding("cost_order")
 
 
+def test_verdict_json_has_the_experiment_of_a_finding() -> None:
+    record = arms_record((0.9, 0.52, 0.5, 0.3))
+    contents = verdict_json(record, conclude(record), "2026-01-01T00:00:00+00:00")
+    jsonschema.validate(contents, verdict_schema())
+    (finding,) = contents["findings"]
+    assert finding["kind"] == "far_from_full"
+    assert finding["next"]["command"].startswith("python -m sweep +study=made")
+
+
 def test_verdict_json_names_arms_and_costs() -> None:
     record = arms_record(CLEAR, final=(2, 4))
     conclusion = conclude(record)

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.records import Declaration, StudyRecord
 from sweep.verdict.conclude import conclude
-from sweep.verdict.settle import with_values
+from sweep.verdict.experiments import with_values
 from tests.conftest import certified_record
 from tests.verdict.test_conclude import with_certification, without_trials
 
