@@ -12,6 +12,8 @@ NUMBERS = (int, float, tuple[int, ...], tuple[float, ...], int | None, float | N
 KEYS = {key: kind for key, kind in known_keys().items() if kind in NUMBERS} | {"certify.ladder": tuple[int, ...]}
 """With the ladder, which holds ranks or arms."""
 LIMITS = limits()
+BY_PATTERN = ("lora.rank_pattern", "lora.alpha_pattern")
+"""Mappings whose values are numbers."""
 WHOLE = [key for key, kind in KEYS.items() if "int" in str(kind)]
 FRACTIONS = [key for key in KEYS if key not in WHOLE]
 
@@ -32,7 +34,7 @@ def problems_of(keys: list[str], value: str) -> dict[str, str]:
 
 
 def test_every_number_has_limits() -> None:
-    assert set(LIMITS) == {*KEYS, "engine.slots"}
+    assert set(LIMITS) == {*KEYS, "engine.slots", *BY_PATTERN}
 
 
 @pytest.mark.parametrize("value", ["-1", "9" * 25, "1" + "0" * 400])
@@ -64,6 +66,14 @@ def test_a_value_that_is_not_a_number_is_reported_with_its_key(value: str) -> No
         if value != "[1]" or "tuple" not in str(KEYS[key]):
             assert any(problem.startswith((f"{key}=", f"{key}:")) for problem in reported), key
     assert all(problem.startswith(tuple(KEYS)) for problem in reported)
+
+
+@pytest.mark.parametrize("key", BY_PATTERN)
+@pytest.mark.parametrize("value", ["0", "-1", "9" * 25, "abc"])
+def test_numbers_by_pattern_have_limits_too(key: str, value: str) -> None:
+    (problem,) = problems(f"{key}={{down_proj: {value}}}")
+    assert problem.startswith((f"{key}=", f"{key}:")), problem
+    assert value == "abc" or f"{LIMITS[key]}" in problem
 
 
 def test_limits_in_messages() -> None:

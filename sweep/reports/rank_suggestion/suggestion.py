@@ -26,7 +26,7 @@ from sweep.reports.step import Step
 from sweep.store.adapters import AdapterStore
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion, chosen
-from sweep.verdict.settle import with_values
+from sweep.verdict.experiments import with_values
 
 FILE = "rank_suggestion.json"
 SCHEMA = 1
