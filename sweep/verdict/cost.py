@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sweep.config.units import show_bytes
 from sweep.methods import FULL
 from sweep.records import rung_words
 from sweep.verdict.figures import capitalized, figure, percent
@@ -38,8 +37,10 @@ class OutOfOrder:
         names = f"{capitalized(rung_words(self.first.rank))} was declared cheaper than {rung_words(self.second.rank)}"
         first, second = (figure(measured(row, self.cost)) for row in (self.first, self.second))
         if measured(self.first, self.cost) == measured(self.second, self.cost):
-            first, second = (show_bytes(row.base_bytes) for row in (self.first, self.second))
-            return f"{names}, costs the same and turned out to need a larger base: {first} against {second}."
+            return (
+                f"{names}, costs the same and turned out to need a larger base: {self.first.base_bytes:,} against "
+                f"{self.second.base_bytes:,} bytes."
+            )
         return f"{names} and turned out to cost more: {self.cost} {first} against {second}."
 
 

@@ -125,8 +125,8 @@ class TestOrder:
         assert out_of_order([small, large], "adapter_bytes") == []
         (disorder,) = out_of_order([with_base(first, 400_000), with_base(second, 100_000)], "adapter_bytes")
         assert disorder.words() == (
-            "LoRA at rank 2 was declared cheaper than LoRA at rank 8, costs the same and turned out to need a larger base: 400 kB "
-            "against 100 kB."
+            "LoRA at rank 2 was declared cheaper than LoRA at rank 8, costs the same and turned out to need a larger base: "
+            "400,000 against 100,000 bytes."
         )
         assert (
             cost_words([small, large], 2, "adapter_bytes") == "on a base of 25 % of the bytes of that of LoRA at rank 8"
