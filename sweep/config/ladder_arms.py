@@ -9,6 +9,7 @@ from typing import Any
 
 from sweep.config.arms import FIELDS, configured_arm
 from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.forgetting import refused_recipe
 from sweep.config.keys import entries, must_be, read_value
 from sweep.config.method_values import config_of, method_values, with_value
 from sweep.config.schema import Config
@@ -144,6 +145,8 @@ def _combinations(method: Method, config: Config) -> Iterator[str]:
         yield (
             f": method={method.name} cannot be combined with train.gradient_checkpointing=true{because('checkpointing')}; leave it out"
         )
+    for key, lacks in refused_recipe(config, method):
+        yield f": method={method.name} cannot be combined with {key}{because(lacks)}; leave one of them out"
 
 
 def _fields(method: Method) -> dict[str, str]:

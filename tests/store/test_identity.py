@@ -117,7 +117,7 @@ def test_arm_counts(name: str) -> None:
     assert trial(arm=changed(PLAN.arm, name)) != trial()
 
 
-@pytest.mark.parametrize("name", names(Training))
+@pytest.mark.parametrize("name", names(Training, {"patience"}))
 def test_training_counts_for_an_adapter_and_not_for_the_base(name: str) -> None:
     training = changed(PLAN.training, name)
     assert trial(training=training) != trial()
@@ -263,7 +263,7 @@ def test_arm_counts_for_the_adapter(name: str) -> None:
     assert adapter(arm=changed(PLAN.arm, name)) != adapter()
 
 
-@pytest.mark.parametrize("name", names(Training))
+@pytest.mark.parametrize("name", names(Training, {"patience"}))
 def test_training_counts_for_the_adapter_and_not_for_the_base(name: str) -> None:
     training = changed(PLAN.training, name)
     assert adapter(training=training) != adapter()
@@ -375,3 +375,10 @@ def test_another_model_makes_another_study(name: str) -> None:
 )
 def test_a_study_continues_with(overrides: list[str]) -> None:
     assert study(composed_plan(overrides)) == study()
+
+
+def test_patience_counts_with_early_stopping_alone() -> None:
+    stopping = replace(PLAN.training, early_stopping=8)
+    patient = replace(PLAN.training, patience=5)
+    assert adapter(training=patient) == adapter()
+    assert len({adapter(training=stopping), adapter(training=replace(stopping, patience=5)), adapter()}) == 3
