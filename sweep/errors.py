@@ -12,7 +12,8 @@ GoldilocksError
     |-- TrialFailed           it failed: the reason is recorded, the sweep continues
     |   `-- TrialDiverged     its loss is not finite, which is a result: the worker is sound
     |-- TrialInfeasible       it does not fit into memory
-    `-- TrialPruned           it trails other arms of its rank
+    |-- TrialPruned           it trails other arms of its rank
+    `-- StoppedEarly          its training ended early by its own rule: it is evaluated like any other
 
 A closed pipe (`| head -1`) is not an error: the command finishes its work. Output that cannot be written for another reason, such
 as a full disk, becomes EnvironmentLacks once everything else is done.
@@ -106,3 +107,7 @@ class TrialInfeasible(TrialEnded):
 
 class TrialPruned(TrialEnded):
     """The study stopped the trial because it trails other arms of its rank."""
+
+
+class StoppedEarly(TrialEnded):
+    """The training ended before its last step (`train.early_stopping`). The trial is not over: what was trained is evaluated."""

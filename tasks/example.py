@@ -45,6 +45,7 @@ class Splits:
     Attributes:
         data_hash: SHA-256 of the rows of all splits in order, in hex.
         train_hash: SHA-256 of the rows of `train` in order, in hex; part of an adapter's identity.
+        replay: general text that is mixed into training, a passage each; both hashes cover it.
     """
 
     train: tuple[Example, ...]
@@ -54,6 +55,7 @@ class Splits:
     warnings: tuple[str, ...]
     data_hash: str
     train_hash: str
+    replay: tuple[str, ...] = ()
 
 
 class DataProblems(Exception):

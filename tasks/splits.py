@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from tasks.example import DataProblems, Example, RawSplits, Splits
@@ -37,11 +38,21 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
         raise DataProblems([_one_sided(raw.validation, "certify" if tune else "tune", tune_fraction)])
     parts = {"train": raw.train, "tune": tuple(tune), "certify": tuple(certify), "test": raw.test}
     return Splits(
-        **parts,
+        train=raw.train,
+        tune=tuple(tune),
+        certify=tuple(certify),
+        test=raw.test,
         warnings=raw.warnings + _near_duplicate_warnings(parts),
         data_hash=_content_hash(parts),
         train_hash=_content_hash({"train": raw.train}),
     )
+
+
+def with_replay(splits: Splits, passages: Sequence[str]) -> Splits:
+    """The splits with general text that is mixed into training."""
+    text = json.dumps(list(passages))
+    hashes = [hashlib.sha256(f"{own} {text}".encode()).hexdigest() for own in (splits.data_hash, splits.train_hash)]
+    return replace(splits, replay=tuple(passages), data_hash=hashes[0], train_hash=hashes[1])
 
 
 def place(text: str, *, salt: str) -> float:

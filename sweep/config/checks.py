@@ -10,6 +10,7 @@ from typing import Any
 from sweep.config.arms import alpha_ratio, arm_problems
 from sweep.config.cores import available_cores, chosen_workers
 from sweep.config.devices import AUTO, CHOICES, device_problems, devices_for
+from sweep.config.forgetting import forgetting_problems
 from sweep.config.keys import entries, limits, must_be
 from sweep.config.ladder_arms import LADDER, holds_arms
 from sweep.config.rank_patterns import pattern_problems
@@ -40,6 +41,7 @@ def problems_in(config: Config) -> list[str]:
         *_executor(config),
         *_engine(config),
         *_checkpointing(config),
+        *forgetting_problems(config),
         *_spaces(config),
         *arm_problems(config),
         *_targets(config),

@@ -10,6 +10,7 @@ from typing import Any
 from sweep.config.arms import FIELDS, configured_arm
 from sweep.config.compute import BFLOAT16, FLOAT32
 from sweep.config.devices import device_problems, devices_for
+from sweep.config.forgetting import refused_recipe
 from sweep.config.keys import Entry, entries, must_be, read_value
 from sweep.config.method_values import config_of, method_values, with_value
 from sweep.config.rank_patterns import KEYS as PATTERNS
@@ -221,6 +222,8 @@ def _combinations(method: Method, quant: str, config: Config) -> Iterator[str]:
             f": method={method.name} cannot be combined with train.gradient_checkpointing=true{because(method, 'checkpointing')}; "
             "leave it out"
         )
+    for key, lacks in refused_recipe(config, method):
+        yield f": method={method.name} cannot be combined with {key}{because(lacks)}; leave one of them out"
 
 
 def _fields(method: Method) -> dict[str, str]:

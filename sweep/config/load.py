@@ -326,7 +326,8 @@ def _search(config: Config) -> Search:
 
 
 def _task(config: Config) -> TaskData:
-    return dataclasses.replace(config.task, path=_absolute(config.task.path))
+    replay = (_absolute(config.train.replay_path) or "") if config.train.replay else None
+    return dataclasses.replace(config.task, path=_absolute(config.task.path), replay=replay)
 
 
 def _absolute(path: str | None) -> str | None:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator
 
 from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.forgetting import refused_recipe
 from sweep.config.ladder_arms import LADDER, holds_arms, ladder_arm_problems, ladder_methods, ladder_quants
 from sweep.config.method_keys import FIELDS, IN_WORDS, own_key, owners
 from sweep.config.schema import Config
@@ -119,6 +120,8 @@ def _combinations(config: Config, method: Method) -> Iterator[str]:
             f"train.gradient_checkpointing=true: cannot be combined with method={method.name}{because(method, 'checkpointing')}; "
             "leave it out, or write method=prompt_tuning"
         )
+    for key, lacks in refused_recipe(config, method):
+        yield f"{key}: cannot be combined with method={method.name}{because(method, lacks)}; leave it out, or write method=lora"
 
 
 def _initialization(config: Config, init: Initialization, *, searches: bool) -> Iterator[str]:

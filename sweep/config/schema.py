@@ -101,6 +101,13 @@ class TrainKeys(Training):
     learning_rate: Annotated[
         float, Key("peak learning rate (in LoRA+ that of A); a search starts from it", LEARNING_RATE)
     ] = 3e-3
+    replay_path: Annotated[
+        str | None,
+        Key(
+            'file with the text for train.replay: a passage a line, or .jsonl with a field "text"; null for our own (tasks/general)',
+            example="my_data/general.txt",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sweep.config.arms import configured_arm, searched_space
 from sweep.config.compute import BFLOAT16, FLOAT32
+from sweep.config.forgetting import refused_recipe
 from sweep.config.method_keys import FIELDS, IN_WORDS, own_key, owners
 from sweep.config.method_values import config_of, method_values
 from sweep.config.schema import Config
@@ -179,6 +180,8 @@ def _checkpointing_problems(config: Config, known: Sequence[Method]) -> Iterator
                 f"{KEY}: method={method.name} cannot be combined with train.gradient_checkpointing=true"
                 f"{because(method, 'checkpointing')}; write train.gradient_checkpointing=auto, or leave {method.name} out"
             )
+        for key, lacks in refused_recipe(config, method):
+            yield f"{KEY}: method={method.name} cannot be combined with {key}{because(method, lacks)}; leave one of them out"
 
 
 def because(method: Method, field: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sweep.errors import DataError
 from sweep.records import EvaluationSettings, Split, examples_of
+from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
@@ -30,6 +31,7 @@ class EvaluationData:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
         questions: general questions, for the same.
         question_rule: the answer to a question is the most likely of all their answers; None without questions.
+        stopping: the examples that early stopping looks at, whatever number of them is evaluated.
         too_long: per split, the numbers (from 1) of the examples that were left out.
         fitting: per split, the number of the other examples.
     """
@@ -53,6 +55,7 @@ class EvaluationData:
         }
         self.too_long = {split.value: one.too_long for split, one in encoded.items()}
         self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
+        self.stopping = encoded[MAY_STOP_BY].examples[:STOPPING_EXAMPLES]
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
         paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]
         self.prose = [item for item in paragraphs if len(item) <= longest]

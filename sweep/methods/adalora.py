@@ -55,7 +55,11 @@ METHOD = Method(
     keys=AdaLoraKeys,
     lora=(RANK, ALPHA, DROPOUT, TARGETS),
     mergeable=True,
+    starts_at_base=False,
+    stops_early=False,
     why_not={
+        "starts_at_base": "its singular values start at random",
+        "stops_early": "it spreads its ranks over all steps",
         "cut": "its modules have different ranks already",
         "packed": "its ranks change during the training",
     },

@@ -72,9 +72,11 @@ class Method:
         checkpointing: whether `train.gradient_checkpointing` can be used.
         quants: the quantizations of the base that it trains on.
         float32: whether products with the base have to be computed in fp32.
+        starts_at_base: whether the model computes what the base does when training begins, so that its weights can decay towards that.
+        stops_early: whether training can end before its last step.
         mergeable: whether the result can be merged into an unquantized base.
-        why_not: why it lacks something that others have, by field (`packed`, `cut`, `checkpointing`, `quants`, `float32`), to follow a
-            colon.
+        why_not: why it lacks something that others have, by field (`packed`, `cut`, `checkpointing`, `quants`, `float32`,
+            `starts_at_base`, `stops_early`), to follow a colon.
     """
 
     name: str
@@ -93,6 +95,8 @@ class Method:
     checkpointing: bool = True
     quants: tuple[str, ...] = QUANTS
     float32: bool = False
+    starts_at_base: bool = True
+    stops_early: bool = True
     mergeable: bool = False
     why_not: Mapping[str, str] = field(default_factory=dict)
 

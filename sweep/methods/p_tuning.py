@@ -33,5 +33,9 @@ METHOD = Method(
     keys=PTuningKeys,
     space={"tokens": (4, 8, 16, 32)},
     virtual_tokens=True,
-    why_not={"packed": "the network that makes its virtual tokens is trained with them"},
+    starts_at_base=False,
+    why_not={
+        "starts_at_base": "its virtual tokens change what the model computes from the start",
+        "packed": "the network that makes its virtual tokens is trained with them",
+    },
 )

@@ -38,7 +38,9 @@ METHOD = Method(
     virtual_tokens=True,
     packed=True,
     checkpointing=False,
+    starts_at_base=False,
     why_not={
+        "starts_at_base": "its virtual tokens change what the model computes from the start",
         "checkpointing": "a checkpointed layer drops the cache that holds the prefix",
     },
 )

@@ -39,4 +39,6 @@ METHOD = Method(
     space={"tokens": (4, 8, 16, 32)},
     virtual_tokens=True,
     packed=True,
+    starts_at_base=False,
+    why_not={"starts_at_base": "its virtual tokens change what the model computes from the start"},
 )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sweep.records.plan import Declaration, SearchSpace
-from sweep.records.recipe import DEFAULT_INIT, Arm, Training
+from sweep.records.recipe import DEFAULT_INIT, Arm, TaskData, Training
 from sweep.records.rung import LadderArm
 from sweep.records.trained import TrainedAdapter
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
@@ -19,11 +19,13 @@ def to_json(record: Any) -> dict[str, Any]:
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
     have, a method's own parameters where there are none, the default initialization, the study's own quantization, patterns and layers
-    where there are none, and what only a ladder of arms has.
+    where there are none, what only a ladder of arms has, and what keeps a model from forgetting where none of it is used.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
         plain = {name: value for name, value in plain.items() if name not in _absent(record)}
+    elif isinstance(record, Training | TaskData | Measures | TrainedAdapter):
+        plain = {name: value for name, value in plain.items() if name not in _unused(record)}
     elif isinstance(record, SearchSpace) and not record.own:
         del plain["own"]
     elif isinstance(record, Declaration):
@@ -49,6 +51,16 @@ def _absent(arm: Arm) -> set[str]:
         if not arm.dropout:
             absent.add("dropout")
     return absent
+
+
+def _unused(record: Training | TaskData | Measures | TrainedAdapter) -> set[str]:
+    """The fields of replay, decay and early stopping where they are not used."""
+    if isinstance(record, TaskData):
+        return {"replay"} if record.replay is None else set()
+    if isinstance(record, Training):
+        unused = {name for name in ("replay", "decay_to_base", "early_stopping") if not getattr(record, name)}
+        return unused if record.early_stopping else {*unused, "patience"}
+    return {name for name in ("looks", "kept_step") if not getattr(record, name, None)}
 
 
 def _plain(value: Any) -> Any:
@@ -138,5 +150,6 @@ def trained_adapter_from_json(data: Mapping[str, Any]) -> TrainedAdapter:
             "provenance": Provenance(**data["provenance"]),
             "history": tuple(StepLoss(**entry) for entry in data["history"]),
             "reports": tuple(Report(**entry) for entry in data["reports"]),
+            "looks": tuple(Report(**entry) for entry in data.get("looks", ())),
         }
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sweep.records.recipe import Training
+
 
 @dataclass(frozen=True, slots=True)
 class SlotCapacity:
@@ -80,3 +82,7 @@ class LoadReport:
     note: str | None = None
     capacity: SlotCapacity | None = None
     arm_sizes: tuple[ArmSize, ...] = ()
+
+    def weights_hash(self, training: Training) -> str:
+        """Hash of the data that decides on trained weights: the training split; all splits where training is stopped by one of them."""
+        return self.data_hash if training.early_stopping else self.train_hash

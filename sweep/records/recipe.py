@@ -24,6 +24,12 @@ AUTO_CHECKPOINTING = "auto"
 """The value of `train.gradient_checkpointing` that leaves the decision to a worker."""
 
 
+MOST_REPLAY = 0.5
+"""The highest `train.replay`."""
+
+PATIENCE = 2
+"""The default of `train.patience`."""
+
 DEFAULT_INIT = "default"
 """The value of `lora.init` that records leave out."""
 
@@ -97,7 +103,11 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class TaskData:
-    """Where a task's examples come from, and their metric."""
+    """Where a task's examples come from, and their metric.
+
+    Attributes:
+        replay: the file of general text that is mixed into training (`train.replay_path`), empty for our own; None without replay.
+    """
 
     name: Annotated[str, Key("short name of the task")]
     kind: Annotated[
@@ -130,6 +140,7 @@ class TaskData:
     completion_column: Annotated[str, Key("task=hub: column with the expected answer")] = "completion"
     label_column: Annotated[str | None, Key("task=hub: column with the class, for accuracy and macro_f1")] = None
     template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}"')] = None
+    replay: str | None = None
 
 
 FEWEST_CHOSEN = 100
@@ -201,6 +212,34 @@ class Training:
             kind="true, false, or auto",
         ),
     ] = AUTO_CHECKPOINTING
+    replay: Annotated[
+        float,
+        Key(
+            "share of the training examples that are replaced by general text, against forgetting (docs/forgetting.md)",
+            Limit(0, MOST_REPLAY),
+            example="0.25",
+        ),
+    ] = 0.0
+    decay_to_base: Annotated[
+        float,
+        Key(
+            "decoupled decay of the trained weights towards their first values, which are the base (L2-SP; docs/forgetting.md)",
+            Limit(0, 1_000_000),
+            example="10",
+        ),
+    ] = 0.0
+    early_stopping: Annotated[
+        int,
+        Key(
+            "steps between looks at the loss on tune; the best weights are kept, and training stops after train.patience looks without "
+            "a better one. 0 trains all steps (docs/forgetting.md)",
+            Limit(0, 10_000_000),
+            example="8",
+        ),
+    ] = 0
+    patience: Annotated[
+        int, Key("train.early_stopping: looks in a row without a better loss that end the training", Limit(1, 10_000))
+    ] = PATIENCE
 
     @property
     def leaves_checkpointing_open(self) -> bool:

@@ -26,6 +26,8 @@ class TrainedAdapter:
         started: seconds since the epoch, UTC.
         seconds: wall-clock seconds from the start of the trial to the end of its training; of a cut adapter, of the cutting alone.
         module_ranks: see `Measures.module_ranks`.
+        looks: with early stopping, the losses on tune that it saw.
+        kept_step: with early stopping, see `Measures.kept_step`.
         energy_kept: of a cut adapter, see `Measures.energy_kept`; its other figures of training are those of the adapter it is cut from.
     """
 
@@ -46,3 +48,5 @@ class TrainedAdapter:
     phases: Mapping[str, float] = field(default_factory=dict)
     energy_kept: float | None = None
     module_ranks: Mapping[str, int] = field(default_factory=dict)
+    looks: tuple[Report, ...] = ()
+    kept_step: int | None = None

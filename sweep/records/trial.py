@@ -52,6 +52,13 @@ MAY_SEE: Mapping[Stage, tuple[Split, ...]] = {
 }
 """The splits that each stage may be evaluated on. Choices are made on tune, the verdict on certify; test comes last."""
 
+MAY_STOP_BY = Split.TUNE
+"""The split that early stopping looks at, in every stage. It chooses the number of steps, and choices are made on tune alone: a certify
+trial is trained on the training data, stopped by tune, and evaluated on certify, which none of that has seen."""
+
+STOPPING_EXAMPLES = 64
+"""Examples of each look, the first ones of the split; whatever a trial is evaluated on, its looks are the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialSpec:
@@ -172,6 +179,8 @@ class Measures:
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
         module_ranks: of a method that spreads its rank over the target modules, the rank that each ended with, by the module's name in
             the base; empty where all have the arm's.
+        kept_step: with early stopping, the step whose weights were kept; the last of the training losses is the step where training
+            ended. None without early stopping.
         peak_of: which phase the peak covers: `training`; `probe`, a training step on the longest batch without the dequantized
             copy that speeds up the rest; or `evaluation` if nothing was trained.
     """
@@ -201,6 +210,7 @@ class Measures:
     forgetting_low: float | None = None
     forgetting_high: float | None = None
     general_right: Sequence[bool] = ()
+    kept_step: int | None = None
 
     @property
     def general_accuracy(self) -> float | None:

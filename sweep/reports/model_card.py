@@ -250,6 +250,12 @@ def _training(record: StudyRecord, trial: CompletedTrial) -> Iterator[str]:
     training = trial.spec.training
     at = f" at rank {arm.cut_from}" if cut is not None else ""
     yield f"- learning rate {arm.learning_rate:.3g}, {training.steps} steps, batch size {training.batch_size}{at}"
+    if training.replay:
+        yield f"- {training.replay:.0%} of the training examples were general text (train.replay)"
+    if training.decay_to_base:
+        yield f"- weights decayed towards the base (train.decay_to_base={training.decay_to_base:g})"
+    if measures.kept_step is not None:
+        yield f"- weights of step {measures.kept_step}, which had the lowest loss on tune (train.early_stopping={training.early_stopping})"
     yield f"- seed {trial.seed}"
     yield f"- {measures.trainable_parameters:,} parameters, {show_bytes(measures.adapter_bytes)}"
     if provenance is not None:

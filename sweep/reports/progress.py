@@ -186,4 +186,10 @@ def outcome(result: TrialResult) -> str:
     metric = "".join(f"  {name} {value:.3f}" for name, value in list(result.measures.metrics.items())[:1])
     kept = result.measures.energy_kept
     energy = f"  keeps {share_words(kept)}" if kept is not None else ""
-    return f"loss {result.measures.loss:.4f}{metric}{energy}  in {show_seconds(result.seconds)}"
+    step = result.measures.kept_step if kept is None else None
+    stopped = f"  weights of step {step}, stopped at {_last(result)}" if step is not None else ""
+    return f"loss {result.measures.loss:.4f}{metric}{energy}{stopped}  in {show_seconds(result.seconds)}"
+
+
+def _last(result: TrialResult) -> int:
+    return result.history[-1].step if result.history else result.spec.training.steps

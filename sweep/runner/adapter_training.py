@@ -9,6 +9,7 @@ from sweep.errors import TrialPruned
 from sweep.evaluation.aggregate import mean_loss
 from sweep.methods import LORA_VARIANTS, title_of
 from sweep.records import Report, Split, StepLoss, TrainedAdapter, TrialSpec
+from sweep.runner.early_stopping import EarlyStopping
 from sweep.runner.running import RunningTrial
 from sweep.runner.setup import LoadedSetup
 from sweep.store.adapters import ADAPTER, AdapterStore
@@ -39,6 +40,7 @@ class AdapterTraining:
             ConfigurationError: a target module does not exist.
         """
         trial.trained_here = True
+        trial.stopping = EarlyStopping(spec.training) if spec.training.early_stopping else None
         if not self._loaded.engine.shares_memory:
             trial.peak.start()
         self._loaded.engine.begin(spec, self._loaded.train, self._on_step(trial, spec))
@@ -55,6 +57,11 @@ class AdapterTraining:
                     trial.probed_peak = training_peak(base, adapted, batch)
             if spec.report_every and step.step % spec.report_every == 0 and step.step < spec.training.steps:
                 self._report(trial, adapted, step.step)
+            if trial.stopping is not None and trial.stopping.is_look(step.step):
+                with trial.timed("stopping"):
+                    trial.stopping.look(
+                        adapted, step.step, lambda: mean_loss(adapted.losses(self._loaded.data.stopping))
+                    )
 
         return on_step
 
@@ -82,7 +89,10 @@ class AdapterTraining:
         if adapted is None or spec.arm is None or not trial.trained_here:
             return trained
         trial.phases["train"] = trained.seconds
+        stopping = trial.stopping
         try:
+            if stopping is not None:
+                stopping.restore(adapted)
             with self._adapters.writing(spec.adapter_id) as scratch:
                 with trial.timed("save"):
                     adapted.save(scratch / ADAPTER)
@@ -96,7 +106,7 @@ class AdapterTraining:
                     peak_of=peak_of,
                     parameters=adapted.parameters,
                     bytes=weight_bytes(scratch / ADAPTER),
-                    tokens=sum(len(item) for item in self._ordered(spec)),
+                    tokens=sum(len(item) for item in self._ordered(spec)[: _rows_of(spec, len(trial.history))]),
                     started=trial.started,
                     seconds=time.perf_counter() - trial.clock,
                     provenance=self._loaded.provenance(),
@@ -104,6 +114,8 @@ class AdapterTraining:
                     reports=tuple(trial.reports),
                     phases=dict(trial.phases),
                     module_ranks=module_ranks(scratch / ADAPTER),
+                    looks=tuple(stopping.looks) if stopping else (),
+                    kept_step=stopping.kept_step if stopping else None,
                 )
                 self._cache.forget(spec.adapter_id)
                 self._adapters.commit(scratch, trial.adapter)
@@ -115,6 +127,11 @@ class AdapterTraining:
     def _ordered(self, spec: TrialSpec) -> list[Encoded]:
         """The training examples in the order in which the trial uses them."""
         return training_examples(self._loaded.train, spec.training, spec.seed)
+
+
+def _rows_of(spec: TrialSpec, steps: int) -> int:
+    """Number of examples in so many steps."""
+    return steps * spec.training.batch_size * spec.training.gradient_accumulation
 
 
 def _alike(spec: TrialSpec) -> str:

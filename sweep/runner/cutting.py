@@ -34,7 +34,12 @@ class Cutter:
             raise ValueError("the unadapted base has no adapter to cut")
         arm, description = spec.arm.parent, self._loaded.description
         identity = adapter_identity(
-            self._loaded.setup, description.base_hash, description.train_hash, arm, spec.training, spec.seed
+            self._loaded.setup,
+            description.base_hash,
+            description.weights_hash(spec.training),
+            arm,
+            spec.training,
+            spec.seed,
         )
         return replace(spec, arm=arm, adapter=identity, report_every=0)
 

@@ -21,6 +21,7 @@ from sweep.records import (
     TrialResult,
     TrialSpec,
 )
+from sweep.runner.early_stopping import EarlyStopping
 from sweep.training.base_model import LoadedBase
 from sweep.training.memory import PeakMemory
 
@@ -53,6 +54,7 @@ class RunningTrial:
         probed_peak: peak memory of a separate training pass, where one was measured; it replaces `peak`.
         adapter: the record of the adapter, once it is trained or was found in the store.
         trained_here: whether this trial trains the adapter, rather than finding it.
+        stopping: the looks of early stopping, while this trial trains with it.
         parent: the record of the adapter that the trial's is cut from, once that one is in the store.
         waits_since: when the trial began to wait for an adapter that is in training elsewhere, on the clock of `clock`; else None.
         made_again: whether an adapter that could not be used was set aside for this trial; a second one ends it.
@@ -69,6 +71,7 @@ class RunningTrial:
     probed_peak: int | None = None
     adapter: TrainedAdapter | None = None
     trained_here: bool = False
+    stopping: EarlyStopping | None = None
     parent: TrainedAdapter | None = None
     waits_since: float | None = None
     made_again: bool = False
@@ -88,7 +91,7 @@ class RunningTrial:
         """Forgets what was measured so far: a cut adapter's trial begins when it is cut."""
         self.started, self.clock = time.time(), time.perf_counter()
         self.history, self.reports, self.phases, self.probed_peak = [], [], {}, None
-        self.adapter, self.trained_here = None, False
+        self.adapter, self.trained_here, self.stopping = None, False, None
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -150,6 +153,7 @@ def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -
         general_right=evaluation.general_right,
         phases=phases,
         peak_of=evaluation.peak_of,
+        kept_step=adapter.kept_step if adapter else None,
         energy_kept=adapter.energy_kept if adapter else None,
         module_ranks=adapter.module_ranks if adapter else {},
         kinds=dict(sorted(Counter(example.kind for example in evaluation.examples if example.kind).items())),

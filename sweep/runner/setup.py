@@ -30,7 +30,7 @@ class LoadedSetup:
 
     Attributes:
         setup: with the quantization of this worker's base.
-        train: the training examples that fit.
+        train: the training examples that fit; with `train.replay` general text among them (`Encoded.replayed`).
         description: what the worker reports to its parent.
     """
 
@@ -82,6 +82,7 @@ def load_setup(
     encoder = Encoder(opened.tokenizer, setup.task.system_prompt)
     longest = min(setup.task.max_length, opened.context)
     train = encoder.encode_split(splits.train, longest)
+    trained = (*train.examples, *encoder.passages(splits.replay, longest))
     data = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train.examples)
     fitting = {"train": len(train.examples), **data.fitting}
     requirements.check_examples(fitting, longest)
@@ -93,7 +94,7 @@ def load_setup(
         engine, note = open_engines(setup.engine, base, train.examples[:_SAMPLE])
     capacity = None
     if capacity_request is not None:
-        capacity = engine.capacity(capacity_request, budget, train.examples, data.explore_examples())
+        capacity = engine.capacity(capacity_request, budget, trained, data.explore_examples())
     sizes: tuple[ArmSize, ...] = ()
     if capacity_request is not None and capacity_request.arms:
         from sweep.training.adapter_size import adapter_sizes  # PEFT's imports take a while
@@ -120,4 +121,4 @@ def load_setup(
     )
     if limit is not None:
         memory.limit_memory(limit, base.device)
-    return LoadedSetup(setup, paths, base, engine, train.examples, data, description)
+    return LoadedSetup(setup, paths, base, engine, trained, data, description)

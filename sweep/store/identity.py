@@ -75,7 +75,8 @@ def adapter_identity(
     """The identity of a trained or cut adapter, 32 hex digits; of the unadapted base where `arm` is None.
 
     Args:
-        train_hash: hash of the training split alone, since other splits change no weight.
+        train_hash: hash of the data that decides on the weights (`LoadReport.weights_hash`): the training split alone, unless training
+            is stopped by another one.
     """
     question: dict[str, Any] = {
         "base": base_hash,

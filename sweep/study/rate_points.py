@@ -67,9 +67,11 @@ def same_recipe(arm: Arm, recipe: Arm) -> bool:
 
 def _late_loss(trial: TrialRecord, available: int) -> tuple[float, int] | None:
     """Mean training loss over the last steps (nats per completion token), and the number of their examples; None if an example may have
-    been seen before.
+    been seen before, or not all are the task's.
     """
     training, history = trial.spec.training, trial.result.history
+    if training.replay or training.early_stopping:
+        return None
     per_step = training.batch_size * training.gradient_accumulation
     count = math.floor(training.steps * LATE)
     if not count or len(history) != training.steps or training.steps * per_step > available:

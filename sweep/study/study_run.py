@@ -84,7 +84,9 @@ class StudyRun:
             answers=answers,
             adapter_of=adapter_of,
         )
-        adapter = adapter_identity(plan.setup, loaded.base_hash, loaded.train_hash, arm, plan.training, seed)
+        adapter = adapter_identity(
+            plan.setup, loaded.base_hash, loaded.weights_hash(plan.training), arm, plan.training, seed
+        )
         examples = examples_of(plan.setup.scoring, split) if split is Split.CERTIFY else None
         return TrialSpec(
             identity,

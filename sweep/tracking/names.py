@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sweep.records import Arm, Quantization, Status, TrialResult, TrialSpec
+from sweep.records import Arm, Quantization, Status, Training, TrialResult, TrialSpec
 from sweep.records.layers import layer_ranges
 from sweep.records.recipe import DEFAULT_INIT
 
@@ -81,6 +81,7 @@ _MEASURED = {
     "throughput/tokens_per_second": "tokens_per_second",
     "adapter/energy_kept": "energy_kept",
     "train/final_loss": "train_loss",
+    "train/kept_step": "kept_step",
     "forgetting/general_loss": "general_loss",
     "forgetting/loss_delta": "forgetting_loss_delta",
     "forgetting/loss_delta_low": "forgetting_low",
@@ -161,12 +162,18 @@ def params_of(spec: TrialSpec) -> dict[str, str]:
         "train.gradient_checkpointing": _text(training.gradient_checkpointing),
     }
     if arm := spec.arm:
-        params |= _of_arm(arm)
+        params |= _against_forgetting(training) | _of_arm(arm)
         if arm.cut_from is not None:
             params[_CUT_FROM] = _text(arm.cut_from)
         if arm.loraplus_lr_ratio != 1:
             params[_LORAPLUS_RATIO] = _text(arm.loraplus_lr_ratio)
     return params
+
+
+def _against_forgetting(training: Training) -> dict[str, str]:
+    """Replay, decay and early stopping, where they are used."""
+    names = ["replay", "decay_to_base", "early_stopping", *(["patience"] if training.early_stopping else [])]
+    return {f"train.{name}": _text(value) for name in names if (value := getattr(training, name))}
 
 
 def _of_arm(arm: Arm) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -30,9 +31,46 @@ def training_order(examples: int, needed: int, seed: int) -> list[int]:
 
 
 def training_examples(examples: Sequence[Encoded], training: Training, seed: int) -> list[Encoded]:
-    """The examples in training order, repeated for each epoch."""
+    """The examples in training order, repeated for each epoch.
+
+    With `train.replay`, general text takes the places of that share of the rows, evenly spread (`replay_places`). The task's own examples
+    keep their order in the others.
+
+    Args:
+        examples: the task's, and with `train.replay` the general text among them.
+    """
     needed = training.steps * training.batch_size * training.gradient_accumulation
-    return [examples[index] for index in training_order(len(examples), needed, seed)]
+    own = [item for item in examples if not item.replayed]
+    places = replay_places(needed, training.replay)
+    order = iter([own[index] for index in training_order(len(own), needed - len(places), seed)])
+    if not places:
+        return list(order)
+    general = [item for item in examples if item.replayed]
+    replayed = iter([general[index] for index in training_order(len(general), len(places), seed)])
+    return [next(replayed if place in places else order) for place in range(needed)]
+
+
+def replay_places(rows: int, share: float) -> frozenset[int]:
+    """The places of general text among the rows of a training, from 0: every row at which the share adds up to another whole one."""
+    exact = Fraction(str(share))
+    return frozenset(row for row in range(rows) if exact and (row + 1) * exact // 1 > row * exact // 1)
+
+
+def row_weights(step: Sequence[Encoded]) -> list[float] | None:
+    """The weight of each token's loss, for each row of an optimizer step; None if all weigh the same, as they do without replay.
+
+    General text is far longer than most completions. In a mean over all tokens a single passage would outweigh the task's examples.
+    So the step's loss is the mean over the tokens of general text and the mean over those of the task's completions, each weighted by
+    its share of the rows.
+    """
+    tokens = [0, 0]
+    for item in step:
+        tokens[item.replayed] += len(item.completion)
+    if not all(tokens):
+        return None
+    general = sum(item.replayed for item in step) / len(step)
+    weights = ((1 - general) / tokens[False], general / tokens[True])
+    return [weights[item.replayed] for item in step]
 
 
 def by_length(encoded: Sequence[Encoded], size: int) -> Iterator[list[int]]:

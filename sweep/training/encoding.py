@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
@@ -19,11 +19,13 @@ class Encoded:
     Attributes:
         prompt: token ids of the prompt, with chat template and system prompt.
         completion: token ids of the expected answer, with the end-of-turn token; the loss covers only these.
+        replayed: whether it is general text that is mixed into the training examples (`train.replay`).
     """
 
     example: Example
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
+    replayed: bool = False
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -86,6 +88,14 @@ class Encoder:
         first = self._tokenizer.bos_token_id
         prompt = (first,) if first is not None else tuple(ids[:1])
         return Encoded(Example(prompt="", completion=text), prompt, tuple(ids if first is not None else ids[1:]))
+
+    def passages(self, texts: Iterable[str], max_length: int) -> tuple[Encoded, ...]:
+        """Encodes general text that is mixed into training; a passage of more than `max_length` tokens is cut off there."""
+        whole = map(self.prose, texts)
+        cut = (
+            replace(item, completion=item.completion[: max_length - len(item.prompt)], replayed=True) for item in whole
+        )
+        return tuple(item for item in cut if item.completion)
 
     def _render(self, example: Example) -> tuple[str, str]:
         turns = [*self._system, {"role": "user", "content": example.prompt}]

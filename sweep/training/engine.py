@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
+
+Weights = Sequence[torch.Tensor]
+"""Every trained tensor of an adapter (of full fine-tuning, of the model), in the engine's own order."""
 
 
 class AdaptedModel(Protocol):
@@ -35,6 +40,12 @@ class AdaptedModel(Protocol):
     def training_pass(self, batch: Sequence[Encoded]) -> None:
         """Runs forward and backward on a batch, as a training step does, and discards the gradients."""
 
+    def copy_weights(self) -> Weights:
+        """A copy of the trained weights, in the host's memory."""
+
+    def restore_weights(self, weights: Weights) -> None:
+        """Puts the weights back that `copy_weights` copied earlier in the same training."""
+
     def save(self, folder: Path) -> None:
         """Saves the adapter in PEFT's format (safetensors)."""
 
@@ -43,7 +54,8 @@ class AdaptedModel(Protocol):
 
 
 OnStep = Callable[[AdaptedModel, StepLoss], None]
-"""Called after each optimizer step; may raise `TrialEnded` to end the training of the trial."""
+"""Called after each optimizer step; may raise `TrialEnded` to end the training of the trial, which then has failed unless it is
+`StoppedEarly`."""
 
 EvaluationExamples = tuple[Sequence[Encoded], AnswerRule | None]
 """Examples to evaluate, and how to answer them; None for losses only."""

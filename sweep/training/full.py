@@ -46,6 +46,12 @@ def is_trained(model: nn.Module) -> bool:
     return _BEFORE in model.__dict__
 
 
+def first_weights(model: nn.Module) -> dict[nn.Parameter, torch.Tensor]:
+    """The weights that the base had before, of each parameter."""
+    before: _Before = model.__dict__[_BEFORE]
+    return {parameter: before.weights[name] for name, parameter in model.named_parameters()}
+
+
 def end(model: nn.Module) -> nn.Module:
     """Puts the weights back that the base had before; returns the base, frozen."""
     before: _Before | None = model.__dict__.pop(_BEFORE, None)

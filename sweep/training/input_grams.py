@@ -31,7 +31,8 @@ Grams = Mapping[str, torch.Tensor]
 
 
 def calibration_examples(train: Sequence[Encoded]) -> list[Encoded]:
-    """A few training examples, drawn from all of the split; the same for every seed."""
+    """A few training examples, drawn from all of the split; the same for every seed. General text beside them takes no part."""
+    train = [item for item in train if not item.replayed]
     return [train[index] for index in training_order(len(train), min(CALIBRATION_EXAMPLES, len(train)), seed=0)]
 
 

@@ -11,6 +11,7 @@ import torch
 from sweep.training.adapters import adapter_parameters, detach, save_adapter, trainable_parameters
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded
+from sweep.training.engine import Weights
 from sweep.training.forward import completion_losses, plain_answers
 from sweep.training.full import is_trained
 from sweep.training.losses_and_answers import AnswerRule, CompletionLoss
@@ -60,6 +61,16 @@ class PeftAdaptedModel:
         self.model(**inputs).loss.backward()
         for _, parameter in adapter_parameters(self.model):
             parameter.grad = None
+
+    def copy_weights(self) -> Weights:
+        """A copy of the trained weights, in the host's memory."""
+        return [parameter.detach().to("cpu", copy=True) for _, parameter in adapter_parameters(self.model)]
+
+    def restore_weights(self, weights: Weights) -> None:
+        """Puts the weights back that `copy_weights` copied earlier in the same training."""
+        with torch.no_grad():
+            for (_, parameter), kept in zip(adapter_parameters(self.model), weights, strict=True):
+                parameter.copy_(kept)
 
     def save(self, folder: Path) -> None:
         """Saves the adapter in PEFT's format (safetensors)."""

@@ -10,7 +10,8 @@ from sweep.records import TaskData
 from sweep.store.paths import Paths
 from sweep.training.sources import hub_answers
 from tasks import DataProblems, RawSplits, Splits
-from tasks.splits import divide
+from tasks.general import replay
+from tasks.splits import divide, with_replay
 
 
 def problems_of(task: TaskData) -> tuple[str, ...]:
@@ -23,15 +24,25 @@ def problems_of(task: TaskData) -> tuple[str, ...]:
 
 
 def load_splits(task: TaskData, paths: Paths) -> Splits:
-    """Loads and checks the task's examples; divides validation into tune and certify.
+    """Loads and checks the task's examples, and the general text for `train.replay`; divides validation into tune and certify.
 
     Raises:
         DataError: lists every problem with its file and line.
     """
+    problems: list[str] = []
+    splits, passages = None, None
     try:
-        return divide(_raw(task, paths), task.tune_fraction)
+        splits = divide(_raw(task, paths), task.tune_fraction)
     except DataProblems as error:
-        raise DataError(error.problems) from error
+        problems += error.problems
+    if task.replay is not None:
+        try:
+            passages = replay.load(Path(task.replay) if task.replay else None)
+        except DataProblems as error:
+            problems += error.problems
+    if splits is None or problems:
+        raise DataError(problems)
+    return splits if passages is None else with_replay(splits, passages)
 
 
 def _raw(task: TaskData, paths: Paths) -> RawSplits:

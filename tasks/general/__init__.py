@@ -1,4 +1,7 @@
-"""General English that measures how much a fine-tuned model forgets, prose and questions; never used for training."""
+"""General English that measures how much a fine-tuned model forgets, prose and questions; never used for training.
+
+Text that is: `tasks.general.replay`.
+"""
 
 import json
 from pathlib import Path

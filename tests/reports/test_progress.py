@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sweep.commands.app import composed_plan
-from sweep.records import Arm, Split, Stage, Status, TrialResult
+from sweep.records import Arm, Split, Stage, Status, StepLoss, TrialResult
 from sweep.reports.progress import LiveDisplay, outcome
 from sweep.workers.messages import Progress
 from tests.conftest import arm, result, study_record
@@ -171,3 +171,13 @@ def test_trainings_that_confirm_have_their_own_word(display: LiveDisplay, out: C
     trained, _ = cut_and_trained(1)
     run(display, 1, replace(trained, spec=replace(trained.spec, stage=Stage.CONFIRM)))
     assert lines(out)[0].startswith("confirm 1 of 4  r32-lr2e-03-s1: loss 0.4000")
+
+
+def test_a_trial_that_stopped_early_says_where() -> None:
+    trained, cut = cut_and_trained(1)
+    assert trained.measures is not None
+    assert cut.measures is not None
+    steps = tuple(StepLoss(step, 1.0, 1e-3) for step in range(1, 33))
+    stopped = replace(trained, measures=replace(trained.measures, kept_step=24), history=steps)
+    assert outcome(stopped) == "loss 0.4000  accuracy 0.500  weights of step 24, stopped at 32  in 23 s"
+    assert "step" not in outcome(replace(cut, measures=replace(cut.measures, kept_step=24)))

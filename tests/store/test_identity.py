@@ -125,7 +125,7 @@ def test_arm_counts(name: str) -> None:
     assert trial(arm=changed(PLAN.arm, name)) != trial()
 
 
-@pytest.mark.parametrize("name", names(Training))
+@pytest.mark.parametrize("name", names(Training, {"patience"}))
 def test_training_counts_for_an_adapter_and_not_for_the_base(name: str) -> None:
     training = changed(PLAN.training, name)
     assert trial(training=training) != trial()
@@ -292,7 +292,7 @@ def test_the_quantization_of_an_arm_makes_another_certification_of_a_ladder_of_a
     assert declaration_from_json(to_json(own)) == own
 
 
-@pytest.mark.parametrize("name", names(Training))
+@pytest.mark.parametrize("name", names(Training, {"patience"}))
 def test_training_counts_for_the_adapter_and_not_for_the_base(name: str) -> None:
     training = changed(PLAN.training, name)
     assert adapter(training=training) != adapter()
@@ -404,3 +404,10 @@ def test_another_model_makes_another_study(name: str) -> None:
 )
 def test_a_study_continues_with(overrides: list[str]) -> None:
     assert study(composed_plan(overrides)) == study()
+
+
+def test_patience_counts_with_early_stopping_alone() -> None:
+    stopping = replace(PLAN.training, early_stopping=8)
+    patient = replace(PLAN.training, patience=5)
+    assert adapter(training=patient) == adapter()
+    assert len({adapter(training=stopping), adapter(training=replace(stopping, patience=5)), adapter()}) == 3

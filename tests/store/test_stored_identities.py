@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.commands.app import composed_plan
-from sweep.records import StudyPlan, arm_from_json, to_json
+from sweep.records import StudyPlan, Training, arm_from_json, to_json
 from sweep.store.identity import adapter_identity, certification_identity, recipe_of, study_identity, trial_identity
 
 CASES: dict[str, list[str]] = {
@@ -54,3 +54,13 @@ def test_as_before(case: str) -> None:
     plan = composed_plan(CASES[case])
     assert digest(plan) == PINNED[case]
     assert arm_from_json(json.loads(json.dumps(to_json(plan.arm)))) == plan.arm
+
+
+def test_what_is_used_against_forgetting_is_stored_and_read_again() -> None:
+    plan = composed_plan(["train.replay=0.25", "train.decay_to_base=2", "train.early_stopping=8", "train.patience=3"])
+    stored = json.loads(json.dumps(to_json(plan.training)))
+    assert Training(**stored) == plan.training
+    assert to_json(plan.setup.task)["replay"] == "", "our own text"
+    plain = composed_plan([])
+    assert not {"replay", "decay_to_base", "early_stopping", "patience"} & set(to_json(plain.training))
+    assert "replay" not in to_json(plain.setup.task)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import ConfigurationError, TrialFailed
+import torch
+
+from sweep.errors import ConfigurationError, StoppedEarly, TrialFailed
 from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
-from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, PackBroke, TrainedTrial
+from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, PackBroke, TrainedTrial, Weights
 from sweep.training.forward import completion_losses
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.memory import release
@@ -131,7 +133,8 @@ class PackedEngine:
             return [self._end(trial, failure) for trial in training.values()]
         for trial in training.values():
             trial.seconds += (time.perf_counter() - start - callback_seconds) / len(training)
-        return [self._end(trial, trial.slot.ended) for trial in list(training.values()) if not trial.slot.is_training]
+        ended = [trial for trial in training.values() if not trial.slot.is_training]
+        return [self._end(trial, None if isinstance(end := trial.slot.ended, StoppedEarly) else end) for trial in ended]
 
     def _end(self, trial: _SlotTrial, error: Exception | None) -> TrainedTrial:
         self._trials.remove(trial)
@@ -189,6 +192,16 @@ class SlotAdaptedModel:
         tokens = sum(len(item.completion) for item in batch)
         self._pack.accumulate([SlotBatch(adapter, batch, tokens, dropout="probe")])
         adapter.zero_gradients()
+
+    def copy_weights(self) -> Weights:
+        """A copy of the trained weights, in the host's memory."""
+        return [vector.detach().to("cpu", copy=True) for vector in self._own_adapter().vectors]
+
+    def restore_weights(self, weights: Weights) -> None:
+        """Puts the weights back that `copy_weights` copied earlier in the same training."""
+        with torch.no_grad():
+            for vector, kept in zip(self._own_adapter().vectors, weights, strict=True):
+                vector.copy_(kept)
 
     def save(self, folder: Path) -> None:
         """Saves the adapter in PEFT's format (safetensors)."""

@@ -19,7 +19,8 @@ from sweep.errors import TrialDiverged, TrialEnded
 from sweep.methods import method_of
 from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import training_examples
+from sweep.training.batches import row_weights, training_examples
+from sweep.training.decay import first_values
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import largest_gradients
 from sweep.training.initial_values import Initializer
@@ -81,6 +82,8 @@ class Pack:
             recipe.schedule, optimizer, math.ceil(recipe.warmup_fraction * recipe.steps), recipe.steps
         )
         slot = Slot(spec, adapter, training_examples(examples, recipe, spec.seed), optimizer, schedule)
+        if recipe.decay_to_base:
+            slot.first = first_values(optimizer)
         self.slots.append(slot)
         return slot
 
@@ -191,7 +194,7 @@ class Pack:
         return outputs
 
     def accumulate(self, slots: Sequence[SlotBatch]) -> torch.Tensor:
-        """Adds the gradients of each slot's mean loss; returns each slot's loss summed over its tokens, in nats.
+        """Adds the gradients of each slot's mean loss; returns each slot's loss, in nats, summed as its mean is weighted.
 
         It reads nothing back from the device, where the returned losses, shape (slots,), still are.
         """
@@ -202,9 +205,16 @@ class Pack:
         self._base.model.train()
         counts = predictions_per_slot(layout)
         # in the gradient of a sum of the slots' own means, no slot's part depends on another slot
-        means = [1 / slot.tokens for slot, count in zip(slots, counts, strict=True) for _ in range(count)]
+        means = [weight for slot, count in zip(slots, counts, strict=True) for weight in _weights(slot, count)]
         with torch.enable_grad(), self.predictions(layout, rows) as predictions:
             nats = predictions.backward(layout.labels, floats_to_device(means, self._base.device))
+        if any(slot.weights for slot in slots):
+            of_mean = [
+                weight * slot.tokens if slot.weights else 1.0
+                for slot, count in zip(slots, counts, strict=True)
+                for weight in _weights(slot, count)
+            ]
+            nats = nats * floats_to_device(of_mean, self._base.device)
         return torch.stack([part.sum() for part in nats.split(counts)])
 
     def _compute_gradients(self, slots: Sequence[Slot]) -> tuple[list[float], list[list[float]]]:
@@ -216,6 +226,7 @@ class Pack:
         """
         batches = [slot.next_batches() for slot in slots]
         tokens = [sum(len(item.completion) for batch in own for item in batch) for own in batches]
+        weights = [_step_weights(own) for own in batches]
         passes: list[tuple[list[int], torch.Tensor]] = []
         for slot in slots:
             slot.adapter.zero_gradients()
@@ -227,7 +238,11 @@ class Pack:
             indices = [index for index, own in enumerate(batches) if number < len(own)]
             slot_batches = [
                 SlotBatch(
-                    slots[index].adapter, batches[index][number], tokens[index], slots[index].dropout_stream(number)
+                    slots[index].adapter,
+                    batches[index][number],
+                    tokens[index],
+                    slots[index].dropout_stream(number),
+                    weights[index][number] if weights[index] else None,
                 )
                 for index in indices
             ]
@@ -259,6 +274,7 @@ class Pack:
         slot.gradient_check.after_backward(slot.adapter.matrices(), slot.step + 1, gradients)
         clip_grad_norm_(slot.adapter.vectors, slot.spec.training.max_grad_norm)
         rate = float(slot.schedule.get_last_lr()[0])
+        slot.decay()
         slot.optimizer.step()
         slot.schedule.step()
         slot.step += 1
@@ -286,6 +302,20 @@ def predictions_per_slot(layout: Layout) -> list[int]:
         counts.append(sum(layout.completions[start : start + examples]))
         start += examples
     return counts
+
+
+def _weights(slot: SlotBatch, count: int) -> Iterator[float]:
+    """The weight of each of a slot's predictions in its mean loss."""
+    if slot.weights is None:
+        yield from (1 / slot.tokens for _ in range(count))
+    else:
+        yield from (weight for item, weight in zip(slot.batch, slot.weights, strict=True) for _ in item.completion)
+
+
+def _step_weights(batches: Sequence[Sequence[Encoded]]) -> list[list[float]]:
+    """The weights of the rows of each batch of a step; empty if all weigh the same."""
+    weights = row_weights([item for batch in batches for item in batch])
+    return [] if weights is None else _cut(weights, [len(batch) for batch in batches])
 
 
 def _read(groups: Sequence[Sequence[torch.Tensor]]) -> list[list[float]]:

@@ -11,6 +11,7 @@ from torch.optim import AdamW
 
 from sweep.errors import TrialEnded
 from sweep.records import TrialSpec
+from sweep.training.decay import decay_towards
 from sweep.training.encoding import Encoded
 from sweep.training.gradient_check import GradientCheck
 from sweep.training.packed.adapter import SlotAdapter
@@ -24,6 +25,7 @@ class Slot:
         ordered: the training examples in training order.
         step: number of optimizer steps taken.
         ended: why training stopped early, or None; the other slots continue.
+        first: with `train.decay_to_base`, the first weights, towards which they decay; else empty.
     """
 
     spec: TrialSpec
@@ -34,6 +36,7 @@ class Slot:
     step: int = 0
     ended: TrialEnded | None = None
     gradient_check: GradientCheck = field(default_factory=GradientCheck)
+    first: Sequence[torch.Tensor] = ()
 
     @property
     def is_training(self) -> bool:
@@ -55,6 +58,11 @@ class Slot:
             for number in range(first, first + recipe.gradient_accumulation)
         ]
 
+    def decay(self) -> None:
+        """Moves the weights towards their first ones, as the next optimizer step asks for (`train.decay_to_base`)."""
+        if self.first:
+            decay_towards(self.first, self.optimizer, self.spec.training.decay_to_base)
+
     def dropout_stream(self, number: int) -> str:
         """Name of the random stream of dropout in a pass of the next step."""
         return f"{self.spec.seed} step {self.step} pass {number}"
@@ -66,6 +74,7 @@ class SlotBatch:
 
     Attributes:
         tokens: completion tokens of the slot's whole step; its loss is the mean over these.
+        weights: of each example, the weight of the losses of its tokens instead of 1 / `tokens`; see `batches.row_weights`.
         dropout: see `SlotRows.dropout`.
     """
 
@@ -73,6 +82,7 @@ class SlotBatch:
     batch: Sequence[Encoded]
     tokens: int
     dropout: str | None = None
+    weights: Sequence[float] | None = None
 
 
 def adamw_of(adapter: SlotAdapter, weight_decay: float) -> AdamW:

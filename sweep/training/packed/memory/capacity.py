@@ -221,9 +221,16 @@ def forecast(
     adapter = pack.without_memory(arm)
     return Forecast(
         model,
-        adapter.parameters() + adapter.constants(),
+        adapter.parameters() + adapter.constants() + _copied(adapter.parameters(), training, base.device),
         frozenset(training_passes(ordered, training, adapter.virtual)),
         evaluated,
         evaluation_sizes(base.device),
         adapter.virtual,
     )
+
+
+def _copied(parameters: int, training: Training, device: torch.device) -> int:
+    """The copies of weights that decay towards the base and early stopping keep, as parameters with a gradient and two moments, which
+    take four times the bytes. The copy of the best weights is in the host's memory."""
+    copies = bool(training.decay_to_base) + (bool(training.early_stopping) and device.type == "cpu")
+    return -(-parameters * copies // 4)
