@@ -223,7 +223,7 @@ def _combinations(method: Method, quant: str, config: Config) -> Iterator[str]:
             "leave it out"
         )
     for key, lacks in refused_recipe(config, method):
-        yield f": method={method.name} cannot be combined with {key}{because(lacks)}; leave one of them out"
+        yield f": method={method.name} cannot be combined with {key}{because(method, lacks)}; leave one of them out"
 
 
 def _fields(method: Method) -> dict[str, str]:
