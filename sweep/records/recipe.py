@@ -17,6 +17,12 @@ REPORT_EXAMPLES = 32
 QUESTIONS = 48
 """The default of `evaluate.general_questions`."""
 
+PARAGRAPHS = 32
+"""The paragraphs of general prose that there are (`tasks/general`)."""
+
+LEAST_PARAGRAPHS = 8
+"""A limit of forgetting needs as many: with fewer, its test errs more often than declared where a few rise much more than the others."""
+
 AUTO_COMPUTE = "auto"
 """The value of `quant.compute` that is resolved when a plan is made; later it means the device's own type, see `config.compute`."""
 
@@ -155,7 +161,10 @@ class EvaluationSettings:
     ] = 8
     general_questions: Annotated[
         int,
-        Key("general questions that adapters and base are asked on test, for forgetting; 0 to skip them", Limit(0, 48)),
+        Key(
+            "general questions that adapters and base are asked on test, for forgetting; 0 to skip them",
+            Limit(0, 48),
+        ),
     ] = QUESTIONS
     answers: Annotated[
         str,

@@ -161,7 +161,11 @@ class Measures:
         forgetting_loss_delta: loss on general prose minus the base's, nats per token; None if it was not measured.
         forgetting_low, forgetting_high: its 95 % interval over paragraphs, see `sweep.evaluation.forgetting`; None with fewer than two, and
             in older records.
-        general_right: on test, for each general question (`tasks/general`), in their order, whether it was answered right.
+        prose_rises: for each paragraph of general prose, in their order, how much its loss rose over the base's (nats, summed over its
+            tokens) and the number of its tokens; empty for the base, and in older records.
+        general_right: for each general question (`tasks/general`), in their order, whether it was answered right; empty in older
+            records, which have it on test alone.
+        general_of_kind: whether an answer was right if it was the most likely of its kind; older records compared it with all.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
@@ -196,6 +200,8 @@ class Measures:
     forgetting_low: float | None = None
     forgetting_high: float | None = None
     general_right: Sequence[bool] = ()
+    prose_rises: Sequence[tuple[float, int]] = ()
+    general_of_kind: bool = False
 
     @property
     def general_accuracy(self) -> float | None:

@@ -147,6 +147,7 @@ def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -
         forgetting_loss_delta=rise.rise if rise else None,
         forgetting_low=rise.low if rise else None,
         forgetting_high=rise.high if rise else None,
+        prose_rises=rise.rises if rise else (),
         general_right=evaluation.general_right,
         phases=phases,
         peak_of=evaluation.peak_of,

@@ -21,7 +21,7 @@ class Finding:
     """Something that a person should know beside the verdict.
 
     Attributes:
-        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `still_improving`, `overfitting`,
+        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `forgets_too_much`, `still_improving`, `overfitting`,
             `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of a cut ladder also
             `cut_is_better` and `confirmation`, of a ladder of arms `cost_order`.
         text: one or two sentences, with the figures.
