@@ -17,6 +17,9 @@ REPORT_EXAMPLES = 32
 QUESTIONS = 48
 """The default of `evaluate.general_questions`."""
 
+TRIAL_QUESTIONS = 16
+"""The default of `evaluate.trial_questions`: two of each kind, which take half a second of a core with SmolLM2-135M."""
+
 PARAGRAPHS = 32
 """The paragraphs of general prose that there are (`tasks/general`)."""
 
@@ -161,11 +164,15 @@ class EvaluationSettings:
     ] = 8
     general_questions: Annotated[
         int,
+        Key("general questions that adapters and base are asked on test, for forgetting; 0 to skip them", Limit(0, 48)),
+    ] = QUESTIONS
+    trial_questions: Annotated[
+        int,
         Key(
-            "general questions that adapters and base are asked on test, for forgetting; 0 to skip them",
+            "of these, how many every trial before that is asked: the first ones, of all kinds; 0 to skip them",
             Limit(0, 48),
         ),
-    ] = QUESTIONS
+    ] = TRIAL_QUESTIONS
     answers: Annotated[
         str,
         Key(

@@ -270,3 +270,8 @@ def examples_of(scoring: EvaluationSettings, split: Split) -> int | None:
         Split.CERTIFY: scoring.certify_examples,
         Split.TEST: scoring.test_examples,
     }[split]
+
+
+def questions_of(scoring: EvaluationSettings, split: Split) -> int:
+    """Number of general questions that are asked."""
+    return scoring.general_questions if split is Split.TEST else min(scoring.general_questions, scoring.trial_questions)

@@ -149,6 +149,7 @@ def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -
         forgetting_high=rise.high if rise else None,
         prose_rises=rise.rises if rise else (),
         general_right=evaluation.general_right,
+        general_of_kind=True,
         phases=phases,
         peak_of=evaluation.peak_of,
         energy_kept=adapter.energy_kept if adapter else None,
