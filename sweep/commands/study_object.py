@@ -193,6 +193,7 @@ def _trial_row(
         "perplexity": measures.perplexity if measures else None,
         "bits_per_byte": measures.bits_per_byte if measures else None,
         "forgetting": measures.forgetting_loss_delta if measures else None,
+        "general_accuracy": measures.general_accuracy if measures else None,
         "peak_memory_bytes": measures.peak_bytes if measures else None,
         "adapter_bytes": measures.adapter_bytes if measures else None,
         "cut_from": arm.cut_from if arm else None,

@@ -19,7 +19,7 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.records.recipe import AUTO_CHECKPOINTING
+from sweep.records.recipe import AUTO_CHECKPOINTING, LEAST_PARAGRAPHS, PARAGRAPHS
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
 
@@ -229,6 +229,12 @@ def _data(config: Config) -> Iterator[str]:
         yield "certify.confirm=true: with certify.ladder_by=train every rank is trained from the start; leave one of them out"
     if config.evaluate.answers == "none" and config.certify.enabled and config.certify.margin_of == "metric":
         yield "evaluate.answers=none: a margin in points of the task metric (certify.margin_of=metric) needs answers"
+    paragraphs = config.evaluate.general_paragraphs
+    if config.certify.enabled and config.certify.max_forgetting is not None and paragraphs < LEAST_PARAGRAPHS:
+        yield (
+            f"evaluate.general_paragraphs={paragraphs}: a limit of forgetting (certify.max_forgetting) needs at least {LEAST_PARAGRAPHS}; "
+            f"write evaluate.general_paragraphs={PARAGRAPHS}, all there are, for the most precise test"
+        )
 
 
 def _texts(config: Config) -> Iterator[str]:

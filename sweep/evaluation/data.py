@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sweep.errors import DataError
 from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES
+from sweep.records.trial import questions_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
@@ -29,8 +30,7 @@ class EvaluationData:
 
     Attributes:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
-        questions: general questions, for the same.
-        question_rule: the answer to a question is the most likely of all their answers; None without questions.
+        question_rule: a question is answered right if its answer is the most likely of those to the questions of its kind.
         stopping: the examples that early stopping looks at, whatever number of them is evaluated.
         too_long: per split, the numbers (from 1) of the examples that were left out.
         fitting: per split, the number of the other examples.
@@ -59,10 +59,12 @@ class EvaluationData:
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
         paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]
         self.prose = [item for item in paragraphs if len(item) <= longest]
-        asked = [encoder.question(example) for example in general.questions()[: settings.general_questions]]
-        self.questions = [item for item in asked if len(item) <= longest]
-        answers = tuple(Label(item.example.completion, item.completion) for item in self.questions)
-        self.question_rule = AnswerRule(max_new_tokens=1, labels=answers) if answers else None
+        every = [encoder.question(example) for example in general.questions()]
+        self._questions = every
+        self._longest = longest
+        answers = tuple(Label(item.example.completion, item.completion) for item in every)
+        kinds = tuple(place % general.KINDS for place in range(len(every)))
+        self.question_rule = AnswerRule(1, answers, kinds)
         self._settings = settings
         self._labels = labels_of(metric, settings.answers, train)
 
@@ -78,6 +80,11 @@ class EvaluationData:
             )
         return self._examples[split]
 
+    def questions(self, split: Split) -> Sequence[Encoded]:
+        """The general questions that are asked of models evaluated on the split, for measuring forgetting."""
+        asked = self._questions[: questions_of(self._settings, split)]
+        return [item for item in asked if len(item) <= self._longest]
+
     def answer_rule(self, examples: Sequence[Encoded]) -> AnswerRule | None:
         """How these examples are answered; None where no answers are asked for."""
         return answer_rule(self._settings, self._labels, examples)
@@ -85,7 +92,8 @@ class EvaluationData:
     def explore_examples(self) -> list[EvaluationExamples]:
         """Everything that an explore trial is evaluated on, each with its answer rule."""
         tune = self.examples(Split.TUNE)
-        return [(tune, self.answer_rule(tune)), (self.prose, None)]
+        asked = self.questions(Split.TUNE)
+        return [(tune, self.answer_rule(tune)), (self.prose, None), *([(asked, self.question_rule)] if asked else [])]
 
 
 def answer_rule(

@@ -51,7 +51,7 @@ class Evaluation:
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         bits_per_byte: bits per byte of the expected completions; None if they are empty.
         forgetting: the rise of the loss on general prose; None where it is not measured.
-        general_right: for each general question, in their order, whether it was answered right; empty on other splits than test.
+        general_right: for each general question, in their order, whether it was answered right.
         phases: seconds by phase: `score` (losses), `answer`, `general`; adapters evaluated together share the time.
         peak_bytes, peak_of: peak memory of the training if there was one, else of the evaluation.
     """
@@ -140,7 +140,7 @@ class Evaluator:
         outcomes, seconds = self._outcomes(group, examples, rule, with_progress=True)
         clock = time.perf_counter()
         prose, _ = self._outcomes(group, self._data.prose, None, with_progress=False)
-        asked = self._data.questions if spec.split is Split.TEST else []
+        asked = self._data.questions(spec.split)
         said, _ = self._outcomes(group, asked, self._data.question_rule, with_progress=False)
         general_seconds = (time.perf_counter() - clock) / len(group)
         results: list[Evaluation | Exception] = []
@@ -178,9 +178,10 @@ class Evaluator:
         with_progress: bool,
     ) -> tuple[list[list[ExampleOutcome]], list[Mapping[str, float]]]:
         """The outcome of every example under each adapter, and the seconds by phase that computing it took."""
-        key = (
-            rule_key(rule.max_new_tokens, {label.text: label.ids for label in rule.labels}) if rule else rule_key(None)
-        )
+        key = rule_key(None)
+        if rule:
+            labels = {label.text: label.ids for label in rule.labels}
+            key = rule_key(rule.max_new_tokens, labels, of_kind=bool(rule.kinds))
         known = [self._cache.known(request.spec.adapter_id, key) for request in group]
         seconds: list[Mapping[str, float]] = [{} for _ in group]
         # adapters that lack the same examples share passes

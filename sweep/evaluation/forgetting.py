@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import stdtrit
@@ -23,12 +23,14 @@ class Forgetting:
         loss: on the prose, with the adapter.
         rise: that minus the base's.
         low, high: the interval of the rise over paragraphs that could have been chosen; None with fewer than two paragraphs.
+        rises: of each paragraph, see `Measures.prose_rises`.
     """
 
     loss: float
     rise: float
     low: float | None
     high: float | None
+    rises: tuple[tuple[float, int], ...] = field(default=(), compare=False)
 
 
 def forgetting_of(before: Sequence[CompletionNats], after: Sequence[CompletionNats]) -> Forgetting | None:
@@ -53,9 +55,10 @@ def forgetting_of(before: Sequence[CompletionNats], after: Sequence[CompletionNa
     rises = np.array([one.nats - earlier.nats for earlier, one in zip(before, after, strict=True)])
     tokens = np.array([one.tokens for one in after], dtype=float)
     rise, count = float(rises.sum() / tokens.sum()), len(rises)
+    each = tuple((float(nats), one.tokens) for nats, one in zip(rises, after, strict=True))
     if count < 2:
-        return Forgetting(loss, rise, None, None)
+        return Forgetting(loss, rise, None, None, each)
     left = rises - rise * tokens
     error = math.sqrt(count / (count - 1) * float(left @ left)) / float(tokens.sum())
     width = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * error
-    return Forgetting(loss, rise, rise - width, rise + width)
+    return Forgetting(loss, rise, rise - width, rise + width, each)

@@ -19,7 +19,8 @@ def to_json(record: Any) -> dict[str, Any]:
 
     Fields that say nothing are left out where records of earlier versions have none: those of LoRA that an arm's method does not
     have, a method's own parameters where there are none, the default initialization, the study's own quantization, patterns and layers
-    where there are none, what only a ladder of arms has, and what keeps a model from forgetting where none of it is used.
+    where there are none, no limit of forgetting, what only a ladder of arms has, and what keeps a model from forgetting where none of it
+    is used.
     """
     plain = {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     if isinstance(record, Arm):
@@ -29,6 +30,8 @@ def to_json(record: Any) -> dict[str, Any]:
     elif isinstance(record, SearchSpace) and not record.own:
         del plain["own"]
     elif isinstance(record, Declaration):
+        if record.max_forgetting is None:
+            del plain["max_forgetting"]
         if not record.arms:
             del plain["arms"], plain["cost"]
         else:
@@ -133,7 +136,8 @@ def trial_result_from_json(data: Mapping[str, Any]) -> TrialResult:
 
 
 def _measures(data: Mapping[str, Any]) -> Measures:
-    return Measures(**{**data, "general_right": tuple(data.get("general_right", ()))})
+    rises = tuple((nats, tokens) for nats, tokens in data.get("prose_rises", ()))
+    return Measures(**{**data, "general_right": tuple(data.get("general_right", ())), "prose_rises": rises})
 
 
 def trained_adapter_from_json(data: Mapping[str, Any]) -> TrainedAdapter:

@@ -139,6 +139,15 @@ class Declaration:
             choices=COSTS,
         ),
     ] = COSTS[0]
+    max_forgetting: Annotated[
+        float | None,
+        Key(
+            "how much the loss on general prose may rise, in nats per token: a rank that is not shown to stay below it is not certified; "
+            "null for no such condition",
+            Limit(0, 100),
+            example="0.2",
+        ),
+    ] = None
     arms: tuple[LadderArm, ...] = ()
 
     @property

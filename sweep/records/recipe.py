@@ -17,6 +17,15 @@ REPORT_EXAMPLES = 32
 QUESTIONS = 48
 """The default of `evaluate.general_questions`."""
 
+TRIAL_QUESTIONS = 16
+"""The default of `evaluate.trial_questions`: two of each kind, which take half a second of a core with SmolLM2-135M."""
+
+PARAGRAPHS = 32
+"""The paragraphs of general prose that there are (`tasks/general`)."""
+
+LEAST_PARAGRAPHS = 8
+"""A limit of forgetting needs as many: with fewer, its test errs more often than declared where a few rise much more than the others."""
+
 AUTO_COMPUTE = "auto"
 """The value of `quant.compute` that is resolved when a plan is made; later it means the device's own type, see `config.compute`."""
 
@@ -178,6 +187,13 @@ class EvaluationSettings:
         int,
         Key("general questions that adapters and base are asked on test, for forgetting; 0 to skip them", Limit(0, 48)),
     ] = QUESTIONS
+    trial_questions: Annotated[
+        int,
+        Key(
+            "of these, how many every trial before that is asked: the first ones, of all kinds; 0 to skip them",
+            Limit(0, 48),
+        ),
+    ] = TRIAL_QUESTIONS
     answers: Annotated[
         str,
         Key(

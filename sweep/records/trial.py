@@ -173,7 +173,11 @@ class Measures:
         forgetting_loss_delta: loss on general prose minus the base's, nats per token; None if it was not measured.
         forgetting_low, forgetting_high: its 95 % interval over paragraphs, see `sweep.evaluation.forgetting`; None with fewer than two, and
             in older records.
-        general_right: on test, for each general question (`tasks/general`), in their order, whether it was answered right.
+        prose_rises: for each paragraph of general prose, in their order, how much its loss rose over the base's (nats, summed over its
+            tokens) and the number of its tokens; empty for the base, and in older records.
+        general_right: for each general question (`tasks/general`), in their order, whether it was answered right; empty in older
+            records, which have it on test alone.
+        general_of_kind: whether an answer was right if it was the most likely of its kind; older records compared it with all.
         phases: seconds by part of the trial, for example `train`, `score`, `answer`, `save`.
         kinds: number of examples of each kind; empty if examples have no kinds, and in older records.
         energy_kept: of a cut adapter, the share of the update's squared Frobenius norm that the cut keeps, over all modules; else None.
@@ -211,6 +215,8 @@ class Measures:
     forgetting_high: float | None = None
     general_right: Sequence[bool] = ()
     kept_step: int | None = None
+    prose_rises: Sequence[tuple[float, int]] = ()
+    general_of_kind: bool = False
 
     @property
     def general_accuracy(self) -> float | None:
@@ -279,3 +285,8 @@ def examples_of(scoring: EvaluationSettings, split: Split) -> int | None:
         Split.CERTIFY: scoring.certify_examples,
         Split.TEST: scoring.test_examples,
     }[split]
+
+
+def questions_of(scoring: EvaluationSettings, split: Split) -> int:
+    """Number of general questions that are asked."""
+    return scoring.general_questions if split is Split.TEST else min(scoring.general_questions, scoring.trial_questions)

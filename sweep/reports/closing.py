@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -11,6 +11,7 @@ from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import FULL, arm_words
 from sweep.records import CompletedTrial, StudyRecord, rung_words
 from sweep.reports.by_method import has_methods, method_lines
+from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.ladder_table import ladder_table, legend, test_table, training_line
@@ -20,9 +21,8 @@ from sweep.reports.steps import steps
 from sweep.reports.tables import PARETO, others, show_metric, trials_table
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
-from sweep.verdict.conclusion import Conclusion, chosen, on_test, rank_results
+from sweep.verdict.conclusion import Conclusion, chosen, rank_results
 from sweep.verdict.figures import made_at
-from sweep.verdict.general_answers import change_on_test
 from sweep.verdict.terms import terms_of
 from sweep.verdict.verdict_json import reasons_unjudged
 from sweep.verdict.words import nothing_certified
@@ -94,7 +94,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
     """The verdict in words: headline, costs, how training the rank compares, the reasons why it is not final, and notes."""
     costs = _costs(record, conclusion)
-    forgets = " ".join(_forgets(record, conclusion))
+    forgets = " ".join(forgetting_words(record, conclusion))
     note = conclusion.metric_note
     confirmed = next((finding.text for finding in conclusion.findings if finding.kind == "confirmation"), None)
     return [
@@ -106,23 +106,6 @@ def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:
         *(f"Note: {note}" for note in conclusion.notes() if note != confirmed),
         *([f"Note: {note}"] if note else []),
     ]
-
-
-def _forgets(record: StudyRecord, conclusion: Conclusion) -> Iterator[str]:
-    """What the adapter that is handed out costs in general English, as far as it was measured."""
-    trial = chosen(record, conclusion)
-    measures = trial.measures if trial else None
-    if measures is not None and measures.forgetting_loss_delta is not None:
-        interval = ""
-        if measures.forgetting_low is not None and measures.forgetting_high is not None:
-            interval = f" ({measures.forgetting_low:+.3f} to {measures.forgetting_high:+.3f} with 95 % confidence)"
-        yield f"Forgetting: the loss on general prose changes by {measures.forgetting_loss_delta:+.3f} nats per token{interval}."
-    answers = change_on_test(on_test(record, conclusion))
-    if answers is not None:
-        yield (
-            f"It answers {answers.right} of {answers.questions} general questions right, the base model {answers.before} "
-            f"({100 * answers.low:+.0f} to {100 * answers.high:+.0f} points with 95 % confidence)."
-        )
 
 
 def _costs(record: StudyRecord, conclusion: Conclusion) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.table import Table
 
@@ -26,7 +26,7 @@ from sweep.verdict.figures import confidence
 from sweep.verdict.ladder import RankResult
 from sweep.verdict.terms import RANKS, terms_of
 
-SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.UNDECIDED: "?"}
+SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.FORGETS: "✗", State.UNDECIDED: "?"}
 CHOSEN = "→"
 _UNKNOWN = "-"
 
@@ -81,7 +81,7 @@ def _columns(record: StudyRecord, kind: LadderKind, rows: Sequence[RankResult]) 
             lambda row: _figure(row.metrics.get(record.metric), 3),
             _figure(base.metric(record.metric), 3) if base else _UNKNOWN,
         ),
-        _Column("forgets", lambda row: _UNKNOWN if row.forgetting is None else f"{row.forgetting:+.3f}"),
+        *_forgetting(base, rows, kind),
         _Column("adapter", lambda row: show_bytes(row.adapter_bytes)),
     ]
     if kind.is_cut:
@@ -97,6 +97,32 @@ def _columns(record: StudyRecord, kind: LadderKind, rows: Sequence[RankResult]) 
         _Column("peak\nmemory", lambda row: show_bytes(row.peak_memory_bytes)),
         _Column("train\ntime", lambda row: show_seconds(row.train_seconds)),
     ]
+
+
+def _forgetting(base: EvaluatedTrial | None, rows: Sequence[RankResult], kind: LadderKind) -> list[_Column]:
+    """The columns of forgetting; a trained ladder, which has more of others, shows the bound alone, and no answers."""
+    rise, bound = (_Column(name, of) for name, of in _FORGETS)
+    columns = [rise] if kind.is_cut or not _is_limited(rows) else [bound]
+    if kind.is_cut and _is_limited(rows):
+        columns.append(replace(bound, name="at\nmost"))
+    if kind.is_cut and _is_asked(rows):
+        known = base.measures.general_accuracy if base else None
+        columns.append(_Column("general\nanswers", lambda row: _figure(row.general_accuracy, 3), _figure(known, 3)))
+    return columns
+
+
+_FORGETS: tuple[tuple[str, Callable[[RankResult], str]], ...] = (
+    ("forgets", lambda row: _signed(row.forgetting)),
+    ("forgets\nat most", lambda row: _signed(row.forgetting_bound)),
+)
+
+
+def _is_limited(rows: Sequence[RankResult]) -> bool:
+    return any(row.verdict.forgetting is not None for row in rows)
+
+
+def _is_asked(rows: Sequence[RankResult]) -> bool:
+    return any(row.general_accuracy is not None for row in rows)
 
 
 def training_line(record: StudyRecord, conclusion: Conclusion) -> str | None:
@@ -117,6 +143,13 @@ def legend(record: StudyRecord, conclusion: Conclusion) -> str:
     if any(row.forgetting is not None for row in rows):
         parts.append("forgets: rise of the loss on general prose")
     declared = record.certification.declared if record.certification else record.declaration
+    if _is_limited(rows):
+        sure = confidence(declared.alpha)
+        parts.append(
+            f"at most: its upper bound, with {sure} confidence, which must be below {declared.max_forgetting:g} to be certified"
+        )
+    if kind.is_cut and _is_asked(rows):
+        parts.append("general answers: share of general questions answered right")
     if declared.arms:
         parts += [f"the cheapest method first, by {declared.cost}", "gap to full: loss minus that of full fine-tuning"]
         parts += ["trained: share of the model's parameters"]
@@ -148,7 +181,7 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
         return None
     table = plain_table("on test, evaluated once")
     table.add_column("")
-    for name in ("loss", "bits/byte", record.metric, "general\nanswers"):
+    for name in ("loss", "bits/byte", record.metric, "forgets", "general\nanswers"):
         table.add_column(name, justify="right")
     for name, trial in tested.items():
         chosen = name == "goldilocks" and conclusion.rank is not None
@@ -156,6 +189,7 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
             f"{trial.loss:.4f}",
             _figure(trial.measures.bits_per_byte, 4),
             _figure(trial.metric(record.metric), 3),
+            _signed(trial.measures.forgetting_loss_delta if trial.arm is not None else None),
             _figure(trial.measures.general_accuracy, 3),
         )
         table.add_row(_who(record, name, trial, conclusion), *figures, style="bold green" if chosen else None)
@@ -175,3 +209,7 @@ def _who(record: StudyRecord, name: str, trial: EvaluatedTrial, conclusion: Conc
 
 def _figure(value: float | None, digits: int) -> str:
     return _UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:+.3f}"

@@ -14,6 +14,7 @@ from sweep.methods import FULL, LORA_VARIANTS, arm_words, own_words, title_of
 from sweep.methods.initialization import init_words, is_subtracted, stored_rank
 from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Quantization, StudyRecord
 from sweep.records.quants import transformers_settings
+from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
 from sweep.verdict.conclusion import Conclusion, on_test
 
@@ -52,6 +53,7 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
             *(f"- {note}" for note in (conclusion.notes() if conclusion else ())),
             *([""] if conclusion and conclusion.findings else []),
             *_scores(record, conclusion, trial),
+            *_forgetting(record, conclusion),
             "## Load it",
             "",
             "```python",
@@ -143,6 +145,12 @@ def _scores(record: StudyRecord, conclusion: Conclusion | None, trial: Completed
             "different tokenizers.",
             "",
         ]
+
+
+def _forgetting(record: StudyRecord, conclusion: Conclusion | None) -> Iterator[str]:
+    """What the adapter costs in general English, as far as it was measured."""
+    if sentences := " ".join(forgetting_words(record, conclusion)):
+        yield from [sentences, ""]
 
 
 def _row(split: str, metric: str, base: EvaluatedTrial | None, own: Sequence[EvaluatedTrial]) -> str:

@@ -88,8 +88,13 @@ def _draw_front(axes: Any, trials: list[CompletedTrial]) -> None:
 
 
 LADDER_PICTURE = "ladder.svg"
-_COLOURS = {State.CERTIFIED: "#00725a", State.UNDECIDED: "#4f5bb5", State.INFERIOR: "#b8430b"}
-_MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X"}
+_COLOURS = {
+    State.CERTIFIED: "#00725a",
+    State.UNDECIDED: "#4f5bb5",
+    State.INFERIOR: "#b8430b",
+    State.FORGETS: "#b8430b",
+}
+_MARKERS = {State.CERTIFIED: "o", State.UNDECIDED: "D", State.INFERIOR: "X", State.FORGETS: "P"}
 
 
 def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) -> bool:

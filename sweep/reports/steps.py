@@ -52,9 +52,12 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         unsure = (
             conclusion.verdict is not None and conclusion.verdict.needed is None and added.keys() == {"certify.seeds"}
         )
+        forgets = conclusion.verdict is not None and conclusion.verdict.exhausted
         yield Step(
             pasteable(command),
-            f"{'narrows' if unsure else 'settles'} what is open ({takes}{f': {bought}' if bought else ''})",
+            f"looks for a recipe that forgets less, in a study of its own ({takes})"
+            if forgets
+            else f"{'narrows' if unsure else 'settles'} what is open ({takes}{f': {bought}' if bought else ''})",
         )
     if conclusion is not None:
         yield from _confirming(record, conclusion)

@@ -29,7 +29,8 @@ from sweep.records import (
     to_json,
 )
 from sweep.records.plan import KNOWN_COSTS
-from sweep.records.recipe import QUESTIONS
+from sweep.records.recipe import QUESTIONS, TRIAL_QUESTIONS
+from sweep.records.trial import questions_of
 from tasks.metrics import LABEL_METRICS
 
 RESULT_VERSION = 2
@@ -247,9 +248,11 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         "max_length": task.max_length,
         "general_paragraphs": setup.scoring.general_paragraphs,
     }
-    # identities from before the questions could be chosen do not name them
+    # identities from before the questions could be chosen do not name them; those not on test are from before any were asked there
     if split is Split.TEST and setup.scoring.general_questions != QUESTIONS:
         scoring["general_questions"] = setup.scoring.general_questions
+    if split is not Split.TEST and (asked := questions_of(setup.scoring, split)) != TRIAL_QUESTIONS:
+        scoring["trial_questions"] = asked
     if answers:
         scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
         # decoding answers is the default, which identities do not mention

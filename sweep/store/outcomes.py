@@ -73,16 +73,19 @@ def _checksum(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(row), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def rule_key(max_new_tokens: int | None, labels: Mapping[str, tuple[int, ...]] | None = None) -> str:
+def rule_key(
+    max_new_tokens: int | None, labels: Mapping[str, tuple[int, ...]] | None = None, *, of_kind: bool = False
+) -> str:
     """A file name for how answers are made; `losses` where none are asked for.
 
     Args:
         max_new_tokens: maximum number of tokens of a decoded answer; None where no answers are asked for.
         labels: token ids by label, where the likeliest label is the answer.
+        of_kind: whether a label is compared with those of its kind alone.
     """
     if max_new_tokens is None:
         return "losses"
     if not labels:
         return f"decoded-{max_new_tokens}"
     words = json.dumps(sorted((text, list(ids)) for text, ids in labels.items()))
-    return f"labels-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    return f"{'kinds' if of_kind else 'labels'}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"

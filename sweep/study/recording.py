@@ -135,6 +135,7 @@ def _declared(plan: StudyPlan) -> dict[str, str]:
         "certify.margin_of": str(declared.margin_of),
         "certify.alpha": str(declared.alpha),
         "certify.ladder_by": declared.ladder_by,
+        **({} if declared.max_forgetting is None else {"certify.max_forgetting": str(declared.max_forgetting)}),
     }
 
 

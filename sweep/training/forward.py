@@ -49,13 +49,18 @@ def examples_at_once(
 
 
 def completion_losses(
-    base: LoadedBase, model: Any, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+    base: LoadedBase,
+    model: Any,
+    encoded: Sequence[Encoded],
+    on_progress: Callable[[int], None] | None = None,
+    first_tokens: Sequence[int] = (),
 ) -> list[CompletionLoss]:
     """The loss of each completion given its prompt, in the order of `encoded`.
 
     Args:
         model: the base itself or the base with an adapter.
         on_progress: receives the number of examples done.
+        first_tokens: tokens whose probability directly after each prompt is wanted (`CompletionLoss.first`).
     """
     losses: dict[int, CompletionLoss] = {}
     collator = base.collator_for(model)
@@ -72,13 +77,35 @@ def completion_losses(
             # the logits of a column predict the label of the next column
             nats = _cross_entropy(logits[:, :-1], labels[:, 1:])  # (examples, columns - 1)
             is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
+            first: Sequence[Sequence[float]] = [()] * len(indices)
+            if first_tokens:
+                first = _first_log_probabilities(logits, labels, first_tokens)
             for row, index in enumerate(indices):
                 losses[index] = CompletionLoss(
-                    float(nats[row].sum(dtype=torch.float64)), len(encoded[index].completion), bool(is_best[row].all())
+                    float(nats[row].sum(dtype=torch.float64)),
+                    len(encoded[index].completion),
+                    bool(is_best[row].all()),
+                    tuple(first[row]),
                 )
             if on_progress:
                 on_progress(len(losses))
     return [losses[index] for index in range(len(encoded))]
+
+
+def _first_log_probabilities(
+    logits: torch.Tensor, labels: torch.Tensor, tokens: Sequence[int]
+) -> Sequence[Sequence[float]]:
+    """Log-probabilities of tokens directly after each prompt, in fp32: (examples, tokens).
+
+    Args:
+        logits: shape (examples, columns, vocabulary).
+        labels: shape (examples, columns); a completion begins at the first that is not `IGNORED`.
+    """
+    start = (labels[:, 1:] != IGNORED).int().argmax(dim=1)
+    rows = logits[torch.arange(len(logits), device=logits.device), start].float()  # (examples, vocabulary)
+    wanted = rows[:, torch.tensor(list(tokens), device=logits.device)] - rows.logsumexp(dim=-1, keepdim=True)
+    listed: list[list[float]] = wanted.tolist()
+    return listed
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -208,7 +235,8 @@ def plain_answers(
             on_progress(len(known) + count)
 
     if rule.labels:
-        answers = _most_likely_labels(base, model, examples, rule)
+        choose = _more_likely_labels if rule.kinds else _most_likely_labels
+        answers = choose(base, model, examples, [losses[index] for index in remaining], rule)
         report(len(examples))
     else:
         answers = greedy_answers(base, model, examples, rule.max_new_tokens, on_progress=report)
@@ -223,7 +251,9 @@ def is_known(item: Encoded, loss: CompletionLoss, rule: AnswerRule) -> bool:
     return loss.is_greedy_answer and len(item.completion) <= rule.max_new_tokens
 
 
-def _most_likely_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded], rule: AnswerRule) -> list[str]:
+def _most_likely_labels(
+    base: LoadedBase, model: Any, encoded: Sequence[Encoded], _: Sequence[CompletionLoss], rule: AnswerRule
+) -> list[str]:
     alternatives = [replace(item, completion=label.ids) for item in encoded for label in rule.labels]
     losses = completion_losses(base, model, alternatives)
     count = len(rule.labels)
@@ -231,3 +261,35 @@ def _most_likely_labels(base: LoadedBase, model: Any, encoded: Sequence[Encoded]
         most_likely(rule.labels, [loss.nats for loss in losses[start : start + count]])
         for start in range(0, len(losses), count)
     ]
+
+
+def _more_likely_labels(
+    base: LoadedBase, model: Any, encoded: Sequence[Encoded], known: Sequence[CompletionLoss], rule: AnswerRule
+) -> list[str]:
+    """The expected completions that are the most likely label of their kind, and for the others a label that is more likely.
+
+    A label is at most as likely as its first token. So the label with the most likely first token is compared with the expected one
+    before the others, and those only where they can still be more likely.
+
+    Args:
+        known: the losses of the expected completions, with the log-probabilities of the labels' first tokens.
+    """
+    answers = [item.example.completion.strip() for item in encoded]
+    places = []
+    for item, loss in zip(encoded, known, strict=True):
+        kind = next(kind for label, kind in zip(rule.labels, rule.kinds, strict=True) if label.ids == item.completion)
+        candidates = [
+            (-log, label)
+            for label, log in enumerate(loss.first)
+            if -log < loss.nats and rule.kinds[label] == kind and rule.labels[label].ids != item.completion
+        ]
+        places.append([label for _, label in sorted(candidates)])
+    for begin, end in ((0, 1), (1, len(rule.labels))):
+        pairs = [(row, label) for row, own in enumerate(places) for label in own[begin:end]]
+        tried = completion_losses(
+            base, model, [replace(encoded[row], completion=rule.labels[label].ids) for row, label in pairs]
+        )
+        for (row, label), loss in zip(pairs, tried, strict=True):
+            if loss.nats < known[row].nats:
+                answers[row], places[row] = rule.labels[label].text, []
+    return answers

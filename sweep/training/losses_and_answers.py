@@ -19,11 +19,13 @@ class CompletionLoss:
         tokens: number of its tokens.
         is_greedy_answer: whether each token is the most likely one given those before it, so that greedy decoding
             gives exactly this completion.
+        first: log-probabilities, directly after the prompt, of the tokens that were asked for.
     """
 
     nats: float
     tokens: int
     is_greedy_answer: bool = False
+    first: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,13 @@ class AnswerRule:
         max_new_tokens: maximum number of tokens of a decoded answer.
         labels: if not empty, the answer is the label with the highest likelihood as a whole completion, end-of-turn
             token included, and nothing is decoded.
+        kinds: the kind of each label; if given, the expected completion is compared with the other labels of its own kind alone, and it is
+            enough to know whether it is the most likely of them: where it is not, the answer is one that is more likely.
     """
 
     max_new_tokens: int
     labels: tuple[Label, ...] = ()
+    kinds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,13 @@ class PeftAdaptedModel:
         return trainable_parameters(self.model)
 
     def losses(
-        self, encoded: Sequence[Encoded], on_progress: Callable[[int], None] | None = None
+        self,
+        encoded: Sequence[Encoded],
+        on_progress: Callable[[int], None] | None = None,
+        first_tokens: Sequence[int] = (),
     ) -> list[CompletionLoss]:
-        """The loss of each completion given its prompt."""
-        return completion_losses(self._base, self.model, encoded, on_progress)
+        """The loss of each completion given its prompt; see `sweep.training.forward.completion_losses`."""
+        return completion_losses(self._base, self.model, encoded, on_progress, first_tokens)
 
     def answers(
         self,

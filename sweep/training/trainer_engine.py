@@ -131,7 +131,8 @@ def _evaluate(
 ) -> AdapterOutcomes:
     report = on_progress or (lambda phase, done: None)
     start = time.perf_counter()
-    losses = adapted.losses(encoded, lambda done: report("score", done))
+    first = [label.ids[0] for label in rule.labels] if rule is not None and rule.kinds else []
+    losses = adapted.losses(encoded, lambda done: report("score", done), first)
     middle = time.perf_counter()
     if rule is None:
         return AdapterOutcomes.of(losses, None, {"score": middle - start})

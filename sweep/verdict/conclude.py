@@ -19,6 +19,7 @@ from sweep.verdict.headline import headline
 from sweep.verdict.judge import judge_looks
 from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
+from sweep.verdict.limited import limited, prose_rises
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
 from sweep.verdict.settle import seconds_per_rank, settle
 from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
@@ -80,7 +81,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     return Conclusion(
         status=status,
         rank=rank,
-        bracket=verdict.bracket if verdict is not None else (),
+        bracket=verdict.bracket if verdict is not None and not verdict.exhausted else (),
         verdict=verdict,
         metric_verdict=metric_verdict,
         metric_note=statistics.metric_note,
@@ -115,6 +116,8 @@ def _obstacle(certification: Certification, data: LadderData, metric: str, terms
         base, means = float(np.average(data.base, weights=data.tokens)), data.mean_losses()
         if base <= min(means):
             return words.no_gain(base, min(means), data.ranks[means.index(min(means))])
+    if certification.declared.max_forgetting is not None and prose_rises(certification, data) is None:
+        return words.no_prose()
     if not data.looks:
         return words.no_look(min(len(table) for table in data.losses), terms)
     return words.one_seed(terms) if data.looks[-1] < 2 else None
@@ -126,8 +129,8 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     available = record.available.get(Split.CERTIFY.value)
     seconds = seconds_per_rank(record, certification)
     # whoever raises the limit that was declared first asks for those seeds, however likely they are to decide anything
-    limit = record.declaration.seeds
-    most_seeds = limit if limit <= declared.seeds else None
+    most = record.declaration.seeds
+    most_seeds = most if most <= declared.seeds else None
     looks = tuple(look for look in data.looks if look >= 2)  # one seed shows nothing
 
     def on_metric(
@@ -147,9 +150,15 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
             most_seeds=most_seeds,
         )
 
+    def with_limit(verdict: Verdict) -> Verdict:
+        rises = prose_rises(certification, data)
+        if declared.max_forgetting is None or rises is None:
+            return verdict
+        return limited(verdict, rises, looks, declared.max_forgetting, most_seeds)
+
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
         return _Statistics(
-            verdict=on_metric(data.costs, declared.margin, seconds, most_seeds),
+            verdict=with_limit(on_metric(data.costs, declared.margin, seconds, most_seeds)),
             margin_in_loss=loss_of_points(record, declared.margin),
             margin_in_metric=declared.margin,
         )
@@ -173,7 +182,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter
         metric_verdict = on_metric(data.costs, margin_in_metric, None, None)
     return _Statistics(
-        verdict=verdict,
+        verdict=with_limit(verdict),
         metric_verdict=metric_verdict,
         metric_note=_no_metric_test(data, record.metric, terms_of(declared.ladder), margin_in_metric),
         margin_in_loss=verdict.margin_in_loss,

@@ -12,6 +12,7 @@ from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, made_at, named, percent, points
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
+from sweep.verdict.record import State, Verdict
 from sweep.verdict.task_metric import NotGained
 from sweep.verdict.terms import RANKS, terms_of
 
@@ -86,6 +87,28 @@ def _agreement(of: Confirmation) -> str:
     if of.agree is None:
         return f"Whether both agree within {within} is open."
     return f"{'Training' if of.difference < 0 else 'Cutting'} is better by more than {within}."
+
+
+def forgets_too_much(verdict: Verdict) -> str:
+    """Ranks that are shown to be above the limit of forgetting."""
+    above = [rung for rung in verdict.ladder if rung.state is State.FORGETS and rung.forgetting is not None]
+    ranks, terms = [rung.rank for rung in above], terms_of(verdict.ranks)
+    listed = ", ".join(
+        f"{rung_words(rung.rank)} {rung.forgetting.rise:+.3f} (at least {rung.forgetting.lower:+.3f})"
+        for rung in above
+        if rung.forgetting is not None
+    )
+    text = (
+        f"{capitalized(named(ranks))} {are(ranks)} not certified, because the loss on general prose rises by more than "
+        f"certify.max_forgetting={verdict.max_forgetting:g}: {listed}."
+    )
+    if verdict.rank is not None:
+        return text
+    lower = "a smaller rank" if terms is RANKS else f"a {terms.one} that changes less"
+    return (
+        f"{text} Less is forgotten with general text mixed in (train.replay=0.2), a lower lora.alpha_ratio, fewer steps (train.steps), or "
+        f"{lower}."
+    )
 
 
 def base_as_good(base: float, best: float, rank: int, what: str) -> str:

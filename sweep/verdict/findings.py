@@ -54,6 +54,8 @@ def findings(
         listed.append(Finding("metric_not_gained", finding_words.metric_not_gained(record.metric, not_gained)))
     if weak is not None:
         listed.append(Finding("weak_kinds", finding_words.weak_kinds(weak)))
+    if verdict is not None and any(rung.state is State.FORGETS for rung in verdict.ladder):
+        listed.append(Finding("forgets_too_much", finding_words.forgets_too_much(verdict)))
     improving = still_improving(verdict, record) if verdict is not None else None
     gains = listed[0] is None
     limits = list(limit_findings(record, certification, data, verdict, gains=gains, improving=improving is not None))
@@ -84,9 +86,11 @@ def findings(
 
 
 def margin_changed(record: StudyRecord, certification: Certification) -> bool:
-    """Whether margin or alpha are others than were declared first."""
+    """Whether margin, alpha or the limit of forgetting are others than were declared first."""
     first, later = certification.declared, record.declaration
-    return (first.margin, first.margin_of, first.alpha) != (later.margin, later.margin_of, later.alpha)
+    return any(
+        getattr(first, name) != getattr(later, name) for name in ("margin", "margin_of", "alpha", "max_forgetting")
+    )
 
 
 def base_as_good(record: StudyRecord, data: LadderData, certification: Certification) -> Finding | None:

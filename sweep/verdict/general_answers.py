@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from scipy.special import ndtri
 
-from sweep.records import EvaluatedTrial
+from sweep.records import EvaluatedTrial, Measures
 
 CONFIDENCE = 0.95
 """Of the two-sided interval."""
@@ -55,6 +56,41 @@ def answers_change(before: Sequence[bool], after: Sequence[bool]) -> AnswersChan
     return AnswersChange(count, sum(after), sum(before), max(-1.0, centre - width), min(1.0, centre + width))
 
 
+def change_between(before: Measures, after: Measures) -> AnswersChange | None:
+    """The change between two trials; None also if one is of an earlier version, where another comparison made an answer right."""
+    if before.general_of_kind != after.general_of_kind:
+        return None
+    return answers_change(before.general_right, after.general_right)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanChange:
+    """The change in the share of general questions answered right, mean over seeds.
+
+    Attributes:
+        low, high: its interval over questions that could have been asked.
+    """
+
+    change: float
+    low: float
+    high: float
+
+
+def mean_change(before: Measures, after: Sequence[Measures]) -> MeanChange | None:
+    """The mean of several adapters' changes; None without questions, or if an adapter was not asked the same ones.
+
+    Adapters are asked the same questions, so their errors may be the same: the mean's interval is as wide as theirs are on average, which
+    is never too short (the standard deviation of a mean is at most the mean of the standard deviations).
+    """
+    each = [change_between(before, own) for own in after]
+    known = [change for change in each if change is not None]
+    if not known or len(known) < len(each):
+        return None
+    return MeanChange(
+        *(fmean(values) for values in zip(*((one.change, one.low, one.high) for one in known), strict=True))
+    )
+
+
 def change_on_test(tested: Mapping[str, EvaluatedTrial]) -> AnswersChange | None:
     """That of the adapter which is handed out.
 
@@ -64,4 +100,4 @@ def change_on_test(tested: Mapping[str, EvaluatedTrial]) -> AnswersChange | None
     base, own = tested.get("base"), tested.get("goldilocks")
     if base is None or own is None:
         return None
-    return answers_change(base.measures.general_right, own.measures.general_right)
+    return change_between(base.measures, own.measures)

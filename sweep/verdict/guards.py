@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sweep.records import Certification, RateChoice, Rung
-from sweep.verdict.record import LadderBy, MarginOf, Verdict
+from sweep.verdict.record import LadderBy, MarginOf, State, Verdict
 
 _SAME_RATE = 0.4
 """Rates at most this many doublings apart count as one (`sweep.study.rates.NEAR`)."""
@@ -77,7 +77,8 @@ def flips(certification: Certification, verdict: Verdict) -> list[Flip]:
     flipping = []
     for rank, one in by_rank.items():
         choice = certification.rate_of(rank)
-        step = _better_neighbour(choice) if choice is not None and rank != verdict.rank else None
+        may_flip = choice is not None and rank != verdict.rank and one.state is not State.FORGETS
+        step = _better_neighbour(choice) if choice is not None and may_flip else None
         if step is None or choice is None:
             continue
         neighbour, better = step

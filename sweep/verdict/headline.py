@@ -51,14 +51,17 @@ def headline(
         sentences.append(not_gained_in(metric, not_gained))
     if verdict is None:
         return " ".join(sentences) or words.nothing_certified(terms)
-    if status == "undecided" or verdict.rank is None:
+    if verdict.exhausted and verdict.max_forgetting is not None:
+        sentences += [words.too_forgetful(verdict.max_forgetting, terms), *_which_forget(verdict)]
+    elif status == "undecided" or verdict.rank is None:
         sentences += _what_is_known(verdict)
     else:
         chosen = rung_words(verdict.rank)
         rank = f"By the loss alone, {chosen}" if by_loss_alone else capitalized(chosen)
         provisionally = "" if status == "certified" else ", provisionally"
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
-        sentences += [_answer(verdict, rank, provisionally, metric, cost), *little_use, *_below(verdict)]
+        forgets = _forgets_less(verdict)
+        sentences += [_answer(verdict, rank, provisionally, metric, cost), *forgets, *little_use, *_below(verdict)]
     return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
 
 
@@ -100,6 +103,29 @@ def _what_it_keeps(verdict: Verdict, metric: str, cost: str | None) -> str:
     }[verdict.margin_of]
 
 
+def _forgets_less(verdict: Verdict) -> list[str]:
+    """The second half of the claim, where a limit was declared."""
+    shown = next((each.forgetting for each in verdict.ladder if each.rank == verdict.rank), None)
+    if shown is None or verdict.max_forgetting is None:
+        return []
+    return [
+        f"It forgets less than {verdict.max_forgetting:g} nats per token on general prose: {shown.rise:+.3f}, at most {shown.upper:+.3f} "
+        f"({confidence(verdict.alpha)} confidence)."
+    ]
+
+
+def _which_forget(verdict: Verdict, below: int | None = None) -> list[str]:
+    """The ranks that are shown to forget too much, of those below a rank."""
+    ranks = _in_state(verdict, State.FORGETS, below)
+    least = [each.forgetting.lower for each in verdict.ladder if each.rank in ranks and each.forgetting is not None]
+    if not ranks:
+        return []
+    return [
+        f"{capitalized(named(ranks))} forget{'s' if len(ranks) == 1 else ''} too much: at least {min(least):+.3f} nats per token on "
+        "general prose."
+    ]
+
+
 def _below(verdict: Verdict) -> list[str]:
     """What is known about the ranks below the chosen one."""
     terms = terms_of(verdict.ranks)
@@ -110,6 +136,7 @@ def _below(verdict: Verdict) -> list[str]:
     low, high = verdict.bracket
     return [
         *([f"{capitalized(named(small))} {are(small)} {terms.too_little}."] if small else []),
+        *_which_forget(verdict, below=verdict.rank),
         *(
             [f"Whether {named(still_open)} {are(still_open)} enough is open (bracket {_bracket(low, high)})."]
             if still_open
@@ -129,6 +156,7 @@ def _what_is_known(verdict: Verdict) -> list[str]:
         sentences.append(
             f"{capitalized(named(excluded))} {are(excluded)} {too_bad} ({confidence(verdict.alpha)} confidence)."
         )
+    sentences += _which_forget(verdict)
     if certified:
         sentences.append(f"So far, {named(certified)} {are(certified)} enough.")
     if len(verdict.ranks) > 1:
@@ -147,7 +175,7 @@ def _bracket(low: int, high: int) -> str:
 
 
 def _needed(verdict: Verdict, needed: Need) -> str:
-    seeds, parts = max(verdict.seeds), []
+    seeds, parts = verdict.most_seeds, []
     if needed.seeds > seeds:
         parts.append(f"{needed.seeds} seeds per {terms_of(verdict.ranks).one} (now {seeds})")
     if needed.examples > verdict.examples:

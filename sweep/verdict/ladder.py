@@ -81,12 +81,12 @@ def ladder_data(certification: Certification, declared: Declaration, metric: str
         broken = _broken(certification, rank)
         if broken is not None:
             left_out.append(broken)
-        elif len(_in_order(certification, rank, certification.declared.cut_from)) < first:
+        elif len(in_order(certification, rank, certification.declared.cut_from)) < first:
             pending.append(rank)
         else:
             ranks.append(rank)
     reference = certification.declared.cut_from
-    trials = [_in_order(certification, rank, reference) for rank in ranks]
+    trials = [in_order(certification, rank, reference) for rank in ranks]
     every = [trial for of_rank in trials for trial in of_rank]
     base = certification.base
     # while examples are being added, some trials do not have all of them yet
@@ -118,7 +118,7 @@ def _compared(certification: Certification, declared: Declaration) -> set[int]:
     return {*declared.ladder, *(rank for rank in certification.declared.ladder if certification.complete(rank))}
 
 
-def _in_order(certification: Certification, rank: int, reference: int | None) -> list[CompletedTrial]:
+def in_order(certification: Certification, rank: int, reference: int | None) -> list[CompletedTrial]:
     """The complete trials of a rank by seed; of a cut ladder, as far as they are of the same seeds as those of the largest rank."""
     trials = certification.complete(rank)
     if reference is None:
@@ -206,10 +206,27 @@ class RankResult:
 
     @property
     def forgetting(self) -> float | None:
-        """Mean over seeds of the rise of the loss on general prose, nats per token; None if it was not measured."""
+        """Mean over seeds of the rise of the loss on general prose, nats per token; None if it was not measured.
+
+        With a limit of forgetting it is over the seeds of that test.
+        """
+        if self.verdict.forgetting is not None:
+            return self.verdict.forgetting.rise
         rises = [trial.measures.forgetting_loss_delta for trial in self.trials]
         known = [rise for rise in rises if rise is not None]
         return fmean(known) if known and len(known) == len(rises) else None
+
+    @property
+    def forgetting_bound(self) -> float | None:
+        """With a limit of forgetting its upper bound; None without one, or if it cannot be bounded."""
+        return _finite(self.verdict.forgetting.upper) if self.verdict.forgetting is not None else None
+
+    @property
+    def general_accuracy(self) -> float | None:
+        """Mean over seeds of the share of general questions answered right; None if a trial was not asked."""
+        shares = [trial.measures.general_accuracy for trial in self.trials]
+        known = [share for share in shares if share is not None]
+        return fmean(known) if known and len(known) == len(shares) else None
 
     @property
     def energy_kept(self) -> float | None:

@@ -8,11 +8,27 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What is shown about one rank; about a whole ladder only `certified` or `undecided`."""
+    """What is shown about one rank; about a whole ladder only `certified` or `undecided`.
+
+    `forgets` is a rank that is not shown to be inferior, but to forget more than `certify.max_forgetting` allows.
+    """
 
     CERTIFIED = "certified"
     INFERIOR = "inferior"
+    FORGETS = "forgets"
     UNDECIDED = "undecided"
+
+
+EXCLUDED = (State.INFERIOR, State.FORGETS)
+"""The states of ranks that are shown not to be the answer."""
+
+
+class Limited(StrEnum):
+    """What is shown about a rank's forgetting, beside its limit."""
+
+    BELOW = "below"
+    ABOVE = "above"
+    OPEN = "open"
 
 
 class MarginOf(StrEnum):
@@ -31,6 +47,24 @@ class LadderBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RankForgetting:
+    """What is shown about one rank's forgetting: the rise of its loss on general prose, in nats per token.
+
+    Attributes:
+        state: below the limit, above it, or neither.
+        seeds: number of seeds used.
+        rise: mean over seeds and paragraphs.
+        lower, upper: its one-sided confidence bounds, each at the level of the look that decided it, or of the last one.
+    """
+
+    state: Limited
+    seeds: int
+    rise: float
+    lower: float = -math.inf
+    upper: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class RankVerdict:
     """What is shown about one rank.
 
@@ -44,6 +78,7 @@ class RankVerdict:
             below the margin.
         lower_bound: lower confidence bound of that difference; inferior exactly if above the margin. Both bounds are infinite
             where nothing can be bounded (one seed, one example).
+        forgetting: with a limit of forgetting what is shown about that; None without one.
     """
 
     rank: int
@@ -53,6 +88,7 @@ class RankVerdict:
     diff_to_best: float
     upper_bound: float = math.inf
     lower_bound: float = -math.inf
+    forgetting: RankForgetting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +129,8 @@ class Verdict:
             the uncut adapters. None if `rank` is.
         futile: a sentence that says why more seeds should not be trained: up to the limit they would probably decide nothing. None
             if they may, or if no limit was given.
+        max_forgetting: with a limit of forgetting, which a certified rank is shown to stay below: the limit; None without one.
+        on_loss: with such a limit the verdict on the losses alone; None without one.
     """
 
     status: State
@@ -113,6 +151,8 @@ class Verdict:
     better: tuple[int, ...] = ()
     hands_out: int | None = None
     futile: str | None = None
+    max_forgetting: float | None = None
+    on_loss: Verdict | None = None
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -143,9 +183,19 @@ class Verdict:
         return tuple(each.lower_bound for each in self.ladder)
 
     @property
+    def most_seeds(self) -> int:
+        """The largest number of seeds that a rank was judged with."""
+        return max(max(each.seeds, each.forgetting.seeds if each.forgetting else 0) for each in self.ladder)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every rank is shown to be inferior or to forget too much."""
+        return self.max_forgetting is not None and all(each.state in EXCLUDED for each in self.ladder)
+
+    @property
     def closed(self) -> bool:
-        """Whether nothing is left to decide: the smallest rank not shown inferior is certified."""
-        return self.status is State.CERTIFIED and self.bracket[0] == self.bracket[1]
+        """Whether nothing is left to decide: the smallest rank that is not excluded is certified, or every rank is excluded."""
+        return self.exhausted or (self.status is State.CERTIFIED and self.bracket[0] == self.bracket[1])
 
 
 def active_ranks(verdict: Verdict) -> tuple[int, ...]:
@@ -153,10 +203,15 @@ def active_ranks(verdict: Verdict) -> tuple[int, ...]:
 
     While a trained ladder is open, every rank that is not shown inferior is needed, also those above the bracket: a rank is
     certified against all of them. Of a cut ladder the open ranks are needed, and the largest: a seed is one training at the
-    largest rank, cut to the open ones.
+    largest rank, cut to the open ones. With a limit of forgetting, ranks that may be the answer are needed whichever part is open.
     """
     if verdict.closed or len(verdict.ladder) < 2:
         return ()
+    if verdict.on_loss is not None:
+        waiting = {each.rank for each in verdict.ladder if each.state is State.UNDECIDED}
+        waiting = {rank for rank in waiting if verdict.rank is None or rank < verdict.rank}
+        waiting |= {*active_ranks(verdict.on_loss), *(verdict.ranks[-1:] if verdict.ladder_by is LadderBy.CUT else ())}
+        return tuple(rank for rank in verdict.ranks if rank in waiting)
     if verdict.ladder_by is LadderBy.CUT:
         top = verdict.ranks[-1]
         return tuple(each.rank for each in verdict.ladder if each.state is State.UNDECIDED or each.rank == top)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
+import yaml
+
 from sweep.records import Certification, Rung, StudyRecord
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.experiments import longer_ladder, with_values
@@ -24,8 +26,8 @@ def settle(
 ) -> tuple[str, float] | None:
     """The command and its expected seconds, from the trials so far; None if nothing is open or no command would help.
 
-    In this order: finish the study, meet the guards, add seeds or certify examples (whichever is cheaper), widen the ladder. If no
-    number of them is likely to close the bracket and nothing is certified, a few more seeds may still certify a rank.
+    In this order: finish the study, meet the guards, forget less, add seeds or certify examples (whichever is cheaper), widen the
+    ladder. If no number of them is likely to close the bracket and nothing is certified, a few more seeds may still certify a rank.
     """
     kinds = {finding.kind for finding in findings}
     each = _seconds_per_trial(record, certification)
@@ -37,15 +39,19 @@ def settle(
     if margin_changed(record, certification):
         first = certification.declared
         values = {"margin": f"{first.margin:g}", "margin_of": first.margin_of, "alpha": f"{first.alpha:g}"}
+        if first.max_forgetting != record.declaration.max_forgetting:
+            values["max_forgetting"] = "null" if first.max_forgetting is None else f"{first.max_forgetting:g}"
         return with_values(record.command, {f"certify.{key}": value for key, value in values.items()}), 0.0
     if verdict is None:
         return None
+    if verdict.exhausted:
+        return with_values(record.command, _forgetting_less(record)), _seconds_of_all(record, certification)
     if any(isinstance(edge.rank, Rung) for edge in edges):  # `words.edge` says what to change in the ladder
         edges = []
     if edges and verdict.rank is not None:
         return with_values(record.command, _widened(edges)), _seconds_of_all(record, certification)
     if verdict.needed is not None:
-        cost, there = seconds_per_rank(record, certification), Need(max(verdict.seeds), verdict.examples)
+        cost, there = seconds_per_rank(record, certification), Need(verdict.most_seeds, verdict.examples)
         ranks = len(active_ranks(verdict)) if certification.declared.cut_from is None else 1
         seconds = ranks * (cost(verdict.needed) - cost(there))
         return with_values(record.command, _to_have(verdict.needed, verdict)), seconds
@@ -56,9 +62,9 @@ def settle(
         seconds = (1 + max(verdict.seeds)) * each
         return longer_ladder(record), seconds
     if verdict.rank is None and active_ranks(verdict):
-        more = max(2, max(verdict.seeds) // 2)
+        more = max(2, verdict.most_seeds // 2)
         seconds = more * sum(_seconds_of_rank(record, certification, rank) for rank in active_ranks(verdict))
-        return with_values(record.command, {"certify.seeds": str(max(verdict.seeds) + more)}), seconds
+        return with_values(record.command, {"certify.seeds": str(verdict.most_seeds + more)}), seconds
     return None
 
 
@@ -81,9 +87,20 @@ def seconds_per_rank(record: StudyRecord, certification: Certification) -> Calla
 def _to_have(need: Need, verdict: Verdict) -> dict[str, str]:
     """The keys that ask for it, those that need no change left out."""
     return {
-        **({"certify.seeds": str(need.seeds)} if need.seeds > max(verdict.seeds) else {}),
+        **({"certify.seeds": str(need.seeds)} if need.seeds > verdict.most_seeds else {}),
         **({"evaluate.certify_examples": str(need.examples)} if need.examples > verdict.examples else {}),
     }
+
+
+def _forgetting_less(record: StudyRecord) -> dict[str, str]:
+    """Keys of a study whose adapters forget less, under another name, so that this one's answer stays."""
+    known = yaml.safe_load(record.config) or {}
+    train = known.get("train") or {}
+    name = {"study.name": f"{record.name}-less-forgetting"}
+    if "replay" in train and not train["replay"]:
+        return {**name, "train.replay": "0.2"}
+    steps = train.get("steps")
+    return {**name, "train.steps": str(max(1, steps // 2))} if isinstance(steps, int) else name
 
 
 def _unfinished(record: StudyRecord, certification: Certification, data: LadderData, verdict: Verdict | None) -> float:

@@ -17,7 +17,7 @@ from sweep.records.recipe import DEFAULT_INIT
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, Finding, chosen, kinds_on_test, on_test, rank_results
 from sweep.verdict.cost import gap_to_full, measured
-from sweep.verdict.general_answers import AnswersChange, change_on_test
+from sweep.verdict.general_answers import AnswersChange, change_on_test, mean_change
 from sweep.verdict.ladder import RankResult, ladder_data
 from sweep.verdict.terms import terms_of
 
@@ -62,7 +62,8 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "weak_kinds": [asdict(kind) for kind in conclusion.weak_kinds] if conclusion else [],
         "kinds": [asdict(kind) for kind in conclusion.kinds[1:]] if conclusion else [],
         "kinds_on_test": [asdict(kind) for kind in kinds_on_test(record, conclusion)[1:]],
-        "ladder": [_rank(each) for each in ladder],
+        "max_forgetting": declared.max_forgetting,
+        "ladder": [_rank(each, _base_trial(record)) for each in ladder],
         "confirmation": _confirmation(conclusion),
         "left_out": [asdict(left) for left in conclusion.left_out] if conclusion else [],
         "base": _base(record),
@@ -84,13 +85,15 @@ def verdict_json(record: StudyRecord, conclusion: Conclusion | None, created: st
         "config_hash": record.identity,
     }
     if declared.arms:
-        contents |= _of_arms(declared, conclusion, ladder)
+        contents |= _of_arms(record, declared, conclusion, ladder)
     plain = _without_infinities(contents)
     assert isinstance(plain, dict)
     return plain
 
 
-def _of_arms(declared: Declaration, conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> dict[str, Any]:
+def _of_arms(
+    record: StudyRecord, declared: Declaration, conclusion: Conclusion | None, ladder: Sequence[RankResult]
+) -> dict[str, Any]:
     """What only a ladder of arms has: the cost that orders it, and beside each place the arm at it."""
     rank = conclusion.rank if conclusion else None
     before = {int(rung): arm.cost for rung, arm in zip(declared.ladder, declared.arms, strict=True)}
@@ -99,7 +102,7 @@ def _of_arms(declared: Declaration, conclusion: Conclusion | None, ladder: Seque
         "arm": None if rank is None else str(rank),
         "ladder": [
             {
-                **_rank(row),
+                **_rank(row, _base_trial(record)),
                 "arm": str(row.rank),
                 "method": row.method,
                 "cost": measured(row, declared.cost),
@@ -144,13 +147,17 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _bracket(conclusion: Conclusion | None, ladder: Sequence[RankResult]) -> list[int]:
-    """The whole ladder if nothing is excluded yet."""
+    """The whole ladder if nothing is excluded yet; empty if every rank is."""
+    if conclusion and conclusion.verdict is not None and conclusion.verdict.exhausted:
+        return []
     if conclusion and conclusion.bracket:
         return list(conclusion.bracket)
     return [ladder[0].rank, ladder[-1].rank] if ladder else []
 
 
-def _rank(result: RankResult) -> dict[str, Any]:
+def _rank(result: RankResult, base: EvaluatedTrial | None) -> dict[str, Any]:
+    shown = result.verdict.forgetting
+    answers = mean_change(base.measures, [trial.measures for trial in result.trials]) if base is not None else None
     return {
         "rank": result.rank,
         "state": result.state.value,
@@ -170,15 +177,22 @@ def _rank(result: RankResult) -> dict[str, Any]:
         "peak_memory_bytes": result.peak_memory_bytes,
         "train_seconds": result.train_seconds,
         "forgetting": result.forgetting,
+        "forgetting_test": asdict(shown) if shown is not None else None,
+        "general_accuracy": result.general_accuracy,
+        "general_change": asdict(answers) if answers is not None else None,
         "metric_state": result.metric_state.value if result.metric_state else None,
     }
 
 
 def _base(record: StudyRecord) -> dict[str, Any]:
+    base = _base_trial(record)
+    return _evaluation(base) if base else {}
+
+
+def _base_trial(record: StudyRecord) -> EvaluatedTrial | None:
     """The unadapted base on the split that the ladder was evaluated on."""
     certification = record.certification
-    base = certification.base if certification and certification.base else record.base
-    return _evaluation(base) if base else {}
+    return certification.base if certification and certification.base else record.base
 
 
 def _evaluation(trial: EvaluatedTrial, certification: Certification | None = None) -> dict[str, Any]:

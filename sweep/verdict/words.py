@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sweep.records import Declaration, Rung, rung_words
+from sweep.records.recipe import LEAST_PARAGRAPHS
 from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, named
 from sweep.verdict.guards import Edge, Flip
@@ -61,14 +62,28 @@ def flip(other: Flip) -> str:
 
 def changed(first: Declaration, later: Declaration) -> str:
     """The present declaration differs from the first."""
+    limits = first.max_forgetting, later.max_forgetting
+    what, show = "margin", _declared
+    if limits[0] != limits[1]:
+        what = "limit of forgetting" if _declared(first) == _declared(later) else "margin and the limit of forgetting"
+        show = _limit if _declared(first) == _declared(later) else _both
     return (
-        f"The margin was changed after there were results, from {_declared(first)} to {_declared(later)}. The verdict uses the one "
+        f"The {what} was changed after there were results, from {show(first)} to {show(later)}. The verdict uses the one "
         "declared first."
     )
 
 
 def _declared(declaration: Declaration) -> str:
     return f"{declaration.margin:g} of {declaration.margin_of} (alpha {declaration.alpha:g})"
+
+
+def _limit(declaration: Declaration) -> str:
+    limit = declaration.max_forgetting
+    return "none" if limit is None else f"{limit:g} nats per token"
+
+
+def _both(declaration: Declaration) -> str:
+    return f"{_declared(declaration)}, {_limit(declaration)}"
 
 
 def not_cheapest(pair: OutOfOrder) -> str:
@@ -92,6 +107,22 @@ def no_look(seeds: int, terms: Terms) -> str:
 def one_seed(terms: Terms) -> str:
     """The variance between seeds is unknown."""
     return f"With one seed per {terms.one}, a difference between {terms.many} can be chance: set certify.seeds to 3 or more."
+
+
+def no_prose() -> str:
+    """A limit of forgetting needs the rise on each of several paragraphs."""
+    return (
+        f"The trials do not hold the loss of each of {LEAST_PARAGRAPHS} paragraphs of general prose, so certify.max_forgetting cannot be "
+        "tested: they were evaluated by an earlier version, or on fewer. Another evaluate.general_paragraphs evaluates them again."
+    )
+
+
+def too_forgetful(limit: float, terms: Terms) -> str:
+    """No step of the ladder keeps enough and forgets little enough."""
+    return (
+        f"No {terms.one} is certified: every one that may keep enough is shown to forget more than the {limit:g} nats per token that are "
+        "allowed."
+    )
 
 
 def no_other(ranks: Sequence[int], terms: Terms) -> str:

@@ -404,6 +404,15 @@ def test_cores_respect_the_quota_of_a_container(tmp_path: Path, monkeypatch: pyt
 
 def test_a_margin_in_points_needs_answers() -> None:
     assert "certify.margin_of=metric" in only_problem("evaluate.answers=none", "certify.margin_of=metric")
+
+
+def test_a_limit_of_forgetting_needs_paragraphs() -> None:
+    few = ("certify.max_forgetting=0.2", "evaluate.general_paragraphs=7")
+    assert only_problem(*few).startswith(
+        "evaluate.general_paragraphs=7: a limit of forgetting (certify.max_forgetting)"
+    )
+    assert composed_plan([*few, "certify=none"]).declaration.max_forgetting == 0.2
+    assert "must be from 0 to 100" in only_problem("certify.max_forgetting=-0.1")
     assert "known: auto, generate, likelihood, none" in only_problem("evaluate.answers=nothing")
 
 

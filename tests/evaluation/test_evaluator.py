@@ -92,8 +92,8 @@ def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
     data = EvaluationData(
         SPLITS,
         cast(Encoder, ByteEncoder()),
-        64,
-        EvaluationSettings(general_paragraphs=2, general_questions=2),
+        96,
+        EvaluationSettings(general_paragraphs=2, general_questions=3, trial_questions=2),
         "exact_match",
         (),
     )
@@ -119,8 +119,8 @@ def test_adapters_with_the_same_question_share_passes(evaluator: Evaluator, engi
     )
     assert [one.loss for one in evaluations(results)] == [1.0, 2.0, 3.0, 4.0]
     assert [len(one.outcomes) for one in evaluations(results)] == [6, 4, 6, 6]
-    # each followed by general prose, and once by that of the base
-    assert engine.passes == [(2, 6), (2, 2), (1, 2), (1, 4), (1, 2), (1, 6), (1, 2)]
+    # each followed by general prose and questions, and once by the prose of the base
+    assert engine.passes == [(2, 6), (2, 2), (2, 2), (1, 2), (1, 4), (1, 2), (1, 2), (1, 6), (1, 2), (1, 2)]
 
 
 def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> None:
@@ -137,13 +137,21 @@ def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> N
     assert heard == [("score", 6, 6)]
 
 
-def test_general_questions_are_asked_on_test(evaluator: Evaluator, engine: TableEngine) -> None:
+def test_general_questions_are_asked_in_every_trial(evaluator: Evaluator, engine: TableEngine) -> None:
     tested, tuned = evaluations(evaluator.evaluate([request("a", 1.0, Split.TEST), request("b", 2.0)]))
-    assert tested.general_right == (True, False), "it says the first answer to all"
-    assert tuned.general_right == ()
-    assert engine.passes == [(1, 1), (1, 2), (1, 2), (1, 2), (1, 6), (1, 2)], (
+    assert tested.general_right == (True, False, False), "it says the first answer to all"
+    assert tuned.general_right == (True, False), "of these the first ones"
+    assert engine.passes == [(1, 1), (1, 2), (1, 3), (1, 2), (1, 6), (1, 2), (1, 2)], (
         "prose, questions, and the base's prose once"
     )
+
+
+def test_an_adapter_is_asked_a_question_once(evaluator: Evaluator, engine: TableEngine) -> None:
+    evaluator.evaluate([request("a", 1.0)])
+    engine.passes.clear()
+    (again,) = evaluations(evaluator.evaluate([request("a", 1.0, Split.TEST)]))
+    assert again.general_right == (True, False, False)
+    assert engine.passes == [(1, 1), (1, 1)], "the example, and the question that it was not asked yet"
 
 
 def test_without_a_training_the_evaluation_s_own_peak_counts(evaluator: Evaluator) -> None:
@@ -159,7 +167,7 @@ def test_what_is_in_the_cache_is_not_computed_again(evaluator: Evaluator, engine
     assert engine.passes == []
     assert again.outcomes == first.outcomes
     evaluator.evaluate([request("a", 1.0), request("b", 2.0)])
-    assert engine.passes == [(1, 6), (1, 2)], "only the other adapter is evaluated"
+    assert engine.passes == [(1, 6), (1, 2), (1, 2)], "only the other adapter is evaluated"
 
 
 def test_an_error_of_one_adapter_is_its_own(evaluator: Evaluator, engine: TableEngine) -> None:

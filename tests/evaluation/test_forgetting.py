@@ -24,6 +24,7 @@ def test_by_hand() -> None:
     assert found is not None
     assert found.loss == pytest.approx(90 / 40)
     assert found.rise == pytest.approx(10 / 40)
+    assert found.rises == ((1.0, 10), (9.0, 30))
     # what is left of the rises 1 and 9 after 0.25 a token: -1.5 and 1.5; Student with one degree of freedom
     width = math.tan(math.pi * 0.475) * math.sqrt(2 * 2 * 1.5**2) / 40
     assert (found.low, found.high) == (pytest.approx(0.25 - width), pytest.approx(0.25 + width))

@@ -112,7 +112,8 @@ def test_test_scores_are_keyed_by_role() -> None:
     assert cells(tested, 1) == ["4.0000", "0.3000", "0.3000"]
     assert cells(tested, 2) == ["2.0000", "0.1500", "0.1500"]
     assert cells(tested, 3) == ["0.150", "0.890", "0.890"]
-    assert cells(tested, 4) == ["0.750", "0.500", "0.500"]
+    assert cells(tested, 4) == ["-", "+0.250", "+0.250"]
+    assert cells(tested, 5) == ["0.750", "0.500", "0.500"]
 
 
 def test_nothing_is_chosen_if_nothing_is_certified() -> None:

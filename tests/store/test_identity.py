@@ -192,6 +192,9 @@ def test_the_split_that_a_trial_is_evaluated_on_counts() -> None:
     ):
         assert on(split, changed(PLAN.setup.scoring, name)) != on(split)
         assert on(Split.TUNE, changed(PLAN.setup.scoring, name)) == on(Split.TUNE)
+    assert on(Split.TEST, changed(PLAN.setup.scoring, "trial_questions")) == on(Split.TEST)
+    fewer = replace(PLAN.setup.scoring, general_questions=8)
+    assert on(Split.TUNE, fewer) == on(Split.TUNE, replace(PLAN.setup.scoring, trial_questions=8))
     assert on(Split.TUNE, answers=False) != on(Split.TUNE)
     assert on(Split.TEST, adapter_of="one") != on(Split.TEST, adapter_of="other")
 

@@ -20,6 +20,8 @@ def test_questions_have_answers_of_their_own() -> None:
     assert len({one.completion for one in questions}) == len({one.prompt for one in questions}) == len(questions) == 48
     assert all(one.prompt.endswith("? Answer with one word.") and " " not in one.completion for one in questions)
     assert [one.completion for one in questions[:3]] == ["Paris", "Green", "Dog"], "a part of them is of all kinds"
+    capitals = [one.completion for one in questions[:: general.KINDS]]
+    assert capitals == ["Paris", "Tokyo", "Rome", "Cairo", "Madrid", "Berlin"]
 
 
 def test_importing_tasks_loads_nothing_heavy() -> None:

@@ -99,6 +99,36 @@ def test_the_answer_is_the_most_likely_label(
     assert set(result.seconds) == {"score", "answer"}
 
 
+def test_answers_are_compared_with_those_of_their_kind(
+    packed: PackedEngine, load_tiny: Loader, encoded: list[Encoded], adapters: list[AdaptedModel]
+) -> None:
+    labels = like_family(labels_of(encoded))
+    kinds = tuple(place % 2 for place in range(len(labels)))
+    items = [
+        replace(item, completion=label.ids, example=replace(item.example, completion=label.text))
+        for item, label in zip(encoded, labels, strict=False)
+    ]
+    wanted = []
+    for item, label, kind in zip(items, labels, kinds, strict=False):
+        own = tuple(other for other, its in zip(labels, kinds, strict=True) if its == kind)
+        (answer,) = by_plain_passes(load_tiny("none"), [item], own)
+        wanted.append(answer == label.text)
+    assert len(set(wanted)) == 2, "some are right and some wrong, so the test can fail"
+    rule = AnswerRule(4, labels, kinds)
+    trainer, _ = open_engine("trainer", load_tiny("none"), encoded[:3])
+    for engine in (packed, trainer):
+        (result,) = engine.evaluate([engine.bare()], items, rule)
+        assert right(items, result) == wanted
+    together = packed.evaluate(adapters, items, rule)
+    assert [right(items, one) for one in together] == [
+        right(items, packed.evaluate([adapter], items, rule)[0]) for adapter in adapters
+    ]
+
+
+def right(items: list[Encoded], result: AdapterOutcomes) -> list[bool]:
+    return [answer == item.example.completion for answer, item in zip(answers_of(result), items, strict=True)]
+
+
 def test_labels_of_one_token_each(engine: Engine, load_tiny: Loader, encoded: list[Encoded]) -> None:
     labels = tuple(Label(f"label {token}", (token,)) for token in range(5, 40))
     (result,) = engine.evaluate([engine.bare()], encoded, AnswerRule(4, labels))

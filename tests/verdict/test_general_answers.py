@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.verdict.general_answers import answers_change
+from sweep.records import Measures
+from sweep.verdict.general_answers import answers_change, change_between, mean_change
+from tests.conftest import measures
 
 
 def test_by_hand() -> None:
@@ -48,3 +51,25 @@ def test_it_holds_as_often_as_it_says() -> None:
 def test_other_questions_are_not_compared() -> None:
     assert answers_change([], []) is None
     assert answers_change([True], [True, False]) is None
+
+
+def asked(*right: bool, of_kind: bool = True) -> Measures:
+    return replace(measures(0.3), general_right=right, general_of_kind=of_kind)
+
+
+def test_several_seeds() -> None:
+    before = asked(*[True] * 6, *[False] * 2)
+    after = [asked(*[True] * 4, *[False] * 4), before]
+    each = [change_between(before, own) for own in after]
+    mean = mean_change(before, after)
+    assert mean is not None
+    assert mean.change == pytest.approx(-1 / 8)
+    assert mean.low == pytest.approx(sum(one.low for one in each if one) / 2)
+    assert mean.low < mean.change < mean.high
+    assert mean_change(before, [*after, asked()]) is None, "a trial of an earlier version was not asked"
+    assert mean_change(before, []) is None
+
+
+def test_what_was_right_in_another_way_is_not_compared() -> None:
+    assert change_between(asked(True), asked(True)) is not None
+    assert change_between(asked(True, of_kind=False), asked(True)) is None

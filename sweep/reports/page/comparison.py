@@ -235,7 +235,8 @@ def _training(side: Side) -> str:
 
 def _declared(side: Side) -> str:
     declared = side.record.certification.declared if side.record.certification else side.record.declaration
-    return f"{declared.margin:g} of {declared.margin_of}, alpha {declared.alpha:g}"
+    limit = "" if declared.max_forgetting is None else f", forgetting below {declared.max_forgetting:g}"
+    return f"{declared.margin:g} of {declared.margin_of}, alpha {declared.alpha:g}{limit}"
 
 
 def _trials(side: Side) -> str:
@@ -264,6 +265,10 @@ _FIGURES: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ),
     ("task metric on certify", _metric),
     ("forgetting", _of_chosen(lambda row: "–" if row.forgetting is None else f"{row.forgetting:+.4f}")),
+    (
+        "general answers",
+        _of_chosen(lambda row: "–" if row.general_accuracy is None else f"{row.general_accuracy:.3f}"),
+    ),
     ("learning rate", _of_chosen(lambda row: f"{row.learning_rate:.2g}")),
     ("peak memory", _memory),
     ("training", _training),

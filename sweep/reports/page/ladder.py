@@ -17,12 +17,23 @@ from sweep.verdict.ladder import RankResult
 from sweep.verdict.record import MarginOf, State
 from sweep.verdict.terms import RANKS
 
-SYMBOLS = {State.CERTIFIED: "circle", State.UNDECIDED: "diamond-open", State.INFERIOR: "x"}
-COLOURS = {State.CERTIFIED: "var(--good)", State.UNDECIDED: "var(--open)", State.INFERIOR: "var(--bad)"}
+SYMBOLS = {
+    State.CERTIFIED: "circle",
+    State.UNDECIDED: "diamond-open",
+    State.INFERIOR: "x",
+    State.FORGETS: "cross",
+}
+COLOURS = {
+    State.CERTIFIED: "var(--good)",
+    State.UNDECIDED: "var(--open)",
+    State.INFERIOR: "var(--bad)",
+    State.FORGETS: "var(--bad)",
+}
 MEANS = {
     State.CERTIFIED: "certified",
     State.UNDECIDED: "undecided",
     State.INFERIOR: "inferior",
+    State.FORGETS: "forgets too much",
 }
 
 

@@ -57,6 +57,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
     rows = rank_results(record, conclusion)
     scores = test_scores(record, conclusion)
     rank = conclusion.rank if conclusion else None
+    declared = record.certification.declared if record.certification else record.declaration
     ladder = ladder_chart(rows, conclusion, scale_of(record, conclusion))
     drawn_curves = curves(record)
     of_arms = record.certification is not None and bool(record.certification.declared.arms)
@@ -99,6 +100,8 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         energy=ENERGY,
         base=_base(record, certified=conclusion is not None),
         certifying=conclusion is not None,
+        limit=declared.max_forgetting if conclusion is not None else None,
+        asked=any(row.general_accuracy is not None for row in rows),
         scores=scores,
         kinds=kinds_of(record, conclusion),
         costs=[cost for cost in COSTS if pareto],
@@ -111,7 +114,10 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         served=record.run_page is not None and not record.run_page.startswith("#"),
         ui=table.UI,
         columns=table.columns(
-            record.metric, with_cuts=any(map(is_cut, trials[: table.MOST_ROWS])), with_methods=has_methods(record)
+            record.metric,
+            with_cuts=any(map(is_cut, trials[: table.MOST_ROWS])),
+            with_methods=has_methods(record),
+            with_answers=any(map(table.is_asked, trials[: table.MOST_ROWS])),
         ),
         trials=shown,
         trial_count=len(trials),
@@ -159,6 +165,9 @@ def _facts(
     if chosen is not None:
         facts.append(("learning rate", f"{chosen.learning_rate:.2g}", f"{_recipe(record)}"))
     facts.append(_margin(record))
+    declared = record.certification.declared if record.certification else record.declaration
+    if chosen is not None and declared.max_forgetting is not None and chosen.forgetting is not None:
+        facts.append(("forgetting", f"{chosen.forgetting:+.3f}", f"limit: {declared.max_forgetting:g} nats per token"))
     complete = sum(trial.is_complete for trial in trials)
     cut = sum(map(is_cut, trials))
     facts.append(("complete trials", f"{complete}", f"of {len(trials)}" + (f", {cut} without training" if cut else "")))

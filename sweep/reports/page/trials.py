@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import own_words
-from sweep.records import Provenance, Status, StudyRecord, TrialRecord
+from sweep.records import Measures, Provenance, Status, StudyRecord, TrialRecord
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.page.escape import web_address
 from sweep.reports.tables import method_of
@@ -47,14 +47,18 @@ class Column:
     about: str = ""
 
 
-def columns(metric: str, *, with_cuts: bool = False, with_methods: bool = False) -> tuple[Column, ...]:
+def columns(
+    metric: str, *, with_cuts: bool = False, with_methods: bool = False, with_answers: bool = False
+) -> tuple[Column, ...]:
     """The columns of the table.
 
     Args:
         with_cuts: whether any adapter was cut; then a column says which.
         with_methods: whether several methods were tried; then a column names them.
+        with_answers: whether any model was asked general questions; then a column has the share answered right.
     """
     method = (Column("method", numeric=False),)
+    answers = (Column("answers", about="share of general questions answered right"),)
     made = (Column("type", numeric=False, about="whether the adapter was trained, or cut from a larger one"),)
     return (
         Column("stage", numeric=False),
@@ -74,6 +78,7 @@ def columns(metric: str, *, with_cuts: bool = False, with_methods: bool = False)
         ),
         Column(metric, about="the task metric, one is best"),
         Column("forgetting", about="rise of the loss on general prose, nats per token"),
+        *(answers if with_answers else ()),
         Column("memory", about="peak while training; none for a cut adapter, which is not trained"),
         Column("adapter", about="size on disk"),
         Column("time", about="the whole trial"),
@@ -82,10 +87,18 @@ def columns(metric: str, *, with_cuts: bool = False, with_methods: bool = False)
 
 
 def rows(record: StudyRecord, trials: Iterable[TrialRecord]) -> list[Row]:
-    """A row for each trial, in the columns of `columns`: `type` only if any adapter was cut, `method` only of several."""
+    """A row for each trial, in the columns of `columns`: `type` only if any adapter was cut, `method` only of several.
+
+    Likewise `answers` only if any model was asked general questions.
+    """
     listed = list(trials)
-    with_cuts = any(map(is_cut, listed))
-    return [_row(record, trial, with_cuts=with_cuts) for trial in listed]
+    with_cuts, with_answers = any(map(is_cut, listed)), any(map(is_asked, listed))
+    return [_row(record, trial, with_cuts=with_cuts, with_answers=with_answers) for trial in listed]
+
+
+def is_asked(trial: TrialRecord) -> bool:
+    """Whether the model was asked general questions."""
+    return trial.measures is not None and bool(trial.measures.general_right)
 
 
 def _type(trial: TrialRecord) -> str:
@@ -102,7 +115,7 @@ def _link(record: StudyRecord, trial: TrialRecord) -> str | None:
     return web_address(f"{UI}{page}" if page.startswith("#") else page)
 
 
-def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
+def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool, with_answers: bool) -> Row:
     spec, measures = trial.spec, trial.measures
     made = [Cell(_type(trial))] if with_cuts else []
     method = [Cell(spec.arm.method if spec.arm else "")] if len(record.methods()) > 1 else []
@@ -118,7 +131,7 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
             Cell(f"{spec.arm.learning_rate:.2g}"),
             Cell(str(spec.seed)),
         ]
-    measured = [Cell("")] * 6
+    measured = [Cell("")] * (7 if with_answers else 6)
     if measures is not None:
         score = measures.metrics.get(record.metric)
         measured = [
@@ -126,6 +139,7 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
             Cell("" if measures.bits_per_byte is None else f"{measures.bits_per_byte:.4f}"),
             Cell("" if score is None else f"{score:.3f}"),
             Cell("" if measures.forgetting_loss_delta is None else f"{measures.forgetting_loss_delta:+.4f}"),
+            *([_answers(measures)] if with_answers else []),
             Cell("") if is_cut(trial) else Cell(show_bytes(measures.peak_bytes), measures.peak_bytes),
             Cell(show_bytes(measures.adapter_bytes), measures.adapter_bytes) if spec.arm else Cell(""),
         ]
@@ -137,6 +151,10 @@ def _row(record: StudyRecord, trial: TrialRecord, *, with_cuts: bool) -> Row:
         cells=(Cell(spec.stage.value), Cell(trial.name), *recipe, *measured, took, Cell(status)),
         link=_link(record, trial),
     )
+
+
+def _answers(measures: Measures) -> Cell:
+    return Cell("" if measures.general_accuracy is None else f"{measures.general_accuracy:.3f}")
 
 
 MOST_NAMES = 6

@@ -96,7 +96,7 @@ class _Evaluator:
         self._rule = rule
         self._losses: list[dict[int, CompletionLoss]] = [{} for _ in adapters]
         self._answers: list[dict[int, str]] = [{} for _ in adapters]
-        self._tree = LabelTree(rule.labels, base.device) if rule is not None and rule.labels else None
+        self._tree = LabelTree(rule.labels, base.device, rule.kinds) if rule is not None and rule.labels else None
         self._stops = set(stop_tokens(base, base.model, encoded))
 
     def run(self, on_progress: OnEvaluated | None) -> dict[str, float]:

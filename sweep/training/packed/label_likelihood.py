@@ -50,9 +50,13 @@ class LabelTree:
         of_label: 1 for the predictions of each label after its first token, else 0, shape (labels, edges).
         on_path: 1 for the nodes of each label, else 0, shape (labels, nodes).
         first: first token of each label, shape (labels,).
+        compared: whether a label is compared with the one that is expected, bool, shape (expected labels, labels); None if all are.
+
+    Args:
+        kinds: see `AnswerRule`; with them, every expected completion is a label.
     """
 
-    def __init__(self, labels: Sequence[Label], device: torch.device) -> None:
+    def __init__(self, labels: Sequence[Label], device: torch.device, kinds: Sequence[int] = ()) -> None:
         nodes: dict[tuple[int, ...], int] = {}
         edges: dict[tuple[int, int], int] = {}
         paths: list[list[int]] = []
@@ -74,6 +78,8 @@ class LabelTree:
         self.of_label = _indicator(chains, len(edges), device)
         self.on_path = _indicator(paths, len(nodes), device)
         self.first = torch.tensor([label.ids[0] for label in labels], device=device)
+        of_kind = torch.tensor(list(kinds), device=device)
+        self.compared = of_kind[:, None] == of_kind if kinds else None
 
 
 def most_likely_labels(
@@ -94,6 +100,9 @@ def most_likely_labels(
     first = torch.stack([prompt.first for prompt in prompts])  # (prompts, labels)
     known = _known(prompts, first)
     candidate = (-first < known.min(dim=1, keepdim=True).values) & known.isinf()
+    if tree.compared is not None:
+        (expected,) = to_device([[prompt.expected or 0 for prompt in prompts]], first.device)
+        candidate &= tree.compared[expected]
     needed = candidate.to(tree.on_path.dtype) @ tree.on_path > 0  # (prompts, nodes)
     rest = torch.zeros_like(first)
     on_host = needed.cpu()  # read back once: it decides on the passes and their shapes
