@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from sweep.errors import DataError
 from sweep.records import EvaluationSettings, Split, examples_of
-from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES
-from sweep.records.trial import questions_of
+from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
