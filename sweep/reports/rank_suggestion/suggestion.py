@@ -18,6 +18,7 @@ from sweep.methods import methods
 from sweep.methods.initialization import is_subtracted
 from sweep.methods.module_ranks import has_patterns
 from sweep.records import CompletedTrial, StudyRecord
+from sweep.records.layers import layer_ranges
 from sweep.reports.by_method import arm_fields, has_methods
 from sweep.reports.handout import replace_text
 from sweep.reports.rank_suggestion.allocation import Proposal, propose, uniform
@@ -43,8 +44,8 @@ ALL = 0.999
 WORTH = 0.85
 """A proposal is made if it loses at most this share of what one rank for all loses, or has at most this share of its parameters."""
 
-_OF_A_SEARCH = ("search.trials", "search.arms", "certify.ladder_by", "certify.confirm", "certify.cost")
-"""Keys that a ladder of arms has no use for, or that would order it otherwise."""
+_OF_A_SEARCH = ("search.trials", "search.arms", "certify.ladder_by", "certify.confirm", "certify.cost", "lora.alpha")
+"""Keys that a ladder of arms has no use for, or whose value the arms name themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def commands(record: StudyRecord, trial: CompletedTrial, suggestion: Suggestion)
     fields = [
         field for field in arm_fields(arm, methods()[arm.method], record.target_sets) if not field.startswith("r: ")
     ]
+    fields += [f"layers: [{layer_ranges(arm.layers)}]"] if arm.layers else []
     pattern = pattern_in_hydras_words(proposal.pattern)
     arms = [
         f"{{method: {arm.method}, r: {proposal.rank}, rank_pattern: {pattern}, {', '.join(fields)}}}",
