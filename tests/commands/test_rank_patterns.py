@@ -95,7 +95,7 @@ def test_what_a_study_suggests_can_be_tested_as_an_arm(folder: Path) -> None:
     code, again = run_here("sweep", shlex.split(ladder)[3:], folder)
     assert code == 0, again
     arms = [row["arm"] for row in written(folder, "verdict.json", "patterns-ranks")["ladder"]]
-    assert arms[1] == f"LoRA at rank {made['chosen_rank']}"
+    assert arms[1] == f"LoRA at rank {made['one_rank']['rank']}"
     assert "rank" in arms[0].partition("(")[2]
     code, one = run_here("sweep.train", shlex.split(alone)[3:], folder)
     assert code == 0, one

@@ -232,4 +232,12 @@ def test_an_even_update_and_other_methods_have_no_proposal(tmp_path: Path) -> No
 
     assert suggestion_of(flat, "id", 4).proposal is None
     assert "would gain little" in suggestion_of(flat, "id", 4).words()
+    steep, even = [64 * 0.1**place for place in range(16)], [1.0] * 12 + [1e-3] * 4
+    uncut = suggestion_of(updates_of({"self_attn.q_proj": steep, "mlp.down_proj": even}, 4), "id", 16)
+    # not compared with all parameters that were trained, but with the smallest rank that would do
+    assert uncut.one_rank.kept >= 0.99
+    assert uncut.one_rank.rank == 12
+    assert uncut.proposal is not None
+    assert uncut.proposal.parameters <= 0.85 * uncut.one_rank.parameters
+    assert uncut.proposal.kept >= 0.99
     assert write_suggestion(study_record([]), None, Paths(tmp_path)) is None
