@@ -220,7 +220,7 @@ def test_a_ratio_of_rates_is_for_lora_plus_and_above_one(overrides: list[str], r
         ("certify.ladder={}", "write a list in brackets"),
         ("train.steps={}", "write one value, as in train.steps=A"),
         ("train.steps=[3]", "write one value"),
-        ("lora=5", "is a group of keys; write lora.NAME=VALUE (names: r, alpha_ratio, alpha, dropout, targets, init)"),
+        ("lora=5", "is a group of keys; write lora.NAME=VALUE (names: r, alpha_ratio, alpha, dropout, targets, init, "),
         ("lora=[1]", "is a group of keys"),
         ("lora=null", "cannot be null; leave it out for its default"),
         ("search.sampler_options=5", "is a group of values by name; write search.sampler_options.NAME=VALUE"),

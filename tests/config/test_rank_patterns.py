@@ -10,7 +10,8 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.config.load import plan_of_record
-from sweep.config.rank_patterns import check_patterns
+from sweep.config.rank_patterns import check_patterns, pattern_problems
+from sweep.config.schema import LoraKeys
 from sweep.errors import ConfigurationError
 from sweep.records import Stage, TrialSpec, arm_from_json, to_json
 from sweep.search.space import arm_of, largest_arm, point_of
@@ -49,8 +50,14 @@ def test_they_reach_the_arm_and_its_records() -> None:
 
 
 def test_each_is_another_study_and_another_certification_and_none_changes_nothing() -> None:
-    words = [[], [PATTERN], ["lora.alpha_pattern={v_proj: 12}"], ["lora.layers=0-3"]]
-    plans = [composed_plan(each) for each in words]
+    plain = composed_plan([])
+    others: list[dict[str, object]] = [
+        {},
+        {"rank_pattern": (("v_proj", 4),)},
+        {"alpha_pattern": (("v_proj", 4.0),)},
+        {"layers": (0, 3)},
+    ]
+    plans = [replace(plain, arm=replace(plain.arm, **fields)) for fields in others]  # type: ignore[arg-type]
     assert len({study_identity(plan, "data") for plan in plans}) == 4
     assert len({certification_identity(plan.arm) for plan in plans}) == 4
     assert not {"rank_pattern", "alpha_pattern", "layers"} & {*to_json(plans[0].arm), *plans[0].config.split(": ")}
@@ -110,7 +117,7 @@ def test_names_in_quotes_are_shown_without() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["lora.rank_pattern={q_proj: 4}", "lora.rank_pattern.q_proj=4", "lora.alpha_pattern={q_proj: 4}", "lora.layers=3"],
+    ["lora.rank_pattern.q_proj=4", "lora.layers=3"],
 )
 def test_other_methods_have_none(key: str) -> None:
     (found,) = problems("method=vera", key, searches=False)
@@ -119,12 +126,15 @@ def test_other_methods_have_none(key: str) -> None:
 
 
 def test_what_an_initialization_refuses() -> None:
-    for init in ("pissa", "olora"):
-        words = [f"lora.init={init}", "certify.ladder_by=train"]
-        assert "stored with twice the rank" in problems("lora.rank_pattern={q_proj: 4}", *words)[0]
-        assert composed_plan(["lora.layers=0-3", *words]).arm.layers == (0, 1, 2, 3)
-    assert "needs even ranks, and it has 3" in problems("lora.init=orthogonal", "lora.rank_pattern={q_proj: 3}")[0]
-    assert composed_plan(["lora.init=eva", "lora.rank_pattern={q_proj: 3}"]).arm.init == "eva"
+    for init, patterns, wrong in (
+        ("pissa", {"rank_pattern": {"q_proj": 4}}, "stored with twice the rank"),
+        ("olora", {"alpha_pattern": {"q_proj": 4.0}}, "stored with twice the rank"),
+        ("orthogonal", {"rank_pattern": {"q_proj": 3}}, "needs even ranks, and it has 3"),
+    ):
+        (found,) = pattern_problems(LoraKeys(init=init, **patterns))  # type: ignore[arg-type]
+        assert wrong in found
+    assert not list(pattern_problems(LoraKeys(init="pissa", layers="0-3")))
+    assert not list(pattern_problems(LoraKeys(init="eva", rank_pattern={"q_proj": 3})))
 
 
 def test_a_pattern_has_to_match_a_target_module_and_layers_to_exist() -> None:

@@ -18,6 +18,7 @@ from sweep.methods import methods
 from sweep.methods.initialization import is_subtracted
 from sweep.methods.module_ranks import has_patterns
 from sweep.records import CompletedTrial, StudyRecord
+from sweep.records.layers import layer_ranges
 from sweep.reports.by_method import arm_fields, has_methods
 from sweep.reports.handout import replace_text
 from sweep.reports.rank_suggestion.allocation import Proposal, propose, uniform
@@ -43,8 +44,8 @@ ALL = 0.999
 WORTH = 0.85
 """A proposal is made if it loses at most this share of what one rank for all loses, or has at most this share of its parameters."""
 
-_OF_A_SEARCH = ("search.trials", "search.arms", "certify.ladder_by", "certify.confirm", "certify.cost")
-"""Keys that a ladder of arms has no use for, or that would order it otherwise."""
+_OF_A_SEARCH = ("search.trials", "search.arms", "certify.ladder_by", "certify.confirm", "certify.cost", "lora.alpha")
+"""Keys that a ladder of arms has no use for, or whose value the arms name themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Suggestion:
         chosen_rank: the rank of the adapter that is handed out.
         ranks: by module, the rank that keeps each of `SHARES` of its energy.
         energy: by module, its share of the whole update's energy.
-        one_rank: the chosen rank for all modules.
+        one_rank: what the proposal is compared with: one rank for all modules, the chosen one where it was cut, else the smallest that
+            keeps `KEEPS`.
         proposal: None if it would gain too little.
     """
 
@@ -74,10 +76,10 @@ class Suggestion:
         own, new = self.one_rank, self.proposal
         measured = f"the singular values of the adapter trained at rank {self.trained_rank}"
         if new is None:
-            return f"By {measured}, ranks of single modules would gain little over rank {self.chosen_rank} for all."
+            return f"By {measured}, ranks of single modules would gain little over rank {own.rank} for all."
         return (
             f"By {measured}, modules need different ranks: the proposal keeps {100 * new.kept:.1f} % of its update with "
-            f"{new.parameters:,} parameters, rank {self.chosen_rank} for all keeps {100 * own.kept:.1f} % with {own.parameters:,}. "
+            f"{new.parameters:,} parameters, rank {own.rank} for all keeps {100 * own.kept:.1f} % with {own.parameters:,}. "
             "That is a suggestion: whether the loss agrees has to be tested, with the proposal as an arm."
         )
 
@@ -86,11 +88,16 @@ def suggestion_of(updates: tuple[ModuleUpdate, ...], adapter: str, chosen_rank: 
     """The proposal for an adapter's updates.
 
     Args:
-        chosen_rank: the rank that one rank for all would have.
+        chosen_rank: the rank of the adapter that is handed out.
     """
     trained = max(len(update.squares) for update in updates)
-    own = uniform(updates, chosen_rank)
     cut = chosen_rank < trained
+    whole = (uniform(updates, rank) for rank in range(1, chosen_rank + 1))
+    own = (
+        uniform(updates, chosen_rank)
+        if cut
+        else next((each for each in whole if each.kept >= KEEPS), uniform(updates, chosen_rank))
+    )
     found = propose(updates, own.parameters, ALL if cut else KEEPS)
     if found is not None:
         gains = 1 - found.kept <= WORTH * (1 - own.kept) if cut else found.parameters <= WORTH * own.parameters
@@ -174,10 +181,11 @@ def commands(record: StudyRecord, trial: CompletedTrial, suggestion: Suggestion)
     fields = [
         field for field in arm_fields(arm, methods()[arm.method], record.target_sets) if not field.startswith("r: ")
     ]
+    fields += [f"layers: [{layer_ranges(arm.layers)}]"] if arm.layers else []
     pattern = pattern_in_hydras_words(proposal.pattern)
     arms = [
         f"{{method: {arm.method}, r: {proposal.rank}, rank_pattern: {pattern}, {', '.join(fields)}}}",
-        f"{{method: {arm.method}, r: {suggestion.chosen_rank}, {', '.join(fields)}}}",
+        f"{{method: {arm.method}, r: {suggestion.one_rank.rank}, {', '.join(fields)}}}",
     ]
     certify = {"certify": "default"} if "certify=none" in shlex.split(record.command) else {}
     values = {
