@@ -2,7 +2,7 @@
 
     python -m benchmarks.verdict_calibration.document
 
-Figures of cut ladders are from cut.json.
+Figures of cut ladders are from cut.json, those of limits of forgetting from forgetting.json.
 
 A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; the text between is replaced.
 """
@@ -17,9 +17,11 @@ from typing import Any
 
 from benchmarks.verdict_calibration import tables
 from benchmarks.verdict_calibration.cut import power_table
+from benchmarks.verdict_calibration.forgetting import prose_table
 
 RESULTS = Path(__file__).parent / "results" / "results.json"
 CUT = RESULTS.with_name("cut.json")
+FORGETTING = RESULTS.with_name("forgetting.json")
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 SHOWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.3, 3.0)
 
@@ -86,6 +88,24 @@ def cut_blocks(results: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def forgetting_blocks(results: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each block on limits of forgetting by name."""
+    rows = results["calibration"]
+    promised = [row for row in rows if not row["stress"]]
+    settings = len({row["world"] for row in rows})
+    return {
+        "forgetting_run": (
+            f"{results['studies']:,} simulated studies in each of {settings} settings, judged by the shipped code "
+            f"({results['seconds']} s on one core)."
+        ),
+        "forgetting": prose_table(rows),
+        "forgetting_above": (
+            f"But for the scale of 0.7, the largest of these rates is {_most(promised, 'below')} for a single rank and "
+            f"{_most(promised, 'ladder')} for a ladder, and ranks at the limit were called forgetful in at most {_most(promised, 'above')}."
+        ),
+    }
+
+
 def _most(rows: Sequence[Row], rate: str) -> str:
     return tables.percent(max(row[rate] for row in rows))
 
@@ -130,6 +150,7 @@ def written(page: str, texts: Mapping[str, str]) -> str:
 def main() -> None:
     """Rewrites the page."""
     texts = blocks(json.loads(RESULTS.read_text())) | cut_blocks(json.loads(CUT.read_text()))
+    texts |= forgetting_blocks(json.loads(FORGETTING.read_text()))
     PAGE.write_text(written(PAGE.read_text(), texts))
 
 

@@ -18,7 +18,7 @@ QUESTIONS = 48
 """The default of `evaluate.general_questions`."""
 
 TRIAL_QUESTIONS = 16
-"""The default of `evaluate.trial_questions`: two of each kind, which take half a second of a core with SmolLM2-135M."""
+"""The default of `evaluate.trial_questions`: two of each kind, which take less than a second of a core with SmolLM2-135M."""
 
 PARAGRAPHS = 32
 """The paragraphs of general prose that there are (`tasks/general`)."""

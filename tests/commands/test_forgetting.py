@@ -12,7 +12,7 @@ from tests.faults.conftest import Sweep, sweep
 
 __all__ = ["sweep"]  # the fixture
 
-LADDER = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=3", "evaluate.general_paragraphs=8")
+LADDER = (*SMALL, "certify.ladder=[2,4]", "certify.seeds=3", "evaluate.general_paragraphs=8", "task.max_length=1000")
 
 
 def measures(made: Sweep) -> list[dict[str, Any]]:
