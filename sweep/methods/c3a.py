@@ -31,7 +31,9 @@ METHOD = Method(
     keys=C3aKeys,
     lora=(TARGETS,),
     mergeable=True,
+    starts_at_base=False,
     why_not={
+        "starts_at_base": "its blocks start at random",
         "packed": "its update is of another form than those that are packed",
     },
 )

@@ -41,7 +41,9 @@ METHOD = Method(
     keys=VbloraKeys,
     lora=(RANK, DROPOUT, TARGETS),
     mergeable=True,
+    starts_at_base=False,
     why_not={
+        "starts_at_base": "its vectors start at random",
         "cut": "its matrices share their vectors",
         "packed": "its update is of another form than those that are packed",
     },
