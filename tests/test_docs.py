@@ -53,6 +53,23 @@ def test_commands_compose(module: str, words: str, tmp_path: Path, monkeypatch: 
     assert composed_plan(overrides, searches=module == "sweep").name
 
 
+def features() -> list[tuple[str, str]]:
+    """The commands of the README's table of features: `run` or `train`, and its words."""
+    table = (ROOT / "README.md").read_text().split("## Features")[1].split("\n## ")[0]
+    return re.findall(r"\| `goldilocks (run|train) ([^`]*)` \|", table)
+
+
+@pytest.mark.parametrize(("command", "words"), features())
+def test_features_compose(command: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert composed_plan(shlex.split(words), searches=command == "run").name
+
+
+def test_each_feature_has_a_command() -> None:
+    table = (ROOT / "README.md").read_text().split("## Features")[1].split("\n## ")[0]
+    assert table.count("\n| ") - 2 == len(features()) + table.count("`goldilocks report")
+
+
 def test_there_are_commands_to_check() -> None:
     assert len(commands("sweep")) >= 2
     assert len(commands("sweep.train")) >= 2
