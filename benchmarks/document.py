@@ -17,12 +17,13 @@ from typing import Any
 
 from benchmarks.cut_methods.summary import cuts_table, seconds_table, trained_table
 from benchmarks.faults.table import campaign_table
+from benchmarks.forgetting.summary import PICTURE, draw, forgetting_table
 from benchmarks.verdict_calibration.tables import table
 
 RESULTS = Path(__file__).parent / "results"
 PAGES = tuple(
     Path(__file__).parents[1] / name
-    for name in ("README.md", "docs/cutting.md", "docs/engine.md", "docs/reliability.md")
+    for name in ("README.md", "docs/cutting.md", "docs/engine.md", "docs/forgetting.md", "docs/reliability.md")
 )
 
 _SHOWN_SECONDS = 0.05
@@ -52,6 +53,8 @@ def blocks(results: Results) -> dict[str, str]:
         texts["orchestration"] = _orchestration(orchestrated)
     for campaign in (result for result in results if result["kind"] == "faults"):
         texts["faults"] = campaign_table(campaign)
+    for forgot in _forgetting(results):
+        texts["forgetting"] = forgetting_table(forgot, _where(forgot))
     cuts = [result for result in results if result["kind"] == "cut_methods"]
     if cuts:
         texts |= {
@@ -62,6 +65,10 @@ def blocks(results: Results) -> dict[str, str]:
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts
+
+
+def _forgetting(results: Results) -> Results:
+    return [result for result in results if result["kind"] == "forgetting"]
 
 
 def _speed(results: Results) -> str:
@@ -277,8 +284,11 @@ def written(page: str, texts: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    """Rewrites the pages."""
-    texts = blocks(results_in())
+    """Rewrites the pages, and draws the picture of docs/forgetting.md."""
+    results = results_in()
+    texts = blocks(results)
+    for forgot in _forgetting(results):
+        draw(forgot, PICTURE)
     for page in PAGES:
         page.write_text(written(page.read_text(), texts))
 

@@ -1,0 +1,1 @@
+"""What full fine-tuning, LoRA and QLoRA gain and forget, and what replay, decay, early stopping and a lower alpha do to both."""
