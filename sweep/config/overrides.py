@@ -152,9 +152,9 @@ def wrong_form(entry: Entry, value: object) -> str | None:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             return f"is a group of values by name; write {key}.NAME=VALUE"
-        lists = typing.get_origin(typing.get_args(kind)[1]) is tuple
+        lists, numbers = typing.get_origin(of := typing.get_args(kind)[1]) is tuple, of in (int, float)
         nested = next((str(name) for name, each in value.items() if isinstance(each, dict)), None)
-        if not lists and nested is not None:
+        if numbers and nested is not None:
             return f"write names with dots in braces, as in {key}={{{nested}.NAME: VALUE}}"
         if lists and not all(isinstance(each, list) for each in value.values()):
             return f"write each value as a list in brackets, as in {key}.NAME=[A,B]"
