@@ -16,6 +16,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.cut_methods.summary import cuts_table, seconds_table, trained_table
+from benchmarks.each_method.table import rows_table
 from benchmarks.faults.table import campaign_table
 from benchmarks.forgetting.summary import PICTURE, draw, forgetting_table
 from benchmarks.verdict_calibration.tables import table
@@ -23,7 +24,14 @@ from benchmarks.verdict_calibration.tables import table
 RESULTS = Path(__file__).parent / "results"
 PAGES = tuple(
     Path(__file__).parents[1] / name
-    for name in ("README.md", "docs/cutting.md", "docs/engine.md", "docs/forgetting.md", "docs/reliability.md")
+    for name in (
+        "README.md",
+        "docs/cutting.md",
+        "docs/engine.md",
+        "docs/forgetting.md",
+        "docs/methods.md",
+        "docs/reliability.md",
+    )
 )
 
 _SHOWN_SECONDS = 0.05
@@ -62,6 +70,8 @@ def blocks(results: Results) -> dict[str, str]:
             "cuts_and_trained": trained_table(cuts),
             "cuts_seconds": seconds_table(cuts),
         }
+    for each in (result for result in results if result["kind"] == "each_method"):
+        texts["each_method"] = rows_table(each)
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts

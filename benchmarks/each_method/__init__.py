@@ -1,0 +1,1 @@
+"""Every method trained once on a real base, see `__main__`."""
