@@ -18,6 +18,7 @@ from sweep.config.groups import groups
 from sweep.config.keys import OPEN_KEYS, Entry, entries, shortened
 from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
+from sweep.records.braces import name_in_braces
 
 ADDED_GROUPS = ("study",)
 """Groups without a default option, which Hydra wants with a plus."""
@@ -78,8 +79,6 @@ SYNONYMS: Mapping[str, str] = {
 """Names that people know from PEFT, transformers and Optuna, and the key or group that they mean here."""
 
 _MOST_SUGGESTED = 3
-
-_SIGNS = re.compile(r"[()\[\]{}:=,\s]")
 
 _QUOTED_NAME = re.compile(r"""([{,]\s*)(["'])([^"']*)\2(\s*:)""")
 
@@ -180,11 +179,6 @@ def suggestion(name: str, choices: Collection[str] = ()) -> str:
     if 0 < len(keys) <= _MOST_SUGGESTED:
         return f"; did you mean {' or '.join(map(repr, keys))}?"
     return did_you_mean(name, [*entries(), *choices])
-
-
-def name_in_braces(name: str) -> str:
-    """A name as Hydra reads it in braces, `{NAME: VALUE}`: without quotes, which it does not take, and some signs with a backslash."""
-    return _SIGNS.sub(r"\\\g<0>", name)
 
 
 def _without_quoted_names(word: str) -> str | None:

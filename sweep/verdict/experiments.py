@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from sweep.methods import FULL, LORA_VARIANTS, methods
 from sweep.records import Arm, Certification, Rung, StudyRecord
+from sweep.records.braces import in_braces
+from sweep.records.layers import layer_ranges
 from sweep.records.quants import QUANTS
 from sweep.records.recipe import set_name
 from sweep.verdict.conclusion import Experiment
@@ -168,4 +170,8 @@ def _entry(arm: Arm, sets: Mapping[str, Sequence[str]]) -> str:
     if arm.method in LORA_VARIANTS and arm.loraplus_lr_ratio != 1:
         fields.append(f"loraplus_lr_ratio: {arm.loraplus_lr_ratio!r}")
     fields += [f"{name}: {value}" for name, value in arm.own]
+    fields += [f"quant: {arm.quant}"] if arm.quant is not None else []
+    fields += [f"rank_pattern: {in_braces(arm.rank_pattern)}"] if arm.rank_pattern else []
+    fields += [f"alpha_pattern: {in_braces(arm.alpha_pattern)}"] if arm.alpha_pattern else []
+    fields += [f"layers: [{layer_ranges(arm.layers)}]"] if arm.layers else []
     return f"{{{', '.join(fields)}}}"

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from sweep.commands.app import composed_plan
 from sweep.methods.module_ranks import compiled, module_rank
 from sweep.records import Arm, StudyRecord
+from sweep.records.braces import in_braces
 from sweep.reports.page.module_ranks import needed_ranks_chart
 from sweep.reports.rank_suggestion import (
     ModuleUpdate,
@@ -30,7 +31,7 @@ from sweep.reports.rank_suggestion import (
 )
 from sweep.reports.rank_suggestion.allocation import MOST_NAMES, names_of, uniform
 from sweep.reports.rank_suggestion.energies import squared_singular_values
-from sweep.reports.rank_suggestion.suggestion import FILE, pattern_in_hydras_words
+from sweep.reports.rank_suggestion.suggestion import FILE
 from sweep.reports.steps import steps
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
@@ -99,7 +100,7 @@ def test_rank_goes_where_the_update_is() -> None:
     ranks = ranks_of(found, updates)
     assert ranks["model.layers.3.mlp.down_proj"] > 8 > ranks["model.layers.3.self_attn.q_proj"]
     assert found.kept > uniform(updates, 8).kept
-    shown = pattern_in_hydras_words(found.pattern)
+    shown = in_braces(found.pattern.items())
     assert len(found.pattern) <= 5, shown
     few = propose(updates, uniform(updates, 16).parameters, 0.9)
     assert few is not None
@@ -207,7 +208,7 @@ def test_the_commands_train_what_is_proposed(record: StudyRecord, tmp_path: Path
     "name", [r"layers.1\d.self_attn.q_proj", "q_proj|v_proj", "layers.(0|1).q", "a{2}.[b]", "x y:z=,"]
 )
 def test_any_name_reaches_the_configuration(name: str) -> None:
-    word = f"lora.rank_pattern={pattern_in_hydras_words({name: 4, 'down_proj': 2})}"
+    word = f"lora.rank_pattern={in_braces({name: 4, 'down_proj': 2}.items())}"
     (read,) = shlex.split(shlex.quote(word))
     assert OverridesParser.create().parse_override(read).value() == {name: 4, "down_proj": 2}
 

@@ -65,6 +65,18 @@ def test_far_from_full() -> None:
     assert arms(plan)[0] == arms_record((0.9, 0.52, 0.5, 0.3)).declaration.arms[2].arm
 
 
+def test_an_arm_is_written_as_it_is() -> None:
+    words = (
+        "{method: lora, r: 8, quant: nf4, layers: [3-5], alpha_pattern: {v_proj: 3.5}, "
+        "rank_pattern: {'layers.*.q_proj': 4}}".replace("'", "")
+    )
+    plan = composed_plan(["quant=none", f"certify.ladder=[{words}, {{method: full}}]"])
+    (patterned, _) = arms(plan)
+    assert (patterned.quant, patterned.layers) == ("nf4", (3, 4, 5))
+    again = composed_plan(["quant=none", f"certify.ladder=[{experiments._entry(patterned, SETS)}, {{method: full}}]"])
+    assert arms(again)[0] == patterned
+
+
 def test_still_improving_with_the_rank_of_arms() -> None:
     plan = composed(following(of(arms_record((0.9, 0.8, 0.7, 0.3)), ARMS), "still_improving"))
     assert max(arm.rank for arm in arms(plan)) == 32

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep.config.overrides import name_in_braces
 from sweep.console.command_line import pasteable, words_of
 from sweep.methods import methods
 from sweep.methods.initialization import is_subtracted
 from sweep.methods.module_ranks import has_patterns
 from sweep.records import CompletedTrial, StudyRecord
+from sweep.records.braces import in_braces
 from sweep.records.layers import layer_ranges
 from sweep.reports.by_method import arm_fields, has_methods
 from sweep.reports.handout import replace_text
@@ -182,7 +182,7 @@ def commands(record: StudyRecord, trial: CompletedTrial, suggestion: Suggestion)
         field for field in arm_fields(arm, methods()[arm.method], record.target_sets) if not field.startswith("r: ")
     ]
     fields += [f"layers: [{layer_ranges(arm.layers)}]"] if arm.layers else []
-    pattern = pattern_in_hydras_words(proposal.pattern)
+    pattern = in_braces(proposal.pattern.items())
     arms = [
         f"{{method: {arm.method}, r: {proposal.rank}, rank_pattern: {pattern}, {', '.join(fields)}}}",
         f"{{method: {arm.method}, r: {suggestion.one_rank.rank}, {', '.join(fields)}}}",
@@ -205,11 +205,6 @@ def commands(record: StudyRecord, trial: CompletedTrial, suggestion: Suggestion)
     }
     single = shlex.join(["python", "-m", "sweep.train", *words_of(_without(record.command))])
     yield Step(pasteable(with_values(single, alone)), "trains one adapter with these ranks")
-
-
-def pattern_in_hydras_words(pattern: Mapping[str, int]) -> str:
-    """Ranks by pattern as the value of an override."""
-    return f"{{{', '.join(f'{name_in_braces(name)}: {rank}' for name, rank in pattern.items())}}}"
 
 
 def _key(field: str) -> str:
