@@ -38,6 +38,7 @@ RESULT = {
 }
 
 
+@pytest.mark.slow
 def test_every_combination_is_a_plan_with_its_rate_taken_back() -> None:
     plans = {(each.method, each.way): plan_of(each, 1) for each in rows()}
     assert len(plans) == 19

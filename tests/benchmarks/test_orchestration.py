@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.orchestration import measure
 
 TRIALS = 5
 """More than the arms that are tried first, which no sampler is asked for."""
 
 
+@pytest.mark.slow
 def test_every_trial_is_timed_with_its_parts(tmp_path: Path) -> None:
     measured = measure(TRIALS, tmp_path)
     assert (measured["trials"], measured["last"]["trials"]) == (TRIALS, 1)

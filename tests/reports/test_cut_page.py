@@ -67,7 +67,7 @@ def test_a_trained_ladder_has_no_word_of_cutting() -> None:
 
 
 def test_cut_trials_are_not_listed_as_trained(record: StudyRecord) -> None:
-    titles = [column.title for column in columns(record.metric, with_cuts=True)]
+    titles = [column.title for column in columns(record.metric, with_cuts=True, with_answers=True)]
     listed = rows(record, record.all_trials())
     assert all(len(row.cells) == len(titles) for row in listed)
     made = {
