@@ -70,7 +70,6 @@ def _figures(row: Row, seed: int, base: TrialResult, trial: TrialResult) -> dict
         "high": after.forgetting_high,
         "steps": len(trial.history),
         "kept_step": after.kept_step,
-        "train_seconds": after.train_seconds,
         "words": list(row.words),
     }
 

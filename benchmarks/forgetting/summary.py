@@ -43,7 +43,6 @@ def forgetting_table(result: Result, where: str) -> str:
                 f"{rise:+.3f} ({min(row['low'] for row in own):+.3f} to {max(row['high'] for row in own):+.3f})",
                 kept,
                 ", ".join(_steps(row) for row in own),
-                f"{_mean(own, 'train_seconds'):.0f} s",
             ]
         )
     head = [
@@ -54,7 +53,6 @@ def forgetting_table(result: Result, where: str) -> str:
         "forgetting (95 %)",
         "gain, forgetting left",
         "steps",
-        "training",
     ]
     counts = sorted({len(own) for own in grouped.values()})
     if counts == [1]:
