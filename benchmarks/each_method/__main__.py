@@ -3,8 +3,8 @@
     python -m benchmarks.each_method [--steps 20] [--out benchmarks/results/each_method.json] [KEY=VALUE ...]
 
 Each method is trained with its own usual recipe (`conf/method/`) on the unquantized base, each initialization on NF4, one after the other
-in this process, with the same seed, steps and examples. One training each shows that a method trains and what a step costs; it is no
-comparison of methods, whose rates would have to be tuned (`+study=pharma_methods` does that). Methods that are packed are timed
+in this process, with the same seed, steps and examples. One training each shows that a method trains and what a step costs; it does
+not compare methods, whose rates would have to be tuned (`+study=pharma_methods` does that). Methods that are packed are timed
 again with four trials side by side: the CPU time of a step divided by four, in the same process as the Trainer's. One thread, as a
 worker on two cores has, and CPU seconds, so that what else the machine does counts little.
 

@@ -3,7 +3,7 @@
     python -m benchmarks.forgetting [--seeds 2] [--minutes 0]
 
 SmolLM2-135M on pharma. Each result is written to benchmarks/results/forgetting.json as it ends, and not measured again if it is there.
-With `--minutes` no trial begins after so many minutes, so the whole may be run in pieces. `python -m benchmarks.document` makes the
+`--minutes` starts no trial after that many minutes, so the whole can be run in pieces. `python -m benchmarks.document` makes the
 tables and the picture of it.
 """
 

@@ -3,7 +3,7 @@
     python -m benchmarks.verdict_calibration.forgetting [--studies 10000] [--quick] [--seed 1] [--out DIR]
 
 Every rank forgets exactly the limit. Prints a table and writes forgetting.json to DIR. `--quick` takes 500 studies a setting. Ends with
-status 1 if a setting exceeds the level by more than three standard errors: some of so many rates are beyond two by chance.
+status 1 if a setting exceeds the level by more than three standard errors: with 252 rates, some are beyond two by chance.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Adding a method is one file here, one in `conf/method/`, and a line in `tests/methods/cases.py` (docs/methods.md).
 """
 
+from sweep.methods.entry import entry_fields
 from sweep.methods.lora_scale import is_rank_stabilized, scale, scale_growth
 from sweep.methods.method import (
     ALPHA,
@@ -47,6 +48,7 @@ __all__ = [
     "NoKeys",
     "TrainingFacts",
     "arm_words",
+    "entry_fields",
     "is_rank_stabilized",
     "label_of",
     "method_of",

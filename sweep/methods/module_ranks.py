@@ -46,7 +46,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern as it is matched against the beginning of a module's full name.
 
     Raises:
-        re.error: it is no regular expression.
+        re.error: it is not a regular expression.
     """
     return re.compile(rf"(.*\.)?({pattern})$")
 

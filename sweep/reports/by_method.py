@@ -14,7 +14,7 @@ from sweep.config.method_values import method_values
 from sweep.config.searched_methods import KEY, RATES
 from sweep.config.targets import set_name
 from sweep.config.units import show_bytes
-from sweep.methods import Method, methods, own_words
+from sweep.methods import Method, entry_fields, methods, own_words
 from sweep.records import Arm, CompletedTrial, StudyRecord
 from sweep.reports.tables import show_metric
 from sweep.search.space import LOG2_RANK, OWN
@@ -175,13 +175,6 @@ def _own_rates(method: Method) -> dict[str, float]:
 
 def arm_fields(arm: Arm, method: Method, sets: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The arm as an entry of `search.arms`, exact, so that its stored result is found again."""
-    yield f"r: {arm.rank}"
-    if arm.alpha_ratio:
-        yield f"alpha_ratio: {arm.alpha_ratio!r}"
-    if "dropout" in method.lora:
-        yield f"dropout: {arm.dropout!r}"
-    if arm.targets:
-        name = set_name(arm.targets, sets)
-        yield f"targets: {name if name in sets else '[' + ','.join(arm.targets) + ']'}"
+    yield from entry_fields(arm, sets)
     yield f"learning_rate: {arm.learning_rate!r}"
     yield from (f"{name}: {value}" for name, value in arm.own if name in method.space)

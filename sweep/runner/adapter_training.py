@@ -130,7 +130,7 @@ class AdapterTraining:
 
 
 def _rows_of(spec: TrialSpec, steps: int) -> int:
-    """Number of examples in so many steps."""
+    """Number of examples that this many steps train on."""
     return steps * spec.training.batch_size * spec.training.gradient_accumulation
 
 

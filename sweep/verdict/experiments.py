@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sweep.methods import FULL, LORA_VARIANTS, methods
+from sweep.methods import FULL, LORA_VARIANTS, entry_fields, methods
 from sweep.records import Arm, Certification, Rung, StudyRecord
 from sweep.records.braces import in_braces
 from sweep.records.layers import layer_ranges
@@ -148,25 +148,16 @@ def _ladder(
     """The study's command with a ladder of these arms, in a study of its own name."""
     every = {
         "study.name": f"{record.name}-{suffix}",
-        "certify.ladder": f"[{', '.join(_entry(arm, record.target_sets) for arm in arms)}]",
+        "certify.ladder": f"[{', '.join(ladder_entry(arm, record.target_sets) for arm in arms)}]",
         **(values or {}),
     }
     quant = ("quant.",) if "quant" in every else ()
     return with_values(record.command, every, (*_OF_SEARCHES, *quant, *without))
 
 
-def _entry(arm: Arm, sets: Mapping[str, Sequence[str]]) -> str:
+def ladder_entry(arm: Arm, sets: Mapping[str, Sequence[str]]) -> str:
     """The arm as an entry of `certify.ladder`, exact, so that what is trained of it is found again."""
-    fields, has = [f"method: {arm.method}"], methods()[arm.method].lora
-    if arm.rank:
-        fields.append(f"r: {arm.rank}")
-    if "alpha_ratio" in has:
-        fields.append(f"alpha_ratio: {arm.alpha_ratio!r}")
-    if "dropout" in has:
-        fields.append(f"dropout: {arm.dropout!r}")
-    if arm.targets:
-        name = set_name(arm.targets, sets)
-        fields.append(f"targets: {name if name in sets else '[' + ','.join(arm.targets) + ']'}")
+    fields = [f"method: {arm.method}", *entry_fields(arm, sets)]
     if arm.method in LORA_VARIANTS and arm.loraplus_lr_ratio != 1:
         fields.append(f"loraplus_lr_ratio: {arm.loraplus_lr_ratio!r}")
     fields += [f"{name}: {value}" for name, value in arm.own]

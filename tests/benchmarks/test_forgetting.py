@@ -67,9 +67,7 @@ def test_the_table_shows_means_and_what_is_left_of_both() -> None:
     assert [each["seed"] for each in cells(RESULT)["LoRA, rank 8", "none"]] == [0, 1]
     text = forgetting_table(RESULT, "a processor")
     assert "| LoRA, rank 8 | none | 0.900 | 2.100 | +0.400 (+0.200 to +0.600) |  | 30, 30 |" in text
-    assert (
-        "| early stopping | 0.900 | 2.100 | +0.100 (+0.000 to +0.200) | 100%, 25% | 20 of 30, 25 of 30 |" in text
-    )
+    assert "| early stopping | 0.900 | 2.100 | +0.100 (+0.000 to +0.200) | 100%, 25% | 20 of 30, 25 of 30 |" in text
     assert "Means of 2 seeds" in text
 
 

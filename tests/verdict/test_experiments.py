@@ -73,7 +73,9 @@ def test_an_arm_is_written_as_it_is() -> None:
     plan = composed_plan(["quant=none", f"certify.ladder=[{words}, {{method: full}}]"])
     (patterned, _) = arms(plan)
     assert (patterned.quant, patterned.layers) == ("nf4", (3, 4, 5))
-    again = composed_plan(["quant=none", f"certify.ladder=[{experiments._entry(patterned, SETS)}, {{method: full}}]"])
+    again = composed_plan(
+        ["quant=none", f"certify.ladder=[{experiments.ladder_entry(patterned, SETS)}, {{method: full}}]"]
+    )
     assert arms(again)[0] == patterned
 
 
