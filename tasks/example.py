@@ -22,6 +22,10 @@ class Example:
     label: str | None = None
     kind: str | None = None
 
+    def as_row(self) -> dict[str, object]:
+        """The fields by name, as a row of a file has them."""
+        return {"prompt": self.prompt, "completion": self.completion, "label": self.label, "kind": self.kind}
+
     @property
     def key(self) -> str:
         """Content identity: SHA-256 of prompt and completion, in hex."""

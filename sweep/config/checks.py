@@ -20,6 +20,7 @@ from sweep.errors import ConfigurationError
 from sweep.records.recipe import AUTO_CHECKPOINTING
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
+from tasks import scoring
 
 MOST_VALUES = 64
 """Maximum number of values of a list in the search space, or of the ladder."""
@@ -54,6 +55,8 @@ def _value(config: Config, key: str) -> Any:
 def _choices(config: Config) -> Iterator[str]:
     for key, entry in entries().items():
         choices = entry.about.choices
+        if key == "task.metric" and scoring.is_own(config.task.metric):
+            continue
         if choices and (value := _value(config, key)) is not None and value not in choices:
             yield f"{key}={value}: unknown{did_you_mean(value, choices)} (known: {', '.join(choices)})"
 

@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from sweep.config.keys import default_values
+from sweep.config.tasks import register_tasks
 from sweep.console.masking import mask
 
 DEFAULTS = "all_keys"
@@ -20,9 +21,13 @@ _to_yaml = OmegaConf.to_yaml
 
 
 def set_up_hydra() -> None:
-    """Registers the defaults of all keys, and `${folder_name:PATH,...}`. Needed once per process, before Hydra composes."""
+    """Registers the defaults of all keys, `${folder_name:PATH,...}`, and the tasks that can be found from the working directory.
+
+    Needed before Hydra composes, once per process and working directory.
+    """
     ConfigStore.instance().store(DEFAULTS, default_values(), provider="sweep.config.schema")
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    register_tasks()
 
 
 def folder_name(*paths: str | None) -> str:

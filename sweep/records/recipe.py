@@ -91,9 +91,16 @@ class TaskData:
 
     name: Annotated[str, Key("short name of the task")]
     kind: Annotated[
-        str, Key("where the examples come from; choose it with task=NAME", choices=("builtin", "jsonl", "hub"))
+        str,
+        Key("where the examples come from; choose it with task=NAME", choices=("builtin", "python", "jsonl", "hub")),
     ]
-    metric: Annotated[str, Key("task metric: mean score of the answers, 0 to 1", choices=METRICS)]
+    metric: Annotated[
+        str,
+        Key(
+            "task metric: mean score of the answers, 0 to 1; or a function of your own, MODULE:FUNCTION (docs/tasks.md)",
+            choices=METRICS,
+        ),
+    ]
     path: Annotated[
         str | None,
         Key("task=jsonl: folder with train.jsonl, validation.jsonl and test.jsonl", example="my_data"),
@@ -120,6 +127,10 @@ class TaskData:
     completion_column: Annotated[str, Key("task=hub: column with the expected answer")] = "completion"
     label_column: Annotated[str | None, Key("task=hub: column with the class, for accuracy and macro_f1")] = None
     template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}"')] = None
+    limits: Annotated[
+        str | None,
+        Key("what results on the data must not be used for; shown on every page", example='"no medical advice"'),
+    ] = None
 
 
 FEWEST_CHOSEN = 100

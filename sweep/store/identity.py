@@ -29,6 +29,7 @@ from sweep.records import (
 from sweep.records.plan import KNOWN_COSTS
 from sweep.records.recipe import QUESTIONS
 from tasks.metrics import LABEL_METRICS
+from tasks.scoring import code_hash, is_own
 
 RESULT_VERSION = 2
 """Increased whenever the code changes what a trial's result would be."""
@@ -243,6 +244,8 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
         # decoding answers is the default, which identities do not mention
         decoded = ("generate",) if task.metric in LABEL_METRICS else ("generate", "auto")
+        if is_own(task.metric):
+            scoring["metric_code"] = code_hash(task.metric)
         if setup.scoring.answers not in decoded:
             scoring["answers"] = setup.scoring.answers
     return scoring

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sweep.errors import ConfigurationError, DataError
+from sweep.errors import DataError
 from sweep.records import TaskData
 from sweep.store.paths import Paths
 from sweep.training.sources import hub_answers
-from tasks import DataProblems, RawSplits, Splits
+from tasks import DataProblems, RawSplits, Splits, registry, scoring
 from tasks.splits import divide
 
 
@@ -29,9 +29,11 @@ def load_splits(task: TaskData, paths: Paths) -> Splits:
         DataError: lists every problem with its file and line.
     """
     try:
-        return divide(_raw(task, paths), task.tune_fraction)
+        splits = divide(_raw(task, paths), task.tune_fraction)
+        scoring.try_on(task.metric, splits)
     except DataProblems as error:
         raise DataError(error.problems) from error
+    return splits
 
 
 def _raw(task: TaskData, paths: Paths) -> RawSplits:
@@ -41,11 +43,7 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
         return jsonl.load(Path(task.path or "."))
     if task.kind == "hub":
         return _from_hub(task, paths)
-    if task.name == "pharma":
-        from tasks import jsonl, pharma
-
-        return jsonl.load(pharma.DATA)
-    raise ConfigurationError(f"task.name={task.name}: no built-in task has this name (available: pharma)")
+    return registry.load(task.name)
 
 
 def _from_hub(task: TaskData, paths: Paths) -> RawSplits:
