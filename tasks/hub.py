@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from tasks.carving import carve
 from tasks.checks import Flaw, Origin, Reading, assemble, read_rows
 from tasks.example import DataProblems, RawSplits
-from tasks.splits import place
 from tasks.suggest import closest, did_you_mean
-
-CARVED_SHARE = 0.2
-"""Expected share of train rows used as a split that the data set lacks."""
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _NETWORK_ERRORS = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
@@ -95,7 +92,7 @@ def load(
     readings = {role: _read(dataset, name, loaded[name], columns) for role, name in names.items() if name in loaded}
     for role in ("validation", "test"):
         if role not in readings:
-            readings["train"], readings[role] = _carve(readings["train"], role)
+            readings["train"], readings[role] = carve(readings["train"], role)
             warnings.append(_carved(readings[role], names[role], role, list(loaded)))
     return assemble(readings["train"], readings["validation"], readings["test"], warnings)
 
@@ -256,15 +253,6 @@ def _column_warnings(columns: _Columns, features: Mapping[str, Any]) -> list[str
     if columns.template and "\\n" in columns.template:
         warnings.append("the template contains a backslash followed by n, which is not a line break")
     return warnings
-
-
-def _carve(train: Reading, role: str) -> tuple[Reading, Reading]:
-    """Takes a share of train's rows by a hash of their prompts, independent of the other rows."""
-    taken = tuple(row for row in train.rows if place(row[1].prompt, salt=role) < CARVED_SHARE)
-    kept = tuple(row for row in train.rows if place(row[1].prompt, salt=role) >= CARVED_SHARE)
-    origin = Origin(f"{train.origin.path} (rows taken for {role})", train.origin.name, train.origin.separator)
-    rest = Reading(train.origin, kept, train.count - len(taken), train.problems, train.warnings, train.unknown)
-    return rest, Reading(origin, taken, len(taken))
 
 
 def _carved(reading: Reading, name: str, role: str, existing: Sequence[str]) -> str:

@@ -215,8 +215,12 @@ def _targets(config: Config) -> Iterator[str]:
 def _data(config: Config) -> Iterator[str]:
     if not config.model.id and not config.model.path:
         yield "model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER"
-    if config.task.kind == "jsonl" and not config.task.path:
-        yield "task.path: a value is needed; write task.path=FOLDER"
+    if config.task.kind in ("jsonl", "data") and not config.task.path:
+        yield f"task.path: a value is needed; write task.path={'FOLDER' if config.task.kind == 'jsonl' else 'FILE'}"
+    if config.task.kind != "data":
+        for key, value in (("columns", config.task.columns), ("group_column", config.task.group_column)):
+            if value:
+                yield f"task.{key}: is for task=data; leave it out, or write task=data task.path=FILE"
     if config.task.kind == "hub" and not config.task.dataset:
         yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
     trains_each = config.certify.ladder_by == "train" and not holds_arms(config.certify.ladder)

@@ -20,7 +20,13 @@ from sweep.records.keys import Key, Limit
 REQUIRED = "???"
 """OmegaConf's sign for a value that must be given."""
 
-OPEN_KEYS = ("model.target_sets", "search.sampler_options", "search.pruner_options", "search.space.learning_rates")
+OPEN_KEYS = (
+    "model.target_sets",
+    "task.columns",
+    "search.sampler_options",
+    "search.pruner_options",
+    "search.space.learning_rates",
+)
 """Keys below which names are free."""
 
 _SHOWN = 60

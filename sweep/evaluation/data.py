@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sweep.errors import DataError
 from sweep.records import EvaluationSettings, Split, examples_of
+from sweep.records.recipe import DROP
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
@@ -23,14 +24,16 @@ class EvaluationData:
     """The examples that trials are evaluated on, tokenized once.
 
     Args:
-        longest: longer examples (tokens of prompt and completion together) are left out.
+        longest: maximum tokens of prompt and completion together.
         train: the training examples, whose completions are the labels of a classification task.
+        too_long: what happens to longer examples, `task.too_long`.
 
     Attributes:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
         questions: general questions, for the same.
         question_rule: the answer to a question is the most likely of all their answers; None without questions.
         too_long: per split, the numbers (from 1) of the examples that were left out.
+        shortened: per split, how many examples were shortened.
         fitting: per split, the number of the other examples.
     """
 
@@ -42,9 +45,10 @@ class EvaluationData:
         settings: EvaluationSettings,
         metric: str,
         train: Sequence[Encoded],
+        too_long: str = DROP,
     ) -> None:
         encoded = {
-            split: encoder.encode_split(examples, longest)
+            split: encoder.encode_split(examples, longest, too_long)
             for split, examples in (
                 (Split.TUNE, splits.tune),
                 (Split.CERTIFY, splits.certify),
@@ -52,6 +56,7 @@ class EvaluationData:
             )
         }
         self.too_long = {split.value: one.too_long for split, one in encoded.items()}
+        self.shortened = {split.value: len(one.shortened) for split, one in encoded.items()}
         self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
         paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]

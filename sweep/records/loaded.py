@@ -62,6 +62,7 @@ class LoadReport:
         note: a remark for the user, for example that another engine is used than was requested; or None.
         capacity: how many trials it trains side by side; None if not requested.
         arm_sizes: of each of `CapacityRequest.arms`.
+        shortened: for each split, the number of examples whose prompts were shortened to fit.
     """
 
     source: str
@@ -80,3 +81,4 @@ class LoadReport:
     note: str | None = None
     capacity: SlotCapacity | None = None
     arm_sizes: tuple[ArmSize, ...] = ()
+    shortened: Mapping[str, int] = field(default_factory=dict)

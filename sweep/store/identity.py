@@ -27,7 +27,7 @@ from sweep.records import (
     to_json,
 )
 from sweep.records.plan import KNOWN_COSTS
-from sweep.records.recipe import QUESTIONS
+from sweep.records.recipe import DROP, QUESTIONS
 from tasks.metrics import LABEL_METRICS
 from tasks.scoring import code_hash, is_own
 
@@ -81,6 +81,7 @@ def adapter_identity(
         "quant": _quantization(setup),
         "engine": _engine(setup, arm),
         "system_prompt": setup.task.system_prompt,
+        **_shortened(setup),
     }
     if arm is not None:
         question |= {
@@ -127,6 +128,7 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
             "examples": plan.setup.scoring.examples,
             "system_prompt": plan.setup.task.system_prompt,
             "max_length": plan.setup.task.max_length,
+            **_shortened(plan.setup),
         },
         "engine": plan.setup.engine,
         "method": plan.arm.method,
@@ -228,6 +230,12 @@ def _quantization(setup: WorkerSetup) -> dict[str, Any]:
     return fields
 
 
+def _shortened(setup: WorkerSetup) -> dict[str, Any]:
+    """How long examples are shortened, and to what; leaving them out is the default, which identities do not mention."""
+    task = setup.task
+    return {} if task.too_long == DROP else {"too_long": task.too_long, "max_length": task.max_length}
+
+
 def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
     task = setup.task
     scoring = {
@@ -235,6 +243,7 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         "examples": examples_of(setup.scoring, split),
         "system_prompt": task.system_prompt,
         "max_length": task.max_length,
+        **_shortened(setup),
         "general_paragraphs": setup.scoring.general_paragraphs,
     }
     # identities from before the questions could be chosen do not name them

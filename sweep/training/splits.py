@@ -41,6 +41,11 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
         from tasks import jsonl
 
         return jsonl.load(Path(task.path or "."))
+    if task.kind == "data":
+        from tasks import own_data
+        from tasks.understanding import Columns
+
+        return own_data.load(Path(task.path or "."), Columns(task.columns, task.group_column))
     if task.kind == "hub":
         return _from_hub(task, paths)
     return registry.load(task.name)

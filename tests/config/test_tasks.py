@@ -12,7 +12,7 @@ from sweep.commands.app import composed_plan
 from sweep.config.groups import groups
 from sweep.config.load import plan_of_record
 from sweep.errors import ConfigurationError, DataError
-from sweep.store.identity import trial_identity
+from sweep.store.identity import adapter_identity, study_identity, trial_identity
 from sweep.training.splits import problems_of
 from tests.tasks.test_registry import HEAD, LOAD, METRIC
 
@@ -91,3 +91,42 @@ def test_editing_a_metric_scores_again_and_trains_nothing(weather: Path) -> None
     assert identity() != before
     named = replace(plan.setup, task=replace(plan.setup.task, metric="accuracy"))
     assert trial_identity(named, "base", "data", None, plan.training, plan.seed) not in (before, identity())
+
+
+class TestData:
+    """`task=data`"""
+
+    def test_columns_and_groups(self, tmp_path: Path) -> None:
+        file = tmp_path / "my rows.csv"
+        file.write_text("title,body,who\n" + "".join(f"t {n},b {n},w {n}\n" for n in range(100)))
+        words = ["task=data", f"task.path='{file}'", "task.columns.prompt=title", "task.columns.completion=body"]
+        plan = composed_plan([*words, "task.group_column=who", "task.too_long=truncate_left"], problems_of)
+        task = plan.setup.task
+        assert (dict(task.columns), task.group_column) == ({"prompt": "title", "completion": "body"}, "who")
+        assert plan.name == "my-rows.csv-smollm2-135m"
+        assert plan_of_record(plan.config).setup.task == task
+        with pytest.raises(DataError, match="are of no known format"):
+            composed_plan(words[:2], problems_of)
+
+    def test_mistakes(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            composed_plan(["task=data", "task.too_long=cut"])
+        assert sorted(text.split(":")[0] for text in caught.value.problems) == ["task.path", "task.too_long=cut"]
+        with pytest.raises(ConfigurationError, match=r"task\.columns: is for task=data"):
+            composed_plan(["task=pharma", "task.columns.prompt=x"])
+
+    def test_shortening_is_part_of_identities(self) -> None:
+        def identities(*words: str) -> list[str]:
+            plan = composed_plan(["task=pharma", *words])
+            setup, training = plan.setup, plan.training
+            return [
+                adapter_identity(setup, "base", "train", None, training, 0),
+                adapter_identity(setup, "base", "train", plan.arm, training, 0),
+                trial_identity(setup, "base", "data", plan.arm, training, 0),
+                study_identity(plan, "data"),
+            ]
+
+        plain, left = identities(), identities("task.too_long=truncate_left")
+        assert identities("task.too_long=drop") == plain
+        assert not set(plain) & set(left)
+        assert not set(left) & set(identities("task.too_long=truncate_left", "task.max_length=300"))
