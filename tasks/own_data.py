@@ -218,14 +218,10 @@ def _in_words(
     titles = " and ".join(
         dict.fromkeys(file.format.title + (f" ({file.compression})" if file.compression else "") for file in files)
     )
-    mapped = ", ".join(
-        f"{column} is the {role}" if column != role else role for role, column in meaning.columns.items()
-    )
-    ignored = f"; not used: {', '.join(meaning.ignored)}" if meaning.ignored else ""
     rows = sum(len(file.rows) for file in files)
     examples = sum(reading.count for reading in readings.values())
     made = f"{rows:,} rows" + (f" make {examples:,} examples, one for each answer" if examples != rows else "")
     counts = ", ".join(f"{len(readings[split].rows):,} {split}" for split in _SPLITS)
     by = f" (by {columns.group})" if columns.group else ""
     how = f"; {' and '.join(drawn)} drawn from train by content{by}" if drawn else ""
-    return f"{path.name}: {titles}, read as {meaning.format.title} ({mapped}{ignored}); {made}: {counts}{how}"
+    return f"{path.name}: {titles}, read as {meaning.in_words()}; {made}: {counts}{how}"

@@ -47,6 +47,14 @@ class Meaning:
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
 
+    def in_words(self) -> str:
+        """The format, its columns, and those that are not used."""
+        mapped = ", ".join(
+            f"{column} is the {role}" if column != role else role for role, column in self.columns.items()
+        )
+        ignored = f"; not used: {', '.join(self.ignored)}" if self.ignored else ""
+        return f"{self.format.title} ({mapped}{ignored})"
+
 
 def understood(
     where: str, first: Sequence[Mapping[str, object]], every: Collection[object], columns: Columns
