@@ -8,7 +8,11 @@ from sweep.records import StudyRecord
 
 
 def limits_of(record: StudyRecord) -> str | None:
-    """The text of `task.limits`; None if there is none."""
-    task = (yaml.safe_load(record.config) or {}).get("task") or {}
-    limits = task.get("limits")
+    """The text of `task.limits`; None if there is none, or the recorded configuration cannot be read."""
+    try:
+        config = yaml.safe_load(record.config)
+    except yaml.YAMLError:
+        return None
+    task = config.get("task") if isinstance(config, dict) else None
+    limits = task.get("limits") if isinstance(task, dict) else None
     return str(limits) if limits else None

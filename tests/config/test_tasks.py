@@ -103,7 +103,7 @@ class TestData:
         plan = composed_plan([*words, "task.group_column=who", "task.too_long=truncate_left"], problems_of)
         task = plan.setup.task
         assert (dict(task.columns), task.group_column) == ({"prompt": "title", "completion": "body"}, "who")
-        assert plan.name == "my-rows.csv-smollm2-135m"
+        assert plan.name == "my-rows-smollm2-135m"
         assert plan_of_record(plan.config).setup.task == task
         with pytest.raises(DataError, match="are of no known format"):
             composed_plan(words[:2], problems_of)

@@ -19,6 +19,8 @@ def test_limits_are_shown_wherever_the_task_is() -> None:
     plain = certified_record()
     record = replace(plain, config=yaml.safe_dump({"task": {"limits": LIMITS}}))
     assert (limits_of(plain), limits_of(record)) == (None, LIMITS)
+    for odd in ("text", "task: [1]", "\0"):
+        assert limits_of(replace(plain, config=odd)) is None
     conclusion, trial = conclude(record), record.best()
     assert trial is not None
     shown = "Limits: Made-up notes: no &lt;medical&gt; advice."
