@@ -34,3 +34,25 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _use_own_tasks() -> None:
+    """Imports the package `tasks` beside this one, even where a user's folder `./tasks` with an `__init__.py` would come first."""
+    import sys
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    own = Path(__file__).parents[1] / "tasks" / "__init__.py"
+    if "tasks" in sys.modules or not own.is_file():
+        return
+    spec = find_spec("tasks")
+    if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == own.resolve():
+        return
+    spec = spec_from_file_location("tasks", own, submodule_search_locations=[str(own.parent)])
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["tasks"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["tasks"])
+
+
+_use_own_tasks()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.metrics import normalise
@@ -78,10 +79,13 @@ def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tupl
         if isinstance(value, dict):
             unknown.update(str(key) for key in value if key not in KEYS)
     count = len(good) + len(flaws)
-    problems = flaws[:FAULTS_SHOWN]
+    return Reading(origin, tuple(good), count, tuple(_first(flaws, origin, count)), warnings, tuple(unknown.items()))
+
+
+def _first(flaws: Sequence[str], origin: Origin, count: int) -> Iterator[str]:
+    yield from flaws[:FAULTS_SHOWN]
     if len(flaws) > FAULTS_SHOWN:
-        problems.append(f"{origin.path}: ... and {len(flaws) - FAULTS_SHOWN} more of {count} rows with faults")
-    return Reading(origin, tuple(good), count, tuple(problems), warnings, tuple(unknown.items()))
+        yield f"{origin.path}: ... and {len(flaws) - FAULTS_SHOWN} more of {count} rows with faults"
 
 
 def examine(row: object) -> Example | Flaw:
@@ -94,11 +98,31 @@ def examine(row: object) -> Example | Flaw:
     return Example(row["prompt"], row["completion"], row.get("label"), row.get("kind"))
 
 
-def assemble(train: Reading, validation: Reading, test: Reading, warnings: Iterable[str] = ()) -> RawSplits:
+def read_examples(origin: Origin, rows: Iterable[tuple[int, Sequence[Example] | Flaw]]) -> Reading:
+    """Checks the examples that were made of the numbered rows of a split, one or more of each."""
+    good: list[tuple[int, Example]] = []
+    flaws: list[str] = []
+    for number, examples in rows:
+        if isinstance(examples, Flaw):
+            flaws.append(f"{origin.at(number)}: {examples.text}")
+            continue
+        faults = [fault for example in examples for key in KEYS for fault in _faults(example.as_row(), key)]
+        if faults:
+            flaws.append(f"{origin.at(number)}: {'; '.join(dict.fromkeys(faults))}")
+        else:
+            good.extend((number, example) for example in examples)
+    count = len(good) + len(flaws)
+    return Reading(origin, tuple(good), count, tuple(_first(flaws, origin, count)))
+
+
+def assemble(
+    train: Reading, validation: Reading, test: Reading, warnings: Iterable[str] = (), understood: Iterable[str] = ()
+) -> RawSplits:
     """Combines three splits and checks them against each other.
 
     Args:
         warnings: warnings of the source.
+        understood: how the source was understood.
 
     Raises:
         DataProblems: lists the problems of each split and between splits.
@@ -115,10 +139,10 @@ def assemble(train: Reading, validation: Reading, test: Reading, warnings: Itera
     for first, second in ((train, validation), (train, test), (validation, test)):
         notes += _shared_prompts(first, second)
     notes += _unknown_keys(readings) + _unmatched_labels(readings)
-    return RawSplits(train.examples, validation.examples, test.examples, tuple(notes))
+    return RawSplits(train.examples, validation.examples, test.examples, tuple(notes), tuple(understood))
 
 
-def _faults(row: dict[object, object], key: str) -> Iterator[str]:
+def _faults(row: Mapping[Any, object], key: str) -> Iterator[str]:
     required = key in ("prompt", "completion")
     remedy = "give it text or leave the row out" if required else "give it text or leave it out"
     value = row.get(key)
@@ -138,9 +162,9 @@ def _faults(row: dict[object, object], key: str) -> Iterator[str]:
         yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is not valid text; remove it'
 
 
-def _missing(row: dict[object, object], key: str) -> str:
+def _missing(row: Mapping[Any, object], key: str) -> str:
     if "messages" in row or "conversations" in row:
-        return f'no "{key}": the row is a chat; write what the user says as "prompt", the answer as "completion"'
+        return f'no "{key}": the row is a chat, which task=data reads; or write what the user says as "prompt", the answer as "completion"'
     others = [str(other) for other in row if other not in ("prompt", "completion")]
     meant = closest(key, others)
     if meant:
@@ -164,8 +188,8 @@ def _too_few(reading: Reading, fewest: int) -> list[str]:
 
 
 def _contained(train: Reading, other: Reading) -> list[str]:
-    trained = {example.prompt for _, example in train.rows}
-    if not other.rows or not all(example.prompt in trained for _, example in other.rows):
+    trained = {example.asked for _, example in train.rows}
+    if not other.rows or not all(example.asked in trained for _, example in other.rows):
         return []
     return [
         f"{other.origin.path}: every prompt is in {train.origin.path} too, so scores on it would say nothing about "
@@ -190,9 +214,9 @@ def _contradictions(reading: Reading) -> list[str]:
     pairs: dict[str, tuple[int, int]] = {}
     for number, example in reading.rows:
         answer = example.completion if example.label is None else example.label
-        earlier, said = first_seen.setdefault(example.prompt, (number, answer))
+        earlier, said = first_seen.setdefault(example.asked, (number, answer))
         if said != answer:
-            pairs.setdefault(example.prompt, (earlier, number))
+            pairs.setdefault(example.asked, (earlier, number))
     places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs.values())
     return (
         [f"{reading.origin.name}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"] if pairs else []
@@ -200,8 +224,8 @@ def _contradictions(reading: Reading) -> list[str]:
 
 
 def _shared_prompts(first: Reading, second: Reading) -> list[str]:
-    home = {example.prompt: number for number, example in reversed(first.rows)}
-    pairs = [(number, home[example.prompt]) for number, example in second.rows if example.prompt in home]
+    home = {example.asked: number for number, example in reversed(first.rows)}
+    pairs = [(number, home[example.asked]) for number, example in second.rows if example.asked in home]
     if not pairs:
         return []
     places = _places((second.origin.short(here), first.origin.short(there)) for here, there in pairs)

@@ -15,27 +15,42 @@ class Example:
     Attributes:
         label: class name, for classification tasks.
         kind: name of a group ("negation", "dosage") for which results are also reported separately.
+        history: the earlier messages of a chat, each its role (system, user or assistant) and its text. A system message there
+            replaces that of the task.
+        group: examples of one group stay on one side when a split is divided; None for a group of its own.
     """
 
     prompt: str
     completion: str
     label: str | None = None
     kind: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
+    group: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """All that the model is given, as one text: the prompt, after the earlier messages of a chat."""
+        return json.dumps([*self.history, self.prompt]) if self.history else self.prompt
+
+    def as_row(self) -> dict[str, object]:
+        """The fields by name, as a row of a file has them."""
+        return {"prompt": self.prompt, "completion": self.completion, "label": self.label, "kind": self.kind}
 
     @property
     def key(self) -> str:
-        """Content identity: SHA-256 of prompt and completion, in hex."""
-        return hashlib.sha256(json.dumps([self.prompt, self.completion]).encode()).hexdigest()
+        """Content identity: SHA-256 of what is asked and the completion, in hex."""
+        return hashlib.sha256(json.dumps([self.asked, self.completion]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class RawSplits:
-    """The splits as loaded, in file order, and warnings about them."""
+    """The splits as loaded, in file order, how they were understood (`notes`), and warnings about them."""
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,7 @@ class Splits:
     data_hash: str
     train_hash: str
     replay: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class DataProblems(Exception):

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tasks.checks import Flaw, Origin, Reading, assemble, read_rows
-from tasks.example import DataProblems, RawSplits
-from tasks.splits import place
+from tasks.carving import carve
+from tasks.checks import Flaw, Origin, Reading, assemble, read_examples, read_rows
+from tasks.example import DataProblems, Example, RawSplits
+from tasks.formats import prompt_completion
 from tasks.suggest import closest, did_you_mean
+from tasks.understanding import Columns, Meaning, examples_of_row, understood
 
-CARVED_SHARE = 0.2
-"""Expected share of train rows used as a split that the data set lacks."""
-
+_SEEN = 20
+"""Rows whose columns are looked at, to understand a format."""
+_NO_NAME = "has a class index without a name, as in splits with hidden labels; use another split"
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _NETWORK_ERRORS = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
 
@@ -59,6 +61,9 @@ def load(
     A missing validation or test split is taken from train by a hash of the prompt, with a warning. Class indices become
     class names; integers and booleans become text.
 
+    Without columns or a template, and without columns "prompt" and "completion" of text, the format of rows is detected as for files
+    (`tasks.understanding`): chats, instructions, classification, and the like.
+
     Args:
         dataset: `ORG/NAME` on the Hub, or a local folder or file (JSON, JSON lines, CSV, Parquet, or `save_to_disk`).
         subset: configuration of the data set, if it has several.
@@ -86,18 +91,28 @@ def load(
     names = {"train": train_split, "validation": validation_split, "test": test_split}
     problems = _unusable_splits(dataset, names, list(loaded))
     present = [name for name in dict.fromkeys(names.values()) if name in loaded]
-    for name in present:
+    meaning = None
+    if not problems and columns == _Columns(("prompt",), "completion", None, None):
+        meaning = _detected(dataset, loaded[train_split])
+    for name in present if meaning is None else ():
         problems += _missing_columns(f"{dataset} {name}", columns, list(loaded[name].features))
     if problems:
         raise DataProblems(problems)
 
-    warnings = _column_warnings(columns, loaded[train_split].features)
-    readings = {role: _read(dataset, name, loaded[name], columns) for role, name in names.items() if name in loaded}
+    warnings = _column_warnings(columns, loaded[train_split].features) if meaning is None else []
+    readings = {
+        role: _read(dataset, name, loaded[name], columns)
+        if meaning is None
+        else _understood(dataset, name, loaded[name], meaning)
+        for role, name in names.items()
+        if name in loaded
+    }
     for role in ("validation", "test"):
         if role not in readings:
-            readings["train"], readings[role] = _carve(readings["train"], role)
+            readings["train"], readings[role] = carve(readings["train"], role)
             warnings.append(_carved(readings[role], names[role], role, list(loaded)))
-    return assemble(readings["train"], readings["validation"], readings["test"], warnings)
+    notes = [f"{dataset}: read as {meaning.in_words()}"] if meaning is not None else []
+    return assemble(readings["train"], readings["validation"], readings["test"], warnings, notes)
 
 
 def _load_dataset(dataset: str, subset: str | None, revision: str | None, cache_dir: Path | None) -> Mapping[str, Any]:
@@ -207,11 +222,40 @@ def _read(dataset: str, name: str, split: Any, columns: _Columns) -> Reading:
     return read_rows(Origin(f"{dataset} {name}", name, " row "), enumerate(rows))
 
 
+def _detected(dataset: str, train: Any) -> Meaning | None:
+    """What the rows mean, by the names and values of their columns; None for plain prompts and completions, and if that is unknown."""
+    try:
+        first = [_as_texts(row, train.features) for row in train.select(range(min(_SEEN, len(train))))]
+        meaning = understood(dataset, first, list(train.features), Columns()) if first else None
+    except (DataProblems, ValueError):  # of no known format, or with class indices that have no name
+        return None
+    as_named = {"prompt": "prompt", "completion": "completion"}
+    plain = meaning is not None and meaning.format is prompt_completion.FORMAT
+    return None if plain and meaning is not None and as_named.items() <= meaning.columns.items() else meaning
+
+
+def _understood(dataset: str, name: str, split: Any, meaning: Meaning) -> Reading:
+    rows = ((number, _examples(row, split.features, meaning)) for number, row in enumerate(split))
+    return read_examples(Origin(f"{dataset} {name}", name, " row "), rows)
+
+
+def _examples(row: Mapping[str, Any], features: Mapping[str, Any], meaning: Meaning) -> Sequence[Example] | Flaw:
+    try:
+        return examples_of_row(_as_texts(row, features), meaning, Columns())
+    except ValueError:
+        return Flaw(_NO_NAME)
+
+
+def _as_texts(row: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, object]:
+    """A row with class names in place of indices, without missing values."""
+    return {name: _text(value, features[name]) for name, value in row.items() if value is not None}
+
+
 def _row(values: Mapping[str, Any], features: Mapping[str, Any], columns: _Columns) -> dict[str, object] | Flaw:
     try:
         texts = {column: _text(value, features[column]) for column, value in values.items()}
     except ValueError:
-        return Flaw("has a class index without a name, as in splits with hidden labels; use another split")
+        return Flaw(_NO_NAME)
     row = {"completion": texts[columns.completion], "label": texts[columns.label] if columns.label else None}
     if columns.template is None:
         return {"prompt": texts[columns.prompt[0]], **row}
@@ -256,15 +300,6 @@ def _column_warnings(columns: _Columns, features: Mapping[str, Any]) -> list[str
     if columns.template and "\\n" in columns.template:
         warnings.append("the template contains a backslash followed by n, which is not a line break")
     return warnings
-
-
-def _carve(train: Reading, role: str) -> tuple[Reading, Reading]:
-    """Takes a share of train's rows by a hash of their prompts, independent of the other rows."""
-    taken = tuple(row for row in train.rows if place(row[1].prompt, salt=role) < CARVED_SHARE)
-    kept = tuple(row for row in train.rows if place(row[1].prompt, salt=role) >= CARVED_SHARE)
-    origin = Origin(f"{train.origin.path} (rows taken for {role})", train.origin.name, train.origin.separator)
-    rest = Reading(train.origin, kept, train.count - len(taken), train.problems, train.warnings, train.unknown)
-    return rest, Reading(origin, taken, len(taken))
 
 
 def _carved(reading: Reading, name: str, role: str, existing: Sequence[str]) -> str:

@@ -8,22 +8,15 @@ from __future__ import annotations
 import codecs
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.checks import Flaw, Origin, Reading, assemble, read_rows
+from tasks.checks import Origin, Reading, assemble, read_rows
 from tasks.example import DataProblems, RawSplits
+from tasks.formats.file_format import wide_encoding
+from tasks.formats.json_lines import BLANK, lines
 from tasks.suggest import closest, did_you_mean
 
 _SPLITS = ("train", "validation", "test")
-_BLANK = object()
-# UTF-32 first, because its little-endian mark starts with that of UTF-16
-_WIDE_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 
 
 def load(path: Path) -> RawSplits:
@@ -55,75 +48,23 @@ def _read_split(folder: Path, name: str) -> Reading:
     unreadable = _wrong_form(data)
     if unreadable:
         return Reading(origin, problems=(f"{file}: {unreadable}",))
-    lines = list(_lines(data))
-    blank = [number for number, value in lines if value is _BLANK]
+    read = list(lines(data))
+    blank = [number for number, value in read if value is BLANK]
     notes = (f"{file.name}: blank lines skipped: {len(blank)}, the first is line {blank[0]}",) if blank else ()
-    return read_rows(origin, [line for line in lines if line[1] is not _BLANK], notes)
-
-
-def _lines(data: bytes) -> Iterator[tuple[int, object]]:
-    """Number of each line with its decoded row, a `Flaw`, or `_BLANK`."""
-    start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    for number, line in enumerate(data[start:].splitlines(keepends=True), 1):
-        yield number, _decoded(line, start)
-        start += len(line)
-
-
-def _decoded(line: bytes, start: int) -> object:
-    """The row on a line that starts at byte `start` of the file."""
-    if b"\0" in line:
-        return Flaw(f"NUL byte at byte {start + line.index(0)} of the file: it is damaged, or UTF-16; save it as UTF-8")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        return Flaw(_not_utf8(line, error.start, start + error.start))
-    if not text.strip():
-        return _BLANK
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        return Flaw(f"invalid JSON at column {error.colno}: {error.msg}; a row is one JSON object on one line")
-    except RecursionError:
-        return Flaw("invalid JSON: nested too deeply; a row is one flat JSON object")
-    except ValueError as error:
-        return Flaw(f"invalid JSON: {error}")
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f'the key "{next(name for name in names if names.count(name) > 1)}" appears twice; keep one')
-    return row
-
-
-def _not_utf8(line: bytes, column: int, position: int) -> str:
-    byte = line[column]
-    # bytes that are letters and quotation marks in Windows-1252 are unusual control characters in Latin-1
-    is_windows = any(0x80 <= other <= 0x9F for other in line)
-    name, encoding = ("Windows-1252", "WINDOWS-1252") if is_windows else ("Latin-1 (ISO-8859-1)", "ISO-8859-1")
-    character = line[column : column + 1].decode(encoding, errors="replace")
-    return (
-        f"not UTF-8 at byte {position} of the file (0x{byte:02x}); it looks like {name}, where this is "
-        f'"{character}": save the file as UTF-8, for instance with iconv -f {encoding} -t UTF-8'
-    )
+    return read_rows(origin, [line for line in read if line[1] is not BLANK], notes)
 
 
 def _wrong_form(data: bytes) -> str | None:
     """Describes why the file as a whole is not JSON lines; None if it may be."""
-    for mark, encoding in _WIDE_MARKS.items():
-        if data.startswith(mark):
-            return (
-                f"is {encoding}, by its byte order mark at byte 0, line 1; save it as UTF-8, for instance with "
-                f"iconv -f {encoding} -t UTF-8"
-            )
+    if wide := wide_encoding(data):
+        return wide
     if data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
         try:
             whole = json.loads(data)
         except (ValueError, RecursionError):
             return None
         if isinstance(whole, list):
-            return f"line 1 starts one JSON list of {len(whole)} items; write each item on its own line instead"
+            return f"line 1 starts one JSON list of {len(whole)} items; write each item on its own line instead, or read it with task=data"
     return None
 
 

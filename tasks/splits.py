@@ -19,7 +19,8 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
     """Divides the validation split into tune and certify, both in file order.
 
     The side of a row depends on its prompt only. So a row keeps its side when other rows are added or removed, and rows
-    with the same prompt stay together: the verdict is never computed on a prompt that the search has used.
+    with the same prompt stay together: the verdict is never computed on a prompt that the search has used. Examples of one
+    group stay together too.
 
     Args:
         tune_fraction: expected share of validation rows in tune, between 0 and 1.
@@ -33,7 +34,7 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
     tune: list[Example] = []
     certify: list[Example] = []
     for example in raw.validation:
-        (tune if place(example.prompt, salt="tune") < tune_fraction else certify).append(example)
+        (tune if place(side_of(example), salt="tune") < tune_fraction else certify).append(example)
     if not tune or not certify:
         raise DataProblems([_one_sided(raw.validation, "certify" if tune else "tune", tune_fraction)])
     parts = {"train": raw.train, "tune": tuple(tune), "certify": tuple(certify), "test": raw.test}
@@ -45,6 +46,7 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
         warnings=raw.warnings + _near_duplicate_warnings(parts),
         data_hash=_content_hash(parts),
         train_hash=_content_hash({"train": raw.train}),
+        notes=raw.notes,
     )
 
 
@@ -53,6 +55,11 @@ def with_replay(splits: Splits, passages: Sequence[str]) -> Splits:
     text = json.dumps(list(passages))
     hashes = [hashlib.sha256(f"{own} {text}".encode()).hexdigest() for own in (splits.data_hash, splits.train_hash)]
     return replace(splits, replay=tuple(passages), data_hash=hashes[0], train_hash=hashes[1])
+
+
+def side_of(example: Example) -> str:
+    """The text that decides on which side of a divided split an example is: its group, or what it asks."""
+    return example.asked if example.group is None else example.group
 
 
 def place(text: str, *, salt: str) -> float:
@@ -67,9 +74,9 @@ def near_duplicates(a: Sequence[Example], b: Sequence[Example]) -> int:
 
     Rows with exactly the same prompt do not count.
     """
-    exact = {example.prompt for example in a}
+    exact = {example.asked for example in a}
     loose = {_loosened(prompt) for prompt in exact}
-    return sum(example.prompt not in exact and _loosened(example.prompt) in loose for example in b)
+    return sum(example.asked not in exact and _loosened(example.asked) in loose for example in b)
 
 
 def _loosened(text: str) -> str:
@@ -94,7 +101,7 @@ def _content_hash(parts: dict[str, tuple[Example, ...]]) -> str:
     for name, examples in parts.items():
         digest.update(json.dumps([name, len(examples)]).encode() + b"\n")
         for row in examples:
-            digest.update(json.dumps([row.prompt, row.completion, row.label, row.kind]).encode() + b"\n")
+            digest.update(json.dumps([row.asked, row.completion, row.label, row.kind]).encode() + b"\n")
     return digest.hexdigest()
 
 

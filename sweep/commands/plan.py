@@ -33,6 +33,7 @@ def show_trial_plan(plan: StudyPlan) -> None:
         "arm": _arm(plan.arm),
         "training": _training(plan),
         "data": _data(plan, splits, certify=False),
+        **({"read": "; ".join(splits.notes)} if splits.notes else {}),
         "results": f"{shown(paths.root)}/adapters and {shown(paths.root)}/trials",
     }
     _print(f"One trial of {plan.name}: {_on(plan)}", lines)
@@ -94,6 +95,8 @@ def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tupl
     yield "training", _training(plan)
     yield "estimate", estimate(plan, record)
     yield "data", _data(plan, splits, certify=plan.certify)
+    if splits.notes:
+        yield "read", "; ".join(splits.notes)
     yield "workers", _workers(plan)
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
 

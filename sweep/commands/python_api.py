@@ -63,7 +63,7 @@ def run(study: str | None = None, overrides: Sequence[str] = (), *, progress: bo
         plan, splits, paths = _prepared(words, searches=True)
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         with _listening() as stop, _display(progress) as display:
-            for warning in splits.warnings:
+            for warning in (*splits.notes, *splits.warnings):
                 display.note(warning)
             outcome = run_study(plan, splits, paths, display, stop, write)
         return Study(outcome.record, paths)
@@ -100,7 +100,7 @@ def train(overrides: Sequence[str] = (), *, progress: bool = True) -> Trial:
     with _as_command("sweep.train", words):
         plan, splits, paths = _prepared(words, searches=False)
         with _listening() as stop, _display(progress) as display:
-            for warning in splits.warnings:
+            for warning in (*splits.notes, *splits.warnings):
                 display.note(warning)
             display.planned(1, 0)
             record = train_single(plan, paths, display, stop)

@@ -52,7 +52,7 @@ def study(plan: StudyPlan) -> float | None:
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         out = console()
         with StopRequest().listening() as stop, LiveDisplay(out) as display:
-            for warning in splits.warnings:
+            for warning in (*splits.notes, *splits.warnings):
                 display.note(warning)
             outcome = run_study(plan, splits, paths, display, stop, write, pool)
     print_outcome(outcome.record, paths, plan.tracking_uri, out)

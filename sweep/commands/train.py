@@ -30,7 +30,7 @@ def trial(plan: StudyPlan) -> float:
     paths.log(plan.name).parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
     out = console()
     with StopRequest().listening() as stop, LiveDisplay(out) as display:
-        for warning in splits.warnings:
+        for warning in (*splits.notes, *splits.warnings):
             display.note(warning)
         display.planned(1, 0)
         record = train_single(plan, paths, display, stop)

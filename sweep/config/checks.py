@@ -22,6 +22,7 @@ from sweep.errors import ConfigurationError
 from sweep.records.recipe import AUTO_CHECKPOINTING, LEAST_PARAGRAPHS, PARAGRAPHS
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
+from tasks import scoring
 
 MOST_VALUES = 64
 """Maximum number of values of a list in the search space, or of the ladder."""
@@ -58,6 +59,8 @@ def _value(config: Config, key: str) -> Any:
 def _choices(config: Config) -> Iterator[str]:
     for key, entry in entries().items():
         choices = entry.about.choices
+        if key == "task.metric" and scoring.is_own(config.task.metric):
+            continue
         if choices and (value := _value(config, key)) is not None and value not in choices:
             yield f"{key}={value}: unknown{did_you_mean(value, choices)} (known: {', '.join(choices)})"
 
@@ -220,8 +223,12 @@ def _targets(config: Config) -> Iterator[str]:
 def _data(config: Config) -> Iterator[str]:
     if not config.model.id and not config.model.path:
         yield "model.id: a value is needed; write model.id=ORG/NAME, or model.path=FOLDER"
-    if config.task.kind == "jsonl" and not config.task.path:
-        yield "task.path: a value is needed; write task.path=FOLDER"
+    if config.task.kind in ("jsonl", "data") and not config.task.path:
+        yield f"task.path: a value is needed; write task.path={'FOLDER' if config.task.kind == 'jsonl' else 'FILE'}"
+    if config.task.kind != "data":
+        for key, value in (("columns", config.task.columns), ("group_column", config.task.group_column)):
+            if value:
+                yield f"task.{key}: is for task=data; leave it out, or write task=data task.path=FILE"
     if config.task.kind == "hub" and not config.task.dataset:
         yield "task.dataset: a value is needed; write task.dataset=ORG/NAME"
     trains_each = config.certify.ladder_by == "train" and not holds_arms(config.certify.ladder)

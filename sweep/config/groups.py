@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+from tasks import registry
 
 ROOT_CONFIG = "sweep"
 
@@ -22,11 +25,19 @@ def own_folder() -> Path | None:
 
 
 def groups() -> dict[str, list[str]]:
-    """The options of every group, those in `./conf` included; files in `base` folders are parts, not options."""
-    options: dict[str, set[str]] = {}
-    for folder in (package_folder(), own_folder()):
-        if folder is None:
-            continue
-        for file in folder.glob("*/*.yaml"):
-            options.setdefault(file.parent.name, set()).add(file.stem)
+    """The options of every group, those in `./conf` included, and tasks that are Python code; files in `base` folders are parts."""
+    options: dict[str, set[str]] = {"task": set(registry.names())}
+    for file in _files("*"):
+        options.setdefault(file.parent.name, set()).add(file.stem)
     return {group: sorted(names) for group, names in sorted(options.items())}
+
+
+def files_of(group: str) -> list[str]:
+    """The options of a group that have a file."""
+    return [file.stem for file in _files(group)]
+
+
+def _files(group: str) -> Iterator[Path]:
+    for folder in (package_folder(), own_folder()):
+        if folder is not None:
+            yield from folder.glob(f"{group}/*.yaml")

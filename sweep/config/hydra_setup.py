@@ -11,24 +11,37 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from sweep.config.keys import default_values
+from sweep.config.tasks import register_tasks
 from sweep.console.masking import mask
 
 DEFAULTS = "all_keys"
 """The configuration with every key and its default, first in the defaults list of `conf/sweep.yaml`."""
 
+_ENDINGS = re.compile(r"(\.(jsonl|ndjson|json|csv|tsv|txt|parquet))?(\.(gz|zst))?$", re.IGNORECASE)
+
 _to_yaml = OmegaConf.to_yaml
 
 
 def set_up_hydra() -> None:
-    """Registers the defaults of all keys, and `${folder_name:PATH,...}`. Needed once per process, before Hydra composes."""
+    """Registers the defaults of all keys, our interpolations, and the tasks that can be found from the working directory.
+
+    Needed before Hydra composes, once per process and working directory.
+    """
     ConfigStore.instance().store(DEFAULTS, default_values(), provider="sweep.config.schema")
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    OmegaConf.register_new_resolver("file_name", file_name, replace=True)
+    register_tasks()
 
 
 def folder_name(*paths: str | None) -> str:
     """The last part of the first path (or `ORG/NAME`) that is not empty, lower case, with `-` for characters no name may have."""
     last = str(next((path for path in paths if path), "unnamed")).rstrip("/").rsplit("/", 1)[-1].lower()
     return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-.") or "unnamed"
+
+
+def file_name(path: str | None) -> str:
+    """As `folder_name`, without the endings of a file of data."""
+    return folder_name(_ENDINGS.sub("", str(path)) if path else None)
 
 
 @contextmanager

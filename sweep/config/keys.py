@@ -14,13 +14,20 @@ import yaml
 
 from sweep.config.groups import ROOT_CONFIG, package_folder
 from sweep.config.schema import Config
+from sweep.config.tasks import option_of
 from sweep.records.keys import Key, Limit
 
 REQUIRED = "???"
 """OmegaConf's sign for a value that must be given."""
 
 OPEN_KEYS = (
-    *("model.target_sets", "search.sampler_options", "search.pruner_options", "search.space.learning_rates"),
+    *(
+        "model.target_sets",
+        "task.columns",
+        "search.sampler_options",
+        "search.pruner_options",
+        "search.space.learning_rates",
+    ),
     *("lora.rank_pattern", "lora.alpha_pattern"),
 )
 """Keys below which names are free."""
@@ -256,8 +263,11 @@ def _chosen_values() -> dict[str, Any]:
 
 
 def _option(group: str, name: str) -> dict[str, Any]:
-    """The values in an option's file, and in the files that it includes."""
-    own: dict[str, Any] = yaml.safe_load((package_folder() / group / f"{name}.yaml").read_text()) or {}
+    """The values in an option's file, and in the files that it includes; of a task without a file those of its object."""
+    file = package_folder() / group / f"{name}.yaml"
+    if group == "task" and not file.is_file():
+        return option_of(name)
+    own: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
     included = [entry.partition("@")[0] for entry in own.pop("defaults", []) if entry != "_self_"]
     values: dict[str, Any] = {}
     for each in included:

@@ -10,7 +10,7 @@ from typing import Protocol
 from sweep.errors import TrialDiverged
 from sweep.records import ExampleOutcome
 from tasks import Example
-from tasks.metrics import score_all, score_example
+from tasks.scoring import score_answer, score_answers
 
 
 class CompletionNats(Protocol):
@@ -55,7 +55,7 @@ def with_score(metric: str, example: Example, outcome: ExampleOutcome) -> Exampl
     """The outcome with its answer scored by the task metric."""
     if outcome.answer is None:
         return outcome
-    return replace(outcome, score=score_example(metric, outcome.answer, example.completion, example.label))
+    return replace(outcome, score=score_answer(metric, outcome.answer, example))
 
 
 def metrics_of(metric: str, examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]) -> dict[str, float]:
@@ -66,10 +66,7 @@ def metrics_of(metric: str, examples: Sequence[Example], outcomes: Sequence[Exam
     metrics: dict[str, float] = {}
     for kind in (None, *sorted({example.kind for example in examples if example.kind})):
         chosen = [index for index, example in enumerate(examples) if kind is None or example.kind == kind]
-        metrics[metric if kind is None else f"{metric}/{kind}"] = score_all(
-            metric,
-            [answers[index] for index in chosen],
-            [examples[index].completion for index in chosen],
-            [examples[index].label for index in chosen],
+        metrics[metric if kind is None else f"{metric}/{kind}"] = score_answers(
+            metric, [answers[index] for index in chosen], [examples[index] for index in chosen]
         )
     return metrics

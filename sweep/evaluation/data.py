@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sweep.errors import DataError
 from sweep.records import EvaluationSettings, Split, examples_of
+from sweep.records.recipe import DROP
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples
@@ -24,14 +25,16 @@ class EvaluationData:
     """The examples that trials are evaluated on, tokenized once.
 
     Args:
-        longest: longer examples (tokens of prompt and completion together) are left out.
+        longest: maximum tokens of prompt and completion together.
         train: the training examples, whose completions are the labels of a classification task.
+        too_long: what happens to longer examples, `task.too_long`.
 
     Attributes:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
         question_rule: a question is answered right if its answer is the most likely of those to the questions of its kind.
         stopping: the examples that early stopping looks at, whatever number of them is evaluated.
         too_long: per split, the numbers (from 1) of the examples that were left out.
+        shortened: per split, how many examples were shortened.
         fitting: per split, the number of the other examples.
     """
 
@@ -43,9 +46,10 @@ class EvaluationData:
         settings: EvaluationSettings,
         metric: str,
         train: Sequence[Encoded],
+        too_long: str = DROP,
     ) -> None:
         encoded = {
-            split: encoder.encode_split(examples, longest)
+            split: encoder.encode_split(examples, longest, too_long)
             for split, examples in (
                 (Split.TUNE, splits.tune),
                 (Split.CERTIFY, splits.certify),
@@ -53,6 +57,7 @@ class EvaluationData:
             )
         }
         self.too_long = {split.value: one.too_long for split, one in encoded.items()}
+        self.shortened = {split.value: len(one.shortened) for split, one in encoded.items()}
         self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
         self.stopping = encoded[MAY_STOP_BY].examples[:STOPPING_EXAMPLES]
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}

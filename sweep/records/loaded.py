@@ -64,6 +64,7 @@ class LoadReport:
         note: a remark for the user, for example that another engine is used than was requested; or None.
         capacity: how many trials it trains side by side; None if not requested.
         arm_sizes: of each of `CapacityRequest.arms`.
+        shortened: for each split, the number of examples whose prompts were shortened to fit.
     """
 
     source: str
@@ -86,3 +87,5 @@ class LoadReport:
     def weights_hash(self, training: Training) -> str:
         """Hash of the data that decides on trained weights: the training split; all splits where training is stopped by one of them."""
         return self.data_hash if training.early_stopping else self.train_hash
+
+    shortened: Mapping[str, int] = field(default_factory=dict)

@@ -12,6 +12,10 @@ from tasks.metrics import METRICS
 
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
 
+DROP = "drop"
+LEFT = "truncate_left"
+TOO_LONG = (DROP, LEFT, "truncate_right")
+
 REPORT_EXAMPLES = 32
 
 QUESTIONS = 48
@@ -120,12 +124,34 @@ class TaskData:
 
     name: Annotated[str, Key("short name of the task")]
     kind: Annotated[
-        str, Key("where the examples come from; choose it with task=NAME", choices=("builtin", "jsonl", "hub"))
+        str,
+        Key(
+            "where the examples come from; choose it with task=NAME",
+            choices=("builtin", "python", "data", "jsonl", "hub"),
+        ),
     ]
-    metric: Annotated[str, Key("task metric: mean score of the answers, 0 to 1", choices=METRICS)]
+    metric: Annotated[
+        str,
+        Key(
+            "task metric: mean score of the answers, 0 to 1; or a function of your own, MODULE:FUNCTION (docs/tasks.md)",
+            choices=METRICS,
+        ),
+    ]
     path: Annotated[
         str | None,
-        Key("task=jsonl: folder with train.jsonl, validation.jsonl and test.jsonl", example="my_data"),
+        Key(
+            "task=data: a file or folder of a known format (docs/tasks.md); task=jsonl: folder with train.jsonl, validation.jsonl and "
+            "test.jsonl",
+            example="my_data",
+        ),
+    ] = None
+    columns: Annotated[
+        Mapping[str, str],
+        Key("task=data: columns by what they stand for, if not detected by name", example="{prompt: question}"),
+    ] = field(default_factory=dict)
+    group_column: Annotated[
+        str | None,
+        Key("task=data: rows with the same value in this column stay in one split", example="customer"),
     ] = None
     system_prompt: Annotated[str | None, Key("system message of the chat template; null for the template's own")] = None
     tune_fraction: Annotated[
@@ -133,8 +159,19 @@ class TaskData:
     ] = 0.5
     max_length: Annotated[
         int,
-        Key("longer examples (tokens of prompt and completion) are left out, and counted", Limit(1, 10_000_000)),
+        Key(
+            "longer examples (tokens of prompt and completion) are left out or shortened (task.too_long), and counted",
+            Limit(1, 10_000_000),
+        ),
     ] = 512
+    too_long: Annotated[
+        str,
+        Key(
+            "what happens to examples longer than task.max_length: left out, or the prompt loses its beginning or its end. Completions are "
+            "never shortened",
+            choices=TOO_LONG,
+        ),
+    ] = DROP
     dataset: Annotated[
         str | None, Key("task=hub: ORG/NAME on the hub, or a local folder or file", example="fancyzhx/ag_news")
     ] = None
@@ -150,6 +187,10 @@ class TaskData:
     label_column: Annotated[str | None, Key("task=hub: column with the class, for accuracy and macro_f1")] = None
     template: Annotated[str | None, Key("task=hub: prompt made of columns", example='"Classify: {text}"')] = None
     replay: str | None = None
+    limits: Annotated[
+        str | None,
+        Key("what results on the data must not be used for; shown on every page", example='"no medical advice"'),
+    ] = None
 
 
 FEWEST_CHOSEN = 100

@@ -16,6 +16,7 @@ from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Quantization, Stu
 from sweep.records.quants import transformers_settings
 from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
+from sweep.reports.limits import limits_of
 from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"
@@ -48,6 +49,7 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
             "",
             f"{_kind(trial.arm)} {_base_name(card)}, {_made(record, conclusion, trial)}",
             "",
+            *([f"Limits: {limits}", ""] if (limits := limits_of(record)) else []),
             f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
             "",
             *(f"- {note}" for note in (conclusion.notes() if conclusion else ())),

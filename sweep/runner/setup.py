@@ -81,9 +81,10 @@ def load_setup(
     opened = open_base(setup.model, paths)
     encoder = Encoder(opened.tokenizer, setup.task.system_prompt)
     longest = min(setup.task.max_length, opened.context)
-    train = encoder.encode_split(splits.train, longest)
+    task = setup.task
+    train = encoder.encode_split(splits.train, longest, task.too_long)
     trained = (*train.examples, *encoder.passages(splits.replay, longest))
-    data = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train.examples)
+    data = EvaluationData(splits, encoder, longest, setup.scoring, task.metric, train.examples, task.too_long)
     fitting = {"train": len(train.examples), **data.fitting}
     requirements.check_examples(fitting, longest)
     base = load_base(setup.model, setup.quant, paths, setup.memory_budget, opened, device)
@@ -114,6 +115,7 @@ def load_setup(
         data_hash=splits.data_hash,
         train_hash=splits.train_hash,
         too_long={"train": train.too_long, **data.too_long},
+        shortened={"train": len(train.shortened), **data.shortened},
         examples=fitting,
         note="; ".join(filter(None, (base.note, note, compute_note(base.compute, base.device)))) or None,
         capacity=capacity,

@@ -29,9 +29,10 @@ from sweep.records import (
     to_json,
 )
 from sweep.records.plan import KNOWN_COSTS
-from sweep.records.recipe import QUESTIONS, TRIAL_QUESTIONS
+from sweep.records.recipe import DROP, QUESTIONS, TRIAL_QUESTIONS
 from sweep.records.trial import questions_of
 from tasks.metrics import LABEL_METRICS
+from tasks.scoring import code_hash, is_own
 
 RESULT_VERSION = 2
 """Increased whenever the code changes what a trial's result would be."""
@@ -84,6 +85,7 @@ def adapter_identity(
         "quant": _quantization(setup.quant_of(arm)),
         "engine": _engine(setup, arm),
         "system_prompt": setup.task.system_prompt,
+        **_shortened(setup),
     }
     if arm is not None:
         question |= {
@@ -130,6 +132,7 @@ def study_identity(plan: StudyPlan, data_hash: str) -> str:
             "examples": plan.setup.scoring.examples,
             "system_prompt": plan.setup.task.system_prompt,
             "max_length": plan.setup.task.max_length,
+            **_shortened(plan.setup),
         },
         "engine": plan.setup.engine,
         "method": plan.arm.method,
@@ -239,6 +242,12 @@ def _quantization(quant: Quantization) -> dict[str, Any]:
     return fields
 
 
+def _shortened(setup: WorkerSetup) -> dict[str, Any]:
+    """How long examples are shortened, and to what; leaving them out is the default, which identities do not mention."""
+    task = setup.task
+    return {} if task.too_long == DROP else {"too_long": task.too_long, "max_length": task.max_length}
+
+
 def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
     task = setup.task
     scoring = {
@@ -246,6 +255,7 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         "examples": examples_of(setup.scoring, split),
         "system_prompt": task.system_prompt,
         "max_length": task.max_length,
+        **_shortened(setup),
         "general_paragraphs": setup.scoring.general_paragraphs,
     }
     # identities from before the questions could be chosen do not name them; those not on test are from before any were asked there
@@ -257,6 +267,8 @@ def _scoring(setup: WorkerSetup, split: Split, answers: bool) -> dict[str, Any]:
         scoring |= {"metric": task.metric, "max_new_tokens": setup.scoring.max_new_tokens}
         # decoding answers is the default, which identities do not mention
         decoded = ("generate",) if task.metric in LABEL_METRICS else ("generate", "auto")
+        if is_own(task.metric):
+            scoring["metric_code"] = code_hash(task.metric)
         if setup.scoring.answers not in decoded:
             scoring["answers"] = setup.scoring.answers
     return scoring

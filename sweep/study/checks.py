@@ -11,6 +11,7 @@ from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
 from sweep.methods import RANK_PATTERN, methods
 from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
+from sweep.records.recipe import LEFT
 from sweep.study.arm_costs import arm_cost_problems
 
 _SHOWN = 8
@@ -94,6 +95,13 @@ def loading_notes(plan: StudyPlan, loaded: LoadReport) -> Iterator[str]:
             yield (
                 f"{split}: {len(numbers)} of {len(numbers) + loaded.examples[split]} examples are longer than {longest} "
                 f"tokens and are left out (numbers {shown}); raise task.max_length to keep them"
+            )
+    which = "beginning" if plan.setup.task.too_long == LEFT else "end"
+    for split, count in loaded.shortened.items():
+        if count:
+            yield (
+                f"{split}: the prompts of {count} of {loaded.examples[split]} examples lost their {which} to fit into {longest} tokens "
+                f"(task.too_long={plan.setup.task.too_long})"
             )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
 
 from sweep.errors import ConfigurationError
+from sweep.records.recipe import DROP, LEFT
 from tasks import Example
+
+_ATTEMPTS = 8
+"""How often a prompt is cut and measured again before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,12 @@ class EncodedSplit:
 
     Attributes:
         too_long: numbers (from 1, in file order) of the examples that do not fit.
+        shortened: numbers of the examples whose prompts were shortened to fit.
     """
 
     examples: tuple[Encoded, ...]
     too_long: tuple[int, ...]
+    shortened: tuple[int, ...] = ()
 
 
 class Encoder:
@@ -55,7 +61,8 @@ class Encoder:
         """Encodes one example.
 
         The completion is the text that the template adds after the generation prompt, so it ends with the template's
-        end-of-turn token. Without a template: prompt, a space, completion, end-of-sequence token.
+        end-of-turn token. Without a template: prompt (after the earlier messages of a chat, with empty lines between), a space,
+        completion, end-of-sequence token.
 
         Raises:
             ConfigurationError: the model's chat template fails.
@@ -64,7 +71,8 @@ class Encoder:
             prompt, answer = self._render(example)
             prompt_ids = self._ids(prompt, special=False)
         else:
-            prompt, answer = example.prompt, f" {example.completion}{self._tokenizer.eos_token}"
+            texts = [*(text for _, text in example.history), example.prompt]
+            prompt, answer = "\n\n".join(texts), f" {example.completion}{self._tokenizer.eos_token}"
             prompt_ids = self._ids(prompt, special=True)
             if prompt_ids and prompt_ids[-1] == self._tokenizer.eos_token_id:
                 prompt_ids = prompt_ids[:-1]
@@ -74,13 +82,51 @@ class Encoder:
         """Encodes a question that has nothing to do with the task, without the task's system prompt."""
         return Encoder(self._tokenizer, None).encode(example)
 
-    def encode_split(self, examples: Iterable[Example], max_length: int) -> EncodedSplit:
-        """Encodes the examples and separates those of more than `max_length` tokens."""
-        encoded = [self.encode(example) for example in examples]
-        return EncodedSplit(
-            tuple(item for item in encoded if len(item) <= max_length),
-            tuple(number for number, item in enumerate(encoded, start=1) if len(item) > max_length),
-        )
+    def encode_split(self, examples: Iterable[Example], max_length: int, too_long: str = DROP) -> EncodedSplit:
+        """Encodes the examples and separates those of more than `max_length` tokens.
+
+        Args:
+            too_long: whether those are left out, or their prompts shortened where that suffices (`task.too_long`).
+        """
+        kept: list[Encoded] = []
+        dropped: list[int] = []
+        shortened: list[int] = []
+        for number, example in enumerate(examples, start=1):
+            whole = self.encode(example)
+            fitting: Encoded | None = whole
+            if len(whole) > max_length:
+                fitting = None if too_long == DROP else self._shortened(whole, max_length, from_left=too_long == LEFT)
+                (dropped if fitting is None else shortened).append(number)
+            if fitting is not None:
+                kept.append(fitting)
+        return EncodedSplit(tuple(kept), tuple(dropped), tuple(shortened))
+
+    def _shortened(self, whole: Encoded, max_length: int, *, from_left: bool) -> Encoded | None:
+        """The example with as much of its prompt as fits, inside the whole chat template; None if nothing of the prompt would be left.
+
+        From the left, the earliest turns of a chat go first.
+        """
+        example = whole.example
+        history = list(example.history)
+        shorter = whole
+        if from_left:
+            while len(shorter) > max_length and (oldest := _oldest_turns(history)):
+                del history[oldest]
+                shorter = self.encode(replace(example, history=tuple(history)))
+        ids = self._ids(example.prompt, special=False)
+        # tokens at the cut may be others than before, so the length is measured again
+        for _ in range(_ATTEMPTS):
+            excess = len(shorter) - max_length
+            if excess <= 0:
+                return replace(shorter, example=example)
+            if excess >= len(ids):
+                return None
+            ids = ids[excess:] if from_left else ids[:-excess]
+            text = str(self._tokenizer.decode(ids)).strip("\ufffd").strip()
+            if not text:
+                return None
+            shorter = self.encode(replace(example, prompt=text, history=tuple(history)))
+        return None
 
     def prose(self, text: str) -> Encoded:
         """Encodes plain text for measuring forgetting; the loss covers all tokens but the first."""
@@ -98,19 +144,25 @@ class Encoder:
         return tuple(item for item in cut if item.completion)
 
     def _render(self, example: Example) -> tuple[str, str]:
-        turns = [*self._system, {"role": "user", "content": example.prompt}]
+        history = [{"role": role, "content": text} for role, text in example.history]
+        own = [message for message in history if message["role"] == "system"][:1]
+        system = own or self._system
+        later = [
+            *(message for message in history if message["role"] != "system"),
+            {"role": "user", "content": example.prompt},
+        ]
         try:
-            return self._rendered(turns, example)
+            return self._rendered([*system, *later], example)
         except TemplateError as error:
-            if not self._system:
+            if not system:
                 raise self._broken(error) from error
         # a template is a program in the model's files, so any exception is possible
         except Exception as error:
             raise self._broken(error) from error
         # a template without a system role: the system prompt goes before the user's text
-        turns = [{"role": "user", "content": f"{self._system[0]['content']}\n\n{example.prompt}"}]
+        first = {**later[0], "content": f"{system[0]['content']}\n\n{later[0]['content']}"}
         try:
-            return self._rendered(turns, example)
+            return self._rendered([first, *later[1:]], example)
         except Exception as error:
             raise self._broken(error) from error
 
@@ -136,3 +188,12 @@ class Encoder:
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def _oldest_turns(history: Sequence[tuple[str, str]]) -> slice | None:
+    """The oldest turn of the user in a history with the answer to it; None if there is none."""
+    first = next((place for place, (role, _) in enumerate(history) if role == "user"), None)
+    if first is None:
+        return None
+    end = next((place for place in range(first + 1, len(history)) if history[place][0] == "user"), len(history))
+    return slice(first, end)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sweep.errors import ConfigurationError, DataError
+from sweep.errors import DataError
 from sweep.records import TaskData
 from sweep.store.paths import Paths
 from sweep.training.sources import hub_answers
-from tasks import DataProblems, RawSplits, Splits
+from tasks import DataProblems, RawSplits, Splits, registry, scoring
 from tasks.general import replay
 from tasks.splits import divide, with_replay
 
@@ -33,6 +33,7 @@ def load_splits(task: TaskData, paths: Paths) -> Splits:
     splits, passages = None, None
     try:
         splits = divide(_raw(task, paths), task.tune_fraction)
+        scoring.try_on(task.metric, splits)
     except DataProblems as error:
         problems += error.problems
     if task.replay is not None:
@@ -50,13 +51,14 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
         from tasks import jsonl
 
         return jsonl.load(Path(task.path or "."))
+    if task.kind == "data":
+        from tasks import own_data
+        from tasks.understanding import Columns
+
+        return own_data.load(Path(task.path or "."), Columns(task.columns, task.group_column))
     if task.kind == "hub":
         return _from_hub(task, paths)
-    if task.name == "pharma":
-        from tasks import jsonl, pharma
-
-        return jsonl.load(pharma.DATA)
-    raise ConfigurationError(f"task.name={task.name}: no built-in task has this name (available: pharma)")
+    return registry.load(task.name)
 
 
 def _from_hub(task: TaskData, paths: Paths) -> RawSplits:

@@ -2,5 +2,15 @@
 
 from pathlib import Path
 
+from tasks import RawSplits, Task, jsonl
+
 DATA = Path(__file__).with_name("data")
 """The folder with `train.jsonl`, `validation.jsonl` and `test.jsonl`."""
+
+
+def load() -> RawSplits:
+    """The splits, in file order."""
+    return jsonl.load(DATA)
+
+
+TASK = Task(load=load, metric="set_f1", system_prompt="You answer for a pharmaceutical tender desk.")

@@ -49,7 +49,7 @@ CONTRACT = [
     "storage.url",
     "budget.wall_clock",
 ]
-NEEDED = {"jsonl": ["task.path=data"], "hub": ["task.dataset=org/name"]}
+NEEDED = {"data": ["task.path=data"], "jsonl": ["task.path=data"], "hub": ["task.dataset=org/name"]}
 """Values that a task requires."""
 
 OPTIONS = [(group, name) for group, names in groups().items() for name in names]

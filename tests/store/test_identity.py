@@ -43,7 +43,7 @@ PLAN = composed_plan([])
 
 UNSEEN = {"report_examples", "certify_examples", "test_examples", "general_questions"}
 """Fields of EvaluationSettings that a trial scored on tune does not see."""
-ASKED = {"metric", "system_prompt", "max_length"}
+ASKED = {"metric", "system_prompt", "max_length", "too_long"}
 """Fields of TaskData that change a result while the data, which has its own hash, stays."""
 ENGINE = {"engine"}
 
@@ -307,12 +307,12 @@ def test_evaluation_does_not_count_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, scoring=changed(PLAN.setup.scoring, name))) == adapter()
 
 
-@pytest.mark.parametrize("name", names(TaskData, {"system_prompt", "max_length"}))
+@pytest.mark.parametrize("name", names(TaskData, {"system_prompt", "max_length", "too_long"}))
 def test_the_metric_and_the_path_of_the_data_do_not_count_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, task=changed(PLAN.setup.task, name))) == adapter()
 
 
-@pytest.mark.parametrize("name", ["system_prompt", "max_length"])
+@pytest.mark.parametrize("name", ["system_prompt", "max_length", "too_long"])
 def test_how_training_examples_are_encoded_counts_for_the_adapter(name: str) -> None:
     assert adapter(replace(PLAN.setup, task=changed(PLAN.setup.task, name))) != adapter()
 

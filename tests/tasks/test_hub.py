@@ -271,3 +271,34 @@ def test_edited_local_files_are_read_again(tmp_path: Path) -> None:
             lines = [json.dumps({"text": f"{name} {n}", "verdict": word}) + "\n" for n in range(8)]
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
         assert loaded(folder).train[0].completion == word
+
+
+class TestDetected:
+    """Without columns, rows are understood as those of files are."""
+
+    def test_chats(self, tmp_path: Path) -> None:
+        def chat(number: int) -> dict[str, Any]:
+            turns = [("user", f"hello {number}"), ("assistant", "hi"), ("user", "yes"), ("assistant", "well")]
+            return {"messages": [{"role": role, "content": text} for role, text in turns], "id": number}
+
+        folder = tmp_path / "chats"
+        folder.mkdir()
+        datasets.Dataset.from_list([chat(number) for number in range(60)]).to_parquet(folder / "train.parquet")
+        raw = load(str(folder), cache_dir=tmp_path / "cache")
+        assert sum(map(len, (raw.train, raw.validation, raw.test))) == 120
+        assert raw.notes == (f"{folder}: read as chats (messages; not used: id)",)
+        assert {row.group for row in raw.train}.isdisjoint(row.group for row in raw.test)
+
+    def test_classes_have_their_names(self, tmp_path: Path) -> None:
+        folder = tmp_path / "classes"
+        folder.mkdir()
+        for split in ("train", "validation", "test"):
+            made = {
+                "text": [f"{split} {number}" for number in range(12)],
+                "label": [number % 2 for number in range(12)],
+            }
+            table = datasets.Dataset.from_dict(made).cast_column("label", datasets.ClassLabel(names=NAMES))
+            table.to_parquet(folder / f"{split}.parquet")
+        raw = load(str(folder), cache_dir=tmp_path / "cache")
+        assert raw.train[1] == Example("train 1", "stormy", "stormy")
+        assert raw.notes == (f"{folder}: read as classification (text is the prompt, label)",)

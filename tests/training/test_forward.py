@@ -98,6 +98,41 @@ class TestEncoding:
         assert split.too_long == (2,)
         assert len(split.examples) == 2
 
+    @pytest.mark.parametrize(("way", "kept"), [("truncate_left", "eighteen nineteen"), ("truncate_right", "zero one")])
+    def test_long_prompts_lose_one_end_within_the_template(self, load_tiny: Loader, way: str, kept: str) -> None:
+        words = "zero one two three four five six seven eight nine ten eleven twelve thirteen eighteen nineteen"
+        examples = [Example("a", "b"), Example(words, "answer"), Example("a", "b" * 200)]
+        encoder = Encoder(load_tiny("none").tokenizer, None)
+        split = encoder.encode_split(examples, 60, way)
+        assert (split.shortened, split.too_long) == ((2,), (3,))
+        short = split.examples[1]
+        assert short.example == examples[1]  # identified by what it was
+        assert 40 < len(short) <= 60
+        text = load_tiny("none").tokenizer.decode(short.prompt)
+        assert kept in text
+        assert short.completion == encoder.encode(examples[1]).completion
+
+    def test_turns_of_a_chat_are_rendered_by_the_template(self, load_tiny: Loader) -> None:
+        tokenizer = load_tiny("none").tokenizer
+        kept = tokenizer.chat_template
+        turns = (("system", "Own"), ("user", "one"), ("assistant", "two"))
+        example = Example("three", "four", history=turns)
+        assert tokenizer.decode(Encoder(tokenizer, None).encode(example).prompt).endswith("Own\n\none\n\ntwo\n\nthree")
+        tokenizer.chat_template = (
+            "{% for m in messages %}[{{ m.role }}]{{ m.content }}<eos>{% endfor %}"
+            "{% if add_generation_prompt %}[assistant]{% endif %}"
+        )
+        try:
+            encoder = Encoder(tokenizer, "Be brief")
+            item = encoder.encode(example)
+            short = encoder.encode_split([example], len(item) - 1, "truncate_left").examples[0]
+        finally:
+            tokenizer.chat_template = kept
+        prompt = tokenizer.decode(item.prompt)
+        assert prompt == "[system]Own<eos>[user]one<eos>[assistant]two<eos>[user]three<eos>[assistant]"
+        assert tokenizer.decode(item.completion) == "four<eos>"  # the loss covers the last turn alone
+        assert tokenizer.decode(short.prompt) == "[system]Own<eos>[user]three<eos>[assistant]"
+
 
 def test_answers_known_from_losses_equal_decoded_answers(
     load_tiny: Loader, encoded: list[Encoded], spec: Callable[..., TrialSpec]

@@ -131,6 +131,7 @@ def data(task: TaskData, paths: Paths) -> Finding:
     except ConfigurationError as error:
         return misconfigured(name, f"{task.name}: {'; '.join(error.problems)}", "choose another task")
     counts = ", ".join(f"{len(getattr(splits, part))} {part}" for part in ("train", "tune", "certify", "test"))
+    counts = "; ".join((counts, *splits.notes))
     if splits.warnings:
         return Finding(name, "warning", f"{task.name}: {counts}; {'; '.join(splits.warnings)}", "check these examples")
     return Finding(name, "ok", f"{task.name}: {counts}")

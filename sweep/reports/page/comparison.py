@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import StudyRecord, rung_words
+from sweep.reports.limits import limits_of
 from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short
@@ -53,6 +54,7 @@ def render_comparison(
         figures_of=[(name, [of(side) for side in sides]) for name, of in _FIGURES],
         warnings=_warnings(sides),
         created=created,
+        limits_of=limits_of,
         show_bytes=show_bytes,
         named=lambda rank: capitalized(rung_words(rank)),
     )

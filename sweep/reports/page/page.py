@@ -11,6 +11,7 @@ from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord, rung_words
 from sweep.reports.by_method import has_methods
 from sweep.reports.kinds_table import kinds_of
 from sweep.reports.ladder_kind import ENERGY, is_cut, kept_words, ladder_kind
+from sweep.reports.limits import limits_of
 from sweep.reports.page import trials as table
 from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
@@ -85,6 +86,7 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
         "page.html.j2",
         charts,
         record=record,
+        limits=limits_of(record),
         conclusion=conclusion,
         answer=answer,
         beside=beside,
