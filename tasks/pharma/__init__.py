@@ -13,4 +13,9 @@ def load() -> RawSplits:
     return jsonl.load(DATA)
 
 
-TASK = Task(load=load, metric="set_f1", system_prompt="You answer for a pharmaceutical tender desk.")
+TASK = Task(
+    load=load,
+    metric="set_f1",
+    system_prompt="You answer for a pharmaceutical tender desk.",
+    kinds=("normalise", "indication", "bid", "document", "term"),
+)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
+from tasks import generation
 from tasks.example import Example
+from tasks.generation import SPLITS, Made, Split
+from tasks.nearest import nearest_table
 from tasks.pharma import DATA, tables
 from tasks.pharma.questions import bid, document, indication, normalise, term
-from tasks.pharma.splits import SPLITS, Split, divide_medicines, divide_texts
+from tasks.pharma.splits import divide_medicines, divide_texts
 
 SEED = 20260
 ROWS: Mapping[Split, int] = {"train": 5000, "validation": 1100, "test": 1100}
-KINDS = (normalise.KIND, indication.KIND, bid.KIND, document.KIND, term.KIND)
 SITUATIONS_HELD_OUT = 4
 DEFINITIONS_HELD_OUT = 2
 BIDS: Mapping[Split, int] = {"train": 400, "validation": 80, "test": 80}
@@ -41,54 +40,23 @@ def examples() -> dict[Split, list[Example]]:
     return made
 
 
-def encoded(rows: Sequence[Example]) -> bytes:
-    """The rows as the content of a file."""
-    lines = (json.dumps({"prompt": row.prompt, "completion": row.completion, "kind": row.kind}) for row in rows)
-    return "".join(f"{line}\n" for line in lines).encode("ascii")
-
-
-def write(folder: Path) -> dict[Split, list[Example]]:
-    """Writes one file per split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = examples()
-    for split, rows in made.items():
-        (folder / f"{split}.jsonl").write_bytes(encoded(rows))
-    return made
-
-
-def summary(made: Mapping[Split, Sequence[Example]]) -> str:
+def summary(made: Made) -> str:
     """The tables of the data card: rows per kind and split, and the frequency of each closed answer."""
-    columns = [[str(row.kind) for row in made[split]] for split in SPLITS]
-    lines = [_line("kind", *SPLITS), _line(*["---"] * 4)]
-    lines += _counts(KINDS, columns)
-    lines.append(_line("all", *(str(len(made[split])) for split in SPLITS)))
-    lines.append(_line("mean words in a prompt", *(f"{_mean_words(made[split]):.1f}" for split in SPLITS)))
-    lines += ["", _line("answer", *SPLITS), _line(*["---"] * 4)]
+    lines = [generation.table(made), "", generation.cells("answer", *SPLITS), generation.cells(*["---"] * 4)]
     for kind, answers in (
         (indication.KIND, indication.LABELS),
         (bid.KIND, ("bid", *(f"no bid; {code}" for code in bid.CODES))),
     ):
-        lines += _counts(answers, [[row.completion for row in made[split] if row.kind == kind] for split in SPLITS])
+        columns = [[row.completion for row in made[split] if row.kind == kind] for split in SPLITS]
+        lines += generation.counts(answers, columns)
     return "\n".join(lines)
 
 
-def _counts(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str]:
-    counted = [Counter(column) for column in columns]
-    return [_line(name, *(f"{count[name]} ({count[name] / count.total():.1%})" for count in counted)) for name in names]
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _mean_words(rows: Sequence[Example]) -> float:
-    return sum(len(row.prompt.split()) for row in rows) / len(rows)
-
-
 def _chance(*purpose: str) -> random.Random:
-    """A separate random generator for each purpose, so that one change does not reshuffle the rest."""
-    return random.Random(f"{SEED}/{'/'.join(purpose)}")
+    return generation.chance(SEED, *purpose)
 
 
 if __name__ == "__main__":
-    print(summary(write(DATA)))
+    made = examples()
+    generation.write(made, DATA)
+    print(summary(made), nearest_table("set_f1", made["train"], made["test"]), sep="\n\n")

@@ -6,12 +6,10 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
+from tasks.generation import SPLITS, Split
 from tasks.pharma.tables import Medicine, Text
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 SHARES: Mapping[Split, float] = {"train": 0.70, "validation": 0.15, "test": 0.15}
 
 

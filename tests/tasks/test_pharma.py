@@ -6,15 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
 from tasks import jsonl
 from tasks.example import Example, RawSplits
-from tasks.pharma import DATA, generate
+from tasks.pharma import DATA
 from tasks.pharma.questions import normalise
-from tasks.pharma.splits import Split
 
 SPLITS = ("train", "validation", "test")
 KINDS = {"normalise", "indication", "bid", "document", "term"}
@@ -53,24 +51,8 @@ def rows() -> dict[str, tuple[Example, ...]]:
     return {"train": raw.train, "validation": raw.validation, "test": raw.test}
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[Split, list[Example]]:
-    return generate.examples()
-
-
 def of_kind(rows: dict[str, tuple[Example, ...]], kind: str) -> Iterator[Example]:
     return (row for split in SPLITS for row in rows[split] if row.kind == kind)
-
-
-def test_generating_again_gives_the_committed_bytes(tmp_path: Path) -> None:
-    generate.write(tmp_path)
-    for split in SPLITS:
-        name = f"{split}.jsonl"
-        assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes(), f"run python -m {generate.__name__}"
-
-
-def test_the_data_card_shows_the_counts(made: dict[Split, list[Example]]) -> None:
-    assert generate.summary(made) in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_rows_have_exactly_three_keys_and_are_ascii() -> None:
@@ -99,11 +81,6 @@ def test_prompts_are_short_and_completions_bare(rows: dict[str, tuple[Example, .
             assert row.prompt.endswith("\nAnswer:")
             assert row.completion == row.completion.strip()
             assert not row.completion.endswith(".")
-
-
-def test_no_prompt_is_there_twice(rows: dict[str, tuple[Example, ...]]) -> None:
-    prompts = Counter(re.sub(r"\W+", " ", row.prompt.lower()) for split in SPLITS for row in rows[split])
-    assert [prompt for prompt, count in prompts.items() if count > 1] == []
 
 
 def test_no_medicine_is_named_in_two_splits(rows: dict[str, tuple[Example, ...]]) -> None:
