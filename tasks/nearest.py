@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.example import Example
-from tasks.scoring import score_answers
+from tasks.scoring import scores_by_kind
 
 _BLOCK = 256
+_MOST = 20_000
 
 
 def nearest_answers(train: Sequence[Example], asked: Sequence[Example]) -> list[str]:
     """The completions of the nearest training examples (1-NN).
 
     Similarity is the cosine of TF-IDF vectors of lower-case words of what the model is given, as scikit-learn's `TfidfVectorizer` makes
-    them by default, fitted on `train`. Of equally near examples the first counts.
+    them by default, fitted on `train`. Of equally near examples the first counts, as it
+    does if there are no words.
 
     Args:
         train: the training split; not empty.
@@ -25,8 +27,12 @@ def nearest_answers(train: Sequence[Example], asked: Sequence[Example]) -> list[
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    train = train[:: -(-len(train) // _MOST)]
     words = TfidfVectorizer()
-    known = words.fit_transform([row.asked for row in train])
+    try:
+        known = words.fit_transform([row.asked for row in train])
+    except ValueError:  # no words
+        return [train[0].completion] * len(asked)
     answers: list[str] = []
     for start in range(0, len(asked), _BLOCK):
         block = words.transform([row.asked for row in asked[start : start + _BLOCK]])
@@ -35,19 +41,8 @@ def nearest_answers(train: Sequence[Example], asked: Sequence[Example]) -> list[
     return answers
 
 
-def nearest_scores(metric: str, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, float]:
-    """The metric of the nearest neighbours' answers, for all of `asked` ("all") and for each kind, from 0 to 1."""
-    answers = nearest_answers(train, asked)
-    scores = {"all": score_answers(metric, answers, asked)}
-    for kind in sorted({row.kind for row in asked if row.kind is not None}):
-        of_kind = [(answer, row) for answer, row in zip(answers, asked, strict=True) if row.kind == kind]
-        scores[kind] = score_answers(metric, [answer for answer, _ in of_kind], [row for _, row in of_kind])
-    return scores
-
-
 def nearest_table(metric: str, train: Sequence[Example], asked: Sequence[Example]) -> str:
-    """The scores as a table of a data card."""
-    scores = nearest_scores(metric, train, asked)
-    return "\n".join(
-        [f"| {metric} | nearest neighbour |", "| --- | --- |", *(f"| {k} | {v:.3f} |" for k, v in scores.items())]
-    )
+    """The scores of the nearest neighbours' answers, in all and for each kind, as a table of a data card."""
+    scores = scores_by_kind(metric, nearest_answers(train, asked), asked)
+    rows = (f"| {kind or 'all'} | {score:.3f} |" for kind, score in scores.items())
+    return "\n".join([f"| {metric} | nearest neighbour |", "| --- | --- |", *rows])

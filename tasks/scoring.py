@@ -61,6 +61,21 @@ def score_answers(metric: str, answers: Sequence[str], examples: Sequence[Exampl
     return math.fsum(scores) / len(scores)
 
 
+def scores_by_kind(metric: str, answers: Sequence[str], examples: Sequence[Example]) -> dict[str | None, float]:
+    """The metric over the split (None), then over the examples of each kind, by name.
+
+    Raises:
+        DataProblems: as `score_answer`.
+    """
+    scores: dict[str | None, float] = {}
+    for kind in (None, *sorted({row.kind for row in examples if row.kind})):
+        chosen = [place for place, row in enumerate(examples) if kind is None or row.kind == kind]
+        scores[kind] = score_answers(
+            metric, [answers[place] for place in chosen], [examples[place] for place in chosen]
+        )
+    return scores
+
+
 def function_of(metric: str) -> Score:
     """The function that a metric of one's own names.
 

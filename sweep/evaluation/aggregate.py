@@ -10,7 +10,7 @@ from typing import Protocol
 from sweep.errors import TrialDiverged
 from sweep.records import ExampleOutcome
 from tasks import Example
-from tasks.scoring import score_answer, score_answers
+from tasks.scoring import score_answer, scores_by_kind
 
 
 class CompletionNats(Protocol):
@@ -58,15 +58,10 @@ def with_score(metric: str, example: Example, outcome: ExampleOutcome) -> Exampl
     return replace(outcome, score=score_answer(metric, outcome.answer, example))
 
 
-def metrics_of(metric: str, examples: Sequence[Example], outcomes: Sequence[ExampleOutcome]) -> dict[str, float]:
+def metrics_of(metric: str, examples: Sequence[Example], answers: Sequence[str | None]) -> dict[str, float]:
     """The task metric under its name, and under `name/kind` for each kind of example; empty unless all were answered."""
-    answers = [one.answer for one in outcomes if one.answer is not None]
-    if len(answers) < len(examples):
+    given = [answer for answer in answers if answer is not None]
+    if len(given) < len(examples):
         return {}
-    metrics: dict[str, float] = {}
-    for kind in (None, *sorted({example.kind for example in examples if example.kind})):
-        chosen = [index for index, example in enumerate(examples) if kind is None or example.kind == kind]
-        metrics[metric if kind is None else f"{metric}/{kind}"] = score_answers(
-            metric, [answers[index] for index in chosen], [examples[index] for index in chosen]
-        )
-    return metrics
+    scores = scores_by_kind(metric, given, examples)
+    return {metric if kind is None else f"{metric}/{kind}": score for kind, score in scores.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import DataError
+from sweep.evaluation.aggregate import metrics_of
 from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.records.recipe import DROP
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
@@ -13,6 +14,7 @@ from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
 from tasks import Splits, general
 from tasks.metrics import LABEL_METRICS
+from tasks.nearest import nearest_answers
 
 MOST_LABELS = 64
 """With more labels than this, comparing all of them costs more than decoding an answer."""
@@ -71,6 +73,7 @@ class EvaluationData:
         self.question_rule = AnswerRule(1, answers, kinds)
         self._settings = settings
         self._labels = labels_of(metric, settings.answers, train)
+        self._train = [item.example for item in train]
 
     def examples(self, split: Split) -> Sequence[Encoded]:
         """The split's examples that are evaluated.
@@ -88,6 +91,13 @@ class EvaluationData:
         """The general questions that are asked of models evaluated on the split, for measuring forgetting."""
         asked = self._questions[: questions_of(self._settings, split)]
         return [item for item in asked if len(item) <= self._longest]
+
+    def nearest(self, metric: str, examples: Sequence[Encoded]) -> dict[str, float]:
+        """The task metric, in all and by kind, of the nearest training examples' answers: what can be had without a model."""
+        if not self._train:
+            return {}
+        asked = [item.example for item in examples]
+        return metrics_of(metric, asked, nearest_answers(self._train, asked))
 
     def answer_rule(self, examples: Sequence[Encoded]) -> AnswerRule | None:
         """How these examples are answered; None where no answers are asked for."""

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sweep.errors import ConfigurationError, TrialFailed
 from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, with_score
@@ -49,6 +49,7 @@ class Evaluation:
         examples, outcomes: the evaluated examples, and the outcome of each.
         loss: nats per completion token, over all tokens of all examples.
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
+        nearest: of the bare base, the same for the answers of the nearest training examples, see `tasks.nearest`; else empty.
         bits_per_byte: bits per byte of the expected completions; None if they are empty.
         forgetting: the rise of the loss on general prose; None where it is not measured.
         general_right: for each general question, in their order, whether it was answered right.
@@ -66,6 +67,7 @@ class Evaluation:
     phases: Mapping[str, float]
     peak_bytes: int
     peak_of: str
+    nearest: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -143,6 +145,8 @@ class Evaluator:
         asked = self._data.questions(spec.split)
         said, _ = self._outcomes(group, asked, self._data.question_rule, with_progress=False)
         general_seconds = (time.perf_counter() - clock) / len(group)
+        of_base = rule is not None and any(request.spec.arm is None for request in group)
+        nearest = self._data.nearest(self._metric, examples) if of_base else {}
         results: list[Evaluation | Exception] = []
         for request, own, on_prose, told, spent in zip(group, outcomes, prose, said, seconds, strict=True):
             peak_bytes, peak_of = request.training_peak or (peak.peak() - self._base.copies.bytes, "evaluation")
@@ -155,7 +159,10 @@ class Evaluator:
                         ),
                         loss=mean_loss(own),
                         bits_per_byte=bits_per_byte([item.example.completion for item in examples], own),
-                        metrics=metrics_of(self._metric, [item.example for item in examples], own),
+                        metrics=metrics_of(
+                            self._metric, [item.example for item in examples], [one.answer for one in own]
+                        ),
+                        nearest=nearest if request.spec.arm is None else {},
                         forgetting=forgetting_of(self.base_prose(), on_prose),
                         general_right=tuple(
                             one.answer == item.example.completion for item, one in zip(asked, told, strict=True)

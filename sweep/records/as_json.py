@@ -63,7 +63,7 @@ def _unused(record: Training | TaskData | Measures | TrainedAdapter) -> set[str]
     if isinstance(record, Training):
         unused = {name for name in ("replay", "decay_to_base", "early_stopping") if not getattr(record, name)}
         return unused if record.early_stopping else {*unused, "patience"}
-    return {name for name in ("looks", "kept_step") if not getattr(record, name, None)}
+    return {name for name in ("looks", "kept_step", "nearest") if not getattr(record, name, None)}
 
 
 def _plain(value: Any) -> Any:

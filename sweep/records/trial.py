@@ -163,6 +163,8 @@ class Measures:
     Attributes:
         loss: mean loss over the completion tokens of the examples.
         metrics: the task metric by name, and by `name/kind` if examples have kinds; empty if no answers were written.
+        nearest: of the bare base, the same for the answers of the nearest training examples (`tasks.nearest`), which need no model; empty
+            for adapters, and in older records.
         bits_per_byte: the same losses in bits per byte of the expected completions, which compares models with different tokenizers;
             None in older records.
         peak_bytes: CPU: resident peak of the worker; GPU: most memory allocated. See `peak_of`.
@@ -217,6 +219,7 @@ class Measures:
     kept_step: int | None = None
     prose_rises: Sequence[tuple[float, int]] = ()
     general_of_kind: bool = False
+    nearest: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def general_accuracy(self) -> float | None:

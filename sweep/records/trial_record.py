@@ -130,6 +130,10 @@ class EvaluatedTrial(TrialRecord):
         """The task metric of this name, or of `name/kind`; None where no answers were written."""
         return self.measures.metrics.get(name)
 
+    def nearest(self, name: str) -> float | None:
+        """Of the bare base, that metric for the answers of the nearest training examples; None where it is not recorded."""
+        return self.measures.nearest.get(name)
+
 
 @dataclass(frozen=True, slots=True)
 class CompletedTrial(EvaluatedTrial):

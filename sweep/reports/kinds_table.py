@@ -25,12 +25,14 @@ class KindRow:
         weak: whether the adapter is of little use on it, by the certify split.
         certify: its scores on certify.
         test: its scores on test; None before the test stage.
+        nearest: on test, of the nearest training examples' answers; None where it is not recorded.
     """
 
     kind: str
     weak: bool
     certify: KindScore | None
     test: KindScore | None
+    nearest: float | None = None
 
     def splits(self) -> tuple[KindScore | None, KindScore | None]:
         """Certify and test."""
@@ -47,6 +49,7 @@ class Kinds:
         rank: whose adapter is handed out.
         largest: the ladder's largest rank; None if that is `rank`.
         on_test: whether there are scores on test.
+        with_nearest: whether there are scores of the nearest training examples' answers on test.
     """
 
     rows: tuple[KindRow, ...]
@@ -54,6 +57,7 @@ class Kinds:
     rank: int
     largest: int | None
     on_test: bool
+    with_nearest: bool = False
 
 
 def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None:
@@ -64,11 +68,23 @@ def kinds_of(record: StudyRecord, conclusion: Conclusion | None) -> Kinds | None
     certify = {score.kind: score for score in conclusion.kinds[1:]}
     test = {score.kind: score for score in kinds_on_test(record, conclusion)[1:]}
     weak = {score.kind for score in conclusion.weak_kinds}
-    rows = [KindRow(kind, kind in weak, certify.get(kind), test.get(kind)) for kind in sorted({*certify, *test})]
+    tested = certification.on_test()
+    rows = [
+        KindRow(
+            kind,
+            kind in weak,
+            certify.get(kind),
+            test.get(kind),
+            tested[0].nearest(f"{record.metric}/{kind}") if 0 in tested else None,
+        )
+        for kind in sorted({*certify, *test})
+    ]
     shown = sorted(sorted(rows, key=_score)[:MOST], key=lambda row: row.kind)
     rank = conclusion.hands_out
     largest = certification.complete_ranks()[-1]
-    return Kinds(tuple(shown), len(rows) - len(shown), rank, largest if largest != rank else None, bool(test))
+    with_nearest = any(row.nearest is not None for row in rows)
+    other = largest if largest != rank else None
+    return Kinds(tuple(shown), len(rows) - len(shown), rank, other, bool(test), with_nearest)
 
 
 def kinds_table(record: StudyRecord, kinds: Kinds) -> Table:
@@ -81,8 +97,11 @@ def kinds_table(record: StudyRecord, kinds: Kinds) -> Table:
     for split in ("certify", "test") if kinds.on_test else ("certify",):
         for name in _columns(kinds):
             table.add_column(f"{split}\n{name}", justify="right")
+    if kinds.with_nearest:
+        table.add_column("test\nnearest", justify="right")
     for row in kinds.rows:
         cells = [cell for score in row.splits()[: 1 + kinds.on_test] for cell in _cells(score, kinds)]
+        cells += [_figure(row.nearest)] if kinds.with_nearest else []
         mark = f" {WEAK}" if row.weak else ""
         table.add_row(f"{row.kind}{mark}", *cells, style="yellow" if row.weak else None)
     return table

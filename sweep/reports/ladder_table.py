@@ -28,6 +28,7 @@ from sweep.verdict.terms import RANKS, terms_of
 
 SYMBOLS = {State.CERTIFIED: "●", State.INFERIOR: "✗", State.FORGETS: "✗", State.UNDECIDED: "?"}
 CHOSEN = "→"
+NEAREST = "nearest training example"
 _UNKNOWN = "-"
 
 
@@ -193,6 +194,8 @@ def test_table(record: StudyRecord, conclusion: Conclusion) -> Table | None:
             _figure(trial.measures.general_accuracy, 3),
         )
         table.add_row(_who(record, name, trial, conclusion), *figures, style="bold green" if chosen else None)
+        if (nearest := trial.nearest(record.metric)) is not None:
+            table.add_row(NEAREST, _UNKNOWN, _UNKNOWN, _figure(nearest, 3), _UNKNOWN, _UNKNOWN)
     return table
 
 

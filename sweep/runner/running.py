@@ -134,6 +134,7 @@ def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -
         loss=evaluation.loss,
         bits_per_byte=evaluation.bits_per_byte,
         metrics=evaluation.metrics,
+        nearest=evaluation.nearest,
         examples=len(evaluation.outcomes),
         tokens=sum(one.tokens for one in evaluation.outcomes),
         peak_bytes=evaluation.peak_bytes,

@@ -116,6 +116,7 @@ def metrics_of(result: TrialResult) -> dict[str, float]:
         values |= {f"eval/{metric}": value for metric, value in measures.metrics.items()}
         split = result.spec.split.value
         values |= {f"{split}/{metric}": value for metric, value in measures.metrics.items()}
+        values |= {f"{split}/nearest_example/{metric}": value for metric, value in measures.nearest.items()}
         # last, so that no task metric can overwrite one of these
         values |= {name: getattr(measures, attribute) for name, attribute in _MEASURED.items()}
         values |= {

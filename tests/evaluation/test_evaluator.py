@@ -35,7 +35,7 @@ SPLITS = Splits((), TUNE, CERTIFY, TEST, (), "d" * 64, "t" * 64)
 class ByteEncoder:
     """Bytes are tokens."""
 
-    def encode_split(self, examples: Sequence[Example], longest: int) -> EncodedSplit:
+    def encode_split(self, examples: Sequence[Example], longest: int, too_long: str = "drop") -> EncodedSplit:
         return EncodedSplit(tuple(self._encoded(example) for example in examples), ())
 
     def prose(self, text: str) -> Encoded:
@@ -46,6 +46,9 @@ class ByteEncoder:
 
     def _encoded(self, example: Example) -> Encoded:
         return Encoded(example, tuple(example.prompt.encode()), tuple(example.completion.encode()))
+
+
+TRAIN = ByteEncoder().encode_split([Example("tune 3", "no"), Example("certify 1", "yes")], 96).examples
 
 
 @dataclass
@@ -95,7 +98,7 @@ def evaluator(engine: TableEngine, tmp_path: Path) -> Evaluator:
         96,
         EvaluationSettings(general_paragraphs=2, general_questions=3, trial_questions=2),
         "exact_match",
-        (),
+        TRAIN,
     )
     copies = type("Copies", (), {"bytes": 0})
     base = cast(LoadedBase, type("Base", (), {"device": torch.device("cpu"), "copies": copies}))
@@ -107,6 +110,11 @@ def request(name: str, loss: float, split: Split = Split.TUNE, answers: bool = T
     spec = TrialSpec(name * 32, "made", stage, arm(), TRAINING, 0, split=split, answers=answers)
     ignored = given.get("on_progress", lambda phase, done, total: None)
     return EvaluationRequest(spec, cast(AdaptedModel, loss), ignored, given.get("training_peak", (7, "training")))
+
+
+def base_request(split: Split, *, answers: bool = True) -> EvaluationRequest:
+    spec = TrialSpec("0" * 32, "made", Stage.BASE, None, TRAINING, 0, split=split, answers=answers)
+    return EvaluationRequest(spec, cast(AdaptedModel, 4.0), lambda phase, done, total: None, None)
 
 
 def evaluations(results: list[Evaluation | Exception]) -> list[Evaluation]:
@@ -135,6 +143,15 @@ def test_an_evaluation_has_outcomes_metrics_and_times(evaluator: Evaluator) -> N
     assert set(result.phases) == {"score", "general"}
     assert (result.peak_bytes, result.peak_of) == (7, "training")
     assert heard == [("score", 6, 6)]
+
+
+def test_the_base_is_compared_with_the_nearest_training_examples(evaluator: Evaluator) -> None:
+    base, adapter = evaluator.evaluate([base_request(Split.CERTIFY), request("b", 2.0, Split.CERTIFY)])
+    (tuned,) = evaluator.evaluate([base_request(Split.TUNE)])
+    (silent,) = evaluator.evaluate([base_request(Split.CERTIFY, answers=False)])
+    assert isinstance(base, Evaluation)
+    assert base.nearest == {"exact_match": 1.0}, "certify 0 to 3 are nearest to certify 1"
+    assert [one.nearest for one in evaluations([tuned, adapter, silent])] == [{"exact_match": 0.0}, {}, {}]
 
 
 def test_general_questions_are_asked_in_every_trial(evaluator: Evaluator, engine: TableEngine) -> None:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from sweep.reports.kinds_table import MOST, kinds_of, kinds_table
 from sweep.verdict.conclude import conclude
 from tests.conftest import certified_record
-from tests.verdict.studies import with_kinds
+from tests.verdict.studies import with_kinds, with_nearest
 from tests.verdict.test_kinds import COUNTS, SCORES
 
 
@@ -24,6 +24,17 @@ def test_each_kind_has_its_counts_on_certify_and_test(
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()[:1] and line.split()[0] in COUNTS}
     assert rows["brand"] == ["!", *["12", "0.00", "0.00", "0.00"] * 2]
     assert rows["normalise"] == ["40", "0.00", "0.90", "0.90"] * 2
+
+
+def test_the_nearest_training_example_has_a_column(printed: Callable[[RenderableType], list[str]]) -> None:
+    record = with_kinds(certified_record(final=(8, 32)), SCORES, COUNTS)
+    nearest = with_nearest(record, {"accuracy": 0.25, "accuracy/brand": 0.5})
+    kinds = kinds_of(nearest, conclude(nearest))
+    assert kinds is not None
+    lines = printed(kinds_table(nearest, kinds))
+    assert next(line.split()[-1] for line in lines if line.startswith(" brand") or line.startswith("brand")) == "0.50"
+    assert next(line.split()[-1] for line in lines if "dosage" in line) == "-"
+    assert max(len(line.rstrip()) for line in lines) <= 100
 
 
 def test_before_test_is_scored_there_is_certify_alone(printed: Callable[[RenderableType], list[str]]) -> None:

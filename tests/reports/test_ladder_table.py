@@ -12,6 +12,7 @@ from sweep.reports.ladder_table import test_table as table_of_test
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from tests.conftest import certified_record
+from tests.verdict.studies import with_nearest
 
 COLUMNS = [
     "rank",
@@ -114,6 +115,15 @@ def test_test_scores_are_keyed_by_role() -> None:
     assert cells(tested, 3) == ["0.150", "0.890", "0.890"]
     assert cells(tested, 4) == ["-", "+0.250", "+0.250"]
     assert cells(tested, 5) == ["0.750", "0.500", "0.500"]
+
+
+def test_the_nearest_training_example_stands_below_the_base() -> None:
+    record = with_nearest(RECORD, {"accuracy": 0.25})
+    tested = table_of_test(record, concluded(record))
+    assert tested is not None
+    assert cells(tested, 0) == ["base model", "nearest training example", "chosen: rank 8", "largest: rank 32"]
+    assert cells(tested, 1)[1] == "-"
+    assert cells(tested, 3) == ["0.150", "0.250", "0.890", "0.890"]
 
 
 def test_nothing_is_chosen_if_nothing_is_certified() -> None:

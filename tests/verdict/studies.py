@@ -65,3 +65,18 @@ def with_kinds(
             final=tuple(with_kinds_of(trial) for trial in certification.final),
         ),
     )
+
+
+def with_nearest(record: StudyRecord, scores: Mapping[str, float]) -> StudyRecord:
+    """The study with the scores of the nearest training examples' answers beside the base's on test."""
+    certification = record.certification
+    assert certification is not None
+
+    def with_scores(trial: Trial) -> Trial:
+        if trial.measures is None or trial.spec.arm is not None:
+            return trial
+        return replace(trial, result=replace(trial.result, measures=replace(trial.measures, nearest=scores)))
+
+    return replace(
+        record, certification=replace(certification, final=tuple(with_scores(trial) for trial in certification.final))
+    )

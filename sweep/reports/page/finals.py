@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweep.records import EvaluatedTrial, StudyRecord, rung_words
 from sweep.reports.ladder_kind import is_cut
+from sweep.reports.ladder_table import NEAREST
 from sweep.reports.page.chart import Chart, axis, chart, short
 from sweep.verdict.conclusion import Conclusion, on_test
 from sweep.verdict.terms import terms_of
@@ -50,19 +51,16 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
     """The task metric on test as bars; None if it was not measured."""
     from plotly import graph_objects
 
-    shown = [(score, value) for score in scores if (value := score.trial.metric(metric)) is not None]
+    shown = [bar for score in scores for bar in _bars(score, metric)]
     if not shown:
         return None
-    colours = [
-        "var(--base)" if score.trial.arm is None else "var(--accent)" if score.chosen else "var(--ramp-4)"
-        for score, _ in shown
-    ]
-    values = [short(value) for _, value in shown]
+    names = [bar.name for bar in shown]
+    values = [short(bar.value) for bar in shown]
     bars = graph_objects.Bar(
-        y=[score.who for score, _ in shown],
+        y=names,
         x=values,
         orientation="h",
-        marker={"color": colours},
+        marker={"color": [bar.colour for bar in shown]},
         text=[f"{value:.3f}" for value in values],
         textposition="outside",
         textfont={"color": "var(--ink)", "size": 14},
@@ -72,9 +70,24 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
     )
     return chart(
         "finals",
-        "; ".join(f"{score.who}: {metric} {value:.3f}" for (score, _), value in zip(shown, values, strict=True)),
+        "; ".join(f"{name}: {metric} {value:.3f}" for name, value in zip(names, values, strict=True)),
         [bars],
         xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
         yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
         showlegend=False,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    name: str
+    value: float
+    colour: str
+
+
+def _bars(score: TestScore, metric: str) -> list[_Bar]:
+    """A bar for the model, and one below the base's for the nearest training examples' answers."""
+    trial = score.trial
+    colour = "var(--base)" if trial.arm is None else "var(--accent)" if score.chosen else "var(--ramp-4)"
+    measured = [(score.who, trial.metric(metric)), (NEAREST, trial.nearest(metric))]
+    return [_Bar(name, value, colour) for name, value in measured if value is not None]
