@@ -23,7 +23,7 @@ WITHOUT_WORDS: Mapping[str, str] = {"onion": "pyaaz", "ice": "baraf", "sugar": "
 """Hindi for what is left out; other words are the same on chat."""
 PLURALS = ("bucket", "drumstick", "burger", "roll", "bowl", "combo", "lollipop")
 _JOINERS: Mapping[str, Sequence[str]] = {
-    "English": (" and ", " and ", ", ", " + ", " with ", " n ", ", also ", " & ", ", then "),
+    "English": (" and ", " and ", ", ", " + ", " with ", " n ", ", also ", " & ", ", "),
     "Hindi": (" aur ", " aur ", ", ", " + ", " n ", " ke saath ", ", aur ", ", ", " plus "),
 }
 

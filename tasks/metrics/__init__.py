@@ -25,6 +25,20 @@ from tasks.metrics.normalising import f1, folded, normalise
 from tasks.metrics.structured import json_f1
 from tasks.suggest import did_you_mean
 
+__all__ = [
+    "LABEL_METRICS",
+    "METRICS",
+    "accuracy",
+    "exact_match",
+    "json_f1",
+    "normalise",
+    "rouge_l",
+    "score_all",
+    "score_example",
+    "set_f1",
+    "token_f1",
+]
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"[^\W_]+")
 

@@ -61,7 +61,7 @@ HINDI = (
     "{items} bana do na",
     "hello {call}, {items} ka order hai",
     "{call} jaldi se {items}",
-    "aaj {items} khana hai",
+    "aaj {items} mangwana hai",
     "{items} ready kar do {call}",
     "likh lo {items}",
     "{items}, bas itna hi",
@@ -142,4 +142,6 @@ def with_mode(text: str, mode: str, voice: Voice, rng: random.Random) -> str:
     said = voice.of(*MODES[mode], rng)
     if not text.lower().startswith(GREETINGS) and rng.random() < 0.2:
         return f"{said}, {text}"
-    return rng.choice((f"{text}, {said}", f"{text}. {said}", f"{text} {said}", f"{text}\n{said}"))
+    return rng.choice(
+        (f"{text}, {said}", f"{text}{'' if text.endswith('?') else '.'} {said}", f"{text} {said}", f"{text}\n{said}")
+    )
