@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.example import DataProblems, Example, RawSplits
@@ -17,6 +17,7 @@ FEWEST_ROWS = 8
 FAULTS_SHOWN = 20
 """Maximum number of bad rows reported one by one per split; the others are counted."""
 _PAIRS_SHOWN = 3
+_ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ def _first(flaws: Sequence[str], origin: Origin, count: int) -> Iterator[str]:
 
 
 def examine(row: object) -> Example | Flaw:
-    """Returns a decoded row as an example, or all its faults."""
+    """Returns a decoded row as an example, or all its faults; an example of somebody's own code is checked as a row."""
+    if isinstance(row, Example):
+        faults = [*(fault for key in KEYS for fault in _faults(row.as_row(), key)), *_wrong_history(row.history)]
+        return Flaw("; ".join(faults)) if faults else replace(row, history=tuple(row.history))
     if not isinstance(row, dict):
         return Flaw(f'a row must be an object like {{"prompt": "...", "completion": "..."}}, not {_type_name(row)}')
     faults = [fault for key in KEYS for fault in _faults(row, key)]
@@ -160,6 +164,19 @@ def _faults(row: Mapping[Any, object], key: str) -> Iterator[str]:
         yield f'"{key}" holds a NUL character (\\u0000); remove it'
     elif any("\ud800" <= character <= "\udfff" for character in value):
         yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is not valid text; remove it'
+
+
+def _wrong_history(history: object) -> Iterator[str]:
+    turns = history if isinstance(history, list | tuple) else [history]
+    if not all(
+        isinstance(turn, tuple)
+        and len(turn) == 2
+        and turn[0] in _ROLES
+        and isinstance(turn[1], str)
+        and turn[1].strip()
+        for turn in turns
+    ):
+        yield f"history must be pairs of a role ({', '.join(_ROLES[:-1])} or {_ROLES[-1]}) and a text"
 
 
 def _missing(row: Mapping[Any, object], key: str) -> str:

@@ -24,9 +24,22 @@ def chance(seed: int, *purpose: str) -> random.Random:
 
 
 def encoded(rows: Sequence[Example]) -> bytes:
-    """The rows as the content of a JSON lines file; fields that a row lacks are left out."""
-    filled = ({name: value for name, value in row.as_row().items() if value is not None} for row in rows)
+    """The rows as the content of a JSON lines file; fields that a row lacks are left out.
+
+    If any row has earlier turns, all are written as chats, without labels (`tasks.own_data` reads them), of which only the last turn
+    is learned.
+    """
+    as_row = _as_chat if any(row.history for row in rows) else Example.as_row
+    filled = ({name: value for name, value in as_row(row).items() if value is not None} for row in rows)
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in filled).encode()
+
+
+def _as_chat(row: Example) -> dict[str, object]:
+    turns: list[dict[str, object]] = [
+        {"role": role, "content": text} | ({"weight": 0} if role == "assistant" else {}) for role, text in row.history
+    ]
+    turns += [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": row.completion}]
+    return {"messages": turns, "kind": row.kind}
 
 
 def write(made: Made, folder: Path) -> None:

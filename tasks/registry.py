@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tasks.checks import Origin, Reading, assemble, read_rows
-from tasks.example import DataProblems, Example, RawSplits
+from tasks.example import DataProblems, RawSplits
 from tasks.own_code import explained, module_of
 from tasks.suggest import did_you_mean
 from tasks.task import Task
@@ -117,12 +117,7 @@ def load(name: str) -> RawSplits:
 
 def _read(split: str, rows: Iterable[object], found: NamedTask) -> Reading:
     origin = Origin(f"{found.where}: {split}", split, " example ")
-    return read_rows(origin, ((number, _as_row(row)) for number, row in enumerate(rows, start=1)))
-
-
-def _as_row(row: object) -> object:
-    """An example as the row of a file, which is checked in the same way."""
-    return row.as_row() if isinstance(row, Example) else row
+    return read_rows(origin, enumerate(rows, start=1))
 
 
 def _of_known_kinds(splits: RawSplits, found: NamedTask) -> RawSplits:

@@ -62,6 +62,22 @@ class TestFinding:
         assert (len(raw.train), len(raw.validation), len(raw.test)) == (40, 30, 20)
         assert divide(raw).data_hash == divide(registry.load("weather")).data_hash
 
+    def test_earlier_turns_and_groups_are_kept(self, write: Write) -> None:
+        turns = '(("user", f"{number}?"), ("assistant", "Of what?"))'
+        chats = LOAD.replace('kind="rain"', f'history={turns}, group=f"{{split}} {{number // 4}}"')
+        write(f"{HEAD}{chats}TASK = Task(load=load)")
+        row = registry.load("weather").train[5]
+        assert row.history == (("user", "5?"), ("assistant", "Of what?"))
+        assert row.group == "train 1"
+
+    def test_earlier_turns_of_another_form_are_reported(self, write: Write) -> None:
+        for turns in ('[{"role": "user", "content": "Rain?"}]', '[("customer", "Rain?")]', '[("user", "")]', '"Rain?"'):
+            write(f"{HEAD}{LOAD.replace('kind=', f'history={turns}, kind=')}TASK = Task(load=load)")
+            with pytest.raises(
+                DataProblems, match=r"train example 1: history must be pairs .* \(system, user or assistant\)"
+            ):
+                registry.load("weather")
+
     def test_a_folder_of_ones_own_has_parts(self, write: Write) -> None:
         write("WORDS = ['no', 'yes']", "weather/words.py")
         changed = LOAD.replace('("no", "yes")', "words.WORDS")

@@ -8,6 +8,7 @@
 | `set_f1` | F1 of the sets of items separated by `;` |
 | `token_f1` | F1 of the bags of words (Rajpurkar et al. 2016, SQuAD, section 6.1), articles kept |
 | `rouge_l` | F-measure on the longest common subsequence of words (Lin 2004, ROUGE, section 3.1, beta = 1) |
+| `json_f1` | F1 of the values in JSON, list items paired in the best way (`tasks.metrics.structured`); no JSON scores 0 |
 
 Over a split, a metric is the mean of its per-example scores, except `macro_f1`.
 """
@@ -17,20 +18,29 @@ from __future__ import annotations
 import math
 import re
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tasks.metrics.normalising import f1, folded, normalise
+from tasks.metrics.structured import json_f1
 from tasks.suggest import did_you_mean
+
+__all__ = [
+    "LABEL_METRICS",
+    "METRICS",
+    "accuracy",
+    "exact_match",
+    "json_f1",
+    "normalise",
+    "rouge_l",
+    "score_all",
+    "score_example",
+    "set_f1",
+    "token_f1",
+]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"[^\W_]+")
-
-
-def normalise(text: str) -> str:
-    """Removes differences in case, white space and a trailing period."""
-    folded = " ".join(_folded(text).split())
-    return folded.removesuffix(".").rstrip()
 
 
 def exact_match(predicted: str, expected: str, label: str | None = None) -> float:
@@ -46,13 +56,13 @@ def accuracy(predicted: str, expected: str, label: str | None = None) -> float:
 def set_f1(predicted: str, expected: str, label: str | None = None) -> float:
     """F1 of the sets of `;`-separated items, in any order; two empty sets score 1.0."""
     ours, wanted = _items(predicted), _items(expected)
-    return _f1(len(ours & wanted), len(ours), len(wanted))
+    return f1(len(ours & wanted), len(ours), len(wanted))
 
 
 def token_f1(predicted: str, expected: str, label: str | None = None) -> float:
     """F1 of the bags of words. Case and ASCII punctuation are ignored, as in SQuAD; articles count as words."""
     ours, wanted = Counter(_tokens(predicted)), Counter(_tokens(expected))
-    return _f1((ours & wanted).total(), ours.total(), wanted.total())
+    return f1((ours & wanted).total(), ours.total(), wanted.total())
 
 
 def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
@@ -60,10 +70,10 @@ def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
 
     Words are runs of letters and digits, not stemmed. Without any words the score is `exact_match`.
     """
-    ours, wanted = _WORD.findall(_folded(predicted)), _WORD.findall(_folded(expected))
+    ours, wanted = _WORD.findall(folded(predicted)), _WORD.findall(folded(expected))
     if not ours and not wanted:
         return exact_match(predicted, expected)
-    return _f1(_longest_common_subsequence(ours, wanted), len(ours), len(wanted))
+    return f1(_longest_common_subsequence(ours, wanted), len(ours), len(wanted))
 
 
 _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
@@ -73,6 +83,7 @@ _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
     "set_f1": set_f1,
     "token_f1": token_f1,
     "rouge_l": rouge_l,
+    "json_f1": json_f1,
 }
 
 METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)
@@ -126,21 +137,11 @@ def _macro_f1(predicted: Sequence[str], truths: Sequence[str]) -> float:
     """
     hits = Counter(truth for text, truth in zip(predicted, truths, strict=True) if text == truth)
     guessed, present = Counter(predicted), Counter(truths)
-    return math.fsum(_f1(hits[name], guessed[name], present[name]) for name in present) / len(present)
-
-
-def _f1(shared: int, predicted: int, wanted: int) -> float:
-    """F1 = 2PR / (P + R) = 2 shared / (predicted + wanted); 1.0 if both are empty."""
-    return 2 * shared / (predicted + wanted) if predicted + wanted else 1.0
+    return math.fsum(f1(hits[name], guessed[name], present[name]) for name in present) / len(present)
 
 
 def _truth(expected: str, label: str | None) -> str:
     return normalise(expected if label is None else label)
-
-
-def _folded(text: str) -> str:
-    """Folds case and normalizes accents (Unicode 3.13, canonical caseless matching)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def _items(text: str) -> set[str]:
@@ -149,7 +150,7 @@ def _items(text: str) -> set[str]:
 
 def _tokens(text: str) -> list[str]:
     # words of punctuation only are kept: "+" and "-" are different answers
-    return [word.translate(_PUNCTUATION) or word for word in _folded(text).split()]
+    return [word.translate(_PUNCTUATION) or word for word in folded(text).split()]
 
 
 def _longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:

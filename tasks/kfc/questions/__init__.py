@@ -1,0 +1,1 @@
+"""One module per kind of message; each draws examples from the tables."""
