@@ -154,7 +154,7 @@ def question(menu: Mapping[str, Item], cities: Sequence[City], split: Split, rng
         talk = Talk(menu, later, rng)
         state = State(tuple(draw(menu, rng.choice((1, 1, 2, 2, 2)), rng, split=split)))
         history = [("user", order.message(lines_in_words(state.lines, voice, rng), voice, rng))]
-        if rng.random() < 0.15 and (step := _step(state, talk)):
+        if rng.random() < 0.1 and (step := _step(state, talk)):
             history += [("assistant", noted(state, rng)), ("user", step[0])]
             state = step[1]
         unsized = [line for line in state.lines if line.item.sizes and line.size is None]

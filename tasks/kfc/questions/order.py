@@ -116,7 +116,7 @@ MODES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 def question(menu: Mapping[str, Item], cities: Sequence[City], split: Split, rng: random.Random) -> Example:
     """One message with one to three items."""
     voice = voice_in(rng.choice(cities), rng)
-    lines = draw(menu, rng.choice((1, 1, 1, 1, 2, 2, 2, 2, 3)), rng, split=split)
+    lines = draw(menu, rng.choice((1, 1, 1, 1, 2, 2, 2, 3)), rng, split=split)
     mode = rng.choice((None, None, *MODES)) if len(lines) < 3 else None
     return Example(message(lines_in_words(lines, voice, rng), voice, rng, mode), order_json(lines, mode), kind=KIND)
 

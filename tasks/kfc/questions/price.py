@@ -63,7 +63,7 @@ LABELS = ("", "", "Customer: ", "Msg: ", "Chat: ", "> ")
 def question(
     menu: Mapping[str, Item], prices: Prices, cities: Sequence[City], split: Split, rng: random.Random
 ) -> Example:
-    """A rate card of three to five lines, and a message for one or two of them."""
+    """A rate card of three or four lines, and a message for one or two of them."""
     city = rng.choice(cities)
     voice = voice_in(city, rng)
     lines = draw(menu, rng.choice((1, 1, 2)), rng, split=split)
@@ -73,7 +73,8 @@ def question(
     others = [(item.name, size) for item in menu.values() for size in item.sizes or (None,)]
     near = [pair for pair in others if pair[0] in dict(ordered) and pair not in ordered]
     card = [*ordered, *rng.sample(near, min(len(near), rng.choice((0, 1))))]
-    card += rng.sample([pair for pair in others if pair[0] not in dict(ordered)], rng.choice((3, 4)) - len(card) + 1)
+    missing = max(1, rng.choice((3, 3, 4)) - len(card))
+    card += rng.sample([pair for pair in others if pair[0] not in dict(ordered)], missing)
     rng.shuffle(card)
     shown = rng.choice(LINES)
     text = rng.choice(BETWEEN).join(
