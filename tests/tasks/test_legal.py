@@ -44,6 +44,7 @@ def rows() -> dict[str, tuple[Example, ...]]:
     return {"train": raw.train, "validation": raw.validation, "test": raw.test}
 
 
+@cache
 def sections(name: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"": []}
     section = ""
@@ -191,6 +192,7 @@ def check_answers_and_homes(found: list[tuple[str, Example, list[str]]], texts: 
     assert len(splits) == texts
 
 
+@pytest.mark.slow  # compiles hundreds of patterns
 def test_clauses_are_of_the_type_with_the_party_and_figure_of_the_answer(rows: dict[str, tuple[Example, ...]]) -> None:
     found = []
     for split, row in of_kind(rows, clause.KIND):
@@ -200,14 +202,15 @@ def test_clauses_are_of_the_type_with_the_party_and_figure_of_the_answer(rows: d
     check_answers_and_homes(found, sum(len(sections(f"clauses/{file.name}")["clause"]) for file in clause_files()))
 
 
+@pytest.mark.slow  # compiles hundreds of patterns
 def test_notices_have_the_time_form_and_addressee_of_the_answer(rows: dict[str, tuple[Example, ...]]) -> None:
+    names = [f"clauses/{file.name}" for file in clause_files() if "notice" in sections(f"clauses/{file.name}")]
     found = []
     for split, row in of_kind(rows, notice.KIND):
         figure, form, to = row.completion.split("; ")
         text, wanted = without_question(row, notice.QUESTIONS), {"figure": figure, "form": form, "to": to}
-        names = [f"clauses/{file.name}" for file in clause_files() if "notice" in sections(f"clauses/{file.name}")]
         found.append((split, row, [body for name in names for body in fitting(text, name, "notice", wanted)]))
-    check_answers_and_homes(found, sum(len(sections(f"clauses/{f.name}").get("notice", [])) for f in clause_files()))
+    check_answers_and_homes(found, sum(len(sections(name)["notice"]) for name in names))
 
 
 def test_caps_have_the_party_limit_and_exception_of_the_answer(rows: dict[str, tuple[Example, ...]]) -> None:
