@@ -14,7 +14,8 @@ from tasks.example import Example
 from tasks.generation import SPLITS, Made
 from tasks.nearest import nearest_table
 
-DOMAINS = (pytest.param("kfc", marks=pytest.mark.slow), "pharma")
+SLOW = ("kfc", "legal")
+DOMAINS = ("pharma", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
 NEAR = 0.7
 BOILERPLATE = 0.05

@@ -1,0 +1,1 @@
+"""The five kinds of questions, a module each."""

@@ -1,0 +1,72 @@
+"""Who bears a loss: `strikes of stevedores; Charterers; 3 days`.
+
+The clause puts some causes on one party and some on the other, and an event follows. The answer has the cause in the words of the
+clause, the party that the clause puts it on, and the loss in the event.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import partial
+
+from tasks.example import Example
+from tasks.legal.drawing import Drawer, cycle
+from tasks.legal.figures import Figure, figure, plain_period
+from tasks.legal.layout import numbered
+from tasks.legal.library import Texts
+from tasks.legal.parties import Names, contract
+from tasks.legal.wording import sentences, write
+
+KIND = "risk"
+QUESTIONS = (
+    "Who bears it?",
+    "Who bears the loss?",
+    "Cause; party; loss?",
+    "Whose risk?",
+    "Which cause is that, who bears it, and how much is lost?",
+    "For whose account?",
+    "On whom does this fall?",
+    "Cause, party that bears it, extent:",
+    "Who must carry this?",
+    "Whose loss is it?",
+    "At whose expense?",
+    "Say the cause, who bears it, and the loss.",
+    "Allocate: cause; party; loss.",
+    "Which side stands the loss?",
+    "Who pays for that?",
+    "Whose account, and for what?",
+)
+_CLAUSE = "clause"
+
+
+def questions(files: Sequence[Texts], names: Names, count: int, drawer: Drawer, rng: random.Random) -> list[Example]:
+    """`count` questions, spread evenly over the clauses of the files."""
+    bodies = cycle([(file, body) for file in files for body in file.sections[_CLAUSE]], rng)
+    chosen = [next(bodies) for _ in range(count)]
+    return [drawer.draw([body], partial(_question, file, body, names, rng)) for file, body in chosen]
+
+
+def _question(file: Texts, body: str, names: Names, rng: random.Random) -> Example:
+    between = contract(file.world, names, rng)
+    a, b = between.sides(file.side, rng)
+    causes = [name for name in file.sections if name != _CLAUSE]
+    slots = [slot for slot in ("a1", "a2", "b1", "b2") if f"{{{slot}}}" in body]
+    given = dict(zip(slots, rng.sample(causes, len(slots)), strict=True))
+    happens = rng.choice(slots)
+    written = write(body, between.ordered(a, b), "first", rng, given)
+    loss = _loss(file.world, rng)
+    event = sentences(rng.choice(file.sections[given[happens]]).replace("{loss}", loss.text))
+    order = ((written.text, event), (event, written.text))[rng.random() < 0.25]
+    prompt = "\n".join((*_with_number(order, written.text, rng), rng.choice(QUESTIONS)))
+    bearer = a if happens.startswith("a") else b
+    return Example(prompt, f"{given[happens]}; {bearer.answer}; {loss.answer}", kind=KIND)
+
+
+def _with_number(parts: Sequence[str], clause: str, rng: random.Random) -> list[str]:
+    return [numbered(part, rng) if part == clause else part for part in parts]
+
+
+def _loss(world: str, rng: random.Random) -> Figure:
+    """Time at sea, money ashore."""
+    return plain_period(rng) if world == "sea" else figure("money", 800, 90_000, world, rng)
