@@ -7,10 +7,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sweep.console.command import key_values, run
 from sweep.console.command_line import program
 from sweep.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sweep.commands.chosen_adapters import ChosenAdapter
 
 USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [max_new_tokens=64] [storage=URL]'
 ABOUT = """Answers with the adapter that a study chose (mlruns/reports/NAME/adapter), by greedy decoding, with the prompt
@@ -62,10 +66,17 @@ def predict(words: Sequence[str]) -> int:
     answered = [
         predictor.answers(chosen.study, chosen.setup.task.system_prompt, prompts, max_new_tokens) for chosen in adapters
     ]
+    for line in _limits(adapters):
+        print(line, file=sys.stderr)  # beside the answers, which a script may read
     for answers in zip(*answered, strict=True):
         for chosen, answer in zip(adapters, answers, strict=True):
             print(f"{chosen.study}: {answer}" if len(adapters) > 1 else answer)
     return 0
+
+
+def _limits(adapters: Sequence[ChosenAdapter]) -> list[str]:
+    """What the answers must not be used for, by study, as the tasks say."""
+    return [f"{chosen.study}: limits: {limits}" for chosen in adapters if (limits := chosen.setup.task.limits)]
 
 
 def _checked(keys: dict[str, list[str]]) -> tuple[list[str], int, str | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.targets import set_name
+from sweep.config.task_limits import limits_of
 from sweep.methods import LORA_VARIANTS
 from sweep.records import CompletedTrial, Measures, StudyRecord, TrialRecord
 from sweep.reports.steps import shown
@@ -114,6 +115,8 @@ class Study:
     def _repr_html_(self) -> str:
         verdict, ladder = self.verdict, self.ladder()
         lines = [f"<p><b>{html.escape(self.name)}</b>: {verdict.status}. {html.escape(verdict.headline)}</p>"]
+        if limits := limits_of(self.record):
+            lines.append(f"<p>Limits: {html.escape(limits)}</p>")
         # the ranks of a cut ladder share a rate, and differ in what is left of the update
         own = "learning_rate" if verdict.json["cut_from"] is None else "energy_kept"
         columns = [

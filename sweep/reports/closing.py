@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from sweep.config.targets import set_name
+from sweep.config.task_limits import limits_of
 from sweep.config.units import show_bytes, show_seconds
 from sweep.methods import FULL, arm_words
 from sweep.records import CompletedTrial, StudyRecord, rung_words
@@ -53,6 +54,8 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
     out.print()
     for line in lines:
         out.print(line, markup=False)
+    if limits := limits_of(record):
+        out.print(f"Limits: {limits}", markup=False)
     suggestion = read_suggestion(record, conclusion, paths)
     if suggestion is not None and suggestion.proposal is not None:
         out.print(suggestion.words(), markup=False)

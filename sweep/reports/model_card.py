@@ -9,6 +9,7 @@ from statistics import fmean
 import yaml
 
 from sweep.config.targets import set_name
+from sweep.config.task_limits import limits_of
 from sweep.config.units import show_bytes
 from sweep.methods import FULL, LORA_VARIANTS, arm_words, own_words, title_of
 from sweep.methods.initialization import init_words, is_subtracted, stored_rank
@@ -16,7 +17,6 @@ from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Quantization, Stu
 from sweep.records.quants import transformers_settings
 from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
-from sweep.reports.limits import limits_of
 from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"

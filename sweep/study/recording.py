@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from sweep.config.task_limits import limits_of
 from sweep.console.command_line import command_line
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord
@@ -165,6 +166,8 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
     declared = record.certification.declared if record.certification else record.declaration
     reasons = conclusion.reasons if conclusion else tuple(reasons_unjudged(record))
     headline = conclusion.headline if conclusion else "No rank is certified yet."
+    limits = limits_of(record)
+    note = [headline, *(f"- {reason}" for reason in reasons), *([f"Limits: {limits}"] if limits else [])]
     return {
         names.VERDICT: conclusion.status if conclusion else "undecided",
         names.VERDICT_RANK: str(conclusion.rank) if conclusion and conclusion.rank is not None else "none",
@@ -172,7 +175,7 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
         names.VERDICT_MARGIN_OF: str(declared.margin_of),
         names.VERDICT_LADDER_BY: declared.ladder_by,
         names.VERDICT_HEADLINE: headline,
-        names.NOTE: "\n".join([headline, *(f"- {reason}" for reason in reasons)]),
+        names.NOTE: "\n".join(note),
     }
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.config.task_limits import limits_of
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import StudyRecord, rung_words
-from sweep.reports.limits import limits_of
 from sweep.reports.page.answer import Answer, answer_of
 from sweep.reports.page.assemble import assemble
 from sweep.reports.page.chart import Chart, axis, chart, short

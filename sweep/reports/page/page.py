@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from sweep.config.task_limits import limits_of
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import EvaluatedTrial, StudyRecord, TrialRecord, rung_words
 from sweep.reports.by_method import has_methods
 from sweep.reports.kinds_table import kinds_of
 from sweep.reports.ladder_kind import ENERGY, is_cut, kept_words, ladder_kind
-from sweep.reports.limits import limits_of
 from sweep.reports.page import trials as table
 from sweep.reports.page.answer import Answer
 from sweep.reports.page.assemble import assemble
