@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +29,12 @@ _KINDS: Mapping[str, Callable[[Sequence[str], random.Random], Row]] = {
 }
 
 
+@functools.cache
 def rows() -> dict[Split, list[Row]]:
-    """All rows with their checks, shuffled. No noun is in two splits, and no two instructions are nearly the same."""
+    """All rows with their checks, shuffled: no noun is in two splits, and no two instructions are nearly the same.
+
+    They are made once in a process.
+    """
     own = _divided()
     known: dict[str, list[frozenset[str]]] = {}
     made: dict[Split, list[Row]] = {}

@@ -259,6 +259,7 @@ def test_one_answer_leaves_nothing_to_the_next() -> None:
     assert score("x = 1", (Check.gives("sum([])", 0), Check.raises("left", "NameError")), PROGRAM) == 1
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
@@ -297,6 +298,7 @@ def test_a_setup_that_fails_is_reported() -> None:
         sandbox_of(Program(setup="1 / 0"))
 
 
+@pytest.mark.slow
 def test_a_process_that_died_is_started_again() -> None:
     program = Program(setup="x = 5")
     assert score("y = x", (Check.gives("y", 5),), program) == 1
@@ -309,6 +311,7 @@ def test_a_process_that_died_is_started_again() -> None:
     assert sandbox_of(program) is not first
 
 
+@pytest.mark.slow
 def test_its_folder_is_removed() -> None:
     sandbox = Sandbox(Program())
     folder = Path(sandbox._folder.name)
