@@ -66,6 +66,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({*_built_in(), *_own_files(), *_entry_points()}))
 
 
+def exists(name: str) -> bool:
+    """Whether `find` finds a task of this name. Installed packages, which take long to look through, are asked last."""
+    return name in _built_in() or name in _own_files() or name in _entry_points()
+
+
 def is_built_in(name: str) -> bool:
     """Whether the project has a task of this name."""
     return name in _built_in()
@@ -77,13 +82,14 @@ def find(name: str) -> NamedTask:
     Raises:
         DataProblems: there is none, it cannot be loaded, or a file of one's own has the name of a built-in task.
     """
-    built_in, own, installed = _built_in(), _own_files(), _entry_points()
+    built_in, own = _built_in(), _own_files()
     if name in built_in and name in own:
         raise DataProblems([f"{own[name]}: {name} is a built-in task; give the file another name"])
     if name in built_in:
         return _checked(name, importlib.import_module(f"tasks.{name}"), str(built_in[name]))
     if name in own:
         return _checked(name, module_of(own[name], name), str(own[name]))
+    installed = _entry_points()
     if name in installed:
         return _from_entry_point(name, installed[name])
     known = names()

@@ -22,6 +22,7 @@ from tasks.task import Score
 
 MISSING_CODE = "missing"
 _TRIED = 3
+_SCORES_DEPEND_ON = ("*.py", "checks.jsonl")
 
 
 def is_own(metric: str) -> bool:
@@ -87,7 +88,7 @@ def function_of(metric: str) -> Score:
         DataProblems: there is none.
     """
     name, _, function = metric.partition(":")
-    module = registry.find(name).module if name in registry.names() else importable(name)
+    module = registry.find(name).module if registry.exists(name) else importable(name)
     found = getattr(module, function, None)
     if not callable(found):
         functions = [
@@ -100,10 +101,16 @@ def function_of(metric: str) -> Score:
 
 
 def code_hash(metric: str) -> str:
-    """A hash of the file that a metric of one's own is in: after an edit, answers are scored again. 16 hex digits."""
+    """A hash of the file that a metric of one's own is in: after an edit, answers are scored again. 16 hex digits.
+
+    For a metric in the `__init__.py` of a folder, the hash is of all Python files in it, and of its checks for code.
+    """
     try:
-        file = inspect.getsourcefile(inspect.unwrap(function_of(metric)))
-        return hashlib.sha256(Path(str(file)).read_bytes()).hexdigest()[:16]
+        file = Path(str(inspect.getsourcefile(inspect.unwrap(function_of(metric)))))
+        files = [file]
+        if file.name == "__init__.py":
+            files += sorted(each for shape in _SCORES_DEPEND_ON for each in file.parent.rglob(shape) if each != file)
+        return hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()[:16]
     except (DataProblems, TypeError, OSError):  # as for a record whose function is gone
         return MISSING_CODE
 

@@ -35,6 +35,19 @@ def test_the_task_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert scoring.score_answers(plan.setup.task.metric, answers, splits.test) == 1.0
 
 
+def test_the_task_of_the_page_whose_answers_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"<!-- task: arithmetic.py -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "arithmetic.py").write_text(found[1])
+    monkeypatch.chdir(tmp_path)
+    splits = divide(registry.load("arithmetic"))
+    answers = [row.completion for row in splits.test]
+    metric = registry.find("arithmetic").metric
+    assert scoring.score_answers(metric, answers, splits.test) == 1.0
+    assert scoring.score_answer(metric, f"{answers[0]} - 1", splits.test[0]) == pytest.approx(1 / 3)
+
+
 OPEN = Example("Is it open?", "Yes.")
 READ = {
     "chats.jsonl": (

@@ -230,6 +230,19 @@ class TestOwnMetric:
         assert scoring.code_hash("my_scores:first_letter") != before
         assert scoring.code_hash("my_scores:gone") == scoring.MISSING_CODE
 
+    def test_an_edit_beside_the_file_of_a_folder_is_noticed(self, write: Write) -> None:
+        write(
+            f"{HEAD}from . import words\n{LOAD}{METRIC}TASK = Task(load=load, metric=first_letter)", "rain/__init__.py"
+        )
+        write("WET = 1\n", "rain/words.py")
+        write("{}", "rain/data/checks.jsonl")
+        seen = [scoring.code_hash("rain:first_letter")]
+        for name in ("words.py", "data/checks.jsonl", "notes.txt"):
+            write("# edited", f"rain/{name}")
+            seen.append(scoring.code_hash("rain:first_letter"))
+        assert len(set(seen)) == 3
+        assert seen[2] == seen[3]
+
 
 def test_pharma_is_written_that_way() -> None:
     found = registry.find("pharma")

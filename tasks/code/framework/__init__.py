@@ -1,0 +1,1 @@
+"""The folder of `postern`, a small fictional web framework; its documentation is `postern.md`."""

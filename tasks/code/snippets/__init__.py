@@ -1,0 +1,1 @@
+"""One module per kind of row; each makes a row with its checks."""
