@@ -5,7 +5,8 @@
 FOLDERs are `mlruns` of studies that ended on this machine; nothing in them is changed. Each study is planned with the configuration that
 it was run with, as if it were new, in up to three ways:
 
-- products: from a matrix product that is timed now, as on a machine where nothing was ever run;
+- products: from a matrix product that is timed now, as on a machine where nothing was ever run (the machine has to be as free as it was for
+  the studies);
 - others: from the trials of the other folders, as for the next study on a machine;
 - measured: from the trials of `plan --measure`, if the folder has some.
 
@@ -26,24 +27,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.plan_minutes_table import minutes_table
-from sweep.commands.planning.outlook import CALIBRATION, outlook
+from sweep.commands.planning.outlook import CALIBRATION, Outlook, outlook
 from sweep.commands.planning.speeds import measured_products
 from sweep.config.load import plan_of_record, with_steps
 from sweep.errors import ConfigurationError
+from sweep.records import StudyPlan
 from sweep.search.reading import studies_of, study_names
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.training.machine import quiet_libraries
 from sweep.training.splits import load_splits
+from tasks import Splits
 
 BAR = 0.3
 """The study may have taken this share more or less than planned."""
 
-PRODUCTS, OTHERS, MEASURED = "products", "others", "measured"
+PRODUCTS, OTHERS, MEASURED = SOURCES = ("products", "others", "measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def seconds_taken(database: Path, study: str) -> float:
     """Seconds of a study's runs in MLflow's database that ended by themselves.
 
     Raises:
-        SystemExit: there is none.
+        LookupError: there is none.
     """
     query = (
         "select sum(runs.end_time - runs.start_time) / 1000.0 from runs join experiments using (experiment_id) "
@@ -94,11 +96,13 @@ def seconds_taken(database: Path, study: str) -> float:
     with closing(sqlite3.connect(database)) as connection:
         (seconds,) = connection.execute(query, (study,)).fetchone()
     if seconds is None:
-        raise SystemExit(f"{study}: MLflow has no finished run of it")
+        raise LookupError(f"{study}: MLflow has no finished run of it")
     return float(seconds)
 
 
-def predictions_of(store: Path, others: Sequence[Path], studies: Sequence[str]) -> Iterator[Prediction]:
+def predictions_of(
+    store: Path, others: Sequence[Path], studies: Sequence[str], sources: Sequence[str] = SOURCES
+) -> Iterator[Prediction]:
     """Each study of a store, as planned in each way."""
     with tempfile.TemporaryDirectory(prefix="goldilocks-plans-") as scratch:
         read = copied(store, Path(scratch) / "mlruns")
@@ -109,27 +113,23 @@ def predictions_of(store: Path, others: Sequence[Path], studies: Sequence[str]) 
             try:
                 took = seconds_taken(read.mlflow_database, name)
                 plan = plan_of_record(record.config)
-            except (SystemExit, ConfigurationError) as problem:
+            except (LookupError, ConfigurationError) as problem:
                 print(f"{store}: {name} is left out: {problem}", file=sys.stderr)
                 continue
             splits = load_splits(plan.setup.task, Paths(store))
             plan = with_steps(plan, len(splits.train))
-            same = splits.data_hash == record.data_hash
-            ways: dict[str, dict[str, Any]] = {
-                PRODUCTS: {
-                    "stores": [],
-                    "speeds": measured_products(plan.setup),
-                },
-                OTHERS: {"stores": [Paths(each) for each in others]},
-                MEASURED: {"stores": [Paths(store / CALIBRATION)]},
-            }
-            for source, about in ways.items():
-                if source != PRODUCTS and not any((each.root / "trials").is_dir() for each in about["stores"]):
-                    continue
-                view = outlook(plan, splits, Paths(store), None, **about)
-                if view.speeds is None or (source != PRODUCTS and not view.speeds.measured):
-                    continue
-                yield Prediction(name, source, *view.total(), took, same)
+            for source in sources:
+                if view := planned(plan, splits, store, others, source):
+                    yield Prediction(name, source, *view.total(), took, splits.data_hash == record.data_hash)
+
+
+def planned(plan: StudyPlan, splits: Splits, store: Path, others: Sequence[Path], source: str) -> Outlook | None:
+    """The plan of a study as if it were new; None if there is nothing of this kind to plan from."""
+    if source == PRODUCTS:
+        return outlook(plan, splits, Paths(store), None, stores=[], speeds=measured_products(plan.setup))
+    stores = others if source == OTHERS else [store / CALIBRATION]
+    view = outlook(plan, splits, Paths(store), None, stores=[Paths(each) for each in stores])
+    return view if view.speeds is not None and view.speeds.measured else None
 
 
 def main() -> int:
@@ -139,13 +139,16 @@ def main() -> int:
     parser.add_argument("--stores", type=Path, nargs="+", required=True, help="mlruns of studies that ended here")
     parser.add_argument("--studies", nargs="+", default=[], help="only these")
     parser.add_argument("--out", type=Path, help="the file to write, such as benchmarks/results/plan_minutes.json")
+    parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES, help="only planned from these")
     arguments = parser.parse_args()
     quiet_libraries()
     stores = [store.absolute() for store in arguments.stores]
     predictions = [
         each
         for store in stores
-        for each in predictions_of(store, [other for other in stores if other != store], arguments.studies)
+        for each in predictions_of(
+            store, [other for other in stores if other != store], arguments.studies, arguments.sources
+        )
     ]
     results = {"kind": "plan_minutes", "machine": machine("cpu"), "bar": BAR}
     results |= {"predictions": [asdict(each) for each in predictions]}

@@ -38,7 +38,7 @@ def write_runs(folder: Path) -> Path:
 def test_a_study_took_what_its_finished_runs_took(tmp_path: Path) -> None:
     store = write_runs(tmp_path / "store")
     assert seconds_taken(store / "mlflow.db", "boxes") == 90.0
-    with pytest.raises(SystemExit, match="nothing: MLflow has no finished run"):
+    with pytest.raises(LookupError, match="nothing: MLflow has no finished run"):
         seconds_taken(store / "mlflow.db", "nothing")
 
 

@@ -8,7 +8,16 @@ from statistics import mean
 
 from sweep.commands.planning.base_facts import BaseFacts
 from sweep.commands.planning.recorded import general_work
-from sweep.commands.planning.speeds import LOADING_BYTES_PER_SECOND, START_SECONDS, TRIAL_SECONDS, Speeds
+from sweep.commands.planning.speeds import (
+    ANSWERING,
+    GENERAL,
+    LOADING_BYTES_PER_SECOND,
+    SCORING,
+    START_SECONDS,
+    TRAINING,
+    TRIAL_SECONDS,
+    Speeds,
+)
 from sweep.commands.planning.work import Rows, answering_work, scoring_work, training_work
 from sweep.commands.planning.workload import Workload
 from sweep.records import Arm, Split, StudyPlan, examples_of
@@ -51,13 +60,13 @@ class Costs:
 
         In `engine=packed` a further step is measured for its memory; on another base than the study's, a worker loads that first.
         """
-        own = training_work(self.facts, self.load.training, arm) * self.speeds.of(arm)
+        own = training_work(self.facts, self.load.training, arm) * self.speeds.of(TRAINING, arm)
         if self._packed:
             own += _PROBED_STEPS * own / self.plan.training.steps
         if self.plan.training.early_stopping:
             looks = self.plan.training.steps // self.plan.training.early_stopping
             tune = self.load.evaluated[Split.TUNE].first(STOPPING_EXAMPLES)
-            own += looks * scoring_work(self.facts, tune, arm) * self.speeds.scoring
+            own += looks * scoring_work(self.facts, tune, arm) * self.speeds.of(SCORING, arm)
         return own + (2 * self.loading_seconds() if arm.quant not in (None, self.plan.setup.quant.name) else 0.0)
 
     def loading_seconds(self) -> float:
@@ -67,16 +76,16 @@ class Costs:
     def evaluation(self, split: Split, arm: Arm | None, *, answers: bool = True, general: bool = True) -> float:
         """Of evaluating an arm, or the bare base, on a split."""
         rows = self._rows(split)
-        seconds = scoring_work(self.facts, rows, arm) * self.speeds.scoring
+        seconds = scoring_work(self.facts, rows, arm) * self.speeds.of(SCORING, arm)
         if answers and self.plan.setup.scoring.answers != "none":
             work = answering_work(
                 self.facts, rows, labels=self.load.labels, adapted=arm is not None, packed=self._packed
             )
-            seconds += work * self.speeds.answering
+            seconds += work * self.speeds.of(ANSWERING, arm)
         if general:
             known = _TEST_QUESTIONS_KNOWN if split is Split.TEST else 0.0
             work = general_work(self.facts, self.load, self.load.questions[split], packed=self._packed, arm=arm)
-            seconds += (1 - known) * work * self.speeds.general
+            seconds += (1 - known) * work * self.speeds.of(GENERAL, arm)
         return seconds + TRIAL_SECONDS
 
     def cut(self, arm: Arm) -> float:

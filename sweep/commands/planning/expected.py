@@ -28,7 +28,7 @@ def expected_words(plan: StudyPlan, splits: Splits, paths: Paths) -> str | None:
     load = workload_of(plan, splits, encoder, counted=False)
     device = device_words(plan)
     timed = [trial for each in places for trial in timed_trials(each, plan, device, facts, load, encoder)]
-    speeds = recorded_speeds(timed)
+    speeds = recorded_speeds(timed, plan.setup.engine)
     if speeds is None:
         return None
     times = times_of(plan, None, costs_of(plan, facts, load, speeds, len(splits.certify)))

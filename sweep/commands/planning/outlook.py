@@ -117,7 +117,7 @@ def outlook(
         device = device_words(plan)
         places = [paths, Paths(paths.root / CALIBRATION)] if stores is None else stores
         timed = [trial for each in places for trial in timed_trials(each, plan, device, facts, load, encoder)]
-        speeds = speeds or recorded_speeds(timed) or _products(plan)
+        speeds = speeds or recorded_speeds(timed, plan.setup.engine) or _products(plan)
     named = named_arms(plan)
     sizes: list[ArmSize] = []
     largest: list[int] = []

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sweep.commands.planning.base_facts import BaseFacts
-from sweep.commands.planning.speeds import ANSWERING, GENERAL, SCORING, SHARES, TRAINING, Speeds
+from sweep.commands.planning.speeds import ANSWERING, BASE, GENERAL, OTHERS, SCORING, SHARES, TRAINING, Speeds
 from sweep.commands.planning.work import (
     Rows,
     answering_work,
@@ -48,6 +48,7 @@ class TimedTrial:
     """What a trial took and computed.
 
     Attributes:
+        method: or `speeds.BASE`.
         unlike: in what its worker differed from those of the plan.
         seconds, work: by part (`speeds.TRAINING` and so on); the seconds are those of the plan's engine.
         result: the whole record.
@@ -67,44 +68,46 @@ class TimedTrial:
         return seconds / work if seconds > 0 and work > 0 else None
 
 
-def recorded_speeds(timed: Sequence[TimedTrial]) -> Speeds | None:
-    """The speeds of the trials that are most like those of the plan; None without a training."""
+def recorded_speeds(timed: Sequence[TimedTrial], engine: str) -> Speeds | None:
+    """The speeds of the trials that are most like those of the plan; None without a training.
+
+    Args:
+        engine: of the plan.
+    """
     trained = [trial for trial in timed if trial.per_operation(TRAINING) is not None]
     if not trained:
         return None
     alike = min(trained, key=lambda trial: _distance(trial.unlike)).unlike
     chosen = [trial for trial in timed if trial.unlike == alike]
-    return speeds_from(chosen, timed, alike)
+    return speeds_from(chosen, timed, alike, engine)
 
 
-def speeds_from(chosen: Sequence[TimedTrial], others: Sequence[TimedTrial], unlike: Sequence[str]) -> Speeds:
+def speeds_from(
+    chosen: Sequence[TimedTrial], others: Sequence[TimedTrial], unlike: Sequence[str], engine: str
+) -> Speeds:
     """Medians, which a single trial on a busy machine does not move.
 
     Args:
         chosen: at least one has a training.
         others: all trials, for parts that none of the chosen ones has.
     """
-    by_method: dict[str, list[float]] = {}
-    for trial in chosen:
-        rate = trial.per_operation(TRAINING)
-        if rate is not None:
-            by_method.setdefault(trial.method, []).append(rate)
-    training = {method: median(rates) for method, rates in by_method.items()}
-    all_rates = [rate for rates in by_method.values() for rate in rates]
-    scoring = _median(SCORING, chosen, others) or 0.9 * median(all_rates)
+    trainings = _by_method(TRAINING, chosen)
+    rates = {TRAINING: _medians(trainings)}
+    for part, share in SHARES[engine].items():
+        if part not in rates:
+            known = _by_method(part, chosen) or _by_method(part, others)
+            from_training = rates[TRAINING][OTHERS] * SHARES[engine][TRAINING] / share
+            rates[part] = _medians(known) if known else {OTHERS: from_training}
     residuals = [
-        math.log(rate / training[method]) for method, rates in by_method.items() for rate in rates if len(rates) > 1
+        math.log(rate / rates[TRAINING][method]) for method, own in trainings.items() for rate in own if len(own) > 1
     ]
-    spread = min(MOST_SPREAD, max(LEAST_SPREAD, pstdev(residuals) if len(residuals) > 1 else LEAST_SPREAD))
-    count = len(all_rates)
+    spread = pstdev(residuals) if len(residuals) > 1 else LEAST_SPREAD
+    count = sum(map(len, trainings.values()))
     other = f" with another {' and '.join(unlike)}" if unlike else ""
     return Speeds(
-        training={**training, "": training.get("lora") or median(all_rates)},
-        scoring=scoring,
-        answering=_median(ANSWERING, chosen, others) or 1.8 * scoring,
-        general=_median(GENERAL, chosen, others) or scoring,
-        spread=spread + _distance(unlike),
-        source=f"{count} training{'' if count == 1 else 's'} recorded here{other}",
+        rates,
+        min(MOST_SPREAD, max(LEAST_SPREAD, spread)) + _distance(unlike),
+        f"{count} training{'' if count == 1 else 's'} recorded here{other}",
     )
 
 
@@ -112,12 +115,24 @@ def _distance(unlike: Iterable[str]) -> float:
     return sum(_UNLIKE[name] for name in unlike)
 
 
-def _median(part: str, chosen: Sequence[TimedTrial], others: Sequence[TimedTrial]) -> float | None:
-    for trials in (chosen, others):
-        rates = [rate for trial in trials if (rate := trial.per_operation(part)) is not None]
-        if rates:
-            return median(rates)
-    return None
+def _by_method(part: str, trials: Iterable[TimedTrial]) -> dict[str, list[float]]:
+    """Seconds per operation of all trials with this part, by method."""
+    rates: dict[str, list[float]] = {}
+    for trial in trials:
+        rate = trial.per_operation(part)
+        if rate is not None:
+            rates.setdefault(trial.method, []).append(rate)
+    return rates
+
+
+def _medians(rates: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median of each method, and for others that of LoRA, or of all."""
+    medians = {method: median(own) for method, own in rates.items()}
+    every = [rate for own in rates.values() for rate in own]
+    return {**medians, OTHERS: medians.get(_USUAL, median(every))}
+
+
+_USUAL = "lora"
 
 
 def timed_trials(
@@ -188,7 +203,7 @@ def _timed(
     if spec.arm is not None and spec.arm.cut_from is None and spec.adapter_of is None:
         seconds[TRAINING] = measures.train_seconds
         work[TRAINING] = training_work(facts, _trained(result, rows, items, packed=packed), spec.arm)
-    method = spec.arm.method if spec.arm is not None else ""
+    method = spec.arm.method if spec.arm is not None else BASE
     # as they would be in the plan's engine
     own, planned = SHARES[foundation["engine"]], SHARES[plan.setup.engine]
     seconds = {part: each * own[part] / planned[part] for part, each in seconds.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sweep.methods import method_of
 from sweep.records import Arm, WorkerSetup
@@ -29,36 +29,36 @@ LOADING_BYTES_PER_SECOND = 0.4e9
 """Of weights that are read, quantized and copied."""
 
 
+BASE, OTHERS = "the unadapted base", "other methods"
+"""Keys of `Speeds.rates` beside the names of methods."""
+
+
 @dataclass(frozen=True, slots=True)
 class Speeds:
     """Seconds per operation.
 
     Attributes:
-        training: of a training, by method; the key "" stands for methods that are not named.
-        scoring, answering, general: of evaluations: losses, answers, and general prose and questions.
+        rates: by part of a trial, then by method, `BASE`, or `OTHERS` for what is not named.
         spread: the minutes of a whole study lie within a factor of 1 + spread of the prediction.
         source: what they were measured on, in words.
+        measured: whether that was trials.
     """
 
-    training: Mapping[str, float]
-    scoring: float
-    answering: float
-    general: float
+    rates: Mapping[str, Mapping[str, float]]
     spread: float
     source: str
-    measured: bool = field(default=True)
+    measured: bool = True
 
-    def of(self, arm: Arm) -> float:
-        """Of training this arm; of a method that was not measured, as of the others."""
-        return self.training.get(method_of(arm).name, self.training[""])
+    def of(self, part: str, arm: Arm | None) -> float:
+        """Of a part of an arm's trial, or of the bare base's; of a method that was not measured, as of the others."""
+        rates = self.rates[part]
+        return rates.get(BASE if arm is None else method_of(arm).name, rates[OTHERS])
 
 
 def speeds_of_products(operations_per_second: float, engine: str, spread: float, source: str) -> Speeds:
     """The speeds that follow from the rate of a matrix product alone."""
-    rates = {part: 1 / (share * operations_per_second) for part, share in SHARES[engine].items()}
-    return Speeds(
-        {"": rates[TRAINING]}, rates[SCORING], rates[ANSWERING], rates[GENERAL], spread, source, measured=False
-    )
+    rates = {part: {OTHERS: 1 / (share * operations_per_second)} for part, share in SHARES[engine].items()}
+    return Speeds(rates, spread, source, measured=False)
 
 
 SPREAD_OF_PRODUCTS = 0.35

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@cache
 def plan(*overrides: str) -> StudyPlan:
     known = composed_plan(["task=pharma", "model=tiny", "device=cpu", "executor.workers=2", *overrides])
     return replace(known, setup=replace(known.setup, workers_on_device=2))

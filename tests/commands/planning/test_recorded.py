@@ -12,6 +12,7 @@ from sweep.commands.planning.base_facts import BaseFacts
 from sweep.commands.planning.expected import expected_words
 from sweep.commands.planning.outlook import device_words
 from sweep.commands.planning.recorded import TimedTrial, recorded_speeds, speeds_from, timed_trials
+from sweep.commands.planning.speeds import ANSWERING, BASE, SCORING, TRAINING
 from sweep.commands.planning.workload import CharacterEncoder, Workload
 from sweep.records import Arm, ExampleOutcome, Provenance, Split, Stage, StudyPlan, TrialResult
 from sweep.reports.forecast import plan_line
@@ -69,11 +70,13 @@ def test_seconds_per_operation(tmp_path: Path, plan: StudyPlan) -> None:
     store_trial(paths, plan, arm(8), 40.0)
     (trial,) = timed(paths, plan)
     assert (trial.method, trial.unlike, trial.quant) == ("lora", (), "nf4")
-    assert 0 < trial.work["training"] < 4 * (1000 * 20_000 + 100 * 20_000)
-    assert trial.per_operation("training") == 40.0 / trial.work["training"]
-    speeds = recorded_speeds([trial])
+    assert 0 < trial.work[TRAINING] < 4 * (1000 * 20_000 + 100 * 20_000)
+    assert trial.per_operation(TRAINING) == 40.0 / trial.work[TRAINING]
+    speeds = recorded_speeds([trial], "packed")
     assert speeds is not None
-    assert speeds.of(arm(16)) == speeds.of(replace(arm(0, targets=()), method="ia3")) == trial.per_operation("training")
+    ia3 = replace(arm(0, targets=()), method="ia3")
+    assert speeds.of(TRAINING, arm(16)) == speeds.of(TRAINING, ia3) == trial.per_operation(TRAINING)
+    assert speeds.of(ANSWERING, None) == trial.per_operation(ANSWERING)
     assert speeds.source == "1 training recorded here"
 
 
@@ -82,20 +85,20 @@ def test_another_machine_or_base_says_nothing(tmp_path: Path, plan: StudyPlan) -
     store_trial(paths, plan, arm(8), 40.0, number=1, device="an accelerator")
     store_trial(paths, plan, arm(8), 40.0, number=2, model=replace(plan.setup.model, id="another"))
     store_trial(paths, plan, None, 40.0, number=3)
-    assert [trial.method for trial in timed(paths, plan)] == [""]
-    assert recorded_speeds(timed(paths, plan)) is None
-    assert recorded_speeds(timed(Paths(tmp_path / "none"), plan)) is None
+    assert [trial.method for trial in timed(paths, plan)] == [BASE]
+    assert recorded_speeds(timed(paths, plan), "packed") is None
+    assert recorded_speeds(timed(Paths(tmp_path / "none"), plan), "packed") is None
 
 
 def test_trials_most_like_the_plans_are_taken(tmp_path: Path, plan: StudyPlan) -> None:
     paths = Paths(tmp_path / "mlruns")
     store_trial(paths, plan, arm(8), 40.0, number=1, engine="trainer")
     store_trial(paths, plan, arm(8), 99.0, number=2, threads=4)
-    first = recorded_speeds(timed(paths, plan))
+    first = recorded_speeds(timed(paths, plan), "packed")
     assert first is not None
     assert first.source == "1 training recorded here with another engine"
     store_trial(paths, plan, arm(8), 20.0, number=3)
-    second = recorded_speeds(timed(paths, plan))
+    second = recorded_speeds(timed(paths, plan), "packed")
     assert second is not None
     assert second.source == "1 training recorded here"
     assert second.spread < first.spread
@@ -103,12 +106,14 @@ def test_trials_most_like_the_plans_are_taken(tmp_path: Path, plan: StudyPlan) -
 
 def test_a_busy_moment_moves_the_spread_and_not_the_middle() -> None:
     def trial(seconds: float) -> TimedTrial:
-        return TimedTrial("lora", (), result(arm(8), 1.0), "nf4", {"training": seconds}, {"training": 1.0})
+        return TimedTrial("lora", (), result(arm(8), 1.0), "nf4", {TRAINING: seconds}, {TRAINING: 1.0})
 
     calm = [trial(seconds) for seconds in (10.0, 10.0, 10.1, 9.9)]
     busy = [*calm, trial(80.0)]
-    assert speeds_from(busy, busy, ()).of(arm(8)) == speeds_from(calm, calm, ()).of(arm(8)) == 10.0
-    assert speeds_from(busy, busy, ()).spread > speeds_from(calm, calm, ()).spread
+    slow, usual = (speeds_from(each, each, (), "packed") for each in (busy, calm))
+    assert slow.of(TRAINING, arm(8)) == usual.of(TRAINING, arm(8)) == 10.0
+    assert slow.spread > usual.spread
+    assert usual.of(SCORING, None) == pytest.approx(10.0 * 0.62 / 0.68)
 
 
 def test_a_damaged_trial_is_left_out(tmp_path: Path, plan: StudyPlan) -> None:

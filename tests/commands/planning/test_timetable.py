@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ LOAD = Workload(
 )
 
 
+@cache
 def plan(*overrides: str) -> StudyPlan:
     words = ["task=pharma", "model=tiny", "executor.workers=2", "executor.threads=1", "evaluate.certify_examples=10"]
     return composed_plan([*words, *overrides])
