@@ -19,6 +19,7 @@ from benchmarks.cut_methods.summary import cuts_table, seconds_table, trained_ta
 from benchmarks.each_method.table import rows_table
 from benchmarks.faults.table import campaign_table
 from benchmarks.forgetting.summary import PICTURE, draw, forgetting_table
+from benchmarks.plan_minutes_table import minutes_table
 from benchmarks.verdict_calibration.tables import table
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +31,7 @@ PAGES = tuple(
         "docs/engine.md",
         "docs/forgetting.md",
         "docs/methods.md",
+        "docs/plan.md",
         "docs/reliability.md",
     )
 )
@@ -72,6 +74,8 @@ def blocks(results: Results) -> dict[str, str]:
         }
     for each in (result for result in results if result["kind"] == "each_method"):
         texts["each_method"] = rows_table(each)
+    for planned in (result for result in results if result["kind"] == "plan_minutes"):
+        texts["plan_minutes"] = f"{minutes_table(planned)}\n\nMeasured on {_where(planned)}."
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts

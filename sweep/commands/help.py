@@ -20,6 +20,7 @@ _SHOWN = 36
 
 COMMANDS = {
     "run": "run a study, or resume it; ends with a table and a verdict",
+    "plan": "what a study would take: trials, minutes, memory, disk, and what its seeds can decide",
     "train": "train one adapter, by the same code as a study's trials",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
@@ -53,7 +54,7 @@ across runs: rerunning a finished study trains nothing. Stop with Ctrl-C; the sa
   {run} +study=pharma                           a study of conf/study, or of ./conf/study
   {run} task=jsonl task.path=FOLDER task.metric=accuracy      your own data
   {run} +study=pharma search.trials=20          the same study, continued
-  {run} +study=pharma dry_run=true              print the plan; train and write nothing
+  {run} +study=pharma dry_run=true              the same as plan: what it would take on this machine
 
   --cfg job    print the composed configuration
   --version    print the version
@@ -200,6 +201,11 @@ def _show_command(name: str) -> int:
             return print_usage(RUN)
         case "train":
             return print_usage(TRAIN)
+        case "plan":
+            from sweep.commands.planning.command import ABOUT, USAGE
+
+            print(f"Usage: {program('plan')} {USAGE}\n\n{ABOUT}")
+            return 0
         case "report":
             from sweep.commands.report import report
 

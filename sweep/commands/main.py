@@ -12,13 +12,14 @@ from sweep.console.signals import end_at_once
 
 _MODULES = {
     "run": "sweep.commands.study",
+    "plan": "sweep.commands.planning.command",
     "train": "sweep.commands.train",
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
     "doctor": "sweep.commands.doctor.command",
     "help": "sweep.commands.help",
 }
-_LONG_RUNNING = ("run", "train")
+_LONG_RUNNING = ("run", "train", "plan")
 """Until these listen for signals themselves, a signal ends them at once. The others clean up after Ctrl-C."""
 
 

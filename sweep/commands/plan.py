@@ -1,4 +1,4 @@
-"""`dry_run=true`: the plan of a study or a trial. Trains nothing and writes nothing."""
+"""The plan of a study, for `plan` and `dry_run=true`, or of a single trial. Trains nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,34 @@ if TYPE_CHECKING:
 
 
 def show_study_plan(plan: StudyPlan) -> None:
-    """Prints what a study would do: stages, time, disk, data, and where results go."""
+    """Prints what a study would do and take: trials, minutes, sizes, memory, disk, limits, and what it can decide."""
     from sweep.commands.data import load_data
+    from sweep.store.paths import Paths
+
+    _show(*load_data(plan, Paths.here()))
+
+
+def show_measured_plan(plan: StudyPlan) -> None:
+    """Trains a few steps first, and keeps what they took under `mlruns/`."""
+    from sweep.commands.data import load_data
+    from sweep.commands.planning.measuring import measure
     from sweep.store.paths import Paths
 
     paths = Paths.here()
     plan, splits = load_data(plan, paths)
-    _print(f"Study {plan.name}: {_on(plan)}", dict(_study_lines(plan, splits, paths)))
+    _show(plan, splits, last=measure(plan, splits, paths))
+
+
+def _show(plan: StudyPlan, splits: Splits, *, last: str | None = None) -> None:
+    from sweep.commands.planning.show import UNTOUCHED, show_outlook
+    from sweep.store.paths import Paths
+    from sweep.training.machine import quiet_libraries
+
+    quiet_libraries()
+    paths = Paths.here()
+    plan, record = _recorded(plan, splits.data_hash, paths)
+    lines = dict(_study_lines(plan, record, splits, paths))
+    show_outlook(f"Study {plan.name}: {_on(plan)}", lines, plan, splits, paths, record, last=last or UNTOUCHED)
 
 
 def show_trial_plan(plan: StudyPlan) -> None:
@@ -71,33 +92,30 @@ def _print(title: str, lines: Mapping[str, str]) -> None:
     print(title)
     for name, text in lines.items():
         print(f"  {name:9} {text}")
-    print("Nothing was trained or written (dry_run=true).")
+    print("Nothing was trained or written.")
 
 
-def _study_lines(plan: StudyPlan, splits: Splits, paths: Paths) -> Iterator[tuple[str, str]]:
-    from sweep.reports.forecast import estimate, stage_lines
+def _study_lines(
+    plan: StudyPlan, record: StudyRecord | None, splits: Splits, paths: Paths
+) -> Iterator[tuple[str, str]]:
     from sweep.reports.steps import shown
 
-    plan, record = _recorded(plan, splits.data_hash, paths)
     if record is None:
         yield "state", "new: no trial of this study, with this data and search space, is recorded here"
     else:
         certify = "" if record.certification is None else f", {_for_the_verdict(record.certification)}"
         yield "state", f"resumes; finished search trials: {len(record.trials)}{certify}"
-    yield from stage_lines(plan, record)
     for each in plan.methods:
         yield each.name, _space(each)
     if plan.certify and plan.declaration.arms:
         yield "ladder", _ladder(plan)
-        yield "test", "base, chosen and most expensive method, evaluated once at the end"
-    elif plan.certify:
-        yield "test", "base, chosen and largest rank, evaluated once at the end"
     yield "training", _training(plan)
-    yield "estimate", estimate(plan, record)
     yield "data", _data(plan, splits, certify=plan.certify)
     if splits.notes:
         yield "read", "; ".join(splits.notes)
     yield "workers", _workers(plan)
+    for note in plan.notes:
+        yield "note", note
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
 
 
@@ -168,7 +186,11 @@ def _data(plan: StudyPlan, splits: Splits, *, certify: bool) -> str:
 
 
 def _workers(plan: StudyPlan) -> str:
-    slots = "as many trials side by side as fit" if plan.slots is None else f"{plan.slots} trial(s) side by side"
+    slots = (
+        "as many trials side by side as fit"
+        if plan.slots is None
+        else f"{plan.slots} trial{'' if plan.slots == 1 else 's'} side by side"
+    )
     each = plan.setup.workers_on_device
     where = "" if plan.setup.device == "cpu" else ", one on each GPU" if each == 1 else f", up to {each} on each GPU"
     return f"{plan.workers}{where}, each with {slots}; CPU threads per worker: {plan.setup.threads}"

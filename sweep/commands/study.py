@@ -39,10 +39,14 @@ def study(plan: StudyPlan) -> float | None:
     check_address(plan.tracking_uri, paths)
     with worker_pool(plan, paths, splits.data_hash) as pool:
         log = paths.log(plan.name)
+        expected = None
         # for a new study, the worker loads while this process imports the rest
         if plan.storage_url is None and not log.exists():
             log.parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
             pool.start()
+            from sweep.commands.planning.expected import expected_words
+
+            expected = expected_words(plan, splits, paths)
 
         from sweep.reports.closing import console, print_outcome
         from sweep.reports.progress import LiveDisplay
@@ -51,7 +55,7 @@ def study(plan: StudyPlan) -> float | None:
 
         write = partial(write_reports, paths=paths, tracking_uri=plan.tracking_uri)
         out = console()
-        with StopRequest().listening() as stop, LiveDisplay(out) as display:
+        with StopRequest().listening() as stop, LiveDisplay(out, expected) as display:
             for warning in (*splits.notes, *splits.warnings):
                 display.note(warning)
             outcome = run_study(plan, splits, paths, display, stop, write, pool)

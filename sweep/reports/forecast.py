@@ -250,9 +250,13 @@ def _bytes_per_rank(rank: int, measures: Measures) -> float:
     return measures.adapter_bytes / rank
 
 
-def plan_line(plan: StudyPlan, record: StudyRecord | None) -> str:
-    """The plan in one line: trials per stage, time, disk. Says what an estimate rests on, or that there is none yet."""
-    return f"plan: {'; '.join([*(text for _, text in stage_lines(plan, record)), estimate(plan, record)])}"
+def plan_line(plan: StudyPlan, record: StudyRecord | None, expected: str | None = None) -> str:
+    """The plan in one line: trials per stage, time, disk. Says what an estimate rests on, or that there is none yet.
+
+    Args:
+        expected: the time in words, as other studies let expect it; said until a trial of this one is measured.
+    """
+    return f"plan: {'; '.join([*(text for _, text in stage_lines(plan, record)), estimate(plan, record, expected)])}"
 
 
 def stage_lines(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
@@ -297,14 +301,14 @@ def _counted(number: Span, what: str) -> str:
     return f"{number.count()} {what}{'' if number.most == 1 else 's'}"
 
 
-def estimate(plan: StudyPlan, record: StudyRecord | None) -> str:
-    """Time and disk in words, and what they were estimated from."""
+def estimate(plan: StudyPlan, record: StudyRecord | None, expected: str | None = None) -> str:
+    """Time and disk in words, and what they were estimated from; `expected` until a trial of the study is measured."""
     if not any(left.most for left in (*trials_left(plan, record).values(), cuts_left(plan, record))):
         return "no trial is left to train"
     seconds, size = time_left(plan, record), adapter_bytes_left(plan, record)
     limit = "" if plan.wall_clock is None else f", budget.wall_clock={show_seconds(plan.wall_clock)}"
     if seconds is None or size is None:
-        return f"time and disk unknown until the first trial{limit}"
+        return f"{expected or 'time and disk unknown until the first trial'}{limit}"
     trials = len(measured(record))
     return (
         f"{seconds.seconds()}, adapters about {show_bytes(round(size.most))} "

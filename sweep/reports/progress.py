@@ -48,10 +48,15 @@ class _Count:
 
 
 class LiveDisplay:
-    """Shows each trial's step and loss, and the time left of the study. Use as a context manager."""
+    """Shows each trial's step and loss, and the time left of the study. Use as a context manager.
 
-    def __init__(self, out: Console) -> None:
+    Args:
+        expected: the time of a new study in words, if other studies let expect it.
+    """
+
+    def __init__(self, out: Console, expected: str | None = None) -> None:
         self._out = out
+        self._expected = expected
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -92,7 +97,7 @@ class LiveDisplay:
         self._end_waiting()
         self._countdown = Countdown(plan, record)
         self._methods = bool(plan.methods)
-        self._out.print(plan_line(plan, record), markup=False, soft_wrap=True)
+        self._out.print(plan_line(plan, record, self._expected), markup=False, soft_wrap=True)
 
     def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
         self._trained, self._cuts = _Count(trials, done, done), _Count(cuts, cuts_done, cuts_done)

@@ -1,0 +1,104 @@
+"""Prints the plan of a study: the one implementation behind `plan` and `dry_run=true`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+
+from rich.console import Console
+from rich.text import Text
+
+from sweep.commands.planning.outlook import Outlook, outlook
+from sweep.commands.planning.tables import (
+    decision_lines,
+    decision_table,
+    limits_table,
+    needs_table,
+    parameters_table,
+    stages_table,
+)
+from sweep.config.units import show_seconds
+from sweep.console.command_line import program
+from sweep.records import StudyPlan, StudyRecord
+from sweep.reports.closing import console
+from sweep.reports.forecast import stage_lines
+from sweep.store.paths import Paths
+from tasks import Splits
+
+WIDTH = 100
+
+UNTOUCHED = "Nothing was trained or written."
+
+
+def show_outlook(
+    title: str,
+    lines: Mapping[str, str],
+    plan: StudyPlan,
+    splits: Splits,
+    paths: Paths,
+    record: StudyRecord | None,
+    *,
+    last: str = UNTOUCHED,
+) -> None:
+    """Prints what a study would do and take.
+
+    Args:
+        lines: what is known from the configuration and the data, by a word for each.
+        last: the line at the end.
+    """
+    out = console()
+    out = out if out.is_terminal and out.width >= WIDTH else Console(highlight=False, width=WIDTH)
+    view = outlook(plan, splits, paths, record)
+    out.print(Text(title, style="bold"))
+    for name, text in lines.items():
+        for line in wrap(
+            text, WIDTH, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12, break_on_hyphens=False
+        ):
+            out.print(Text(line), soft_wrap=True)
+    out.print()
+    out.print(stages_table(dict(_stages(plan, record)), view.times))
+    for line in time_lines(plan, view):
+        out.print(Text(line))
+    for table in (parameters_table(view), needs_table(plan, view), limits_table(view)):
+        if table is not None:
+            out.print()
+            out.print(table)
+    if not view.limits:
+        out.print(Text("This machine can do all of it."))
+    if view.decision is not None:
+        out.print()
+        out.print(decision_table(view.decision))
+        for line in decision_lines(plan, view.decision):
+            out.print(Text(line))
+    out.print()
+    out.print(Text(last))
+
+
+def _stages(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
+    yield from stage_lines(plan, record)
+    if plan.certify and plan.declaration.arms:
+        yield "test", "base, chosen and most expensive method, evaluated once at the end"
+    elif plan.certify:
+        yield "test", "base, chosen and largest rank, evaluated once at the end"
+
+
+def time_lines(plan: StudyPlan, view: Outlook) -> Iterator[str]:
+    """What the times rest on, and how to know them better."""
+    speeds = view.speeds
+    if speeds is None or not view.times:
+        yield "Time is unknown: not even the size of the base model is. It is known once the base is on this machine."
+        return
+    tokens = (
+        "tokens counted by the base's tokenizer"
+        if view.load.counted
+        else "tokens guessed from the number of characters"
+    )
+    yield f"From {speeds.source}, and {tokens}."
+    if not view.load.counted:
+        yield "The base is not on this machine yet; fetching it comes on top."
+    if not speeds.measured:
+        yield f"Closer after the first trial, or with `{program('plan')} ... --measure`, which trains a few steps."
+    if plan.setup.scoring.certify_examples is None and view.certify_examples is not None and plan.certify:
+        yield f"With about {view.certify_examples} certify examples, whose number the study chooses (evaluate.certify_examples)."
+    if plan.wall_clock is not None:
+        yield f"No trial begins that would end after budget.wall_clock={show_seconds(plan.wall_clock)}."
