@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sweep.commands.help import COMMANDS, MOST_USED, all_keys, explained, screen, show
 from sweep.config.keys import key_help, section_help
 from sweep.errors import ConfigurationError
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def test_the_screen_fits_a_terminal() -> None:
@@ -54,7 +58,8 @@ def test_every_section_lists_its_keys(section: str) -> None:
 
 
 def test_a_group_lists_its_options() -> None:
-    assert "  Choose with +study=NAME: pharma, pharma_methods, quick, thorough" in list(explained("study"))
+    studies = sorted(file.stem for file in (CONF / "study").glob("*.yaml"))
+    assert f"  Choose with +study=NAME: {', '.join(studies)}" in list(explained("study"))
     assert "  Choose with quant=NAME: fp4, int8, nf4, none" in list(explained("quant"))
 
 

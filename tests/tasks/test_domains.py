@@ -16,8 +16,6 @@ from tasks.nearest import nearest_table
 
 SLOW = ("code", "kfc", "legal", "medical")
 DOMAINS = ("pharma", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
-RUN = ("code",)
-"""Those whose metric runs each answer."""
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
 NEAR = 0.7
 BOILERPLATE = 0.05
@@ -62,9 +60,6 @@ def test_the_card_says_how_the_data_was_made_and_what_it_is_not(card: str) -> No
     assert [heading for heading in HEADINGS if heading not in card] == []
 
 
-@pytest.mark.parametrize(
-    "domain", [pytest.param(name, marks=[pytest.mark.slow] if name in RUN else []) for name in DOMAINS], indirect=True
-)
 def test_the_card_has_the_score_of_the_nearest_neighbour(domain: str, card: str, rows: Made) -> None:
     assert nearest_table(registry.find(domain).metric, rows["train"], rows["test"]) in card
 
