@@ -8,6 +8,7 @@
 | `set_f1` | F1 of the sets of items separated by `;` |
 | `token_f1` | F1 of the bags of words (Rajpurkar et al. 2016, SQuAD, section 6.1), articles kept |
 | `rouge_l` | F-measure on the longest common subsequence of words (Lin 2004, ROUGE, section 3.1, beta = 1) |
+| `chrf` | F2 of character n-grams up to six (Popovic 2015, chrF), as sacreBLEU computes it for one sentence |
 
 Over a split, a metric is the mean of its per-example scores, except `macro_f1`.
 """
@@ -20,8 +21,13 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from tasks.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics import CHRF
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"[^\W_]+")
@@ -66,6 +72,24 @@ def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
     return _f1(_longest_common_subsequence(ours, wanted), len(ours), len(wanted))
 
 
+def chrf(predicted: str, expected: str, label: str | None = None) -> float:
+    """chrF: F-score of character n-grams, n = 1 to 6, recall counting twice (beta = 2), by sacreBLEU; case and accents count.
+
+    White space is no character. Without any characters the score is `exact_match`.
+    """
+    if not predicted.strip() and not expected.strip():
+        return exact_match(predicted, expected)
+    # sums of fractions may exceed one by a rounding error
+    return min(1.0, float(_chrf().sentence_score(predicted, [expected]).score) / 100)
+
+
+@cache
+def _chrf() -> CHRF:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF()
+
+
 _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
     "exact_match": exact_match,
     "accuracy": accuracy,
@@ -73,6 +97,7 @@ _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
     "set_f1": set_f1,
     "token_f1": token_f1,
     "rouge_l": rouge_l,
+    "chrf": chrf,
 }
 
 METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)

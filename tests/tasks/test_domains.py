@@ -14,7 +14,7 @@ from tasks.example import Example
 from tasks.generation import SPLITS, Made
 from tasks.nearest import nearest_table
 
-DOMAINS = ("pharma",)
+DOMAINS = ("pharma", "style")
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
 NEAR = 0.7
 BOILERPLATE = 0.05
