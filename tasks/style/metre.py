@@ -34,7 +34,7 @@ def syllables(line: str) -> int:
 
 def last_word(line: str) -> str:
     """The word that a line rhymes on."""
-    return _WORD.findall(line.lower())[-1]
+    return str(_WORD.findall(line.lower())[-1])
 
 
 def _of_word(word: str) -> int:
