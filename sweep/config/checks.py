@@ -27,6 +27,8 @@ from tasks import scoring
 MOST_VALUES = 64
 """Maximum number of values of a list in the search space, or of the ladder."""
 
+PERPLEXITY = "perplexity"
+
 _CHECKED_APART = ("engine.slots",)
 """Keys whose limits depend on other keys, or that also take a word."""
 
@@ -59,10 +61,20 @@ def _value(config: Config, key: str) -> Any:
 def _choices(config: Config) -> Iterator[str]:
     for key, entry in entries().items():
         choices = entry.about.choices
+        if key == "task.metric" and config.task.metric == PERPLEXITY:
+            yield _perplexity(choices)
+            continue
         if key == "task.metric" and scoring.is_own(config.task.metric):
             continue
         if choices and (value := _value(config, key)) is not None and value not in choices:
             yield f"{key}={value}: unknown{did_you_mean(value, choices)} (known: {', '.join(choices)})"
+
+
+def _perplexity(metrics: Sequence[str]) -> str:
+    return (
+        f"task.metric={PERPLEXITY}: no score of answers, from 0 to 1, but the exponential of the loss, and measured with every loss: "
+        f"see the study's page, or {PERPLEXITY} in MLflow; choose a metric for the answers (known: {', '.join(metrics)})"
+    )
 
 
 def _limits(config: Config) -> Iterator[str]:

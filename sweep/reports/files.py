@@ -10,7 +10,7 @@ from pathlib import Path
 from sweep.errors import EnvironmentLacks
 from sweep.records import StudyRecord
 from sweep.reports.handout import hand_out, replace_text
-from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison
+from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison, samples
 from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
 from sweep.reports.rank_suggestion import write_suggestion
 from sweep.reports.steps import open_runs, steps
@@ -75,10 +75,15 @@ def write_page(
     folder = paths.report(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     store = TrialStore(paths)
+
+    def scores_of(identity: str) -> Path:
+        return store.folder(identity) / SCORES
+
     suggestion = write_suggestion(record, conclusion, paths)
     beside = Beside(
         created=_now(),
-        contrasts=contrasts(record, conclusion, lambda identity: store.folder(identity) / SCORES),
+        contrasts=contrasts(record, conclusion, scores_of),
+        samples=samples(record, conclusion, scores_of),
         open_runs=open_runs(paths, tracking_uri),
         suggestion=suggestion,
     )

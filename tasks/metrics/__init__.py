@@ -9,6 +9,7 @@
 | `token_f1` | F1 of the bags of words (Rajpurkar et al. 2016, SQuAD, section 6.1), articles kept |
 | `rouge_l` | F-measure on the longest common subsequence of words (Lin 2004, ROUGE, section 3.1, beta = 1) |
 | `json_f1` | F1 of the values in JSON, list items paired in the best way (`tasks.metrics.structured`); no JSON scores 0 |
+| `chrf` | F2 of character n-grams up to six (Popovic 2015, chrF), as sacreBLEU computes it for one sentence |
 
 Over a split, a metric is the mean of its per-example scores, except `macro_f1`.
 """
@@ -20,15 +21,20 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from tasks.metrics.normalising import f1, folded, normalise
 from tasks.metrics.structured import json_f1
 from tasks.suggest import did_you_mean
 
+if TYPE_CHECKING:
+    from sacrebleu.metrics import CHRF
 __all__ = [
     "LABEL_METRICS",
     "METRICS",
     "accuracy",
+    "chrf",
     "exact_match",
     "json_f1",
     "normalise",
@@ -76,6 +82,24 @@ def rouge_l(predicted: str, expected: str, label: str | None = None) -> float:
     return f1(_longest_common_subsequence(ours, wanted), len(ours), len(wanted))
 
 
+def chrf(predicted: str, expected: str, label: str | None = None) -> float:
+    """chrF: F-score of character n-grams, n = 1 to 6, recall counting twice (beta = 2), by sacreBLEU; case and accents count.
+
+    White space is no character. Without any characters the score is `exact_match`.
+    """
+    if not predicted.strip() and not expected.strip():
+        return exact_match(predicted, expected)
+    # sums of fractions may exceed one by a rounding error
+    return min(1.0, float(_chrf().sentence_score(predicted, [expected]).score) / 100)
+
+
+@cache
+def _chrf() -> CHRF:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF()
+
+
 _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
     "exact_match": exact_match,
     "accuracy": accuracy,
@@ -84,6 +108,7 @@ _PER_EXAMPLE: dict[str, Callable[[str, str, str | None], float]] = {
     "token_f1": token_f1,
     "rouge_l": rouge_l,
     "json_f1": json_f1,
+    "chrf": chrf,
 }
 
 METRICS: tuple[str, ...] = tuple(_PER_EXAMPLE)

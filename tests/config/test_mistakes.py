@@ -64,6 +64,15 @@ def test_misspelt_word_gets_the_nearest(override: str, nearest: str) -> None:
     assert f"did you mean '{nearest}'?" in only_problem(override)
 
 
+def test_perplexity_is_no_metric_of_answers_and_the_message_says_where_it_is() -> None:
+    reported = only_problem("task.metric=perplexity")
+    assert reported.startswith(
+        "task.metric=perplexity: no score of answers, from 0 to 1, but the exponential of the loss"
+    )
+    assert "see the study's page, or perplexity in MLflow" in reported
+    assert "known: exact_match, " in reported
+
+
 @pytest.mark.parametrize("group", [group for group in groups() if group != "study"])
 def test_unknown_option_gets_the_list(group: str) -> None:
     reported = only_problem(f"{group}=xxxxxxxxxxxx")

@@ -25,6 +25,7 @@ from sweep.reports.page.curves import MOST_CURVES, MOST_POINTS, curves, thinned
 from sweep.reports.page.escape import clean, script_json, web_address
 from sweep.reports.page.examples import Marks, contrasts_between
 from sweep.reports.page.module_ranks import by_layer, module_ranks_chart
+from sweep.reports.page.samples import Answer, Sample
 from sweep.reports.page.search_charts import rates_tried
 from sweep.reports.page.trials import failures, wall_clock
 from sweep.reports.pictures import draw_ladder
@@ -192,6 +193,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
         Beside(
             created=HOSTILE,
             contrasts=[Contrast(HOSTILE, HOSTILE, 4, HOSTILE, 8, HOSTILE, 1.0)],
+            samples=[Sample(HOSTILE * 9, HOSTILE, HOSTILE, Answer(HOSTILE, 0.5), Answer(HOSTILE, None))],
             open_runs=HOSTILE,
         ),
     )

@@ -14,7 +14,7 @@ from tasks.example import Example
 from tasks.generation import SPLITS, Made
 from tasks.nearest import nearest_table
 
-SLOW = ("code", "kfc", "legal", "medical")
+SLOW = ("code", "kfc", "legal", "medical", "style")
 DOMAINS = ("pharma", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
 NEAR = 0.7

@@ -40,6 +40,14 @@ symmetric = st.sampled_from(["exact_match", "set_f1", "token_f1", "rouge_l"])
         ("rouge_l", "Well-known", "well known", None, 1.0),
         ("rouge_l", "!", "?", None, 0.0),
         ("rouge_l", "", "word", None, 0.0),
+        # Popovic 2015, equation 1: orders 1 to 3 exist; precisions 2/3, 1/2, 0, recalls the same
+        ("chrf", "abc", "abd", None, (2 / 3 + 1 / 2 + 0) / 3),
+        # precision 1; recalls 2/4, 1/3 of the orders that both have: F2 = 5PR / (4P + R)
+        ("chrf", "ab", "abcd", None, 5 * (5 / 12) / (4 + 5 / 12)),
+        ("chrf", "a b", "ab", None, 1.0),
+        ("chrf", "AB", "ab", None, 0.0),
+        ("chrf", " ", "word", None, 0.0),
+        ("chrf", " ", "", None, 1.0),
     ],
 )
 def test_worked_examples(metric: str, predicted: str, expected: str, label: str | None, score: float) -> None:
@@ -107,6 +115,16 @@ def test_macro_f1_agrees_with_scikit_learn(pairs: list[tuple[str, str]]) -> None
     predicted, truths = [list(column) for column in zip(*pairs, strict=True)]
     theirs = metrics.f1_score(truths, predicted, average="macro", labels=sorted(set(truths)), zero_division=0)
     assert score_all("macro_f1", predicted, ["text"] * len(truths), truths) == pytest.approx(theirs)
+
+
+@STEADY
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=3))
+def test_chrf_of_a_sentence_is_sacrebleus(pairs: list[tuple[str, str]]) -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    for predicted, expected in pairs:
+        if predicted.strip() or expected.strip():
+            theirs = sacrebleu.sentence_chrf(predicted, [expected]).score
+            assert score_example("chrf", predicted, expected, None) == pytest.approx(min(theirs, 100) / 100)
 
 
 def test_labels_may_be_left_out() -> None:

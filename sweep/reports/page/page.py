@@ -22,6 +22,7 @@ from sweep.reports.page.ladder import ladder_chart, scale_of
 from sweep.reports.page.methods import method_parts
 from sweep.reports.page.methods_charts import methods_charts
 from sweep.reports.page.module_ranks import module_ranks_chart, needed_ranks_chart
+from sweep.reports.page.samples import Sample
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
 from sweep.reports.rank_suggestion import Suggestion
@@ -42,12 +43,14 @@ class Beside:
     Attributes:
         created: when the page was made, for people.
         contrasts: examples on which a smaller rank fails.
+        samples: answers of the base model and of the adapter on test.
         open_runs: the command that opens MLflow's pages, None if there is none.
         suggestion: ranks of single modules, proposed from the singular values of the largest adapter.
     """
 
     created: str
     contrasts: Sequence[Contrast] = ()
+    samples: Sequence[Sample] = ()
     open_runs: str | None = None
     suggestion: Suggestion | None = None
 
