@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweep.commands.planning.outlook import CALIBRATION
+from sweep.commands.planning.speeds import busy_words
 from sweep.commands.planning.timetable import ladder_arms, slots_of
+from sweep.config.cores import available_cores
 from sweep.config.units import show_seconds
 from sweep.errors import NoTrialSucceeded
 from sweep.records import Arm, Stage, StudyPlan, TrialSpec
@@ -41,6 +43,7 @@ def measure(plan: StudyPlan, splits: Splits, paths: Paths) -> str:
         NoTrialSucceeded: no trial could be trained.
         Interrupted: a signal ended it.
     """
+    busy = busy_words(available_cores())
     place = _prepared(paths)
     short = short_plan(plan)
     started, done = time.monotonic(), 0
@@ -63,9 +66,10 @@ def measure(plan: StudyPlan, splits: Splits, paths: Paths) -> str:
     if not done:
         raise NoTrialSucceeded("\n".join(["no training could be measured:", *(f"  {reason}" for reason in reasons)]))
     seconds = show_seconds(time.monotonic() - started)
+    slow = f"When it began, {busy}: measure again when they have ended. " if busy is not None else ""
     return (
         f"Measured {done} trainings of {STEPS} steps in {seconds}; they are kept in {paths.root.name}/{CALIBRATION} for later plans. "
-        "Nothing else was trained or written."
+        f"{slow}Nothing else was trained or written."
     )
 
 

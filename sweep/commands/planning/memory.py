@@ -18,8 +18,12 @@ from sweep.search.space import largest_arm
 LIBRARIES_BYTES = 0.75e9
 """A worker's process with its libraries, on the host."""
 
-_READ_BYTES = 3.4
-"""Per parameter of a base that is quantized on a CPU: what stays resident of the files that it was read from. Measured on SmolLM2-135M."""
+_READ_BYTES, _MOST_READ = 3.4, 1e9
+"""Per parameter of a base that is quantized on a CPU, and at most: what stays resident of the files that it was read from. Measured on
+SmolLM2-135M; of large files the system takes back what it needs."""
+
+COPIED_SHARE = 0.25
+"""`sweep.training.frozen_weights.SHARE_OF_FREE_MEMORY`, without loading torch."""
 
 _PASSES_BYTES = 0.5e9
 """Of short examples through a small base, where nothing but the number of its parameters is known."""
@@ -45,15 +49,16 @@ class WorkerMemory:
 
 
 def worker_memory(
-    plan: StudyPlan, facts: BaseFacts, load: Workload, timed: Sequence[TimedTrial], sizes: Sequence[int]
+    plan: StudyPlan, facts: BaseFacts, load: Workload, timed: Sequence[TimedTrial], sizes: Sequence[int], free: int
 ) -> WorkerMemory:
     """The peak of the plan's worker, measured by trials like its own or estimated.
 
     Args:
         timed: trials that ended here.
         sizes: trainable parameters of the arms of `trained_arms`.
+        free: bytes of memory.
     """
-    copies = copied_bytes(plan, facts)
+    copies = copied_bytes(plan, facts, free)
     arms, known = trained_arms(plan), _measured(timed)
     measured = [known.get((arm.method, arm.quant or plan.setup.quant.name), 0) for arm in arms]
     if all(measured):
@@ -83,14 +88,18 @@ def trained_arms(plan: StudyPlan) -> list[Arm]:
     return ladder_arms(plan) if plan.certify and plan.declaration.arms else [largest_arm(plan)]
 
 
-def copied_bytes(plan: StudyPlan, facts: BaseFacts) -> int:
-    """Bytes of the dequantized copies that a worker on a CPU keeps of 4-bit weights (`quant.cache`)."""
+def copied_bytes(plan: StudyPlan, facts: BaseFacts, free: int) -> int:
+    """Bytes of the dequantized copies that a worker on a CPU keeps of 4-bit weights (`quant.cache`).
+
+    Args:
+        free: bytes of memory; with `auto` the copies take at most `COPIED_SHARE` of them.
+    """
     quant = plan.setup.quant
-    keeps = quant.cache == "always" or (
-        quant.cache == "auto" and plan.setup.device == "cpu" and plan.setup.memory_budget is None
-    )
-    number = _HALF if quant.compute == "bfloat16" else _FP32
-    return number * facts.body if keeps and KINDS[quant.name].bits == 4 else 0
+    copies = (_HALF if quant.compute == "bfloat16" else _FP32) * facts.body
+    if KINDS[quant.name].bits != 4 or quant.cache == "never":
+        return 0
+    fits = plan.setup.device == "cpu" and plan.setup.memory_budget is None and copies <= COPIED_SHARE * free
+    return copies if fits or quant.cache == "always" else 0
 
 
 def _resident(plan: StudyPlan, arm: Arm, facts: BaseFacts) -> float:
@@ -99,7 +108,7 @@ def _resident(plan: StudyPlan, arm: Arm, facts: BaseFacts) -> float:
     of_base = kind.memory * facts.parameters
     if plan.setup.device != "cpu":
         return of_base
-    return LIBRARIES_BYTES + of_base + (_READ_BYTES * facts.parameters if kind.bits < 16 else 0.0)
+    return LIBRARIES_BYTES + of_base + (min(_MOST_READ, _READ_BYTES * facts.parameters) if kind.bits < 16 else 0.0)
 
 
 def _estimated(

@@ -107,6 +107,8 @@ def outlook(
     from sweep.commands.doctor.sources import base_model, folder_of, parameters_of
     from sweep.training.sources import hub_answers
 
+    gpus = [*nvidia_gpus(), *amd_gpus()]
+    machine = Machine(free_memory(plan, gpus), free_disk(paths.root))
     folder = folder_of(plan.setup.model, paths)
     known = parameters_of(plan.setup.model, folder) if folder is None else None
     facts = facts_in(folder) if folder is not None else facts_by_size(known) if known else None
@@ -127,15 +129,13 @@ def outlook(
         sizes = list(sizes_of([arm for _, arm in named], facts, folder, steps))
         largest = [size.parameters for size in sizes_of(trained_arms(plan), facts, folder, steps)]
     if facts is not None:
-        worker = worker_memory(plan, facts, load, timed, largest)
+        worker = worker_memory(plan, facts, load, timed, largest, machine.memory)
     times: list[StageTime] = []
     costs: Costs | None = None
     if facts is not None and speeds is not None:
         costs = costs_of(plan, facts, load, speeds, len(splits.certify))
         times = times_of(plan, record, costs)
     disk = None if facts is None or folder is None else disk_of(plan, record, facts, folder)
-    gpus = [*nvidia_gpus(), *amd_gpus()]
-    machine = Machine(free_memory(plan, gpus), free_disk(paths.root))
     most = sum(each.high for each in times) if times else None
     base: Finding | None = None
     if folder is None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.commands.planning.outlook import Outlook, outlook
+from sweep.commands.planning.speeds import busy_words
 from sweep.commands.planning.tables import (
     decision_lines,
     decision_table,
@@ -17,6 +18,7 @@ from sweep.commands.planning.tables import (
     parameters_table,
     stages_table,
 )
+from sweep.config.cores import available_cores
 from sweep.config.units import show_seconds
 from sweep.console.command_line import program
 from sweep.records import StudyPlan, StudyRecord
@@ -56,7 +58,7 @@ def show_outlook(
         ):
             out.print(Text(line), soft_wrap=True)
     out.print()
-    out.print(stages_table(dict(_stages(plan, record)), view.times))
+    out.print(stages_table(dict(stage_words(plan, record)), view.times))
     for line in time_lines(plan, view):
         out.print(Text(line))
     for table in (parameters_table(view), needs_table(plan, view), limits_table(view)):
@@ -74,7 +76,9 @@ def show_outlook(
     out.print(Text(last))
 
 
-def _stages(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
+def stage_words(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
+    """The stages that have trials, in words."""
+    yield "base", f"the unadapted base on tune{' and certify' if plan.certify else ''}"
     yield from stage_lines(plan, record)
     if plan.certify and plan.declaration.arms:
         yield "test", "base, chosen and most expensive method, evaluated once at the end"
@@ -96,6 +100,9 @@ def time_lines(plan: StudyPlan, view: Outlook) -> Iterator[str]:
     yield f"From {speeds.source}, and {tokens}."
     if not view.load.counted:
         yield "The base is not on this machine yet; fetching it comes on top."
+    busy = None if speeds.measured else busy_words(available_cores())
+    if busy is not None:
+        yield f"Now {busy}, so these times may be too long."
     if not speeds.measured:
         yield f"Closer after the first trial, or with `{program('plan')} ... --measure`, which trains a few steps."
     if plan.setup.scoring.certify_examples is None and view.certify_examples is not None and plan.certify:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweep.commands.planning.base_facts import BaseFacts
@@ -53,7 +53,10 @@ def named_arms(plan: StudyPlan) -> list[tuple[str, Arm]]:
         return [(each.words, each.arm) for each in plan.declaration.arms]
     if plan.methods:
         return [(arm_words(each.arm), each.arm) for each in plan.methods]
-    return [] if _is_plain(plan.arm) else [(arm_words(plan.arm), plan.arm)]
+    if _is_plain(plan.arm):
+        return []
+    ranks = plan.declaration.ladder if plan.certify and plan.arm.rank else (plan.arm.rank,)
+    return [(arm_words(arm), arm) for arm in (replace(plan.arm, rank=rank) for rank in ranks)]
 
 
 def sizes_of(arms: Sequence[Arm], facts: BaseFacts, folder: Path, steps: int) -> Iterator[ArmSize]:

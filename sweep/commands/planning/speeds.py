@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,10 +62,22 @@ def speeds_of_products(operations_per_second: float, engine: str, spread: float,
     return Speeds(rates, spread, source, measured=False)
 
 
+BUSY = 0.75
+"""Processes that want to run, in units of the cores, from which on a machine is called busy."""
+
 SPREAD_OF_PRODUCTS = 0.35
 """On a CPU."""
 SPREAD_ON_A_GPU = 2.0
 """There, a pass of a small base waits for its launches."""
+
+
+def busy_words(cores: int) -> str | None:
+    """That other programs take the processor, so that what is measured now is slower; None if they do not, or if that is not known."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+    return f"other programs keep the processor busy (load {load:.1f} on {cores} cores)" if load > BUSY * cores else None
 
 
 def measured_products(setup: WorkerSetup) -> Speeds:

@@ -13,7 +13,6 @@ from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Declaration, StudyPlan
 from sweep.reports.tables import plain_table
 
-BASE_WORDS = "the unadapted base on tune and certify"
 _LAST = "all"
 
 
@@ -31,7 +30,7 @@ def stages_table(stages: Mapping[str, str], times: Sequence[StageTime]) -> Table
     if times:
         for name in ("at least", "about", "at most"):
             table.add_column(name, justify="right", no_wrap=True)
-    words = {"start": "loading the base", "base": BASE_WORDS, **stages, "end": "the report"}
+    words = {"start": "loading the base", **stages, "end": "the report"}
     for name in dict.fromkeys([*_ordered(words, by_name)]):
         known = by_name.get(name)
         cells = [show_rough(part) for part in (known.low, known.middle, known.high)] if known else ["", "", ""]
@@ -46,7 +45,7 @@ def stages_table(stages: Mapping[str, str], times: Sequence[StageTime]) -> Table
 def _ordered(words: Mapping[str, str], times: Mapping[str, StageTime]) -> Iterator[str]:
     """The stages that have trials left, in the order in which they run."""
     for name in words:
-        if name in times or name not in ("start", "base", "end"):
+        if name in times or name not in ("start", "base", "end"):  # these have no trials of their own
             yield name
 
 
@@ -75,16 +74,17 @@ def parameters_table(view: Outlook) -> Table | None:
         return None
     table = plain_table("Trainable parameters, the fewest first")
     table.add_column("arm", overflow="fold")
-    for name in ("parameters", "of the base's", "adapter", "memory of\nits worker"):
+    peaks = view.memory.of_arms if view.memory is not None else ()
+    by_arm = len(peaks) == len(view.arms) > 1
+    for name in ("parameters", "of the base's", "adapter", *(["memory of\nits worker"] if by_arm else [])):
         table.add_column(name, justify="right")
-    memory = view.memory.of_arms if view.memory is not None and len(view.memory.of_arms) == len(view.arms) else None
-    peaks = [show_bytes(each) for each in memory] if memory is not None else [""] * len(view.arms)
-    for (name, size), peak in sorted(zip(view.arms, peaks, strict=True), key=lambda each: each[0][1].parameters):
+    memory = [[show_bytes(peak)] for peak in peaks] if by_arm else [[] for _ in view.arms]
+    for (name, size), peak in sorted(zip(view.arms, memory, strict=True), key=lambda each: each[0][1].parameters):
         if size.problem is not None:
-            table.add_row(name, size.problem, "", "", "")
+            table.add_row(name, size.problem)
             continue
         share = f"{float(f'{100 * size.parameters / view.facts.parameters:.2g}'):g} %"
-        table.add_row(name, f"{size.parameters:,}", share, show_bytes(size.bytes), peak)
+        table.add_row(name, f"{size.parameters:,}", share, show_bytes(size.bytes), *peak)
     return table
 
 
@@ -112,7 +112,7 @@ def needs_table(plan: StudyPlan, view: Outlook) -> Table:
         copies = f", dequantized copies of {show_bytes(view.memory.copies)} included" if view.memory.copies else ""
         fits = max(0, int(view.machine.memory // max(1, each)))
         workers = "1 worker" if sharing == 1 else f"{sharing} workers of {show_bytes(each)}"
-        beside = f"; {fits} would fit" if fits != sharing else ""
+        beside = "" if fits == sharing else "; none would fit" if not fits else f"; {fits} would fit"
         table.add_row(
             place,
             f"{show_bytes(sharing * each)}: {workers} ({known}{copies}){beside}",

@@ -8,9 +8,9 @@ import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.commands.planning.base_facts import BaseFacts
+from sweep.commands.planning.show import stage_words
 from sweep.commands.planning.sizes import sizes_by_target
-from sweep.commands.planning.tables import BASE_WORDS
-from sweep.reports.forecast import stage_lines
+from sweep.records import StudyPlan
 from sweep.verdict.power import chances
 
 PAGE = Path(__file__).parents[3] / "docs" / "plan.md"
@@ -36,9 +36,9 @@ SMOLLM2 = BaseFacts(
 )
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def pharma() -> StudyPlan:
+    return composed_plan(["+study=pharma"])
 
 
 def row(begins: str) -> list[str]:
@@ -53,9 +53,8 @@ def seconds(cells: list[str]) -> list[float]:
     return [float(word[:-1]) if word.endswith("s") else 60 * float(word[:-3]) for word in words]
 
 
-def test_the_stages_are_those_of_the_study() -> None:
-    plan = composed_plan(["+study=pharma"])
-    words = {"start": "loading the base", "base": BASE_WORDS, **dict(stage_lines(plan, None)), "end": "the report"}
+def test_the_stages_are_those_of_the_study(pharma: StudyPlan) -> None:
+    words = {"start": "loading the base", **dict(stage_words(pharma, None)), "end": "the report"}
     for name, text in words.items():
         assert " ".join(row(name)).startswith(text)
 
@@ -68,9 +67,9 @@ def test_the_times_add_up() -> None:
 STAGES = ("start", "base", "search", "rates", "verdict", "test", "end")
 
 
-def test_the_parameters_are_those_of_the_base() -> None:
+def test_the_parameters_are_those_of_the_base(pharma: StudyPlan) -> None:
     assert SMOLLM2.body + SMOLLM2.head + HIDDEN * (2 * LAYERS + 1) == SMOLLM2.parameters
-    for sizes in sizes_by_target(composed_plan(["+study=pharma"]), SMOLLM2):
+    for sizes in sizes_by_target(pharma, SMOLLM2):
         assert row(sizes.name) == [f"{parameters:,}" for _, parameters in sizes.by_rank]
 
 

@@ -28,9 +28,8 @@ DEVICE = "cpu (here)"
 EXAMPLES = [Example(f"question {number}", f"answer {number}") for number in range(8)]
 
 
-@pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyPlan:
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def plan() -> StudyPlan:
     return composed_plan(["task=pharma", "model=tiny", "executor.threads=1"])
 
 

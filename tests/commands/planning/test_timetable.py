@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sweep.commands.app import composed_plan
 from sweep.commands.planning.base_facts import BaseFacts
 from sweep.commands.planning.costs import Costs, costs_of
 from sweep.commands.planning.outlook import times_of
-from sweep.commands.planning.speeds import TRIAL_SECONDS, speeds_of_products
+from sweep.commands.planning.speeds import TRIAL_SECONDS, busy_words, speeds_of_products
 from sweep.commands.planning.timetable import LEAST, MOST, Crew, counts_at, seconds_by_stage, slots_of
 from sweep.commands.planning.work import Rows
 from sweep.commands.planning.workload import Workload
@@ -99,7 +100,7 @@ def test_a_wider_spread_widens_the_limits_alone() -> None:
 
 
 def test_a_study_chooses_certify_examples_by_what_a_training_takes() -> None:
-    known = composed_plan(["task=pharma", "model=tiny"])
+    known = replace(plan(), setup=replace(plan().setup, scoring=replace(plan().setup.scoring, certify_examples=None)))
     assert (
         costs_of(known, FACTS, LOAD, speeds_of_products(1e9, "packed", 0.2, ""), available=500).certify_examples == 100
     )
@@ -113,8 +114,15 @@ def test_a_base_of_an_arm_of_its_own_is_loaded_first() -> None:
 
 
 def test_trials_side_by_side_where_that_is_left_open() -> None:
-    assert (slots_of(plan()), slots_of(plan("engine.slots=3")), slots_of(plan("engine=trainer"))) == (2, 3, 1)
+    trainer = replace(plan(), setup=replace(plan().setup, engine="trainer"))
+    assert (slots_of(plan()), slots_of(replace(plan(), slots=3)), slots_of(trainer)) == (2, 3, 1)
 
 
 def test_what_a_trial_takes_besides() -> None:
     assert costs(plan()).evaluation(Split.TUNE, None) > TRIAL_SECONDS
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.4, False), (5.0, True)])
+def test_a_busy_machine_is_said_to_be_busy(load: float, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    assert (busy_words(2) is not None) == busy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,15 @@ from sweep.records import Split, StudyPlan
 from sweep.store.paths import Paths
 from sweep.training.splits import load_splits
 from tasks import Example, Splits
+from tests.conftest import write_made_task
 
 
-@pytest.fixture
-def data(made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[StudyPlan, Splits]:
-    monkeypatch.chdir(tmp_path)
-    words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "task.metric=exact_match", "train.steps=10"]
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyPlan, Splits]:
+    task = write_made_task(tmp_path_factory.mktemp("made") / "task")
+    words = ["model=tiny", "task=jsonl", f"task.path={task}", "task.metric=exact_match", "train.steps=10"]
     plan = composed_plan([*words, "train.batch_size=4", "evaluate.examples=5", "evaluate.general_paragraphs=2"])
-    return plan, load_splits(plan.setup.task, Paths(tmp_path / "mlruns"))
+    return plan, load_splits(plan.setup.task, Paths(task / "mlruns"))
 
 
 def test_as_many_rows_as_are_trained_and_evaluated(data: tuple[StudyPlan, Splits]) -> None:
