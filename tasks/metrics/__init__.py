@@ -30,6 +30,7 @@ from tasks.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import CHRF
+
 __all__ = [
     "LABEL_METRICS",
     "METRICS",
