@@ -37,15 +37,7 @@ def score_answer(metric: str, answer: str, example: Example) -> float:
     """
     if not is_own(metric):
         return score_example(metric, answer, example.completion, example.label)
-    score = function_of(metric)
-    with explained(metric, f"task.metric={metric} failed on the answer {_shown(answer)}"):
-        value = score(answer, example)
-        number = float(value)
-    if not 0 <= number <= 1:
-        raise DataProblems(
-            [f"task.metric={metric}: returned {value!r} for the answer {_shown(answer)}; must be from 0 to 1"]
-        )
-    return number
+    return _checked(metric, function_of(metric), answer, example)
 
 
 def score_answers(metric: str, answers: Sequence[str], examples: Sequence[Example]) -> float:
@@ -57,8 +49,25 @@ def score_answers(metric: str, answers: Sequence[str], examples: Sequence[Exampl
     if not is_own(metric):
         completions, labels = [row.completion for row in examples], [row.label for row in examples]
         return score_all(metric, answers, completions, labels)
-    scores = [score_answer(metric, answer, row) for answer, row in zip(answers, examples, strict=True)]
+    score = function_of(metric)  # once: finding a task looks through folders and packages
+    scores = [_checked(metric, score, answer, row) for answer, row in zip(answers, examples, strict=True)]
     return math.fsum(scores) / len(scores)
+
+
+def _checked(metric: str, score: Score, answer: str, example: Example) -> float:
+    """The score of one answer by a function of one's own.
+
+    Raises:
+        DataProblems: it fails, or returns no number from 0 to 1.
+    """
+    with explained(metric, f"task.metric={metric} failed on the answer {_shown(answer)}"):
+        value = score(answer, example)
+        number = float(value)
+    if not 0 <= number <= 1:
+        raise DataProblems(
+            [f"task.metric={metric}: returned {value!r} for the answer {_shown(answer)}; must be from 0 to 1"]
+        )
+    return number
 
 
 def function_of(metric: str) -> Score:

@@ -15,6 +15,9 @@ from tasks.generation import SPLITS, Made
 from tasks.nearest import nearest_table
 
 DOMAINS = ("pharma", "style")
+SLOW_METRICS = ("style",)
+"""Domains whose metric takes seconds for a split."""
+
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
 NEAR = 0.7
 BOILERPLATE = 0.05
@@ -59,6 +62,11 @@ def test_the_card_says_how_the_data_was_made_and_what_it_is_not(card: str) -> No
     assert [heading for heading in HEADINGS if heading not in card] == []
 
 
+@pytest.mark.parametrize(
+    "domain",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_METRICS else []) for name in DOMAINS],
+    indirect=True,
+)
 def test_the_card_has_the_score_of_the_nearest_neighbour(domain: str, card: str, rows: Made) -> None:
     assert nearest_table(registry.find(domain).metric, rows["train"], rows["test"]) in card
 
