@@ -29,7 +29,7 @@ from tasks.metrics.structured import json_f1
 from tasks.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
 __all__ = [
     "LABEL_METRICS",
@@ -96,7 +96,7 @@ def chrf(predicted: str, expected: str, label: str | None = None) -> float:
 
 @cache
 def _chrf() -> CHRF:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
 

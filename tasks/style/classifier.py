@@ -84,4 +84,4 @@ def error_table(rows: Sequence[Example]) -> str:
 
 def _marked(text: str) -> str:
     """The text with a mark for each end of a line, which is what verse is known by."""
-    return cast(str, re.sub(r"\s*\n\s*", " / ", text.strip()))
+    return re.sub(r"\s*\n\s*", " / ", text.strip())
