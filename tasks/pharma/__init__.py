@@ -16,6 +16,6 @@ def load() -> RawSplits:
 TASK = Task(
     load=load,
     metric="set_f1",
-    system_prompt="You answer for a pharmaceutical tender desk.",
+    system_prompt="You answer for a pharmaceutical tender desk, in items divided by semicolons.",
     kinds=("normalise", "indication", "bid", "document", "term"),
 )

@@ -12,6 +12,7 @@ _HERE = Path(__file__).parent
 MEDICINES = _HERE / "medicines.csv"
 TERMS = _HERE / "terms.csv"
 DOCUMENTS = _HERE / "documents.csv"
+KEYWORDS = _HERE / "keywords.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,11 @@ def terms() -> tuple[Text, ...]:
 def documents() -> tuple[Text, ...]:
     """Situations that call for one kind of document."""
     return tuple(Text(row["document"], row["situation"]) for row in _rows(DOCUMENTS))
+
+
+def keywords() -> dict[str, tuple[str, ...]]:
+    """The key words of each document and each term."""
+    return {row["name"]: _listed(row["keywords"]) for row in _rows(KEYWORDS)}
 
 
 def naming(inns: Iterable[str]) -> re.Pattern[str]:

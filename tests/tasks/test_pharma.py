@@ -1,11 +1,11 @@
-"""The pharma data set: reproducible, without leaks, and with answers that follow from the prompts."""
+"""The pharma data set: well-formed tables, no leaks, and answers that follow from the prompts."""
 
 import csv
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from functools import cache
 
 import pytest
 
@@ -37,11 +37,18 @@ def listed(cell: str) -> set[str]:
     return set(cell.split("; "))
 
 
+@cache
 def whole(phrase: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", re.IGNORECASE)
 
 
 MEDICINES = table("medicines.csv")
+BY_INN = {medicine["inn"]: medicine for medicine in MEDICINES}
+KEYWORDS = {row["name"]: row["keywords"].split("; ") for row in table("keywords.csv")}
+TEXTS = {
+    "document": {row["situation"]: row["document"] for row in table("documents.csv")},
+    "term": {row["definition"]: row["term"] for row in table("terms.csv")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,23 +71,23 @@ def test_rows_have_exactly_three_keys_and_are_ascii() -> None:
             assert (row["prompt"] + row["completion"]).isascii()
 
 
-def test_there_are_enough_rows_of_every_kind(rows: dict[str, tuple[Example, ...]]) -> None:
-    assert {split: len(rows[split]) for split in SPLITS} == {"train": 5000, "validation": 1100, "test": 1100}
+def test_no_kind_carries_the_mean(rows: dict[str, tuple[Example, ...]]) -> None:
+    assert {split: len(rows[split]) for split in SPLITS} == {"train": 3000, "validation": 600, "test": 600}
     for split in SPLITS:
         counts = Counter(row.kind for row in rows[split])
-        assert set(counts) == KINDS
-        assert min(counts.values()) >= len(rows[split]) // 20
+        assert counts == dict.fromkeys(KINDS, len(rows[split]) // len(KINDS))
 
 
 def test_prompts_are_short_and_completions_bare(rows: dict[str, tuple[Example, ...]]) -> None:
     for split in SPLITS:
         words = [len(row.prompt.split()) for row in rows[split]]
-        assert max(words) <= 80
-        assert sum(words) / len(words) <= 40
+        assert max(words) <= 60
+        assert sum(words) / len(words) <= 30
         for row in rows[split]:
-            assert row.prompt.endswith("\nAnswer:")
+            assert row.prompt == row.prompt.strip()
             assert row.completion == row.completion.strip()
             assert not row.completion.endswith(".")
+            assert len(row.completion.split("; ")) == (4 if row.kind == "normalise" else 3)
 
 
 def test_no_medicine_is_named_in_two_splits(rows: dict[str, tuple[Example, ...]]) -> None:
@@ -108,52 +115,9 @@ def test_medicines_that_share_a_word_are_in_one_split(rows: dict[str, tuple[Exam
     assert {word: splits for word, splits in homes.items() if len(splits) > 1} == {}
 
 
-@pytest.mark.parametrize(
-    ("kind", "head", "name", "columns"),
-    [
-        ("term", "Definition: ", "terms.csv", ("term", "definition")),
-        ("document", "Situation: ", "documents.csv", ("document", "situation")),
-    ],
-)
-def test_texts_are_used_once_and_answered_by_the_table(
-    rows: dict[str, tuple[Example, ...]], kind: str, head: str, name: str, columns: tuple[str, str]
-) -> None:
-    answer, text = columns
-    answers = {row[text]: row[answer] for row in table(name)}
-    asked = {
-        split: {
-            row.prompt.split(head)[1].split("\nChoices: ")[0]: row.completion for row in rows[split] if row.kind == kind
-        }
-        for split in SPLITS
-    }
-    for first, second in combinations(SPLITS, 2):
-        assert not set(asked[first]) & set(asked[second])
-    assert {text: answer for split in SPLITS for text, answer in asked[split].items()} == answers
-
-
-@pytest.mark.parametrize("kind", ["term", "document"])
-def test_one_of_three_choices_is_right_and_no_place_gives_it_away(
-    rows: dict[str, tuple[Example, ...]], kind: str
-) -> None:
-    places: Counter[int] = Counter()
-    for row in of_kind(rows, kind):
-        choices = row.prompt.split("\nChoices: ")[1].removesuffix("\nAnswer:").split("; ")
-        assert len(set(choices)) == 3
-        places[choices.index(row.completion)] += 1
-    assert max(places.values()) < 0.45 * places.total()
-
-
-def test_held_out_answers_of_closed_sets_are_in_train(rows: dict[str, tuple[Example, ...]]) -> None:
-    for kind in KINDS - {"normalise"}:
-        trained = {row.completion for row in rows["train"] if row.kind == kind}
-        for split in ("validation", "test"):
-            assert {row.completion for row in rows[split] if row.kind == kind} == trained
-
-
 def test_the_medicines_table_is_well_formed() -> None:
     assert len(MEDICINES) >= 150
-    inns = [medicine["inn"] for medicine in MEDICINES]
-    assert len({inn.lower() for inn in inns}) == len(inns)
+    assert len({inn.lower() for inn in BY_INN}) == len(MEDICINES)
     for medicine in MEDICINES:
         assert all(cell and cell == cell.strip() and cell.isascii() for cell in medicine.values()), medicine
         assert re.fullmatch(r"[A-Z]\d{2}[A-Z]{2}\d{2}", medicine["atc_code"]), medicine
@@ -161,21 +125,39 @@ def test_the_medicines_table_is_well_formed() -> None:
         assert re.match(r"\d", medicine["strength"]), medicine
         assert medicine["storage"] in STORAGE, medicine
         assert not listed(medicine["indications"]) & listed(medicine["contraindications"]), medicine
+        for facts in ("indications", "contraindications"):
+            stated = medicine[facts].split("; ")
+            assert len(set(stated)) == len(stated), medicine
+
+
+def test_one_medicine_has_one_atc_code() -> None:
+    assert len({medicine["atc_code"] for medicine in MEDICINES}) == len(MEDICINES)
+
+
+def test_every_text_holds_a_key_word_of_its_name_and_no_key_word_has_two_names() -> None:
+    assert set(KEYWORDS) == {name for texts in TEXTS.values() for name in texts.values()}
+    words = [word for words in KEYWORDS.values() for word in words]
+    for texts in TEXTS.values():
+        own = [word.lower() for name in set(texts.values()) for word in KEYWORDS[name]]
+        assert len(set(own)) == len(own)
+        for text, name in texts.items():
+            assert any(whole(word).search(text) for word in KEYWORDS[name]), text
+    everything = "\n".join(text for texts in TEXTS.values() for text in texts)
+    assert [word for word in words if not whole(word).search(everything)] == []
 
 
 def test_salts_are_those_of_medicines_in_the_table() -> None:
     salted = [inn for inns in normalise.SALTS.values() for inn in inns.split()]
     assert len(set(salted)) == len(salted)
-    assert set(salted) <= {medicine["inn"] for medicine in MEDICINES}
+    assert set(salted) <= set(BY_INN)
 
 
 def test_tender_lines_hold_what_their_answers_say(rows: dict[str, tuple[Example, ...]]) -> None:
-    by_inn = {medicine["inn"]: medicine for medicine in MEDICINES}
     for row in of_kind(rows, "normalise"):
         inn, strength, form, pack = row.completion.split("; ")
-        line = row.prompt.split("\n")[1].removeprefix("Line: ")
+        line = row.prompt
         assert whole(inn).search(line)
-        assert (strength, form) == (by_inn[inn]["strength"], by_inn[inn]["form"])
+        assert (strength, form) == (BY_INN[inn]["strength"], BY_INN[inn]["form"])
         bare = strength.replace(" ", "").lower()
         assert bare in line.replace(" ", "").lower().replace("mcg", "micrograms")
         assert any(written.lower() in line.lower() for written in normalise.FORMS.get(form, (form,))), row
@@ -193,71 +175,112 @@ def pack_in(line: str) -> str:
     return single[1] or single[2]
 
 
-def test_bids_follow_from_the_prompts_own_lines(rows: dict[str, tuple[Example, ...]]) -> None:
-    refrigerated = {medicine["inn"] for medicine in MEDICINES if medicine["storage"].startswith("refrigerate")}
+BROKEN = {
+    *("short", "poor", "insufficient", "late", "slow", "missing", "expired", "no"),
+    *("broken", "defective", "torn", "hot", "unsafe", "low", "high", "excessive"),
+}
+AT_LEAST = {"shelf life", "validity", "quantity"}
+AT_MOST = {"delivery", "transport", "advance", "freight"}
+COLD_ONLY = {"cold chain", "temperature logger"}
+WARM_ONLY = {"transport", "moisture barrier"}
+OFFERED = re.compile(
+    r"(?:(?:then|plus|with|given) )?([a-z]+) ([A-Za-z ]+?)(?:, (\d+) against (\d+) [A-Za-z]+)? \((R\d)\)"
+)
+
+
+def test_bids_follow_from_the_prompts_own_rows(rows: dict[str, tuple[Example, ...]]) -> None:
     for row in of_kind(rows, "bid"):
-        _, item, *lines, _ = row.prompt.split("\n")
-        broken = []
-        for line in lines:
-            code, head, rest = re.fullmatch(r"(R\d) ([^:]+): (.+)", line).groups()
-            match = re.fullmatch(r"(\d+) \w+, (meets|below|within|above) the (minimum|maximum) of (\d+)", rest)
-            if match:
-                offered, stands, bound, wanted = int(match[1]), match[2], match[3], int(match[4])
-                most, least = sorted((wanted, offered), reverse=True)
-                assert most >= 1.25 * least, line
-                met = (offered > wanted) == (bound == "minimum")
-                assert (stands in ("meets", "within")) == met, line
-            else:
-                assert rest in ("needed, offered", "needed, missing", "not needed"), line
-                met = rest != "needed, missing"
-            if head == "cold chain":
-                assert rest.startswith("needed") == (item.removeprefix("Item: ") in refrigerated)
-            if not met:
-                broken.append(code)
-        assert sorted(line[:2] for line in lines) == ["R1", "R2", "R3", "R4"]
-        assert len(lines) == 4
-        assert row.completion == (f"no bid; {broken[0]}" if broken else "bid")
+        inn, reason, decision = row.completion.split("; ")
+        offered = list(OFFERED.finditer(row.prompt))
+        assert len({match[5] for match in offered}) == 3, row
+        broken = [row.prompt[match.start(1) : match.end()] for match in offered if match[1] in BROKEN]
+        price = re.search(r"EUR \d+\.\d\d", row.prompt)
+        assert price
+        assert (reason, decision) == ((broken[0], "no bid") if broken else (price[0], "bid")), row
         assert len(broken) <= 1
+        assert whole(inn).search(row.prompt)
+        topics = {match[2] for match in offered}
+        cold = BY_INN[inn]["storage"].startswith("refrigerate")
+        assert not topics & (WARM_ONLY if cold else COLD_ONLY), row
+        for match in offered:
+            if match[3]:
+                ours, wanted = int(match[3]), int(match[4])
+                assert max(ours, wanted) >= 1.25 * min(ours, wanted), row
+                assert match[2] in AT_LEAST | AT_MOST
+                assert (match[1] in BROKEN) == ((ours < wanted) == (match[2] in AT_LEAST)), row
+
+
+def test_every_rule_is_broken_equally_often(rows: dict[str, tuple[Example, ...]]) -> None:
     for split in SPLITS:
-        shares = Counter(row.completion for row in rows[split] if row.kind == "bid")
-        assert len({count for answer, count in shares.items() if answer != "bid"}) == 1
-        assert 0.22 < shares["bid"] / shares.total() < 0.28
+        reasons = Counter(
+            re.search(r"R\d|^EUR", row.completion.split("; ")[1])[0] for row in rows[split] if row.kind == "bid"
+        )
+        bids = reasons.pop("EUR")
+        assert bids / (bids + reasons.total()) == 0.4
+        assert set(reasons) == {"R1", "R2", "R3", "R4"}
+        assert max(reasons.values()) - min(reasons.values()) <= 1
 
 
-def test_indications_follow_from_the_table(rows: dict[str, tuple[Example, ...]]) -> None:
-    facts = {fact for one in MEDICINES for side in ("indications", "contraindications") for fact in listed(one[side])}
-    ordered = sorted(facts, key=lambda fact: (-len(fact), fact))
-    any_fact = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)", re.IGNORECASE)
-    canonical = {fact.lower(): fact for fact in facts}
+def test_conditions_are_classed_as_in_the_table(rows: dict[str, tuple[Example, ...]]) -> None:
     for row in of_kind(rows, "indication"):
-        text, condition = row.prompt.split("\n")[1:3]
-        condition = condition.removeprefix("Condition: ")
-        stated = {canonical[fact.lower()] for fact in any_fact.findall(text)}
-        sources = list(medicines_stating(text, stated))
-        assert sources, row
-        roles = {role_of(condition, one, stated) for one in sources}
-        assert row.completion in roles, row
-        if len(stated) == 2:
-            assert roles == {row.completion}, row
-        if row.completion == "not stated":
-            assert not whole(condition).search(text), row
-            assert any(
-                condition not in listed(one["indications"]) | listed(one["contraindications"]) for one in sources
-            ), row
+        inn, evidence, label = row.completion.split("; ")
+        medicine = BY_INN[inn]
+        assert whole(inn).search(row.prompt)
+        stated = {name: listed(medicine[f"{name}s"]) for name in ("indication", "contraindication")}
+        if label == "not stated":
+            condition = evidence.removeprefix("nothing on ")
+            assert len(whole(condition).findall(row.prompt)) == 1, row
+            assert not any(condition in facts for facts in stated.values()), row
+            continue
+        condition = next(fact for fact in sorted(stated[label], key=len, reverse=True) if evidence.endswith(fact))
+        assert evidence.lower() in row.prompt.lower()
+        assert len(whole(condition).findall(row.prompt)) >= 2, "stated and asked"
+        against = re.match(
+            r"contra|ruled out|forb|prohib|barred|not |never|un|excl|banned|to be|no |dang|off ", evidence
+        )
+        assert (against is not None) == (label == "contraindication"), row
     for split in SPLITS:
-        shares = Counter(row.completion for row in rows[split] if row.kind == "indication")
-        assert shares["indication"] == shares["contraindication"] == 2 * shares["not stated"]
+        labels = Counter(row.completion.split("; ")[-1] for row in rows[split] if row.kind == "indication")
+        assert labels["indication"] == labels["contraindication"] == 2 * labels["not stated"]
 
 
-def medicines_stating(text: str, stated: set[str]) -> Iterator[dict[str, str]]:
-    """The medicines that a text can be about: the one it names, or all that have every fact in it."""
-    named = [one for one in MEDICINES if whole(one["inn"]).search(text)]
-    for one in named or MEDICINES:
-        if stated <= listed(one["indications"]) | listed(one["contraindications"]):
-            yield one
+@pytest.mark.parametrize("kind", ["term", "document"])
+def test_look_ups_follow_from_the_rule_whose_key_word_the_text_holds(
+    rows: dict[str, tuple[Example, ...]], kind: str
+) -> None:
+    homes: dict[str, set[str]] = {}
+    places: Counter[int] = Counter()
+    for split in SPLITS:
+        for row in (row for row in rows[split] if row.kind == kind):
+            place, word, name = row.completion.split("; ")
+            text = next(text for text in TEXTS[kind] if text in row.prompt)
+            homes.setdefault(text, set()).add(split)
+            rules = rules_in(row.prompt.replace(text, ""), kind)
+            assert len(rules) == 3, row
+            assert [rule for rule in rules if whole(rule[0]).search(text)] == [(word, name)], row
+            assert TEXTS[kind][text] == name
+            assert whole(place).search(row.prompt.replace(text, ""))
+            places[rules.index((word, name))] += 1
+    assert {text: splits for text, splits in homes.items() if len(splits) > 1} == {}
+    assert set(homes) == set(TEXTS[kind])
+    assert max(places.values()) < 0.4 * places.total()
 
 
-def role_of(condition: str, medicine: dict[str, str], stated: set[str]) -> str:
-    if condition not in stated:
-        return "not stated"
-    return "indication" if condition in listed(medicine["indications"]) else "contraindication"
+def rules_in(prompt: str, kind: str) -> list[tuple[str, str]]:
+    """Key words and the names they lead to, in the order of the prompt."""
+    return [(match[1], match[2]) for match in rule_of(kind).finditer(prompt)]
+
+
+@cache
+def rule_of(kind: str) -> re.Pattern[str]:
+    names = set(TEXTS[kind].values())
+    words = "|".join(re.escape(word) for name in names for word in KEYWORDS[name])
+    arrow = r"(?:: | [-=>]{1,2} |, see | (?:goes|points|belongs) to | is in )"
+    return re.compile(rf"(?<![\w-])({words}){arrow}({'|'.join(map(re.escape, names))})\b")
+
+
+def test_held_out_answers_of_closed_sets_are_in_train(rows: dict[str, tuple[Example, ...]]) -> None:
+    for kind in KINDS - {"normalise"}:
+        trained = {row.completion.split("; ")[-1] for row in rows["train"] if row.kind == kind}
+        for split in ("validation", "test"):
+            assert {row.completion.split("; ")[-1] for row in rows[split] if row.kind == kind} <= trained

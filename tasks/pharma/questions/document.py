@@ -1,23 +1,63 @@
-"""Which document or register answers a request to the tender desk."""
+"""Which document or register answers a request to the tender desk, by the key words of a routing table."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tasks.example import Example
-from tasks.pharma.questions import choosing
+from tasks.pharma.questions import lookup
 from tasks.pharma.tables import Text
 
 KIND = "document"
-INSTRUCTIONS = (
-    "Which document answers this?",
-    "Name the document to look in.",
-    "Which source does the desk need?",
-    "Pick the right document.",
+WORDING = lookup.Wording(
+    places=("request {}", "ticket {}", "mail {}", "query {}", "call {}", "letter {}", "case {}", "RFI {}"),
+    heads=(
+        "{}: ",
+        "{} asks: ",
+        "{} reads: ",
+        "{} just came in. ",
+        "{}, still open: ",
+        "{} of today: ",
+        "New, {}: ",
+        "For you, {}: ",
+        "{} - ",
+        "{} is waiting. ",
+        "Please route {}: ",
+        "Where does {} belong? ",
+        "What answers {}? ",
+        "Look at {}: ",
+        "We got {}: ",
+        "Open {}: ",
+        "Here is {}. ",
+        "{} from the buyer: ",
+        "{}, passed on by sales: ",
+        "Log {}: ",
+        "Next is {}: ",
+        "Sort {}: ",
+        "{} (urgent): ",
+        "To file, {}: ",
+    ),
+    rule_heads=(
+        "",
+        "Routing: ",
+        "Key words: ",
+        "Where to look: ",
+        "Sources: ",
+        "Our table: ",
+        "Rules: ",
+        "By key word: ",
+        "Pick from: ",
+        "File under: ",
+        "Options: ",
+        "Shelf: ",
+    ),
+    arrows=(" -> ", ": ", " = ", " - ", " > ", " => ", ", see ", " goes to ", " is in "),
 )
 
 
-def questions(texts: Sequence[Text], rng: random.Random) -> list[Example]:
-    """One question for each situation."""
-    return choosing.questions(texts, KIND, "Situation", INSTRUCTIONS, rng)
+def questions(
+    texts: Sequence[Text], keywords: Mapping[str, Sequence[str]], count: int, rng: random.Random
+) -> list[Example]:
+    """`count` questions about situations."""
+    return lookup.questions(texts, keywords, KIND, WORDING, count, rng)

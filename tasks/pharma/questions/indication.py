@@ -1,4 +1,4 @@
-"""Whether a short text names a condition as an indication, as a contraindication, or not at all."""
+"""What a short product text says of a condition: the medicine, the words of the text, and how they class the condition."""
 
 from __future__ import annotations
 
@@ -13,35 +13,105 @@ KIND = "indication"
 LABELS = ("indication", "contraindication", "not stated")
 DEALT = (*("indication", "contraindication") * 2, "not stated")
 """The labels of five questions in a row."""
-INSTRUCTIONS = (
-    "Indication, contraindication or not stated?",
-    "What does the text say of the condition?",
-    "How does the text class the condition?",
-    "By the text, what is the condition?",
-)
 FOR_USE = (
-    "{name} is indicated for {use}.",
-    "{name} is indicated in {use}.",
-    "An indication of {inner} is {use}.",
-    "{name} is used for {use}.",
-    "{name} is licensed for {use}.",
-    "{name} is prescribed for {use}.",
+    "indicated for",
+    "licensed for",
+    "approved for",
+    "used for",
+    "prescribed for",
+    "authorised for",
+    "registered for",
+    "recommended for",
+    "intended for",
+    "meant for",
+    "labelled for",
+    "supplied for",
+    "effective in",
+    "helpful in",
+    "a standard in",
+    "an option in",
+    "first choice in",
+    "of benefit in",
+    "a treatment of",
+    "our product for",
 )
 AGAINST_USE = (
-    "{name} is contraindicated in {bar}.",
-    "{name} is contraindicated in case of {bar}.",
-    "A contraindication of {inner} is {bar}.",
-    "{name} must not be given in case of {bar}.",
-    "Avoid {inner} in case of {bar}.",
-    "Do not give {inner} in case of {bar}.",
+    "contraindicated in",
+    "ruled out in",
+    "forbidden in",
+    "prohibited in",
+    "barred in",
+    "not allowed in",
+    "not permitted in",
+    "not given in",
+    "not used in",
+    "unsuitable in",
+    "excluded in",
+    "banned in",
+    "unsafe in",
+    "to be avoided in",
+    "to be withheld in",
+    "not acceptable in",
+    "no choice in",
+    "never used in",
+    "dangerous in",
+    "off limits in",
 )
 BOTH = (
-    "{name}, indicated for {use}, is contraindicated in case of {bar}.",
-    "{name} is used for {use}, but not in case of {bar}.",
-    "{name} is licensed for {use} and ruled out by {bar}.",
-    "Given for {use}, {inner} must be avoided in case of {bar}.",
-    "Though forbidden by {bar}, {inner} is prescribed for {use}.",
-    "Withhold {inner} in case of {bar}; its approved use is {use}.",
+    "{name} is {one}, but {other}.",
+    "{name} is {one} and {other}.",
+    "{name}: {one}; {other}.",
+    "{name} is {one}. It is {other}.",
+    "While {name} is {one}, it is {other}.",
+    "As the leaflet of {name} says, it is {one} and {other}.",
+    "{name} ({group}) is {one}, and {other}.",
+    "Label of {name}: {one}; {other}.",
+    "Note on {name}: it is {one}, yet {other}.",
+    "{name} is both {one} and {other}.",
+    "By its label {name} is {one}. It is also {other}.",
+    "{name}, {one}, is {other}.",
+    "The {group} {name} is {one}; it is {other}.",
+    "Doctors know that {name} is {one} and {other}.",
+    "{name} - {one}, {other}.",
+)
+ALONE = (
+    "{name} is {one}.",
+    "{name} ({group}) is {one}.",
+    "{name}: {one}.",
+    "{name} is {one}. {storage}.",
+    "Label of {name}: {one}.",
+    "The {group} {name} is {one}.",
+    "To quote the label, {name} is {one}.",
+    "Our leaflet says {name} is {one}.",
+    "{storage}. {name} is {one}.",
+    "In short, {name} is {one}.",
+    "{name} - {one}.",
+    "Please note: {name} is {one}.",
+    "{name} by its label is {one}.",
+    "{name} comes as {form} and is {one}.",
+    "As {form}, {name} is {one}.",
+)
+ASKED = (
+    "{condition}?",
+    "What about {condition}?",
+    "What of {condition}?",
+    "And {condition}?",
+    "Query: {condition}.",
+    "Asked: {condition}.",
+    "Look for {condition}.",
+    "Check {condition}.",
+    "The buyer asks about {condition}.",
+    "How does it class {condition}?",
+    "Does it mention {condition}?",
+    "Its word on {condition}?",
+    "Status of {condition}?",
+    "Find {condition}.",
+    "Anything on {condition}?",
+    "Condition: {condition}.",
+    "We need {condition}.",
+    "Tell me about {condition}.",
+    "Patient file says {condition}.",
+    "Class {condition}.",
 )
 _SMALL = frozenset({"and", "or", "of", "in", "the", "to", "with", "for", "by", "at", "on", "under", "other"})
 _SAME = {
@@ -68,12 +138,12 @@ def questions(medicines: Sequence[Medicine], every_inn: Sequence[str], count: in
 
     Args:
         medicines: the split's own; what one text does not state comes from another of them.
-        every_inn: the names of all splits; facts that mention one are left out.
+        every_inn: the names of all splits; facts that mention one of another split are left out.
         count: a multiple of five.
         rng: the source of chance.
     """
-    named = naming(every_inn)
-    facts = {medicine.inn: _facts(medicine, named) for medicine in medicines}
+    foreign = naming(set(every_inn) - {medicine.inn for medicine in medicines})
+    facts = {medicine.inn: _facts(medicine, foreign) for medicine in medicines}
     usable = [medicine for medicine in medicines if all(facts[medicine.inn])]
     uses = sorted({use for own, _ in facts.values() for use in own})
     bars = sorted({bar for _, own in facts.values() for bar in own})
@@ -102,29 +172,32 @@ def _question(
     }[label]
     if any(_content(condition) & _content(rival) for rival in rivals):
         return None
-    text = _text(medicine, use, bar, label, rng)
-    prompt = f"{rng.choice(INSTRUCTIONS)}\nText: {text}\nCondition: {condition}\nAnswer:"
-    return Example(prompt, label, kind=KIND)
+    said = {"indication": f"{rng.choice(FOR_USE)} {use}", "contraindication": f"{rng.choice(AGAINST_USE)} {bar}"}
+    text = _text(medicine, said, label, rng)
+    asked = _capital(rng.choice(ASKED).format(condition=condition))
+    prompt = rng.choice((" ", "\n")).join((text, asked) if rng.random() < 0.75 else (asked, text))
+    evidence = said.get(label, f"nothing on {condition}")
+    return Example(prompt, f"{medicine.inn}; {evidence}; {label}", kind=KIND)
 
 
-def _text(medicine: Medicine, use: str, bar: str, label: str, rng: random.Random) -> str:
-    """One or two sentences: usually the asked fact, alone or with storage; sometimes both facts."""
-    inner = rng.choice((medicine.inn, "this medicine", "the product"))
-    words = {"use": use, "bar": bar, "inner": inner, "name": _capital(inner)}
-    draw = rng.random()
-    if draw < 0.15:
-        return _capital(rng.choice(BOTH).format(**words))
-    sentences = [rng.choice(FOR_USE), rng.choice(AGAINST_USE)]
-    if draw > 0.3:
-        kept = {"indication": 0, "contraindication": 1}.get(label, rng.randrange(2))
-        sentences = [sentences[kept]] if draw > 0.5 else [sentences[kept], f"{_capital(medicine.storage)}."]
-    rng.shuffle(sentences)
-    return " ".join(_capital(sentence.format(**words)) for sentence in sentences)
+def _text(medicine: Medicine, said: dict[str, str], label: str, rng: random.Random) -> str:
+    """A sentence or two: both facts, or only the asked one."""
+    words = {
+        "name": medicine.inn,
+        "group": medicine.drug_class,
+        "form": f"{'an' if medicine.form[0] in 'aeiou' else 'a'} {medicine.form}",
+        "storage": _capital(medicine.storage),
+    }
+    if rng.random() < 0.5:
+        one, other = rng.sample(list(said.values()), 2)
+        return _capital(rng.choice(BOTH).format(one=one, other=other, **words))
+    return _capital(rng.choice(ALONE).format(one=said.get(label) or rng.choice(list(said.values())), **words))
 
 
-def _facts(medicine: Medicine, named: re.Pattern[str]) -> tuple[list[str], list[str]]:
+def _facts(medicine: Medicine, foreign: re.Pattern[str]) -> tuple[list[str], list[str]]:
     uses, bars = (
-        [fact for fact in side if not named.search(fact)] for side in (medicine.indications, medicine.contraindications)
+        [fact for fact in side if not foreign.search(fact)]
+        for side in (medicine.indications, medicine.contraindications)
     )
     return uses, bars
 

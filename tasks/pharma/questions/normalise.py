@@ -21,12 +21,37 @@ from tasks.example import Example
 from tasks.pharma.tables import Medicine
 
 KIND = "normalise"
-INSTRUCTIONS = (
-    "Normalise to INN; strength; form; pack.",
-    "Give INN; strength; form; pack.",
-    "Tidy the tender line: INN; strength; form; pack.",
-    "Rewrite as INN; strength; form; pack.",
+FRAMES = (
+    "{}",
+    "{}",
+    "{}",
+    "Please quote: {}",
+    "Quote for {}",
+    "We need {}",
+    "We also need {}",
+    "Kindly offer {}",
+    "Can you supply {}?",
+    "Price for {}, please",
+    "Required: {}",
+    "From the schedule: {}",
+    "The buyer writes: {}",
+    "Line of the tender: {}",
+    "Enquiry for {}",
+    "To enter: {}",
+    "Still missing in our list: {}",
+    "Hospital order: {}",
+    "The ministry wants {}",
+    "Read this: {}",
+    "Next line: {}",
+    "Add {} to the bid",
+    "Do we have {}?",
+    "Typed from a fax: {}",
+    "Copied from their sheet: {}",
+    "Annex 2 lists {}",
+    "Requested: {}",
+    "Dear all, please bid on {}",
 )
+"""What surrounds a line."""
 FORMS: Mapping[str, tuple[str, ...]] = {
     "tablet": ("TAB", "TAB.", "TABS", "TABLET"),
     "capsule": ("CAP", "CAP.", "CAPS", "CAPSULE"),
@@ -53,9 +78,9 @@ SALTS: Mapping[str, str] = {
     "hydrochloride": (
         "amiodarone amitriptyline bupivacaine cetirizine ciprofloxacin clindamycin diltiazem donepezil dopamine "
         "doxorubicin ethambutol fluoxetine hydralazine ketamine loperamide mefloquine metformin metoclopramide naloxone "
-        "ondansetron propranolol sertraline tamsulosin tramadol vancomycin verapamil"
+        "ondansetron propranolol selegiline sertraline tamsulosin tramadol vancomycin verapamil"
     ),
-    "sodium": "cefuroxime ceftriaxone diclofenac enoxaparin levothyroxine montelukast naproxen pantoprazole warfarin",
+    "sodium": "cefuroxime ceftriaxone diclofenac enoxaparin levothyroxine montelukast pantoprazole warfarin",
     "sulfate": "abacavir amikacin atropine gentamicin hydroxychloroquine morphine quinine salbutamol vincristine",
     "maleate": "enalapril timolol",
     "fumarate": "bisoprolol",
@@ -71,8 +96,110 @@ SALTS: Mapping[str, str] = {
     "bromide": "ipratropium tiotropium",
 }
 """Salts in the names of medicines."""
-LOOSE_PACKS = ("20", "28", "30", "50", "56", "60", "90", "100", "500", "2X10", "3X10", "5X10", "10X10", "2X14", "4X7")
-PACKS = ("5", "6", "10", "12", "20", "25", "50", "2X5", "2X10", "5X10", "10X10", "2X6")
+LOOSE_PACKS = (
+    *(
+        "14",
+        "15",
+        "20",
+        "21",
+        "24",
+        "28",
+        "30",
+        "40",
+        "42",
+        "48",
+        "50",
+        "56",
+        "60",
+        "84",
+        "90",
+        "98",
+        "100",
+        "112",
+        "120",
+        "140",
+    ),
+    *(
+        "150",
+        "168",
+        "180",
+        "200",
+        "250",
+        "280",
+        "300",
+        "400",
+        "500",
+        "600",
+        "1000",
+        "2X7",
+        "2X10",
+        "3X10",
+        "5X10",
+        "6X10",
+        "10X10",
+    ),
+    *(
+        "2X14",
+        "4X7",
+        "4X14",
+        "3X15",
+        "10X15",
+        "6X14",
+        "20X10",
+        "25X4",
+        "50X10",
+        "100X10",
+        "8X7",
+        "12X10",
+        "3X8",
+        "5X6",
+        "10X20",
+    ),
+)
+PACKS = (
+    *(
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "8",
+        "10",
+        "12",
+        "15",
+        "20",
+        "24",
+        "25",
+        "30",
+        "35",
+        "40",
+        "45",
+        "50",
+        "60",
+        "75",
+        "80",
+        "100",
+        "150",
+    ),
+    *(
+        "200",
+        "300",
+        "2X5",
+        "2X10",
+        "5X10",
+        "10X10",
+        "2X6",
+        "3X5",
+        "4X5",
+        "4X6",
+        "5X5",
+        "6X10",
+        "5X20",
+        "10X5",
+        "12X6",
+        "20X5",
+    ),
+)
 LOOSE_FORMS = frozenset({"tablet", "capsule"})
 NUMBERINGS = ("ITEM {}:", "LOT {}:", "LOT NO. {} -", "SR NO {})", "LINE {}:", "ITEM NO. {}:")
 NOTES = (
@@ -118,7 +245,7 @@ def _question(medicine: Medicine, salt: str | None, rng: random.Random) -> Examp
         line = f"{line}, {_cased(rng.choice(NOTES), rng).format(rng.choice((14, 21, 30, 45, 60)))}"
     if rng.random() < 0.2:
         line = rng.choice((line.upper(), line.lower(), line.lower()))
-    prompt = f"{rng.choice(INSTRUCTIONS)}\nLine: {line}\nAnswer:"
+    prompt = rng.choice(FRAMES).format(line)
     return Example(prompt, f"{medicine.inn}; {medicine.strength}; {medicine.form}; {count} {container}", kind=KIND)
 
 
