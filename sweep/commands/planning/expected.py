@@ -25,7 +25,7 @@ def expected_words(plan: StudyPlan, splits: Splits, paths: Paths) -> str | None:
     if not places or plan.setup.device not in ("cpu", "mps"):  # to name a GPU would load torch
         return None
     encoder, facts = CharacterEncoder(), facts_by_size(_ANY_SIZE)
-    load = workload_of(plan, splits, encoder, counted=False)
+    load = workload_of(plan, splits, encoder, counted=False, with_labels=False)
     device = device_words(plan)
     timed = [trial for each in places for trial in timed_trials(each, plan, device, facts, load, encoder)]
     speeds = recorded_speeds(timed, plan.setup.engine)

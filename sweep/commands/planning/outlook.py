@@ -160,7 +160,9 @@ def outlook(
 
 
 def times_of(plan: StudyPlan, record: StudyRecord | None, costs: Costs) -> list[StageTime]:
-    """Seconds by stage: of the fewest trials at the best speed, of the middle, and of the most trials at the worst."""
+    """Seconds by stage: of the fewest trials at the best speed, of the middle, and of the most trials at the worst; none if all is done."""
+    if counts_at(MOST, plan, record).is_done:
+        return []
     spread = 1 + costs.speeds.spread
     low, middle, high = (seconds_by_stage(counts_at(place, plan, record), costs) for place in (LEAST, MIDDLE, MOST))
     names = list(dict.fromkeys([*high, *middle, *low]))

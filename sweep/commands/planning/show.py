@@ -18,10 +18,11 @@ from sweep.commands.planning.tables import (
     parameters_table,
     stages_table,
 )
+from sweep.commands.planning.timetable import MOST, counts_at
 from sweep.config.cores import available_cores
 from sweep.config.units import show_seconds
 from sweep.console.command_line import program
-from sweep.records import StudyPlan, StudyRecord
+from sweep.records import Split, StudyPlan, StudyRecord
 from sweep.reports.closing import console
 from sweep.reports.forecast import stage_lines
 from sweep.store.paths import Paths
@@ -58,8 +59,10 @@ def show_outlook(
         ):
             out.print(Text(line), soft_wrap=True)
     out.print()
-    out.print(stages_table(dict(stage_words(plan, record)), view.times))
-    for line in time_lines(plan, view):
+    stages = dict(stage_words(plan, record))
+    if stages:
+        out.print(stages_table(stages, view.times))
+    for line in time_lines(plan, record, view):
         out.print(Text(line))
     for table in (parameters_table(view), needs_table(plan, view), limits_table(view)):
         if table is not None:
@@ -78,16 +81,24 @@ def show_outlook(
 
 def stage_words(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:
     """The stages that have trials, in words."""
-    yield "base", f"the unadapted base on tune{' and certify' if plan.certify else ''}"
+    counts = counts_at(MOST, plan, record)
+    on = [split.value for split in counts.base if split is not Split.TEST]
+    if on:
+        yield "base", f"the unadapted base on {' and '.join(on)}"
     yield from stage_lines(plan, record)
-    if plan.certify and plan.declaration.arms:
+    if not counts.test:
+        return
+    if plan.declaration.arms:
         yield "test", "base, chosen and most expensive method, evaluated once at the end"
-    elif plan.certify:
+    else:
         yield "test", "base, chosen and largest rank, evaluated once at the end"
 
 
-def time_lines(plan: StudyPlan, view: Outlook) -> Iterator[str]:
+def time_lines(plan: StudyPlan, record: StudyRecord | None, view: Outlook) -> Iterator[str]:
     """What the times rest on, and how to know them better."""
+    if counts_at(MOST, plan, record).is_done:
+        yield "Nothing is left to do: the same command prints the answer again."
+        return
     speeds = view.speeds
     if speeds is None or not view.times:
         yield "Time is unknown: not even the size of the base model is. It is known once the base is on this machine."

@@ -88,6 +88,12 @@ class Counts:
     base: tuple[Split, ...]
     test: int
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left."""
+        numbers = (self.explore, self.rates, self.trainings, self.cuts, self.confirm, self.test)
+        return not any(numbers) and not self.base
+
 
 def counts_at(place: float, plan: StudyPlan, record: StudyRecord | None) -> Counts:
     """The trials left if the verdict needs this share of what lies between its fewest and its most seeds."""

@@ -72,8 +72,13 @@ class Workload:
     counted: bool
 
 
-def workload_of(plan: StudyPlan, splits: Splits, encoder: Encodes, *, counted: bool) -> Workload:
+def workload_of(
+    plan: StudyPlan, splits: Splits, encoder: Encodes, *, counted: bool, with_labels: bool = True
+) -> Workload:
     """Counts the tokens of a plan with steps, of a sample where there are many.
+
+    Args:
+        with_labels: whether to count labels, which loads torch where the likeliest one is the answer.
 
     Raises:
         ConfigurationError: the model's chat template fails.
@@ -100,7 +105,7 @@ def workload_of(plan: StudyPlan, splits: Splits, encoder: Encodes, *, counted: b
         evaluated=evaluated,
         prose=rows_of(paragraphs, None, packed=packed),
         questions={split: rows_of(asked[: questions_of(setup.scoring, split)], None, packed=packed) for split in Split},
-        labels=_labels(plan, train),
+        labels=_labels(plan, train) if with_labels else 0,
         question_labels=round(answers * len(asked) / general.KINDS),
         longest=max(map(len, train), default=1),
         counted=counted,

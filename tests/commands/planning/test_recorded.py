@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +135,8 @@ def test_a_new_study_begins_with_what_others_let_expect(tmp_path: Path, plan: St
     assert words.startswith("about ")
     assert words.endswith(" (expected from 1 training recorded here)")
     assert plan_line(on_cpu, None, words).endswith(words)
+
+
+def test_the_first_line_of_a_study_loads_no_torch() -> None:
+    code = "import sys, sweep.commands.planning.expected; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -86,3 +86,10 @@ def test_counted_and_made_adapters_are_of_one_size(home: Path) -> None:
 )
 def test_times_are_as_exact_as_they_deserve(seconds: float, words: str) -> None:
     assert show_rough(seconds) == words
+
+
+def test_of_a_study_that_is_done_nothing_is_left(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_study_plan(composed_plan([*COMMAND, "certify.ladder_by=train"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert "Nothing is left to do: the same command prints the answer again." in lines
+    assert "Trials" not in lines
