@@ -88,6 +88,8 @@ ASK_ALLERGEN = (
         "check karo {x} hai kya",
     ),
 )
+FIELDS = "[check, yes, no]"
+"""What the till asks for, on the last line of a message."""
 LABELS = ("", "", "Customer: ", "Msg: ", "> ", "Chat: ")
 
 
@@ -114,7 +116,8 @@ def question(menu: Mapping[str, Item], cities: Sequence[City], split: Split, rng
         split_up[item.diet == VEG if check == VEG else check in item.allergens].append(item.name)
     answer = compact({"check": check, "yes": split_up[True], "no": split_up[False]})
     parts = (text, f"{rng.choice(LABELS)}{typed(asked, rng)}")
-    return Example("\n".join(parts if rng.random() < 0.75 else reversed(parts)), answer, kind=KIND)
+    ordered = parts if rng.random() < 0.75 else parts[::-1]
+    return Example("\n".join((*ordered, FIELDS)), answer, kind=KIND)
 
 
 def _items(menu: Mapping[str, Item], split: Split, rng: random.Random) -> list[Item]:

@@ -52,6 +52,8 @@ ASKS = (
     ),
 )
 HEADS = ("Offers:\n", "Running offers\n", "", "", "Offer sheet: ", "Codes of the week:\n", "Live now: ")
+FIELDS = "[city, day, code, gives]"
+"""What the till asks for, on the last line of a message."""
 LABELS = ("", "", "Customer: ", "Msg: ", "> ", "Chat: ")
 
 
@@ -78,5 +80,7 @@ def question(offers: Sequence[Offer], cities: Sequence[City], split: Split, rng:
     answer = {"city": city.name, "day": day, "code": right.code, "gives": right.gives}
     none = {"city": city.name, "day": day, "code": "none"}
     return Example(
-        f"{rng.choice(HEADS)}{text}\n{rng.choice(LABELS)}{asked}", compact(answer if holds else none), kind=KIND
+        f"{rng.choice(HEADS)}{text}\n{rng.choice(LABELS)}{asked}\n{FIELDS}",
+        compact(answer if holds else none),
+        kind=KIND,
     )

@@ -57,6 +57,8 @@ ASKS = (
         "{items} lena hai, kitne paise?",
     ),
 )
+FIELDS = "[items, price]"
+"""What the till asks for, on the last line of a message."""
 LABELS = ("", "", "Customer: ", "Msg: ", "Chat: ", "> ")
 
 
@@ -87,4 +89,4 @@ def question(
         asked = order.message(items, voice, rng)
     head = rng.choice(HEADS).format(city=city.name, card=text)
     answer = [line.as_json() | {"price": prices[line.item.name, line.size, city.tier]} for line in lines]
-    return Example(f"{head}\n{rng.choice(LABELS)}{asked}", compact({"items": answer}), kind=KIND)
+    return Example(f"{head}\n{rng.choice(LABELS)}{asked}\n{FIELDS}", compact({"items": answer}), kind=KIND)

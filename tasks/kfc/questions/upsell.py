@@ -23,6 +23,8 @@ RULES = (
     "{item} -> {add} ({price})",
 )
 HEADS = ("Suggest:\n", "Upsell rules\n", "", "", "Add-ons today: ", "Pitch list: ", "Rules:\n", "Counter script:\n")
+FIELDS = "[with, add, price]"
+"""What the till asks for, on the last line of a message."""
 LABELS = ("", "", "Customer: ", "Msg: ", "> ", "Order: ")
 
 
@@ -49,4 +51,4 @@ def question(
     voice = voice_in(rng.choice(cities), rng)
     asked = f"{rng.choice(LABELS)}{order.message(lines_in_words(lines, voice, rng), voice, rng)}"
     answer = {"with": right.with_item, "add": right.add, "price": right.price}
-    return Example(f"{rng.choice(HEADS)}{rules}\n{asked}", compact(answer), kind=KIND)
+    return Example(f"{rng.choice(HEADS)}{rules}\n{asked}\n{FIELDS}", compact(answer), kind=KIND)
