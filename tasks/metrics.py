@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from tasks.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORD = re.compile(r"[^\W_]+")
@@ -85,7 +85,7 @@ def chrf(predicted: str, expected: str, label: str | None = None) -> float:
 
 @cache
 def _chrf() -> CHRF:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
 

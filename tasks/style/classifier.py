@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 from tasks import jsonl
 from tasks.example import Example
@@ -84,4 +83,4 @@ def error_table(rows: Sequence[Example]) -> str:
 
 def _marked(text: str) -> str:
     """The text with a mark for each end of a line, which is what verse is known by."""
-    return cast(str, re.sub(r"\s*\n\s*", " / ", text.strip()))
+    return re.sub(r"\s*\n\s*", " / ", text.strip())
