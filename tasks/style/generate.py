@@ -65,8 +65,8 @@ def _divide_verse(every: Sequence[Original], rng: random.Random) -> dict[Split, 
     for groups in by_theme.values():
         rng.shuffle(groups)
     parts: dict[Split, list[Original]] = {split: [] for split in SPLITS}
-    held_out: dict[Split, list[str]] = {"test": themes[:THEMES_HELD_OUT], "validation": themes[-THEMES_HELD_OUT:]}
-    for split, chosen in held_out.items():
+    held: Mapping[Split, list[str]] = {"test": themes[:THEMES_HELD_OUT], "validation": themes[-THEMES_HELD_OUT:]}
+    for split, chosen in held.items():
         for theme in chosen:
             parts[split] += [by_theme[theme].pop() for _ in range(RHYMES_HELD_OUT)]
     parts["train"] = [original for theme in themes for original in by_theme[theme]]
