@@ -83,8 +83,7 @@ def _question(
     table = f"{rng.choice(wording.rule_heads)}{joint.join(f'{word}{arrow}{name}' for word, name in rules)}"
     asked = f"{rng.choice(wording.heads).format(place)}{rng.choice(QUOTES).format(text.text)}"
     asked = asked[:1].upper() + asked[1:]
-    prompt = "\n".join((asked, table) if rng.random() < 0.6 else (table, asked))
-    return Example(prompt, f"{place}; {key}; {text.answer}", kind=kind)
+    return Example(f"{asked}\n{table}", f"{place}; {key}; {text.answer}", kind=kind)
 
 
 def _in_rounds(texts: Sequence[Text], rng: random.Random) -> Iterator[Text]:
