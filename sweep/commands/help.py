@@ -21,6 +21,7 @@ _SHOWN = 36
 COMMANDS = {
     "run": "run a study, or resume it; ends with a table and a verdict",
     "train": "train one adapter, by the same code as a study's trials",
+    "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
@@ -200,6 +201,10 @@ def _show_command(name: str) -> int:
             return print_usage(RUN)
         case "train":
             return print_usage(TRAIN)
+        case "data":
+            from sweep.commands.data_report.command import data
+
+            return data(["--help"])
         case "report":
             from sweep.commands.report import report
 

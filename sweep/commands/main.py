@@ -13,6 +13,7 @@ from sweep.console.signals import end_at_once
 _MODULES = {
     "run": "sweep.commands.study",
     "train": "sweep.commands.train",
+    "data": "sweep.commands.data_report.command",
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
     "doctor": "sweep.commands.doctor.command",

@@ -15,7 +15,7 @@ from pathlib import Path
 from sweep.console.masking import mask
 
 SCRIPT = "goldilocks"
-SUBCOMMANDS = ("run", "train", "report", "predict", "doctor", "help")
+SUBCOMMANDS = ("run", "train", "data", "report", "predict", "doctor", "help")
 _MODULE = ("python", "-m", "sweep")
 
 _START = re.compile(
