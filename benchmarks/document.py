@@ -28,6 +28,7 @@ PAGES = tuple(
     for name in (
         "README.md",
         "docs/cutting.md",
+        "docs/data_report.md",
         "docs/engine.md",
         "docs/forgetting.md",
         "docs/methods.md",
@@ -76,9 +77,30 @@ def blocks(results: Results) -> dict[str, str]:
         texts["each_method"] = rows_table(each)
     for planned in (result for result in results if result["kind"] == "plan_minutes"):
         texts["plan_minutes"] = f"{minutes_table(planned)}\n\nMeasured on {_where(planned)}."
+    for reported in (result for result in results if result["kind"] == "data_report"):
+        texts["data_report"] = _data_report(reported)
     if memory:
         texts["memory"] = "\n\n".join(map(_memory, memory))
     return texts
+
+
+def _data_report(result: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            run["format"],
+            f"{run['rows']:,}",
+            f"{run['bytes'] / 1e6:,.0f} MB",
+            f"{run['seconds']:.0f} s",
+            f"{run['cpu_seconds']:.0f} s",
+            f"{run['peak_bytes'] / 1e6:,.0f} MB",
+        ]
+        for run in result["runs"]
+    ]
+    unit = result["runs"][0]["unit"]
+    return (
+        f"Made-up questions of 8 to 45 words, lengths in {unit}, on {_where(result)}:\n\n"
+        f"{table(['format', 'rows', 'file', 'time', 'CPU time', 'peak memory'], rows)}"
+    )
 
 
 def _forgetting(results: Results) -> Results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ FAULTS_SHOWN = 20
 """Maximum number of bad rows reported one by one per split; the others are counted."""
 _PAIRS_SHOWN = 3
 _ROLES = ("system", "user", "assistant")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +109,33 @@ def read_examples(origin: Origin, rows: Iterable[tuple[int, Sequence[Example] | 
     good: list[tuple[int, Example]] = []
     flaws: list[str] = []
     for number, examples in rows:
-        if isinstance(examples, Flaw):
-            flaws.append(f"{origin.at(number)}: {examples.text}")
-            continue
-        faults = [fault for example in examples for key in KEYS for fault in _faults(example.as_row(), key)]
-        if faults:
-            flaws.append(f"{origin.at(number)}: {'; '.join(dict.fromkeys(faults))}")
+        result = checked(examples)
+        if isinstance(result, Flaw):
+            flaws.append(f"{origin.at(number)}: {result.text}")
         else:
-            good.extend((number, example) for example in examples)
+            good.extend((number, example) for example in result)
     count = len(good) + len(flaws)
     return Reading(origin, tuple(good), count, tuple(_first(flaws, origin, count)))
+
+
+def checked(examples: Sequence[Example] | Flaw) -> Sequence[Example] | Flaw:
+    """The examples of a row if all can be used, else all their faults."""
+    if isinstance(examples, Flaw) or all(map(_is_sound, examples)):
+        return examples
+    faults = [fault for example in examples for key in KEYS for fault in _faults(example.as_row(), key)]
+    return Flaw("; ".join(dict.fromkeys(faults))) if faults else examples
+
+
+def _is_sound(example: Example) -> bool:
+    """Whether an example has no fault; the usual case, in a fraction of the time that it takes to name faults."""
+    return all(
+        type(text) is str
+        and "\0" not in text
+        and bool(text.strip())
+        and (text.isascii() or not _SURROGATE.search(text))
+        for text in (example.prompt, example.completion, example.label, example.kind)
+        if text is not None
+    ) and not (example.prompt is None or example.completion is None)
 
 
 def assemble(
@@ -162,7 +181,7 @@ def _faults(row: Mapping[Any, object], key: str) -> Iterator[str]:
         yield f'"{key}" is empty; {remedy}'
     elif "\0" in value:
         yield f'"{key}" holds a NUL character (\\u0000); remove it'
-    elif any("\ud800" <= character <= "\udfff" for character in value):
+    elif not value.isascii() and _SURROGATE.search(value):
         yield f'"{key}" holds half of a surrogate pair (\\ud800 to \\udfff), which is not valid text; remove it'
 
 

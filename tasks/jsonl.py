@@ -16,7 +16,7 @@ from tasks.formats.file_format import wide_encoding
 from tasks.formats.json_lines import BLANK, lines
 from tasks.suggest import closest, did_you_mean
 
-_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def load(path: Path) -> RawSplits:
@@ -28,8 +28,8 @@ def load(path: Path) -> RawSplits:
     try:
         folder = Path(path).expanduser()
         if not folder.is_dir():
-            raise DataProblems([_no_folder(folder)])
-        train, validation, test = (_read_split(folder, name) for name in _SPLITS)
+            raise DataProblems([no_folder(folder)])
+        train, validation, test = (_read_split(folder, name) for name in SPLITS)
     # RuntimeError: the user in `~user` does not exist
     except (OSError, RuntimeError) as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
@@ -40,12 +40,12 @@ def _read_split(folder: Path, name: str) -> Reading:
     file = folder / f"{name}.jsonl"
     origin = Origin(str(file), file.name)
     if not file.is_file():
-        return Reading(origin, problems=(_no_file(folder, name),))
+        return Reading(origin, problems=(no_file(folder, name),))
     try:
         data = file.read_bytes()
     except OSError as error:
         return Reading(origin, problems=(f"{file}: cannot be read: {error.strerror}",))
-    unreadable = _wrong_form(data)
+    unreadable = wrong_form(data)
     if unreadable:
         return Reading(origin, problems=(f"{file}: {unreadable}",))
     read = list(lines(data))
@@ -54,7 +54,7 @@ def _read_split(folder: Path, name: str) -> Reading:
     return read_rows(origin, [line for line in read if line[1] is not BLANK], notes)
 
 
-def _wrong_form(data: bytes) -> str | None:
+def wrong_form(data: bytes) -> str | None:
     """Describes why the file as a whole is not JSON lines; None if it may be."""
     if wide := wide_encoding(data):
         return wide
@@ -68,7 +68,8 @@ def _wrong_form(data: bytes) -> str | None:
     return None
 
 
-def _no_folder(folder: Path) -> str:
+def no_folder(folder: Path) -> str:
+    """Describes what is there in place of the folder, and what else there is."""
     if kind := _other_kind(folder):
         return f"{folder}: is {kind}; give the folder with train.jsonl, validation.jsonl and test.jsonl"
     parent = next(parent for parent in folder.absolute().parents if parent.is_dir())
@@ -95,12 +96,13 @@ def _other_kind(path: Path) -> str | None:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _no_file(folder: Path, name: str) -> str:
+def no_file(folder: Path, name: str) -> str:
+    """Describes what the folder has in place of the file of a split."""
     if kind := _other_kind(folder / f"{name}.jsonl"):
         return f"{folder / name}.jsonl: is {kind}; put a file with one JSON object on each line there"
     files = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
     text = f"{folder / name}.jsonl: is missing; the folder has {_listed(files, 'no files')}"
-    expected = [f"{split}.jsonl" for split in _SPLITS]
+    expected = [f"{split}.jsonl" for split in SPLITS]
     others = {file.split(".", 1)[0]: file for file in files if file not in expected}
     lines = {
         stem: file for stem, file in others.items() if file.casefold().endswith((".jsonl", ".ndjson", ".jsonlines"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +27,15 @@ _SPLITS: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing", "heldout", "holdout"),
 }
 _NAMED = re.compile(r"(?P<stem>[a-z]+)(?:[-_.].*)?", re.IGNORECASE)
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_SEEN = 100
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+SEEN = 100
 """Rows whose columns are looked at, to understand a format."""
 _FEW = 3
 """Wrong rows that are shown where no row is right."""
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
     """A file as it was read: its rows with their numbers, or a `Flaw`."""
 
     path: Path
@@ -71,16 +71,16 @@ def examples_of(path: Path, columns: Columns | None = None) -> tuple[str, tuple[
     return meaning.format.title, tuple(example for reading in readings.values() for example in reading.examples)
 
 
-def _read(path: Path, columns: Columns) -> tuple[dict[str, list[_File]], Meaning, dict[str, Reading]]:
+def _read(path: Path, columns: Columns) -> tuple[dict[str, list[File]], Meaning, dict[str, Reading]]:
     """The files of each split, what their rows mean, and the examples."""
     try:
         path = path.expanduser()
-        files = _files_of(path)
+        files = files_of(path)
     # RuntimeError: the user in `~user` does not exist
     except (OSError, RuntimeError) as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
     problems: list[str] = []
-    read: dict[str, list[_File]] = {}
+    read: dict[str, list[File]] = {}
     for split, paths in files.items():
         for each in paths:
             try:
@@ -89,14 +89,14 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, list[_File]], Meaning
                 problems += error.problems
     if problems:
         raise DataProblems(problems)
-    meaning = _meaning(path, [file for several in read.values() for file in several], columns)
+    meaning = meaning_of(path, [file for several in read.values() for file in several], columns)
     readings = {split: _joined(several, meaning, columns) for split, several in read.items()}
     if problems := [problem for reading in readings.values() for problem in reading.problems]:
         raise DataProblems(problems)
     return read, meaning, readings
 
 
-def _files_of(path: Path) -> Mapping[str, Sequence[Path]]:
+def files_of(path: Path) -> Mapping[str, Sequence[Path]]:
     """The files of each split; a single file stands for train."""
     if path.is_file():
         return {"train": [path]}
@@ -133,27 +133,32 @@ def _ending(path: Path) -> str:
     return inner.suffix.casefold()
 
 
-def _read_file(path: Path) -> _File:
+def _read_file(path: Path) -> File:
     try:
         data, compression = _content(path)
     except (OSError, EOFError, zlib.error) as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
     if not data.strip():
         raise DataProblems([f"{path}: is empty"])
-    form = next(form for form in FILES if form.fits(data))
+    form = format_of(data)
     try:
-        return _File(path, form, tuple(form.rows(data)), compression)
+        return File(path, form, tuple(form.rows(data)), compression)
     except DataProblems as error:
         # the problems follow the name, with a line or without
         raise DataProblems([f"{path}:{problem}" for problem in error.problems]) from error
 
 
+def format_of(data: bytes) -> FileFormat:
+    """How this content of a file holds rows."""
+    return next(form for form in FILES if form.fits(data))
+
+
 def _content(path: Path) -> tuple[bytes, str]:
     """The content of a file, decompressed, and how it was compressed."""
     data = path.read_bytes()
-    if data.startswith(_GZIP):
+    if data.startswith(GZIP):
         return gzip.decompress(data), "gzip"
-    if data.startswith(_ZSTD):
+    if data.startswith(ZSTD):
         from pyarrow import BufferReader, CompressedInputStream
 
         with CompressedInputStream(BufferReader(data), "zstd") as stream:
@@ -161,8 +166,16 @@ def _content(path: Path) -> tuple[bytes, str]:
     return data, ""
 
 
-def _meaning(path: Path, files: Sequence[_File], columns: Columns) -> Meaning:
-    first = [row for file in files for _, row in file.rows[:_SEEN] if isinstance(row, dict)][:_SEEN]
+def meaning_of(path: Path, files: Sequence[File], columns: Columns, every: Collection[object] | None = None) -> Meaning:
+    """What the rows of files mean.
+
+    Args:
+        every: the columns of all rows, if the files hold only their first ones.
+
+    Raises:
+        DataProblems: they are of no known format.
+    """
+    first = [row for file in files for _, row in file.rows[:SEEN] if isinstance(row, dict)][:SEEN]
     if not first:
         flaws = [
             f"{file.path}{file.format.separator}{number}: {row.text}"
@@ -171,11 +184,12 @@ def _meaning(path: Path, files: Sequence[_File], columns: Columns) -> Meaning:
             if isinstance(row, Flaw)
         ]
         raise DataProblems(flaws or [f"{files[0].path}: has no rows with named columns"])
-    every = {key for file in files for _, row in file.rows if isinstance(row, dict) for key in row}
+    if every is None:
+        every = {key for file in files for _, row in file.rows if isinstance(row, dict) for key in row}
     return understood(str(path), first, every, columns)
 
 
-def _joined(files: Sequence[_File], meaning: Meaning, columns: Columns) -> Reading:
+def _joined(files: Sequence[File], meaning: Meaning, columns: Columns) -> Reading:
     """The examples of a split's files."""
     readings = [_examples(file, meaning, columns) for file in files]
     if len(readings) == 1:
@@ -190,13 +204,16 @@ def _joined(files: Sequence[_File], meaning: Meaning, columns: Columns) -> Readi
     )
 
 
-def _examples(file: _File, meaning: Meaning, columns: Columns) -> Reading:
+def _examples(file: File, meaning: Meaning, columns: Columns) -> Reading:
     origin = Origin(str(file.path), file.path.name, file.format.separator)
-    return read_examples(origin, _made(file, meaning, columns))
+    return read_examples(origin, examples_made(file.rows, meaning, columns))
 
 
-def _made(file: _File, meaning: Meaning, columns: Columns) -> Iterator[tuple[int, Sequence[Example] | Flaw]]:
-    for number, row in file.rows:
+def examples_made(
+    rows: Iterable[tuple[int, object]], meaning: Meaning, columns: Columns
+) -> Iterator[tuple[int, Sequence[Example] | Flaw]]:
+    """The examples of each numbered row, or what is wrong with it."""
+    for number, row in rows:
         if isinstance(row, Flaw):
             yield number, row
         elif not isinstance(row, dict):
@@ -207,7 +224,7 @@ def _made(file: _File, meaning: Meaning, columns: Columns) -> Iterator[tuple[int
 
 def _in_words(
     path: Path,
-    read: Mapping[str, Sequence[_File]],
+    read: Mapping[str, Sequence[File]],
     meaning: Meaning,
     columns: Columns,
     readings: Mapping[str, Reading],
@@ -215,13 +232,23 @@ def _in_words(
 ) -> str:
     """One line: the formats, the columns, and what was made of the rows."""
     files = [file for several in read.values() for file in several]
-    titles = " and ".join(
-        dict.fromkeys(file.format.title + (f" ({file.compression})" if file.compression else "") for file in files)
-    )
     rows = sum(len(file.rows) for file in files)
     examples = sum(reading.count for reading in readings.values())
     made = f"{rows:,} rows" + (f" make {examples:,} examples, one for each answer" if examples != rows else "")
     counts = ", ".join(f"{len(readings[split].rows):,} {split}" for split in _SPLITS)
+    how = drawn_in_words(drawn, columns)
+    return f"{formats_in_words(path, files, meaning)}; {made}: {counts}{how}"
+
+
+def formats_in_words(path: Path, files: Sequence[File], meaning: Meaning) -> str:
+    """The formats of the files and of their rows."""
+    titles = " and ".join(
+        dict.fromkeys(file.format.title + (f" ({file.compression})" if file.compression else "") for file in files)
+    )
+    return f"{path.name}: {titles}, read as {meaning.in_words()}"
+
+
+def drawn_in_words(drawn: Sequence[str], columns: Columns) -> str:
+    """`; validation and test drawn from train by content`, or nothing."""
     by = f" (by {columns.group})" if columns.group else ""
-    how = f"; {' and '.join(drawn)} drawn from train by content{by}" if drawn else ""
-    return f"{path.name}: {titles}, read as {meaning.in_words()}; {made}: {counts}{how}"
+    return f"; {' and '.join(drawn)} drawn from train by content{by}" if drawn else ""

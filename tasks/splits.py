@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from json.encoder import encode_basestring_ascii
 
 from tasks.example import DataProblems, Example, RawSplits, Splits
 
@@ -64,7 +65,8 @@ def side_of(example: Example) -> str:
 
 def place(text: str, *, salt: str) -> float:
     """A uniformly distributed number in [0, 1) that depends on `text` and `salt` only; independent between salts."""
-    digest = hashlib.sha256(json.dumps([salt, text]).encode()).digest()
+    # as json.dumps([salt, text]), in a third of the time
+    digest = hashlib.sha256(f"[{encode_basestring_ascii(salt)}, {encode_basestring_ascii(text)}]".encode()).digest()
     # a float holds 53 bits exactly, so the result never rounds up to 1
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 

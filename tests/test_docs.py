@@ -36,7 +36,7 @@ def blocks(language: str) -> Iterator[str]:
         yield from (text.removeprefix(f"{language}\n") for text in fenced if text.startswith(f"{language}\n"))
 
 
-NAMES = {"sweep": "goldilocks run", "sweep.train": "goldilocks train"}
+NAMES = {"sweep": "goldilocks run", "sweep.train": "goldilocks train", "sweep.data": "goldilocks data"}
 
 
 def commands(module: str) -> list[str]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run a study, or resume it; ends with a table and a verdict",
     "plan": "what a study would take: trials, minutes, memory, disk, and what its seeds can decide",
     "train": "train one adapter, by the same code as a study's trials",
+    "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
@@ -206,6 +207,10 @@ def _show_command(name: str) -> int:
 
             print(f"Usage: {program('plan')} {USAGE}\n\n{ABOUT}")
             return 0
+        case "data":
+            from sweep.commands.data_report.command import data
+
+            return data(["--help"])
         case "report":
             from sweep.commands.report import report
 

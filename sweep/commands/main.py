@@ -14,6 +14,7 @@ _MODULES = {
     "run": "sweep.commands.study",
     "plan": "sweep.commands.planning.command",
     "train": "sweep.commands.train",
+    "data": "sweep.commands.data_report.command",
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
     "doctor": "sweep.commands.doctor.command",

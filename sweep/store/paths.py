@@ -81,6 +81,10 @@ class Paths:
         """The report for a browser."""
         return self.report(study) / "index.html"
 
+    def data_page(self, study: str) -> Path:
+        """The report on the study's data, for a browser."""
+        return self.report(study) / "data.html"
+
     def adapter(self, study: str) -> Path:
         """The chosen adapter in PEFT's own format."""
         return self.report(study) / "adapter"

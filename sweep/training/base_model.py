@@ -102,7 +102,15 @@ def open_base(model: BaseModel, paths: Paths) -> OpenedBase:
         ConfigurationError: folder or id is not a causal language model.
         EnvironmentLacks: the model is not available on this machine.
     """
-    files = find_model(model, paths)
+    return open_files(model, find_model(model, paths))
+
+
+def open_files(model: BaseModel, files: ModelFiles) -> OpenedBase:
+    """Loads the tokenizer of a model whose files are known.
+
+    Raises:
+        ConfigurationError: folder or id is not a causal language model.
+    """
     folder = str(files.folder)
     with reading(model, folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)

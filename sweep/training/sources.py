@@ -24,6 +24,16 @@ from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
+_TOKENIZER_FILES = (
+    "config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "*.model",
+    "vocab*",
+    "merges.txt",
+    "*.jinja",
+)
+
 _FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
 """Files of weights, configuration and tokenizer, as transformers saves them."""
 
@@ -83,6 +93,22 @@ def find_model(model: BaseModel, paths: Paths) -> ModelFiles:
         f"the base model {model.id} is not on this machine and cannot be downloaded (tried: {'; '.join(tried)}); "
         "download it elsewhere and set model.path=FOLDER, or use model=smollm2-135m, which needs no hub"
     )
+
+
+def tokenizer_from_hub(model: BaseModel) -> ModelFiles | None:
+    """The model's configuration and tokenizer from the hub, without its weights; None if the hub does not answer or has none."""
+    if model.path is not None or model.source not in ("auto", "hub") or not hub_answers():
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        folder = snapshot_download(
+            model.id, revision=model.revision, allow_patterns=list(_TOKENIZER_FILES), ignore_patterns=["*/*"]
+        )
+    except (HfHubHTTPError, HFValidationError, OSError):
+        return None
+    return ModelFiles(Path(folder), "hub")
 
 
 def fingerprint(folder: Path, cache: Path) -> str:

@@ -9,9 +9,11 @@ from sweep.errors import DataError
 from sweep.records import TaskData
 from sweep.store.paths import Paths
 from sweep.training.sources import hub_answers
-from tasks import DataProblems, RawSplits, Splits, registry, scoring
+from tasks import DataProblems, RawSplits, Splits, registry, row_stream, scoring
 from tasks.general import replay
+from tasks.row_stream import RowStream
 from tasks.splits import divide, with_replay
+from tasks.understanding import Columns
 
 
 def problems_of(task: TaskData) -> tuple[str, ...]:
@@ -46,6 +48,22 @@ def load_splits(task: TaskData, paths: Paths) -> Splits:
     return splits if passages is None else with_replay(splits, passages)
 
 
+def stream_rows(task: TaskData, paths: Paths) -> RowStream:
+    """The task's rows one after another: those of files with a few in memory at a time, others as loaded.
+
+    Raises:
+        DataError: they cannot be read; lists every problem that is known before all rows are read.
+    """
+    try:
+        if task.kind == "jsonl":
+            return row_stream.of_jsonl(Path(task.path or "."))
+        if task.kind == "data":
+            return row_stream.of_files(Path(task.path or "."), Columns(task.columns, task.group_column))
+        return row_stream.of_splits(task.name, _raw(task, paths))
+    except DataProblems as error:
+        raise DataError(error.problems) from error
+
+
 def _raw(task: TaskData, paths: Paths) -> RawSplits:
     if task.kind == "jsonl":
         from tasks import jsonl
@@ -53,7 +71,6 @@ def _raw(task: TaskData, paths: Paths) -> RawSplits:
         return jsonl.load(Path(task.path or "."))
     if task.kind == "data":
         from tasks import own_data
-        from tasks.understanding import Columns
 
         return own_data.load(Path(task.path or "."), Columns(task.columns, task.group_column))
     if task.kind == "hub":

@@ -4,24 +4,55 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO
 
 from tasks.checks import Flaw
 from tasks.example import DataProblems
-from tasks.formats.file_format import FileFormat, decoded
+from tasks.formats.file_format import FileFormat, decoded, lines_of, not_utf8, wide_encoding
 
 _SEPARATORS = ",\t;|"
 _LONGEST_CELL = 2**31 - 1
+_NUL = "NUL character; the file is damaged"
 
 
 def _rows(data: bytes) -> Iterator[tuple[int, object]]:
     text = decoded(data)
     if "\0" in text:
-        raise DataProblems([f"{text.count(chr(10), 0, text.index(chr(0))) + 1}: NUL character; the file is damaged"])
-    separator = separator_of(text)
+        raise DataProblems([f"{text.count(chr(10), 0, text.index(chr(0))) + 1}: {_NUL}"])
+    return _table(io.StringIO(text, newline=""), separator_of(text))
+
+
+def _stream(file: BinaryIO) -> Iterator[tuple[int, object]]:
+    first = file.readline()
+    if wide := wide_encoding(first):
+        raise DataProblems([f" {wide}"])
+    lines = _decoded(chain([first], file))
+    begun: list[str] = []
+    for line in lines:  # the header follows any empty lines
+        begun.append(line)
+        if line.strip():
+            break
+    return _table(chain(begun, lines), separator_of("".join(begun)))
+
+
+def _decoded(file: Iterable[bytes]) -> Iterator[str]:
+    start = 0
+    for number, line in enumerate(lines_of(file), 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise DataProblems([f"{number}: {not_utf8(line, error.start, start + error.start)}"]) from error
+        if "\0" in text:
+            raise DataProblems([f"{number}: {_NUL}"])
+        start += len(line)
+        yield text
+
+
+def _table(lines: Iterable[str], separator: str) -> Iterator[tuple[int, object]]:
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
@@ -59,4 +90,4 @@ def separator_of(text: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-FORMAT = FileFormat("delimited text", lambda data: True, _rows)
+FORMAT = FileFormat("delimited text", lambda data: True, _rows, stream=_stream)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from tasks.example import DataProblems
 
@@ -27,12 +28,26 @@ class FileFormat:
         rows: the rows with their numbers; a `Flaw` stands for one that cannot be read. Raises `DataProblems`, whose problems follow
             the file's name, if the file as a whole cannot be read.
         separator: between a file's name and the number of a row.
+        stream: as `rows`, from an open file (decompressed), with a few rows in memory at a time; None if the format has no such way.
     """
 
     title: str
     fits: Callable[[bytes], bool]
     rows: Callable[[bytes], Iterable[tuple[int, object]]]
     separator: str = ":"
+    stream: Callable[[BinaryIO], Iterable[tuple[int, object]]] | None = None
+
+
+def lines_of(file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of an open file, with their ends and without UTF-8's byte order mark; divided where `bytes.splitlines` divides them."""
+    first = True
+    for line in file:
+        text = without_mark(line) if first else line
+        first = False
+        if b"\r" in text:
+            yield from text.splitlines(keepends=True)
+        else:
+            yield text
 
 
 def without_mark(data: bytes) -> bytes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import BinaryIO
 
 from tasks.checks import Flaw
 from tasks.example import DataProblems
-from tasks.formats.file_format import FileFormat, not_utf8, wide_encoding, without_mark
+from tasks.formats.file_format import FileFormat, lines_of, not_utf8, wide_encoding, without_mark
 
 BLANK = object()
 """Stands for a line without text."""
@@ -17,7 +19,18 @@ BLANK = object()
 def lines(data: bytes) -> Iterator[tuple[int, object]]:
     """Number of each line with its decoded row, a `Flaw`, or `BLANK`."""
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    for number, line in enumerate(data[start:].splitlines(keepends=True), 1):
+    yield from _numbered(data[start:].splitlines(keepends=True), start)
+
+
+def streamed_lines(file: BinaryIO) -> Iterator[tuple[int, object]]:
+    """As `lines`, from an open file, a line in memory at a time."""
+    first = file.readline()
+    start = len(codecs.BOM_UTF8) if first.startswith(codecs.BOM_UTF8) else 0
+    yield from _numbered(lines_of(chain([first], file)), start)
+
+
+def _numbered(every: Iterable[bytes], start: int) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(every, 1):
         yield number, _decoded(line, start)
         start += len(line)
 
@@ -35,6 +48,9 @@ def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return row
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=without_repeats)
+
+
 def _decoded(line: bytes, start: int) -> object:
     """The row on a line that starts at byte `start` of the file."""
     if b"\0" in line:
@@ -46,7 +62,8 @@ def _decoded(line: bytes, start: int) -> object:
     if not text.strip():
         return BLANK
     try:
-        return json.loads(text, object_pairs_hook=without_repeats)
+        # json.loads would make a decoder for each line; it also has words of its own for a mark inside the file
+        return _DECODER.decode(text) if text[0] != "\ufeff" else json.loads(text)
     except json.JSONDecodeError as error:
         return Flaw(f"invalid JSON at column {error.colno}: {error.msg}; a row is one JSON object on one line")
     except RecursionError:
@@ -61,4 +78,8 @@ def _rows(data: bytes) -> Iterator[tuple[int, object]]:
     return (line for line in lines(data) if line[1] is not BLANK)
 
 
-FORMAT = FileFormat("JSON lines", lambda data: without_mark(data).lstrip()[:1] == b"{", _rows)
+def _stream(file: BinaryIO) -> Iterator[tuple[int, object]]:
+    return (line for line in streamed_lines(file) if line[1] is not BLANK)
+
+
+FORMAT = FileFormat("JSON lines", lambda data: without_mark(data).lstrip()[:1] == b"{", _rows, stream=_stream)

@@ -1,6 +1,8 @@
 """Dividing validation into tune and certify, the identity of data, and near duplicates."""
 
 import dataclasses
+import hashlib
+import json
 import pickle
 
 import pytest
@@ -14,6 +16,13 @@ VALIDATION = tuple(Example(f"Question {number}?", f"answer {number}") for number
 RAW = RawSplits((Example("Train?", "yes"),), VALIDATION, (Example("Test?", "no", "n", "short"),), ("heard before",))
 
 examples = st.builds(Example, st.text(max_size=5), st.text(max_size=5))
+
+
+@given(st.text(st.characters()), st.sampled_from(["tune", "validation", "test"]))
+@settings(max_examples=50, deadline=None)
+def test_places_are_those_of_earlier_versions(text: str, salt: str) -> None:
+    digest = hashlib.sha256(json.dumps([salt, text]).encode()).digest()
+    assert place(text, salt=salt) == (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
 def test_sides_are_disjoint_cover_validation_and_keep_its_order() -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from sweep.records import BaseModel
 from sweep.store.paths import Paths
 from sweep.training import sources
 from sweep.training.made_models import make_tiny_model
-from sweep.training.sources import find_model, fingerprint
+from sweep.training.sources import find_model, fingerprint, tokenizer_from_hub
 
 HUB_MODEL = BaseModel(name="some", id="some-org/some-model")
 
@@ -84,6 +85,28 @@ def test_a_hub_that_does_not_answer_is_skipped_and_reported(
     monkeypatch.setattr(sources, "HUB_SECONDS", 0.5)
     with pytest.raises(EnvironmentLacks, match=r"some-org/some-model .* hub: no answer within .* model\.path=FOLDER"):
         find_model(HUB_MODEL, paths)
+
+
+def test_without_a_hub_there_is_no_tokenizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
+    model = BaseModel("boxes", "ORG/boxes")
+    assert tokenizer_from_hub(model) is None
+    assert tokenizer_from_hub(replace(model, path=str(tmp_path))) is None
+
+
+def test_a_tokenizer_comes_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def download(name: str, **words: object) -> str:
+        asked.update(words, name=name)
+        return str(tmp_path)
+
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    found = tokenizer_from_hub(BaseModel("boxes", "ORG/boxes", revision="v1"))
+    assert found == sources.ModelFiles(tmp_path, "hub")
+    assert (asked["name"], asked["revision"]) == ("ORG/boxes", "v1")
+    assert not any("safetensors" in str(pattern) for pattern in asked["allow_patterns"])  # type: ignore[attr-defined]
 
 
 def test_a_folder_without_a_model_is_an_error(paths: Paths, tmp_path: Path) -> None:

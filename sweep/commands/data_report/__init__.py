@@ -1,0 +1,1 @@
+"""`data`: what a task's data is like, before anything is trained."""
