@@ -43,7 +43,6 @@ MOST_USED = (
     "evaluate.examples",
     "executor.workers",
     "budget.wall_clock",
-    "dry_run",
 )
 
 RUN = """\

@@ -12,13 +12,12 @@ import tasks
 from tasks import generation, registry, scoring
 from tasks.example import Example
 from tasks.generation import SPLITS, Made
+from tasks.near_duplicates import near_duplicates
 from tasks.nearest import nearest_table
 
 SLOW = ("code", "kfc", "legal", "medical", "style")
 DOMAINS = ("pharma", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 AT_LEAST = {"train": 1000, "validation": 300, "test": 300}
-NEAR = 0.7
-BOILERPLATE = 0.05
 ALIKE = 0.6
 HEADINGS = ("## How it is made", "## Counts", "## Without a model", "## Known limits", "## Licence")
 
@@ -82,10 +81,9 @@ def test_no_prompt_is_there_twice_and_none_is_nearly_there_in_another_split(rows
     places = [(split, row) for split in SPLITS for row in rows[split]]
     found = Counter(" ".join(re.findall(r"\w+", row.asked.lower())) for _, row in places)
     assert [text for text, count in found.items() if count > 1] == []
-    kept = without_boilerplate([three_grams(row) for _, row in places])
     pairs = [
         (places[one][1].asked, places[other][1].asked)
-        for one, other in near_duplicates(kept)
+        for one, other, _ in near_duplicates([row.asked for _, row in places])
         if places[one][0] != places[other][0]
     ]
     assert pairs == []
@@ -102,26 +100,6 @@ def test_no_two_of_thirty_random_rows_are_alike(rows: Made) -> None:
 def three_grams(row: Example) -> frozenset[tuple[str, ...]]:
     words = re.findall(r"\w+", row.asked.lower())
     return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset([tuple(words)])
-
-
-def without_boilerplate(texts: list[frozenset[tuple[str, ...]]]) -> list[frozenset[tuple[str, ...]]]:
-    often = {
-        gram
-        for gram, count in Counter(gram for text in texts for gram in text).items()
-        if count > BOILERPLATE * len(texts)
-    }
-    return [text - often or text for text in texts]
-
-
-def near_duplicates(texts: list[frozenset[tuple[str, ...]]]) -> list[tuple[int, int]]:
-    index: dict[tuple[str, ...], list[int]] = {}
-    pairs = []
-    for place, text in enumerate(texts):
-        shared = Counter(other for gram in text for other in index.get(gram, ()))
-        pairs += [(other, place) for other in shared if jaccard(text, texts[other]) >= NEAR]
-        for gram in text:
-            index.setdefault(gram, []).append(place)
-    return pairs
 
 
 def jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
