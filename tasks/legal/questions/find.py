@@ -19,16 +19,16 @@ KIND = "find"
 WORLDS = {"sea": ("sea", "any"), "goods": ("goods", "any"), "any": ("any",)}
 """The contracts that hold clauses of a type hold these, too."""
 _LEADS = (
-    "{}",
-    "{}",
-    "{}",
-    "Find it: {}",
-    "Question: {}",
+    "{} Number; type; figure.",
+    "{} Give number; type; figure.",
+    "Number; type; figure: {}",
+    "Find it (number; type; figure): {}",
+    "Question: {} Number, type, figure?",
     "Number, type, figure: {}",
-    "Look up: {}",
-    "Our client asks: {}",
+    "Look up number; type; figure: {}",
     "{} (number; type; figure)",
-    "Which number? {}",
+    "{} State the number, the type and the figure.",
+    "Our client asks: {} Number; type; figure.",
 )
 _MARKS = ("{}. ", "{}. ", "{}) ", "({}) ", "Cl. {}: ", "[{}] ")
 _FIRST = 0.35

@@ -20,22 +20,22 @@ from tasks.legal.wording import sentences, write
 
 KIND = "risk"
 QUESTIONS = (
-    "Who bears it?",
-    "Who bears the loss?",
     "Cause; party; loss?",
-    "Whose risk?",
+    "Which cause, which party, what loss?",
     "Which cause is that, who bears it, and how much is lost?",
-    "For whose account?",
-    "On whom does this fall?",
-    "Cause, party that bears it, extent:",
-    "Who must carry this?",
-    "Whose loss is it?",
-    "At whose expense?",
+    "Cause, party that bears it, loss:",
     "Say the cause, who bears it, and the loss.",
     "Allocate: cause; party; loss.",
-    "Which side stands the loss?",
-    "Who pays for that?",
-    "Whose account, and for what?",
+    "Name the cause, the party at risk and the loss.",
+    "Under which cause, at whose expense, how much?",
+    "Give cause; party; loss.",
+    "Claims sheet: cause; party; loss.",
+    "What is the cause, who pays, what is lost?",
+    "Cause of the loss, party that carries it, loss?",
+    "Put the event under its cause, with party and loss.",
+    "Who bears it? Cause; party; loss.",
+    "Whose risk? Cause; party; loss.",
+    "For whose account? Cause; party; loss.",
 )
 _CLAUSE = "clause"
 
