@@ -7,7 +7,7 @@ from functools import partial
 
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
-from tasks.legal.layout import asked, numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import write
@@ -48,4 +48,4 @@ def _question(file: Texts, body: str, names: Names, rng: random.Random) -> Examp
     exception = rng.choice(file.sections["exception"] + file.sections[place])
     written = write(body, between, file.side, rng, {"except": exception})
     answer = f"{written.a}; {written.figure}; {exception}"
-    return Example(asked(numbered(written.text, rng), rng.choice(QUESTIONS), rng), answer, kind=KIND)
+    return Example(asked(written.text, rng.choice(QUESTIONS)), answer, kind=KIND)

@@ -11,7 +11,7 @@ from functools import partial
 
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
-from tasks.legal.layout import asked, numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import write
@@ -57,4 +57,4 @@ def _question(kind: Texts, body: str, names: Names, rng: random.Random) -> Examp
         other = write(rng.choice(kind.sections["tail"]), between, kind.side, rng).text
         text = rng.choice((f"{text} {other}", f"{other} {text}"))
     answer = f"{written.figure}; {written.form}; {written.to}"
-    return Example(asked(numbered(text, rng), rng.choice(QUESTIONS), rng), answer, kind=KIND)
+    return Example(asked(text, rng.choice(QUESTIONS)), answer, kind=KIND)

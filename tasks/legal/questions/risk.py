@@ -13,7 +13,7 @@ from functools import partial
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
 from tasks.legal.figures import Figure, figure, plain_period
-from tasks.legal.layout import numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import sentences, write
@@ -58,13 +58,9 @@ def _question(file: Texts, body: str, names: Names, rng: random.Random) -> Examp
     loss = _loss(file.world, rng)
     event = sentences(rng.choice(file.sections[given[happens]]).replace("{loss}", loss.text))
     order = ((written.text, event), (event, written.text))[rng.random() < 0.25]
-    prompt = "\n".join((*_with_number(order, written.text, rng), rng.choice(QUESTIONS)))
+    prompt = asked("\n".join(order), rng.choice(QUESTIONS))
     bearer = a if happens.startswith("a") else b
     return Example(prompt, f"{given[happens]}; {bearer.answer}; {loss.answer}", kind=KIND)
-
-
-def _with_number(parts: Sequence[str], clause: str, rng: random.Random) -> list[str]:
-    return [numbered(part, rng) if part == clause else part for part in parts]
 
 
 def _loss(world: str, rng: random.Random) -> Figure:
