@@ -1,21 +1,21 @@
-"""How a clause and what is asked about it stand in a prompt."""
+"""What stands in a prompt besides clauses: the question, and the types to choose from.
+
+The question is the last line: a small model learns a format sooner from what it has just read. A clause alone has no number, which would be
+taken for that of a `find` answer.
+"""
 
 from __future__ import annotations
 
 import random
-
-_NUMBERS = ("{}.", "{})", "{}.1", "{}.2", "{}.3", "Clause {}.", "Cl. {}:", "Art. {} -", "({})", "Section {}:")
-_NUMBERED = 0.5
-_FIRST = 0.35
+from collections.abc import Sequence
 
 
-def numbered(text: str, rng: random.Random) -> str:
-    """The clause, behind a number as often as not."""
-    if rng.random() >= _NUMBERED:
-        return text
-    return f"{rng.choice(_NUMBERS).format(rng.randint(2, 58))} {text}"
+def asked(text: str, question: str) -> str:
+    """The text, and the question below it."""
+    return f"{text}\n{question}"
 
 
-def asked(text: str, question: str, rng: random.Random) -> str:
-    """The question behind the text, or before it."""
-    return f"{question}\n{text}" if rng.random() < _FIRST else f"{text}\n{question}"
+def choices(names: Sequence[str], rng: random.Random) -> str:
+    """Types to choose from, in random order: `lien, laytime or warranty`."""
+    *first, last = rng.sample(names, len(names))
+    return f"{', '.join(first)} or {last}"

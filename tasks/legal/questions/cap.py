@@ -7,31 +7,31 @@ from functools import partial
 
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
-from tasks.legal.layout import asked, numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import write
 
 KIND = "cap"
 QUESTIONS = (
-    "Whose liability is capped, at what, except for what?",
     "Cap: party; limit; exception?",
-    "Who is protected, up to which limit, and what is carved out?",
-    "Party; cap; carve-out.",
-    "What is the ceiling, for whom, and what lies outside it?",
+    "Whose liability is capped, at what limit, with which exception?",
+    "Which party is protected, up to which limit, with which exception?",
+    "Party; limit; exception.",
     "Name the party, the limit and the exception.",
     "How far does the protection go? Party, limit, exception.",
-    "Liability cap particulars?",
-    "Whose exposure is limited? Limit? Exception?",
-    "State who is limited, the maximum and what breaks it.",
-    "Who, how much at most, and what is excepted?",
-    "For the risk table: party; cap; exception.",
-    "Maximum exposure: whose, how much, save for what?",
-    "Party, amount or percentage, and the unlimited case:",
-    "Which party benefits, what is the limit, what is uncapped?",
-    "Give party, ceiling and carve-out.",
-    "Who may invoke the limit, what is it, when is it lost?",
-    "Insurers ask: whose cap, how high, which exception?",
+    "Liability cap particulars: party, limit, exception?",
+    "Whose exposure is limited? Party; limit; exception.",
+    "State the party, the limit and the exception.",
+    "Which party, how much at most, what exception?",
+    "For the risk table: party; limit; exception.",
+    "Maximum exposure: party, limit, exception?",
+    "Party, limit (amount or percentage), exception:",
+    "Which party benefits, what is the limit, what is the exception?",
+    "Give party, limit and exception.",
+    "Party that may invoke the limit, the limit, its exception?",
+    "Insurers ask: which party, which limit, which exception?",
+    "Capped party; limit; exception?",
 )
 
 
@@ -48,4 +48,4 @@ def _question(file: Texts, body: str, names: Names, rng: random.Random) -> Examp
     exception = rng.choice(file.sections["exception"] + file.sections[place])
     written = write(body, between, file.side, rng, {"except": exception})
     answer = f"{written.a}; {written.figure}; {exception}"
-    return Example(asked(numbered(written.text, rng), rng.choice(QUESTIONS), rng), answer, kind=KIND)
+    return Example(asked(written.text, rng.choice(QUESTIONS)), answer, kind=KIND)

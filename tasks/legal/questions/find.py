@@ -11,6 +11,7 @@ from functools import partial
 
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
+from tasks.legal.layout import asked, choices
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import write
@@ -19,19 +20,18 @@ KIND = "find"
 WORLDS = {"sea": ("sea", "any"), "goods": ("goods", "any"), "any": ("any",)}
 """The contracts that hold clauses of a type hold these, too."""
 _LEADS = (
-    "{}",
-    "{}",
-    "{}",
-    "Find it: {}",
-    "Question: {}",
+    "{} Number; type; figure.",
+    "{} Give number; type; figure.",
+    "Number; type; figure: {}",
+    "Find it (number; type; figure): {}",
+    "Question: {} Number, type, figure?",
     "Number, type, figure: {}",
-    "Look up: {}",
-    "Our client asks: {}",
+    "Look up number; type; figure: {}",
     "{} (number; type; figure)",
-    "Which number? {}",
+    "{} State the number, the type and the figure.",
+    "Our client asks: {} Number; type; figure.",
 )
 _MARKS = ("{}. ", "{}. ", "{}) ", "({}) ", "Cl. {}: ", "[{}] ")
-_FIRST = 0.35
 _TWO = 0.6
 
 
@@ -54,6 +54,6 @@ def _question(kind: Texts, body: str, types: Sequence[Texts], names: Names, rng:
     mark = rng.choice(_MARKS)
     listed = "\n".join(f"{mark.format(number)}{text}" for number, text in zip(numbers, texts, strict=True))
     question = rng.choice(_LEADS).format(rng.choice(kind.sections["question"]))
-    prompt = f"{question}\n{listed}" if rng.random() < _FIRST else f"{listed}\n{question}"
+    question = f"{question} Types: {choices([kind.name, *(other.name for other in others)], rng)}."
     answer = f"{numbers[texts.index(right.text)]}; {kind.name}; {right.figure}"
-    return Example(prompt, answer, kind=KIND)
+    return Example(asked(listed, question), answer, kind=KIND)

@@ -11,33 +11,33 @@ from functools import partial
 
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
-from tasks.legal.layout import asked, numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import write
 
 KIND = "notice"
 QUESTIONS = (
-    "What notice is due?",
     "Notice: time; form; addressee?",
-    "How long, how, and to whom?",
-    "Time limit, form and recipient of the notice?",
-    "How much time, by what means, addressed to whom?",
+    "Time limit, form and addressee of the notice?",
+    "How much time, which form, which addressee?",
     "What must be sent, when, how and to whom? Give time; form; addressee.",
-    "Notice particulars:",
+    "Notice particulars (time, form, addressee):",
     "Diary entry for this notice: time; form; addressee.",
-    "State the time allowed, the form and who must receive it.",
-    "By when, in what form, to which side?",
-    "Notice requirement?",
+    "State the time allowed, the form and the addressee.",
+    "By when, in what form, to which addressee?",
+    "Notice requirement: time, form, addressee?",
     "Which time, which form, which addressee?",
-    "Note the period, the form and the recipient.",
+    "Note the time, the form and the addressee.",
     "We must serve this notice correctly: time, form, addressee?",
-    "How is word to be given, how soon, and to whom?",
-    "Period; form; recipient?",
-    "What does the clause want: how long, which form, to whom?",
-    "Service of notice: time, manner, addressee.",
-    "Time; manner; addressee of the communication?",
-    "Extract the notice period, the form and the recipient.",
+    "In how much time, in which form, to whom must word be given?",
+    "Time; form; addressee?",
+    "What does the clause want: how much time, which form, to whom?",
+    "Service of notice: time, form, addressee.",
+    "Time, form and addressee of the communication?",
+    "Extract the notice time, the form and the addressee.",
+    "Notice due: time; form; to whom?",
+    "Time / form / addressee of the notice:",
 )
 _TAIL = 0.45
 
@@ -57,4 +57,4 @@ def _question(kind: Texts, body: str, names: Names, rng: random.Random) -> Examp
         other = write(rng.choice(kind.sections["tail"]), between, kind.side, rng).text
         text = rng.choice((f"{text} {other}", f"{other} {text}"))
     answer = f"{written.figure}; {written.form}; {written.to}"
-    return Example(asked(numbered(text, rng), rng.choice(QUESTIONS), rng), answer, kind=KIND)
+    return Example(asked(text, rng.choice(QUESTIONS)), answer, kind=KIND)

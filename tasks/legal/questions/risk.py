@@ -13,29 +13,29 @@ from functools import partial
 from tasks.example import Example
 from tasks.legal.drawing import Drawer, cycle
 from tasks.legal.figures import Figure, figure, plain_period
-from tasks.legal.layout import numbered
+from tasks.legal.layout import asked
 from tasks.legal.library import Texts
 from tasks.legal.parties import Names, contract
 from tasks.legal.wording import sentences, write
 
 KIND = "risk"
 QUESTIONS = (
-    "Who bears it?",
-    "Who bears the loss?",
     "Cause; party; loss?",
-    "Whose risk?",
+    "Which cause, which party, what loss?",
     "Which cause is that, who bears it, and how much is lost?",
-    "For whose account?",
-    "On whom does this fall?",
-    "Cause, party that bears it, extent:",
-    "Who must carry this?",
-    "Whose loss is it?",
-    "At whose expense?",
+    "Cause, party that bears it, loss:",
     "Say the cause, who bears it, and the loss.",
     "Allocate: cause; party; loss.",
-    "Which side stands the loss?",
-    "Who pays for that?",
-    "Whose account, and for what?",
+    "Name the cause, the party at risk and the loss.",
+    "Under which cause, at whose expense, how much?",
+    "Give cause; party; loss.",
+    "Claims sheet: cause; party; loss.",
+    "What is the cause, who pays, what is lost?",
+    "Cause of the loss, party that carries it, loss?",
+    "Put the event under its cause, with party and loss.",
+    "Who bears it? Cause; party; loss.",
+    "Whose risk? Cause; party; loss.",
+    "For whose account? Cause; party; loss.",
 )
 _CLAUSE = "clause"
 
@@ -58,13 +58,9 @@ def _question(file: Texts, body: str, names: Names, rng: random.Random) -> Examp
     loss = _loss(file.world, rng)
     event = sentences(rng.choice(file.sections[given[happens]]).replace("{loss}", loss.text))
     order = ((written.text, event), (event, written.text))[rng.random() < 0.25]
-    prompt = "\n".join((*_with_number(order, written.text, rng), rng.choice(QUESTIONS)))
+    prompt = asked("\n".join(order), rng.choice(QUESTIONS))
     bearer = a if happens.startswith("a") else b
     return Example(prompt, f"{given[happens]}; {bearer.answer}; {loss.answer}", kind=KIND)
-
-
-def _with_number(parts: Sequence[str], clause: str, rng: random.Random) -> list[str]:
-    return [numbered(part, rng) if part == clause else part for part in parts]
 
 
 def _loss(world: str, rng: random.Random) -> Figure:
