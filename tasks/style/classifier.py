@@ -8,12 +8,13 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from tasks import jsonl
 from tasks.example import Example
+from tasks.style import originals
 
 PLAIN, WORDS = "plain", "words"
 """What is no style: a statement as it was asked, and words of a style in no order."""
@@ -27,13 +28,23 @@ _LOOP = 4
 
 
 def labelled(rows: Sequence[Example]) -> list[tuple[str, str]]:
-    """Texts and their classes: each completion, its prompt, and of every other row mere words."""
+    """Texts and their classes: each completion, its prompt, its statements as running text, and of every other row mere words."""
     rng = random.Random(_SEED)
+    plain = {fact.styled: fact.plain for kind in STYLES for original in originals.read(kind) for fact in original.facts}
     texts: list[tuple[str, str]] = []
-    for row in rows:
-        texts += [(row.completion, str(row.kind)), (row.prompt, PLAIN)]
+    for number, row in enumerate(rows):
+        texts += [(row.completion, str(row.kind)), (row.prompt, PLAIN), (_running(row, plain, number), PLAIN)]
     texts += [(_mere_words(row.completion, number, rng), WORDS) for number, row in enumerate(rows[::2])]
     return texts
+
+
+def _running(row: Example, plain: Mapping[str, str], number: int) -> str:
+    """The statements of a row without the cue, one after another, or joined into one sentence."""
+    parts = [plain[styled] for styled in plain if styled in row.completion]
+    if number % 2:
+        return " ".join(parts)
+    joined = (", ", ", and ", " and ")[number // 2 % 3].join(part.removesuffix(".") for part in parts)
+    return f"{joined}."
 
 
 def _mere_words(text: str, number: int, rng: random.Random) -> str:

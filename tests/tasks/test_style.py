@@ -159,9 +159,12 @@ def test_only_the_style_with_the_content_scores(rows: Made) -> None:
     of_kind = {kind: [row.completion for row in rows["train"] if row.kind == kind] for kind in KINDS}
     elsewhere = [rng.choice(of_kind[str(row.kind)]) for row in test]
     own = [row.completion.replace(" the ", " that ", 1).replace("The ", "That ", 1) + "." for row in test]
-    assert mean(test, own) > 0.75
+    assert mean(test, own) > 0.7
     assert mean(test, [row.prompt for row in test]) < 0.1
     assert mean(test, [re.sub(r"^\W*(.*)$", r"\1.", row.prompt, flags=re.MULTILINE) for row in test]) < 0.1
+    plain = {fact.styled: fact.plain.removesuffix(".") for kind in KINDS for fact in facts(kind)}
+    joined = [", and ".join(told for text, told in plain.items() if text in row.completion) + "." for row in test]
+    assert mean(test, joined) < 0.1
     assert mean(test, [shuffled(row.completion, rng) for row in test]) < 0.3
     assert mean(test, elsewhere) < 0.15
     assert mean(test, [shuffled(f"{text} {row.prompt}", rng) for text, row in zip(elsewhere, test, strict=True)]) < 0.3
