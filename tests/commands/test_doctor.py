@@ -66,6 +66,7 @@ class TestCommand:
         assert done.stdout.splitlines()[-1] == "This machine can run this study."
         assert list(data.parent.iterdir()) == [data]
 
+    @pytest.mark.slow
     def test_what_is_missing_is_shown_and_secrets_are_not(self, data: Path) -> None:
         (data.parent / "mlruns").write_text("in the way")
         (data / "test.jsonl").unlink()

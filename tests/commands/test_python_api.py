@@ -171,6 +171,7 @@ def test_hydras_global_state_stays_the_callers(folder: Path) -> None:
     assert not GlobalHydra.instance().is_initialized()
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished(
     folder: Path, untouched: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def decided(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in verdict(folder).items() if key in DECIDED}
 
 
+@pytest.mark.slow
 def test_its_report_says_the_same(stored: Path) -> None:
     before = decided(stored)
     words = [sys.executable, "-m", "sweep.report", "study=stored"]

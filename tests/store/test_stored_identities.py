@@ -15,12 +15,25 @@ from sweep.commands.app import composed_plan
 from sweep.records import StudyPlan, Training, arm_from_json, to_json
 from sweep.store.identity import adapter_identity, certification_identity, recipe_of, study_identity, trial_identity
 
+PROMPT = ["task.system_prompt=You answer for a pharmaceutical tender desk."]
+RATES = [
+    *PROMPT,
+    "train.learning_rate=3e-3",
+    "search.space.learning_rate.low=1e-3",
+    "search.space.learning_rate.high=1e-2",
+]
 CASES: dict[str, list[str]] = {
-    "lora": ["lora.r=8"],
-    "trainer": ["lora.r=16", "lora.alpha=8", "lora.dropout=0.1", "engine=trainer", "quant=none"],
-    "rslora": ["method=rslora", "lora.targets=all_linear", "quant=int8", "quant.compute=float32"],
-    "lora_plus": ["method=lora_plus", "model=tiny", "quant.compute=float32"],
-    "rslora_plus": ["method=rslora_plus", "method.loraplus_lr_ratio=4", "train.steps=7", "search.space.rank=[4,8]"],
+    "lora": ["lora.r=8", *PROMPT],
+    "trainer": ["lora.r=16", "lora.alpha=8", "lora.dropout=0.1", "engine=trainer", "quant=none", *PROMPT],
+    "rslora": ["method=rslora", "lora.targets=all_linear", "quant=int8", "quant.compute=float32", *PROMPT],
+    "lora_plus": ["method=lora_plus", "model=tiny", "quant.compute=float32", *RATES],
+    "rslora_plus": [
+        "method=rslora_plus",
+        "method.loraplus_lr_ratio=4",
+        "train.steps=7",
+        "search.space.rank=[4,8]",
+        *RATES,
+    ],
 }
 PINNED: dict[str, str] = {
     "lora": "ad8bdd1c7069c0c2",

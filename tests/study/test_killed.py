@@ -34,6 +34,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "confirm": ("certify.ladder=[4,8]", "certify.confirm=true"),
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
+FAST = ("random", "pruned", "confirm")
 WRITES = 35
 """Writes of the study `random`, without those that create the database."""
 
@@ -100,7 +101,7 @@ def some(writes: range, step: int) -> list[Any]:
     return [pytest.param(write, marks=[pytest.mark.slow] if write % step else []) for write in writes]
 
 
-@pytest.mark.parametrize("write", some(range(WRITES), 3))
+@pytest.mark.parametrize("write", some(range(WRITES), 6))
 def test_killed_at_a_write(write: int, undisturbed: Undisturbed, empty_database: Path, tmp_path: Path) -> None:
     end, writes = undisturbed("random")
     assert writes == WRITES
@@ -108,7 +109,7 @@ def test_killed_at_a_write(write: int, undisturbed: Undisturbed, empty_database:
 
 
 @pytest.mark.parametrize("seed", some(range(8), 8))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind not in FAST)) for kind in KINDS])
 def test_killed_again_and_again(
     kind: str, seed: int, undisturbed: Undisturbed, empty_database: Path, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_refused_record_is_reported_and_the_rest_is_recorded(place: Place, com
     assert not place.journals()
 
 
+@pytest.mark.slow
 def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
