@@ -57,6 +57,7 @@ def plan() -> StudyPlan:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_this_machine_can_run_a_small_study(self, data: Path) -> None:
         done = doctor("model=tiny", "task=jsonl", "task.path=data", folder=data.parent)
         assert done.stderr == ""

@@ -200,6 +200,7 @@ def test_an_interrupt_keeps_what_is_finished(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_run(folder: Path, untouched: None, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = (ROOT / "docs" / "python.md").read_text().split("```python\n")[1:]
     names: dict[str, object] = {}

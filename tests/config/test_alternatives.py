@@ -48,7 +48,7 @@ class TestEpochs:
     @pytest.mark.parametrize(
         ("run", "module", "calls"),
         [
-            ("study", "sweep.commands.study", "sweep.study.run.run_study"),
+            pytest.param("study", "sweep.commands.study", "sweep.study.run.run_study", marks=pytest.mark.slow),
             ("trial", "sweep.commands.train", "sweep.study.single.train_single"),
             ("run", "sweep.commands.python_api", "sweep.commands.python_api.run_study"),
             ("train", "sweep.commands.python_api", "sweep.commands.python_api.train_single"),

@@ -257,6 +257,7 @@ LADDERS = st.one_of(
 RANGES = st.tuples(RATES, st.floats(1, 100)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     world=WORLDS,

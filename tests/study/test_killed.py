@@ -101,7 +101,7 @@ def some(writes: range, step: int) -> list[Any]:
     return [pytest.param(write, marks=[pytest.mark.slow] if write % step else []) for write in writes]
 
 
-@pytest.mark.parametrize("write", some(range(WRITES), 6))
+@pytest.mark.parametrize("write", some(range(WRITES), 9))
 def test_killed_at_a_write(write: int, undisturbed: Undisturbed, empty_database: Path, tmp_path: Path) -> None:
     end, writes = undisturbed("random")
     assert writes == WRITES

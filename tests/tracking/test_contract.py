@@ -550,6 +550,7 @@ class TestServers:
             MlflowTracker("memory://", None)
 
 
+@pytest.mark.slow
 def test_nothing_global_is_touched(database: Path, tmp_path: Path) -> None:
     """In a subprocess: MLflow is imported late, prints nothing, and creates no folder in the current one."""
     code = (

@@ -191,6 +191,7 @@ def test_recording_twice_adds_nothing(place: Place, complete: TrialResult) -> No
     assert not place.journals()
 
 
+@pytest.mark.slow
 def test_a_trial_that_began_while_the_store_was_away_gets_its_id(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
     parent = recorder.open_sweep(SWEEP)
@@ -214,6 +215,7 @@ def test_another_stores_records_are_left_alone(place: Place, tmp_path: Path, com
     assert not place.said
 
 
+@pytest.mark.slow
 def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResult) -> None:
     recorder = place.recorder()
     psutil.Process(recorder.process).send_signal(signal.SIGINT)

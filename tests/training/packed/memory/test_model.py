@@ -178,6 +178,7 @@ def _peaks_of_packed_training(
     return _Peaks(known.model.resident, known.peak(slots), peak.peak())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compute",
     [
@@ -185,7 +186,6 @@ def _peaks_of_packed_training(
         pytest.param(
             "bfloat16",
             marks=[
-                pytest.mark.slow,
                 pytest.mark.skipif(not onednn_multiplies_bfloat16(), reason="this processor does not multiply bf16"),
             ],
         ),
