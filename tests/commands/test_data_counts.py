@@ -94,11 +94,12 @@ def test_rows_are_not_held() -> None:
                 )
 
         source = row_stream.of_splits("made", RawSplits((), (), ())).sources
-        gc.unfreeze()
         with NearDuplicateSearch() as search:
             result = survey(row_stream.RowStream(source, every), search, 0.5)
             assert search.count == result.counts[0] == count
         return max(alive)
 
+    gc.unfreeze()  # what other tests have frozen counts, too
+    gc.collect()
     before = sum(type(thing) is Example for thing in gc.get_objects())
     assert most_alive(20_000) - before <= 10_000 + 2048 + 10  # the sample, a batch, the longest
