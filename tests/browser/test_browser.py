@@ -16,6 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from sweep.records import StudyRecord
 from sweep.reports.page import Beside, Contrast, answer_of, render, render_comparison
+from sweep.reports.page.samples import Answer, Sample
 from sweep.verdict.conclude import conclude
 from tests.browser.chrome import DESKTOP, PHONE, chromium, drawn, errors, picture, requests, show
 from tests.conftest import arm, result, study_record
@@ -215,7 +216,9 @@ def test_hostile_text_runs_nothing(browser: Chrome, tmp_path: Path) -> None:
     conclusion = conclude(plain)
     answer = replace(answer_of(record, conclusion), headline=(HOSTILE,), findings=(HOSTILE,))
     contrast = Contrast(HOSTILE * 9, HOSTILE, 4, HOSTILE, 8, HOSTILE, 1.0)
-    beside = Beside(HOSTILE, [contrast], HOSTILE)
+    said = Answer(HOSTILE, 0.5)
+    sample = Sample(HOSTILE, HOSTILE, HOSTILE, said, said)
+    beside = Beside(HOSTILE, [contrast], [sample], open_runs=HOSTILE)
     file = written(render(record, conclusion, answer, beside), tmp_path)
     errors(browser), requests(browser)
     show(browser, file)
