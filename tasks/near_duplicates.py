@@ -60,6 +60,11 @@ def grams(text: str) -> frozenset[str]:
     return frozenset(map(" ".join, zip(*(words[start:] for start in range(SIZE)), strict=False)))
 
 
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """The Jaccard similarity of two texts' grams, of which at least one has any: |A and B| / |A or B|, from 0 to 1."""
+    return len(one & other) / len(one | other)
+
+
 def most_texts(count: int) -> float:
     """Grams in more texts than this are boilerplate, in a collection of `count` texts."""
     return max(BOILERPLATE * count, FEWEST_ALIKE)

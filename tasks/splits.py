@@ -44,7 +44,7 @@ def divide(raw: RawSplits, tune_fraction: float = 0.5) -> Splits:
         tune=tuple(tune),
         certify=tuple(certify),
         test=raw.test,
-        warnings=raw.warnings + _near_duplicate_warnings(parts),
+        warnings=raw.warnings + _loose_repeat_warnings(parts),
         data_hash=_content_hash(parts),
         train_hash=_content_hash({"train": raw.train}),
         notes=raw.notes,
@@ -71,7 +71,7 @@ def place(text: str, *, salt: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
-def near_duplicates(a: Sequence[Example], b: Sequence[Example]) -> int:
+def loose_repeats(a: Sequence[Example], b: Sequence[Example]) -> int:
     """Number of rows of `b` whose prompt differs from one in `a` only in case, white space or punctuation.
 
     Rows with exactly the same prompt do not count.
@@ -86,10 +86,8 @@ def _loosened(text: str) -> str:
     return _LOOSE.sub(" ", text.casefold()).strip() or text
 
 
-def _near_duplicate_warnings(parts: dict[str, tuple[Example, ...]]) -> tuple[str, ...]:
-    counted = (
-        (first, second, near_duplicates(parts[first], parts[second])) for first, second in combinations(parts, 2)
-    )
+def _loose_repeat_warnings(parts: dict[str, tuple[Example, ...]]) -> tuple[str, ...]:
+    counted = ((first, second, loose_repeats(parts[first], parts[second])) for first, second in combinations(parts, 2))
     return tuple(
         f"{second}: {count} of {len(parts[second])} prompts differ from one in {first} only in case, white space or "
         "punctuation; scores on them say little about unseen data"

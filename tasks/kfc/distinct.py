@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from tasks.near_duplicates import grams
 
 ALIKE = 0.5
 """Share of common word triples (Jaccard) from which two texts are nearly the same."""
@@ -12,13 +12,12 @@ class Distinct:
     """The texts so far, by their word triples."""
 
     def __init__(self) -> None:
-        self._texts: list[frozenset[tuple[str, ...]]] = []
-        self._with: dict[tuple[str, ...], list[int]] = {}
+        self._texts: list[frozenset[str]] = []
+        self._with: dict[str, list[int]] = {}
 
     def is_new(self, text: str) -> bool:
         """Whether a text is unlike all before; if so, it is one of them from here on."""
-        words = re.findall(r"\w+", text.lower())
-        triples = frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset([tuple(words)])
+        triples = grams(text)
         shared: dict[int, int] = {}
         for triple in triples:
             for other in self._with.get(triple, ()):

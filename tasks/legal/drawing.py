@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from tasks.example import Example
+from tasks.near_duplicates import grams, jaccard
 
 ALIKE = 0.42
 """Two prompts with a body in common share fewer of their word 3-grams than this (Jaccard)."""
@@ -23,7 +23,7 @@ class Drawer:
     """Keeps the prompts of a split by the bodies that they are made of."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, list[frozenset[tuple[str, ...]]]] = {}
+        self._seen: dict[str, list[frozenset[str]]] = {}
 
     def draw(self, bodies: Sequence[str], make: Callable[[], Example]) -> Example:
         """The first of the examples made that is not like an earlier one with one of these bodies.
@@ -33,10 +33,10 @@ class Drawer:
         """
         for _ in range(_TRIES):
             example = make()
-            grams = _three_grams(example.prompt)
-            if all(_jaccard(grams, other) < ALIKE for body in bodies for other in self._seen.get(body, ())):
+            own = grams(example.prompt)
+            if all(jaccard(own, other) < ALIKE for body in bodies for other in self._seen.get(body, ())):
                 for body in bodies:
-                    self._seen.setdefault(body, []).append(grams)
+                    self._seen.setdefault(body, []).append(own)
                 return example
         raise Alike(f"too few different rows with: {bodies}")
 
@@ -45,12 +45,3 @@ def cycle(items: Sequence[_Item], rng: random.Random) -> Iterator[_Item]:
     """The items in random order, each once before any comes again."""
     while True:
         yield from rng.sample(items, len(items))
-
-
-def _three_grams(text: str) -> frozenset[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
-    return frozenset(zip(words, words[1:], words[2:], strict=False))
-
-
-def _jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    return len(one & other) / len(one | other)

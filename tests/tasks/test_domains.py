@@ -10,9 +10,8 @@ import pytest
 
 import tasks
 from tasks import generation, registry, scoring
-from tasks.example import Example
 from tasks.generation import SPLITS, Made
-from tasks.near_duplicates import near_duplicates
+from tasks.near_duplicates import grams, jaccard, near_duplicates
 from tasks.nearest import nearest_table
 
 SLOW = ("code", "kfc", "legal", "medical", "style")
@@ -92,15 +91,6 @@ def test_no_prompt_is_there_twice_and_none_is_nearly_there_in_another_split(rows
 def test_no_two_of_thirty_random_rows_are_alike(rows: Made) -> None:
     everything = [row for split in SPLITS for row in rows[split]]
     for seed in range(20):
-        texts = [three_grams(row) for row in random.Random(seed).sample(everything, 30)]
+        texts = [grams(row.asked) for row in random.Random(seed).sample(everything, 30)]
         pairs = [jaccard(one, other) for place, one in enumerate(texts) for other in texts[:place]]
         assert max(pairs) < ALIKE
-
-
-def three_grams(row: Example) -> frozenset[tuple[str, ...]]:
-    words = re.findall(r"\w+", row.asked.lower())
-    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset([tuple(words)])
-
-
-def jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    return len(one & other) / len(one | other)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import DataProblems, Example, RawSplits
-from tasks.splits import divide, near_duplicates, place
+from tasks.splits import divide, loose_repeats, place
 
 VALIDATION = tuple(Example(f"Question {number}?", f"answer {number}") for number in range(40))
 RAW = RawSplits((Example("Train?", "yes"),), VALIDATION, (Example("Test?", "no", "n", "short"),), ("heard before",))
@@ -113,7 +113,7 @@ def test_near_duplicates_leave_exact_ones_out() -> None:
         Example("5", "b"),
         Example("?!", "b"),
     ]
-    assert near_duplicates(known, fresh) == 2
+    assert loose_repeats(known, fresh) == 2
 
 
 def test_near_duplicates_between_splits_are_a_counted_warning() -> None:
