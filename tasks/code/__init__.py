@@ -36,7 +36,7 @@ def load() -> RawSplits:
 
 
 def execution(answer: str, example: Example) -> float:
-    """The share of the example's hidden checks that hold after the answer has run; 0 if it is no valid Python.
+    """The share of the example's hidden checks that hold after the answer has run; 0 if it is not valid Python.
 
     Raises:
         DataProblems: the example is none of this task, or this machine has no walls to run it in.

@@ -40,7 +40,7 @@ class Parameter:
         return f"{{{self.name}:{self.converter}}}" if self.converter else f"{{{self.name}}}"
 
     def sample(self, rng: random.Random) -> str:
-        """A value, as it stands in a path and in a text."""
+        """An example value, as it is written in a path and in a text."""
         if self.converter == "int":
             return str(rng.randint(2, 980))
         if self.converter == "float":
@@ -101,7 +101,7 @@ def parameter(rng: random.Random, taken: Iterable[str] = ()) -> Parameter:
 
 
 def path(nouns: Sequence[str], rng: random.Random, parameters: int, groups: float = 0.0) -> Path:
-    """A path with so many parameters, with a chance for a group."""
+    """A path with that number of parameters; `groups` is the chance that it is below a group."""
     noun, other = rng.sample(nouns, 2)
     segments: list[str | Parameter] = [noun]
     if parameters:

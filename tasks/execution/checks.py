@@ -20,7 +20,7 @@ class Check:
 
     Attributes:
         run: an expression, evaluated where the answer's names are.
-        outcome: what it must come to, as `canonical` writes it: its value, or the name of an exception.
+        outcome: the expected outcome, as `canonical` writes it: a value, or the name of an exception.
     """
 
     run: str

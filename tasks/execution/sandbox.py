@@ -105,7 +105,7 @@ class Sandbox:
         return self._process.poll() is None
 
     def run(self, code: str, expressions: Sequence[str]) -> list[str]:
-        """What expressions come to after some code, a JSON text each as the child wrote it; fewer if the code or an expression ended it.
+        """The values of expressions after some code has run, each as JSON text from the child; fewer if the code or an expression ended it.
 
         Raises:
             DataProblems: the expressions are too long, or the process has died.

@@ -15,10 +15,10 @@ _FENCED = re.compile(r"```[a-zA-Z]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 def score(answer: str, checks: Sequence[Check], program: Program) -> float:
-    """The share of checks that hold after the answer's code has run: 0 if it is no valid Python, or fails.
+    """The share of checks that hold after the answer's code has run: 0 if it is not valid Python, or fails.
 
     The code is that of the first fenced block, if there is one. The process that runs it is given the expressions only after it has
-    run, and never what they must come to, so that no trick there can make a check hold: what it says is compared here.
+    run, and never the expected values, so that no trick there can make a check hold: what it reports is compared here.
 
     Raises:
         ValueError: there are no checks.

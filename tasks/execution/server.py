@@ -1,7 +1,7 @@
 """Runs in a process of its own, `python -I -S server.py`: forks one child per answer, and relays what that child says.
 
-It runs no code of answers itself, and its children can reach neither it nor one another. What a check must come to is known to none of
-them: they are given expressions and say what they come to.
+It runs no code of answers itself, and its children can reach neither it nor one another. None of them knows the expected values:
+they are given expressions and report their values.
 
 The conversation, a line of JSON each: settings, `{"missing": ...}`; then for each answer its code, `{"ran": ...}`, and if it ran the
 expressions, `{"said": ...}`: the child's own lines, unread.
@@ -105,7 +105,7 @@ def _started(code: str, namespace: dict[str, Any], walls: Any, settings: dict[st
 
 
 def _run(code: str, namespace: dict[str, Any]) -> None:
-    """In the child: the code, and what the expressions come to, a line each."""
+    """In the child: runs the code, and writes the value of each expression on a line."""
     write, read, dumps, loads = os.write, os.read, json.dumps, json.loads
     exec(compile(code, "<answer>", "exec"), namespace)  # noqa: S102 behind the walls
     write(_OUT, _RAN)

@@ -38,7 +38,7 @@ class Watch:
         self._bars.stop()
 
     def step(self, what: str) -> Callable[[float], None]:
-        """Begins a step; returns what is to be told its share that is done, from 0 to 1."""
+        """Begins a step; returns the callback for its progress, from 0 to 1."""
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task(what, total=1.0)
