@@ -55,6 +55,7 @@ def show_trial_plan(plan: StudyPlan) -> None:
         "training": _training(plan),
         "data": _data(plan, splits, certify=False),
         **({"read": "; ".join(splits.notes)} if splits.notes else {}),
+        **({"limits": limits} if (limits := plan.setup.task.limits) else {}),
         "results": f"{shown(paths.root)}/adapters and {shown(paths.root)}/trials",
     }
     _print(f"One trial of {plan.name}: {_on(plan)}", lines)
@@ -113,6 +114,8 @@ def _study_lines(
     yield "data", _data(plan, splits, certify=plan.certify)
     if splits.notes:
         yield "read", "; ".join(splits.notes)
+    if limits := plan.setup.task.limits:
+        yield "limits", limits
     yield "workers", _workers(plan)
     for note in plan.notes:
         yield "note", note

@@ -7,9 +7,6 @@ import math
 from tasks.example import Example
 from tasks.metrics import normalise, set_f1, token_f1
 
-PLACES = (3, 2, 1)
-"""Weights of the first, second and third diagnosis: who reads only the first line must find the likeliest there."""
-
 
 def note_score(answer: str, example: Example) -> float:
     """The score of an answer, from 0 to 1.
@@ -32,14 +29,18 @@ def _by_field(answer: str, expected: str) -> float:
 
 
 def _by_place(answer: str, expected: str) -> float:
-    """A diagnosis counts in its place only: half for its name, half for the F1 of the features that support it."""
+    """A diagnosis counts in its place only: half for its name, half for the F1 of the features that support it.
+
+    The last place has weight 1, the one before it 2, and so on: who reads the first diagnosis alone must find the likeliest there.
+    """
     ours, wanted = _parts(answer, ";"), _parts(expected, ";")
+    weights = range(len(wanted), 0, -1)
     score = 0.0
-    for weight, one, other in zip(PLACES, ours, wanted, strict=False):
+    for weight, one, other in zip(weights, ours, wanted, strict=False):
         (name, _, features), (right, _, support) = one.partition(":"), other.partition(":")
         if normalise(name) == normalise(right):
             score += weight * (1 + set_f1(features.replace(",", ";"), support.replace(",", ";"))) / 2
-    return score / sum(PLACES)
+    return score / sum(weights)
 
 
 def _parts(text: str, separator: str) -> list[str]:

@@ -78,6 +78,13 @@ def test_a_single_trial(made_task: Path, capsys: pytest.CaptureFixture[str]) -> 
     )
 
 
+def test_the_limits_of_a_task_are_said(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limited = plan(made_task, "task.limits=no medical advice")
+    show_study_plan(limited)
+    show_trial_plan(limited)
+    assert capsys.readouterr().out.splitlines().count("  limits    no medical advice") == 2
+
+
 @pytest.mark.parametrize(
     ("each", "words"), [(1, "8, one on each GPU, each with"), (4, "8, up to 4 on each GPU, each with")]
 )

@@ -211,13 +211,15 @@ class TestPage:
             across=(),
         )
         assert "Cannot be used yet" in render(empty, [], [], plan(), "today")
-        print_profile(empty, [], [], 512, console())
-        assert "The data cannot be used as it is:\n  - a.csv: is empty" in capsys.readouterr().out
+        print_profile(empty, [], [], plan("task.limits=no medical advice").setup.task, console())
+        text = capsys.readouterr().out
+        assert "The data cannot be used as it is:\n  - a.csv: is empty" in text
+        assert "\n  limits: no medical advice\n" in text
 
 
 def test_what_is_printed_has_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     odd = profile(name="[bold]x[/bold]", rendered=(Rendered("a.csv:3", "train", "[red]a\nb[/red]\n", "[/x] c", 9, 3),))
-    print_profile(odd, [], [Step("python -m sweep", "the study")], 512, console())
+    print_profile(odd, [], [Step("python -m sweep", "the study")], plan().setup.task, console())
     text = capsys.readouterr().out
     assert "Data of [bold]x[/bold]" in text
     assert "  | [red]a\n  | b[/red]\n  > [/x] c\n" in text

@@ -61,7 +61,7 @@ def data(words: Sequence[str]) -> int:
     recommended = advice(profile, plan) if not profile.problems else []
     steps = list(_next_steps(profile, recommended, overrides, html=flags["html"]))
     out = console()
-    print_profile(profile, recommended, steps, plan.setup.task.max_length, out)
+    print_profile(profile, recommended, steps, plan.setup.task, out)
     if flags["html"]:
         from sweep.reports.data_report.page import write_page
 

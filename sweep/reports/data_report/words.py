@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sweep.records import TaskData
 from sweep.reports.data_report import tables
 from sweep.reports.data_report.advice import Advice
 from sweep.reports.data_report.profile import PARTS, DataProfile, Rendered
@@ -21,13 +22,15 @@ _MOST_CHARACTERS = 1200
 
 
 def print_profile(
-    profile: DataProfile, recommended: Sequence[Advice], steps: Sequence[Step], max_length: int, out: Console
+    profile: DataProfile, recommended: Sequence[Advice], steps: Sequence[Step], task: TaskData, out: Console
 ) -> None:
     """Prints the whole report."""
     _title(profile, out)
+    if task.limits:
+        _indented([f"limits: {task.limits}"], out)
     _problems(profile, out)
     if profile.total:
-        out.print(_parts(profile, max_length))
+        out.print(_parts(profile, task.max_length))
         _indented(_repeats(profile), out)
         _lengths(profile, out)
         _balances(profile, out)

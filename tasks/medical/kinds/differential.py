@@ -1,4 +1,4 @@
-"""Three diagnoses in order of how many of their key features the note states, by a protocol that the prompt gives."""
+"""Two diagnoses in order of how many of their key features the note states, by a protocol that the prompt gives."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tasks.medical.tables import Condition
 
 KIND = "differential"
 KEY_FEATURES = 3
-STATED = ((3, 1, 0), (3, 1, 0), (2, 1, 0), (2, 1, 0), (3, 2, 0), (3, 2, 1))
-"""How many features of the three diagnoses a note states, the likeliest diagnosis first."""
+STATED = ((3, 1), (3, 0), (2, 1), (2, 0), (3, 2))
+"""How many features of the two diagnoses a note states, the likelier one first."""
 
 REQUESTS = (
-    "Rank the differential.",
-    "Differential, likeliest first?",
+    "Rank the two.",
+    "Differential, likelier first?",
     "What are the ddx in order?",
     "DDx with supporting features:",
     "Order the differential by features stated.",
     "Impression and differentials?",
     "What is top of the list?",
-    "Differentials please, with the evidence.",
+    "Differential please, with the evidence.",
     "Rank by the protocol.",
     "Which fits best, and what next?",
-    "Likely diagnosis and alternatives:",
-    "Working dx then differentials?",
+    "Likely diagnosis and alternative:",
+    "Working dx then the other?",
     "Apply the protocol.",
     "Give the ranked ddx.",
     "What does the protocol make of this?",
     "List the ddx, best supported first.",
-    "Suggest differentials in order.",
+    "Suggest diagnoses in order.",
     "Which of these, and why?",
     "Score the case and rank.",
-    "Most likely, then the rest?",
+    "Most likely, then the other?",
     "Ranked list with findings for each?",
     "Imp/ddx?",
     "Support for each diagnosis, strongest first:",
@@ -71,14 +71,18 @@ _COMPLAINTS = (
 
 
 def question(condition: Condition, group: Sequence[Condition], rng: random.Random) -> Example:
-    """A protocol of three diagnoses of the presentation, and a patient whose note fits the condition best."""
+    """A protocol of two diagnoses of the presentation, and a patient whose note fits the condition best."""
     names = _candidates(condition, rng)
     by_name = {one.name: one for one in group}
     features = {name: _key_features(by_name[name], [by_name[other] for other in names], rng) for name in names}
     counts = dict(zip(names, rng.choice(STATED), strict=True))
     stated = {name: set(rng.sample(features[name], counts[name])) for name in names}
     who = patient(condition, rng)
-    lines = [_line(name, features[name], style, rng) for style in [rng.choice(_LINES)] for name in rng.sample(names, 3)]
+    lines = [
+        _line(name, features[name], style, rng)
+        for style in [rng.choice(_LINES)]
+        for name in rng.sample(names, len(names))
+    ]
     note = _note(condition, who.opening(rng), features, stated, rng)
     answer = "; ".join(f"{name}: {_support(features[name], stated[name])}" for name in names)
     prompt = protocol.arranged(
@@ -88,9 +92,8 @@ def question(condition: Condition, group: Sequence[Condition], rng: random.Rando
 
 
 def _candidates(condition: Condition, rng: random.Random) -> list[str]:
-    """The condition and two of its differential, in the table's order."""
-    others = sorted(rng.sample(range(len(condition.differential)), 2))
-    return [condition.name, *(condition.differential[place] for place in others)]
+    """The condition and one of its differential."""
+    return [condition.name, rng.choice(condition.differential)]
 
 
 def _key_features(condition: Condition, candidates: Sequence[Condition], rng: random.Random) -> list[str]:
@@ -110,7 +113,7 @@ def _note(
     stated: Mapping[str, set[str]],
     rng: random.Random,
 ) -> str:
-    """The features that are stated, a feature of the likeliest diagnosis first, and perhaps one that is absent."""
+    """The features that are stated, a feature of the likelier diagnosis first, and perhaps one that is absent."""
     leading = rng.choice(sorted(stated[condition.name]))
     others = sorted(feature for some in stated.values() for feature in some if feature != leading)
     rng.shuffle(others)
