@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sweep.records import Declaration, StudyPlan
 from sweep.records.recipe import FEWEST_CHOSEN
 from sweep.reports.data_report.profile import DataProfile, Lengths
+from sweep.verdict.power import between, chances
 
 COVERED = 0.995
 """Share of examples that `task.max_length` should leave whole."""
@@ -29,8 +30,8 @@ EXAMPLE_ERROR = (0.0047, 0.0075)
 """Error of a difference of losses from 100 to 154 examples, in nats ("Noise of real studies"), smallest and largest measured."""
 MARGINS_FOR_ALL = {3: "six", 5: "about four", 8: "about three and a half"}
 """Seeds, and the margin in seed deviations that certifies all of four equal trained ranks."""
-CUT_POWER = {2: 0.67, 3: 0.95, 4: 0.99}
-"""Seeds, and the chance that a cut that loses 0.4 margins is certified (lognormal noise, 0.25)."""
+A_GOOD_CUT = 0.4
+"""What a cut loses that is comfortably within the margin, in margins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,18 @@ def _certify(profile: DataProfile, plan: StudyPlan) -> Iterator[Advice]:
         yield Advice("certify examples", f"{text}Add validation rows if you can")
 
 
+def cut_power() -> dict[int, float]:
+    """Seeds, and the chance that a cut that loses `A_GOOD_CUT` margins is certified, from simulated studies."""
+    return {seeds: between(chances((seeds,), cut=True)[1], A_GOOD_CUT) for seeds in (2, 3, 4)}
+
+
 def _margin(declared: Declaration) -> Advice:
     about = f"certify.margin={declared.margin:g} of the {declared.margin_of}"
     unknown = "how many seed deviations that is depends on the noise between seeds, which the first trials show"
     if declared.ladder_by == "cut" and not declared.arms:
-        power = ", ".join(f"{seeds} seeds in {100 * chance:.0f} %" for seeds, chance in CUT_POWER.items())
+        power = ", ".join(f"{seeds} seeds in {100 * chance:.0f} %" for seeds, chance in cut_power().items())
         known = (
-            "Cut ladders hardly depend on it: a cut that loses 0.4 margins is certified with "
+            f"Cut ladders hardly depend on it: a cut that loses {A_GOOD_CUT:g} margins is certified with "
             f"{power} of simulated studies (docs/calibration.md)"
         )
     else:
