@@ -30,7 +30,7 @@ from sweep.commands.app import composed_plan
 from sweep.methods import methods, trains_packed
 from sweep.methods.initialization import INITIALIZATIONS
 from sweep.records import Stage, StepLoss, StudyPlan, TrialSpec
-from sweep.records.recipe import DEFAULT_INIT
+from sweep.records.arm import DEFAULT_INIT
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded, Encoder

@@ -175,7 +175,7 @@ def _training(plan: StudyPlan) -> str:
 
 
 def _data(plan: StudyPlan, splits: Splits, *, certify: bool) -> str:
-    from sweep.records.recipe import FEWEST_CHOSEN
+    from sweep.records.evaluation import FEWEST_CHOSEN
 
     scoring = plan.setup.scoring
     used = {"tune": scoring.examples, "certify": scoring.certify_examples, "test": scoring.test_examples}

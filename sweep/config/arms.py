@@ -14,7 +14,7 @@ from sweep.config.targets import resolve_targets
 from sweep.console.suggest import did_you_mean
 from sweep.methods import ALPHA, DROPOUT, INIT, RANK, TARGETS, methods
 from sweep.records import Arm, SearchSpace
-from sweep.records.recipe import DEFAULT_INIT
+from sweep.records.arm import DEFAULT_INIT
 
 FIELDS: Mapping[str, str] = {
     "r": "lora.r",

@@ -19,7 +19,8 @@ from sweep.config.targets import resolve_targets
 from sweep.config.units import byte_count, seconds
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
-from sweep.records.recipe import AUTO_CHECKPOINTING, LEAST_PARAGRAPHS, PARAGRAPHS
+from sweep.records.evaluation import LEAST_PARAGRAPHS, PARAGRAPHS
+from sweep.records.training import AUTO_CHECKPOINTING
 from sweep.store.database_drivers import url_problem
 from sweep.store.paths import checked_name
 from tasks import scoring

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sweep.config.schema import Config
 from sweep.methods import Method
-from sweep.records.recipe import PATIENCE
+from sweep.records.training import PATIENCE
 
 
 def refused_recipe(config: Config, method: Method) -> Iterator[tuple[str, str]]:

@@ -14,9 +14,10 @@ from sweep.config.devices import AUTO, CHOICES
 from sweep.config.method_keys import MethodKeys
 from sweep.methods.initialization import INITIALIZATIONS
 from sweep.records import BaseModel, Declaration, EvaluationSettings, Quantization, Search, TaskData, Training
+from sweep.records.arm import DEFAULT_INIT
+from sweep.records.evaluation import REPORT_EXAMPLES
 from sweep.records.keys import ALPHA, ALPHA_RATIO, DROPOUT, EXAMPLES, LEARNING_RATE, RANK, Key, Limit
 from sweep.records.plan import LADDER, LADDER_BY, MOST_SEEDS, RANKS, SEEDS
-from sweep.records.recipe import DEFAULT_INIT, REPORT_EXAMPLES
 
 COUNT_OR_AUTO = f"whole number, or {AUTO}"
 

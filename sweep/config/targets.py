@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sweep.console.suggest import did_you_mean
-from sweep.records.recipe import set_name as set_name
+from sweep.records.arm import set_name as set_name
 
 
 def resolve_targets(value: str | Sequence[str], sets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

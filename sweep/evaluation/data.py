@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sweep.errors import DataError
 from sweep.evaluation.aggregate import metrics_of
 from sweep.records import EvaluationSettings, Split, examples_of
-from sweep.records.recipe import DROP
+from sweep.records.task_data import DROP
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.engine import EvaluationExamples

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sweep.methods.method import ALPHA, DROPOUT
 from sweep.methods.registry import methods
 from sweep.records import Arm
-from sweep.records.recipe import set_name
+from sweep.records.arm import set_name
 
 
 def entry_fields(arm: Arm, sets: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from sweep.methods.lora_scale import is_rank_stabilized
 from sweep.records import Arm
+from sweep.records.arm import DEFAULT_INIT
 from sweep.records.quants import KINDS, QUANTS
-from sweep.records.recipe import DEFAULT_INIT
 
 
 @dataclass(frozen=True, slots=True)

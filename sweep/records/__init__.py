@@ -3,6 +3,7 @@
 `StudyPlan` describes a study, `TrialSpec` one trial, `TrialResult` its outcome; `StudyRecord` is what is known of a study.
 """
 
+from sweep.records.arm import Arm, Value
 from sweep.records.as_json import (
     arm_from_json,
     declaration_from_json,
@@ -11,23 +12,16 @@ from sweep.records.as_json import (
     trial_result_from_json,
     trial_spec_from_json,
 )
+from sweep.records.base_model import AUTO_COMPUTE, BaseModel, Quantization
+from sweep.records.evaluation import EvaluationSettings
 from sweep.records.example import ExampleOutcome
 from sweep.records.loaded import ArmSize, LoadReport, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchedMethod, SearchSpace, StudyPlan
-from sweep.records.recipe import (
-    AUTO_COMPUTE,
-    Arm,
-    BaseModel,
-    EvaluationSettings,
-    Quantization,
-    TaskData,
-    Training,
-    Value,
-    WorkerSetup,
-)
 from sweep.records.rung import LadderArm, Rung, arm_at, rung_words
 from sweep.records.study import Certification, RateChoice, StudyRecord
+from sweep.records.task_data import TaskData
 from sweep.records.trained import TrainedAdapter
+from sweep.records.training import Training
 from sweep.records.trial import (
     Measures,
     Provenance,
@@ -42,6 +36,7 @@ from sweep.records.trial import (
     loss_of,
 )
 from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialRecord
+from sweep.records.worker_setup import WorkerSetup
 
 __all__ = [
     "AUTO_COMPUTE",

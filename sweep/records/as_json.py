@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from sweep.records.arm import DEFAULT_INIT, Arm
 from sweep.records.plan import Declaration, SearchSpace
-from sweep.records.recipe import DEFAULT_INIT, Arm, TaskData, Training
 from sweep.records.rung import LadderArm
+from sweep.records.task_data import TaskData
 from sweep.records.trained import TrainedAdapter
+from sweep.records.training import Training
 from sweep.records.trial import Measures, Provenance, Report, Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 
 

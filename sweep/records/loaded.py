@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sweep.records.recipe import Training
+from sweep.records.training import Training
 
 
 @dataclass(frozen=True, slots=True)

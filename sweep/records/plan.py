@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from sweep.records.arm import Arm, Value
 from sweep.records.keys import RANK, Key, Limit
-from sweep.records.recipe import Arm, Training, Value, WorkerSetup
 from sweep.records.rung import LadderArm, Rung
+from sweep.records.training import Training
+from sweep.records.worker_setup import WorkerSetup
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "qmc", "nsga2")
 PRUNERS = ("none", "median", "percentile", "hyperband", "wilcoxon")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sweep.records.recipe import Arm
+from sweep.records.arm import Arm
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sweep.records.arm import Arm
 from sweep.records.plan import Declaration
-from sweep.records.recipe import Arm
 from sweep.records.trial_record import CompletedTrial, EvaluatedTrial, TrialRecord
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sweep.records.recipe import Arm, Training
+from sweep.records.arm import Arm
+from sweep.records.training import Training
 from sweep.records.trial import Provenance, Report, StepLoss
 
 

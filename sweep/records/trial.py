@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sweep.records.arm import Arm
+from sweep.records.evaluation import EvaluationSettings
 from sweep.records.layers import layer_ranges
-from sweep.records.recipe import Arm, EvaluationSettings, Training
+from sweep.records.training import Training
 
 
 class Status(StrEnum):

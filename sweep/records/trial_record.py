@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import cast
 
-from sweep.records.recipe import Arm
+from sweep.records.arm import Arm
 from sweep.records.trial import Measures, Provenance, Status, TrialResult, TrialSpec
 
 

@@ -8,7 +8,7 @@ from statistics import mean
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.records import Certification, Measures, Stage, StudyPlan, StudyRecord, TrialResult
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.reports.ladder_kind import is_cut
 from sweep.verdict.record import LadderBy
 from sweep.verdict.terms import terms_of

@@ -28,8 +28,9 @@ from sweep.records import (
     examples_of,
     to_json,
 )
+from sweep.records.evaluation import QUESTIONS, TRIAL_QUESTIONS
 from sweep.records.plan import KNOWN_COSTS
-from sweep.records.recipe import DROP, QUESTIONS, TRIAL_QUESTIONS
+from sweep.records.task_data import DROP
 from sweep.records.trial import questions_of
 from tasks.metrics import LABEL_METRICS
 from tasks.scoring import code_hash, is_own

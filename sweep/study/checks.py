@@ -11,7 +11,7 @@ from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError
 from sweep.methods import RANK_PATTERN, methods
 from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
-from sweep.records.recipe import LEFT
+from sweep.records.task_data import LEFT
 from sweep.study.arm_costs import arm_cost_problems
 
 _SHOWN = 8

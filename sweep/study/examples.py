@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 
 from sweep.records import LoadReport, Split, StudyPlan, StudyRecord
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.verdict import Verdict
 
 SHARE = 0.25

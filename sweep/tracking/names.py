@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sweep.records import Arm, Quantization, Status, Training, TrialResult, TrialSpec
+from sweep.records.arm import DEFAULT_INIT
 from sweep.records.layers import layer_ranges
-from sweep.records.recipe import DEFAULT_INIT
 
 STUDY = "sweep.study"
 STAGE = "sweep.stage"

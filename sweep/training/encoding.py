@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from sweep.errors import ConfigurationError
-from sweep.records.recipe import DROP, LEFT
+from sweep.records.task_data import DROP, LEFT
 from tasks import Example
 
 _ATTEMPTS = 8

@@ -18,7 +18,7 @@ import torch
 from sweep.methods.initialization import initialization_of
 from sweep.methods.module_ranks import module_rank, module_scale
 from sweep.records import Arm
-from sweep.records.recipe import DEFAULT_INIT
+from sweep.records.arm import DEFAULT_INIT
 from sweep.training.adapters import initial_a, random_stream, target_modules
 from sweep.training.base_model import LoadedBase
 from sweep.training.encoding import Encoded

@@ -10,7 +10,7 @@ from typing import Any
 from sweep.errors import ConfigurationError
 from sweep.methods import TrainingFacts
 from sweep.records import Arm, ArmSize
-from sweep.records.recipe import DEFAULT_INIT
+from sweep.records.arm import DEFAULT_INIT
 from sweep.training.machine import quiet_libraries
 
 BYTES_PER_PARAMETER = 4

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from sweep.methods import FULL, LORA_VARIANTS, entry_fields, methods
 from sweep.records import Arm, Certification, Rung, StudyRecord
+from sweep.records.arm import set_name
 from sweep.records.braces import in_braces
 from sweep.records.layers import layer_ranges
 from sweep.records.quants import QUANTS
-from sweep.records.recipe import set_name
 from sweep.verdict.conclusion import Experiment
 
 WIDER = 4

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.records import Certification, rung_words
-from sweep.records.recipe import LEAST_PARAGRAPHS, PARAGRAPHS
+from sweep.records.evaluation import LEAST_PARAGRAPHS, PARAGRAPHS
 from sweep.verdict.bounds import Array
 from sweep.verdict.figures import are, capitalized, named
 from sweep.verdict.forgetting import ForgettingTest, judge_forgetting

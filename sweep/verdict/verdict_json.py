@@ -13,7 +13,7 @@ from typing import Any
 from sweep.methods import LORA_VARIANTS, is_rank_stabilized
 from sweep.methods.module_ranks import has_patterns, written_alphas
 from sweep.records import Certification, CompletedTrial, Declaration, EvaluatedTrial, Status, StudyRecord
-from sweep.records.recipe import DEFAULT_INIT
+from sweep.records.arm import DEFAULT_INIT
 from sweep.verdict import words
 from sweep.verdict.conclusion import Conclusion, Finding, chosen, kinds_on_test, on_test, rank_results
 from sweep.verdict.cost import gap_to_full, measured

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sweep.records import Declaration, Rung, rung_words
-from sweep.records.recipe import LEAST_PARAGRAPHS
+from sweep.records.evaluation import LEAST_PARAGRAPHS
 from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.figures import are, capitalized, figure, named
 from sweep.verdict.guards import Edge, Flip

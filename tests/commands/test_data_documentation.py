@@ -10,7 +10,7 @@ import pytest
 from sweep.commands.data_report import repeats
 from sweep.commands.data_report.command import data
 from sweep.console.command_line import interpreter
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.reports.data_report import advice
 from tasks import gram_hashes
 from tasks.sensitive import PATTERNS

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.records import Training
-from sweep.records.recipe import MOST_REPLAY
+from sweep.records.training import MOST_REPLAY
 from sweep.training.batches import replay_places, row_weights, training_examples
 from sweep.training.encoding import Encoded
 from tasks import Example

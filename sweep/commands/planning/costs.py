@@ -21,7 +21,7 @@ from sweep.commands.planning.speeds import (
 from sweep.commands.planning.work import Rows, answering_work, scoring_work, training_work
 from sweep.commands.planning.workload import Workload
 from sweep.records import Arm, Split, StudyPlan, examples_of
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.records.trial import STOPPING_EXAMPLES
 
 _PROBED_STEPS = 1.3

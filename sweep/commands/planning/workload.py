@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sweep.commands.planning.work import Rows, rows_of
 from sweep.records import Split, StudyPlan, examples_of
-from sweep.records.recipe import DROP
+from sweep.records.task_data import DROP
 from sweep.records.trial import questions_of
 from sweep.training.encoding import Encoded, Encoder
 from sweep.training.weightless import tokenizer_in

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.records import Declaration, StudyPlan
-from sweep.records.recipe import FEWEST_CHOSEN
+from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.reports.data_report.profile import DataProfile, Lengths
 from sweep.verdict.power import between, chances
 
