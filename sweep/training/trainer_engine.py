@@ -7,29 +7,23 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
-from peft import PeftModel
 from peft.optimizers import create_loraplus_optimizer
-from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from sweep.config.devices import CUDA
-from sweep.errors import ConfigurationError, StoppedEarly, TrialDiverged
+from sweep.errors import ConfigurationError
 from sweep.methods import TrainingFacts, method_of
-from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, Training, TrialSpec
-from sweep.training import full
-from sweep.training.adapters import adapter_parameters, attach, detach, load_adapter
+from sweep.records import Arm, CapacityRequest, SlotCapacity, StepLoss, TrialSpec
+from sweep.training.adapters import attach, detach, load_adapter
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import IGNORED, row_weights, training_examples
-from sweep.training.decay import decay_towards, first_values
+from sweep.training.batches import training_examples
+from sweep.training.checked_trainer import CheckedTrainer, Decay, OrderedExamples, TrainingWatch, weighing, weights_of
 from sweep.training.device_errors import forget_tensors, is_device_failure, is_out_of_memory
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, EvaluationExamples, OnStep, TrainedTrial
-from sweep.training.gradient_check import GradientCheck
 from sweep.training.initial_values import Initializer
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, OnEvaluated
 from sweep.training.machine import kind_of
@@ -37,10 +31,6 @@ from sweep.training.memory import release
 from sweep.training.packed.memory.single import single_capacity
 from sweep.training.peft_model import PeftAdaptedModel
 from sweep.training.quantization import check_trainable_format
-from sweep.training.rank_allocation import allocate, allocator_of, penalty
-
-_WEIGHTS = "row_weights"
-"""The name of the rows' weights among the inputs of a batch."""
 
 
 class TrainerEngine:
@@ -168,7 +158,7 @@ def train(
     starts = (initializer or Initializer(base)).starts(spec.arm, spec.seed, examples)
     set_seed(spec.seed)
     adapted = attach(base.model, spec.arm, spec.seed, TrainingFacts(spec.training.steps), starts)
-    watch = _TrainingWatch(on_step)
+    watch = TrainingWatch(on_step)
     ordered = training_examples(examples, spec.training, spec.seed)
     try:
         _fit(
@@ -195,17 +185,17 @@ def _fit(
     arm: Arm,
     spec: TrialSpec,
     ordered: Sequence[Encoded],
-    watch: _TrainingWatch,
+    watch: TrainingWatch,
     *,
     checkpointing: bool,
 ) -> None:
     recipe, kind = spec.training, kind_of(base.device)
-    weights, collate = _weights_of(ordered, recipe), base.collator_for(adapted)
+    weights, collate = weights_of(ordered, recipe), base.collator_for(adapted)
     model: Any = base.model
     if not checkpointing and model.is_activation_checkpointing:
         model.activation_checkpointing_disable()  # Trainer turned it on for the trial before, and never turns it off
     with tempfile.TemporaryDirectory(prefix="goldilocks-trainer-") as scratch:
-        trainer = _CheckedTrainer(
+        trainer = CheckedTrainer(
             model=adapted,
             args=on_one_device(
                 TrainingArguments(
@@ -232,9 +222,9 @@ def _fit(
                     dataloader_pin_memory=kind.torch_type == CUDA.torch_type,
                 )
             ),
-            train_dataset=_OrderedExamples(ordered, weights),
-            data_collator=collate if weights is None else _weighing(collate),
-            callbacks=[watch, *([_Decay(adapted, recipe.decay_to_base)] if recipe.decay_to_base else [])],
+            train_dataset=OrderedExamples(ordered, weights),
+            data_collator=collate if weights is None else weighing(collate),
+            callbacks=[watch, *([Decay(adapted, recipe.decay_to_base)] if recipe.decay_to_base else [])],
         )
         if weights is not None:
             trainer.loss_is_scaled_for_ga = True
@@ -268,120 +258,3 @@ def _loraplus(adapted: Any, arm: Arm, arguments: TrainingArguments) -> torch.opt
         **settings,
     )
     return optimizer
-
-
-def _weights_of(ordered: Sequence[Encoded], recipe: Training) -> list[float] | None:
-    """The weight of the losses of each example's tokens in the mean loss of its step, with replay; None without."""
-    if not recipe.replay:
-        return None
-    size = recipe.batch_size * recipe.gradient_accumulation
-    steps = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    return [weight for step in steps for weight in row_weights(step) or _even(step)]
-
-
-def _even(step: Sequence[Encoded]) -> list[float]:
-    return [1 / sum(len(item.completion) for item in step)] * len(step)
-
-
-def _weighing(collate: Callable[[Sequence[Encoded]], dict[str, Any]]) -> Callable[[Sequence[Any]], dict[str, Any]]:
-    """The collator for examples with weights, which go beside the inputs."""
-
-    def weighted(rows: Sequence[tuple[Encoded, float]]) -> dict[str, Any]:
-        return {**collate([item for item, _ in rows]), _WEIGHTS: torch.tensor([weight for _, weight in rows])}
-
-    return weighted
-
-
-def _weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The losses of all predictions, each weighted as its row, minus their plain mean.
-
-    Args:
-        logits: shape (rows, columns, vocabulary); the last columns are those of the labels.
-        labels: shape (rows, kept columns).
-        weights: shape (rows,).
-    """
-    predicted = labels[:, 1:]
-    logits = logits[:, -labels.shape[1] : -1].float()
-    nats = cross_entropy(logits.transpose(1, 2), predicted, ignore_index=IGNORED, reduction="none")
-    mean = 1 / (predicted != IGNORED).sum()
-    return (nats * (weights[:, None] - mean)).sum()
-
-
-class _Decay(TrainerCallback):
-    """Moves the weights towards their first values before each step of the optimizer."""
-
-    def __init__(self, adapted: Any, decay: float) -> None:
-        self._decay = decay
-        self._known = {} if isinstance(adapted, PeftModel) else full.first_weights(adapted)
-        self._first: Sequence[torch.Tensor] = ()
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        self._first = first_values(optimizer, self._known)
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        decay_towards(self._first, optimizer, self._decay)
-
-
-class _OrderedExamples(Dataset[Any]):
-    """The result of `training_examples` as a dataset; with replay each example with its weight."""
-
-    def __init__(self, examples: Sequence[Encoded], weights: Sequence[float] | None) -> None:
-        self._rows: Sequence[Any] = examples if weights is None else list(zip(examples, weights, strict=True))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._rows[index]
-
-
-class _CheckedTrainer(Trainer):
-    """A Trainer that stops at the first loss that is not finite.
-
-    Attributes:
-        penalties: what a step's loss holds beside the examples' (AdaLoRA's penalty), a value for each batch.
-    """
-
-    penalties: list[float]
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        allocator = allocator_of(model)
-        if allocator is not None:
-            self.penalties.append(penalty(allocator))
-        weights = inputs.pop(_WEIGHTS, None)
-        if weights is None:
-            return super().compute_loss(model, inputs, *args, **kwargs)
-        plain, outputs = super().compute_loss(model, inputs, return_outputs=True)  # with the penalty, if there is one
-        return plain + _weighted_loss(outputs.logits, inputs["labels"], weights)
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not bool(torch.isfinite(loss).all()):
-            raise TrialDiverged(f"diverged: the training loss was {float(loss)} at step {self.state.global_step + 1}")
-        return loss
-
-
-class _TrainingWatch(TrainerCallback):
-    """Checks gradients, and reports the loss of each step."""
-
-    def __init__(self, on_step: Callable[[Any, StepLoss], None]) -> None:
-        self.check = GradientCheck()
-        self.penalties: list[float] = []
-        self._on_step = on_step
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        self.check.after_backward(adapter_parameters(model), state.global_step + 1)
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        allocate(model, state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            loss = float(logs["loss"])
-            if self.penalties:
-                loss -= fmean(self.penalties)
-                self.penalties.clear()
-            try:
-                self._on_step(model, StepLoss(state.global_step, loss, float(logs.get("learning_rate", 0.0))))
-            except StoppedEarly:
-                control.should_training_stop = True
