@@ -111,9 +111,14 @@ class Paths:
         """All nights, for a browser."""
         return self.nightly / "index.html"
 
-    def night_note(self, schedule: str, date: str) -> Path:
-        """The morning note on a night of a schedule; `date` is YYYY-MM-DD."""
-        return self.nightly / "notes" / checked_name(schedule) / f"{checked_name(date)}.md"
+    def night_note(self, schedule: str, date: str, study: str | None = None) -> Path:
+        """The morning note on a night of a schedule; `date` is YYYY-MM-DD.
+
+        Args:
+            study: of a night in which the schedule ran several studies, those after the first.
+        """
+        name = checked_name(date if study is None else f"{date}-{study}")
+        return self.nightly / "notes" / checked_name(schedule) / f"{name}.md"
 
     def night_log(self, schedule: str, date: str) -> Path:
         """The output of the studies of a night; `date` is YYYY-MM-DD."""
