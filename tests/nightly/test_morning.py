@@ -13,7 +13,7 @@ from sweep.nightly.morning import after
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.standing import changes, standing
 from sweep.store.paths import Paths
-from tests.nightly.made import HOUR, made_night, made_paths, made_verdict, recorded
+from tests.nightly.made_nights import HOUR, made_night, made_paths, made_verdict, recorded
 from tests.nightly.services import web_server
 
 PLANTED = "planted-4711-secret"

@@ -15,7 +15,7 @@ from sweep.nightly.morning import after
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.plots import plots
 from sweep.nightly.rows import rows_of
-from tests.nightly.made import HOUR, made_night, made_paths, made_verdict, recorded
+from tests.nightly.made_nights import HOUR, made_night, made_paths, made_verdict, recorded
 
 
 class Parsed(HTMLParser):
