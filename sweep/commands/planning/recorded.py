@@ -39,6 +39,11 @@ LEAST_SPREAD, MOST_SPREAD = 0.12, 0.5
 _UNLIKE = {"engine": 0.1, "quant": 0.2, "threads": 0.3}
 """How much is added to the spread if the trials had another engine, quantization of the base, or number of threads."""
 
+_WORDS = {"engine": "another engine", "quant": "another quantization", "threads": "another number of threads"}
+
+_THREADS = 0.85
+"""On a CPU a worker with n times the threads is n to this power as fast (SmolLM2-135M, one and two threads on two cores)."""
+
 _KEEPS_COPIES = "cpu"
 """The device whose workers keep dequantized copies of 4-bit weights, so that the quantization hardly changes the speed."""
 
@@ -50,7 +55,7 @@ class TimedTrial:
     Attributes:
         method: or `speeds.BASE`.
         unlike: in what its worker differed from those of the plan.
-        seconds, work: by part (`speeds.TRAINING` and so on); the seconds are those of the plan's engine.
+        seconds, work: by part (`speeds.TRAINING` and so on); the seconds are those of the plan's engine and number of threads.
         result: the whole record.
         quant: of its worker's base.
     """
@@ -103,7 +108,7 @@ def speeds_from(
     ]
     spread = pstdev(residuals) if len(residuals) > 1 else LEAST_SPREAD
     count = sum(map(len, trainings.values()))
-    other = f" with another {' and '.join(unlike)}" if unlike else ""
+    other = f" with {' and '.join(_WORDS[name] for name in unlike)}" if unlike else ""
     return Speeds(
         rates,
         min(MOST_SPREAD, max(LEAST_SPREAD, spread)) + _distance(unlike),
@@ -204,9 +209,10 @@ def _timed(
         seconds[TRAINING] = measures.train_seconds
         work[TRAINING] = training_work(facts, _trained(result, rows, items, packed=packed), spec.arm)
     method = spec.arm.method if spec.arm is not None else BASE
-    # as they would be in the plan's engine
+    # as they would be in the plan's engine, with its threads
     own, planned = SHARES[foundation["engine"]], SHARES[plan.setup.engine]
-    seconds = {part: each * own[part] / planned[part] for part, each in seconds.items()}
+    faster = (result.provenance.threads / plan.setup.threads) ** _THREADS if plan.setup.device == "cpu" else 1.0
+    seconds = {part: each * faster * own[part] / planned[part] for part, each in seconds.items()}
     differs = tuple(name for name, same in unlike.items() if not same)
     return TimedTrial(method, differs, result, foundation["quant"]["name"], seconds, work)
 

@@ -105,6 +105,20 @@ def test_trials_most_like_the_plans_are_taken(tmp_path: Path, plan: StudyPlan) -
     assert second.spread < first.spread
 
 
+def test_more_threads_are_faster(tmp_path: Path, plan: StudyPlan) -> None:
+    """`sweep.train` has all cores, a study's workers share them: its trials take longer than what was recorded."""
+    paths = Paths(tmp_path / "mlruns")
+    store_trial(paths, plan, arm(8), 20.0, threads=2)
+    speeds = recorded_speeds(timed(paths, plan), "packed")
+    assert speeds is not None
+    assert speeds.source == "1 training recorded here with another number of threads"
+    store_trial(Paths(tmp_path / "other"), plan, arm(8), 20.0)
+    alike = recorded_speeds(timed(Paths(tmp_path / "other"), plan), "packed")
+    assert alike is not None
+    for part in (TRAINING, SCORING, ANSWERING):
+        assert 1.7 < speeds.of(part, arm(8)) / alike.of(part, arm(8)) < 2
+
+
 def test_a_busy_moment_moves_the_spread_and_not_the_middle() -> None:
     def trial(seconds: float) -> TimedTrial:
         return TimedTrial("lora", (), result(arm(8), 1.0), "nf4", {TRAINING: seconds}, {TRAINING: 1.0})
