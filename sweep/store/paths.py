@@ -92,6 +92,45 @@ class Paths:
     def verdict(self, study: str) -> Path:
         return self.report(study) / "verdict.json"
 
+    @property
+    def nightly(self) -> Path:
+        """What belongs to studies that run at night."""
+        return self.root / "nightly"
+
+    @property
+    def schedules(self) -> Path:
+        return self.nightly / "schedules"
+
+    def schedule(self, name: str) -> Path:
+        return self.schedules / f"{checked_name(name)}.json"
+
+    @property
+    def nights_database(self) -> Path:
+        return self.nightly / "nights.db"
+
+    @property
+    def open_nights(self) -> Path:
+        """The nights that have begun and are not in the ledger yet."""
+        return self.nightly / "open.json"
+
+    @property
+    def tick_lock(self) -> Path:
+        """Which process runs the studies of this night."""
+        return self.nightly / "lock"
+
+    @property
+    def tick_log(self) -> Path:
+        """What ticks print that a scheduler starts without a log of its own."""
+        return self.nightly / "tick.log"
+
+    def night_logs(self, schedule: str) -> Path:
+        """The folder with the output of a schedule's studies, one file a night."""
+        return self.nightly / "logs" / checked_name(schedule)
+
+    def night_notes(self, schedule: str) -> Path:
+        """The folder with a schedule's morning notes, one file a night."""
+        return self.nightly / "notes" / checked_name(schedule)
+
 
 def checked_name(name: str) -> str:
     """The name, if it is safe as a file name.
