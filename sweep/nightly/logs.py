@@ -15,14 +15,9 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CUT = b"[the beginning was cut off]\n"
 
 
-def log_file(paths: Paths, schedule: str, night: str) -> Path:
-    """The output of a night."""
-    return paths.night_logs(schedule) / f"{night}.log"
-
-
 def dates(paths: Paths, schedule: str) -> list[str]:
     """The nights whose output is kept, in order."""
-    files = paths.night_logs(schedule).glob("*.log")
+    files = paths.night_log(schedule, "any").parent.glob("*.log")
     return sorted(file.stem for file in files if _DATE.fullmatch(file.stem))
 
 
@@ -30,9 +25,9 @@ def rotate(paths: Paths, schedule: str) -> None:
     """Removes the output of all but the last nights, and cuts off the beginning of what is too long."""
     nights = dates(paths, schedule)
     for night in nights[:-KEPT_NIGHTS]:
-        log_file(paths, schedule, night).unlink(missing_ok=True)
+        paths.night_log(schedule, night).unlink(missing_ok=True)
     for night in nights[-KEPT_NIGHTS:]:
-        shorten(log_file(paths, schedule, night))
+        shorten(paths.night_log(schedule, night))
 
 
 def shorten(file: Path, most: int = MOST_BYTES) -> None:

@@ -12,7 +12,7 @@ from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted, NoTrialSucceeded
 from sweep.nightly.child import Ended, closing_seconds, run_until
 from sweep.nightly.clock import Clock
-from sweep.nightly.logs import last_words, log_file
+from sweep.nightly.logs import last_words
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import OpenNight
 from sweep.nightly.room import Room, lacks
@@ -73,7 +73,7 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
         night.process, night.process_started = process, process_start(process)
         save()
 
-    log = log_file(paths, schedule.name, night.date)
+    log = paths.night_log(schedule.name, night.date)
     began = machine.clock.now()
     try:
         environment = environment_of(schedule, paths.root.parent)

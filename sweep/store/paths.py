@@ -92,21 +92,45 @@ class Paths:
     def verdict(self, study: str) -> Path:
         return self.report(study) / "verdict.json"
 
+    def morning_note(self, study: str) -> Path:
+        """The note on the study's latest night, beside its report."""
+        return self.report(study) / "morning.md"
+
     @property
     def nightly(self) -> Path:
-        """What belongs to studies that run at night."""
+        """Everything about studies that run on a schedule."""
         return self.root / "nightly"
 
     @property
+    def nights_database(self) -> Path:
+        """The ledger of nights."""
+        return self.nightly / "nights.db"
+
+    @property
+    def nights_page(self) -> Path:
+        """All nights, for a browser."""
+        return self.nightly / "index.html"
+
+    def night_note(self, schedule: str, date: str, study: str | None = None) -> Path:
+        """The morning note on a night of a schedule; `date` is YYYY-MM-DD.
+
+        Args:
+            study: of a night in which the schedule ran several studies, those after the first.
+        """
+        name = checked_name(date if study is None else f"{date}-{study}")
+        return self.nightly / "notes" / checked_name(schedule) / f"{name}.md"
+
+    def night_log(self, schedule: str, date: str) -> Path:
+        """The output of the studies of a night; `date` is YYYY-MM-DD."""
+        return self.nightly / "logs" / checked_name(schedule) / f"{checked_name(date)}.log"
+
+    @property
     def schedules(self) -> Path:
+        """The schedules that are installed, one file each."""
         return self.nightly / "schedules"
 
     def schedule(self, name: str) -> Path:
         return self.schedules / f"{checked_name(name)}.json"
-
-    @property
-    def nights_database(self) -> Path:
-        return self.nightly / "nights.db"
 
     @property
     def open_nights(self) -> Path:
@@ -120,16 +144,8 @@ class Paths:
 
     @property
     def tick_log(self) -> Path:
-        """What ticks print that a scheduler starts without a log of its own."""
+        """What ticks print that cron starts."""
         return self.nightly / "tick.log"
-
-    def night_logs(self, schedule: str) -> Path:
-        """The folder with the output of a schedule's studies, one file a night."""
-        return self.nightly / "logs" / checked_name(schedule)
-
-    def night_notes(self, schedule: str) -> Path:
-        """The folder with a schedule's morning notes, one file a night."""
-        return self.nightly / "notes" / checked_name(schedule)
 
 
 def checked_name(name: str) -> str:

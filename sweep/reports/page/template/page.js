@@ -83,7 +83,7 @@
         entry.row.hidden = !fits;
         shown += fits;
       }
-      count.textContent = `${shown} of ${table.dataset.total} trials`;
+      count.textContent = `${shown} of ${table.dataset.total} ${table.dataset.unit ?? "trials"}`;
     };
     for (const control of [words, stage, status]) for (const event of ["input", "change"]) control.addEventListener(event, filter);
     filter(); // a browser may have kept what was typed before a reload

@@ -1,0 +1,108 @@
+"""What happens after a night has been recorded: the morning note is written and sent, and the page over all nights renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from sweep.console.system_errors import explained
+from sweep.errors import GoldilocksError
+from sweep.nightly.ledger import Ledger
+from sweep.nightly.night import Night
+from sweep.nightly.note import delivered, linked_from, named_on_this_machine, note, title
+from sweep.nightly.notify import Delivery, send
+from sweep.reports.handout import replace_text
+from sweep.store.paths import Paths
+
+Attach = Callable[[Night, Path], str | None]
+"""Keeps a note with the sweep's run; returns why it could not, None if it did or there is no run."""
+
+
+def after(
+    night: Night,
+    ledger: Ledger,
+    paths: Paths,
+    notify: Sequence[str] = (),
+    *,
+    attach: Attach | None = None,
+) -> str:
+    """Writes the note on a recorded night, renews the page over all nights, and sends the note.
+
+    The note is written before it is sent, and once more with what became of the messages. Calling this again for the same night
+    replaces the note and sends it again.
+
+    Args:
+        notify: addresses as `sweep.nightly.addresses` describes them.
+        attach: keeps the note with the sweep's run, too.
+
+    Returns:
+        what went wrong, one line each; empty if nothing did. Neither a service that fails nor a full disk raises.
+    """
+    trouble: list[str] = []
+    recorded: list[Night] = []
+    _try("the ledger of nights could not be read", lambda: recorded.extend(ledger.nights(night.schedule)), trouble)
+    earlier = [each for each in recorded if each.study == night.study and _order(each) < _order(night)]
+    files = _files(night, recorded, paths)
+    _write(files, night, earlier, paths, (), trouble)
+    _try("the page over all nights could not be written", lambda: _renew_page(ledger, paths), trouble)
+    deliveries = send(title(night), note(night, earlier, paths, named_on_this_machine), night.outcome, notify)
+    trouble += _lost(deliveries)
+    if deliveries:
+        _write(files, night, earlier, paths, deliveries, trouble)
+    if attach is not None and files[0].is_file():
+        reason = attach(night, files[0])
+        trouble += [f"the morning note is not with the sweep's run in MLflow: {reason}"] if reason else []
+    return "\n".join(dict.fromkeys(trouble))
+
+
+def _files(night: Night, recorded: Sequence[Night], paths: Paths) -> list[Path]:
+    """Where the note is written: among the nights, and beside the study's report if it has one."""
+    same_night = [each for each in recorded if each.date == night.date]
+    is_first = min((*same_night, night), key=_order).study == night.study
+    among_nights = paths.night_note(night.schedule, night.date, None if is_first else night.study)
+    beside_report = paths.morning_note(night.study)
+    return [among_nights, *([beside_report] if beside_report.parent.is_dir() else [])]
+
+
+def _order(night: Night) -> tuple[str, float]:
+    return night.date, night.started
+
+
+def _write(
+    files: Sequence[Path],
+    night: Night,
+    earlier: Sequence[Night],
+    paths: Paths,
+    deliveries: Sequence[Delivery],
+    trouble: list[str],
+) -> None:
+    for file in files:
+        text = f"{note(night, earlier, paths, linked_from(file.parent))}{delivered(deliveries)}"
+        _try("the morning note could not be written", partial(_write_one, file, text), trouble)
+
+
+def _write_one(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(file, text)
+
+
+def _renew_page(ledger: Ledger, paths: Paths) -> None:
+    from sweep.nightly.page import write_page
+
+    write_page(ledger.nights(), paths)
+
+
+def _lost(deliveries: Sequence[Delivery]) -> Iterator[str]:
+    for delivery in deliveries:
+        if delivery.error is not None:
+            yield f"the morning note was not sent to {delivery.to}: {delivery.error}"
+
+
+def _try(what_failed: str, act: Callable[[], object], trouble: list[str]) -> None:
+    """Adds to the trouble what the system or the disk refuses."""
+    try:
+        act()
+    except (OSError, GoldilocksError) as error:
+        lack = explained(error) if isinstance(error, OSError) else error
+        trouble.append(f"{what_failed}: {lack or error}")

@@ -1,0 +1,124 @@
+"""Sends a note through Apprise, in a child process that is ended if it takes too long: a service that hangs costs a night nothing else.
+
+The child process gets the addresses through a pipe, so they are in no command line and no file; what it reports is masked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sweep.nightly.addresses import INSTALL, is_installed, targets
+from sweep.nightly.night import Outcome
+
+WAIT_SECONDS = 60.0
+"""The longest wait for all services together, which are notified side by side."""
+
+_GRACE_SECONDS = 10.0
+"""What the child process gets beside that, to start and to end."""
+
+_KINDS: Mapping[Outcome, str] = {
+    Outcome.DONE: "success",
+    Outcome.UNFINISHED: "info",
+    Outcome.SKIPPED: "warning",
+    Outcome.MISSED: "warning",
+    Outcome.FAILED: "failure",
+}
+"""What Apprise calls the kinds of message, which many services show as a colour or symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one message.
+
+    Attributes:
+        to: the service, in words without secrets.
+        error: why it was not sent; None if it was.
+    """
+
+    to: str
+    error: str | None = None
+
+
+def problems(addresses: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with addresses of morning notes, one text each; empty if nothing is. Contacts no service.
+
+    Args:
+        addresses: entries as `sweep.nightly.addresses` describes them.
+        environ: the environment that the nights will have.
+    """
+    if not addresses:
+        return []
+    if not is_installed():
+        return [f"notify: Apprise is not installed, which sends morning notes: {INSTALL}"]
+    return targets(addresses, environ)[1]
+
+
+def send(
+    title: str,
+    text: str,
+    outcome: Outcome,
+    addresses: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    *,
+    seconds: float = WAIT_SECONDS,
+) -> list[Delivery]:
+    """Sends a message to every address, and returns what became of each; raises nothing for a service that fails.
+
+    Args:
+        text: Markdown; services that show none of it get plain text.
+        environ: where `env:NAME` is looked up; by default this process's environment.
+        seconds: the longest wait for all of them.
+    """
+    if not addresses:
+        return []
+    if not is_installed():
+        return [Delivery("notify", f"Apprise is not installed: {INSTALL}")]
+    found, wrong = targets(addresses, os.environ if environ is None else environ)
+    refused = [Delivery("notify", problem.removeprefix("notify: ")) for problem in wrong]
+    if not found:
+        return refused
+    message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
+    answers, otherwise = _ask_child({**message, "addresses": [target.address for target in found]}, seconds)
+    return [Delivery(target.name, answers.get(number, otherwise)) for number, target in enumerate(found)] + refused
+
+
+def _ask_child(job: Mapping[str, object], seconds: float) -> tuple[dict[int, str | None], str]:
+    """What the child process reported: errors by the number of the address, None if it was sent; and why it did not report the others."""
+    command = [sys.executable, "-m", "sweep.nightly.sending"]
+    missing = "the process that sends messages ended early"
+    try:
+        child = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+    except OSError as error:
+        return {}, f"no process can be started to send messages: {error.strerror}"
+    with child:
+        try:
+            said, _ = child.communicate(json.dumps(job), timeout=seconds + _GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            said, _ = child.communicate()
+            missing = f"it did not answer within {seconds:g} s"
+        except BaseException:
+            child.kill()
+            raise
+    return dict(_reports(said)), missing
+
+
+def _reports(said: str) -> Iterator[tuple[int, str | None]]:
+    for line in said.splitlines():
+        try:
+            number, problem = json.loads(line)
+        except ValueError:  # a line that the end cut off
+            continue
+        yield int(number), problem

@@ -1,0 +1,113 @@
+"""A night as a row of the tables in terminal and page, and a study over its nights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.config.units import show_seconds
+from sweep.console.masking import mask
+from sweep.nightly.night import Night, Outcome
+from sweep.nightly.standing import Change, Standing, changes, standing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One night.
+
+    Attributes:
+        standing: the study's answer after the night, None if it has none.
+        changes: what differs from before the night.
+    """
+
+    night: Night
+    standing: Standing | None
+    changes: tuple[Change, ...]
+
+    @property
+    def matters(self) -> bool:
+        """Whether the answer or the data changed, or the night gave no result."""
+        failed = self.night.outcome not in (Outcome.DONE, Outcome.UNFINISHED)
+        return failed or any(change.matters for change in self.changes)
+
+    @property
+    def status(self) -> str:
+        return self.standing.status if self.standing else ""
+
+    @property
+    def chosen(self) -> str:
+        """The chosen rank, or arm's name; else what is in question, in parentheses."""
+        if self.standing is None:
+            return ""
+        if self.standing.rank is None:
+            return f"({self.standing.bracket})" if self.standing.bracket else ""
+        return self.standing.chosen.removeprefix("rank ")
+
+    @property
+    def score(self) -> str:
+        return "" if self.standing is None or self.standing.score is None else f"{self.standing.score:.3f}"
+
+    @property
+    def loss(self) -> str:
+        return "" if self.standing is None or self.standing.loss is None else f"{self.standing.loss:.4f}"
+
+    @property
+    def margin(self) -> str:
+        return self.standing.margin if self.standing else ""
+
+    @property
+    def minutes(self) -> str:
+        """How long the study ran; empty if it did not."""
+        return f"{self.night.seconds / 60:.0f}" if self.night.outcome.ran else ""
+
+    @property
+    def reason(self) -> str:
+        """Why the study is not done, in one paragraph; empty if it is, or if nothing is known."""
+        return "" if self.night.outcome is Outcome.DONE else " ".join(mask(self.night.reason).split())
+
+    @property
+    def words(self) -> str:
+        """Why the study is not done, and what changed."""
+        return "; ".join(filter(None, [self.reason, *(change.text for change in self.changes)]))
+
+
+@dataclass(frozen=True, slots=True)
+class StudyNights:
+    """A study over all its nights.
+
+    Attributes:
+        rows: in order, the latest last.
+    """
+
+    study: str
+    rows: Sequence[Row]
+
+    @property
+    def latest(self) -> Row:
+        return self.rows[-1]
+
+    @property
+    def standing(self) -> Standing | None:
+        """The latest answer there was."""
+        return next((row.standing for row in reversed(self.rows) if row.standing is not None), None)
+
+    @property
+    def cost(self) -> str:
+        """Time and trials of all nights."""
+        seconds = sum(row.night.seconds for row in self.rows)
+        trials = sum(row.night.trained for row in self.rows)
+        return f"{show_seconds(seconds)}, {trials} trial{'' if trials == 1 else 's'}"
+
+
+def rows_of(nights: Sequence[Night]) -> list[Row]:
+    """The rows of these nights, in the same order."""
+    return [Row(night, standing(night.verdict), changes(night.before, night.verdict)) for night in nights]
+
+
+def by_study(rows: Sequence[Row]) -> list[StudyNights]:
+    """The rows by study; the study whose night was last comes first."""
+    studies: dict[str, list[Row]] = {}
+    for row in rows:
+        studies.setdefault(row.night.study, []).append(row)
+    latest_first = sorted(studies, key=lambda study: studies[study][-1].night.started, reverse=True)
+    return [StudyNights(study, studies[study]) for study in latest_first]
