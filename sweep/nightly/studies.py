@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.units import seconds
+from sweep.console.masking import hide_values
 from sweep.errors import ConfigurationError
 from sweep.nightly.schedule import Schedule
 from sweep.store.paths import Paths
@@ -81,7 +82,9 @@ def read_environment(file: str | None, folder: Path) -> dict[str, str]:
             values = dotenv_values(stream=stream, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"environment={file}: the file cannot be read ({error})") from error
-    return {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    hide_values(given)
+    return given
 
 
 @contextmanager
