@@ -15,7 +15,7 @@ import psutil
 from sweep.nightly.clock import Clock
 from sweep.nightly.tick_lock import process_start
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _LEAST_POLL_SECONDS = 0.5, 0.01
 _LONGEST_CLOSING, _CLOSING_SHARE = 180.0, 0.1
 _AFTER_SIGTERM = 30.0
 _MOST_STOPPING_SECONDS = 120.0
@@ -93,7 +93,7 @@ def run_until(
         begun(process.pid)
         while True:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=clock.wait(_POLL_SECONDS))
+                process.wait(timeout=max(_LEAST_POLL_SECONDS, clock.wait(_POLL_SECONDS)))
                 break
             alive()
             if not asked and should_stop():

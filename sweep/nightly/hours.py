@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from sweep.config.units import show_seconds
@@ -76,14 +77,7 @@ class Hours:
         Args:
             moment: the clock changes of the years from then on count.
         """
-        zone, first = ZoneInfo(self.zone), self.date_at(moment)
-        times = [self.at]
-        for days in range(366 * _YEARS_AHEAD):
-            local = datetime.combine(first + days * _DAY, self.at)
-            if _is_skipped(local, zone):
-                shifted = datetime.fromtimestamp(_instant(local, zone), zone).time()
-                times += [shifted] if shifted not in times else []
-        return tuple(times)
+        return _triggers(self.at, self.zone, self.date_at(moment))
 
     def show(self, moment: float) -> str:
         """A moment in the zone: `Sat 2026-11-28 02:00 CET`."""
@@ -91,6 +85,17 @@ class Hours:
 
     def __str__(self) -> str:
         return f"{self.at:%H:%M} to {self.deadline:%H:%M} {self.zone}"
+
+
+@lru_cache(maxsize=16)
+def _triggers(at: time, name: str, first: date) -> tuple[time, ...]:
+    zone, times = ZoneInfo(name), [at]
+    for days in range(366 * _YEARS_AHEAD):
+        local = datetime.combine(first + days * _DAY, at)
+        if _is_skipped(local, zone):
+            shifted = datetime.fromtimestamp(_instant(local, zone), zone).time()
+            times += [shifted] if shifted not in times else []
+    return tuple(times)
 
 
 def hours_from(at: str, deadline: str, zone: str) -> Hours:

@@ -142,6 +142,7 @@ class Tick:
                 night.started, night.seconds = earlier.started, earlier.seconds
                 night.before = earlier.before
                 night.trials_before = self.machine.progress(schedule).trials - earlier.trained
+                night.prepared = True
         self._save()
 
     def _next(self) -> OpenNight | None:

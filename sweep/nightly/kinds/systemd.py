@@ -17,6 +17,7 @@ from sweep.nightly.schedule import Schedule
 
 _SECONDS = 30.0
 _STOPPING_SECONDS = 180
+_NOT_IN_PROGRAMS = re.compile(r"""["'\\]""")
 
 
 class Systemd:
@@ -65,7 +66,9 @@ def service(schedule: Schedule, place: Place) -> str:
     if schedule.environment is not None:
         file = place.folder / Path(schedule.environment).expanduser()
         environment = f"EnvironmentFile=-{_plain(str(file))}\n"
-    command = " ".join(map(quoted, place.command("tick")))
+    # systemd refuses some characters in the path of a program, which are allowed in its arguments
+    through = ("/usr/bin/env",) if _NOT_IN_PROGRAMS.search(place.python) else ()
+    command = " ".join(map(quoted, (*through, *place.command("tick"))))
     return f"""{mark(schedule)}
 [Unit]
 Description=Goldilocks: the nightly study {_plain(schedule.name)} ({_plain(str(schedule.hours))})
