@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
     "schedule": "run a study every night, by systemd, cron, GitHub Actions, Kubernetes, Prefect or Airflow",
+    "nights": "all nights of scheduled sweeps, as a table and a page (docs/morning.md)",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
@@ -41,7 +42,6 @@ MOST_USED = (
     "certify.seeds",
     "certify.margin",
     "evaluate.examples",
-    "executor.workers",
     "budget.wall_clock",
 )
 
@@ -222,6 +222,10 @@ def _show_command(name: str) -> int:
             from sweep.commands.schedule import schedule
 
             return schedule(["--help"])
+        case "nights":
+            from sweep.commands.nights import nights
+
+            return nights(["--help"])
         case "doctor":
             from sweep.commands.doctor.command import doctor
 

@@ -18,6 +18,7 @@ _MODULES = {
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
     "schedule": "sweep.commands.schedule",
+    "nights": "sweep.commands.nights",
     "doctor": "sweep.commands.doctor.command",
     "help": "sweep.commands.help",
 }

@@ -126,7 +126,8 @@ def _checked(name: str, address: str, *, given_openly: bool) -> Target | str:
     service, known = _service(address)
     if service is None and scheme["scheme"].lower() not in known:
         near = did_you_mean(scheme["scheme"].lower(), sorted(known))
-        return f"there is no service '{scheme['scheme']}'{near} (services: {SERVICES})"
+        which = f"'{scheme['scheme']}'" if given_openly else "of that name"
+        return f"there is no service {which}{near} (services: {SERVICES})"
     if service is None:
         return f"the address is not complete; it is written {known[scheme['scheme'].lower()]} ({SERVICES})"
     if given_openly and _has_secret(service, address):

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks
 from sweep.nightly.night import Night, Outcome
 from sweep.store.sqlite_files import write_ahead
@@ -49,7 +50,7 @@ class Ledger:
         self._path = path
 
     def record(self, night: Night) -> None:
-        """Adds a night; an earlier record of the same schedule, date and study is replaced."""
+        """Adds a night; an earlier record of the same schedule, date and study is replaced. Secrets in its reason are masked."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_ahead(self._path)
         with self._opened() as database:
@@ -59,7 +60,7 @@ class Ledger:
             database.execute("BEGIN IMMEDIATE")
             row = (
                 *(night.schedule, night.date, night.study, night.started, night.ended, night.outcome.value),
-                *(night.exit_code, night.reason, _kept(database, night.verdict), _kept(database, night.before)),
+                *(night.exit_code, mask(night.reason), _kept(database, night.verdict), _kept(database, night.before)),
                 *(night.trained, night.seconds),
             )
             database.execute(f"INSERT OR REPLACE INTO nights VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ def after(
     paths: Paths,
     notify: Sequence[str] = (),
     *,
+    environ: Mapping[str, str] | None = None,
     attach: Attach | None = None,
 ) -> str:
     """Writes the note on a recorded night, renews the page over all nights, and sends the note.
@@ -34,6 +35,7 @@ def after(
 
     Args:
         notify: addresses as `sweep.nightly.addresses` describes them.
+        environ: where the addresses `env:NAME` are looked up; by default this process's environment.
         attach: keeps the note with the sweep's run, too.
 
     Returns:
@@ -46,7 +48,7 @@ def after(
     files = _files(night, recorded, paths)
     _write(files, night, earlier, paths, (), trouble)
     _try("the page over all nights could not be written", lambda: _renew_page(ledger, paths), trouble)
-    deliveries = send(title(night), note(night, earlier, paths, named_on_this_machine), night.outcome, notify)
+    deliveries = send(title(night), note(night, earlier, paths, named_on_this_machine), night.outcome, notify, environ)
     trouble += _lost(deliveries)
     if deliveries:
         _write(files, night, earlier, paths, deliveries, trouble)

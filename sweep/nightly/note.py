@@ -23,7 +23,7 @@ Link = Callable[[Path, str], str]
 _MOST_REASON = 1200
 """Characters of the reason of a failure; the log has the rest."""
 _OUTCOMES = {
-    Outcome.DONE: "Done: the study has its answer, or nothing was left to do.",
+    Outcome.DONE: "Done: the study ran to its end.",
     Outcome.UNFINISHED: "Unfinished: the deadline came first. All finished trials are kept, and the next night continues there.",
     Outcome.FAILED: "Failed: the study ended with an error. All finished trials are kept.",
     Outcome.SKIPPED: "Skipped: the checks before the start said no, and nothing was started.",
@@ -34,7 +34,10 @@ _OUTCOMES = {
 def title(night: Night) -> str:
     """The note's first line, without a mark of a heading."""
     now = standing(night.verdict)
-    return f"{night.study}, night of {night.date}: {night.outcome}" + (f"; {now.words}" if now is not None else "")
+    still = "" if night.outcome in (Outcome.DONE, Outcome.UNFINISHED) else "still "
+    return f"{night.study}, night of {night.date}: {night.outcome}" + (
+        f"; {still}{now.words}" if now is not None else ""
+    )
 
 
 def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> str:
@@ -50,7 +53,7 @@ def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> st
             f"# {title(night)}",
             "",
             *(["\n".join(_answer(now)), ""] if now is not None else []),
-            *_section("Change since the night before", _changed(night)),
+            *_section("Change since last night", _changed(night)),
             *_section("What ran", _ran(night)),
             *_section("What failed", _failed(night, earlier)),
             *_section("What to do", _to_do(night, now)),
@@ -61,12 +64,13 @@ def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> st
 
 
 def delivered(deliveries: Sequence[Delivery]) -> str:
-    """The section on what became of the messages; empty if none was to be sent."""
+    """The section on what became of the messages, to follow the note; empty if none was to be sent."""
     lines = (
         f"{delivery.to}: {'sent' if delivery.error is None else f'not sent: {delivery.error}'}"
         for delivery in deliveries
     )
-    return "\n".join(_section("Messages", lines))
+    section = _section("Messages", lines)
+    return "\n".join(["", *section]) if section else ""
 
 
 def linked_from(folder: Path) -> Link:
@@ -100,7 +104,8 @@ def _changed(night: Night) -> Iterator[str]:
 
 
 def _ran(night: Night) -> Iterator[str]:
-    yield _OUTCOMES[night.outcome]
+    idle = night.outcome is Outcome.DONE and not night.trained
+    yield "Done: nothing was left to train." if idle else _OUTCOMES[night.outcome]
     if night.outcome.ran:
         yield f"From {_moment(night.started)} to {_moment(night.ended)}, by schedule {night.schedule}."
         yield f"Trials completed in this night: {night.trained}."

@@ -67,8 +67,8 @@ class Row:
 
     @property
     def words(self) -> str:
-        """Why the study is not done, and what changed."""
-        return "; ".join(filter(None, [self.reason, *(change.text for change in self.changes)]))
+        """Why the study is not done, and what changed in answer or data; the figures have columns of their own."""
+        return "; ".join(filter(None, [self.reason, *(change.text for change in self.changes if change.matters)]))
 
 
 @dataclass(frozen=True, slots=True)

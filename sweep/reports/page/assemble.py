@@ -19,7 +19,6 @@ def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
     """The page as HTML; `values` are the variables of the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = Environment(
         loader=PackageLoader("sweep.reports.page", "template"),
@@ -31,7 +30,7 @@ def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
     )
     files = resources.files("sweep.reports.page") / "template"
     script = (files / "page.js").read_text(encoding="utf-8")
-    plotly = get_plotlyjs() if charts else ""
+    plotly = _plotly() if charts else ""
     return environment.get_template(template).render(
         **values,
         charts={chart.name: chart for chart in charts},
@@ -42,6 +41,12 @@ def assemble(template: str, charts: Sequence[Chart], **values: Any) -> str:
         plotly=Markup(plotly),  # noqa: S704
         script_hashes=[_hash(text) for text in (script, plotly) if text],
     )
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
 
 
 def _hash(script: str) -> str:
