@@ -34,6 +34,7 @@ class Tick:
         after: called once a night is recorded.
         say: receives a line for everything that happens.
         nights: the open nights by schedule.
+        broken: the schedules that cannot be used, in words.
         code: the exit code so far.
     """
 
@@ -43,6 +44,7 @@ class Tick:
     say: Callable[[str], None]
     nights: dict[str, OpenNight] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     code: int = 0
 
     def run(self, only: str | None = None) -> int:
@@ -80,10 +82,14 @@ class Tick:
         return Interrupted.exit_code if self.machine.should_stop() else self.code
 
     def _load(self) -> None:
+        """Reads the schedules; one that is gone keeps its open night."""
+        kept = {name: each for name, each in self.schedules.items() if name in self.nights}
+        self.schedules = kept
         for each in load_all(self.machine.paths):
             if isinstance(each, Schedule):
-                self.schedules[each.name] = each
-            else:
+                self.schedules[each.name] = kept.get(each.name, each)
+            elif str(each) not in self.broken:
+                self.broken.add(str(each))
                 self.say(f"problem: {each}")
                 self._note_code(each.exit_code)
 
@@ -111,6 +117,8 @@ class Tick:
             night.verdict = verdict_of(self.machine.paths, schedule.study)
 
     def _find_due(self) -> None:
+        """Begins the nights that are due, also of schedules that were installed since the tick began."""
+        self._load()
         now = self.machine.clock.now()
         for schedule in self.schedules.values():
             nights = self.ledger.nights(schedule.name)

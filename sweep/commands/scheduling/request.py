@@ -51,6 +51,8 @@ _SYNONYMS: Mapping[str, str] = {
     "persistent": "catch_up",
 }
 _TRUTHS = {"true": True, "false": False}
+_CLEAR_LACK = 0.6
+"""The memory that a study needs is an estimate: only with less than this share of it a night is skipped, as in `doctor`."""
 _REMOTE = ("github", "kubernetes")
 """Kinds whose nights run elsewhere: what is free here says nothing about them."""
 
@@ -224,7 +226,7 @@ def _needs(plan: StudyPlan, paths: Paths) -> tuple[int | None, int | None]:
     from_wheel = plan.setup.model.wheel is not None and plan.setup.model.source in ("auto", "wheel")
     on_gpu = plan.setup.device != "cpu"
     needed = need(parameters, plan, fetched=folder is not None, from_wheel=from_wheel, on_gpu=on_gpu)
-    return needed.memory, needed.disk
+    return (None if needed.memory is None else round(_CLEAR_LACK * needed.memory)), needed.disk
 
 
 def _bytes(said: _Words, key: str) -> int | None:
