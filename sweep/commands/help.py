@@ -25,7 +25,7 @@ COMMANDS = {
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
-    "schedule": "run a study every night, by systemd, cron, GitHub Actions, Kubernetes, ... (docs/nightly.md)",
+    "schedule": "run a study every night, by systemd, cron or another scheduler (docs/nightly.md)",
     "nights": "all nights of scheduled sweeps, as a table and a page (docs/morning.md)",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",

@@ -37,11 +37,6 @@ class Ended:
     seconds: float
     ended: float
 
-    @property
-    def was_killed(self) -> bool:
-        """Whether it did not end when it was asked to."""
-        return signal.SIGKILL in self.signals
-
 
 def closing_seconds(seconds: float) -> float:
     """How much of a turn is kept for what a study does after its last trial: recording and reports."""

@@ -17,6 +17,10 @@ class Clock(Protocol):
         """How many real seconds pass while this clock advances by `seconds`; for time limits of the operating system."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Returns when this clock has advanced by `seconds`."""
+        ...
+
 
 class SystemClock:
     """The system's clock."""
@@ -28,6 +32,10 @@ class SystemClock:
     def wait(self, seconds: float) -> float:
         """See `Clock.wait`."""
         return seconds
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        time.sleep(seconds)
 
 
 class ShiftedClock:
@@ -48,3 +56,7 @@ class ShiftedClock:
     def wait(self, seconds: float) -> float:
         """See `Clock.wait`."""
         return seconds / self._rate
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        time.sleep(seconds / self._rate)

@@ -5,6 +5,7 @@ Every scheduler calls this. A tick that finds nothing due, or another one at wor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from sweep.nightly.schedules import load, load_all
 from sweep.nightly.sharing import Waiting, next_turn, turn_ends, used_lately
 from sweep.nightly.studies import verdict_of
 from sweep.nightly.turn import Machine, close_unfinished, prepare, take_turn
+
+_LOOK_SECONDS = 2.0
+"""How often a waiting tick looks whether it was asked to stop."""
 
 After = Callable[[Night, Schedule], str | None]
 """Writes and sends the morning note of a recorded night; returns what went wrong."""
@@ -63,7 +67,9 @@ class Tick:
         while self.nights and not self.machine.should_stop():
             night = self._next()
             if night is None:
-                break
+                if only is not None or not self._wait_for_others():
+                    break
+                continue
             schedule = self.schedules[night.schedule]
             prepare(night, schedule, self.machine)
             if take_turn(night, schedule, self._turn_end(night), self.machine, self._save):
@@ -167,6 +173,26 @@ class Tick:
             used[night.schedule] = used.get(night.schedule, 0.0) + night.seconds
         return self.nights[next_turn(waiting, used).schedule]
 
+    def _wait_for_others(self) -> bool:
+        """Waits until a night of another schedule begins, if turns were cut short for it; returns whether it has begun.
+
+        The studies that wait said that no trial fits before. Afterwards they share what is left.
+        """
+        now = self.machine.clock.now()
+        start = min(self._starts(now), default=math.inf)
+        if not any(night.until - start >= LEAST_SECONDS for night in self.nights.values()):
+            return False
+        while (now := self.machine.clock.now()) < start and not self.machine.should_stop():
+            self.machine.alive()
+            self.machine.clock.sleep(min(_LOOK_SECONDS, start - now))
+        if not self.machine.should_stop():
+            self._find_due()
+        return True
+
+    def _starts(self, now: float) -> list[float]:
+        """When nights of schedules begin that have none open."""
+        return [next_start(each, now) for each in self.schedules.values() if each.name not in self.nights]
+
     def _has_use(self, night: OpenNight, now: float) -> bool:
         """Whether more time would help: not if the study has said that as much is too little for another trial."""
         return night.declined is None or self._turn_end(night) - now > night.declined + LEAST_SECONDS
@@ -174,8 +200,7 @@ class Tick:
     def _turn_end(self, night: OpenNight) -> float:
         now = self.machine.clock.now()
         open_ones = [self._waiting(each) for each in self.nights.values() if each.until - now >= LEAST_SECONDS]
-        starts = [next_start(each, now) for each in self.schedules.values() if each.name not in self.nights]
-        return turn_ends(self._waiting(night), open_ones, now, starts)
+        return turn_ends(self._waiting(night), open_ones, now, self._starts(now))
 
     def _waiting(self, night: OpenNight) -> Waiting:
         return Waiting(night.schedule, night.until)

@@ -132,14 +132,18 @@ def _outcome(ended: Ended, progress: Progress, turn: float, machine: Machine) ->
             return Outcome.DONE, ""
         case 0:
             return Outcome.UNFINISHED, "the deadline came first; the next night continues"
-        case Interrupted.exit_code if stopped:
+        case code if stopped and code not in _KNOWN_CODES:
             return Outcome.UNFINISHED, "the nightly run was asked to stop; the next night continues"
         case Interrupted.exit_code if ended.signals:
             return Outcome.UNFINISHED, "stopped at its deadline; the next night continues"
         case Interrupted.exit_code:
             return Outcome.UNFINISHED, "the study was stopped from outside; the next night continues"
-        case _ if ended.was_killed:
-            return Outcome.UNFINISHED, "the study did not stop at its deadline and was killed; finished trials are kept"
+        case code if ended.signals and code not in _KNOWN_CODES:
+            last = ended.signals[-1].name
+            return (
+                Outcome.UNFINISHED,
+                f"the study did not stop in order at its deadline ({last}); finished trials are kept",
+            )
         case code if code > 128:
             return Outcome.FAILED, f"the study was ended by signal {code - 128}, after {show_seconds(ended.seconds)}"
         case code:
