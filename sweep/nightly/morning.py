@@ -9,14 +9,12 @@ from pathlib import Path
 from sweep.console.system_errors import explained
 from sweep.errors import GoldilocksError
 from sweep.nightly.ledger import Ledger
+from sweep.nightly.mlflow_note import keep_in_mlflow
 from sweep.nightly.night import Night
 from sweep.nightly.note import delivered, linked_from, named_on_this_machine, note, title
 from sweep.nightly.notify import Delivery, send
 from sweep.reports.handout import replace_text
 from sweep.store.paths import Paths
-
-Attach = Callable[[Night, Path], str | None]
-"""Keeps a note with the sweep's run; returns why it could not, None if it did or there is no run."""
 
 
 def after(
@@ -26,7 +24,7 @@ def after(
     notify: Sequence[str] = (),
     *,
     environ: Mapping[str, str] | None = None,
-    attach: Attach | None = None,
+    tracking_uri: str | None = None,
 ) -> str:
     """Writes the note on a recorded night, renews the page over all nights, and sends the note.
 
@@ -36,7 +34,7 @@ def after(
     Args:
         notify: addresses as `sweep.nightly.addresses` describes them.
         environ: where the addresses `env:NAME` are looked up; by default this process's environment.
-        attach: keeps the note with the sweep's run, too.
+        tracking_uri: `tracking.uri` of the study, None for the project's own database: the note is kept with the sweep's run, too.
 
     Returns:
         what went wrong, one line each; empty if nothing did. Neither a service that fails nor a full disk raises.
@@ -52,8 +50,8 @@ def after(
     trouble += _lost(deliveries)
     if deliveries:
         _write(files, night, earlier, paths, deliveries, trouble)
-    if attach is not None and files[0].is_file():
-        reason = attach(night, files[0])
+    if files[0].is_file():
+        reason = keep_in_mlflow(night, files[0], title(night), paths, tracking_uri)
         trouble += [f"the morning note is not with the sweep's run in MLflow: {reason}"] if reason else []
     return "\n".join(dict.fromkeys(trouble))
 

@@ -110,7 +110,7 @@ def _ran(night: Night) -> Iterator[str]:
         yield f"From {_moment(night.started)} to {_moment(night.ended)}, by schedule {night.schedule}."
         yield f"Trials completed in this night: {night.trained}."
     else:
-        yield f"By schedule {night.schedule}, noted {_moment(night.started)}."
+        yield f"By schedule {night.schedule}, at {_moment(night.started)}."
     if night.reason and night.outcome in (Outcome.DONE, Outcome.UNFINISHED):
         yield _reason(night)
     now = standing(night.verdict)

@@ -5,14 +5,12 @@ The child process gets the addresses through a pipe, so they are in no command l
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.nightly.addresses import INSTALL, is_installed, targets
+from sweep.nightly.asking import ask
 from sweep.nightly.night import Outcome
 
 WAIT_SECONDS = 60.0
@@ -83,42 +81,10 @@ def send(
     if not found:
         return refused
     message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
-    answers, otherwise = _ask_child({**message, "addresses": [target.address for target in found]}, seconds)
+    job = {**message, "addresses": [target.address for target in found]}
+    reply = ask("sweep.nightly.sending", job, seconds + _GRACE_SECONDS)
+    answers: dict[int, str | None] = dict(reply.lines)
+    otherwise = reply.problem or "the process that sends messages ended early"
+    if reply.late:
+        otherwise = f"it did not answer within {seconds:g} s"
     return [Delivery(target.name, answers.get(number, otherwise)) for number, target in enumerate(found)] + refused
-
-
-def _ask_child(job: Mapping[str, object], seconds: float) -> tuple[dict[int, str | None], str]:
-    """What the child process reported: errors by the number of the address, None if it was sent; and why it did not report the others."""
-    command = [sys.executable, "-m", "sweep.nightly.sending"]
-    missing = "the process that sends messages ended early"
-    try:
-        child = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-    except OSError as error:
-        return {}, f"no process can be started to send messages: {error.strerror}"
-    with child:
-        try:
-            said, _ = child.communicate(json.dumps(job), timeout=seconds + _GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            said, _ = child.communicate()
-            missing = f"it did not answer within {seconds:g} s"
-        except BaseException:
-            child.kill()
-            raise
-    return dict(_reports(said)), missing
-
-
-def _reports(said: str) -> Iterator[tuple[int, str | None]]:
-    for line in said.splitlines():
-        try:
-            number, problem = json.loads(line)
-        except ValueError:  # a line that the end cut off
-            continue
-        yield int(number), problem
