@@ -10,18 +10,28 @@ from sweep.nightly.studies import Progress, in_environment, read_environment
 from sweep.store.paths import Paths
 
 if TYPE_CHECKING:
-    from sweep.records import StudyRecord
+    from sweep.records import StudyPlan, StudyRecord
+
+
+def plan_of(schedule: Schedule) -> StudyPlan:
+    """The study that the schedule's words describe; its data is not read.
+
+    Raises:
+        ConfigurationError: they describe none.
+    """
+    from sweep.commands.app import composed_plan
+
+    return composed_plan(schedule.words)
 
 
 def progress_of(schedule: Schedule, paths: Paths) -> Progress:
     """The progress of the schedule's study; nothing is known of one that has no record, or whose database cannot be read."""
-    from sweep.commands.app import composed_plan
     from sweep.search.reading import studies_of
     from sweep.search.storage import existing_storage
 
     try:
         with in_environment(read_environment(schedule.environment, paths.root.parent)):
-            plan = composed_plan(schedule.words)
+            plan = plan_of(schedule)
             with existing_storage(plan.storage_url, paths) as storage:
                 record = studies_of(storage, plan.name)[0]
     except GoldilocksError:  # the study itself says what is wrong

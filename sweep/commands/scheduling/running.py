@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
-from sweep.commands.scheduling.progress import progress_of
-from sweep.errors import ConfigurationError
+from sweep.commands.scheduling.progress import plan_of, progress_of
+from sweep.errors import GoldilocksError
 from sweep.nightly.clock import Clock, SystemClock
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night
@@ -68,12 +69,15 @@ def run_nights(
 def _after(night: Night, schedule: Schedule, ledger: Ledger, paths: Paths) -> str:
     from sweep.nightly.morning import after
 
+    variables: dict[str, str] = {}
+    tracking_uri = None
     try:
         variables = read_environment(schedule.environment, paths.root.parent)
-    except ConfigurationError:  # the night's own reason
-        variables = {}
-    with in_environment(variables):
-        return after(night, ledger, paths, schedule.notify)
+        with in_environment(variables):
+            tracking_uri = plan_of(schedule).tracking_uri
+    except GoldilocksError:  # the night's own reason
+        pass
+    return after(night, ledger, paths, schedule.notify, environ={**os.environ, **variables}, tracking_uri=tracking_uri)
 
 
 def _say(text: str) -> None:
