@@ -127,7 +127,7 @@ class Tick:
         self._load()
         now = self.machine.clock.now()
         for schedule in self.schedules.values():
-            nights = self.ledger.nights(schedule.name)
+            nights = self.ledger.nights(schedule.name, verdicts=False)
             running = self.nights.get(schedule.name)
             dates = recorded_dates(nights, now) | ({running.date} if running else set())
             found = due(schedule, now, dates)
@@ -168,7 +168,7 @@ class Tick:
         waiting = [self._waiting(night) for night in self.nights.values() if self._has_use(night, now)]
         if not waiting:
             return None
-        used = used_lately(self.ledger.nights(), now)
+        used = used_lately(self.ledger.nights(verdicts=False), now)
         for night in self.nights.values():
             used[night.schedule] = used.get(night.schedule, 0.0) + night.seconds
         return self.nights[next_turn(waiting, used).schedule]

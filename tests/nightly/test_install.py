@@ -45,10 +45,8 @@ def problems(folder: Path, *words: str) -> list[str]:
 
 def test_words_become_a_schedule(folder: Path) -> None:
     (folder / "night.env").write_text("WEBHOOK=json://localhost/hook\n")
-    made = wanted(
-        folder, "+study=pharma", "model=tiny", *HOURS, "notify=env:WEBHOOK", "environment=night.env", "memory=2GB"
-    )
-    assert (made.name, made.study, made.words) == ("pharma", "pharma", ("+study=pharma", "model=tiny"))
+    made = wanted(folder, *MADE, *HOURS, "notify=env:WEBHOOK", "environment=night.env", "memory=2GB")
+    assert (made.name, made.study, made.words) == ("pharma", "pharma", MADE)
     assert (str(made.hours), made.kind, made.catch_up) == ("02:00 to 06:30 Europe/Berlin", "none", True)
     assert (made.notify, made.environment, made.memory) == (("env:WEBHOOK",), "night.env", 2 * 10**9)
     assert (made.since, made.disk is not None) == (NOW, True)
@@ -105,6 +103,9 @@ def test_secrets_are_not_stored(folder: Path) -> None:
     found = problems(folder, *MADE, f"storage.url={url}", *HOURS)
     assert any("environment=FILE" in problem for problem in found)
     assert secret not in "\n".join(found)
+    assert any(
+        "setup=" in problem for problem in problems(folder, *MADE, f"setup=fetch {url}", *HOURS[:3], "kind=github")
+    )
     (folder / "night.env").write_text(f"STORE={url}\n")
     made = wanted(folder, *MADE, "storage.url=${oc.env:STORE}", "environment=night.env", *HOURS)
     save(Paths.here(), made)
@@ -116,6 +117,7 @@ def test_keys_of_another_kind_are_refused(folder: Path) -> None:
     assert found == "image: is a key of kind=kubernetes, not of kind=none"
 
 
+@pytest.mark.slow
 def test_a_second_install_counts_nights_from_the_first(folder: Path) -> None:
     first = wanted(folder, *MADE, *HOURS)
     save(Paths.here(), replace(first, since=NOW - 86400))
@@ -174,6 +176,7 @@ def test_an_unknown_command_is_refused() -> None:
         command(["tick", "pharma"])
 
 
+@pytest.mark.slow
 def test_zones_and_midnight(folder: Path) -> None:
     across = wanted(folder, *MADE, "at=23:00", "deadline=06:00", "zone=UTC", "kind=none")
     assert across.hours.crosses_midnight

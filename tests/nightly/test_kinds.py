@@ -148,6 +148,7 @@ def test_github_accepts_the_workflow(place: Place) -> None:
     assert set(workflow["jobs"]["night"]["env"]) == {"DB_PASSWORD", "SLACK_URL"}
     (register,) = [step["run"] for step in workflow["jobs"]["night"]["steps"] if step.get("name") == "Register"]
     assert "study.name='a b'" in shlex.split(register)
+    assert "since=2026-11-21" in shlex.split(register)  # the first night after the installation
 
 
 def test_hosted_runners_end_after_six_hours(place: Place) -> None:

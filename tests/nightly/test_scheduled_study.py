@@ -20,7 +20,7 @@ from sweep.nightly.clock import ShiftedClock
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Outcome
 from sweep.nightly.schedule import Schedule
-from sweep.nightly.schedules import save
+from sweep.nightly.schedules import load, save
 from sweep.nightly.studies import Progress
 from sweep.nightly.tick_lock import running_tick
 from sweep.store.paths import Paths
@@ -76,30 +76,41 @@ def test_a_study_is_run_at_night_and_has_its_note(installed: Callable[..., Paths
     assert (last.date, last.outcome, last.trained) == ("2026-11-22", Outcome.DONE, 0)
 
 
-@pytest.mark.slow
-def test_a_tick_that_is_stopped_keeps_what_is_finished(installed: Callable[..., Paths]) -> None:
-    paths = installed("search.trials=500")
-    tick = subprocess.Popen(
-        [sys.executable, "-m", "sweep.schedule", "run-now", "made"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+def begun(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweep.schedule", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    with tick:
-        deadline = time.monotonic() + 120
-        while not list(paths.root.glob("trials/*/*/result.json")) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert running_tick(paths.tick_lock) is not None
+
+
+def wait_for_trials(paths: Paths, more_than: int) -> int:
+    deadline = time.monotonic() + 120
+    while (count := len(list(paths.root.glob("trials/*/*/result.json")))) <= more_than:
+        assert time.monotonic() < deadline, "no trial ended"
+        time.sleep(0.1)
+    return count
+
+
+@pytest.mark.slow
+def test_ticks_that_are_killed_and_stopped_lose_nothing(installed: Callable[..., Paths]) -> None:
+    paths = installed("search.trials=500")
+    with begun("run-now", "made") as killed:
+        count = wait_for_trials(paths, 0)
         second = subprocess.run(
             [sys.executable, "-m", "sweep.schedule", "tick"], capture_output=True, text=True, check=False
         )
         assert (second.returncode, "running already" in second.stdout) == (0, True)
+        killed.kill()
+    with begun("run-now", "made") as tick:
+        wait_for_trials(paths, count + 1)
+        assert running_tick(paths.tick_lock) is not None
         tick.send_signal(signal.SIGTERM)
         said, _ = tick.communicate(timeout=120)
     assert tick.returncode == 130, said
+    assert "goes on; the tick before this one was killed" in said
+    assert "stopped the study, which ran on" in said
     (night,) = Ledger(paths.nights_database).nights("made")
     assert night.outcome is Outcome.UNFINISHED
-    assert night.trained >= 1
+    assert night.trained == progress_of(load(paths, "made"), paths).trials > count
     assert running_tick(paths.tick_lock) is None
 
 
@@ -116,10 +127,4 @@ def test_a_study_is_stopped_at_its_deadline_and_goes_on(installed: Callable[...,
     (night,) = Ledger(paths.nights_database).nights("made")
     assert night.outcome is Outcome.UNFINISHED
     assert night.ended <= moment("2026-11-21 02:10") + 30
-    assert night.trained == progress_of(schedule(study="faults", words=load_words(paths)), paths).trials
-
-
-def load_words(paths: Paths) -> tuple[str, ...]:
-    from sweep.nightly.schedules import load
-
-    return load(paths, "made").words
+    assert night.trained == progress_of(load(paths, "made"), paths).trials

@@ -170,6 +170,7 @@ def test_studies_share_a_night(nights: Nights) -> None:
     assert nights.turns[0] == "b"  # who had least lately
 
 
+@pytest.mark.slow
 def test_a_night_that_begins_meanwhile_has_its_share(nights: Nights) -> None:
     nights.add("a", trials=99, seconds=0.25 * HOUR)
     nights.add("late", trials=1, seconds=0.1 * HOUR, hours=schedule("04:00", "06:00").hours)
@@ -188,6 +189,7 @@ def test_a_study_that_does_not_end_is_stopped_at_its_deadline(nights: Nights) ->
     assert night.reason.startswith("stopped at its deadline")
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_listen_is_killed(nights: Nights) -> None:
     nights.add("stubborn", trials=1, seconds=60, end="stubborn", hours=schedule("02:00", "03:00").hours)
     assert nights.tick("2026-11-21 02:00") == 0
@@ -215,6 +217,7 @@ def test_without_room_nothing_is_started(nights: Nights) -> None:
     assert "4.0 GB of memory are free" in night.reason
 
 
+@pytest.mark.slow
 def test_a_stopped_tick_stops_its_study_and_leaves_the_others_open(nights: Nights) -> None:
     nights.add("slow", trials=1, seconds=60, end="slow")
     nights.add("waiting", trials=1, seconds=60)
@@ -258,6 +261,7 @@ def test_a_night_of_a_killed_tick_that_is_over_is_recorded(nights: Nights) -> No
     assert len(nights.told) == 1
 
 
+@pytest.mark.slow
 def test_run_now_continues_the_record_of_its_night(nights: Nights) -> None:
     nights.add("a", trials=4, seconds=1.6 * HOUR, hours=schedule("02:00", "04:30").hours)
     nights.tick("2026-11-21 02:00")

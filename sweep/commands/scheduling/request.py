@@ -187,6 +187,10 @@ def _hours(said: _Words) -> Hours | None:
 
 def _secret_problems(said: _Words) -> Iterator[str]:
     """Words are stored and shown, so they hold no secrets. Notifiers say so themselves."""
+    own = [f"{key}={value}" for key, values in said.own.items() if key != "notify" for value in values]
+    for word in own:
+        if mask(word) != word:
+            yield f"{mask(word)}: holds a secret, which would be stored with the schedule; write it into a file that environment=FILE names"
     for word in said.study:
         if mask(word) != word:
             yield (

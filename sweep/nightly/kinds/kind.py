@@ -12,6 +12,7 @@ from datetime import time
 from pathlib import Path
 from typing import Protocol
 
+from sweep.nightly.due import next_start
 from sweep.nightly.schedule import Schedule
 
 _MARK_LINES = 3
@@ -162,7 +163,7 @@ def registration(schedule: Schedule) -> tuple[str, ...]:
         "deadline": f"{hours.deadline:%H:%M}",
         "zone": hours.zone,
         "catch_up": str(schedule.catch_up).lower(),
-        "since": str(hours.date_at(schedule.since)),
+        "since": str(hours.date_at(next_start(schedule, schedule.since))),
         "kind": "none",
         **({"memory": str(schedule.memory)} if schedule.memory else {}),
         **({"disk": str(schedule.disk)} if schedule.disk else {}),
