@@ -38,6 +38,7 @@ class Tick:
         after: called once a night is recorded.
         say: receives a line for everything that happens.
         nights: the open nights by schedule.
+        aside: nights that a killed tick left, while another one is run now: for a later tick.
         broken: the schedules that cannot be used, in words.
         code: the exit code so far.
     """
@@ -48,6 +49,7 @@ class Tick:
     say: Callable[[str], None]
     nights: dict[str, OpenNight] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    aside: list[OpenNight] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     code: int = 0
 
@@ -150,6 +152,7 @@ class Tick:
         if schedule.name not in self.nights:
             self._begin(schedule, PlannedNight(date, now, min(now + hours.length, next_start(schedule, now))), now)
         night = self.nights[schedule.name]
+        self.aside = [each for each in self.nights.values() if each is not night]
         self.nights = {schedule.name: night}
         for earlier in self.ledger.nights(schedule.name):
             if earlier.date == date and earlier.outcome.ran and earlier.study == schedule.study:
@@ -248,7 +251,7 @@ class Tick:
                 self.say(f"{record.schedule}: {problem}")
 
     def _save(self) -> None:
-        open_nights.write(self.machine.paths, self.nights.values())
+        open_nights.write(self.machine.paths, [*self.nights.values(), *self.aside])
 
     def _tidy(self) -> None:
         for name in self.schedules:

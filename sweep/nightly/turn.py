@@ -23,6 +23,8 @@ from sweep.store.paths import Paths
 
 _KNOWN_CODES = (ConfigurationError.exit_code, EnvironmentLacks.exit_code, NoTrialSucceeded.exit_code)
 _FAILED = NoTrialSucceeded.exit_code
+_SIGNALS = 128
+"""The exit code of a process that a signal has ended is this and the signal's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     """
     paths = machine.paths
     night.verdict = verdict_of(paths, schedule.study)
-    needed = (
-        schedule.disk if night.verdict is None else None
-    )  # what a study writes it has mostly written by its first verdict
-    missing = list(lacks(machine.room(), schedule.memory, needed))
+    # what a study writes it has mostly written by its first verdict
+    disk = schedule.disk if night.verdict is None else None
+    missing = list(lacks(machine.room(), schedule.memory, disk))
     if missing:
-        return _close(night, Outcome.SKIPPED, EnvironmentLacks.exit_code, "; ".join(missing), machine)
+        outcome = Outcome.UNFINISHED if night.seconds else Outcome.SKIPPED
+        return _close(night, outcome, EnvironmentLacks.exit_code, "; ".join(missing), machine)
 
     def begun(process: int) -> None:
         night.process, night.process_started = process, process_start(process)
@@ -98,7 +100,8 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
         return _close(night, Outcome.FAILED, EnvironmentLacks.exit_code, str(lack or error), machine)
     night.process = night.process_started = None
     night.seconds += ended.seconds
-    night.exit_code = ended.exit_code
+    was_killed = ended.exit_code > _SIGNALS and ended.exit_code != Interrupted.exit_code
+    night.exit_code = None if was_killed else ended.exit_code
     progress = machine.progress(schedule)
     night.trained = max(0, progress.trials - night.trials_before)
     night.verdict = verdict_of(paths, schedule.study)
@@ -144,8 +147,11 @@ def _outcome(ended: Ended, progress: Progress, turn: float, machine: Machine) ->
                 Outcome.UNFINISHED,
                 f"the study did not stop in order at its deadline ({last}); finished trials are kept",
             )
-        case code if code > 128:
-            return Outcome.FAILED, f"the study was ended by signal {code - 128}, after {show_seconds(ended.seconds)}"
+        case code if code > _SIGNALS:
+            return (
+                Outcome.FAILED,
+                f"the study was ended by signal {code - _SIGNALS}, after {show_seconds(ended.seconds)}",
+            )
         case code:
             return Outcome.FAILED, f"the study ended with exit code {code}"
 

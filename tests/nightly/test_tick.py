@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import signal
+import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,13 +18,13 @@ from sweep.nightly.night import Night, Outcome
 from sweep.nightly.open_nights import OpenNight, read, write
 from sweep.nightly.room import Room
 from sweep.nightly.schedule import Schedule
-from sweep.nightly.schedules import save
+from sweep.nightly.schedules import load, save
 from sweep.nightly.studies import Progress, command_line, read_environment
 from sweep.nightly.tick import Tick
 from sweep.nightly.tick_lock import process_start
 from sweep.nightly.turn import Machine
 from sweep.store.paths import Paths
-from tests.nightly.made import moment, schedule
+from tests.nightly.made import BERLIN, moment, schedule
 
 STUDY = """
 import os, pathlib, signal, sys, time
@@ -42,7 +44,8 @@ while end in ("stubborn", "slow"):
 while (done := int(file.read_text()) if file.exists() else 0) < trials and budget >= seconds:
     budget -= seconds
     take(seconds)
-    file.write_text(str(done + 1))
+    pathlib.Path(name + ".new").write_text(str(done + 1))
+    os.replace(name + ".new", file)
 """
 
 
@@ -88,7 +91,7 @@ class Nights:
         self.studies[name] = (trials, seconds, end)
         return made
 
-    def tick(self, at: str, only: str | None = None) -> int:
+    def tick(self, at: str, only: str | None = None, alive: Callable[[], None] = lambda: None) -> int:
         file = self.paths.root.parent / "now"
         file.write_text(str(moment(at)))
         clock = FileClock(file)
@@ -99,7 +102,7 @@ class Nights:
             self._command,
             lambda: self.room,
             lambda: clock.now() >= self.stop_at,
-            lambda: None,
+            alive,
         )
         return Tick(machine, Ledger(self.paths.nights_database), self._after, self.said.append).run(only)
 
@@ -194,7 +197,7 @@ def test_a_study_that_does_not_listen_is_killed(nights: Nights) -> None:
     nights.add("stubborn", trials=1, seconds=60, end="stubborn", hours=schedule("02:00", "03:00").hours)
     assert nights.tick("2026-11-21 02:00") == 0
     (night,) = nights.recorded("stubborn")
-    assert (night.outcome, night.exit_code) == (Outcome.UNFINISHED, 128 + signal.SIGTERM)
+    assert (night.outcome, night.exit_code) == (Outcome.UNFINISHED, None)
     assert "SIGTERM" in night.reason
     assert night.ended <= moment("2026-11-21 03:10")
 
@@ -289,3 +292,55 @@ def test_the_smaller_budget_counts(nights: Nights) -> None:
 def test_an_environment_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "night.env").write_text("# secrets\nexport A_TOKEN='a b'\nB=$A_TOKEN\n")
     assert read_environment("night.env", tmp_path) == {"A_TOKEN": "a b", "B": "$A_TOKEN"}
+
+
+def test_other_nights_of_a_killed_tick_wait_while_one_is_run_now(nights: Nights) -> None:
+    nights.add("a", trials=1, seconds=60)
+    nights.add("b", trials=1, seconds=60)
+    start, end = moment("2026-11-21 02:00"), moment("2026-11-21 06:30")
+    write(nights.paths, [OpenNight("b", "b", "2026-11-21", start, end, start, seconds=600.0, prepared=True)])
+    nights.tick("2026-11-21 03:00", only="a")
+    assert (nights.turns, [night.schedule for night in read(nights.paths)]) == (["a"], ["b"])
+    nights.tick("2026-11-21 04:00")
+    assert nights.nights("b") == [("2026-11-21", "done", 1)]
+    assert nights.recorded("b")[0].seconds == 660.0
+
+
+class Crash(BaseException):
+    """The power is cut."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+def test_two_weeks_with_crashes_are_all_accounted_for(nights: Nights, seed: int) -> None:
+    """Ticks at any time, some of which are cut off: each night is recorded once, and no trial is lost or counted twice."""
+    chance = random.Random(seed)
+    nights.add("a", trials=10**6, seconds=0.4 * HOUR)
+    nights.add("b", trials=40, seconds=0.3 * HOUR, hours=schedule("23:30", "05:00").hours)
+
+    def maybe() -> None:
+        if chance.random() < 0.05:
+            raise Crash
+
+    now = moment("2026-11-20 13:00")
+    while now < moment("2026-12-06 12:00"):
+        try:
+            nights.tick(datetime.fromtimestamp(now, ZoneInfo(BERLIN)).replace(tzinfo=None).isoformat(), alive=maybe)
+        except Crash:
+            nights.said.append("crash")
+        now = max(now, float((nights.paths.root.parent / "now").read_text())) + chance.choice(
+            (600, 3 * HOUR, 20 * HOUR)
+        )
+    nights.tick("2026-12-07 12:00")
+    assert "crash" in nights.said
+    assert read(nights.paths) == []
+    for name, first in {"a": date(2026, 11, 21), "b": date(2026, 11, 20)}.items():
+        recorded = nights.recorded(name)
+        last = load(nights.paths, name).hours.latest(moment("2026-12-07 12:00"))
+        assert [night.date for night in recorded] == [
+            str(first + timedelta(days=day)) for day in range((last - first).days + 1)
+        ]
+        # each trial is counted in the night that completed it
+        trials = int((nights.paths.root.parent / f"{name}.trials").read_text())
+        assert sum(night.trained for night in recorded) == trials
+        assert all(night.ended >= night.started for night in recorded)
