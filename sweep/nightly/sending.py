@@ -35,7 +35,7 @@ def main() -> NoReturn:
 
 def _sent(job: dict[str, Any], address: str) -> str | None:
     """Sends the message to one service; returns what went wrong, without secrets, or None."""
-    from apprise import Apprise, AppriseAsset, NotifyFormat
+    from apprise import Apprise, AppriseAsset, NotifyFormat, OverflowMode
     from apprise.result import AppriseResultStatus
 
     from sweep.nightly.addresses import secrets_of
@@ -45,6 +45,8 @@ def _sent(job: dict[str, Any], address: str) -> str | None:
     service = Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
     if service is None or isinstance(service, dict):
         return "the address cannot be used"
+    if "overflow=" not in address:  # a note that is too long for a service comes in parts, and is not refused
+        service.overflow_mode = OverflowMode.SPLIT
     sender = Apprise(service, asset=asset)
     try:
         result = sender.notify(

@@ -120,3 +120,17 @@ def test_a_service_that_hangs_delays_no_other() -> None:
     assert taken.error is None
     assert len(posts) == 1
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.slow  # starts a process of its own
+def test_a_note_that_is_too_long_for_a_service_comes_in_parts() -> None:
+    lines = [f"line {number} of a long note" for number in range(300)]
+    with web_server() as (port, posts):
+        chat = f"mmost://127.0.0.1:{port}/{'3ccdd113474722377935511fc85d3dd4'}"  # Mattermost takes 4000 characters
+        (delivery,) = send("title", "\n".join(lines), Outcome.DONE, ["env:CHAT"], {"CHAT": chat})
+    assert delivery == Delivery("env:CHAT (Mattermost)")
+    parts = [str(post["text"]) for _, post in posts]
+    assert len(parts) > 1
+    assert all(len(part) <= 4000 for part in parts)
+    assert "line 0 of" in parts[0]
+    assert "line 299 of" in parts[-1]

@@ -137,9 +137,8 @@
     });
   }
   async function drawAll() {
-    if (!window.Plotly) return;
     const paint = painter();
-    for (const place of all("[data-chart]")) await draw(place, paint);
+    if (window.Plotly) for (const place of all("[data-chart]")) await draw(place, paint);
     root.dataset.drawn = theme();
   }
   for (const button of all("[data-shows]")) {
