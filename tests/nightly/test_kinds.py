@@ -288,9 +288,12 @@ def test_the_timer_is_switched_on_and_off(place: Place, paths: Paths, table: Pat
 
 @pytest.mark.parametrize("kind", list(kinds()))
 def test_a_schedule_is_stored_whole_and_previewed(kind: str, place: Place) -> None:
+    (place.folder / "night.env").write_text("DB_PASSWORD=hunter2hunter2\n")
     made = of_kind(kind, environment="night.env", notify=("env:A",))
     assert from_json(json.loads(json.dumps(as_json(made)))) == made
-    assert "sweep.schedule" in "\n".join(preview(made, place)) or kind == "none"
+    shown = "\n".join(preview(made, place))
+    assert "sweep.schedule" in shown or kind == "none"
+    assert "hunter2" not in shown
 
 
 def test_a_folder_with_a_line_break_is_refused(place: Place) -> None:
