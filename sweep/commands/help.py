@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
+    "schedule": "run a study every night, by systemd, cron or another scheduler (docs/nightly.md)",
     "nights": "all nights of scheduled sweeps, as a table and a page (docs/morning.md)",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
@@ -37,7 +38,6 @@ MOST_USED = (
     "train.steps",
     "train.learning_rate",
     "search.trials",
-    "search.space.rank",
     "certify.ladder",
     "certify.seeds",
     "certify.margin",
@@ -218,6 +218,10 @@ def _show_command(name: str) -> int:
             from sweep.commands.predict import predict
 
             return predict(["--help"])
+        case "schedule":
+            from sweep.commands.schedule import schedule
+
+            return schedule(["--help"])
         case "nights":
             from sweep.commands.nights import nights
 

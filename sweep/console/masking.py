@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO, cast
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -41,6 +41,12 @@ def hide(*texts: str | None) -> None:
     """Adds the secrets in these addresses or words to those that `mask` replaces."""
     for text in texts:
         _known.add(_secrets_in(text or ""))
+
+
+def hide_values(variables: Mapping[str, str]) -> None:
+    """Adds what a file of variables holds: values whose names say so, and secrets in addresses."""
+    hide(*variables.values())
+    _known.add(value for name, value in variables.items() if _SECRET_NAME.search(name))
 
 
 def mask_output() -> None:

@@ -35,6 +35,9 @@ _READ = """
 SELECT schedule, nights.study, date, started, ended, outcome, exit_code, reason, after.contents, earlier.contents, trained, seconds
 FROM nights LEFT JOIN verdicts AS after ON after.digest = verdict LEFT JOIN verdicts AS earlier ON earlier.digest = before
 """
+_READ_TIMES = """
+SELECT schedule, nights.study, date, started, ended, outcome, exit_code, reason, NULL, NULL, trained, seconds FROM nights
+"""
 
 
 class Ledger:
@@ -70,15 +73,20 @@ class Ledger:
             )
             database.execute("COMMIT")
 
-    def nights(self, schedule: str | None = None) -> list[Night]:
-        """All nights, or those of a schedule, in the order of their dates and starts; empty if there is no file."""
+    def nights(self, schedule: str | None = None, *, verdicts: bool = True) -> list[Night]:
+        """All nights, or those of a schedule, in the order of their dates and starts; empty if there is no file.
+
+        Args:
+            verdicts: whether to read the verdicts; without them many nights take no time.
+        """
         if not self._path.exists():
             return []
         where, values = ("", ()) if schedule is None else ("WHERE schedule = ?", (schedule,))
         with self._opened() as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'nights'").fetchone():
                 return []
-            rows = database.execute(f"{_READ} {where} ORDER BY date, started, schedule, nights.study", values)
+            read = _READ if verdicts else _READ_TIMES
+            rows = database.execute(f"{read} {where} ORDER BY date, started, schedule, nights.study", values)
             return [_night(row) for row in rows]
 
     def last(self, schedule: str) -> Night | None:

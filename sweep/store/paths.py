@@ -124,6 +124,29 @@ class Paths:
         """The output of the studies of a night; `date` is YYYY-MM-DD."""
         return self.nightly / "logs" / checked_name(schedule) / f"{checked_name(date)}.log"
 
+    @property
+    def schedules(self) -> Path:
+        """The schedules that are installed, one file each."""
+        return self.nightly / "schedules"
+
+    def schedule(self, name: str) -> Path:
+        return self.schedules / f"{checked_name(name)}.json"
+
+    @property
+    def open_nights(self) -> Path:
+        """The nights that have begun and are not in the ledger yet."""
+        return self.nightly / "open.json"
+
+    @property
+    def tick_lock(self) -> Path:
+        """Which process runs the studies of this night."""
+        return self.nightly / "lock"
+
+    @property
+    def tick_log(self) -> Path:
+        """What ticks print that cron starts."""
+        return self.nightly / "tick.log"
+
 
 def checked_name(name: str) -> str:
     """The name, if it is safe as a file name.

@@ -18,6 +18,11 @@ class StopRequest:
         self._signal: int | None = None
         self._twice = False
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._signal is not None
+
     def check(self) -> None:
         """Raises `Interrupted` after a signal; call where stopping is safe.
 

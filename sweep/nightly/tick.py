@@ -1,0 +1,268 @@
+"""A tick: looks which nights are due, and runs their studies until the nights are over.
+
+Every scheduler calls this. A tick that finds nothing due, or another one at work, ends at once, so more calls than needed do no harm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sweep.errors import Interrupted
+from sweep.nightly import open_nights
+from sweep.nightly.child import end_left_over
+from sweep.nightly.due import LEAST_SECONDS, PlannedNight, due, next_start, recorded_dates
+from sweep.nightly.ledger import Ledger
+from sweep.nightly.logs import rotate, shorten
+from sweep.nightly.night import Night, Outcome
+from sweep.nightly.open_nights import OpenNight
+from sweep.nightly.schedule import Schedule
+from sweep.nightly.schedules import load, load_all
+from sweep.nightly.sharing import Waiting, next_turn, turn_ends, used_lately
+from sweep.nightly.studies import verdict_of
+from sweep.nightly.turn import Machine, close_unfinished, prepare, take_turn
+
+_LOOK_SECONDS = 2.0
+"""How often a waiting tick looks whether it was asked to stop."""
+
+After = Callable[[Night, Schedule], str | None]
+"""Writes and sends the morning note of a recorded night; returns what went wrong."""
+
+
+@dataclass
+class Tick:
+    """One tick.
+
+    Attributes:
+        after: called once a night is recorded.
+        say: receives a line for everything that happens.
+        nights: the open nights by schedule.
+        aside: nights that a killed tick left, while another one is run now: for a later tick.
+        broken: the schedules that cannot be used, in words.
+        code: the exit code so far.
+    """
+
+    machine: Machine
+    ledger: Ledger
+    after: After
+    say: Callable[[str], None]
+    nights: dict[str, OpenNight] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    aside: list[OpenNight] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    code: int = 0
+
+    def run(self, only: str | None = None) -> int:
+        """Runs every night that is due, or one night of one schedule now; the caller holds the lock.
+
+        Returns:
+            the exit code: 0 if nothing was due or every night ended well; 2 a schedule or its study cannot be used; 3 this machine
+            lacks something; 4 a study failed; 130 stopped by a signal. Of several the largest.
+        """
+        self._load()
+        self._recover()
+        if only is None:
+            self._find_due()
+        else:
+            self._begin_now(load(self.machine.paths, only))
+        while self.nights and not self.machine.should_stop():
+            night = self._next()
+            if night is None:
+                if only is not None or not self._wait_for_others():
+                    break
+                continue
+            schedule = self.schedules[night.schedule]
+            prepare(night, schedule, self.machine)
+            if take_turn(night, schedule, self._turn_end(night), self.machine, self._save):
+                self._record(night)
+            self._save()
+            if only is None and not self.machine.should_stop():
+                self._find_due()
+        for night in list(self.nights.values()):
+            if night.seconds:
+                self._record(night)
+            elif not self.machine.should_stop():  # else a later tick of this night may begin it
+                self._end(night)
+        self.nights.clear()
+        self._save()
+        self._tidy()
+        return Interrupted.exit_code if self.machine.should_stop() else self.code
+
+    def _load(self) -> None:
+        """Reads the schedules; one that is gone keeps its open night."""
+        kept = {name: each for name, each in self.schedules.items() if name in self.nights}
+        self.schedules = kept
+        for each in load_all(self.machine.paths):
+            if isinstance(each, Schedule):
+                self.schedules[each.name] = kept.get(each.name, each)
+            elif str(each) not in self.broken:
+                self.broken.add(str(each))
+                self.say(f"problem: {each}")
+                self._note_code(each.exit_code)
+
+    def _recover(self) -> None:
+        """Nights that a killed tick left: one whose end has not come goes on, the others are recorded."""
+        now = self.machine.clock.now()
+        for night in open_nights.read(self.machine.paths):
+            if night.process is not None and end_left_over(night.process, night.process_started):
+                self.say(f"{night.schedule}: stopped the study, which ran on when the tick before this one was killed")
+            goes_on = not night.over and night.schedule in self.schedules and night.until - now >= LEAST_SECONDS
+            self.nights[night.schedule] = night
+            if goes_on and now >= night.start:
+                self.say(f"{night.schedule}: the night of {night.date} goes on; the tick before this one was killed")
+                continue
+            if not night.over:
+                self._read_result(night)
+                close_unfinished(night, "the machine or the tick ended in this night; the next one continues", now)
+            self._record(night)
+        self._save()
+
+    def _read_result(self, night: OpenNight) -> None:
+        schedule = self.schedules.get(night.schedule)
+        if schedule is not None and night.prepared:
+            night.trained = max(0, self.machine.progress(schedule).trials - night.trials_before)
+            night.verdict = verdict_of(self.machine.paths, schedule.study)
+
+    def _find_due(self) -> None:
+        """Begins the nights that are due, also of schedules that were installed since the tick began."""
+        self._load()
+        now = self.machine.clock.now()
+        for schedule in self.schedules.values():
+            nights = self.ledger.nights(schedule.name, verdicts=False)
+            running = self.nights.get(schedule.name)
+            dates = recorded_dates(nights, now) | ({running.date} if running else set())
+            found = due(schedule, now, dates)
+            for missed in found.missed:
+                is_last = found.night is None and missed is found.missed[-1]
+                self._record_missed(schedule, missed, told=is_last)
+            if found.night is not None and running is None:
+                self._begin(schedule, found.night, now)
+        self._save()
+
+    def _begin(self, schedule: Schedule, planned: PlannedNight, now: float) -> None:
+        self.nights[schedule.name] = OpenNight.of(schedule.name, schedule.study, planned, now)
+        late = ", made up for now" if planned.catches_up else ""
+        self.say(f"{schedule.name}: the night of {planned.date}{late}, until {schedule.hours.show(planned.until)}")
+
+    def _begin_now(self, schedule: Schedule) -> None:
+        """A night at any hour, of the usual length; it continues the record of the last night that was planned."""
+        now, hours = self.machine.clock.now(), schedule.hours
+        date = str(hours.latest(now))
+        if schedule.name not in self.nights:
+            self._begin(schedule, PlannedNight(date, now, min(now + hours.length, next_start(schedule, now))), now)
+        night = self.nights[schedule.name]
+        self.aside = [each for each in self.nights.values() if each is not night]
+        self.nights = {schedule.name: night}
+        for earlier in self.ledger.nights(schedule.name):
+            if earlier.date == date and earlier.outcome.ran and earlier.study == schedule.study:
+                night.started, night.seconds = earlier.started, earlier.seconds
+                night.before = earlier.before
+                night.trials_before = self.machine.progress(schedule).trials - earlier.trained
+                night.prepared = True
+        self._save()
+
+    def _next(self) -> OpenNight | None:
+        """The night whose study has the next turn; those that have no more time are recorded."""
+        now = self.machine.clock.now()
+        for night in list(self.nights.values()):
+            if night.until - now < LEAST_SECONDS:
+                self._end(night)
+        waiting = [self._waiting(night) for night in self.nights.values() if self._has_use(night, now)]
+        if not waiting:
+            return None
+        used = used_lately(self.ledger.nights(verdicts=False), now)
+        for night in self.nights.values():
+            used[night.schedule] = used.get(night.schedule, 0.0) + night.seconds
+        return self.nights[next_turn(waiting, used).schedule]
+
+    def _wait_for_others(self) -> bool:
+        """Waits until a night of another schedule begins, if turns were cut short for it; returns whether it has begun.
+
+        The studies that wait said that no trial fits before. Afterwards they share what is left.
+        """
+        now = self.machine.clock.now()
+        start = min(self._starts(now), default=math.inf)
+        if not any(night.until - start >= LEAST_SECONDS for night in self.nights.values()):
+            return False
+        while (now := self.machine.clock.now()) < start and not self.machine.should_stop():
+            self.machine.alive()
+            self.machine.clock.sleep(min(_LOOK_SECONDS, start - now))
+        if not self.machine.should_stop():
+            self._find_due()
+        return True
+
+    def _starts(self, now: float) -> list[float]:
+        """When nights of schedules begin that have none open."""
+        return [next_start(each, now) for each in self.schedules.values() if each.name not in self.nights]
+
+    def _has_use(self, night: OpenNight, now: float) -> bool:
+        """Whether more time would help: not if the study has said that as much is too little for another trial."""
+        return night.declined is None or self._turn_end(night) - now > night.declined + LEAST_SECONDS
+
+    def _turn_end(self, night: OpenNight) -> float:
+        now = self.machine.clock.now()
+        open_ones = [self._waiting(each) for each in self.nights.values() if each.until - now >= LEAST_SECONDS]
+        return turn_ends(self._waiting(night), open_ones, now, self._starts(now))
+
+    def _waiting(self, night: OpenNight) -> Waiting:
+        return Waiting(night.schedule, night.until)
+
+    def _end(self, night: OpenNight) -> None:
+        if not night.seconds:
+            close_unfinished(night, "no time was left for it", self.machine.clock.now())
+        self._record(night)
+
+    def _record(self, night: OpenNight) -> None:
+        """Enters a night that is over into the ledger, then writes its note: a tick that is killed in between does both again."""
+        night.over = True
+        self._save()
+        record, schedule = night.night(), self.schedules.get(night.schedule)
+        self.ledger.record(record)
+        self._tell(record, schedule)
+        del self.nights[night.schedule]
+        self._save()
+        self._note_code(night.tick_code)
+
+    def _record_missed(self, schedule: Schedule, missed: PlannedNight, *, told: bool) -> None:
+        verdict, now = verdict_of(self.machine.paths, schedule.study), self.machine.clock.now()
+        record = Night(
+            schedule=schedule.name,
+            study=schedule.study,
+            date=missed.date,
+            started=missed.start,
+            ended=max(missed.start, min(missed.until, now)),
+            outcome=Outcome.MISSED,
+            reason="nothing looked for it in its hours: the machine or its scheduler was off",
+            verdict=verdict,
+            before=verdict,
+        )
+        self.ledger.record(record)
+        if told:
+            self._tell(record, schedule)
+        else:
+            self.say(_in_words(record))
+
+    def _tell(self, record: Night, schedule: Schedule | None) -> None:
+        self.say(_in_words(record))
+        if schedule is not None:
+            problem = self.after(record, schedule)
+            if problem:
+                self.say(f"{record.schedule}: {problem}")
+
+    def _save(self) -> None:
+        open_nights.write(self.machine.paths, [*self.nights.values(), *self.aside])
+
+    def _tidy(self) -> None:
+        for name in self.schedules:
+            rotate(self.machine.paths, name)
+        shorten(self.machine.paths.tick_log)
+
+    def _note_code(self, code: int) -> None:
+        self.code = max(self.code, code)
+
+
+def _in_words(night: Night) -> str:
+    trained = f", {night.trained} trials" if night.outcome.ran else ""
+    reason = f": {night.reason}" if night.reason else ""
+    return f"{night.schedule}: the night of {night.date} is {night.outcome.value}{trained}{reason}"

@@ -1,0 +1,130 @@
+"""Nights with the real command on a tiny model."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweep.commands.scheduling.progress import progress_of
+from sweep.commands.scheduling.running import run_nights
+from sweep.nightly.clock import ShiftedClock
+from sweep.nightly.ledger import Ledger
+from sweep.nightly.night import Outcome
+from sweep.nightly.schedule import Schedule
+from sweep.nightly.schedules import load, save
+from sweep.nightly.studies import Progress
+from sweep.nightly.tick_lock import running_tick
+from sweep.store.paths import Paths
+from tests.commands.test_stored_study import COMMAND, STORED
+from tests.faults.conftest import Sweep
+from tests.nightly.made import moment, schedule
+
+NIGHT = "2026-11-21 02:00"
+
+
+@pytest.fixture
+def installed(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Paths]:
+    """Installs a schedule of the tiny study in its folder."""
+    monkeypatch.chdir(sweep.folder)
+
+    def install(*words: str, **changes: object) -> Paths:
+        paths = Paths.here()
+        made = schedule(**{"study": "faults", "words": (*sweep.words()[3:], *words), **changes})  # type: ignore[arg-type]
+        save(paths, made)
+        return paths
+
+    return install
+
+
+@pytest.mark.slow
+def test_the_record_of_a_finished_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(STORED / "study.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shutil.copytree(STORED / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    made: Schedule = schedule(study="stored", words=tuple(COMMAND))
+    found = progress_of(made, Paths.here())
+    assert found.finished
+    assert found.trials > 3
+    nothing = progress_of(schedule(study="other", words=(*COMMAND[1:], "study.name=other")), Paths.here())
+    assert nothing == Progress(0, None)
+
+
+@pytest.mark.slow
+def test_a_study_is_run_at_night_and_has_its_note(installed: Callable[..., Paths]) -> None:
+    paths = installed("search.trials=2")
+    assert run_nights(paths, clock=ShiftedClock(moment(NIGHT))) == 0
+    (night,) = Ledger(paths.nights_database).nights()
+    assert (night.outcome, night.exit_code, night.trained) == (Outcome.DONE, 0, 2)
+    assert night.verdict is not None
+    assert night.before is None
+    assert paths.night_note("made", "2026-11-21").is_file()
+    assert "faults" in paths.night_log("made", "2026-11-21").read_text()
+    # the next night finds nothing left to do
+    assert run_nights(paths, clock=ShiftedClock(moment("2026-11-22 02:00"))) == 0
+    last = Ledger(paths.nights_database).last("made")
+    assert last is not None
+    assert (last.date, last.outcome, last.trained) == ("2026-11-22", Outcome.DONE, 0)
+
+
+def begun(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweep.schedule", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_trials(paths: Paths, more_than: int) -> int:
+    deadline = time.monotonic() + 120
+    while (count := len(list(paths.root.glob("trials/*/*/result.json")))) <= more_than:
+        assert time.monotonic() < deadline, "no trial ended"
+        time.sleep(0.1)
+    return count
+
+
+@pytest.mark.slow
+def test_ticks_that_are_killed_and_stopped_lose_nothing(installed: Callable[..., Paths]) -> None:
+    paths = installed("search.trials=500")
+    with begun("run-now", "made") as killed:
+        count = wait_for_trials(paths, 0)
+        second = subprocess.run(
+            [sys.executable, "-m", "sweep.schedule", "tick"], capture_output=True, text=True, check=False
+        )
+        assert (second.returncode, "running already" in second.stdout) == (0, True)
+        killed.kill()
+    with begun("run-now", "made") as tick:
+        wait_for_trials(paths, count + 1)
+        assert running_tick(paths.tick_lock) is not None
+        tick.send_signal(signal.SIGTERM)
+        said, _ = tick.communicate(timeout=120)
+    assert tick.returncode == 130, said
+    assert "goes on; the tick before this one was killed" in said
+    assert "stopped the study, which ran on" in said
+    (night,) = Ledger(paths.nights_database).nights("made")
+    assert night.outcome is Outcome.UNFINISHED
+    assert night.trained == progress_of(load(paths, "made"), paths).trials > count
+    assert running_tick(paths.tick_lock) is None
+
+
+@pytest.mark.slow
+def test_a_study_is_stopped_at_its_deadline_and_goes_on(installed: Callable[..., Paths]) -> None:
+    """Thirty seconds of a night for every real one: some trials fit, and the rest is left to the next night."""
+    paths = installed("search.trials=500", hours=schedule("02:00", "02:10").hours)
+    timer = threading.Timer(240, signal.raise_signal, [signal.SIGTERM])
+    timer.start()
+    try:
+        assert run_nights(paths, clock=ShiftedClock(moment(NIGHT), rate=30.0)) == 0
+    finally:
+        timer.cancel()
+    (night,) = Ledger(paths.nights_database).nights("made")
+    assert night.outcome is Outcome.UNFINISHED
+    assert night.ended <= moment("2026-11-21 02:10") + 30
+    assert night.trained == progress_of(load(paths, "made"), paths).trials
