@@ -18,6 +18,8 @@ _MODULES = {
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
     "doctor": "sweep.commands.doctor.command",
+    "archive": "sweep.commands.archive",
+    "gc": "sweep.commands.gc",
     "help": "sweep.commands.help",
 }
 _LONG_RUNNING = ("run", "train", "plan")
