@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sweep.errors import GoldilocksError, StudyBusy
 from sweep.housekeeping.moved import correct_places
 from sweep.reports.steps import shown
+from sweep.store.locks import running_studies
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 
@@ -87,15 +86,8 @@ def sqlite_problem(file: Path) -> str | None:
 
 
 def _check_idle(paths: Paths) -> None:
-    for file in sorted((paths.root / "locks").glob("*.lock")):
-        lock = FileLock(file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StudyBusy(
-                f"a sweep of study '{file.stem}' is running here; wait until it ends, then repair"
-            ) from None
-        lock.release()
+    for study in running_studies(paths)[:1]:
+        raise StudyBusy(f"a sweep of study '{study}' is running here; wait until it ends, then repair")
 
 
 def _unreadable_by_optuna(paths: Paths) -> str | None:
