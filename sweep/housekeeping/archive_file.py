@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,8 +188,9 @@ class Archive:
             raise damaged
 
 
-_UNREADABLE = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError)
 """What `zipfile` raises where a file is damaged, encrypted or compressed in an unknown way."""
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @contextmanager
@@ -252,6 +254,10 @@ def _checked_manifest(archive: zipfile.ZipFile, shown: str, most_bytes: int) -> 
     infos = archive.infolist()
     if len(infos) > MOST_FILES + 1:
         raise DataError(f"{shown} has more than {MOST_FILES:,} files, so it was not packed by this program")
+    if any(info.compress_type not in _COMPRESSIONS for info in infos):
+        raise DataError(
+            f"{shown} is damaged, or was not packed by this program: it is compressed in another way; copy it again"
+        )
     listed = [info for info in infos if info.filename == MANIFEST]
     if len(listed) != 1 or listed[0].file_size > _MOST_MANIFEST:
         raise DataError(f"{shown} is not an archive of a study: it has no {MANIFEST}")

@@ -177,7 +177,7 @@ def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[s
 
 def _say_what_is_elsewhere(record: StudyRecord, paths: Paths, say: Callable[[str], None]) -> None:
     tracking = (yaml.safe_load(record.config) or {}).get("tracking") or {}
-    if tracking.get("uri") is not None:
+    if not str(tracking.get("uri") or "memory:").startswith("memory:"):
         say("its MLflow runs are in the store of tracking.uri, not under mlruns, and are left out")
     if any(paths.journals.glob(f"{record.name}.*.jsonl")):
         say("some records have not reached MLflow yet, and are left out; the study's command records them")
