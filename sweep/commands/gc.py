@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -48,8 +49,10 @@ def gc(words: Sequence[str]) -> int:
     _show(plan)
     if keys.get("apply") != "true":
         if plan.removals:
-            again = " ".join(word for word in words if not word.startswith("apply="))
-            print(f"Nothing was removed. To remove it: `{pasteable(f'python -m sweep.gc {again}'.strip())} apply=true`")
+            again = shlex.join(
+                ["python", "-m", "sweep.gc", *(w for w in words if not w.startswith("apply=")), "apply=true"]
+            )
+            print(f"Nothing was removed. To remove it: `{pasteable(again)}`")
         return 0
     gone = list(apply(plan, paths))
     left = len(plan.removals) - len(gone)

@@ -21,7 +21,7 @@ from sweep.search.storage import existing_storage
 from sweep.store.locks import study_lock
 from sweep.store.paths import ORIGIN, Paths
 from sweep.store.whole_folder import damage
-from sweep.tracking.rows import packed_rows
+from sweep.tracking.rows import foreign_address, packed_rows
 
 OPTUNA, MLFLOW = "study/optuna.json", "study/mlflow.jsonl"
 
@@ -95,9 +95,7 @@ def pack(
             if with_base:
                 _add_base(archive, paths, study, say)
             archive.add_text(OPTUNA, json.dumps(studies))
-            rows = [json.dumps([table, row]) for table, row in packed_rows(paths.mlflow_database, study, paths.root)]
-            if rows:
-                archive.add_text(MLFLOW, "\n".join(rows))
+            _add_rows(archive, paths, study, say)
             _say_what_is_elsewhere(record, paths, say)
     entries = archive.entries
     return Packed(file, len(entries), sum(each.size for each in entries.values()), file.stat().st_size)
@@ -160,6 +158,18 @@ def _add_folder(
             archive.add(name, file)
         else:
             say(f"{file} is left out: other systems do not accept its name")
+
+
+def _add_rows(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
+    """Adds MLflow's rows of the study, unless they name artifacts that are not packed."""
+    lines = []
+    for row in packed_rows(paths.mlflow_database, study, paths.root):
+        if (elsewhere := foreign_address(row)) is not None:
+            say(f"its MLflow runs have artifacts outside of mlruns ({elsewhere}), and are left out")
+            return
+        lines.append(json.dumps(row))
+    if lines:
+        archive.add_text(MLFLOW, "\n".join(lines))
 
 
 def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:

@@ -92,6 +92,16 @@ def packed_rows(database: Path, experiment: str, root: Path) -> Iterator[Row]:
                 yield table, _without_places(table, dict(zip(columns, row, strict=True)), places)
 
 
+def foreign_address(row: Row) -> str | None:
+    """An address in a packed row that no other machine could follow, since it names a file outside `mlruns`; None if all can be."""
+    try:
+        _placed(*row, Path("/"))
+    except DataError:
+        named = [str(row[1][column]) for column in _columns(*row)]
+        return next((each for each in named if not each.startswith((HERE, *_REMOTE))), named[0])
+    return None
+
+
 def add_rows(database: Path, rows: Iterable[Row], experiment: str, root: Path) -> str:
     """Adds packed rows in one transaction, to the experiment of that name if there is one; returns the experiment's id.
 

@@ -82,6 +82,7 @@ def essence_of_search(paths: Paths) -> object:
     return [(trial.identity, trial.loss, trial.status) for trial in record.trials]
 
 
+@pytest.mark.slow
 def test_opened_twice(packed: Path, elsewhere: Paths) -> None:
     unpack(packed, elsewhere, say=lambda line: None)
     elsewhere.page("driven").write_text("a later page")
@@ -122,7 +123,15 @@ def test_another_studys_report_is_refused(packed: Path, elsewhere: Paths) -> Non
     assert not (elsewhere.root / "trials").exists()
 
 
-@pytest.mark.parametrize("step", ["_place_folders", "_place_files", "_place_report", "add_studies"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "_place_folders",
+        pytest.param("_place_files", marks=pytest.mark.slow),
+        pytest.param("_place_report", marks=pytest.mark.slow),
+        pytest.param("add_studies", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_opening_goes_on(step: str, packed: Path, elsewhere: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in the middle of a step: after half of its work, or before it commits."""
     if step == "_place_folders":
@@ -151,6 +160,7 @@ def test_a_killed_opening_goes_on(step: str, packed: Path, elsewhere: Paths, mon
     assert all(store.find(folder.name) for folder in (elsewhere.root / "trials").glob("*/[!.]*"))
 
 
+@pytest.mark.slow
 def test_interrupted_trials_run_again_on_another_machine(paths: Paths, elsewhere: Paths, tmp_path: Path) -> None:
     """A trial that a killed sweep left running has an owner on this machine, who will never end it elsewhere."""
     with existing_storage(None, paths) as storage:
@@ -168,6 +178,7 @@ def test_interrupted_trials_run_again_on_another_machine(paths: Paths, elsewhere
     assert last["user_attrs"]["interrupted"] == 1
 
 
+@pytest.mark.slow
 def test_only_chosen_weights(paths: Paths, elsewhere: Paths, tmp_path: Path) -> None:
     pack("driven", tmp_path / "driven.zip", paths, pytest.fail, only_chosen=True)
     unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None)
@@ -175,6 +186,7 @@ def test_only_chosen_weights(paths: Paths, elsewhere: Paths, tmp_path: Path) -> 
     assert essence(record_in(elsewhere)) == essence(record_in(paths))
 
 
+@pytest.mark.slow
 def test_damaged_folders_are_left_out(paths: Paths, tmp_path: Path) -> None:
     damaged = next(iter(adapters(paths)))
     (paths.trained_adapter(damaged) / "training.json").write_text("{")
@@ -186,6 +198,7 @@ def test_damaged_folders_are_left_out(paths: Paths, tmp_path: Path) -> None:
         assert not [name for name in archive_read.entries if damaged in name and name.startswith("adapters")]
 
 
+@pytest.mark.slow
 def test_not_while_a_sweep_runs(packed: Path, paths: Paths, tmp_path: Path) -> None:
     with study_lock(paths, "driven"):
         with pytest.raises(StudyBusy):
@@ -202,6 +215,7 @@ def test_other_contents_are_refused(contents: bytes, elsewhere: Paths, tmp_path:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_pack_and_open(
         self, paths: Paths, elsewhere: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -103,6 +103,7 @@ def test_a_study_goes_on_and_trains_what_it_needs(paths: Paths) -> None:
     assert set(trained.times) == {trial.identity for trial in record.certification.complete(4)}
 
 
+@pytest.mark.slow
 def test_young_weights_stay(paths: Paths) -> None:
     plan = planned_removals(paths, days=YEARS)
     assert not plan.removals
@@ -127,6 +128,7 @@ def test_claimed_and_pinned_adapters_stay(paths: Paths) -> None:
     assert plan.kept["pinned: for the audit"] == plan.kept["claimed by a running process"] == 1
 
 
+@pytest.mark.slow
 def test_what_is_claimed_after_the_plan_stays(paths: Paths) -> None:
     plan = planned_removals(paths, days=0.0)
     claimed = plan.removals[0].identity
@@ -210,6 +212,7 @@ def test_what_dead_processes_left_goes(paths: Paths) -> None:
     assert all(path.exists() for path in (*stay, alive, young))
 
 
+@pytest.mark.slow
 def test_score_caches_of_no_adapter_go(paths: Paths) -> None:
     known = paths.scores(sorted(adapters(paths))[0])
     orphan, young = paths.scores("aa" * 16), paths.scores("bb" * 16)
@@ -274,6 +277,25 @@ def test_studies_in_another_database_are_left_alone(paths: Paths) -> None:
     assert plan.kept["the records of its study are in another database (storage=URL)"] > 0
 
 
+@pytest.mark.slow
+def test_adapters_that_no_study_has(paths: Paths) -> None:
+    """One was trained alone and stays; the training of another was never evaluated."""
+    loser = sorted(adapters(paths) - chosen(paths))[0]
+    (trial,) = usage_of(paths).recorded[loser].trials
+    alone, abandoned = "aa" * 16, "bb" * 16
+    for identity in (alone, abandoned):
+        shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(identity))
+        os.utime(paths.trained_adapter(identity), (LONG_AGO, LONG_AGO))
+    result = json.loads((paths.trial(trial) / "result.json").read_text())
+    result["spec"] |= {"identity": "cc" * 16, "adapter": alone, "stage": "single", "split": "tune"}
+    paths.trial("cc" * 16).mkdir(parents=True)
+    (paths.trial("cc" * 16) / "result.json").write_text(json.dumps(result))
+    plan = removed(paths)
+    assert plan.kept["trained alone (sweep.train)"] == 1
+    assert adapters(paths) == {*chosen(paths), alone}
+    assert "no trial uses it" in {each.why for each in plan.removals if each.identity == abandoned}
+
+
 def test_unreadable_pins_stop_everything(paths: Paths) -> None:
     paths.pins.write_text("[")
     with pytest.raises(DataError, match="pinned"):
@@ -285,6 +307,7 @@ class TestCommand:
     def here(self, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(paths.root.parent)
 
+    @pytest.mark.slow
     def test_it_shows_the_plan_and_then_removes(self, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
         assert gc(["retention.days=0"]) == 0
         shown = capsys.readouterr().out
@@ -299,6 +322,7 @@ class TestCommand:
         assert gc(["retention.days=0", "apply=true"]) == 0
         assert "There is nothing to remove." in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_pins(self, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
         loser = sorted(adapters(paths) - chosen(paths))[0]
         (trial,) = usage_of(paths).recorded[loser].trials

@@ -257,6 +257,16 @@ class TestPacked:
         assert unpack(packed, there, say=pytest.fail).was_here
         assert rows(there.mlflow_database) == again
 
+    def test_artifacts_that_somebody_keeps_elsewhere(self, here: Paths, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(here.mlflow_database)) as database:
+            database.execute("update experiments set artifact_location = '/data/mine' where name = 'driven'")
+            database.commit()
+        said: list[str] = []
+        pack("driven", tmp_path / "driven.zip", here, said.append)
+        assert said == ["its MLflow runs have artifacts outside of mlruns (/data/mine), and are left out"]
+        unpack(tmp_path / "driven.zip", Paths(tmp_path / "there"), say=said.append)
+        assert said[1:] == ["its MLflow runs were not packed"]
+
     @pytest.mark.parametrize(
         ("table", "column", "value"),
         [
