@@ -30,6 +30,11 @@ COMMANDS = {
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
+KEEPING = {
+    "archive": "pack a study into one file, open it elsewhere",
+    "gc": "remove weights that lost",
+}
+"""Commands for what is finished; on the screen they share a line."""
 MOST_USED = (
     "task.path",
     "task.metric",
@@ -109,7 +114,7 @@ def show(words: Sequence[str]) -> int:
     if not words:
         print("\n".join(all_keys(width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None)))
         return 0
-    if len(words) == 1 and words[0] in COMMANDS:
+    if len(words) == 1 and words[0] in {**COMMANDS, **KEEPING}:
         return _show_command(words[0])
     print("\n\n".join("\n".join(explained(word.rstrip("=."))) for word in words))
     return 0
@@ -124,6 +129,7 @@ def screen() -> Iterator[str]:
     yield ""
     yield "Commands (COMMAND --help says more):"
     yield from _table(COMMANDS)
+    yield f"  also     {'; '.join(f'{name}: {text}' for name, text in KEEPING.items())}"
     yield ""
     yield "Most used keys (default):"
     yield from _table({key: _in_short(keys[key]) for key in MOST_USED})
@@ -136,7 +142,6 @@ def screen() -> Iterator[str]:
         lead = f"  {group:10}"
         yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
     yield "".join(f"  {group:10}{names[0]:10}" for group, names in single.items()).rstrip()
-    yield ""
     yield f"More: {_start()} help (all keys), {_start()} help lora.r (one key or section)"
 
 
@@ -165,7 +170,7 @@ def explained(word: str) -> Iterator[str]:
         yield from _key(keys[word])
         return
     if word not in sections and word not in choices:
-        near = suggestion(word, [*choices, *COMMANDS]) or f" ({_start()} help lists all keys)"
+        near = suggestion(word, [*choices, *COMMANDS, *KEEPING]) or f" ({_start()} help lists all keys)"
         raise ConfigurationError(f"{word}: there is no such key, section or command{near}")
     yield f"{word}: {sections[word]}" if word in sections else word
     if word in choices:
@@ -230,6 +235,14 @@ def _show_command(name: str) -> int:
             from sweep.commands.doctor.command import doctor
 
             return doctor(["--help"])
+        case "archive":
+            from sweep.commands.archive import archive
+
+            return archive(["--help"])
+        case "gc":
+            from sweep.commands.gc import gc
+
+            return gc(["--help"])
     return show(["--help"])
 
 

@@ -20,6 +20,8 @@ _MODULES = {
     "schedule": "sweep.commands.schedule",
     "nights": "sweep.commands.nights",
     "doctor": "sweep.commands.doctor.command",
+    "archive": "sweep.commands.archive",
+    "gc": "sweep.commands.gc",
     "help": "sweep.commands.help",
 }
 _LONG_RUNNING = ("run", "train", "plan")

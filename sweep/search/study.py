@@ -20,6 +20,7 @@ from sweep.search.cached_study import CachedStudy, requeue
 from sweep.search.certification import StoredCertification
 from sweep.search.conditional import arm_at, first_points, grid_points, suggest
 from sweep.search.method_first import make_sampler_over_methods
+from sweep.search.moving import RECORDING
 from sweep.search.optuna_internals import id_of, stale_trials, transaction
 from sweep.search.pruning import SameRankPruner, make_pruner
 from sweep.search.reading import Importances, importances_of, record_of
@@ -225,12 +226,12 @@ class SearchStudy:
     @property
     def recording(self) -> Mapping[str, Any] | None:
         """What `set_recording` stored last."""
-        stored: Mapping[str, Any] | None = self._study.user_attrs.get("recording")
+        stored: Mapping[str, Any] | None = self._study.user_attrs.get(RECORDING)
         return stored
 
     def set_recording(self, state: Mapping[str, Any]) -> None:
         """Stores what MLflow has of the study as a whole; plain JSON types."""
-        self._study.set_user_attr("recording", dict(state))
+        self._study.set_user_attr(RECORDING, dict(state))
 
     def _sampler(self, seed: int) -> BaseSampler:
         search, methods = self._plan.search, len(self._plan.methods)

@@ -137,6 +137,24 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
         lock.release()
 
 
+def running_studies(paths: Paths) -> list[str]:
+    """The studies that a sweep is running here."""
+    return [file.stem for file in sorted(paths.lock("x").parent.glob("*.lock")) if is_held(file)]
+
+
+def is_held(file: Path) -> bool:
+    """Whether a process holds the lock of a file; False where files cannot be locked."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    lock.release()
+    return False
+
+
 def this_process() -> str:
     """This process, as `HOST:PID`: the owner of what it has begun."""
     return f"{socket.gethostname()}:{os.getpid()}"

@@ -58,6 +58,26 @@ class Paths:
         """The lock that the process holds which trains this adapter."""
         return self.root / "locks" / "adapters" / f"{checked_name(identity)}.lock"
 
+    @property
+    def gc_lock(self) -> Path:
+        """The lock that `sweep.gc` holds while it removes."""
+        return self.root / "locks" / "gc" / "gc.lock"
+
+    @property
+    def pins(self) -> Path:
+        """Adapters that are never removed, with the reason."""
+        return self.root / "pinned.json"
+
+    @property
+    def removals(self) -> Path:
+        """What `sweep.gc` has removed, one JSON object per line."""
+        return self.root / "removed.jsonl"
+
+    @property
+    def stores(self) -> tuple[Path, Path, Path]:
+        """The folders of all trials, adapters and score caches; in each, two letters of an identity, then the identity."""
+        return self.root / "trials", self.root / "adapters", self.root / "scores"
+
     def trial(self, identity: str) -> Path:
         """The folder of a finished trial: result.json, scores.jsonl and config.yaml."""
         return self.root / "trials" / identity[:2] / checked_name(identity)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sweep.console.command_line import pasteable
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.store.locks import this_process
 from sweep.tracking.address import Address, address_of
+from sweep.tracking.locations import earlier_places
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, Tracker
 from sweep.tracking.recorder import Recorder
@@ -21,6 +25,7 @@ __all__ = [
     "SweepRun",
     "Tracker",
     "check_address",
+    "create_store",
     "open_tracker",
     "shown_store",
 ]
@@ -72,7 +77,34 @@ def open_tracker(uri: str | None, paths: Paths, study: str, say: Callable[[str],
     own = paths.mlflow_database if uri is None else None
     if own is not None:
         own.parent.mkdir(parents=True, exist_ok=True)
+        _warn_if_moved(paths, say)
     return Recorder(address.uri, paths.artifacts, paths.journals, own, paths.log(study), say)
+
+
+def create_store(paths: Paths) -> None:
+    """Creates the project's own database with MLflow's tables if there is none, which takes seconds.
+
+    Raises:
+        EnvironmentLacks: it cannot be created in this folder.
+    """
+    if paths.mlflow_database.exists():
+        return
+    check_address(None, paths)
+    from sweep.tracking.recorder_process import RecorderSettings, local_tracker
+
+    paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
+    own = paths.mlflow_database
+    local_tracker(RecorderSettings(_address(None, paths).uri, paths.artifacts, this_process(), own))
+
+
+def _warn_if_moved(paths: Paths, say: Callable[[str], None]) -> None:
+    """Says so if artifacts would be written to the folder in which the store was before."""
+    with suppress(EnvironmentLacks):  # whoever opens the database next will meet it
+        for place in earlier_places(paths.mlflow_database, paths.root)[:1]:
+            repair = pasteable("python -m sweep.doctor --repair")
+            say(
+                f"MLflow: {paths.root} was moved, and artifacts still go to {place.root}; stop, and run `{repair}` first"
+            )
 
 
 def _address(uri: str | None, paths: Paths) -> Address:

@@ -25,7 +25,8 @@ def doctor(words: Sequence[str]) -> int:
             f"{USAGE}\n\nShows what this machine can run, what it lacks, and how to fix it. Takes the overrides of a study "
             "(+study=NAME,\nmodel=NAME, task=jsonl task.path=FOLDER, ...) and checks what it needs; without overrides, "
             "the default study.\nTrains a model of a few kB as a test; downloads nothing but the data of task=hub.\n\n"
-            "--repair moves damaged files under ./mlruns aside, so that studies can go on; it deletes nothing.\n\n"
+            "--repair moves damaged files under ./mlruns aside, so that studies can go on, and corrects the addresses of artifacts in\n"
+            "MLflow's database after ./mlruns was moved or copied; it deletes nothing.\n\n"
             "Exit code: 0 the study can run; 2 its configuration or data is wrong; 3 this machine lacks something."
         )
         return 0

@@ -19,6 +19,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sweep.commands.doctor.capacity import existing
 from sweep.commands.doctor.findings import Finding, misconfigured
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.housekeeping.moved import where_it_was
+from sweep.reports.steps import shown
 from sweep.store.database_drivers import package_of
 from sweep.store.paths import Paths
 from sweep.tracking import check_address
@@ -49,6 +51,27 @@ def tracking(uri: str | None, paths: Paths) -> Finding:
         place = address.shown.rstrip("/")
         return _server(name, place, key, within(SECONDS, lambda: speaks_http(f"{place}/health", SECONDS)))
     return _database_server(name, make_url(address.uri), key)
+
+
+def artifacts(paths: Paths) -> list[Finding]:
+    """Whether MLflow's database under `mlruns/` looks for artifacts in another folder, since this one was moved; empty if not."""
+    try:
+        places = where_it_was(paths)
+    except EnvironmentLacks:  # a damaged database is a finding of its own
+        return []
+    if not places:
+        return []
+    message = (
+        f"{shown(paths.root)} was moved or copied: MLflow still looks for artifacts in {', '.join(map(str, places))}"
+    )
+    return [
+        Finding(
+            "MLflow artifacts",
+            "warning",
+            message,
+            "run `python -m sweep.doctor --repair`, which corrects the addresses",
+        )
+    ]
 
 
 def storage(url: str | None, paths: Paths) -> Finding:

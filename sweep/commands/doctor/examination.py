@@ -50,6 +50,7 @@ def examine(plan: StudyPlan) -> list[Finding]:
         elsewhere = [
             sources.model_hub(hub_answers(), hub_needed),
             databases.tracking(plan.tracking_uri, paths),
+            *databases.artifacts(paths),
             databases.storage(plan.storage_url, paths),
             data,
             sources.running_sweep(paths, plan.name),

@@ -1,5 +1,7 @@
 """`python -m sweep.doctor --repair`: moves damaged files under `mlruns/` aside, so that studies can go on; deletes nothing.
 
+Addresses in MLflow's database that a moved or copied folder left behind are corrected as well (`sweep.housekeeping.moved`).
+
 The next sweep restores them from intact files: an Optuna database from the trials' folders (the sampler proposes the same
 arms again, whose trials are found by identity), hashes from the hashed files, a trial by training it.
 """
@@ -15,10 +17,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sweep.errors import GoldilocksError, StudyBusy
+from sweep.housekeeping.moved import correct_places
 from sweep.reports.steps import shown
+from sweep.store.locks import running_studies
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 
@@ -54,6 +56,7 @@ def repair(paths: Paths) -> list[str]:
             "the next sweep creates a new one; the runs in the damaged file stay there",
         )
     )
+    lines += [f"{shown(paths.root)}: was moved or copied here; {line}" for line in correct_places(paths)]
     hashes = paths.models / "hashes.json"
     problem = _json_problem(hashes)
     if problem is not None:
@@ -83,15 +86,8 @@ def sqlite_problem(file: Path) -> str | None:
 
 
 def _check_idle(paths: Paths) -> None:
-    for file in sorted((paths.root / "locks").glob("*.lock")):
-        lock = FileLock(file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StudyBusy(
-                f"a sweep of study '{file.stem}' is running here; wait until it ends, then repair"
-            ) from None
-        lock.release()
+    for study in running_studies(paths)[:1]:
+        raise StudyBusy(f"a sweep of study '{study}' is running here; wait until it ends, then repair")
 
 
 def _unreadable_by_optuna(paths: Paths) -> str | None:

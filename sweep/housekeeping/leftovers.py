@@ -1,0 +1,60 @@
+"""Scratch files and folders under `mlruns` whose processes have ended: `.NAME.PROCESS`, wherever they are written."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from sweep.store.paths import Paths
+
+_SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?P<ending>\.earlier|\.svg)?")
+_HASHES = re.compile(r"hashes\.(?P<process>\d+)")
+
+SETTLED_SECONDS = 3600.0
+"""Younger ones stay: on a file system that machines share, a process of another machine may be writing them."""
+
+_DEPTHS = {
+    "trials": ("*/.*",),
+    "adapters": ("*/.*",),
+    "scores": ("*/*/.*",),
+    "models": (".*", "hashes.*"),
+    "reports": (".*", "*/.*"),
+    "tracking": (".*",),
+    "artifacts": ("*/.*", "*/*/.*", "*/*/artifacts/.*", "*/*/artifacts/*/.*"),
+}
+
+
+def leftovers(paths: Paths) -> Iterator[Path]:
+    """The scratch files and folders that nobody will finish."""
+    yield from (found for found in paths.root.glob(".*") if _is_left(found))
+    for folder, patterns in _DEPTHS.items():
+        for pattern in patterns:
+            yield from (found for found in sorted((paths.root / folder).glob(pattern)) if _is_left(found))
+
+
+def _is_left(path: Path) -> bool:
+    match = _SCRATCH.fullmatch(path.name) or _HASHES.fullmatch(path.name)
+    if match is None:
+        return False
+    try:
+        changed = path.lstat().st_mtime
+    except OSError:
+        return False
+    if time.time() - changed < SETTLED_SECONDS or _is_alive(int(match["process"]), changed):
+        return False
+    # an interrupted replacement has left the only copy under this name
+    return not path.name.endswith(".earlier") or path.with_name(str(match["name"])).exists()
+
+
+def _is_alive(process: int, since: float) -> bool:
+    """Whether that process is still the one that wrote something at that time, not a later one of its number."""
+    try:
+        return psutil.Process(process).create_time() <= since
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # somebody else's
+        return True

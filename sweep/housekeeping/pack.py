@@ -1,0 +1,200 @@
+"""Packs a study into one file: its records in Optuna and MLflow, trials, adapters, score caches, and what was reported."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from sweep.errors import ConfigurationError
+from sweep.housekeeping.archive_file import ArchiveWriter, is_safe, written
+from sweep.housekeeping.chosen_weights import chosen_trials
+from sweep.records import StudyRecord, TrialRecord
+from sweep.search.portable import packed_studies, stored_results
+from sweep.search.reading import study_of
+from sweep.search.storage import existing_storage
+from sweep.store.locks import study_lock
+from sweep.store.paths import ORIGIN, Paths
+from sweep.store.whole_folder import damage
+from sweep.tracking.rows import foreign_address, packed_rows
+
+OPTUNA, MLFLOW = "study/optuna.json", "study/mlflow.jsonl"
+
+_WEIGHTS = ".safetensors"
+_ADAPTER = "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What was packed.
+
+    Attributes:
+        files: number of files.
+        unpacked: their bytes.
+        size: bytes of the archive.
+    """
+
+    file: Path
+    files: int
+    unpacked: int
+    size: int
+
+
+def pack(
+    study: str,
+    file: Path,
+    paths: Paths,
+    say: Callable[[str], None],
+    *,
+    storage_url: str | None = None,
+    only_chosen: bool = False,
+    with_base: bool = False,
+) -> Packed:
+    """Packs a study. A file of that name appears complete or not at all.
+
+    Args:
+        say: called with a line for each thing that is left out.
+        storage_url: as `storage.url`.
+        only_chosen: whether weights other than those of the chosen adapter, and of the one that it was cut from, are left out.
+        with_base: whether the base model is packed if it is under `mlruns/models`.
+
+    Raises:
+        ConfigurationError: there is no such study, or the file exists.
+        StudyBusy: a sweep of the study is running.
+        EnvironmentLacks: a database cannot be read.
+        DataError: a file changed meanwhile.
+        OSError: a file cannot be read or written.
+    """
+    if file.exists():
+        raise ConfigurationError(f"file={file}: it exists; move it away, or write another name: file=OTHER.zip")
+    with study_lock(paths, study):
+        with existing_storage(storage_url, paths) as storage:
+            studies = packed_studies(storage, study)
+            record = study_of(storage, study)
+        chosen = chosen_trials(record)
+        weights = {trial.spec.adapter_id for trial in chosen} if only_chosen else None
+        results = stored_results(studies)
+        about = {
+            "study": study,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": {name: _version(name) for name in ("goldilocks-lora", "optuna", "mlflow")},
+            "trials": len(results),
+            "weights": "chosen" if only_chosen else "all",
+        }
+        with written(file, about) as archive:
+            _add_folder(archive, paths, paths.report(study), say)
+            for folder, left_out in _stored(results, paths, weights):
+                _add_stored(archive, paths, folder, left_out, say)
+            runs = {trial.run_id for trial in chosen} if only_chosen else None
+            _add_folder(archive, paths, paths.artifacts / study, say, lambda name: _is_left_out(name, runs))
+            if with_base:
+                _add_base(archive, paths, study, say)
+            archive.add_text(OPTUNA, json.dumps(studies))
+            _add_rows(archive, paths, study, say)
+            _say_what_is_elsewhere(record, paths, say)
+    entries = archive.entries
+    return Packed(file, len(entries), sum(each.size for each in entries.values()), file.stat().st_size)
+
+
+def _stored(
+    results: Sequence[TrialRecord], paths: Paths, weights: set[str] | None
+) -> Iterator[tuple[Path, Callable[[str], bool]]]:
+    """The folders of trials, adapters and score caches, and which of their files are left out."""
+    for trial in {each.identity: each for each in results}.values():
+        # earlier versions kept adapters in the folders of trials
+        loses = weights is not None and trial.spec.adapter_id not in weights and trial.identity not in weights
+        yield paths.trial(trial.identity), (lambda name: f"/{_ADAPTER}/" in name) if loses else _nothing
+    for adapter in dict.fromkeys(each.spec.adapter_id for each in results):
+        if weights is None or adapter in weights:
+            yield paths.trained_adapter(adapter), _nothing
+        yield paths.scores(adapter), _nothing
+
+
+def _nothing(name: str) -> bool:
+    return False
+
+
+def _is_left_out(name: str, runs: set[str | None] | None) -> bool:
+    """Whether a file in MLflow's artifacts is weights of an adapter that lost: `artifacts/STUDY/RUN/artifacts/adapter/...`."""
+    parts = name.split("/")
+    is_adapter = len(parts) > 5 and parts[3:5] == ["artifacts", _ADAPTER]
+    return runs is not None and is_adapter and name.endswith(_WEIGHTS) and parts[2] not in runs
+
+
+def _add_stored(
+    archive: ArchiveWriter,
+    paths: Paths,
+    folder: Path,
+    left_out: Callable[[str], bool],
+    say: Callable[[str], None],
+) -> None:
+    if not folder.is_dir():
+        return
+    if (wrong := damage(folder)) is not None:
+        say(f"{folder} is damaged ({wrong}) and is left out; `python -m sweep.doctor --repair` moves it aside")
+        return
+    _add_folder(archive, paths, folder, say, left_out)
+
+
+def _add_folder(
+    archive: ArchiveWriter,
+    paths: Paths,
+    folder: Path,
+    say: Callable[[str], None],
+    left_out: Callable[[str], bool] = _nothing,
+) -> None:
+    """Adds the files of a folder; links, and scratch files of processes (their names begin with a dot), are not followed or added."""
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(paths.root).as_posix()
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if hidden or left_out(name) or file.is_symlink() or not file.is_file():
+            continue
+        if is_safe(name):
+            archive.add(name, file)
+        else:
+            say(f"{file} is left out: other systems do not accept its name")
+
+
+def _add_rows(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
+    """Adds MLflow's rows of the study, unless they name artifacts that are not packed."""
+    lines = []
+    for row in packed_rows(paths.mlflow_database, study, paths.root):
+        if (elsewhere := foreign_address(row)) is not None:
+            say(f"its MLflow runs have artifacts outside of mlruns ({elsewhere}), and are left out")
+            return
+        lines.append(json.dumps(row))
+    if lines:
+        archive.add_text(MLFLOW, "\n".join(lines))
+
+
+def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
+    try:
+        origin = json.loads((paths.adapter(study) / ORIGIN).read_text(encoding="utf-8"))
+        folder = paths.models / Path(str(origin["base_folder"])).name
+    except (OSError, ValueError, KeyError, TypeError):
+        say("the base model is left out: the study has no adapter that names it")
+        return
+    if folder.is_dir():
+        _add_folder(archive, paths, folder, say)
+    else:
+        say(f"the base model is left out: it is not under {paths.models} but comes from {origin.get('base_source')}")
+
+
+def _say_what_is_elsewhere(record: StudyRecord, paths: Paths, say: Callable[[str], None]) -> None:
+    tracking = (yaml.safe_load(record.config) or {}).get("tracking") or {}
+    if not str(tracking.get("uri") or "memory:").startswith("memory:"):
+        say("its MLflow runs are in the store of tracking.uri, not under mlruns, and are left out")
+    if any(paths.journals.glob(f"{record.name}.*.jsonl")):
+        say("some records have not reached MLflow yet, and are left out; the study's command records them")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
