@@ -8,43 +8,23 @@ made twice.
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks
 from sweep.search.optuna_internals import in_transaction, transaction
+from sweep.store.server_errors import passing_database_error
 
 T = TypeVar("T")
 
 _RETRY_SECONDS = 2.0
 """Between attempts to reach a server that is away."""
-
-_CONNECT_SECONDS = 10
-"""The longest wait for a connection."""
-
-_WITH_A_TIMEOUT = (
-    *("postgresql", "postgresql+psycopg", "postgresql+psycopg2"),
-    *("mysql", "mysql+mysqldb", "mysql+pymysql", "mariadb", "mariadb+mysqldb", "mariadb+pymysql"),
-)
-"""The databases and drivers that know the argument `connect_timeout`."""
-
-_AWAY = re.compile("08|53|57|58|40001|40P01|25006")
-"""How the codes of errors begin (SQLSTATE) that pass: lost connection, full disk or memory, shutdown, system error, deadlock, a
-server that is read-only while another one takes over."""
-
-_WRONG = re.compile(
-    "authentication failed|does not exist|no password supplied|no pg_hba.conf entry|not permitted to log in|certificate|"
-    "does not support SSL|resolve host|translate host name"
-)
-"""Refusals of a first connection that no waiting changes."""
 
 
 class Patience:
@@ -121,20 +101,8 @@ class Patience:
             time.sleep(min(0.25, left))
 
     def _why_away(self, error: BaseException) -> str | None:
-        """The reason in one line; None if the error has another cause than a server that is away."""
-        failed = _of_sqlalchemy(error)
-        if failed is None:
-            return None
-        text = str(failed.orig).strip().partition("\n")[0] or type(failed.orig).__name__
-        code = getattr(failed.orig, "sqlstate", None) or getattr(failed.orig, "pgcode", None)
-        if code is not None:
-            passes = failed.connection_invalidated or _AWAY.match(code) is not None
-        elif isinstance(failed, OperationalError | InterfaceError):
-            # a server that was reached before is being restarted, whatever it says
-            passes = self._reached or _WRONG.search(text) is None or "emporary failure" in text
-        else:
-            passes = failed.connection_invalidated
-        return mask(text) if passes else None
+        reason = passing_database_error(error, reached=self._reached)
+        return None if reason is None else mask(reason)
 
     def _note_away(self, reason: str, waiting_since: float | None) -> None:
         if waiting_since is not None:
@@ -171,20 +139,6 @@ def written(storage: RDBStorage, write: Callable[[bool], T]) -> T:
 
     patience: Patience | None = getattr(storage, "patience", None)
     return attempt(False) if patience is None or in_transaction(storage) else patience.repeat(attempt)
-
-
-def connect_arguments(url: str) -> dict[str, Any]:
-    """What a server's driver is given so that connecting has a limit, unless the address or the environment has one."""
-    is_limited = "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ
-    takes_it = url.partition("://")[0].lower() in _WITH_A_TIMEOUT
-    return {"connect_timeout": _CONNECT_SECONDS} if takes_it and not is_limited else {}
-
-
-def _of_sqlalchemy(error: BaseException | None) -> DBAPIError | None:
-    """The error of SQLAlchemy that one of Optuna wraps."""
-    while error is not None and not isinstance(error, DBAPIError):
-        error = error.__cause__
-    return error
 
 
 def _span(seconds: float) -> str:

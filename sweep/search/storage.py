@@ -23,11 +23,12 @@ from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks, GoldilocksError
 from sweep.search.optuna_internals import SAFE_TO_REPEAT, in_transaction
-from sweep.search.patience import Patience, connect_arguments
-from sweep.search.silence import SilenceWatch
+from sweep.search.patience import Patience
 from sweep.store.database_drivers import missing_driver
 from sweep.store.locks import held, never_stop, say_on_stderr
 from sweep.store.paths import Paths
+from sweep.store.server_errors import connect_arguments
+from sweep.store.silence import SilenceWatch
 from sweep.store.sqlite_files import write_ahead
 
 HEARTBEAT_SECONDS = 15

@@ -23,6 +23,7 @@ class Faults:
         answer: the status of an HTTP server that answers every request with it; 0 passes requests on.
         cut: called with what a client sends; True passes it on, and cuts the connection instead of passing on the answer.
         lose: called with what a client sends; True cuts the connection instead of passing it on.
+        hold: called with what a client sends; the seconds after which it is passed on.
     """
 
     away: bool = False
@@ -31,6 +32,7 @@ class Faults:
     answer: int = 0
     cut: Callable[[bytes], bool] = field(default=lambda sent: False)
     lose: Callable[[bytes], bool] = field(default=lambda sent: False)
+    hold: Callable[[bytes], float] = field(default=lambda sent: 0.0)
 
 
 class Proxy:
@@ -126,6 +128,7 @@ class Proxy:
                 return
             if self.faults.cut(chunk):
                 cut.set()
+            time.sleep(self.faults.hold(chunk))
             server.sendall(chunk)
 
     def _answers(self, server: socket.socket, client: socket.socket, cut: threading.Event) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
 
 _SILENT_SECONDS = 60.0
 """The longest wait for the answer to one statement; then the connection counts as lost."""
 
 
 class SilenceWatch:
-    """Watches all connections of an engine.
+    """Watches the connections of an engine, or of all engines of this process.
 
     The socket of a connection without an answer is shut down, which its driver reports as a lost connection.
 
@@ -35,7 +36,13 @@ class SilenceWatch:
             (lambda connection, record: self._end(connection), "checkin"),
         ]
 
-    def each_statement(self, engine: Engine) -> None:
+    def everywhere(self) -> None:
+        """Watches all engines that this process makes from now on."""
+        for listener, name in self.pool_events:
+            event.listen(Pool, name, listener)
+        self.each_statement(Engine)
+
+    def each_statement(self, engine: Engine | type[Engine]) -> None:
         """Counts the time from each statement of this engine, rather than from when its connection was taken."""
 
         def begins(given: Any, cursor: Any, statement: Any, parameters: Any, context: Any, executemany: Any) -> None:
