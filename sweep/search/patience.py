@@ -59,7 +59,7 @@ class Patience:
         Raises:
             EnvironmentLacks: the server stayed away; afterwards at the first failure.
         """
-        began, tries = time.monotonic(), 0
+        began, tries, is_said = time.monotonic(), 0, False
         while True:
             try:
                 result = attempt(tries > 0)
@@ -72,7 +72,9 @@ class Patience:
                 tries += 1
                 if tries == 1 and self._reached:
                     continue  # the connection was idle for too long, or the server was restarted in between
-                self._note_away(reason, began if tries <= 2 else None)
+                if not is_said:
+                    self._note_wait(reason)
+                    is_said = True
                 if time.monotonic() - began >= self._seconds:
                     self._ended = self._lack(reason)
                     raise self._ended from error
@@ -89,7 +91,9 @@ class Patience:
             reason = self._why_away(error)
             if reason is None:
                 raise
-            self._note_away(reason, None)
+            if not self._is_away:
+                self._say(f"storage.url: {self._server} is away ({reason}); running trials go on")
+            self._is_away = True
             return None
         self._note_back()
         return result
@@ -104,14 +108,10 @@ class Patience:
         reason = passing_database_error(error, reached=self._reached)
         return None if reason is None else mask(reason)
 
-    def _note_away(self, reason: str, waiting_since: float | None) -> None:
-        if waiting_since is not None:
-            self._say(
-                f"storage.url: {self._server} does not take what must be recorded next ({reason}); running trials go on, and "
-                f"this waits for up to {_span(self._seconds)}"
-            )
-        elif not self._is_away:
-            self._say(f"storage.url: {self._server} is away ({reason}); running trials go on")
+    def _note_wait(self, reason: str) -> None:
+        does = "does not take what must be recorded next" if self._reached else "does not answer"
+        meanwhile = "; running trials go on, and this" if self._reached else "; this"
+        self._say(f"storage.url: {self._server} {does} ({reason}){meanwhile} waits for up to {_span(self._seconds)}")
         self._is_away = True
 
     def _note_back(self) -> None:
