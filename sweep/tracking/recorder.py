@@ -22,8 +22,8 @@ from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec, to_json
 from sweep.store.locks import this_process
 from sweep.tracking.address import address_of
-from sweep.tracking.away import StoreAway
-from sweep.tracking.journal import Entry, Journal, JournalFolder, OrphanedJournal, orphaned_journals
+from sweep.tracking.away import Absence, StoreAway
+from sweep.tracking.journal import Entry, Journal, JournalFolder, described, described_sweep, orphaned_journals
 from sweep.tracking.port import Summary, SweepRun, is_provisional, provisional_id
 from sweep.tracking.recorder_process import (
     NO_REPLY,
@@ -76,7 +76,6 @@ class Recorder:
     ) -> None:
         self._store = address_of(uri).shown
         self._journals = JournalFolder(folder, self._store)
-        self._log = log
         self._say = say
         self._journal: Journal | None = None
         self._sweeps: dict[str, SweepRun] = {}
@@ -85,7 +84,7 @@ class Recorder:
         self._replies: dict[int, Any] = {}
         self._ids: dict[str, str] = {}
         self._orphans: list[Path] = []
-        self._away = False
+        self._absence = Absence(self._store, folder, log, say)
         self._refused = 0
         self._restarts = 0
         self._process = RecorderProcess(RecorderSettings(uri, artifact_root, this_process(), own, log))
@@ -94,7 +93,7 @@ class Recorder:
         try:
             self._call(READY, seconds=_START_SECONDS)
         except StoreAway as error:
-            self._note_away(error)
+            self._absence.begin(error)
 
     @property
     def process(self) -> int:
@@ -105,16 +104,16 @@ class Recorder:
         """See `Tracker.open_sweep`; records what earlier sweeps left first. The id is provisional if the store is away."""
         self._record_orphans(sweep)
         own = provisional_id()
-        if not self._away:
+        if not self._absence.is_now:
             try:
                 run_id = str(self._call("open_sweep", sweep, own, seconds=_START_SECONDS))
             except StoreAway as error:
-                self._note_away(error)
+                self._absence.begin(error)
             else:
                 self._begin(run_id, sweep)
                 return run_id
         self._begin(own, sweep)
-        self._enqueue({"do": "open_sweep", "run": own, "again": True, **_described(sweep)}, sweep=sweep)
+        self._enqueue({"do": "open_sweep", "run": own, "again": True, **described(sweep)}, sweep=sweep)
         return own
 
     def resume_sweep(self, run_id: str, sweep: SweepRun) -> None:
@@ -134,7 +133,7 @@ class Recorder:
         number = self._enqueue({"do": "open_trial", "run": own, "parent": known, "spec": to_json(spec)})
         seconds = 0.0 if is_behind else _OPEN_SECONDS
         began = time.monotonic()
-        while number in self._pending and not self._away and time.monotonic() - began < seconds:
+        while number in self._pending and not self._absence.is_now and time.monotonic() - began < seconds:
             self._receive(0.25)
         return self._ids.get(own, own)
 
@@ -185,20 +184,22 @@ class Recorder:
         """
         if not self._settled():
             self._say(
-                f"MLflow: {self._store} has not taken {len(self._pending)} record(s); they are kept in {self._kept_in()}, and "
+                f"MLflow: {self._store} has not taken {len(self._pending)} record(s); they are kept in {self._absence.kept_in}, and "
                 "the next run of the same command records them"
             )
         return not self._pending
 
     def _settled(self) -> bool:
         last, left, said_as_away = time.monotonic(), len(self._pending), None
-        while self._pending and time.monotonic() - last < (_AWAY_SECONDS if self._away else _SLOW_SECONDS):
+        while self._pending and time.monotonic() - last < (_AWAY_SECONDS if self._absence.is_now else _SLOW_SECONDS):
             self._receive(0.25)
             if len(self._pending) < left:
                 last, left = time.monotonic(), len(self._pending)
-            elif said_as_away is not self._away and time.monotonic() - last > _QUIET_SECONDS:
-                said_as_away = self._away
-                limit = f" for up to {_AWAY_SECONDS:g} s; the next run records what is left" if self._away else ""
+            elif said_as_away is not self._absence.is_now and time.monotonic() - last > _QUIET_SECONDS:
+                said_as_away = self._absence.is_now
+                limit = (
+                    f" for up to {_AWAY_SECONDS:g} s; the next run records what is left" if self._absence.is_now else ""
+                )
                 self._say(f"MLflow: waiting for {self._store} to take {left} record(s){limit}")
         return not self._pending
 
@@ -220,10 +221,10 @@ class Recorder:
             for entry in orphan.entries:
                 opens = entry.get("do") == "open_sweep"
                 self._enqueue(
-                    {**entry, "again": True}, in_journal=True, sweep=_opened(orphan, entry, known) if opens else None
+                    {**entry, "again": True}, in_journal=True, sweep=described_sweep(entry, known) if opens else None
                 )
             self._orphans.append(orphan.file)
-        if self._pending and not self._away:
+        if self._pending and not self._absence.is_now:
             self._settled()
 
     def _enqueue(self, entry: Entry, *, in_journal: bool = False, sweep: SweepRun | None = None) -> int:
@@ -280,13 +281,13 @@ class Recorder:
                 elif number > 0:
                     self._replies[number] = reply
                 elif number == STORE_AWAY:
-                    self._note_away()
+                    self._absence.begin()
         except (EOFError, OSError):
             self._restart()
 
     def _acknowledge(self, number: int, reply: Any) -> None:
         entry = self._pending.pop(number)
-        self._note_back()
+        self._absence.end()
         if isinstance(reply, RemoteError):
             self._refused += 1
             if self._refused <= _SHOWN_REFUSALS:
@@ -299,29 +300,6 @@ class Recorder:
             for file in self._orphans:
                 file.unlink(missing_ok=True)
             self._orphans.clear()
-
-    def _note_away(self, error: StoreAway | None = None) -> None:
-        """Says it once.
-
-        Args:
-            error: why, if the process has not written it to its log.
-        """
-        if not self._away:
-            more = f" (details in {_shown(self._log)})" if self._log else ""
-            if error is not None:
-                more = f" ({error.problems[0].splitlines()[0].removeprefix('tracking.uri: ')})"
-            self._say(
-                f"MLflow: {self._store} takes no records{more}; the study goes on, and records are kept in {self._kept_in()}"
-            )
-        self._away = True
-
-    def _note_back(self) -> None:
-        if self._away:
-            self._say(f"MLflow: {self._store} takes records again; the kept ones follow")
-        self._away = False
-
-    def _kept_in(self) -> str:
-        return _shown(self._journals.folder)
 
     def _restart(self) -> None:
         """Replaces a process that was killed, and sends it all that is not recorded yet.
@@ -339,36 +317,6 @@ class Recorder:
         for number, entry in self._pending.items():
             known = {**entry, "run": self._ids.get(entry["run"], entry["run"]), "again": True}
             self._process.send((number, known))
-
-
-def _described(sweep: SweepRun) -> Entry:
-    """What the journal holds about the run of a sweep; a later process knows the results itself."""
-    return {
-        "config_yaml": sweep.config_yaml,
-        "tags": dict(sweep.tags),
-        "declared": dict(sweep.declared),
-        "command": sweep.command,
-        "alone": sweep.alone,
-    }
-
-
-def _opened(orphan: OrphanedJournal, entry: Entry, known: SweepRun) -> SweepRun:
-    """The sweep whose opening a journal holds."""
-    return SweepRun(
-        known.study,
-        entry["config_yaml"],
-        tags=entry["tags"],
-        params=orphan.head.get("params", {}),
-        declared=entry["declared"],
-        command=entry["command"],
-        known_results=known.known_results,
-        alone=entry["alone"],
-    )
-
-
-def _shown(path: Path) -> str:
-    """Relative to the current folder if the path is below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _process_ended() -> EnvironmentLacks:
