@@ -141,14 +141,8 @@ class MlflowTracker:
         self._close(run_id, result.status, points, when, names.closing_tags(result), files)
         return run_id
 
-    def close_sweep(
-        self, run_id: str, status: Status, summary: Summary, files: Sequence[Path], *, when: float | None = None
-    ) -> bool:
-        """See `Tracker.close_sweep`.
-
-        Args:
-            when: the time of the sweep's end, so that repeating this adds nothing; by default now.
-        """
+    def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
+        """See `Tracker.close_sweep`."""
         if run_id not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
         experiment, sweep = self._sweeps[run_id]
@@ -156,7 +150,7 @@ class MlflowTracker:
             self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
         points = [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
         tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
-        self._close(run_id, status, points, time.time() if when is None else when, tags, files)
+        self._close(run_id, status, points, time.time(), tags, files)
         return True
 
     def poll(self) -> None:

@@ -85,6 +85,7 @@ class Recorder:
         self._ids: dict[str, str] = {}
         self._orphans: list[Path] = []
         self._absence = Absence(self._store, folder, log, say)
+        self._is_behind = False
         self._refused = 0
         self._restarts = 0
         self._process = RecorderProcess(RecorderSettings(uri, artifact_root, this_process(), own, log))
@@ -125,16 +126,15 @@ class Recorder:
         self._begin(run_id, sweep)
 
     def open_trial(self, parent: str, spec: TrialSpec) -> str:
-        """See `Tracker.open_trial`; waits briefly for the store, and not at all while it is away or has other work to do."""
+        """See `Tracker.open_trial`; waits briefly for the store, and not at all while it is away or behind since an earlier wait."""
         own = provisional_id()
         self.poll()
-        is_behind = bool(self._pending)
         known = self._ids.get(parent, parent)
         number = self._enqueue({"do": "open_trial", "run": own, "parent": known, "spec": to_json(spec)})
-        seconds = 0.0 if is_behind else _OPEN_SECONDS
-        began = time.monotonic()
-        while number in self._pending and not self._absence.is_now and time.monotonic() - began < seconds:
+        end = time.monotonic() + _OPEN_SECONDS
+        while number in self._pending and not self._absence.is_now and not self._is_behind:
             self._receive(0.25)
+            self._is_behind = number in self._pending and time.monotonic() > end
         return self._ids.get(own, own)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str | None:
@@ -153,7 +153,6 @@ class Recorder:
             {
                 "do": "close_sweep",
                 "run": self._ids.get(run_id, run_id),
-                "when": time.time(),
                 "status": status.value,
                 "metrics": dict(summary.metrics),
                 "tags": dict(summary.tags),
@@ -295,6 +294,7 @@ class Recorder:
         elif isinstance(reply, str) and is_provisional(entry["run"]):
             self._ids[entry["run"]] = reply
         if not self._pending:
+            self._is_behind = False
             if self._journal is not None:
                 self._journal.clear()
             for file in self._orphans:

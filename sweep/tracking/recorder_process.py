@@ -219,9 +219,7 @@ class _RecordingLoop:
                     return self._call("close_trial", (run, trial_result_from_json(entry["result"]), files))
                 case "close_sweep":
                     summary, files = Summary(entry["metrics"], entry["tags"]), [Path(file) for file in entry["files"]]
-                    return self._call(
-                        "close_sweep", (run, Status(entry["status"]), summary, files), when=entry.get("when")
-                    )
+                    return self._call("close_sweep", (run, Status(entry["status"]), summary, files))
         except (KeyError, TypeError, ValueError) as error:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused
