@@ -202,13 +202,13 @@ class MlflowTracker:
                 return runs
 
     def _known_as(self, experiment: str, own: str | None) -> str | None:
-        """The run with this provisional id; of several, which a slow server has made, the first one is kept."""
-        found = self._client.search_runs(
-            [experiment], f"tags.`{names.RUN}` = '{own}'", order_by=["attributes.start_time ASC"]
-        )
-        for double in found[1:]:
-            self._client.delete_run(double.info.run_id)
-        return str(found[0].info.run_id) if found else None
+        """The run with this provisional id; of several, which a slow server has made, the one that is further is kept."""
+        found = self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'")
+        kept = max(found, key=lambda run: len(run.data.params), default=None)
+        for run in found:
+            if kept is not None and run.info.run_id != kept.info.run_id:
+                self._client.delete_run(run.info.run_id)
+        return None if kept is None else str(kept.info.run_id)
 
     def _is_double(self, run: Run) -> bool:
         """Whether a slow server made this run after the request for it had been repeated."""
