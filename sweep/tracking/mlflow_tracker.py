@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
@@ -256,11 +257,8 @@ class MlflowTracker:
         entries = [RunTag(key, value) for key, value in tags.items()]
         with self._explained():
             artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
-            for path in paths:
-                if path.is_dir():
-                    artifacts.log_artifacts(str(path), path.name)
-                elif path.exists():
-                    artifacts.log_artifact(str(path))
+            if left_out := [path.name for path in paths if not _kept(artifacts, path)]:
+                entries.append(RunTag(names.LEFT_OUT, ", ".join(left_out)))
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
@@ -276,6 +274,21 @@ class MlflowTracker:
             kind = RecordRefused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
             # `from None`: a traceback of the original would show the address, password included
             raise kind(text) from None
+
+
+def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
+    """Keeps a file or folder, if it exists; returns False if the web server before MLflow allows smaller files only."""
+    try:
+        if path.is_dir():
+            artifacts.log_artifacts(str(path), path.name)
+        elif path.exists():
+            artifacts.log_artifact(str(path))
+    except OSError as error:
+        if getattr(getattr(error, "response", None), "status_code", None) != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise
+        print(f"{path} was left out: the server allows no file of this size", flush=True)
+        return False
+    return True
 
 
 def _remedy(address: Address, error: Exception) -> str:

@@ -20,7 +20,8 @@ class Faults:
         away: connections are refused, and open ones are cut.
         silent: connections are accepted, and nothing is passed on.
         delay: seconds by which each answer is late.
-        answer: the status of an HTTP server that answers every request with it; 0 passes requests on.
+        answer: the status of an HTTP server that answers requests with it; 0 passes all on.
+        answer_to: called with what a client sends; whether it is answered so.
         cut: called with what a client sends; True passes it on, and cuts the connection instead of passing on the answer.
         lose: called with what a client sends; True cuts the connection instead of passing it on.
         hold: called with what a client sends; the seconds after which it is passed on.
@@ -30,6 +31,7 @@ class Faults:
     silent: bool = False
     delay: float = 0.0
     answer: int = 0
+    answer_to: Callable[[bytes], bool] = field(default=lambda sent: True)
     cut: Callable[[bytes], bool] = field(default=lambda sent: False)
     lose: Callable[[bytes], bool] = field(default=lambda sent: False)
     hold: Callable[[bytes], float] = field(default=lambda sent: 0.0)
@@ -118,7 +120,7 @@ class Proxy:
     def _requests(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
         while chunk := client.recv(_CHUNK):
             self.sent.append(chunk)
-            if self.faults.answer:
+            if self.faults.answer and self.faults.answer_to(chunk):
                 self._refuse(client, chunk)
                 return
             if self.faults.silent:

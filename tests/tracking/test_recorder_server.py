@@ -335,6 +335,19 @@ def test_a_server_that_refuses_at_the_start_is_an_error(place: Place, status: in
 
 
 @pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_a_file_that_the_web_server_finds_too_large_is_left_out(place: Place, complete: TrialResult) -> None:
+    """By default nginx allows one megabyte. The record must not wait for ever, and hold up all that follow."""
+    tracker = place.recorder()
+    parent = tracker.open_sweep(place.sweep)
+    place.proxy.break_(answer=413, answer_to=lambda sent: b"PUT " in sent)
+    tracker.close_trial(tracker.open_trial(parent, complete.spec), complete, [file_of(place)])
+    assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
+    _, run = place.runs()
+    assert (run.info.status, run.data.tags["sweep.left_out"]) == ("FINISHED", "result.json")
+    assert not place.journals()
+
+
+@pytest.mark.parametrize("place", ["server"], indirect=True)
 def test_a_silent_server(place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     tracker = place.recorder()
