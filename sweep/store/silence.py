@@ -51,22 +51,27 @@ class SilenceWatch:
         event.listen(engine, "before_cursor_execute", begins)
 
     def close(self) -> None:
-        """Ends the watch."""
-        self._ended.set()
+        """Ends the watch until a connection is used again."""
+        with self._lock:
+            self._ended.set()
+            self._thread = None
 
     def _begin(self, connection: Any) -> None:
         with self._lock:
             self._deadlines[connection] = time.monotonic() + _SILENT_SECONDS
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="database-watch", daemon=True)
+                self._ended = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._watch, args=(self._ended,), name="database-watch", daemon=True
+                )
                 self._thread.start()
 
     def _end(self, connection: Any) -> None:
         with self._lock:
             self._deadlines.pop(connection, None)  # None for one that was lost: its socket is closed
 
-    def _watch(self) -> None:
-        while not self._ended.wait(min(1.0, _SILENT_SECONDS / 4)):
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(min(1.0, _SILENT_SECONDS / 4)):
             with self._lock:
                 late = [each for each, deadline in self._deadlines.items() if time.monotonic() > deadline]
                 for connection in late:

@@ -37,7 +37,7 @@ from sweep.tracking.recorder_process import (
 _OPEN_SECONDS = 15.0
 """The longest wait for the id of a trial's run; the store can hang, and the trial is training already."""
 _START_SECONDS = 60.0
-"""The longest wait for the run of a sweep, while its workers load; a store that is slower gets it later."""
+"""The longest wait for the run of a sweep, while its workers load; a server that is slower gets it later."""
 _AWAY_SECONDS = 30.0
 """The longest wait at the end of a sweep for a store that is away."""
 _SLOW_SECONDS = 600.0
@@ -74,7 +74,10 @@ class Recorder:
         log: Path | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._store = address_of(uri).shown
+        address = address_of(uri)
+        self._store = address.shown
+        # making the tables of a file may take long, on a machine that is busy
+        self._start_seconds = _START_SECONDS if address.endpoint is not None else None
         self._journals = JournalFolder(folder, self._store)
         self._say = say
         self._journal: Journal | None = None
@@ -92,7 +95,7 @@ class Recorder:
         # runs before multiprocessing terminates its daemons at exit: the process must finish first
         Finalize(self, self._process.stop, exitpriority=0)
         try:
-            self._call(READY, seconds=_START_SECONDS)
+            self._call(READY, seconds=self._start_seconds)
         except StoreAway as error:
             self._absence.begin(error)
 
@@ -107,7 +110,7 @@ class Recorder:
         own = provisional_id()
         if not self._absence.is_now:
             try:
-                run_id = str(self._call("open_sweep", sweep, own, seconds=_START_SECONDS))
+                run_id = str(self._call("open_sweep", sweep, own, seconds=self._start_seconds))
             except StoreAway as error:
                 self._absence.begin(error)
             else:

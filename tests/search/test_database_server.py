@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import optuna
 import pytest
 
 from sweep.errors import EnvironmentLacks, Interrupted
@@ -275,6 +276,23 @@ class TestStaysAway:
         with pytest.raises(Interrupted), opened_storage(place.url, place.paths, check=check):
             pass
         assert time.monotonic() - began < 5
+
+
+def test_heartbeats_wait_for_nothing(place: Place) -> None:
+    said = Said()
+    with opened_storage(place.url, place.paths, say=said.note) as storage:
+        study = optuna.create_study(storage=storage, study_name="s")
+        trial = study.ask()
+        number = storage.get_trial_id_from_study_id_trial_number(1, trial.number)
+        with place.proxy.faulty(away=True):
+            began = time.monotonic()
+            for _ in range(3):
+                storage.record_heartbeat(number)
+            assert time.monotonic() - began < 2
+        storage.record_heartbeat(number)
+    assert len(said.lines) == 2
+    assert "running trials go on" in said.lines[0]
+    assert "is back" in said.lines[1]
 
 
 @pytest.mark.usefixtures("quick")
