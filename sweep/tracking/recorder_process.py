@@ -274,6 +274,8 @@ def _limit_waits() -> None:
     from sweep.store.silence import SilenceWatch
 
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+    # a connection that waited in a pool would first be asked whether it is alive, which nothing limits
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     SilenceWatch().everywhere()
 
 
