@@ -184,7 +184,7 @@ class MlflowTracker:
         for run in self._running(experiment):
             if names.STUDY not in run.data.tags or not chosen(run.data.tags):
                 continue
-            if self._is_double(run):
+            if self._is_double(experiment, run):
                 self._client.delete_run(run.info.run_id)
             elif run.info.run_id in known_results:
                 self.close_trial(run.info.run_id, *known_results[run.info.run_id])
@@ -203,17 +203,24 @@ class MlflowTracker:
                 return runs
 
     def _known_as(self, experiment: str, own: str | None) -> str | None:
-        """The run with this provisional id; of several, which a slow server has made, the one that is further is kept."""
-        found = self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'")
-        kept = max(found, key=lambda run: len(run.data.params), default=None)
-        for run in found:
-            if kept is not None and run.info.run_id != kept.info.run_id:
-                self._client.delete_run(run.info.run_id)
-        return None if kept is None else str(kept.info.run_id)
+        """The run with this provisional id; others of it, which a slow server has made, are deleted."""
+        first, *doubles = self._made_as(experiment, own) or [None]
+        for double in doubles:
+            self._client.delete_run(double.info.run_id)
+        return None if first is None else str(first.info.run_id)
 
-    def _is_double(self, run: Run) -> bool:
+    def _made_as(self, experiment: str, own: str | None) -> list[Run]:
+        """The runs with this provisional id, the one that is furthest first."""
+        found = self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'")
+        return sorted(found, key=lambda run: -len(run.data.params))
+
+    def _is_double(self, experiment: str, run: Run) -> bool:
         """Whether a slow server made this run after the request for it had been repeated."""
-        return self._opened.get(run.data.tags.get(names.RUN, ""), run.info.run_id) != run.info.run_id
+        own = run.data.tags.get(names.RUN)
+        if own is None:
+            return False
+        known = self._opened.get(own) or str(self._made_as(experiment, own)[0].info.run_id)
+        return known != run.info.run_id
 
     def _open(
         self,

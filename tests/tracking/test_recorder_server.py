@@ -389,7 +389,7 @@ def test_a_silent_server(place: Place, complete: TrialResult, monkeypatch: pytes
 def test_a_request_that_arrives_after_it_was_repeated_leaves_no_second_run(
     place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
     held = once(CREATE["server"])
