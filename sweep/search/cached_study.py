@@ -15,7 +15,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.optuna_internals import id_of, system_attrs_of, transaction
+from sweep.search.optuna_internals import id_of, system_attrs_of
+from sweep.search.patience import written
 from sweep.search.stored_trials import INTERRUPTED
 
 
@@ -73,14 +74,23 @@ class CachedStudy:
         trial = self._copy.ask()
         suggest(trial)
         drawn = self._memory.get_trial(id_of(trial))
-        with transaction(self._storage):
-            self._write_system_attrs()
-            if trial.number < len(self._database_ids):
-                self._begin_waiting(self._database_ids[trial.number], drawn, user_attrs)
-            else:
-                new = _with_user_attrs(drawn, user_attrs)
-                self._database_ids.append(self._storage.create_new_trial(self._study_id, new))
-            self._storage.record_heartbeat(self._database_ids[trial.number])
+        known = self._database_ids[trial.number] if trial.number < len(self._database_ids) else None
+        system_attrs = dict(system_attrs_of(self._copy))
+
+        def begin(again: bool) -> int:
+            self._write_system_attrs(system_attrs)
+            database_id = self._begun(trial.number) if again and known is None else known
+            if database_id is None:
+                database_id = self._storage.create_new_trial(self._study_id, _with_user_attrs(drawn, user_attrs))
+            elif known is not None:
+                self._begin_waiting(database_id, drawn, user_attrs)
+            self._storage.record_heartbeat(database_id)
+            return database_id
+
+        database_id = written(self._storage, begin)
+        self._written_system_attrs = system_attrs
+        if known is None:
+            self._database_ids.append(database_id)
         return trial
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:
@@ -98,20 +108,32 @@ class CachedStudy:
         self._copy.tell(trial, value, state=state)
         ended = self._memory.get_trial(id_of(trial))
         database_id = self._database_ids[trial.number]
-        with transaction(self._storage):
+        system_attrs = dict(system_attrs_of(self._copy))
+
+        def end(again: bool) -> None:
+            if again and self._storage.get_trial(database_id).state.is_finished():
+                return
             for key, entry in user_attrs.items():
                 self._storage.set_trial_user_attr(database_id, key, entry)
             for key, entry in ended.system_attrs.items():
                 if before.get(key) != entry:
                     self._storage.set_trial_system_attr(database_id, key, entry)
-            self._write_system_attrs()
+            self._write_system_attrs(system_attrs)
             self._storage.set_trial_state_values(database_id, ended.state, ended.values)
+
+        written(self._storage, end)
+        self._written_system_attrs = system_attrs
 
     def interrupt(self, trial: optuna.Trial) -> None:
         """Puts a running trial back into the queue, first in line, with its number and values."""
         self._memory.set_trial_state_values(id_of(trial), TrialState.WAITING)
-        with transaction(self._storage):
-            requeue(self._storage, self._database_ids[trial.number])
+        database_id = self._database_ids[trial.number]
+
+        def put_back(again: bool) -> None:
+            if not again or self._storage.get_trial(database_id).state is not TrialState.WAITING:
+                requeue(self._storage, database_id)
+
+        written(self._storage, put_back)
 
     def record_heartbeat(self, number: int) -> None:
         """Shows other processes that a running trial is alive."""
@@ -130,13 +152,18 @@ class CachedStudy:
         for key, entry in user_attrs.items():
             self._storage.set_trial_user_attr(database_id, key, entry)
 
-    def _write_system_attrs(self) -> None:
+    def _begun(self, number: int) -> int | None:
+        """The database's id of a trial whose beginning may have been written although the server's answer was lost."""
+        try:
+            return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        except KeyError:
+            return None
+
+    def _write_system_attrs(self, current: Mapping[str, Any]) -> None:
         """Writes what a sampler has stored with the study, for example its position in a sequence."""
-        current = system_attrs_of(self._copy)
         for key, entry in current.items():
             if self._written_system_attrs.get(key) != entry:
                 self._storage.set_study_system_attr(self._study_id, key, entry)
-        self._written_system_attrs = dict(current)
 
 
 def requeue(storage: RDBStorage, database_id: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import scoped_session
 
 
 def id_of(thing: optuna.Study | optuna.Trial | FrozenTrial) -> int:
@@ -28,6 +29,19 @@ def system_attrs_of(study: optuna.Study) -> Mapping[str, Any]:
 def stale_trials(study: optuna.Study, storage: RDBStorage) -> frozenset[int]:
     """The storage ids of running trials without a heartbeat for the storage's grace period."""
     return frozenset(storage._get_stale_trial_ids(study._study_id))
+
+
+SAFE_TO_REPEAT = (
+    *("get_all_studies", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions"),
+    *("get_study_user_attrs", "get_study_system_attrs", "get_trial", "get_all_trials", "_get_trials"),
+    *("set_study_user_attr", "set_study_system_attr", "set_trial_intermediate_value"),
+)
+"""Methods of a storage that have the same effect if they are called twice; `_get_trials` is what a loaded study reads with."""
+
+
+def in_transaction(storage: RDBStorage) -> bool:
+    """Whether a block of `transaction` is writing to the storage."""
+    return not isinstance(storage.scoped_session, scoped_session)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,9 +22,13 @@ from sqlalchemy.pool import QueuePool
 from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks, GoldilocksError
+from sweep.search.optuna_internals import SAFE_TO_REPEAT, in_transaction
+from sweep.search.patience import Patience
 from sweep.store.database_drivers import missing_driver
 from sweep.store.locks import held, never_stop, say_on_stderr
 from sweep.store.paths import Paths
+from sweep.store.server_errors import connect_arguments
+from sweep.store.silence import SilenceWatch
 from sweep.store.sqlite_files import write_ahead
 
 HEARTBEAT_SECONDS = 15
@@ -35,6 +40,12 @@ _LOCK_SECONDS = 60.0
 
 _BUSY_SECONDS = 60.0
 """The longest wait for another process that is writing to a SQLite file."""
+
+_AWAY_SECONDS = 600.0
+"""The longest wait of a sweep for a server that is away."""
+
+_READER_SECONDS = 20.0
+"""The longest wait of a command that only reads."""
 
 
 @contextmanager
@@ -50,7 +61,7 @@ def existing_storage(url: str | None, paths: Paths) -> Iterator[StudyDatabase]:
             f"there is no study here: {paths.optuna_database} does not exist; go to the folder where the sweep was run, "
             f"or run `{pasteable('python -m sweep +study=pharma')}`"
         )
-    with opened_storage(url, paths) as storage:
+    with opened_storage(url, paths, seconds=_READER_SECONDS) as storage:
         yield storage
 
 
@@ -61,17 +72,19 @@ def opened_storage(
     *,
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
+    seconds: float | None = None,
 ) -> Iterator[StudyDatabase]:
     """Opens the database for a block, and closes its connections afterwards.
 
     Args:
-        say: called with one line if it has to wait for another process.
+        say: called with one line if it has to wait for another process or a server.
         check: called while it waits; may raise to end the wait.
+        seconds: the longest wait for a server that is away, now or later; None for that of a sweep.
 
     Raises:
         EnvironmentLacks: it cannot be opened, created, read or written.
     """
-    storage = open_storage(url, paths, say=say, check=check)
+    storage = open_storage(url, paths, say=say, check=check, seconds=seconds)
     try:
         yield storage
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
@@ -86,8 +99,12 @@ def open_storage(
     *,
     say: Callable[[str], None] = say_on_stderr,
     check: Callable[[], None] = never_stop,
+    seconds: float | None = None,
 ) -> StudyDatabase:
     """Opens the database of `storage.url`, by default `mlruns/optuna.db`; close it, or use `opened_storage`.
+
+    Args:
+        say, check, seconds: see `opened_storage`.
 
     Raises:
         EnvironmentLacks: it cannot be opened or created.
@@ -100,35 +117,71 @@ def open_storage(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     paths.root.mkdir(parents=True, exist_ok=True)
-    lock = paths.root / "optuna.db.lock"
-    # two processes that create the tables at the same time make one another fail
-    with held(lock, "another process opens the Optuna database", seconds=_LOCK_SECONDS, say=say, check=check):
-        if url is None:
-            write_ahead(paths.optuna_database)
-        try:
+    patience = _patience(url, paths, _AWAY_SECONDS if seconds is None else seconds, say, check)
+
+    def opened(again: bool) -> StudyDatabase:
+        # two processes that create the tables at the same time make one another fail
+        lock, purpose = paths.root / "optuna.db.lock", "another process opens the Optuna database"
+        with held(lock, purpose, seconds=_LOCK_SECONDS, say=say, check=check):
+            if url is None:
+                write_ahead(paths.optuna_database)
             return StudyDatabase(
                 url or f"sqlite:///{quote(str(paths.optuna_database))}",
+                patience,
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
                 engine_kwargs=_engine_arguments(url, paths.optuna_database),
             )
-        except GoldilocksError:  # asked to stop while opening
-            raise
-        except Exception as error:
-            if url is not None and (missing := missing_driver("storage.url", url, error)):
-                raise EnvironmentLacks(missing) from None
-            raise _explained(error, url, paths) from error
+
+    try:
+        return opened(False) if patience is None else patience.repeat(opened)
+    except GoldilocksError:  # asked to stop while opening, or the server stayed away
+        raise
+    except Exception as error:
+        if url is not None and (missing := missing_driver("storage.url", url, error)):
+            raise EnvironmentLacks(missing) from None
+        raise _explained(error, url, paths) from error
+
+
+def _patience(
+    url: str | None, paths: Paths, seconds: float, say: Callable[[str], None], check: Callable[[], None]
+) -> Patience | None:
+    """None for a file, which is there or is not."""
+    if url is None or url.lower().startswith("sqlite"):
+        return None
+    return Patience(mask(url), seconds, str(paths.root / "trials"), say, check)
 
 
 class StudyDatabase(RDBStorage):
-    """Optuna's storage with a method that closes its connections; it also closes them if it cannot be opened."""
+    """Optuna's storage, which waits for a server that is away, and has a method that closes its connections.
 
-    def __init__(self, url: str, **arguments: Any) -> None:
+    It also closes them if it cannot be opened.
+
+    Args:
+        patience: None if it is a file.
+    """
+
+    def __init__(self, url: str, patience: Patience | None = None, **arguments: Any) -> None:
+        self.patience: Patience | None = None  # while it is opened, the caller repeats that
+        self._watch = SilenceWatch()
+        if patience is not None:
+            arguments["engine_kwargs"] = {**arguments["engine_kwargs"], "pool_events": self._watch.pool_events}
         try:
             super().__init__(url, **arguments)
         except BaseException:
             self.close()
             raise
+        if patience is not None:
+            self._watch.each_statement(self.engine)
+        self.patience = patience
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Shows other processes that a trial is alive; a server that is away misses that."""
+        beat = partial(super().record_heartbeat, trial_id)
+        if self.patience is None or in_transaction(self):
+            beat()
+        else:
+            self.patience.once(beat)
 
     def close(self) -> None:
         """Closes this thread's connections; using the storage again opens new ones."""
@@ -136,6 +189,24 @@ class StudyDatabase(RDBStorage):
             self.remove_session()
         if hasattr(self, "engine"):
             self.engine.dispose()
+        self._watch.close()
+
+
+def _patient(name: str) -> Callable[..., Any]:
+    """A method of Optuna's storage that is repeated while the server is away."""
+    method = getattr(RDBStorage, name)
+
+    @wraps(method)
+    def repeated(self: StudyDatabase, *arguments: Any, **named: Any) -> Any:
+        if self.patience is None or in_transaction(self):
+            return method(self, *arguments, **named)
+        return self.patience.repeat(lambda again: method(self, *arguments, **named))
+
+    return repeated
+
+
+for _name in SAFE_TO_REPEAT:
+    setattr(StudyDatabase, _name, _patient(_name))
 
 
 def _engine_arguments(url: str | None, file: Path) -> dict[str, Any] | None:
@@ -145,7 +216,9 @@ def _engine_arguments(url: str | None, file: Path) -> dict[str, Any] | None:
             return sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
 
         return {"creator": connect, "poolclass": QueuePool}
-    return {"connect_args": {"timeout": _BUSY_SECONDS}} if url.startswith("sqlite") else None
+    if url.lower().startswith("sqlite"):
+        return {"connect_args": {"timeout": _BUSY_SECONDS}}
+    return {"connect_args": connect_arguments(url)}
 
 
 def _explained(error: Exception, url: str | None, paths: Paths) -> EnvironmentLacks:

@@ -21,7 +21,8 @@ from sweep.search.certification import StoredCertification
 from sweep.search.conditional import arm_at, first_points, grid_points, suggest
 from sweep.search.method_first import make_sampler_over_methods
 from sweep.search.moving import RECORDING
-from sweep.search.optuna_internals import id_of, stale_trials, transaction
+from sweep.search.optuna_internals import id_of, stale_trials
+from sweep.search.patience import written
 from sweep.search.pruning import SameRankPruner, make_pruner
 from sweep.search.reading import Importances, importances_of, record_of
 from sweep.search.samplers import Grid, SamplerState, make_sampler
@@ -248,7 +249,8 @@ def _open(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -
     Raises:
         StudyBusy: another machine is running trials of the study.
     """
-    with transaction(storage):
+
+    def opened(again: bool) -> tuple[optuna.Study, int]:
         name, pruner = f"{plan.name}@{identity}", optuna.pruners.NopPruner()
         if name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
@@ -258,7 +260,9 @@ def _open(plan: StudyPlan, storage: RDBStorage, identity: str, data_hash: str) -
         _enqueue_first_arms(study, plan)
         _describe(study, plan, identity, data_hash)
         _enqueue_interrupted(study, plan)
-    return study, requeued
+        return study, requeued
+
+    return written(storage, opened)
 
 
 def _requeue_abandoned(study: optuna.Study, storage: RDBStorage, plan: StudyPlan) -> int:

@@ -86,9 +86,16 @@ def run_study(
         Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
     check_address(plan.tracking_uri, paths)
+    started: list[Pool] = [] if pool is None else [pool]
+
+    def while_waiting() -> None:
+        stop.check()
+        for each in started:
+            each.read_ahead()
+
     with (
         study_lock(paths, plan.name),
-        opened_storage(plan.storage_url, paths, say=display.note, check=stop.check) as storage,
+        opened_storage(plan.storage_url, paths, say=display.note, check=while_waiting) as storage,
     ):
         plan = _with_compute_kept(plan, splits.data_hash, storage, display)
         identity = identity_to_continue(plan, splits.data_hash, storage)
@@ -104,6 +111,7 @@ def run_study(
             complete_recording(plan, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
         with pool or worker_pool(plan, paths, splits.data_hash) as workers:
+            started[:] = [workers]
             return _run(plan, workers, paths, display, stop, study, report)
 
 

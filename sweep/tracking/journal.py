@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sweep.store.locks import this_process
-from sweep.tracking.port import is_leftover, owner_tags
+from sweep.tracking.port import SweepRun, is_leftover, owner_tags
 
 Entry = dict[str, Any]
 """A record as plain JSON types."""
@@ -85,6 +85,26 @@ def orphaned_journals(place: JournalFolder, study: str, *, alone: bool) -> Itera
         is_for_us = (head.get("study"), head.get("store")) == (study, place.store)
         if is_for_us and is_leftover(head, this_process(), alone=alone):
             yield OrphanedJournal(file, head, entries)
+
+
+def described(sweep: SweepRun) -> Entry:
+    """What an entry holds about the run of a sweep, beside the head of its journal; later processes know the results themselves."""
+    return {
+        "config_yaml": sweep.config_yaml,
+        "tags": dict(sweep.tags),
+        "declared": dict(sweep.declared),
+        "command": sweep.command,
+        "alone": sweep.alone,
+    }
+
+
+def described_sweep(entry: Entry, known: SweepRun) -> SweepRun:
+    """The sweep that `described` was given.
+
+    Args:
+        known: study, params and results.
+    """
+    return replace(known, **{name: entry[name] for name in ("config_yaml", "tags", "declared", "command", "alone")})
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:

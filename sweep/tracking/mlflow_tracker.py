@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,9 +19,10 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # By default it prints the address of each run, password included.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# By default it retries a server that is gone for minutes; `sweep.tracking.recorder` keeps records and retries itself.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# By default it retries a server that is gone for minutes; `sweep.tracking.recorder` keeps records and retries itself. A request that
+# MLflow repeats by itself can make a run twice.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 import sqlalchemy
 from mlflow import MlflowClient
@@ -35,7 +37,7 @@ from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
 from sweep.tracking.names import Point
-from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, owner_tags
+from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, is_provisional, owner_tags
 
 _LOCK_SECONDS = 120.0
 """The longest wait for another process that opens the same database and may be creating its tables."""
@@ -69,6 +71,7 @@ class MlflowTracker:
         self._artifact_root = None if self._address.kind in SERVERS else artifact_root
         self._sweeps: dict[str, tuple[str, SweepRun]] = {}
         self._artifacts: dict[str, ArtifactRepository] = {}
+        self._opened: dict[str, str] = {}  # by provisional id
         with self._explained(), ExitStack() as stack:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -78,43 +81,57 @@ class MlflowTracker:
             _check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
-    def open_sweep(self, sweep: SweepRun) -> str:
-        """See `Tracker.open_sweep`."""
+    def open_sweep(self, sweep: SweepRun, own: str | None = None, *, again: bool = False) -> str:
+        """See `Tracker.open_sweep`.
+
+        Args:
+            own, again: see `open_trial`.
+        """
         with self._explained():
             experiment = self._experiment(sweep.study)
+            known = self._known_as(experiment, own) if again else None
             self._end_running(
                 experiment,
-                lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, self._owner, alone=sweep.alone),
+                lambda tags: (
+                    tags.get(names.STUDY) == sweep.study
+                    and is_leftover(tags, self._owner, alone=sweep.alone)
+                    and (known is None or tags.get(names.RUN) != own)
+                ),
                 sweep.known_results,
             )
             tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
-            run_id = self._open(experiment, sweep.study, tags, names.valid_params({**sweep.params, **sweep.declared}))
+            params = names.valid_params({**sweep.params, **sweep.declared})
+            run_id = self._open(experiment, sweep.study, tags, params, own, known)
             self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
         self._sweeps[run_id] = (experiment, sweep)
         return run_id
 
-    def resume_sweep(self, run_id: str, sweep: SweepRun) -> None:
-        """See `Tracker.resume_sweep`."""
+    def resume_sweep(self, run_id: str, sweep: SweepRun) -> str:
+        """See `Tracker.resume_sweep`; returns the run's id in the store, which a provisional one is not."""
         with self._explained():
+            if is_provisional(run_id):
+                known = self._known_as(self._experiment(sweep.study), run_id)
+                if known is None:
+                    raise RecordRefused(f"the sweep's run '{run_id}' does not exist")
+                run_id = known
             self._sweeps[run_id] = (str(self._client.get_run(run_id).info.experiment_id), sweep)
+        return run_id
 
     def open_trial(self, parent: str, spec: TrialSpec, own: str | None = None, *, again: bool = False) -> str:
         """See `Tracker.open_trial`.
 
         Args:
             own: the provisional id.
-            again: whether the run can exist already; if a run has that provisional id, its id is returned.
+            again: whether the run can exist already, in part or whole; if a run has that provisional id, it is completed.
         """
         if parent not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{parent}' does not exist any more")
         experiment, sweep = self._sweeps[parent]
         with self._explained():
-            if again and own is not None:
-                for run in self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'"):
-                    return str(run.info.run_id)
+            known = self._known_as(experiment, own) if again else None
             params = names.trial_params(sweep.params, spec)
-            tags = names.trial_tags(parent, spec) | owner_tags(self._owner) | ({names.RUN: own} if own else {})
-            return self._open(experiment, spec.name, tags, params)
+            tags = names.trial_tags(parent, spec) | owner_tags(self._owner)
+            return self._open(experiment, spec.name, tags, params, own, known)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
         """See `Tracker.close_trial`."""
@@ -167,7 +184,9 @@ class MlflowTracker:
         for run in self._running(experiment):
             if names.STUDY not in run.data.tags or not chosen(run.data.tags):
                 continue
-            if run.info.run_id in known_results:
+            if self._is_double(experiment, run):
+                self._client.delete_run(run.info.run_id)
+            elif run.info.run_id in known_results:
                 self.close_trial(run.info.run_id, *known_results[run.info.run_id])
             else:
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
@@ -183,9 +202,44 @@ class MlflowTracker:
             if not token:
                 return runs
 
-    def _open(self, experiment: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
-        info = self._client.create_run(experiment, run_name=name, tags=dict(tags)).info
+    def _known_as(self, experiment: str, own: str | None) -> str | None:
+        """The run with this provisional id; others of it, which a slow server has made, are deleted."""
+        first, *doubles = self._made_as(experiment, own) or [None]
+        for double in doubles:
+            self._client.delete_run(double.info.run_id)
+        return None if first is None else str(first.info.run_id)
+
+    def _made_as(self, experiment: str, own: str | None) -> list[Run]:
+        """The runs with this provisional id, the one that is furthest first."""
+        found = self._client.search_runs([experiment], f"tags.`{names.RUN}` = '{own}'")
+        return sorted(found, key=lambda run: -len(run.data.params))
+
+    def _is_double(self, experiment: str, run: Run) -> bool:
+        """Whether a slow server made this run after the request for it had been repeated."""
+        own = run.data.tags.get(names.RUN)
+        if own is None:
+            return False
+        known = self._opened.get(own) or str(self._made_as(experiment, own)[0].info.run_id)
+        return known != run.info.run_id
+
+    def _open(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        own: str | None = None,
+        known: str | None = None,
+    ) -> str:
+        """Creates a run, or completes a known one, of which the params may be missing; returns its id."""
+        if known is None:
+            all_tags = {**tags, **({names.RUN: own} if own else {})}
+            info = self._client.create_run(experiment, run_name=name, tags=all_tags).info
+        else:
+            info = self._client.get_run(known).info
         run_id = str(info.run_id)
+        if own is not None:
+            self._opened[own] = run_id
         # remembered, since the client would read the whole run to find out
         self._artifacts[run_id] = self._artifacts_of(info)
         entries = [Param(key, value) for key, value in params.items()]
@@ -210,11 +264,8 @@ class MlflowTracker:
         entries = [RunTag(key, value) for key, value in tags.items()]
         with self._explained():
             artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
-            for path in paths:
-                if path.is_dir():
-                    artifacts.log_artifacts(str(path), path.name)
-                elif path.exists():
-                    artifacts.log_artifact(str(path))
+            if left_out := [path.name for path in paths if not _kept(artifacts, path)]:
+                entries.append(RunTag(names.LEFT_OUT, ", ".join(left_out)))
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
@@ -230,6 +281,21 @@ class MlflowTracker:
             kind = RecordRefused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
             # `from None`: a traceback of the original would show the address, password included
             raise kind(text) from None
+
+
+def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
+    """Keeps a file or folder, if it exists; returns False if the web server before MLflow allows smaller files only."""
+    try:
+        if path.is_dir():
+            artifacts.log_artifacts(str(path), path.name)
+        elif path.exists():
+            artifacts.log_artifact(str(path))
+    except OSError as error:
+        if getattr(getattr(error, "response", None), "status_code", None) != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise
+        print(f"{path} was left out: the server allows no file of this size", flush=True)
+        return False
+    return True
 
 
 def _remedy(address: Address, error: Exception) -> str:

@@ -16,6 +16,7 @@ import traceback
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +27,8 @@ from sweep.console.masking import hide, mask_output
 from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.records import Status, trial_result_from_json, trial_spec_from_json
 from sweep.store.sqlite_files import write_ahead
+from sweep.tracking.address import DATABASES, address_of
+from sweep.tracking.away import StoreAway, is_away
 from sweep.tracking.journal import Entry
 from sweep.tracking.port import RecordRefused, Summary, is_provisional
 
@@ -41,6 +44,8 @@ STORE_AWAY, NO_REPLY = 0, -1
 
 _RETRY_SECONDS = 2.0
 """Between attempts to reach a store that is away."""
+_AT_ONCE_SECONDS = 5.0
+"""A first failure that came sooner than this is tried again at once: a connection that was idle for too long may be gone."""
 _JOIN_SECONDS = 10.0
 """For the process to end after the sweep has closed the connection."""
 
@@ -76,9 +81,13 @@ class RemoteError:
         return cls(type(error).__name__, str(error))
 
     def error(self) -> GoldilocksError:
-        if self.kind == RecordRefused.__name__:
-            return RecordRefused(self.text)
-        return getattr(errors, self.kind, EnvironmentLacks)(self.text)
+        own = {kind.__name__: kind for kind in (RecordRefused, StoreAway)}
+        return own.get(self.kind, getattr(errors, self.kind, EnvironmentLacks))(self.text)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.kind in (EnvironmentLacks.__name__, StoreAway.__name__)
 
 
 class RecorderProcess:
@@ -144,6 +153,7 @@ class _RecordingLoop:
     def __init__(self, connection: Connection, settings: RecorderSettings) -> None:
         self._connection = connection
         self._settings = settings
+        self._address = address_of(settings.uri)
         self._tracker: MlflowTracker | None = None
         self._queue: deque[tuple[int, Entry]] = deque()
         self._ids: dict[str, str] = {}
@@ -163,7 +173,7 @@ class _RecordingLoop:
                 if isinstance(request, dict):
                     self._queue.append((number, request))
                 else:
-                    self._reply(number, self._call(*request))
+                    self._reply(number, self._answer(*request))
             elif self._queue and time.monotonic() >= self._next_attempt:
                 self._record_next()
 
@@ -175,8 +185,12 @@ class _RecordingLoop:
 
     def _record_next(self) -> None:
         number, entry = self._queue[0]
+        began = time.monotonic()
         result = self._record(entry)
-        if isinstance(result, RemoteError) and result.kind == EnvironmentLacks.__name__:
+        if isinstance(result, RemoteError) and result.may_pass:
+            was_tried, entry["again"] = bool(entry.get("again")), True  # the store may have it although no answer came
+            if not self._away and not was_tried and time.monotonic() - began < _AT_ONCE_SECONDS:
+                return
             if not self._away:
                 print(result.text, flush=True)
                 self._reply(STORE_AWAY, None)
@@ -192,13 +206,14 @@ class _RecordingLoop:
         try:
             match entry["do"]:
                 case "resume_sweep":
-                    return self._call("resume_sweep", (run, entry["sweep"]))
+                    return self._known(known_as, self._call("resume_sweep", (run, entry["sweep"])))
+                case "open_sweep":
+                    again = bool(entry.get("again"))
+                    return self._known(known_as, self._call("open_sweep", (entry["sweep"], known_as), again=again))
                 case "open_trial":
-                    spec, again = trial_spec_from_json(entry["spec"]), bool(entry.get("again"))
-                    run_id = self._call("open_trial", (entry["parent"], spec, run), again=again)
-                    if isinstance(run_id, str):
-                        self._ids[run] = run_id
-                    return run_id
+                    parent, spec = self._ids.get(entry["parent"], entry["parent"]), trial_spec_from_json(entry["spec"])
+                    again = bool(entry.get("again"))
+                    return self._known(known_as, self._call("open_trial", (parent, spec, known_as), again=again))
                 case "close_trial" if not is_provisional(run):
                     files = [Path(file) for file in entry["files"]]
                     return self._call("close_trial", (run, trial_result_from_json(entry["result"]), files))
@@ -209,12 +224,27 @@ class _RecordingLoop:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused
 
+    def _answer(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """A call's result; a run that it opened or found is known by its provisional id from then on."""
+        result = self._call(method, arguments)
+        own = next((each for each in arguments if isinstance(each, str) and is_provisional(each)), None)
+        return result if own is None else self._known(own, result)
+
+    def _known(self, own: str, run_id: Any) -> Any:
+        """Keeps the id that the store has given a run; a run may have it already."""
+        if isinstance(run_id, str) and is_provisional(own):
+            self._ids[own] = run_id
+        return run_id
+
     def _call(self, method: str, arguments: tuple[Any, ...], **named: Any) -> Any:
         try:
             if self._tracker is None:
                 self._tracker = local_tracker(self._settings)
             return None if method == READY else getattr(self._tracker, method)(*arguments, **named)
         except GoldilocksError as error:
+            # what the tracker raised it from: `raise ... from None` hides it, so that no traceback shows an address
+            if type(error) is EnvironmentLacks and is_away(self._address, error.__context__):
+                return RemoteError(StoreAway.__name__, str(error))
             return RemoteError.of(error)
         except Exception as error:  # whatever breaks here, the study goes on without this record
             traceback.print_exc()
@@ -233,7 +263,20 @@ def local_tracker(settings: RecorderSettings) -> MlflowTracker:
 
     if settings.own is not None:
         write_ahead(settings.own)  # in this process, since the setting is per connection
+    if address_of(settings.uri).kind in DATABASES:
+        _limit_waits()
     return MlflowTracker(settings.uri, settings.artifact_root, settings.owner)
+
+
+@cache
+def _limit_waits() -> None:
+    """A database server that accepts connections and never answers would hold this process for ever."""
+    from sweep.store.silence import SilenceWatch
+
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+    # a connection that waited in a pool would first be asked whether it is alive, which nothing limits
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+    SilenceWatch().everywhere()
 
 
 def _print_to(log: Path) -> None:

@@ -200,6 +200,12 @@ class Pool:
                 yield from self._died(worker)
         self._give_waiting()
 
+    def read_ahead(self) -> None:
+        """Lets workers go on while `events` is not called; call it often meanwhile."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.read_ahead()
+
     def decide(self, spec: TrialSpec, *, prune: bool) -> None:
         """Answers a `LossReport`."""
         for worker in self._workers:

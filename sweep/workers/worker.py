@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -134,6 +135,7 @@ class Worker:
         self.loaded: LoadReport | None = None
         self.trials: dict[str, GivenTrial] = {}
         self._hung_up = False
+        self._early: deque[FromWorker] = deque()
 
     def run(self, spec: TrialSpec) -> None:
         """Gives the worker a trial."""
@@ -147,6 +149,16 @@ class Worker:
 
     def receive(self, timeout: float) -> Iterator[FromWorker]:
         """The messages that have arrived, waiting at most `timeout` seconds for the first."""
+        while self._early:
+            timeout = 0.0
+            yield self._early.popleft()
+        yield from self._arrived(timeout)
+
+    def read_ahead(self) -> None:
+        """Takes in what has arrived, for `receive` to return later: a worker whose messages nobody reads is held up by them."""
+        self._early.extend(self._arrived(0.0))
+
+    def _arrived(self, timeout: float) -> Iterator[FromWorker]:
         while not self._hung_up and self.connection.poll(timeout):
             timeout = 0.0
             try:

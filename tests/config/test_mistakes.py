@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -383,14 +387,40 @@ def test_own_conf_is_found_below_any_folder(name: str, tmp_path: Path, monkeypat
     assert composed_plan(["+study=kitchen"]).name == "kitchen"
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """Answers as a server that knows no such account."""
+
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    do_POST = do_GET  # noqa: N815 (its base gives the name)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def refusing_server() -> Iterator[int]:
+    """The port of a server that refuses every request."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 @pytest.mark.parametrize("module", ["sweep", pytest.param("sweep.train", marks=pytest.mark.slow)])
 def test_no_password_is_written_anywhere(module: str, tmp_path: Path, made_task: Path) -> None:
     flags = ["-m", "lora.r=4,8"] if module == "sweep.train" else []
-    words = ["model=tiny", "task=jsonl", f"task.path={made_task}", "tracking.uri=http://me:hushhush@127.0.0.1:9"]
-    failed = subprocess.run(
-        [sys.executable, "-m", module, *flags, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    with refusing_server() as port:
+        words = [
+            *("model=tiny", "task=jsonl", f"task.path={made_task}"),
+            f"tracking.uri=http://me:hushhush@127.0.0.1:{port}",
+        ]
+        failed = subprocess.run(
+            [sys.executable, "-m", module, *flags, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
     assert failed.returncode == 3, failed.stdout + failed.stderr
+    assert "401" in failed.stderr
     assert "hushhush" not in failed.stdout + failed.stderr
     written = [file for file in (tmp_path / "mlruns").rglob("*") if file.is_file()]
     assert written

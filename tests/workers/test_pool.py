@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from multiprocessing import Pipe, current_process
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from sweep.store.paths import Paths
 from sweep.workers import worker
 from sweep.workers.messages import LossReport, Progress, TrialEnd
 from sweep.workers.pool import Event, Pool
+from sweep.workers.worker import Worker
 from tests.conftest import TRAINING, arm
 from tests.workers.scripted import DEVICE_ERROR, STEPS, ScriptedLauncher
 
@@ -460,3 +463,25 @@ class TestPool:
         clock = time.monotonic()
         pool.__exit__()
         assert time.monotonic() - clock < 10
+
+
+def test_messages_that_are_read_ahead_hold_no_worker_up_and_come_in_order(tmp_path: Path) -> None:
+    ours, theirs = Pipe()
+    many = [Progress("a" * 32, "evaluate", done, 5000) for done in range(5000)]
+
+    def serve() -> None:
+        for message in many:
+            theirs.send(message)
+
+    speaking = threading.Thread(target=serve, daemon=True)
+    given = Worker(ours, current_process(), tmp_path / "log")
+    speaking.start()
+    speaking.join(0.5)
+    assert speaking.is_alive(), "nobody reads, so it waits"
+    end = time.monotonic() + PATIENCE_SECONDS
+    while speaking.is_alive() and time.monotonic() < end:
+        given.read_ahead()
+    assert not speaking.is_alive()
+    given.read_ahead()
+    theirs.close()
+    assert list(given.receive(timeout=0.0)) == many

@@ -1,0 +1,104 @@
+"""Errors of servers that pass are told from those that stay."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import psycopg
+import pytest
+from psycopg import errors
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sweep.store.server_errors import connect_arguments, passing_database_error, passing_network_error
+
+
+def wrapped(error: psycopg.Error, *, lost: bool = False) -> DBAPIError:
+    """As SQLAlchemy raises an error of its driver."""
+    return OperationalError("SELECT 1", {}, error, connection_invalidated=lost)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (errors.DiskFull("could not extend file"), True),
+        (errors.TooManyConnections("sorry, too many clients already"), True),
+        (errors.AdminShutdown("terminating connection"), True),
+        (errors.CannotConnectNow("the database system is starting up"), True),
+        (errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), True),
+        (errors.DeadlockDetected("deadlock detected"), True),
+        (errors.UndefinedTable('relation "trials" does not exist'), False),
+        (errors.InsufficientPrivilege("permission denied"), False),
+        (errors.UniqueViolation("duplicate key"), False),
+    ],
+)
+def test_codes_of_a_database(error: psycopg.Error, passes: bool) -> None:
+    assert (passing_database_error(wrapped(error), reached=True) is not None) is passes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'connection failed: FATAL:  password authentication failed for user "ann"',
+        'connection failed: FATAL:  database "optuna" does not exist',
+        "failed to resolve host 'nowhere': [Errno -2] Name or service not known",
+    ],
+)
+def test_a_mistake_in_the_address_stays_until_the_server_has_answered(text: str) -> None:
+    error = wrapped(psycopg.OperationalError(text))
+    assert passing_database_error(error, reached=False) is None
+    assert passing_database_error(error, reached=True) == text
+
+
+def test_a_refused_connection_passes_and_its_reason_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        engine = create_engine(f"postgresql+psycopg://ann@127.0.0.1:{taken.getsockname()[1]}/x")
+        with pytest.raises(OperationalError) as raised:
+            engine.connect()
+    reason = passing_database_error(raised.value, reached=False)
+    assert reason is not None
+    assert "refused" in reason
+    assert "\n" not in reason
+
+
+def test_a_connection_that_was_lost_passes_and_other_errors_do_not() -> None:
+    assert passing_database_error(wrapped(psycopg.OperationalError("the connection is lost"), lost=True), reached=False)
+    assert passing_database_error(ValueError("no"), reached=True) is None
+    assert passing_database_error(None, reached=True) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (OSError(errno.ECONNREFUSED, "refused"), True),
+        (OSError(errno.EHOSTUNREACH, "no route"), True),
+        (TimeoutError("timed out"), True),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), True),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
+        (OSError(errno.EACCES, "denied"), False),
+        (ValueError("no"), False),
+    ],
+)
+def test_errors_of_the_network(error: Exception, passes: bool) -> None:
+    assert passing_network_error(error) is passes
+    outer = RuntimeError("a library's own")
+    outer.__cause__ = error
+    assert passing_network_error(outer) is passes
+
+
+@pytest.mark.parametrize(
+    ("url", "limited"),
+    [
+        ("postgresql+psycopg://ann@db/x", True),
+        ("mysql+pymysql://ann@db/x", True),
+        ("postgresql://ann@db/x?connect_timeout=3", False),
+        ("postgresql+pg8000://ann@db/x", False),
+    ],
+)
+def test_connecting_has_a_limit_unless_the_address_has_one(
+    url: str, limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    assert connect_arguments(url) == ({"connect_timeout": 10} if limited else {})
