@@ -17,6 +17,8 @@ def _student(random: np.random.Generator, normal: Array) -> Array:
 
 
 def lognormal(scale: float, sign: int = 1) -> Noise:
+    """Lognormal noise, with its long tail on the side of harm, or of gains with the other sign."""
+
     def noise(_: np.random.Generator, normal: Array) -> Array:
         return sign * (np.exp(scale * normal) - np.exp(scale**2 / 2))
 
