@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
+    "champion": "the adapter in use: its history, taking a verdict's into use, and going back",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
@@ -40,7 +41,6 @@ MOST_USED = (
     "certify.ladder",
     "certify.seeds",
     "certify.margin",
-    "evaluate.examples",
     "executor.workers",
     "budget.wall_clock",
 )
@@ -218,6 +218,10 @@ def _show_command(name: str) -> int:
             from sweep.commands.predict import predict
 
             return predict(["--help"])
+        case "champion":
+            from sweep.commands.champion import champion
+
+            return champion(["--help"])
         case "doctor":
             from sweep.commands.doctor.command import doctor
 

@@ -71,12 +71,14 @@ class ChampionEntry:
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)} | {"event": self.event.value}
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> ChampionEntry:
+    def from_json(cls, plain: object) -> ChampionEntry:
         """From what `to_json` returned; fields of later versions are left out.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
+        if not isinstance(plain, Mapping):
+            raise TypeError(f"an entry is an object, not {type(plain).__name__}")
         known = {each.name for each in dataclasses.fields(cls)}
         values = {name: value for name, value in plain.items() if name in known}
         return cls(**{**values, "event": ChampionEvent(plain["event"])})
