@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.console.command import key_values, run
 from sweep.console.command_line import pasteable, program
 from sweep.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sweep.records import StudyRecord
+    from sweep.records import CompletedTrial, StudyRecord
     from sweep.records.champion import ChampionEntry
     from sweep.store.champions import Champions
     from sweep.store.paths import Paths
@@ -57,7 +57,7 @@ def champion(words: Sequence[str]) -> int:
     paths = Paths.here()
     history = Champions(paths, study)
     if "adopt" in keys:
-        _adopt(study, storage_url, history, paths, float(keys["margin"]) if "margin" in keys else None)
+        adopt(study, storage_url, history, paths, float(keys["margin"]) if "margin" in keys else None)
     elif "rollback" in keys or "to" in keys:
         print(_rolled_back(history, study, int(keys["to"]) if "to" in keys else None).reason)
     if history.current() is None:
@@ -131,7 +131,7 @@ def _data(record: StudyRecord, paths: Paths) -> DataVersion:
     return DataVersion.of(load_data(plan_of_record(record.config), paths)[1])
 
 
-def _adopt(study: str, storage_url: str | None, history: Champions, paths: Paths, margin: float | None) -> None:
+def adopt(study: str, storage_url: str | None, history: Champions, paths: Paths, margin: float | None) -> None:
     """Takes the adapter of the study's verdict into use, unless it is already.
 
     Raises:
@@ -180,11 +180,21 @@ def _adopt(study: str, storage_url: str | None, history: Champions, paths: Paths
             recipe=to_json(trial.arm),
             margin=margin,
             alpha=record.certification.declared.alpha,
+            training=_training(trial, paths),
             verdict=verdict_json(record, conclusion, created),
         ),
         adapter=_handed_out(study, trial.identity, paths),
         rows=data,
     )
+
+
+def _training(trial: CompletedTrial, paths: Paths) -> dict[str, Any]:
+    """The record of the adapter's training; empty if it is gone."""
+    from sweep.records import to_json
+    from sweep.store.trials import TrialStore
+
+    trained = TrialStore(paths).adapters.find(trial.spec.adapter_id)
+    return to_json(trained) if trained is not None else {}
 
 
 def _handed_out(study: str, trial: str, paths: Paths) -> Path:
@@ -242,6 +252,7 @@ def _rolled_back(history: Champions, study: str, to: int | None) -> ChampionEntr
             trial=version.trial,
             rank=version.rank,
             recipe=version.recipe,
+            training=version.training,
             verdict={},
             test={},
         )

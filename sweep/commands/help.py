@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
+    "refresh": "data that change: score the champion, train and test a challenger; for every night",
     "champion": "the adapter in use: its history, taking a verdict's into use, and going back",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
@@ -42,7 +43,6 @@ MOST_USED = (
     "certify.seeds",
     "certify.margin",
     "executor.workers",
-    "budget.wall_clock",
 )
 
 RUN = """\
@@ -218,6 +218,12 @@ def _show_command(name: str) -> int:
             from sweep.commands.predict import predict
 
             return predict(["--help"])
+        case "refresh":
+            from sweep.commands.refresh import ABOUT as REFRESH
+            from sweep.commands.refresh import USAGE as WORDS
+
+            print(f"Usage: {program('refresh')} {WORDS}\n\n{REFRESH}")
+            return 0
         case "champion":
             from sweep.commands.champion import champion
 

@@ -17,11 +17,12 @@ _MODULES = {
     "data": "sweep.commands.data_report.command",
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
+    "refresh": "sweep.commands.refresh",
     "champion": "sweep.commands.champion",
     "doctor": "sweep.commands.doctor.command",
     "help": "sweep.commands.help",
 }
-_LONG_RUNNING = ("run", "train", "plan")
+_LONG_RUNNING = ("run", "train", "plan", "refresh")
 """Until these listen for signals themselves, a signal ends them at once. The others clean up after Ctrl-C."""
 
 

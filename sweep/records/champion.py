@@ -18,6 +18,8 @@ class ChampionEvent(StrEnum):
     """A challenger took the champion's place by a test."""
     KEPT = "kept"
     """A challenger was tested, and the champion stayed."""
+    UNTESTED = "untested"
+    """A challenger was trained, but there were too few certify examples for a test, which costs nothing."""
     ROLLBACK = "rollback"
     """An earlier version was taken into use again, by a person."""
 
@@ -42,6 +44,7 @@ class ChampionEntry:
         recipe: its arm, as `to_json` writes it.
         margin: how much worse a challenger may be on old examples, in nats per token.
         alpha: the chance of any wrong promotion since the last verdict.
+        training: the `TrainedAdapter` of that adapter, as `to_json` writes it; empty if it is not known.
         verdict: the study's verdict.json as it stood then; empty if it took no part.
         test: the promotion test in numbers; empty if there was none.
     """
@@ -59,6 +62,7 @@ class ChampionEntry:
     recipe: Mapping[str, Any]
     margin: float
     alpha: float
+    training: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
     test: Mapping[str, Any] = field(default_factory=dict)
 

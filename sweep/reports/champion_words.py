@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.records.champion import ChampionEntry
+from sweep.store.drift import DriftPoint
 from sweep.verdict.promotion import level_of
 
 
@@ -70,3 +72,34 @@ def _bound(test: Mapping[str, Any], side: str) -> str:
         return ""
     upper = test[side]["upper"]
     return f"{test[side]['difference']:+.3f} ≤ {'?' if upper is None else f'{upper:+.3f}'}"
+
+
+def print_drift(points: Sequence[DriftPoint], picture: str, out: Console) -> None:
+    """Prints the champion's losses on the data of each night.
+
+    Args:
+        picture: the path of the same as a picture.
+    """
+    table = Table(title="Drift", title_justify="left", header_style="bold")
+    for name in ("when (UTC)", "version", "old", "new", "base, new", "gain kept", "units", "condition", "what changed"):
+        left = name in ("when (UTC)", "condition", "what changed")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for point in points:
+        table.add_row(
+            point.created[:16].replace("T", " "),
+            f"v{point.version}",
+            *(_loss(value) for value in (point.old, point.new, point.base_new)),
+            "" if math.isnan(point.retained) else f"{point.retained:.0%}",
+            "/".join(map(str, point.units)),
+            point.condition,
+            point.change,
+        )
+    out.print(table)
+    out.print(
+        f"Losses on tune, in nats per token, on examples that the champion was judged with and on those since: {picture}",
+        markup=False,
+    )
+
+
+def _loss(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"

@@ -6,6 +6,7 @@ changed or deleted: the last entry says which version is in use. The link `adapt
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
@@ -20,13 +21,14 @@ import psutil
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records.champion import ChampionEntry
 from sweep.store.locks import held
-from sweep.store.paths import Paths
+from sweep.store.paths import ORIGIN, Paths
 from sweep.store.whole_folder import commit, damage, scratch_for
 from tasks.versions import DataVersion
 
 ENTRY = "entry.json"
 ROWS = "rows.json"
 ADAPTER = "adapter"
+_CONFIG = "adapter_config.json"
 _PATIENCE_SECONDS = 60.0
 _NUMBER = re.compile(r"\d{4,}")
 
@@ -175,6 +177,49 @@ class Champions:
         if entry.number != number:
             raise EnvironmentLacks(f"{file} is of entry {entry.number}; restore it from a backup")
         return entry
+
+
+@contextmanager
+def challenger_folder(previous: Path, source: Path, entry: ChampionEntry, beside: Path) -> Iterator[Path]:
+    """A folder with a challenger's adapter, as self-contained as the champion's; removed at the end of the block.
+
+    Args:
+        previous: the champion's, from which tokenizer and the name of the base are taken.
+        source: the challenger's adapter as the worker left it.
+        beside: the folder of the history.
+    """
+    with scratch_for(beside / "challenger") as scratch:
+        folder = scratch / ADAPTER
+        ignored = shutil.ignore_patterns("README.md", "*.safetensors", _CONFIG, ORIGIN)
+        shutil.copytree(previous, folder, ignore=ignored)
+        copy_adapter(source, folder)
+        if (folder / _CONFIG).is_file() and (previous / _CONFIG).is_file():
+            named = json.loads((previous / _CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+            config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            _write(folder / _CONFIG, {**config, "base_model_name_or_path": named})
+        origin = json.loads((previous / ORIGIN).read_text(encoding="utf-8")) if (previous / ORIGIN).is_file() else {}
+        of_challenger = {"rank": entry.rank, "seed": entry.training.get("seed"), "data_sha256": entry.data_hash}
+        _write(folder / ORIGIN, {**origin, "status": "promoted", "trial": entry.trial, "run_id": None, **of_challenger})
+        (folder / "README.md").write_text(
+            f"# Version {entry.number} of the champion of {origin.get('study', 'a study')}\n\n"
+            f"Promoted on {entry.created[:10]}: {entry.reason}. Base: {origin.get('base_model', 'see adapter_config.json')}.\n",
+            encoding="utf-8",
+        )
+        yield folder
+
+
+def copy_adapter(source: Path, target: Path) -> None:
+    """Copies the configuration and weights of an adapter, or of a whole model, into a folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (*source.glob("*.safetensors"), *source.glob("*config.json"), *source.glob(ORIGIN)):
+        if not file.name.startswith("tokenizer"):
+            shutil.copyfile(file, target / file.name)
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    """Whether two folders hold the same weights."""
+    names = [sorted(file.name for file in folder.glob("*.safetensors")) for folder in (first, second)]
+    return names[0] == names[1] and all(filecmp.cmp(first / name, second / name, shallow=False) for name in names[0])
 
 
 def _unreadable(file: Path, error: Exception) -> EnvironmentLacks:

@@ -104,6 +104,13 @@ class Paths:
         """A link to the adapter that is in use."""
         return self.champions(study) / "adapter"
 
+    def drift(self, study: str) -> Path:
+        """What the champion's losses were on the data of each night, one JSON object per line."""
+        return self.champions(study) / "drift.jsonl"
+
+    def drift_picture(self, study: str) -> Path:
+        return self.champions(study) / "drift.svg"
+
     def champions_lock(self, study: str) -> Path:
         """The lock that a process holds which adds an entry."""
         return self.root / "locks" / "champions" / f"{checked_name(study)}.lock"

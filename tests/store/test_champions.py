@@ -13,7 +13,7 @@ import pytest
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records.champion import ChampionEntry, ChampionEvent
-from sweep.store.champions import Champions
+from sweep.store.champions import Champions, challenger_folder, same_weights
 from sweep.store.paths import Paths
 from tasks.example import Example, Splits
 from tasks.versions import DataVersion
@@ -205,3 +205,32 @@ def test_killed_at_any_write_the_next_call_goes_on(tmp_path: Path, adapter: Path
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[1]) > 20
+
+
+def test_a_challengers_folder_is_as_self_contained_as_the_champions(tmp_path: Path) -> None:
+    previous, source = tmp_path / "champion", tmp_path / "challenger"
+    for folder, base, weights in ((previous, "ORG/NAME", b"old"), (source, "/a/folder/of/this/machine", b"new")):
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "r": len(base)}))
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        (folder / "goldilocks.json").write_text(json.dumps({"study": "s", "trial": "old", "base_model": base}))
+    (previous / "tokenizer.json").write_text("{}")
+    (previous / "README.md").write_text("what the study's verdict said")
+    made = replace(entry(2), training={"seed": 7})
+    with challenger_folder(previous, source, made, tmp_path / "history") as folder:
+        names = sorted(file.name for file in folder.iterdir())
+        assert names == [
+            "README.md",
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "goldilocks.json",
+            "tokenizer.json",
+        ]
+        assert same_weights(folder, source)
+        assert not same_weights(folder, previous)
+        config = json.loads((folder / "adapter_config.json").read_text())
+        assert config == {"base_model_name_or_path": "ORG/NAME", "r": len("/a/folder/of/this/machine")}
+        origin = json.loads((folder / "goldilocks.json").read_text())
+        assert (origin["trial"], origin["seed"], origin["base_model"]) == ("trial2", 7, "ORG/NAME")
+        assert "made up" in (folder / "README.md").read_text()
+    assert list((tmp_path / "history").iterdir()) == []
