@@ -27,26 +27,21 @@ COMMANDS = {
     "predict": "answer prompts with the adapter that a study chose",
     "schedule": "run a study every night, by systemd, cron or another scheduler (docs/nightly.md)",
     "nights": "all nights of scheduled sweeps, as a table and a page (docs/morning.md)",
+    "refresh": "data that change: score the champion, train and test a challenger; for every night",
+    "champion": "the adapter in use: its history, taking a verdict's into use, and going back",
+    "archive": "pack a study into one file, and open it in another folder or on another machine",
+    "gc": "remove weights that lost, after showing which",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
-KEEPING = {
-    "archive": "pack a study into one file, open it elsewhere",
-    "gc": "remove weights that lost",
-}
-"""Commands for what is finished; on the screen they share a line."""
 MOST_USED = (
     "task.path",
     "task.metric",
-    "lora.r",
-    "lora.targets",
     "train.steps",
-    "train.learning_rate",
     "search.trials",
     "certify.ladder",
     "certify.seeds",
     "certify.margin",
-    "evaluate.examples",
     "budget.wall_clock",
 )
 
@@ -129,7 +124,6 @@ def screen() -> Iterator[str]:
     yield ""
     yield "Commands (COMMAND --help says more):"
     yield from _table(COMMANDS)
-    yield f"  also     {'; '.join(f'{name}: {text}' for name, text in KEEPING.items())}"
     yield ""
     yield "Most used keys (default):"
     yield from _table({key: _in_short(keys[key]) for key in MOST_USED})
@@ -231,6 +225,16 @@ def _show_command(name: str) -> int:
             from sweep.commands.nights import nights
 
             return nights(["--help"])
+        case "refresh":
+            from sweep.commands.refresh import ABOUT as REFRESH
+            from sweep.commands.refresh import USAGE as WORDS
+
+            print(f"Usage: {program('refresh')} {WORDS}\n\n{REFRESH}")
+            return 0
+        case "champion":
+            from sweep.commands.champion import champion
+
+            return champion(["--help"])
         case "doctor":
             from sweep.commands.doctor.command import doctor
 

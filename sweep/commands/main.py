@@ -19,12 +19,14 @@ _MODULES = {
     "predict": "sweep.commands.predict",
     "schedule": "sweep.commands.schedule",
     "nights": "sweep.commands.nights",
+    "refresh": "sweep.commands.refresh",
+    "champion": "sweep.commands.champion",
     "doctor": "sweep.commands.doctor.command",
     "archive": "sweep.commands.archive",
     "gc": "sweep.commands.gc",
     "help": "sweep.commands.help",
 }
-_LONG_RUNNING = ("run", "train", "plan")
+_LONG_RUNNING = ("run", "train", "plan", "refresh")
 """Until these listen for signals themselves, a signal ends them at once. The others clean up after Ctrl-C."""
 
 

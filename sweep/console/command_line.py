@@ -15,7 +15,20 @@ from pathlib import Path
 from sweep.console.masking import mask
 
 SCRIPT = "goldilocks"
-SUBCOMMANDS = ("run", "plan", "train", "data", "report", "predict", "schedule", "nights", "archive", "gc", "doctor", "help")
+SUBCOMMANDS = (
+    "run",
+    "plan",
+    "train",
+    "data",
+    "report",
+    "predict",
+    "schedule",
+    "nights",
+    "archive",
+    "gc",
+    "doctor",
+    "help",
+)
 _MODULE = ("python", "-m", "sweep")
 
 _START = re.compile(

@@ -167,6 +167,29 @@ class Paths:
         """What ticks print that cron starts."""
         return self.nightly / "tick.log"
 
+    def champions(self, study: str) -> Path:
+        """The history of the adapters that were in use, one folder per entry."""
+        return self.root / "champions" / checked_name(study)
+
+    def champion_entry(self, study: str, number: int) -> Path:
+        """An entry of that history: entry.json, and of one that brought an adapter rows.json and adapter/."""
+        return self.champions(study) / f"{number:04}"
+
+    def champion_link(self, study: str) -> Path:
+        """A link to the adapter that is in use."""
+        return self.champions(study) / "adapter"
+
+    def drift(self, study: str) -> Path:
+        """What the champion's losses were on the data of each night, one JSON object per line."""
+        return self.champions(study) / "drift.jsonl"
+
+    def drift_picture(self, study: str) -> Path:
+        return self.champions(study) / "drift.svg"
+
+    def champions_lock(self, study: str) -> Path:
+        """The lock that a process holds which adds an entry."""
+        return self.root / "locks" / "champions" / f"{checked_name(study)}.lock"
+
 
 def checked_name(name: str) -> str:
     """The name, if it is safe as a file name.

@@ -78,6 +78,16 @@ class TrialStore:
             for row in map(json.loads, filter(None, lines))
         ]
 
+    def outcomes_by_key(self, identity: str) -> dict[str, ExampleOutcome]:
+        """The outcome of each evaluated example by `Example.key`; examples that are too long have none.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError: the file is missing or damaged.
+        """
+        lines = (self.folder(identity) / SCORES).read_text(encoding="utf-8").split("\n")
+        keys = [json.loads(line)["key"] for line in filter(None, lines)]
+        return dict(zip(keys, self.outcomes(identity), strict=True))
+
     def artifacts(self, result: TrialResult) -> tuple[Path, ...]:
         """The files and folders of a finished trial that are kept with its MLflow run."""
         folder = self.folder(result.spec.identity)

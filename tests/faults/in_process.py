@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from sweep.commands import study, train
+from sweep.commands import refresh, study, train
 from sweep.commands.planning import command as plan
 from sweep.console.command_line import called_as
 from sweep.records import CapacityRequest
@@ -27,7 +27,12 @@ from sweep.workers import child
 from sweep.workers.worker import ChildProcess, Launcher
 from tests.study.driven import Threads
 
-COMMANDS: dict[str, Callable[[], int]] = {"sweep": study.main, "sweep.plan": plan.main, "sweep.train": train.main}
+COMMANDS: dict[str, Callable[[], int]] = {
+    "sweep": study.main,
+    "sweep.plan": plan.main,
+    "sweep.refresh": refresh.main,
+    "sweep.train": train.main,
+}
 
 
 def run_here(module: str, words: Sequence[str], folder: Path) -> tuple[int, str]:

@@ -1,0 +1,80 @@
+"""Fresh data: brings the champion up to date with them, continuing where an earlier run ended.
+
+Trials have the identities of any others, so a run that was killed finds in the store what it had finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sweep.errors import Interrupted
+from sweep.records import Status, StudyPlan
+from sweep.records.champion import ChampionEntry, ChampionEvent
+from sweep.store.champions import Champions
+from sweep.store.drift import DriftLog
+from sweep.store.paths import Paths
+from sweep.store.trials import TrialStore
+from sweep.study.champion_night import ChampionNight, Refreshed
+from sweep.study.display import Display
+from sweep.study.recording import sweep_run
+from sweep.study.session import Session
+from sweep.study.stopping import StopRequest
+from sweep.study.study_run import StudyRun
+from sweep.study.worker_pool import worker_pool
+from sweep.tracking import Summary, check_address, open_tracker
+from sweep.verdict.promotion import Condition
+from tasks import Splits
+from tasks.versions import DataVersion, change_between
+
+
+def is_up_to_date(history: Champions, drift: DriftLog, after: DataVersion) -> bool:
+    """Whether nothing is left to do for these data: they are those of the champion, or what they lead to is recorded."""
+    entries = history.entries()
+    version = entries[-1].version
+    if not change_between(history.rows(version), after).is_change:
+        return True
+    point = drift.find(version, after.data_hash)
+    if point is not None and point.condition == Condition.GOOD:
+        return True
+    return _answered(entries, after.data_hash)
+
+
+def _answered(entries: Sequence[ChampionEntry], data_hash: str) -> bool:
+    """Whether these data have led to an entry already. Nobody's rollback is undone before the data change again."""
+    return any(each.data_hash == data_hash and each.event is not ChampionEvent.ROLLBACK for each in entries)
+
+
+def refresh(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, stop: StopRequest) -> Refreshed:
+    """Brings the champion up to date with the data, continuing where an earlier run ended.
+
+    Raises:
+        ConfigurationError, DataError, EnvironmentLacks: the base cannot be loaded, or is not the champion's; its adapter is damaged.
+        NoTrialSucceeded: a trial did not end complete.
+        Interrupted: the run was asked to stop; all finished trials are kept.
+    """
+    check_address(plan.tracking_uri, paths)
+    history, drift = Champions(paths, plan.name), DriftLog(paths.drift(plan.name))
+    after = DataVersion.of(splits)
+    if is_up_to_date(history, drift, after):
+        return Refreshed(None, None)
+    scoring = replace(plan.setup.scoring, examples=len(splits.tune), certify_examples=len(splits.certify))
+    plan = replace(plan, setup=replace(plan.setup, scoring=scoring))
+    with worker_pool(plan, paths, splits.data_hash) as pool:
+        display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
+        pool.start()
+        tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
+        parent = tracker.open_sweep(sweep_run(plan, "refresh", {}))
+        status = Status.FAILED
+        try:
+            loaded = pool.load(stop.check)
+            with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
+                night = ChampionNight(StudyRun(plan, paths, display, session, loaded), splits, after, history, drift)
+                done = night.refreshed()
+            status = Status.COMPLETE
+        except Interrupted:
+            status = Status.INTERRUPTED
+            raise
+        finally:
+            tracker.close_sweep(parent, status, Summary(), ())
+    return done
