@@ -109,7 +109,7 @@ def show(words: Sequence[str]) -> int:
     if not words:
         print("\n".join(all_keys(width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None)))
         return 0
-    if len(words) == 1 and words[0] in {**COMMANDS, **KEEPING}:
+    if len(words) == 1 and words[0] in COMMANDS:
         return _show_command(words[0])
     print("\n\n".join("\n".join(explained(word.rstrip("=."))) for word in words))
     return 0
@@ -164,7 +164,7 @@ def explained(word: str) -> Iterator[str]:
         yield from _key(keys[word])
         return
     if word not in sections and word not in choices:
-        near = suggestion(word, [*choices, *COMMANDS, *KEEPING]) or f" ({_start()} help lists all keys)"
+        near = suggestion(word, [*choices, *COMMANDS]) or f" ({_start()} help lists all keys)"
         raise ConfigurationError(f"{word}: there is no such key, section or command{near}")
     yield f"{word}: {sections[word]}" if word in sections else word
     if word in choices:
