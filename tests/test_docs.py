@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.verdict_calibration import document
+from sweep.commands import archive, champion, gc, nights, predict, report, schedule
 from sweep.commands.app import composed_plan
-from sweep.commands.predict import USAGE as PREDICT
-from sweep.commands.report import USAGE as REPORT
 from sweep.config.groups import groups
 from sweep.config.keys import known_keys
 from tasks.jsonl import load
@@ -27,6 +26,10 @@ PAGES = [
 ]
 ROOMS = ("sweep", "tests", "benchmarks", "tasks")
 EXAMPLES = ("mlruns/models/", "my_data", "FOLDER", "ORG/NAME")
+
+
+USAGES = " ".join(each.USAGE for each in (archive, champion, gc, nights, predict, report, schedule))
+"""Of commands whose words are no keys of the configuration."""
 
 
 def blocks(language: str) -> Iterator[str]:
@@ -54,20 +57,20 @@ def test_commands_compose(module: str, words: str, tmp_path: Path, monkeypatch: 
 
 
 def features() -> list[tuple[str, str]]:
-    """The commands of the README's table of features: `run` or `train`, and its words."""
+    """The commands of the README's table of features that compose a study or a trial, and their words."""
     table = (ROOT / "README.md").read_text().split("## Features")[1].split("\n## ")[0]
-    return re.findall(r"\| `goldilocks (run|train) ([^`]*)` \|", table)
+    return re.findall(r"\| `goldilocks (run|train|refresh) ([^`]*)` \|", table)
 
 
 @pytest.mark.parametrize(("command", "words"), features())
 def test_features_compose(command: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert composed_plan(shlex.split(words), searches=command == "run").name
+    assert composed_plan(shlex.split(words), searches=command != "train").name
 
 
 def test_each_feature_has_a_command() -> None:
     table = (ROOT / "README.md").read_text().split("## Features")[1].split("\n## ")[0]
-    assert table.count("\n| ") - 2 == len(features()) + table.count("`goldilocks report")
+    assert table.count("\n| ") - 2 == len(features()) + len(re.findall("`goldilocks (report|schedule|archive)", table))
 
 
 def test_there_are_commands_to_check() -> None:
@@ -106,7 +109,7 @@ def test_keys_and_names_in_the_text_exist() -> None:
                 names = [name for name in value.split("|") if name and name not in EXAMPLES]
                 assert set(names) <= set(known[key]), f"{page.name}: {key}={value}"
             else:
-                assert key in keys or f"{key}=" in PREDICT + REPORT, f"{page.name}: {key}"
+                assert key in keys or f"{key}=" in USAGES, f"{page.name}: {key}"
 
 
 def test_every_ready_model_is_documented() -> None:
