@@ -219,8 +219,8 @@ class MlflowTracker:
         own = run.data.tags.get(names.RUN)
         if own is None:
             return False
-        known = self._opened.get(own) or str(self._made_as(experiment, own)[0].info.run_id)
-        return known != run.info.run_id
+        furthest = next(iter(self._made_as(experiment, own)), run) if own not in self._opened else None
+        return run.info.run_id != (self._opened[own] if furthest is None else furthest.info.run_id)
 
     def _open(
         self,
