@@ -54,7 +54,7 @@ def rejected(values: Array, level: Array) -> Mask:
         level: (tests,).
     """
     scaled, below = _scaled(values)
-    needed = stdtrit(values.shape[-1] - 1, 1 - level) ** 2 / 2
+    needed = stdtrit(values.shape[-1] - 1, level) ** 2 / 2
     # the evidence is concave in the bet, zero without one, and no bet exceeds 1: its slope at zero is at least the evidence
     open_ = -scaled.sum(axis=-1) - 1 >= needed
     shown = np.zeros(len(values), bool)

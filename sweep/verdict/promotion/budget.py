@@ -18,6 +18,7 @@ decided on tune. What people decide after they have read losses on certify is ou
 from __future__ import annotations
 
 import math
+import sys
 
 
 def level_of(alpha: float, test: int, promotions: int) -> float:
@@ -37,4 +38,4 @@ def level_of(alpha: float, test: int, promotions: int) -> float:
         raise ValueError(f"test {test} cannot have {promotions} promotions before it")
     # by integers: the number of paths may be far beyond the largest float
     divisor = test**2 * (promotions + 1) * (promotions + 2) * math.comb(test - 1, promotions)
-    return math.exp(math.log(alpha) - math.log(divisor))
+    return max(math.exp(math.log(alpha) - math.log(divisor)), sys.float_info.min)

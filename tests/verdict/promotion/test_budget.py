@@ -35,7 +35,7 @@ def test_a_promotion_returns_no_level() -> None:
 
 
 def test_a_very_long_history_has_a_level() -> None:
-    assert 0 <= level_of(ALPHA, 5000, 2500) < 1e-300
+    assert 0 < level_of(ALPHA, 5000, 2500) < 1e-300
 
 
 @pytest.mark.parametrize(("test", "promotions"), [(0, 0), (1, 1), (3, 3), (2, -1)])
