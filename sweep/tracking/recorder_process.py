@@ -27,7 +27,7 @@ from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.records import Status, trial_result_from_json, trial_spec_from_json
 from sweep.store.sqlite_files import write_ahead
 from sweep.tracking.journal import Entry
-from sweep.tracking.port import RecordRefused, Summary, is_provisional
+from sweep.tracking.port import Champion, RecordRefused, is_provisional, summary_from_json
 
 if TYPE_CHECKING:
     from sweep.tracking.mlflow_tracker import MlflowTracker
@@ -203,8 +203,10 @@ class _RecordingLoop:
                     files = [Path(file) for file in entry["files"]]
                     return self._call("close_trial", (run, trial_result_from_json(entry["result"]), files))
                 case "close_sweep":
-                    summary, files = Summary(entry["metrics"], entry["tags"]), [Path(file) for file in entry["files"]]
+                    summary, files = summary_from_json(entry), [Path(file) for file in entry["files"]]
                     return self._call("close_sweep", (run, Status(entry["status"]), summary, files))
+                case "register":
+                    return self._call("register", (run, Champion(**entry["champion"])))
         except (KeyError, TypeError, ValueError) as error:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused
