@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
     "predict": "answer prompts with the adapter that a study chose",
+    "ui": "MLflow's pages on the studies' store, with links to ladder and champion",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
@@ -34,7 +35,6 @@ MOST_USED = (
     "lora.r",
     "lora.targets",
     "train.steps",
-    "train.learning_rate",
     "search.trials",
     "search.space.rank",
     "certify.ladder",
@@ -218,6 +218,10 @@ def _show_command(name: str) -> int:
             from sweep.commands.predict import predict
 
             return predict(["--help"])
+        case "ui":
+            from sweep.commands.ui import ui
+
+            return ui(["--help"])
         case "doctor":
             from sweep.commands.doctor.command import doctor
 

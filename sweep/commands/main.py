@@ -17,6 +17,7 @@ _MODULES = {
     "data": "sweep.commands.data_report.command",
     "report": "sweep.commands.report",
     "predict": "sweep.commands.predict",
+    "ui": "sweep.commands.ui",
     "doctor": "sweep.commands.doctor.command",
     "help": "sweep.commands.help",
 }

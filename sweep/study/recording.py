@@ -27,6 +27,9 @@ from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
 from tasks import Splits
 
+_EDITION = 2
+"""Of what the parent run and the experiment hold. A finished study that an earlier version recorded is described anew, once."""
+
 _IN_THE_FILE = ("model.target_sets.", "model.linear_modules", "model.wheel")
 """Keys that are the same for every study of a model: they are in `config.yaml`, and would only fill the table of runs."""
 
@@ -53,7 +56,7 @@ def open_sweep(
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
     run = sweep_run(plan, study.identity, trials_by_run(study.record(), store), splits=splits)
     sweep = OpenSweep(tracker.open_sweep(run))
-    state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id}
+    state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
     study.set_recording({**state, "open": True})
     study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
     status = Status.FAILED
@@ -84,7 +87,7 @@ def complete_recording(
         return
     record = study.record()
     result = summary(record)
-    if not known["open"] and known["tags"] == result.tags:
+    if not known["open"] and known["tags"] == result.tags and known.get("edition") == _EDITION:
         return
     try:
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
@@ -97,7 +100,7 @@ def complete_recording(
     except EnvironmentLacks as error:
         display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
         return
-    study.set_recording({**known, "open": not closed, "tags": dict(result.tags)})
+    study.set_recording({**known, "open": not closed, "tags": dict(result.tags), "edition": _EDITION})
 
 
 def _register(tracker: Tracker, run_id: str, record: StudyRecord, splits: Splits, paths: Paths) -> None:

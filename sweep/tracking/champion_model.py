@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
-import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
@@ -121,7 +122,7 @@ def write_model(folder: Path, champion: Champion, run_id: str | None = None, mod
         data = Path(scratch) / DATA
         shutil.copytree(champion.folder, data)
         (data / SERVING).write_text(json.dumps(dict(champion.serving), indent=2) + "\n", encoding="utf-8")
-        mlflow.pyfunc.save_model(
+        _pyfunc().save_model(
             str(folder),
             loader_module=Path(champion.code).stem,
             data_path=str(data),
@@ -140,6 +141,13 @@ def write_model(folder: Path, champion: Champion, run_id: str | None = None, mod
     if (folder / "data" / DATA / "adapter_config.json").is_file():
         _add_transformers(saved, folder, champion.serving)
     saved.save(str(folder / "MLmodel"))
+
+
+def _pyfunc() -> ModuleType:
+    """MLflow's module, whose import warns of type hints of its own."""
+    with warnings.catch_warnings(action="ignore"):
+        import mlflow.pyfunc
+    return mlflow.pyfunc
 
 
 def _add_example(saved: Model, folder: Path, prompt: str) -> None:
