@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 from mlflow import MlflowClient
@@ -22,6 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from pandas import DataFrame
 
 from sweep.store.paths import ORIGIN
 from sweep.tracking import names
@@ -118,11 +118,14 @@ def _logged_model(
 
 def write_model(folder: Path, champion: Champion, run_id: str | None = None, model_id: str | None = None) -> None:
     """Writes the model in MLflow's format into a new folder."""
-    with TemporaryDirectory(prefix="goldilocks-") as scratch:
+    # MLflow warns of its own type hints, and pandas of what MLflow does
+    with TemporaryDirectory(prefix="goldilocks-") as scratch, warnings.catch_warnings(action="ignore"):
+        import mlflow.pyfunc
+
         data = Path(scratch) / DATA
         shutil.copytree(champion.folder, data)
         (data / SERVING).write_text(json.dumps(dict(champion.serving), indent=2) + "\n", encoding="utf-8")
-        _pyfunc().save_model(
+        mlflow.pyfunc.save_model(
             str(folder),
             loader_module=Path(champion.code).stem,
             data_path=str(data),
@@ -133,35 +136,13 @@ def write_model(folder: Path, champion: Champion, run_id: str | None = None, mod
                 outputs=Schema([ColSpec(DataType.string, "answer")]),
                 params=ParamSchema([ParamSpec("max_new_tokens", DataType.long, champion.serving["max_new_tokens"])]),
             ),
+            input_example=None if champion.prompt is None else DataFrame({"prompt": [champion.prompt]}),
             pip_requirements=list(champion.requirements),
         )
     saved = Model.load(str(folder))
-    if champion.prompt is not None:
-        _add_example(saved, folder, champion.prompt)
     if (folder / "data" / DATA / "adapter_config.json").is_file():
         _add_transformers(saved, folder, champion.serving)
     saved.save(str(folder / "MLmodel"))
-
-
-def _pyfunc() -> ModuleType:
-    """MLflow's module, whose import warns of type hints of its own."""
-    with warnings.catch_warnings(action="ignore"):
-        import mlflow.pyfunc
-    return mlflow.pyfunc
-
-
-def _add_example(saved: Model, folder: Path, prompt: str) -> None:
-    """The input example, which MLflow would otherwise run to see whether it can be answered."""
-    split = {"columns": ["prompt"], "data": [[prompt]]}
-    (folder / "input_example.json").write_text(json.dumps(split), encoding="utf-8")
-    serving = {"dataframe_split": split}
-    (folder / "serving_input_example.json").write_text(json.dumps(serving), encoding="utf-8")
-    saved.saved_input_example_info = {
-        "artifact_path": "input_example.json",
-        "serving_input_path": "serving_input_example.json",
-        "type": "dataframe",
-        "pandas_orient": "split",
-    }
 
 
 def _add_transformers(saved: Model, folder: Path, serving: Mapping[str, Any]) -> None:
