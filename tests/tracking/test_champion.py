@@ -21,6 +21,7 @@ from tests.tracking.made_champion import made_champion
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]
 
+TEMPLATE = "{% for turn in messages %}{{ turn['role'] }}: {{ turn['content'] }}; {% endfor %}"
 SWEEP = SweepRun("pharma", "study: {}\n")
 
 
@@ -43,7 +44,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(weights, std=0.5)
     folder = base.with_name("adapter")
     adapted.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder)
     return base
 
 
