@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from sweep.records import Status, StudyRecord
 from sweep.study.mlflow_page import last_moment
 from sweep.study.recording import summary
@@ -38,4 +40,4 @@ def record_study(uri: str, folder: Path) -> str:
     files[1].write_text(json.dumps(table))
     tracker.register(parent, replace(made_champion(folder / "adapter"), model=f"{STUDY}-goldilocks"))
     tracker.close_sweep(parent, Status.COMPLETE, summary(made), files)
-    return str(tracker._sweeps[parent][0])
+    return str(MlflowClient(uri).get_run(parent).info.experiment_id)

@@ -16,7 +16,7 @@ from sweep.tracking.address import address_of
 from sweep.verdict.conclude import conclude
 from tests.browser.chrome import chromium
 from tests.browser.made_store import STUDY, record, record_study
-from tests.browser.mlflow_screenshots import opened
+from tests.browser.mlflow_screenshots import asked, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]
 
@@ -113,14 +113,13 @@ def test_the_ladder_is_drawn_against_the_rank(served: Served, browser: Chrome) -
 
 
 def test_changed_answers_are_a_table_and_the_report_a_page(served: Served, browser: Chrome) -> None:
-    (run,) = {line for line in browser_runs(served) if line}
+    (run,) = sweeps(served)
     opened(browser, f"{served.url}/#/experiments/{served.experiment}/runs/{run}/artifacts/changed_answers.json", 0)
     shows(browser, "index.html", "adapter answer", "the red box")
 
 
-def browser_runs(served: Served) -> list[str]:
-    from tests.browser.mlflow_screenshots import asked
-
+def sweeps(served: Served) -> list[str]:
+    """The ids of the runs that have a ladder."""
     query = {"experiment_ids": [served.experiment], "filter": "metrics.`ladder/certify_loss` > 0"}
     return [run["info"]["run_id"] for run in asked(served.url, "runs/search", query)["runs"]]
 
