@@ -58,6 +58,11 @@ def with_replay(splits: Splits, passages: Sequence[str]) -> Splits:
     return replace(splits, replay=tuple(passages), data_hash=hashes[0], train_hash=hashes[1])
 
 
+def split_hash(examples: Sequence[Example]) -> str:
+    """SHA-256 of the rows of one split in order, in hex; the same rows have the same hash in every split."""
+    return _content_hash({"": tuple(examples)})
+
+
 def side_of(example: Example) -> str:
     """The text that decides on which side of a divided split an example is: its group, or what it asks."""
     return example.asked if example.group is None else example.group

@@ -31,6 +31,7 @@ COMMANDS = {
     "champion": "the adapter in use: its history, taking a verdict's into use, and going back",
     "archive": "pack a study into one file, and open it in another folder or on another machine",
     "gc": "remove weights that lost, after showing which",
+    "ui": "MLflow's pages on the studies' store, with links to ladder and champion",
     "doctor": "check what this machine can run and what it lacks; --repair moves damaged files aside",
     "help": "list all keys, or explain one: help lora.r, help certify, help report",
 }
@@ -235,6 +236,10 @@ def _show_command(name: str) -> int:
             from sweep.commands.champion import champion
 
             return champion(["--help"])
+        case "ui":
+            from sweep.commands.ui import ui
+
+            return ui(["--help"])
         case "doctor":
             from sweep.commands.doctor.command import doctor
 

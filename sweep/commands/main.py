@@ -21,6 +21,7 @@ _MODULES = {
     "nights": "sweep.commands.nights",
     "refresh": "sweep.commands.refresh",
     "champion": "sweep.commands.champion",
+    "ui": "sweep.commands.ui",
     "doctor": "sweep.commands.doctor.command",
     "archive": "sweep.commands.archive",
     "gc": "sweep.commands.gc",

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def write_reports(record: StudyRecord, *, paths: Paths, tracking_uri: str | None) -> list[Path]:
-    """Writes page, verdict.json, pictures and adapter; returns the small files, which are also kept with the MLflow run."""
+    """Writes page, verdict.json, pictures, tables and adapter; returns the files, which are also kept with the MLflow run."""
     from sweep.reports.files import write_page, write_report
     from sweep.verdict.conclude import conclude
 
     conclusion = conclude(record)
-    files = write_page(record, conclusion, paths, tracking_uri=tracking_uri)
-    return [file for file in (*files, *write_report(record, conclusion, paths)) if file.suffix != ".html"]
+    page = write_page(record, conclusion, paths, tracking_uri=tracking_uri)
+    return [*page, *write_report(record, conclusion, paths)]
 
 
 def study(plan: StudyPlan) -> float | None:

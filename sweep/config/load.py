@@ -288,6 +288,7 @@ def _plan(config: Config, composed: DictConfig) -> StudyPlan:
         search=_search_of(config),
         declaration=_declaration(config),
         tracking_uri=config.tracking.uri,
+        system_metrics=config.tracking.system_metrics,
         storage_url=config.storage.url,
         wall_clock=seconds(config.budget.wall_clock) if config.budget.wall_clock is not None else None,
         workers=workers,

@@ -241,6 +241,9 @@ class TrackingKeys:
     uri: Annotated[
         str | None, Key("MLflow tracking URI; null for mlruns/mlflow.db", example="http://127.0.0.1:5000")
     ] = None
+    system_metrics: Annotated[
+        bool, Key("MLflow samples processors, memory, disk, network and GPUs every ten seconds while the sweep runs")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

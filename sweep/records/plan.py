@@ -207,6 +207,7 @@ class StudyPlan:
         arm: the recipe of a single trial; in a search, of the first arms; in a search over methods that of the first method.
         space: what is searched; in a search over methods what is searched of the first one.
         tracking_uri: MLflow's; None for the database under `mlruns/`.
+        system_metrics: whether MLflow samples the load of the machine.
         storage_url: Optuna's; None for the database under `mlruns/`.
         wall_clock: seconds; None for no limit.
         workers: child processes that train at the same time.
@@ -249,6 +250,7 @@ class StudyPlan:
     given: frozenset[str] = field(default=frozenset(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     methods: tuple[SearchedMethod, ...] = ()
+    system_metrics: bool = False
 
     @property
     def searched(self) -> tuple[SearchedMethod, ...]:

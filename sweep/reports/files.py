@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import StudyRecord
+from sweep.reports.changed_answers import changed_answers
 from sweep.reports.handout import hand_out, replace_text
 from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison, samples
 from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
@@ -67,7 +69,7 @@ def write_page(
     paths: Paths,
     tracking_uri: str | None = None,
 ) -> list[Path]:
-    """Writes the page and the picture of the ladder; returns the files. A half-written file is never seen.
+    """Writes the page, the picture of the ladder and the table of changed answers; returns the files. A half-written file is never seen.
 
     Args:
         tracking_uri: MLflow's, or None for the database under `mlruns/`.
@@ -90,12 +92,25 @@ def write_page(
     answer = answer_of(record, conclusion, tuple(steps(record, conclusion, paths, tracking_uri)))
     page, picture = paths.page(record.name), folder / LADDER_PICTURE
     replace_text(page, render(record, conclusion, answer, beside))
+    changed = _write_changed_answers(record, conclusion, paths, scores_of)
     fresh = picture.with_name(f".{LADDER_PICTURE}.{os.getpid()}.svg")
     if not draw_ladder(record, conclusion, fresh):
         picture.unlink(missing_ok=True)
-        return [page]
+        return [page, *changed]
     fresh.replace(picture)
-    return [page, picture]
+    return [page, picture, *changed]
+
+
+def _write_changed_answers(
+    record: StudyRecord, conclusion: Conclusion | None, paths: Paths, scores_of: Callable[[str], Path]
+) -> list[Path]:
+    """Writes the table of changed answers, or removes an earlier one; returns the file, if there is one."""
+    file, text = paths.changed_answers(record.name), changed_answers(record, conclusion, scores_of)
+    if text is None:
+        file.unlink(missing_ok=True)
+        return []
+    replace_text(file, text)
+    return [file]
 
 
 def write_comparison(first: StudyRecord, second: StudyRecord, paths: Paths) -> Path:

@@ -101,6 +101,10 @@ class Paths:
         """The report for a browser."""
         return self.report(study) / "index.html"
 
+    def changed_answers(self, study: str) -> Path:
+        """The test examples that base and chosen adapter answer differently, as a table for MLflow."""
+        return self.report(study) / "changed_answers.json"
+
     def data_page(self, study: str) -> Path:
         """The report on the study's data, for a browser."""
         return self.report(study) / "data.html"

@@ -17,11 +17,21 @@ from sweep.records import Status, StudyPlan, StudyRecord
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
+from sweep.study.champion import champion, registered_name
+from sweep.study.data_sets import data_sets
 from sweep.study.display import Display
+from sweep.study.mlflow_page import experiment_note, last_moment, series
 from sweep.tracking import KnownResults, RecordRefused, Summary, SweepRun, Tracker, names, open_tracker, shown_store
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
+from tasks import Splits
+
+_EDITION = 2
+"""Of what the parent run and the experiment hold. A finished study that an earlier version recorded is described anew, once."""
+
+_IN_THE_FILE = ("model.target_sets.", "model.linear_modules", "model.wheel")
+"""Keys that are the same for every study of a model: they are in `config.yaml`, and would only fill the table of runs."""
 
 _NOT_A_RECIPE = ("hydra", "search", "tracking", "storage", "study", "budget", "certify", "executor")
 
@@ -41,11 +51,12 @@ class OpenSweep:
 
 @contextmanager
 def open_sweep(
-    plan: StudyPlan, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
+    plan: StudyPlan, splits: Splits, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
 ) -> Iterator[OpenSweep]:
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
-    sweep = OpenSweep(tracker.open_sweep(sweep_run(plan, study.identity, trials_by_run(study.record(), store))))
-    state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id}
+    run = sweep_run(plan, study.identity, trials_by_run(study.record(), store), splits=splits)
+    sweep = OpenSweep(tracker.open_sweep(run))
+    state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
     study.set_recording({**state, "open": True})
     study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
     status = Status.FAILED
@@ -56,13 +67,16 @@ def open_sweep(
         status = Status.INTERRUPTED
         raise
     finally:
-        result = summary(study.record())
+        record = study.record()
+        result = summary(record)
+        if status is Status.COMPLETE:
+            _register(tracker, sweep.run_id, record, splits, paths)
         closed = tracker.close_sweep(sweep.run_id, status, result, sweep.files)
         study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
 
 
 def complete_recording(
-    plan: StudyPlan, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
+    plan: StudyPlan, splits: Splits, study: SearchStudy, paths: Paths, display: Display, files: Sequence[Path]
 ) -> None:
     """Completes the parent run of a sweep that was killed after its last trial, and updates the verdict in MLflow.
 
@@ -73,18 +87,27 @@ def complete_recording(
         return
     record = study.record()
     result = summary(record)
-    if not known["open"] and known["tags"] == result.tags:
+    if not known["open"] and known["tags"] == result.tags and known.get("edition") == _EDITION:
         return
     try:
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        tracker.resume_sweep(known["run"], sweep_run(plan, study.identity, trials_by_run(record, TrialStore(paths))))
+        ended = trials_by_run(record, TrialStore(paths))
+        tracker.resume_sweep(known["run"], sweep_run(plan, study.identity, ended, splits=splits))
+        _register(tracker, known["run"], record, splits, paths)
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
     except RecordRefused:
         closed = True  # someone has deleted the run
     except EnvironmentLacks as error:
         display.note(f"the sweep's MLflow run is not complete yet: {error.problems[0].splitlines()[0]}")
         return
-    study.set_recording({**known, "open": not closed, "tags": dict(result.tags)})
+    study.set_recording({**known, "open": not closed, "tags": dict(result.tags), "edition": _EDITION})
+
+
+def _register(tracker: Tracker, run_id: str, record: StudyRecord, splits: Splits, paths: Paths) -> None:
+    """Registers the adapter that the verdict chose, if there is one."""
+    own = champion(record, paths, next((example.prompt for example in splits.tune), None))
+    if own is not None:
+        tracker.register(run_id, own)
 
 
 def trials_by_run(record: StudyRecord, store: TrialStore) -> KnownResults:
@@ -96,14 +119,18 @@ def trials_by_run(record: StudyRecord, store: TrialStore) -> KnownResults:
     }
 
 
-def sweep_run(plan: StudyPlan, identity: str, ended: KnownResults, *, alone: bool = True) -> SweepRun:
+def sweep_run(
+    plan: StudyPlan, identity: str, ended: KnownResults, *, alone: bool = True, splits: Splits | None = None
+) -> SweepRun:
     """The parent run of a sweep.
 
     Args:
+        splits: the data; None where only workers read it.
         ended: the trials that the study knows, see `trials_by_run`.
         alone: True for a study, which only one process sweeps; False for a single trial.
     """
-    params = dict(_flat(yaml.safe_load(plan.config)))
+    given = _flat(yaml.safe_load(plan.config))
+    params = {key: value for key, value in given if not key.startswith(_IN_THE_FILE)}
     if plan.methods:  # each trial has its own
         params.pop("method.name", None)
     own = {key: value for key, value in params.items() if names.is_of_arm(key)}
@@ -117,13 +144,23 @@ def sweep_run(plan: StudyPlan, identity: str, ended: KnownResults, *, alone: boo
         command=command_line(),
         known_results=ended,
         alone=alone,
+        data_sets=data_sets(plan, splits) if splits is not None else (),
+        system_metrics=plan.system_metrics,
     )
 
 
 def summary(record: StudyRecord) -> Summary:
     """The parent run's metrics and tags: the verdict, and the results of the search."""
     conclusion = conclude(record)
-    return Summary({**_counts(record), **_scores(record), **_figures(record, conclusion)}, _verdict(record, conclusion))
+    decided = conclusion is not None and conclusion.rank is not None
+    return Summary(
+        {**_counts(record), **_scores(record), **_figures(record, conclusion)},
+        _verdict(record, conclusion),
+        series(record, conclusion),
+        last_moment(record),
+        experiment_note(record, conclusion, registered_name(record.name) if decided else None),
+        record.metric,
+    )
 
 
 def _declared(plan: StudyPlan) -> dict[str, str]:

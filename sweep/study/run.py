@@ -108,15 +108,16 @@ def run_study(
         if _is_done(plan, study) and not missing_adapter(study.record(), TrialStore(paths, display.note), paths):
             record = study.record()
             recipe_to_certify(plan, record)  # raises if no trial is complete
-            complete_recording(plan, study, paths, display, report(record))
+            complete_recording(plan, splits, study, paths, display, report(record))
             return Outcome(record, 0, parent=None)
         with pool or worker_pool(plan, paths, splits.data_hash) as workers:
             started[:] = [workers]
-            return _run(plan, workers, paths, display, stop, study, report)
+            return _run(plan, splits, workers, paths, display, stop, study, report)
 
 
 def _run(
     plan: StudyPlan,
+    splits: Splits,
     pool: Pool,
     paths: Paths,
     display: Display,
@@ -130,7 +131,7 @@ def _run(
     pool.start()
     tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
     store = TrialStore(paths, display.note)
-    with open_sweep(plan, study, tracker, store, paths) as sweep:
+    with open_sweep(plan, splits, study, tracker, store, paths) as sweep:
         loaded = pool.load(stop.check)
         check_loaded(plan, loaded, study.record().all_trials(), searched=True)
         plan = with_arm_costs(plan, loaded)

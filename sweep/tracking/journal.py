@@ -95,6 +95,7 @@ def described(sweep: SweepRun) -> Entry:
         "declared": dict(sweep.declared),
         "command": sweep.command,
         "alone": sweep.alone,
+        "system_metrics": sweep.system_metrics,
     }
 
 
@@ -104,7 +105,10 @@ def described_sweep(entry: Entry, known: SweepRun) -> SweepRun:
     Args:
         known: study, params and results.
     """
-    return replace(known, **{name: entry[name] for name in ("config_yaml", "tags", "declared", "command", "alone")})
+    return replace(
+        known,
+        **{name: entry[name] for name in ("config_yaml", "tags", "declared", "command", "alone", "system_metrics")},
+    )
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,17 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import this_process
 from sweep.tracking import names
 from sweep.tracking.names import Point
-from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, owner_tags
+from sweep.tracking.port import (
+    Champion,
+    DataSet,
+    KnownResults,
+    RecordRefused,
+    Summary,
+    SweepRun,
+    is_leftover,
+    owner_tags,
+    seen_by,
+)
 
 
 @dataclass(slots=True)
@@ -22,6 +32,7 @@ class MemoryRun:
         status: MLflow's run status, `RUNNING` at first.
         points: every logged value, in order; single values are at step 0.
         artifacts: paths of the files, relative to the run, sorted; the contents are not kept.
+        data_sets: what it uses, by split.
     """
 
     id: str
@@ -32,6 +43,7 @@ class MemoryRun:
     status: str = "RUNNING"
     points: list[Point] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
+    data_sets: list[DataSet] = field(default_factory=list)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -44,10 +56,14 @@ class MemoryTracker:
 
     Attributes:
         runs: every run by id, in the order in which they were opened.
+        notes: the description of each experiment, as Markdown.
+        champions: the versions of each registered model, the latest last.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, MemoryRun] = {}
+        self.notes: dict[str, str] = {}
+        self.champions: dict[str, list[Champion]] = {}
         self._sweeps: dict[str, SweepRun] = {}
 
     def open_sweep(self, sweep: SweepRun) -> str:
@@ -63,6 +79,7 @@ class MemoryTracker:
         )
         run.params = names.valid_params({**sweep.params, **sweep.declared})
         run.artifacts = [names.CONFIG_FILE]
+        run.data_sets = list(sweep.data_sets)
         self._sweeps[run.id] = sweep
         return run.id
 
@@ -77,6 +94,8 @@ class MemoryTracker:
         sweep = self._sweeps[parent]
         run = self._open(sweep.study, spec.name, names.trial_tags(parent, spec) | owner_tags(this_process()))
         run.params = names.trial_params(sweep.params, spec)
+        run.points = [Point(name, value, 0) for name, value in names.started_with(spec).items()]
+        run.data_sets = seen_by(spec, sweep.data_sets)
         return run.id
 
     def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
@@ -93,11 +112,22 @@ class MemoryTracker:
         """See `Tracker.close_sweep`."""
         self._end_running(lambda tags: tags.get(names.PARENT) == run_id, self._sweeps[run_id].known_results)
         run = self.runs[run_id]
-        run.points += [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
+        run.points += names.summary_points(summary.metrics, summary.series)
         _keep(run, files)
-        run.tags |= names.valid_tags({**summary.tags, names.STATUS: status.value})
+        run.tags |= names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
+        if summary.note:
+            self.notes[run.experiment] = summary.note.replace("{experiment}", run.experiment).replace("{run}", run_id)
         run.status = names.RUN_STATUS[status]
         return True
+
+    def register(self, run_id: str, champion: Champion) -> None:
+        """See `Tracker.register`."""
+        versions = self.champions.setdefault(champion.model, [])
+        for place, known in enumerate(versions):
+            if known.trial == champion.trial:
+                versions[place] = champion
+                return
+        versions.append(champion)
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages."""

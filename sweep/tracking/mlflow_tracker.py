@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from urllib.request import getproxies, proxy_bypass
 
 # MLflow reads these on import; by default it logs every migration of a new database and sends usage data.
@@ -36,8 +37,23 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
+from sweep.tracking.champion_model import register
+from sweep.tracking.data_sets import data_set_input
+from sweep.tracking.experiment import NEW_EXPERIMENT, describe
 from sweep.tracking.names import Point
-from sweep.tracking.port import KnownResults, RecordRefused, Summary, SweepRun, is_leftover, is_provisional, owner_tags
+from sweep.tracking.port import (
+    Champion,
+    DataSet,
+    KnownResults,
+    RecordRefused,
+    Summary,
+    SweepRun,
+    is_leftover,
+    is_provisional,
+    owner_tags,
+    seen_by,
+)
+from sweep.tracking.system_load import SystemLoad
 
 _LOCK_SECONDS = 120.0
 """The longest wait for another process that opens the same database and may be creating its tables."""
@@ -72,6 +88,7 @@ class MlflowTracker:
         self._sweeps: dict[str, tuple[str, SweepRun]] = {}
         self._artifacts: dict[str, ArtifactRepository] = {}
         self._opened: dict[str, str] = {}  # by provisional id
+        self._load = SystemLoad(self._address.uri)
         with self._explained(), ExitStack() as stack:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +118,10 @@ class MlflowTracker:
             )
             tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
             params = names.valid_params({**sweep.params, **sweep.declared})
-            run_id = self._open(experiment, sweep.study, tags, params, own, known)
+            run_id = self._open(experiment, sweep.study, tags, params, sweep.data_sets, own=own, known=known)
             self._client.log_text(run_id, sweep.config_yaml, names.CONFIG_FILE)
         self._sweeps[run_id] = (experiment, sweep)
+        self._load.begin(run_id, asked=sweep.system_metrics)
         return run_id
 
     def resume_sweep(self, run_id: str, sweep: SweepRun) -> str:
@@ -114,7 +132,9 @@ class MlflowTracker:
                 if known is None:
                     raise RecordRefused(f"the sweep's run '{run_id}' does not exist")
                 run_id = known
-            self._sweeps[run_id] = (str(self._client.get_run(run_id).info.experiment_id), sweep)
+            info = self._client.get_run(run_id).info
+        self._sweeps[run_id] = (str(info.experiment_id), sweep)
+        self._load.begin(run_id, asked=sweep.system_metrics and info.status == names.OPEN)
         return run_id
 
     def open_trial(self, parent: str, spec: TrialSpec, own: str | None = None, *, again: bool = False) -> str:
@@ -131,7 +151,8 @@ class MlflowTracker:
             known = self._known_as(experiment, own) if again else None
             params = names.trial_params(sweep.params, spec)
             tags = names.trial_tags(parent, spec) | owner_tags(self._owner)
-            return self._open(experiment, spec.name, tags, params, own, known)
+            inputs, metrics = seen_by(spec, sweep.data_sets), names.started_with(spec)
+            return self._open(experiment, spec.name, tags, params, inputs, metrics, own=own, known=known)
 
     def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
         """See `Tracker.close_trial`."""
@@ -149,10 +170,21 @@ class MlflowTracker:
         experiment, sweep = self._sweeps[run_id]
         with self._explained():
             self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
-        points = [Point(name, value, 0) for name, value in names.finite(summary.metrics).items()]
-        tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
-        self._close(run_id, status, points, time.time(), tags, files)
+        self._load.end(run_id)
+        points = names.summary_points(summary.metrics, summary.series)
+        tags = names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
+        self._close(run_id, status, points, summary.when or time.time(), tags, files)
+        with self._explained():
+            describe(self._client, experiment, run_id, summary)
         return True
+
+    def register(self, run_id: str, champion: Champion) -> None:
+        """See `Tracker.register`."""
+        if run_id not in self._sweeps:
+            raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
+        experiment, _ = self._sweeps[run_id]
+        with self._explained():
+            register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages, since errors are raised at once."""
@@ -169,7 +201,7 @@ class MlflowTracker:
         known = self._client.get_experiment_by_name(name)
         if known is None:
             location = None if self._artifact_root is None else (self._artifact_root / name).absolute().as_uri()
-            return str(self._client.create_experiment(name, artifact_location=location))
+            return str(self._client.create_experiment(name, artifact_location=location, tags=dict(NEW_EXPERIMENT)))
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
@@ -228,10 +260,13 @@ class MlflowTracker:
         name: str,
         tags: Mapping[str, str],
         params: Mapping[str, str],
+        data_sets: Sequence[DataSet] = (),
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        *,
         own: str | None = None,
         known: str | None = None,
     ) -> str:
-        """Creates a run, or completes a known one, of which the params may be missing; returns its id."""
+        """Creates a run, or completes a known one, of which params, metrics and data sets may be missing; returns its id."""
         if known is None:
             all_tags = {**tags, **({names.RUN: own} if own else {})}
             info = self._client.create_run(experiment, run_name=name, tags=all_tags).info
@@ -243,7 +278,10 @@ class MlflowTracker:
         # remembered, since the client would read the whole run to find out
         self._artifacts[run_id] = self._artifacts_of(info)
         entries = [Param(key, value) for key, value in params.items()]
-        self._client.log_batch(run_id, params=entries, synchronous=True)
+        now = [Metric(key, value, int(info.start_time), 0) for key, value in metrics.items()]
+        self._client.log_batch(run_id, metrics=now, params=entries, synchronous=True)
+        if data_sets:
+            self._client.log_inputs(run_id, [data_set_input(each) for each in data_sets])
         return run_id
 
     def _artifacts_of(self, info: RunInfo) -> ArtifactRepository:

@@ -5,21 +5,27 @@ Pure functions. Trackers use no other names, so a run reads the same in every st
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweep.records import Arm, Quantization, Status, Training, TrialResult, TrialSpec
 from sweep.records.arm import DEFAULT_INIT
 from sweep.records.layers import layer_ranges
+from sweep.tracking.accepted import LONGEST_PARAM as LONGEST_PARAM
+from sweep.tracking.accepted import LONGEST_TAG as LONGEST_TAG
+from sweep.tracking.accepted import shortened as shortened
+from sweep.tracking.accepted import valid_name as valid_name
 
 STUDY = "sweep.study"
 STAGE = "sweep.stage"
 RANK = "sweep.rank"
 TRIAL = "sweep.trial"
 STATUS = "sweep.status"
+SPLIT = "sweep.split"
+METHOD = "sweep.method"
 SEED = "sweep.seed"
 REASON = "sweep.reason"
 COMMAND = "sweep.command"
@@ -50,20 +56,26 @@ RUN_STATUS: Mapping[Status, str] = {
 }
 """MLflow's status of an ended run."""
 
+OPEN = "RUNNING"
+"""MLflow's status of a run that has not ended."""
+
 CONFIG_FILE = "config.yaml"
 
 TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"
 REPORT_LOSS = "eval/report_loss"
+RANK_METRIC = "rank"
+"""The rank once more: MLflow sorts tags and params as text, metrics as numbers."""
+PEAK_RATE = "train/peak_learning_rate"
+LADDER = "ladder/"
+"""Before the names of what the parent run has of each rank, with the rank as step."""
+TABLES = ("changed_answers.json",)
+"""Files in the format of MLflow's tables, which its page shows as such."""
+LOGGED_TABLES = "mlflow.loggedArtifacts"
 
 _CUT_FROM = "lora.cut_from"
 _LORAPLUS_RATIO = "method.loraplus_lr_ratio"
 _QUANT, _DOUBLE_QUANT = "quant.name", "quant.double_quant"
-
-# MLflow 3 accepts 8000 characters, servers of MLflow 2 accept 5000
-LONGEST_TAG = 5000
-LONGEST_PARAM = 6000
-LONGEST_NAME = 250
 
 _MEASURED = {
     "eval/loss": "loss",
@@ -89,9 +101,6 @@ _MEASURED = {
     "forgetting/loss_delta_high": "forgetting_high",
     "forgetting/general_accuracy": "general_accuracy",
 }
-
-# MLflow accepts colons, but not on a server on Windows
-_REFUSED = re.compile(r"[^/\w.\- ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,14 @@ def metrics_of(result: TrialResult) -> dict[str, float]:
     return finite(values)
 
 
+def started_with(spec: TrialSpec) -> dict[str, float]:
+    """What is known of a trial before it is trained, as numbers by which runs can be sorted; the unadapted base has rank 0."""
+    if spec.arm is None:
+        return {RANK_METRIC: 0.0}
+    ranked = {RANK_METRIC: float(spec.arm.rank)} if spec.arm.rank else {}
+    return finite({**ranked, PEAK_RATE: spec.arm.learning_rate})
+
+
 def points_of(result: TrialResult) -> list[Point]:
     """The trial's finite values by step: training loss, learning rate, and the loss reported to the pruner."""
     return [point for point in _points(result) if math.isfinite(point.value)]
@@ -139,6 +156,13 @@ def _points(result: TrialResult) -> Iterator[Point]:
         yield Point(LEARNING_RATE, float(entry.learning_rate), entry.step)
     for report in result.reports:
         yield Point(REPORT_LOSS, float(report.loss), report.step)
+
+
+def summary_points(metrics: Mapping[str, float], series: Iterable[Point]) -> list[Point]:
+    """What the parent run of a sweep has at its end: single values at step 0, and series, without what is not finite."""
+    single = [Point(name, value, 0) for name, value in finite(metrics).items()]
+    by_step = [Point(valid_name(each.metric), each.value, each.step) for each in series if math.isfinite(each.value)]
+    return [*single, *by_step]
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
@@ -244,6 +268,8 @@ def trial_tags(parent: str, spec: TrialSpec) -> dict[str, str]:
             STUDY: spec.study,
             STAGE: spec.stage.value,
             RANK: str(spec.rank),
+            SPLIT: spec.split.value,
+            METHOD: spec.arm.method if spec.arm else "base",
             TRIAL: spec.identity,
             STATUS: RUNNING,
             SEED: str(spec.seed),
@@ -272,25 +298,15 @@ def closing_tags(result: TrialResult) -> dict[str, str]:
     return valid_tags(tags)
 
 
+def table_tags(files: Iterable[Path]) -> dict[str, str]:
+    """The tag with which MLflow's page finds tables among a run's files; none without one."""
+    tables = [{"path": file.name, "type": "table"} for file in files if file.name in TABLES]
+    return {LOGGED_TABLES: json.dumps(tables)} if tables else {}
+
+
 def valid_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags under names and with values that MLflow accepts."""
     return {valid_name(key): shortened(value, LONGEST_TAG) for key, value in tags.items()}
-
-
-def valid_name(name: str) -> str:
-    """The name if MLflow accepts it, else a similar one with a hash, so that two names never become one."""
-    segments = (_REFUSED.sub("_", segment) for segment in name.split("/"))
-    valid = "/".join("_" if segment in ("", ".", "..") else segment for segment in segments)
-    if valid == name and len(name) <= LONGEST_NAME:
-        return name
-    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{valid[: LONGEST_NAME - len(mark) - 1]}-{mark}"
-
-
-def shortened(text: str, longest: int) -> str:
-    """The text in at most `longest` characters that every database can store; an ellipsis shows a cut."""
-    storable = text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return storable if len(storable) <= longest else storable[: longest - 1] + "…"
 
 
 def latest(points: Iterable[Point]) -> dict[str, float]:

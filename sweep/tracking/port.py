@@ -6,14 +6,69 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import is_gone, is_here, is_left
+from sweep.tracking.names import Point
 
 KnownResults = Mapping[str, tuple[TrialResult, Sequence[Path]]]
 """How trials ended, and their files (see `Tracker.close_trial`), by run id."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """One split of a study's data, as an MLflow data set.
+
+    Attributes:
+        name: the task and the split, `pharma-certify`.
+        split: `train`, `tune`, `certify` or `test`; in MLflow the context in which a run uses it.
+        sha256: of the rows in order, in hex; its beginning is MLflow's digest.
+        rows: their number, before those that are too long are left out.
+        kinds: number of rows by kind; empty if the task has none.
+        source_kind: `hf` for the model hub's data sets, else `local`.
+        source: where the rows come from, a JSON object.
+    """
+
+    name: str
+    split: str
+    sha256: str
+    rows: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    source_kind: str = "local"
+    source: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The adapter that a study hands out, as a version of a registered model.
+
+    Attributes:
+        model: the registered model's name.
+        name: of MLflow's logged model.
+        folder: the folder of the adapter, as it is handed out.
+        trial: identity of the trial whose adapter it is; one version per trial.
+        tags: of the version, by name.
+        params: of the logged model, by name.
+        description: of the version, as Markdown.
+        serving: what the answering code needs to know (`sweep.training.goldilocks_champion`), as JSON types.
+        code: the file with that code.
+        requirements: the packages that it needs, with versions.
+        prompt: the input example; None for none.
+    """
+
+    model: str
+    name: str
+    folder: str
+    trial: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    description: str
+    serving: Mapping[str, Any]
+    code: str
+    requirements: Sequence[str] = ()
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +84,8 @@ class SweepRun:
         command: the command line that started the sweep.
         known_results: the trials that earlier invocations finished. If the run of one is still running, it ends with this result.
         alone: whether no other process sweeps this study, so that runs still running are leftovers.
+        data_sets: the splits of the data; the parent run gets them all, a trial those that it sees.
+        system_metrics: whether MLflow samples the load of this machine while the sweep runs.
     """
 
     study: str
@@ -39,6 +96,8 @@ class SweepRun:
     command: str = ""
     known_results: KnownResults = field(default_factory=dict)
     alone: bool = True
+    data_sets: Sequence[DataSet] = ()
+    system_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +107,35 @@ class Summary:
     Attributes:
         metrics: by name; values that are not finite are not recorded.
         tags: by name.
+        series: values by step, such as the ladder's by rank.
+        when: the time of all these values in seconds, the same for the same outcome, so that recording it again adds nothing; 0 for now.
+        note: the experiment's description as Markdown, with `{experiment}` and `{run}` for the ids; empty to leave it as it is.
+        metric: the task metric, which the experiment's saved views show; empty for no views.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    series: Sequence[Point] = ()
+    when: float = 0.0
+    note: str = ""
+    metric: str = ""
+
+
+def summary_from_json(entry: Mapping[str, Any]) -> Summary:
+    """The summary within a record of a journal, which earlier versions may have written.
+
+    Raises:
+        KeyError, TypeError: it is of a later version.
+    """
+    later = {name: entry[name] for name in ("when", "note", "metric") if name in entry}
+    series = tuple(Point(**point) for point in entry.get("series", ()))
+    return Summary(entry["metrics"], entry["tags"], series, **later)
+
+
+def seen_by(spec: TrialSpec, data_sets: Sequence[DataSet]) -> list[DataSet]:
+    """The splits that a trial sees: that of its evaluation, and the training data unless it is the bare base."""
+    splits = {spec.split.value, *(["train"] if spec.arm is not None else [])}
+    return [each for each in data_sets if each.split in splits]
 
 
 class RecordRefused(EnvironmentLacks):
@@ -100,6 +184,16 @@ class Tracker(Protocol):
 
         Args:
             files: files to keep with the run; missing ones are skipped.
+        """
+        ...
+
+    def register(self, run_id: str, champion: Champion) -> None:
+        """Keeps the chosen adapter as a version of a registered model, with the alias `champion`.
+
+        A trial has one version; registering it again describes that one anew.
+
+        Args:
+            run_id: the parent run of the sweep that chose it.
         """
         ...
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from sweep.store.locks import this_process
 from sweep.tracking.address import address_of
 from sweep.tracking.away import Absence, StoreAway
 from sweep.tracking.journal import Entry, Journal, JournalFolder, described, described_sweep, orphaned_journals
-from sweep.tracking.port import Summary, SweepRun, is_provisional, provisional_id
+from sweep.tracking.port import Champion, DataSet, Summary, SweepRun, is_provisional, provisional_id
 from sweep.tracking.recorder_process import (
     NO_REPLY,
     READY,
@@ -157,12 +158,15 @@ class Recorder:
                 "do": "close_sweep",
                 "run": self._ids.get(run_id, run_id),
                 "status": status.value,
-                "metrics": dict(summary.metrics),
-                "tags": dict(summary.tags),
+                **asdict(summary),
                 "files": [str(file) for file in files],
             }
         )
         return self.settle()
+
+    def register(self, run_id: str, champion: Champion) -> None:
+        """See `Tracker.register`; returns at once."""
+        self._enqueue({"do": "register", "run": self._ids.get(run_id, run_id), "champion": asdict(champion)})
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`; None while the store is away."""
@@ -208,14 +212,21 @@ class Recorder:
     def _begin(self, run_id: str, sweep: SweepRun) -> None:
         self._sweeps[run_id] = sweep
         if self._journal is None:
-            common = {"sweep": run_id, "params": dict(sweep.params)}
+            data_sets = [asdict(each) for each in sweep.data_sets]
+            common = {"sweep": run_id, "params": dict(sweep.params), "data_sets": data_sets}
             self._journal = Journal(self._journals, sweep.study, common)
 
     def _record_orphans(self, sweep: SweepRun) -> None:
         """Records the journals of sweeps that are gone; a store that is away gets them before what follows."""
         for orphan in orphaned_journals(self._journals, sweep.study, alone=sweep.alone):
             self._say(f"MLflow: recording what an earlier run could not ({len(orphan.entries)} record(s))")
-            known = SweepRun(sweep.study, "", params=orphan.head.get("params", {}), known_results=sweep.known_results)
+            known = SweepRun(
+                sweep.study,
+                "",
+                params=orphan.head.get("params", {}),
+                known_results=sweep.known_results,
+                data_sets=[DataSet(**each) for each in orphan.head.get("data_sets", [])],
+            )
             run = str(orphan.head.get("sweep"))
             if not any(entry.get("do") == "open_sweep" for entry in orphan.entries):
                 # if the run is gone, each of its records is refused with a message

@@ -30,7 +30,7 @@ from sweep.store.sqlite_files import write_ahead
 from sweep.tracking.address import DATABASES, address_of
 from sweep.tracking.away import StoreAway, is_away
 from sweep.tracking.journal import Entry
-from sweep.tracking.port import RecordRefused, Summary, is_provisional
+from sweep.tracking.port import Champion, RecordRefused, is_provisional, summary_from_json
 
 if TYPE_CHECKING:
     from sweep.tracking.mlflow_tracker import MlflowTracker
@@ -218,8 +218,10 @@ class _RecordingLoop:
                     files = [Path(file) for file in entry["files"]]
                     return self._call("close_trial", (run, trial_result_from_json(entry["result"]), files))
                 case "close_sweep":
-                    summary, files = Summary(entry["metrics"], entry["tags"]), [Path(file) for file in entry["files"]]
+                    summary, files = summary_from_json(entry), [Path(file) for file in entry["files"]]
                     return self._call("close_sweep", (run, Status(entry["status"]), summary, files))
+                case "register":
+                    return self._call("register", (run, Champion(**entry["champion"])))
         except (KeyError, TypeError, ValueError) as error:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -46,19 +46,30 @@ def samples(
     Args:
         scores_of: the scores.jsonl of a trial by its identity; without both files there are no samples.
     """
-    tested = on_test(record, conclusion)
-    if "base" not in tested or "goldilocks" not in tested:
-        return ()
-    ours = _answered(scores_of(tested["goldilocks"].identity))
-    before = _answered(scores_of(tested["base"].identity))
     of_kind: dict[str | None, list[Sample]] = {}
-    for key, row in ours.items():
-        if key in before:
-            kind = row.get("kind")
-            sample = Sample(str(row["prompt"]), str(row["expected"]), kind, _answer(before[key]), _answer(row))
-            of_kind.setdefault(kind, []).append(sample)
+    for sample in answer_pairs(record, conclusion, scores_of):
+        of_kind.setdefault(sample.kind, []).append(sample)
     in_turn = chain.from_iterable(zip_longest(*of_kind.values()))
     return tuple(islice((sample for sample in in_turn if sample is not None), count))
+
+
+def answer_pairs(
+    record: StudyRecord, conclusion: Conclusion | None, scores_of: Callable[[str], Path]
+) -> Iterator[Sample]:
+    """All test examples that base and adapter answered, in the order of the data.
+
+    Args:
+        scores_of: see `samples`.
+    """
+    tested = on_test(record, conclusion)
+    if "base" not in tested or "goldilocks" not in tested:
+        return
+    ours = _answered(scores_of(tested["goldilocks"].identity))
+    before = _answered(scores_of(tested["base"].identity))
+    for key, row in ours.items():
+        if key in before:
+            prompt, expected = str(row["prompt"]), str(row["expected"])
+            yield Sample(prompt, expected, row.get("kind"), _answer(before[key]), _answer(row))
 
 
 def _answered(file: Path) -> Mapping[str, dict[str, Any]]:
