@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.verdict_calibration import document
 from sweep.commands.app import composed_plan
+from sweep.commands.archive import USAGE as ARCHIVE
+from sweep.commands.gc import USAGE as GC
 from sweep.commands.predict import USAGE as PREDICT
 from sweep.commands.report import USAGE as REPORT
 from sweep.config.groups import groups
@@ -106,7 +108,7 @@ def test_keys_and_names_in_the_text_exist() -> None:
                 names = [name for name in value.split("|") if name and name not in EXAMPLES]
                 assert set(names) <= set(known[key]), f"{page.name}: {key}={value}"
             else:
-                assert key in keys or f"{key}=" in PREDICT + REPORT, f"{page.name}: {key}"
+                assert key in keys or f"{key}=" in ARCHIVE + GC + PREDICT + REPORT, f"{page.name}: {key}"
 
 
 def test_every_ready_model_is_documented() -> None:
