@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -232,22 +231,6 @@ def is_safe(name: str) -> bool:
         _PART.fullmatch(part) and not _RESERVED.fullmatch(part) and not part.endswith((".", " ")) for part in parts
     )
     return plain and len(name) <= LONGEST_NAME and len(parts) <= 20
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Checks that the disk has room for what is unpacked.
-
-    Raises:
-        EnvironmentLacks: it has not.
-    """
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise EnvironmentLacks(
-            f"{show_bytes(free)} are free in {folder}, and the study takes {show_bytes(needed)}: free space, or go to a folder on "
-            "another disk"
-        )
 
 
 def _checked_manifest(archive: zipfile.ZipFile, shown: str, most_bytes: int) -> Mapping[str, Any]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sweep.errors import ConfigurationError, DataError
-from sweep.housekeeping.archive_file import Archive, check_space, opened
+from sweep.config.units import show_bytes
+from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
+from sweep.housekeeping.archive_file import Archive, opened
 from sweep.housekeeping.pack import MLFLOW, OPTUNA
 from sweep.search.portable import PackedStudy, Presence, add_studies, checked_studies, presence
 from sweep.search.storage import existing_storage, opened_storage
@@ -63,7 +65,7 @@ def unpack(file: Path, paths: Paths, most_bytes: int = USUAL_LIMIT, say: Callabl
     with opened(file, most_bytes) as archive:
         study = checked_name(str(archive.about.get("study")))
         _check_places(archive, study)
-        check_space(paths.root, archive.size)
+        _check_space(paths.root, archive.size)
         studies = checked_studies(_json(archive, OPTUNA), study)
         rows = [_row(line) for line in archive.text(MLFLOW).split("\n")] if MLFLOW in archive.entries else []
         paths.root.mkdir(parents=True, exist_ok=True)
@@ -104,6 +106,22 @@ def _check_places(archive: Archive, study: str) -> None:
             case ["models", model, _] if not model.startswith("."):
                 continue
         raise DataError(f"the archive has a file that no study has: {name[:200]}")
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Checks that the disk has room for what is unpacked.
+
+    Raises:
+        EnvironmentLacks: it has not.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise EnvironmentLacks(
+            f"{show_bytes(free)} are free in {folder}, and the study takes {show_bytes(needed)}: free space, or go to a folder on "
+            "another disk"
+        )
 
 
 def _is_identity(text: str, start: str) -> bool:
