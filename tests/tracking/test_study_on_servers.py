@@ -119,5 +119,8 @@ def test_no_trial_is_lost_or_recorded_twice_and_no_password_is_left(
         "Optuna": str(rows).encode(),
         "MLflow": str(tags).encode(),
     }
+    assert [place for place, text in texts.items() if str(web.port).encode() in text], (
+        "addresses are written, so they can be found"
+    )
     secrets = (PASSWORD.encode(), WEB_PASSWORD.encode(), account)
     assert not [place for place, text in texts.items() for secret in secrets if secret in text]
