@@ -15,7 +15,7 @@ from pathlib import Path
 from sweep.console.masking import mask
 
 SCRIPT = "goldilocks"
-SUBCOMMANDS = ("run", "plan", "train", "data", "report", "predict", "doctor", "help")
+SUBCOMMANDS = ("run", "plan", "train", "data", "report", "predict", "refresh", "champion", "doctor", "help")
 _MODULE = ("python", "-m", "sweep")
 
 _START = re.compile(
