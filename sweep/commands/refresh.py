@@ -29,7 +29,7 @@ The same command goes on where it was stopped. Then: python -m sweep.champion st
 
 def refresh_study(plan: StudyPlan) -> float | None:
     """Refreshes the champion of the study that a configuration describes; returns nothing that a sweeper could use."""
-    from sweep.commands.champion import adopt
+    from sweep.commands.adoption import adopt
     from sweep.commands.data import load_data
     from sweep.store.champions import Champions
     from sweep.store.paths import Paths
