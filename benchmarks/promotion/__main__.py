@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.promotion.nights import ALPHA, NIGHTS, conditions, power, rates_of_bounds, yearly
+from benchmarks.promotion.nights import ALPHA, FEW_UNITS, MANY_UNITS, NIGHTS, conditions, power, rates_of_bounds, yearly
 from benchmarks.promotion.noises import NOISES
 from benchmarks.verdict_calibration.document import written
 from benchmarks.verdict_calibration.tables import percent, table
@@ -44,7 +44,7 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
         for level in (1e-2, 1e-3, 1e-4)
         for key, words in kinds.items()
     ]
-    rows = results["years"]
+    rows = _years(results)
     by_setting = [
         [row["noise"], row["units"], f"{row['shared']:g}", _better(row), percent(row["wrong"])] for row in rows
     ]
@@ -83,6 +83,10 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _years(results: Mapping[str, Any]) -> list[Any]:
+    return [*results["years_many"], *results["years_few"]]
+
+
 def _worst(bounds: Mapping[Any, Mapping[str, Any]], which: list[Any], key: str) -> str:
     """The largest rate; a dash where too few were drawn to say."""
     return f"{max(bounds[each][key] for each in which):.1f}" if all(each in bounds for each in which) else "-"
@@ -94,7 +98,8 @@ def _better(row: Mapping[str, Any]) -> str:
 
 PARTS: Mapping[str, Callable[[int, np.random.Generator], list[dict[str, Any]]]] = {
     "bounds": lambda number, random: rates_of_bounds(20 * number, random),
-    "years": yearly,
+    "years_many": lambda number, random: yearly(number, random, MANY_UNITS),
+    "years_few": lambda number, random: yearly(number, random, FEW_UNITS),
     "power": lambda number, random: power(max(number // 10, 100), random),
     "conditions": lambda number, random: conditions(max(number // 20, 50), random),
 }
@@ -112,8 +117,8 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args()
     number = arguments.years // 20 if arguments.quick else arguments.years
-    known = json.loads(arguments.out.read_text()) if arguments.only else {}
-    if arguments.only and (known["number"], known["seed"]) != (number, arguments.seed):
+    known = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.exists() else {}
+    if known and (known["number"], known["seed"]) != (number, arguments.seed):
         raise SystemExit(f"{arguments.out} has {known['number']} years of seed {known['seed']}; ask for the same ones")
     results: dict[str, Any] = {"seconds": {}, **known, "number": number, "seed": arguments.seed, "alpha": ALPHA}
     for place, (name, part) in enumerate(PARTS.items()):
@@ -121,13 +126,16 @@ def main() -> int:
             started = time.process_time()
             results[name] = part(number, np.random.default_rng([arguments.seed, place]))
             results["seconds"][name] = round(time.process_time() - started)
+            if not arguments.quick:
+                arguments.out.write_text(json.dumps(results, separators=(",", ":")).replace("},{", "},\n{") + "\n")
+    if not results.keys() >= PARTS.keys():
+        return 0
     texts = blocks(results)
     print("\n\n".join(texts.values()))
     if not arguments.quick:
-        arguments.out.write_text(json.dumps(results, separators=(",", ":")).replace("},{", "},\n{") + "\n")
         arguments.page.write_text(written(arguments.page.read_text(), texts))
     allowed = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / number)
-    return int(any(row["wrong"] > allowed for row in results["years"]))
+    return int(any(row["wrong"] > allowed for row in _years(results)))
 
 
 if __name__ == "__main__":

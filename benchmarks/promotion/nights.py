@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,16 @@ from sweep.verdict.promotion.bound import rejected
 
 ALPHA = 0.05
 NIGHTS = 365
+Setting = tuple[str, int, float, int | None]
+"""Noise, units, correlation of nights, and every how many nights the challenger is truly better."""
+MANY_UNITS: tuple[Setting, ...] = (
+    *((name, 100, 0.5, None) for name in NOISES),
+    *((name, 100, 0.5, 30) for name in ("normal", "lognormal 1", "a tenth much worse")),
+)
+FEW_UNITS: tuple[Setting, ...] = (
+    *((name, 40, 0.5, None) for name in NOISES),
+    *(("lognormal 1", 40, shared, None) for shared in (0.0, 0.9)),
+)
 
 
 def years(
@@ -132,14 +143,8 @@ def conditions(number: int, random: np.random.Generator) -> list[dict[str, Any]]
     return rows
 
 
-def yearly(number: int, random: np.random.Generator) -> list[dict[str, Any]]:
+def yearly(number: int, random: np.random.Generator, settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Wrong promotions a year."""
-    settings: list[tuple[str, int, float, int | None]] = [
-        *((name, 100, 0.5, None) for name in NOISES),
-        *((name, 40, 0.5, None) for name in NOISES),
-        *(("lognormal 1", 40, shared, None) for shared in (0.0, 0.9)),
-        *((name, 100, 0.5, 30) for name in ("normal", "lognormal 1", "a tenth much worse")),
-    ]
     rows = []
     for name, units, shared, better in settings:
         wrong, right = years(NOISES[name], number, random, units=units, shared=shared, better_every=better)

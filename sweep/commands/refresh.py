@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from sweep.console.command_line import pasteable, program
+from sweep.console.command_line import SCRIPT, called_as, command_line, pasteable, program, started_as_script, words_of
 
 if TYPE_CHECKING:
     from sweep.records import StudyPlan
@@ -28,7 +29,7 @@ The same command goes on where it was stopped. Then: python -m sweep.champion st
 
 def refresh_study(plan: StudyPlan) -> float | None:
     """Refreshes the champion of the study that a configuration describes; returns nothing that a sweeper could use."""
-    from sweep.commands.champion import adopt
+    from sweep.commands.adoption import adopt
     from sweep.commands.data import load_data
     from sweep.store.champions import Champions
     from sweep.store.paths import Paths
@@ -39,7 +40,9 @@ def refresh_study(plan: StudyPlan) -> float | None:
     if history.current() is None:
         from sweep.commands.study import study
 
-        study(plan)
+        # the study's own command goes into its records, which name the next steps
+        with called_as((SCRIPT, "run") if started_as_script() else ("python", "-m", "sweep"), _words()):
+            study(plan)
         adopt(plan.name, plan.storage_url, history, paths, None)
     else:
         _refresh(plan, splits, history, paths)
@@ -91,11 +94,16 @@ def _show(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) -> 
     own = [point.condition for point in points if point.version == entries[-1].version]
     if (reason := why_judge_again(entries[-1].promotions, kept, own)) is not None:
         out.print(
-            f"Run the study again, `{pasteable(f'python -m sweep +study={plan.name}')}`, and take its verdict into use, "
+            f"Run the study again, `{pasteable(f'python -m sweep {shlex.join(_words())}')}`, and take its verdict into use, "
             f"`{pasteable(f'python -m sweep.champion study={plan.name} adopt=true')}`: {reason}.",
             markup=False,
             soft_wrap=True,
         )
+
+
+def _words() -> list[str]:
+    """The words that describe the study, as typed."""
+    return words_of(command_line())
 
 
 def main() -> int:
