@@ -20,7 +20,7 @@ from sweep.tracking import views
 from tests.browser.chrome import chromium, picture
 
 SIZE = (1500, 900)
-SETTLE_SECONDS = 6.0
+SETTLE_SECONDS = 12.0
 """MLflow's pages say nowhere that they are complete."""
 
 
