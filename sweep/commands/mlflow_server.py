@@ -164,7 +164,7 @@ def links(url: str, shown: str, study: str | None) -> Iterator[str]:
             raise ConfigurationError(f"study={study}: {shown} has no experiment of this name")
     for name, experiment in sorted(found.items()):
         pages = {
-            "experiment": f"#/experiments/{experiment}/runs",
+            "experiment": f"#/experiments/{experiment}/runs?{views.PAGES}",
             "ladder, as a table": views.page(experiment, views.LADDER),
             "ladder, as charts": views.page(experiment, views.CHARTS),
         }

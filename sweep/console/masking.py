@@ -18,6 +18,8 @@ _QUERY = re.compile(r"(?P<address>[a-z][a-z0-9+.-]*://[^\s?]*)\?(?P<query>\S+?)(
 # addresses whose scheme was mistyped
 _BARE_CREDENTIALS = re.compile(r"(?<![^\s='\"(\[,/])[^\s='\"(\[,/:@]+:(?!//)\S*@(?=[\w\[])")
 _BARE_QUERY = re.compile(r"\?(?=[\w.%-]+=)\S+?(?=['\"]*(?:\s|$))")
+_OF_A_PAGE = re.compile(r"(?:viewStateShareKey|compareRunsMode|workflowType)=[\w-]+(?:&|$)")
+"""Parts of the addresses of MLflow's pages that say what is shown, and are no secrets."""
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|(API|ACCESS|SECRET|PRIVATE)_?KEY)$", re.IGNORECASE)
 
 _SHORTEST = 4
@@ -32,9 +34,14 @@ def mask(text: str) -> str:
     The account extends to the last `@`, since a password may contain any character.
     """
     text = _CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", text)
-    text = _QUERY.sub(lambda match: f"{match['address']}?***", text)
-    text = _BARE_QUERY.sub("?***", _BARE_CREDENTIALS.sub("***@", text))
+    text = _QUERY.sub(lambda match: f"{match['address']}{_masked_query('?' + match['query'])}", text)
+    text = _BARE_QUERY.sub(lambda match: _masked_query(match[0]), _BARE_CREDENTIALS.sub("***@", text))
     return _known.masked(text)
+
+
+def _masked_query(query: str) -> str:
+    """`?***`, unless every part is known to be no secret."""
+    return query if not _OF_A_PAGE.sub("", query.removeprefix("?")) else "?***"
 
 
 def hide(*texts: str | None) -> None:

@@ -26,10 +26,11 @@ def experiment_note(record: StudyRecord, conclusion: Conclusion | None, model: s
     declared = record.certification.declared if record.certification else record.declaration
     return "\n".join(
         [
-            f"**Question.** {_question(record, declared)}",
+            # the answer first: MLflow shows two lines until the description is unfolded
+            f"**Answer ({conclusion.status if conclusion else 'undecided'}).** "
+            f"{conclusion.headline if conclusion else 'None yet: nothing is certified.'}",
             "",
-            f"**Answer.** {conclusion.headline if conclusion else 'None yet: nothing is certified.'}"
-            f"{f' (status: {conclusion.status})' if conclusion else ''}",
+            f"**Question.** {_question(record, declared)}",
             "",
             *[f"- {reason}" for reason in (conclusion.reasons if conclusion else ())],
             *([""] if conclusion and conclusion.reasons else []),

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.tracking import names
 
 TAG = "mlflow.sharedViewState."
 LADDER, CHARTS, TRIALS, CURVES = "goldilocks-ladder", "goldilocks-charts", "goldilocks-trials", "goldilocks-curves"
+PAGES = "workflowType=machine_learning"
+"""MLflow's pages for training, rather than for applications of language models."""
 MODES: Mapping[str, str] = {CHARTS: "CHART", CURVES: "CHART"}
 """Views that open as charts; the others open as a table."""
+
+_FIRST, _LAST = ("0", "attributes.`Run Name`"), ("runDateAndNestInfo", "duration")
+"""What MLflow's table always shows: the boxes to tick and the name, which stay in front, and the time of a run."""
 
 _LONGEST = 5000
 """Characters of an experiment's tag."""
@@ -32,7 +37,8 @@ class View:
         filter: in MLflow's search syntax.
         columns: ids of columns, from left to right.
         sort: id of the column that sorts the table, ascending.
-        charts: the metrics of each line chart, drawn together against the step.
+        charts: the metrics of each line chart, by its title, drawn together against the step.
+        steps: `log` for steps that are ranks.
     """
 
     id: str
@@ -40,7 +46,8 @@ class View:
     filter: str
     columns: Sequence[str]
     sort: str
-    charts: Sequence[Sequence[str]] = ()
+    charts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    steps: str = "linear"
 
     @property
     def state(self) -> dict[str, Any]:
@@ -50,15 +57,41 @@ class View:
             charts = {
                 "isAccordionReordered": True,
                 "compareRunSections": [{"uuid": self.id, "name": self.name, "display": True, "isReordered": False}],
-                "compareRunCharts": [_chart(self.id, number, each) for number, each in enumerate(self.charts)],
+                "compareRunCharts": [self._chart(title, metrics) for title, metrics in self.charts.items()],
             }
         return {
             "searchFilter": self.filter,
             "orderByKey": self.sort,
             "orderByAsc": True,
             "selectedColumns": list(self.columns),
+            "columnOrder": [*_FIRST, *self.columns, *_LAST],
             "runsHiddenMode": "SHOW_ALL",
             **charts,
+        }
+
+    def _chart(self, title: str, metrics: Sequence[str]) -> dict[str, Any]:
+        shown = [names.valid_name(metric) for metric in metrics]
+        return {
+            "type": "LINE",
+            "uuid": f"{self.id}-{title}",
+            "metricSectionId": self.id,
+            "displayName": title,
+            "runsCountToCompare": 100,
+            "deleted": False,
+            "isGenerated": False,
+            "metricKey": shown[0],
+            "selectedMetricKeys": shown,
+            "xAxisKey": "step",
+            "xAxisScaleType": self.steps,
+            "scaleType": "linear",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "ignoreOutliers": False,
+            "useGlobalXaxisKey": False,
+            "useGlobalLineSmoothing": False,
+            "range": {},
         }
 
 
@@ -85,12 +118,13 @@ def views(metric: str) -> tuple[View, ...]:
             f"metrics.`{names.LADDER}certify_loss` > 0",
             (_tag(names.VERDICT), _metric("verdict/rank")),
             "attributes.start_time",
-            (
-                (f"{names.LADDER}gap", f"{names.LADDER}gap_upper_bound", f"{names.LADDER}margin"),
-                (f"{names.LADDER}certify_loss",),
-                (f"{names.LADDER}{metric}",),
-                (f"{names.LADDER}adapter_bytes",),
-            ),
+            {
+                "Gap, bound and margin": [f"{names.LADDER}{name}" for name in ("gap", "gap_upper_bound", "margin")],
+                "Loss on certify": [f"{names.LADDER}certify_loss"],
+                metric: [f"{names.LADDER}{metric}"],
+                "Adapter, bytes": [f"{names.LADDER}adapter_bytes"],
+            },
+            "log",
         ),
         View(
             TRIALS,
@@ -112,7 +146,7 @@ def views(metric: str) -> tuple[View, ...]:
             f"metrics.`{names.TRAIN_LOSS}` > 0",
             (by_rank, _tag(names.STAGE)),
             by_rank,
-            ((names.TRAIN_LOSS,), (names.LEARNING_RATE,)),
+            {"Training loss": [names.TRAIN_LOSS], "Learning rate": [names.LEARNING_RATE]},
         ),
     )
 
@@ -135,7 +169,7 @@ def view_tags(metric: str, when: float) -> dict[str, str]:
 def page(experiment: str, view: str) -> str:
     """The address of a view, after that of MLflow's page."""
     mode = f"&compareRunsMode={MODES[view]}" if view in MODES else ""
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={view}{mode}"
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={view}{mode}&{PAGES}"
 
 
 def _metric(name: str) -> str:
@@ -144,28 +178,3 @@ def _metric(name: str) -> str:
 
 def _tag(name: str) -> str:
     return f"tags.`{name}`"
-
-
-def _chart(section: str, number: int, metrics: Sequence[str]) -> dict[str, Any]:
-    shown = [names.valid_name(metric) for metric in metrics]
-    return {
-        "type": "LINE",
-        "uuid": f"{section}-{number}",
-        "metricSectionId": section,
-        "runsCountToCompare": 100,
-        "deleted": False,
-        "isGenerated": False,
-        "metricKey": shown[0],
-        "selectedMetricKeys": shown,
-        "xAxisKey": "step",
-        "xAxisScaleType": "linear",
-        "scaleType": "linear",
-        "lineSmoothness": 0,
-        "selectedXAxisMetricKey": "",
-        "yAxisKey": "metric",
-        "yAxisExpressions": [],
-        "ignoreOutliers": False,
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-        "range": {},
-    }

@@ -20,7 +20,7 @@ from sweep.tracking import views
 from tests.browser.chrome import chromium, picture
 
 SIZE = (1500, 900)
-SETTLE_SECONDS = 6.0
+SETTLE_SECONDS = 12.0
 """MLflow's pages say nowhere that they are complete."""
 
 
@@ -34,6 +34,9 @@ def opened(browser: Chrome, url: str, seconds: float = SETTLE_SECONDS) -> None:
     browser.get("about:blank")
     browser.get(url)
     time.sleep(seconds)
+    # MLflow's assistant, a third of the window
+    browser.execute_script("for (const it of document.querySelectorAll('button[aria-label=Close]')) it.click()")
+    time.sleep(min(1, seconds))
 
 
 def asked(url: str, path: str, query: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -58,12 +61,12 @@ def main() -> None:
     model = f"{given.study}-goldilocks"
     version = asked(url, f"registered-models/alias?name={model}&alias=champion")["model_version"]["version"]
     pages = {
-        "experiment": f"#/experiments/{experiment}/runs",
+        "experiment": f"#/experiments/{experiment}/runs?{views.PAGES}",
         "ladder": views.page(experiment, views.LADDER),
         "charts": views.page(experiment, views.CHARTS),
-        "run": f"#/experiments/{experiment}/runs/{run}",
-        "table": f"#/experiments/{experiment}/runs/{run}/artifacts/changed_answers.json",
-        "champion": f"#/models/{model}/versions/{version}",
+        "run": f"#/experiments/{experiment}/runs/{run}?{views.PAGES}",
+        "table": f"#/experiments/{experiment}/runs/{run}/artifacts/changed_answers.json?{views.PAGES}",
+        "champion": f"#/models/{model}/versions/{version}?{views.PAGES}",
     }
     with chromium() as browser:
         for name, page in pages.items():

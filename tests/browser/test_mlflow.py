@@ -126,4 +126,4 @@ def sweeps(served: Served) -> list[str]:
 
 def test_the_champion_is_a_version_with_its_verdict(served: Served, browser: Chrome) -> None:
     opened(browser, f"{served.url}/#/models/{STUDY}-goldilocks/versions/1", 0)
-    shows(browser, "champion", "Rank 8 is enough.", "sweep.verdict", "prompt")
+    shows(browser, "champion", "Rank 8 is enough.", "sweep.verdict", "Inputs (1)")

@@ -116,3 +116,14 @@ def test_tracebacks_of_a_command_are_masked_with_the_secrets_of_the_environment(
     assert done.stderr.count("url http://***@host, token ***") == 2
     assert "Sekret" not in done.stderr
     assert "tok-en-1" not in done.stderr
+
+
+def test_the_address_of_a_view_in_mlflow_is_shown_and_a_secret_beside_it_is_not() -> None:
+    page = "http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=goldilocks-charts&compareRunsMode=CHART"
+    assert mask(f"open {page}") == f"open {page}"
+    assert (
+        mask("#/runs?viewStateShareKey=a&workflowType=machine_learning")
+        == "#/runs?viewStateShareKey=a&workflowType=machine_learning"
+    )
+    assert mask(f"{page}&token=hush") == page.partition("?")[0] + "?***"
+    assert "hush" not in mask("http://host/?token=hush&viewStateShareKey=a")

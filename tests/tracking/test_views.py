@@ -44,7 +44,7 @@ def test_views_fit_into_a_tag_whatever_the_metric_is_called() -> None:
 def test_views_of_charts_open_as_charts() -> None:
     assert (
         views.page("7", views.CHARTS)
-        == "#/experiments/7/runs?viewStateShareKey=goldilocks-charts&compareRunsMode=CHART"
+        == "#/experiments/7/runs?viewStateShareKey=goldilocks-charts&compareRunsMode=CHART&workflowType=machine_learning"
     )
     assert "compareRunsMode" not in views.page("7", views.LADDER)
 
