@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sweep.nightly.night import Outcome
 from sweep.nightly.rows import Row
 
-WIDTH, HEIGHT = 480, 130
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 24
+WIDTH, HEIGHT = 480, 140
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 12, 40
 MOST_NIGHTS = 120
 """Older nights are in the table."""
 

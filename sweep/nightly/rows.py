@@ -56,6 +56,11 @@ class Row:
         return self.standing.margin if self.standing else ""
 
     @property
+    def margin_in_short(self) -> str:
+        """Without its worth in nats."""
+        return self.margin.partition(" (")[0]
+
+    @property
     def minutes(self) -> str:
         """How long the study ran; empty if it did not."""
         return f"{self.night.seconds / 60:.0f}" if self.night.outcome.ran else ""

@@ -47,7 +47,7 @@ def print_nights(rows: Sequence[Row], out: Console) -> None:
             row.loss,
             str(night.trained),
             row.minutes,
-            escape(row.margin.partition(" (")[0]),
+            escape(row.margin_in_short),
             escape(row.words),
         )
     out.print(table)

@@ -76,7 +76,7 @@ def test_each_night_is_a_row_and_changes_are_marked(tmp_path: Path) -> None:
     ]
     assert parsed.marked == [True, True, True, False, True]
     assert parsed.rows[0][3:] == [
-        *("certified", "8", "0.871", "0.1760", "1 % of the gain (0.03 nats per token)", "12", "30"),
+        *("certified", "8", "0.871", "0.1760", "1 % of the gain", "12", "30"),
         "Chosen is rank 8, before rank 4",
     ]
     assert parsed.rows[2][-1] == "no trial is complete"
