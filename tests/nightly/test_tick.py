@@ -158,6 +158,7 @@ def test_missed_nights_are_recorded_and_the_last_is_made_up_for(nights: Nights) 
     assert len(nights.recorded("a")) == 3
 
 
+@pytest.mark.slow
 def test_studies_share_a_night(nights: Nights) -> None:
     nights.add("a", trials=99, seconds=0.5 * HOUR)
     nights.add("b", trials=2, seconds=0.2 * HOUR)
@@ -184,6 +185,7 @@ def test_a_night_that_begins_meanwhile_has_its_share(nights: Nights) -> None:
     assert nights.nights("a") == [("2026-11-21", "unfinished", 16)]
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_end_is_stopped_at_its_deadline(nights: Nights) -> None:
     nights.add("slow", trials=1, seconds=60, end="slow", hours=schedule("02:00", "03:00").hours)
     assert nights.tick("2026-11-21 02:00") == 0
