@@ -120,7 +120,14 @@ def main() -> int:
     known = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.exists() else {}
     if known and (known["number"], known["seed"]) != (number, arguments.seed):
         raise SystemExit(f"{arguments.out} has {known['number']} years of seed {known['seed']}; ask for the same ones")
-    results: dict[str, Any] = {"seconds": {}, **known, "number": number, "seed": arguments.seed, "alpha": ALPHA}
+    results: dict[str, Any] = {
+        "kind": "promotion",
+        "seconds": {},
+        **known,
+        "number": number,
+        "seed": arguments.seed,
+        "alpha": ALPHA,
+    }
     for place, (name, part) in enumerate(PARTS.items()):
         if arguments.only in (None, name):
             started = time.process_time()

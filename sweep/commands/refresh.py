@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 USAGE = "+study=NAME [KEY=VALUE ...]"
 ABOUT = """For data that change. Takes the words of the study's own command.
 
-Without a champion it runs the study and takes the adapter of its verdict into use. With one it compares
-the data with those the champion was judged on:
+Without a champion it runs the study and takes the adapter of its verdict into use, once the study is
+finished. With one it compares the data with those the champion was judged on:
   no row changed            nothing is trained
   the champion is good      it keeps its gain but for the margin: nothing is trained
   it is worse, or unclear   a challenger of its recipe is trained on the data, and promoted if it is not
@@ -29,8 +29,9 @@ The same command goes on where it was stopped. Then: python -m sweep.champion st
 
 def refresh_study(plan: StudyPlan) -> float | None:
     """Refreshes the champion of the study that a configuration describes; returns nothing that a sweeper could use."""
-    from sweep.commands.adoption import adopt
+    from sweep.commands.adoption import adopt, recorded_study
     from sweep.commands.data import load_data
+    from sweep.commands.scheduling.progress import is_finished
     from sweep.store.champions import Champions
     from sweep.store.paths import Paths
 
@@ -43,6 +44,9 @@ def refresh_study(plan: StudyPlan) -> float | None:
         # the study's own command goes into its records, which name the next steps
         with called_as((SCRIPT, "run") if started_as_script() else ("python", "-m", "sweep"), _words()):
             study(plan)
+        if is_finished(recorded_study(plan.name, plan.storage_url, paths)) is False:
+            print("No adapter was taken into use: the study is not finished, and the same command continues it.")
+            return None
         adopt(plan.name, plan.storage_url, history, paths, None)
     else:
         _refresh(plan, splits, history, paths)

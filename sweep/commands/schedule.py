@@ -33,6 +33,7 @@ Keys of install, beside those of a study:
   notify            where the morning note goes: env:NAME, file:PATH or an address without secrets; may be repeated
   environment       a file of NAME=value lines for the study, for secrets as well
   catch_up          true (default): a night that was missed is made up for at the next opportunity, once
+  refresh           true: for data that change, nights call refresh: champion and challenger (docs/champion.md)
   memory, disk      what must be free before a night starts (default: what the study needs)
   since             the date from which nights count (default: now)
   dry_run           true: shows what would be written

@@ -21,6 +21,7 @@ class Schedule:
         words: the overrides of `python -m sweep`.
         kind: the scheduler that calls `sweep.schedule tick`.
         since: seconds since the epoch; nights that began before do not count.
+        refresh: whether the data change, so that nights call `sweep.refresh` instead of `sweep`.
         catch_up: whether a night that was missed is made up for at the next opportunity.
         notify: where the morning note is sent.
         environment: a file of `NAME=value` lines that the study's process gets, secrets among them; None for none.
@@ -36,6 +37,7 @@ class Schedule:
     kind: str
     since: float
     catch_up: bool = True
+    refresh: bool = False
     notify: tuple[str, ...] = ()
     environment: str | None = None
     memory: int | None = None

@@ -50,7 +50,8 @@ def command_line(schedule: Schedule, budget: float) -> list[str]:
         except ValueError:  # null
             continue
     words = [word for word in schedule.words if word not in own]
-    return [sys.executable, "-m", "sweep", *words, f"{_WALL_CLOCK}={max(1, int(min(limits)))}s"]
+    module = "sweep.refresh" if schedule.refresh else "sweep"
+    return [sys.executable, "-m", module, *words, f"{_WALL_CLOCK}={max(1, int(min(limits)))}s"]
 
 
 def environment_of(schedule: Schedule, folder: Path) -> dict[str, str]:

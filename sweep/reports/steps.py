@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from sweep.config.units import show_seconds
-from sweep.console.command_line import interpreter, pasteable
+from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.records import StudyRecord
 from sweep.reports.by_method import certify_command, has_methods
@@ -111,12 +111,13 @@ def _added(command: str, before: str) -> Mapping[str, str]:
 
 def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
     """The command that opens MLflow's pages; None if the runs are only in memory."""
-    store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
-    if store.startswith("memory:"):
+    if (tracking_uri or "").startswith("memory:"):
         return None
-    # the package's own `mlflow` is on PATH only in an activated environment
-    mlflow = "mlflow" if interpreter() == "python" else f"{interpreter()} -m mlflow"
-    return f"{mlflow} ui --backend-store-uri {_quoted(mask(store))}"
+    command = "python -m sweep.ui"
+    if tracking_uri is None and paths.root == Paths.here().root:
+        return pasteable(command)
+    store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
+    return pasteable(f"{command} tracking={_quoted(mask(store))}")
 
 
 def _quoted(address: str) -> str:

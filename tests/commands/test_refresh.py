@@ -66,6 +66,10 @@ def changing(sweep: Sweep) -> Sweep:
 
 @pytest.mark.slow
 def test_a_champion_follows_its_data(changing: Sweep) -> None:
+    short = changing.run_here(*WORDS, "budget.wall_clock=1s", module="sweep.refresh")
+    assert short.returncode == 0, short.stdout
+    assert "the study is not finished" in short.stdout
+    assert not entries(changing)
     first = changing.run_here(*WORDS, module="sweep.refresh")
     assert first.returncode == 0, first.stdout
     assert [entry["event"] for entry in entries(changing)] == ["verdict"]

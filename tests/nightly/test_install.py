@@ -45,9 +45,10 @@ def problems(folder: Path, *words: str) -> list[str]:
 
 def test_words_become_a_schedule(folder: Path) -> None:
     (folder / "night.env").write_text("WEBHOOK=json://localhost/hook\n")
-    made = wanted(folder, *MADE, *HOURS, "notify=env:WEBHOOK", "environment=night.env", "memory=2GB")
+    made = wanted(folder, *MADE, *HOURS, "notify=env:WEBHOOK", "environment=night.env", "memory=2GB", "refresh=true")
     assert (made.name, made.study, made.words) == ("pharma", "pharma", MADE)
     assert (str(made.hours), made.kind, made.catch_up) == ("02:00 to 06:30 Europe/Berlin", "none", True)
+    assert made.refresh
     assert (made.notify, made.environment, made.memory) == (("env:WEBHOOK",), "night.env", 2 * 10**9)
     assert (made.since, made.disk is not None) == (NOW, True)
     assert not (folder / "mlruns").exists()

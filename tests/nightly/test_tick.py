@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sweep.nightly.kinds.kind import registration
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.open_nights import OpenNight, read, write
 from sweep.nightly.room import Room
-from sweep.nightly.schedule import Schedule
+from sweep.nightly.schedule import Schedule, as_json, from_json
 from sweep.nightly.schedules import load, save
 from sweep.nightly.studies import Progress, command_line, read_environment
 from sweep.nightly.tick import Tick
@@ -289,6 +290,13 @@ def test_the_smaller_budget_counts(nights: Nights) -> None:
     made = schedule(words=("+study=pharma", "budget.wall_clock=30m"))
     assert command_line(made, 7200.0)[1:] == ["-m", "sweep", "+study=pharma", "budget.wall_clock=1800s"]
     assert command_line(made, 600.0)[-1] == "budget.wall_clock=600s"
+
+
+def test_data_that_change_are_refreshed() -> None:
+    made = replace(schedule(words=("+study=pharma",)), refresh=True)
+    assert command_line(made, 600.0)[1:] == ["-m", "sweep.refresh", "+study=pharma", "budget.wall_clock=600s"]
+    assert from_json(as_json(made)) == made
+    assert "refresh=true" in registration(made)
 
 
 def test_an_environment_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

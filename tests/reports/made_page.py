@@ -129,14 +129,14 @@ def page(
         Beside(
             created="2026-03-01 12:00 UTC",
             contrasts=made_contrasts(record, conclusion, folder) if folder else (),
-            open_runs="mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db",
+            open_runs="python -m sweep.ui",
         ),
     )
 
 
 STEPS = (
     Step('python -m sweep.predict study=pharma prompt="..."', "Ask the chosen adapter (mlruns/reports/pharma/adapter)"),
-    Step("mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db", "Compare the runs"),
+    Step("python -m sweep.ui", "Compare the runs"),
 )
 
 

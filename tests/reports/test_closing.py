@@ -137,7 +137,7 @@ def test_other_commands_name_study_and_store(uri: str | None, store: str) -> Non
     heading, predict, compare, _ = next_steps(RECORD, PATHS, uri)
     assert heading == "Next:"
     assert shlex.split(predict)[:5] == ["python", "-m", "sweep.predict", "study=made", "prompt=..."]
-    assert shlex.split(compare)[:4] == ["mlflow", "ui", "--backend-store-uri", store]
+    assert shlex.split(compare)[:4] == ["python", "-m", "sweep.ui", f"tracking={store}"]
 
 
 def test_commands_are_not_broken_into_lines() -> None:
@@ -152,7 +152,7 @@ def test_paths_are_told_from_where_the_person_stands(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     _, predict, compare, _ = next_steps(RECORD, Paths.here(), None)
     assert "(mlruns/reports/made/adapter)" in predict
-    assert "sqlite:///mlruns/mlflow.db" in compare
+    assert compare == "  python -m sweep.ui     compare the runs"
 
 
 # a study with a verdict

@@ -545,7 +545,7 @@ def test_the_picture_of_the_ladder_is_the_same_each_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("config", "shows"),
     [
-        ("tracking:\n  uri: sqlite:///elsewhere.db\n", "mlflow ui --backend-store-uri sqlite:///elsewhere.db"),
+        ("tracking:\n  uri: sqlite:///elsewhere.db\n", "python -m sweep.ui tracking=sqlite:///elsewhere.db"),
         ("tracking:\n  uri: null\n", "mlflow.db"),
         ("tracking:\n  uri: memory://\n", None),
     ],
@@ -568,7 +568,7 @@ def test_pages_are_written_whole(tmp_path: Path) -> None:
     ("make", "last"),
     [
         (lambda: study_record([result(arm(), 1.0)]), "search.trials=20"),
-        (certified_record, "mlflow ui"),
+        (certified_record, "sweep.ui"),
     ],
 )
 def test_steps_are_commands(make: Callable[[], StudyRecord], last: str, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ KEYS = (
     "notify",
     "environment",
     "catch_up",
+    "refresh",
     "since",
     "memory",
     "disk",
@@ -113,7 +114,7 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
     if plan is not None and kind not in _REMOTE:
         needed = _needs(plan, paths)
         memory, disk = memory or needed[0], disk or needed[1]
-    catch_up = _truth(said, "catch_up", True)
+    catch_up, refresh = _truth(said, "catch_up", True), _truth(said, "refresh", False)
     options = {key: said.one(key) for key in said.own if key not in KEYS}
     since = _since(said, hours, name, paths, place)
     if hours is None or plan is None or kind not in kinds() or said.problems:
@@ -129,6 +130,7 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
         kind=kind,
         since=since,
         catch_up=catch_up,
+        refresh=refresh,
         notify=notify,
         environment=environment,
         memory=memory,

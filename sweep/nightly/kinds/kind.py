@@ -163,6 +163,7 @@ def registration(schedule: Schedule) -> tuple[str, ...]:
         "deadline": f"{hours.deadline:%H:%M}",
         "zone": hours.zone,
         "catch_up": str(schedule.catch_up).lower(),
+        **({"refresh": "true"} if schedule.refresh else {}),
         "since": str(hours.date_at(next_start(schedule, schedule.since))),
         "kind": "none",
         **({"memory": str(schedule.memory)} if schedule.memory else {}),
