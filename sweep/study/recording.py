@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,13 @@ def complete_recording(
     result = summary(record)
     if not known["open"] and known["tags"] == result.tags and known.get("edition") == _EDITION:
         return
+    if known.get("tags") and known["tags"] != result.tags:
+        result = replace(result, when=time.time())  # of two values of a metric, MLflow shows the later one
     try:
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
         ended = trials_by_run(record, TrialStore(paths))
-        tracker.resume_sweep(known["run"], sweep_run(plan, study.identity, ended, splits=splits))
+        run = replace(sweep_run(plan, study.identity, ended, splits=splits), system_metrics=False)
+        tracker.resume_sweep(known["run"], run)
         _register(tracker, known["run"], record, splits, paths)
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
     except RecordRefused:

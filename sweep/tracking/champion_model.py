@@ -112,7 +112,9 @@ def _logged_model(
         folder = Path(scratch) / "model"
         write_model(folder, champion, run_id, model.model_id)
         client.log_model_artifacts(model.model_id, str(folder))
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    outputs = client.get_run(run_id).outputs
+    if outputs is None or model.model_id not in {each.model_id for each in outputs.model_outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # MLflow refuses it a second time
     return client.finalize_logged_model(model.model_id, _READY)
 
 

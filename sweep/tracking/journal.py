@@ -75,16 +75,24 @@ class OrphanedJournal:
 
 
 def orphaned_journals(place: JournalFolder, study: str, *, alone: bool) -> Iterator[OrphanedJournal]:
-    """The journals for this store and study whose processes are gone; the caller records and removes them.
+    """The journals for this store and study whose processes are gone, the oldest first; the caller records and removes them.
 
     Args:
         alone: see `sweep.tracking.port.is_leftover`.
     """
-    for file in sorted(place.folder.glob(f"{study}.*.jsonl")):
+    for file in sorted(place.folder.glob(f"{study}.*.jsonl"), key=_last_written):
         head, *entries = list(_objects(file)) or [{}]
         is_for_us = (head.get("study"), head.get("store")) == (study, place.store)
         if is_for_us and is_leftover(head, this_process(), alone=alone):
             yield OrphanedJournal(file, head, entries)
+
+
+def _last_written(file: Path) -> float:
+    """When a journal got its last entry; 0 for one that another process has just removed."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def described(sweep: SweepRun) -> Entry:
@@ -95,7 +103,6 @@ def described(sweep: SweepRun) -> Entry:
         "declared": dict(sweep.declared),
         "command": sweep.command,
         "alone": sweep.alone,
-        "system_metrics": sweep.system_metrics,
     }
 
 

@@ -5,6 +5,7 @@ Every call names its store: MLflow's global tracking URI, active run and experim
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -37,6 +38,7 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
+from sweep.tracking.away import is_away
 from sweep.tracking.champion_model import register
 from sweep.tracking.data_sets import data_set_input
 from sweep.tracking.experiment import NEW_EXPERIMENT, describe
@@ -60,6 +62,9 @@ _LOCK_SECONDS = 120.0
 
 _PATIENCE = 10.0
 """Seconds to wait for an answer when a store is opened."""
+
+_MAY_PASS = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""MLflow's error codes for a store that is busy."""
 
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's error codes for a record that the store will never take."""
@@ -183,8 +188,14 @@ class MlflowTracker:
         if run_id not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
         experiment, _ = self._sweeps[run_id]
-        with self._explained():
-            register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
+        try:
+            with self._explained():
+                register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
+        except EnvironmentLacks as error:
+            if isinstance(error, RecordRefused) or self._may_pass(error.__context__):
+                raise
+            # what a store refuses for good must not hold up the records behind it
+            raise RecordRefused(f"the adapter of {champion.name} is not registered: {error}") from None
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages, since errors are raised at once."""
@@ -307,6 +318,12 @@ class MlflowTracker:
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
+
+    def _may_pass(self, cause: BaseException | None) -> bool:
+        """Whether a later attempt can succeed: the store is away, busy, or its disk is full."""
+        if isinstance(cause, sqlalchemy.exc.SQLAlchemyError) or getattr(cause, "error_code", None) in _MAY_PASS:
+            return True
+        return is_away(self._address, cause) or getattr(cause, "errno", None) == errno.ENOSPC
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ class Recorder:
                 "do": "close_sweep",
                 "run": self._ids.get(run_id, run_id),
                 "status": status.value,
-                **asdict(summary),
+                **asdict(replace(summary, when=summary.when or time.time())),  # one time, however often it is tried
                 "files": [str(file) for file in files],
             }
         )

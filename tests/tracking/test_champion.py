@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from sweep.errors import EnvironmentLacks
 from sweep.records import Status
 from sweep.tracking import Champion, SweepRun, Tracker
 from sweep.tracking.champion_model import write_model
@@ -159,6 +162,34 @@ def test_an_adapter_that_was_replaced_meanwhile_is_refused(tmp_path: Path, empty
     made_champion(tmp_path / "adapter", trial="another")
     with pytest.raises(RecordRefused, match="does not hold the adapter"):
         tracker.register(parent, champion)
+
+
+def test_a_registration_that_broke_off_is_completed(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, champion = stores(tmp_path, empty_store)["sqlite"], made_champion(tmp_path / "adapter")
+    parent = tracker.open_sweep(SWEEP)
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "finalize_logged_model", broken)
+        with pytest.raises(EnvironmentLacks) as caught:
+            tracker.register(parent, champion)
+    assert not isinstance(caught.value, RecordRefused)
+    tracker.register(parent, champion)
+    assert versions(tmp_path, tracker) == [champion.trial]
+    run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(parent)
+    assert len(run.outputs.model_outputs) == 1
+
+
+def broken(*args: Any, **kwargs: Any) -> None:
+    raise MlflowException("the database is locked", TEMPORARILY_UNAVAILABLE)
+
+
+def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_store: Path) -> None:
+    recorder = stores(tmp_path, empty_store)["recorder"]
+    parent = recorder.open_sweep(SWEEP)
+    recorder.register(parent, replace(made_champion(tmp_path / "adapter"), code=str(tmp_path / "missing.py")))
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert versions(tmp_path, recorder) == []
 
 
 @pytest.mark.parametrize("recorded", [False, True], ids=["killed before", "killed after it was recorded"])
