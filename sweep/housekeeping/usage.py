@@ -112,6 +112,7 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     kept_runs = {**dict.fromkeys(runs.pinned, "pinned in MLflow"), **runs.registered}
     of_run = {run: adapter for adapter, use in recorded.items() for run in use.runs}
     keep |= {of_run[run]: why for run, why in kept_runs.items() if run in of_run}
+    keep |= {of_trial[trial]: why for trial, why in runs.registered_trials.items() if trial in of_trial}
     running = running_studies(paths)
     for adapter, use in recorded.items():
         for study in use.studies.intersection(running):

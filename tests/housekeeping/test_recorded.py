@@ -31,11 +31,13 @@ from sweep.store.paths import Paths
 from sweep.study import recording as recording_room
 from sweep.study import run as run_room
 from sweep.tracking import open_tracker
+from sweep.tracking.champion_model import register
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.rows import add_rows, packed_rows
 from tests.housekeeping.conftest import record_in
 from tests.housekeeping.test_gc import adapters, chosen
 from tests.study.driven import Trained, essence, planned, run
+from tests.tracking.made_champion import made_champion
 
 pytestmark = pytest.mark.slow
 
@@ -296,6 +298,29 @@ class TestPacked:
 
 def good(recorded: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     return packed_rows(recorded / "mlflow.db", "driven", recorded)
+
+
+def register_as_a_sweep_does(paths: Paths, trial: str, folder: Path) -> str:
+    """Registers a small adapter as that of a trial, from the run of the study's sweep; returns the registered model's name."""
+    store = client(paths)
+    experiment = store.get_experiment_by_name("driven")
+    assert experiment is not None
+    sweeps = [run_id for run_id, run in runs(paths).items() if "mlflow.parentRunId" not in run["tags"]]
+    champion = made_champion(folder, trial=trial)
+    register(store, experiment.experiment_id, sweeps[0], champion, on_server=False)
+    return champion.model
+
+
+def test_adapters_behind_versions_of_a_study_stay(here: Paths, tmp_path: Path) -> None:
+    """A study registers its adapter from the run of the sweep; the version names the trial."""
+    repair(here)
+    loser = sorted(adapters(here) - chosen(here))[0]
+    (trial,) = usage_of(here).recorded[loser].trials
+    model = register_as_a_sweep_does(here, trial, tmp_path / "adapter")
+    plan = planned_removals(here, days=0.0)
+    assert plan.kept[f"{model} version 1 (champion)"] == 1
+    list(apply(plan, here))
+    assert adapters(here) == {*chosen(here), loser}
 
 
 def test_weights_that_lost_go_from_mlflow_too(here: Paths, known: dict[str, dict[str, Any]]) -> None:
