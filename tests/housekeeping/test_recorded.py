@@ -32,6 +32,7 @@ from sweep.study import recording as recording_room
 from sweep.study import run as run_room
 from sweep.tracking import open_tracker
 from sweep.tracking.champion_model import register
+from sweep.tracking.locations import local_path
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.rows import add_rows, packed_rows
 from tests.housekeeping.conftest import record_in
@@ -169,6 +170,21 @@ class TestMoved:
         assert sorted(file.name for file in folder.rglob("*")) == sorted(
             file.name for file in (recorded / folder.relative_to(here.root)).rglob("*")
         )
+
+    def test_a_model_that_a_sweep_wrote_to_the_earlier_place_is_fetched(self, recorded: Path, tmp_path: Path) -> None:
+        """Registered after the copy and before the repair, when the database still named the earlier place."""
+        earlier, here = Paths(tmp_path / "earlier"), Paths(tmp_path / "later")
+        shutil.copytree(recorded, earlier.root)
+        repair(earlier)
+        shutil.copytree(earlier.root, here.root)
+        model = register_as_a_sweep_does(here, "0123abcd", tmp_path / "adapter")
+        assert list(earlier.artifacts.glob("driven/models/*"))
+        assert any("1 run(s) or logged model(s)" in line for line in repair(here))
+        shutil.rmtree(earlier.root)
+        source = local_path(client(here).get_model_version_by_alias(model, "champion").source)
+        assert source is not None
+        assert source.is_relative_to(here.root)
+        assert (source / "MLmodel").is_file()
 
     def test_places_that_somebody_chose_stay(self, here: Paths, recorded: Path) -> None:
         store = client(here)
