@@ -41,7 +41,7 @@ def correct_places(paths: Paths) -> Iterator[str]:
         return
     was = ", ".join(sorted({str(place.root) for place in places}))
     if copied := sum(_copy_missing(paths, place) for place in places):
-        yield f"artifacts of {copied} run(s) that were only in {was} were copied to {paths.artifacts}"
+        yield f"artifacts of {copied} run(s) or logged model(s) that were only in {was} were copied to {paths.artifacts}"
     stores = {_store(place.root): _store(paths.root) for place in places}
     if journals := _correct_journals(paths, places, stores):
         yield f"{journals} file(s) of records that MLflow has not taken yet name this folder instead of {was}"
@@ -52,7 +52,7 @@ def correct_places(paths: Paths) -> Iterator[str]:
 
 
 def _copy_missing(paths: Paths, place: EarlierPlace) -> int:
-    """Copies artifacts of runs that a sweep wrote to the earlier place after the move; returns the number of runs."""
+    """Copies artifacts of runs and logged models that a sweep wrote to the earlier place after the move; returns how many."""
     copied = 0
     for tail in run_folders(paths.mlflow_database, place):
         old, new = place.root / tail, paths.root / tail

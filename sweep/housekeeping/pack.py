@@ -1,9 +1,10 @@
-"""Packs a study into one file: its records in Optuna and MLflow, trials, adapters, score caches, and what was reported."""
+"""Packs a study into one file: its records in Optuna and MLflow, trials, adapters, score caches, its champions, and what was reported."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,9 @@ from sweep.store.whole_folder import damage
 from sweep.tracking.rows import foreign_address, packed_rows
 
 OPTUNA, MLFLOW = "study/optuna.json", "study/mlflow.jsonl"
+
+CHAMPION_ENTRY = re.compile(r"[0-9]{4,9}")
+"""The name of an entry's folder in the history of a champion."""
 
 _WEIGHTS = ".safetensors"
 _ADAPTER = "adapter"
@@ -88,6 +92,7 @@ def pack(
         }
         with written(file, about) as archive:
             _add_folder(archive, paths, paths.report(study), say)
+            _add_champions(archive, paths, study, say)
             for folder, left_out in _stored(results, paths, weights):
                 _add_stored(archive, paths, folder, left_out, say)
             runs = {trial.run_id for trial in chosen} if only_chosen else None
@@ -158,6 +163,21 @@ def _add_folder(
             archive.add(name, file)
         else:
             say(f"{file} is left out: other systems do not accept its name")
+
+
+def _add_champions(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
+    """Adds the history of the adapters in use, whole or not at all: without one of its entries, the tests cannot be counted."""
+    folder = paths.champions(study)
+    entries = sorted(each for each in folder.glob("*") if CHAMPION_ENTRY.fullmatch(each.name))
+    for entry in entries:
+        if (wrong := damage(entry, earlier_versions=False)) is not None:
+            say(f"the history of its champion is left out: {entry} is damaged ({wrong}); restore it from a backup")
+            return
+    for entry in entries:
+        _add_folder(archive, paths, entry, say)
+    for file in (paths.drift(study), paths.drift_picture(study)):
+        if entries and file.is_file():
+            archive.add(file.relative_to(paths.root).as_posix(), file)
 
 
 def _add_rows(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:

@@ -1,8 +1,8 @@
 """Opens a packed study in this folder's `mlruns/`, beside the studies that are there.
 
 Whatever exists stays as it is. First everything is checked; then come folders and files under identities, which harm nobody; then MLflow's
-rows in one transaction, the report by a rename, and at last Optuna's studies in one transaction, with which the study is there. An opening
-that is killed before leaves everything to the next one.
+rows in one transaction, report and history of the champion by a rename each, and at last Optuna's studies in one transaction, with which
+the study is there. An opening that is killed before leaves everything to the next one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pathlib import Path, PurePosixPath
 from sweep.config.units import show_bytes
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
 from sweep.housekeeping.archive_file import Archive, opened
-from sweep.housekeeping.pack import MLFLOW, OPTUNA
+from sweep.housekeeping.pack import CHAMPION_ENTRY, MLFLOW, OPTUNA
+from sweep.records.champion import ChampionEntry
 from sweep.search.portable import PackedStudy, Presence, add_studies, checked_studies, presence
 from sweep.search.storage import existing_storage, opened_storage
+from sweep.store.champions import ENTRY, Champions
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths, checked_name
 from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for
@@ -65,6 +67,7 @@ def unpack(file: Path, paths: Paths, most_bytes: int = USUAL_LIMIT, say: Callabl
     with opened(file, most_bytes) as archive:
         study = checked_name(str(archive.about.get("study")))
         _check_places(archive, study)
+        _check_champions(archive, study)
         _check_space(paths.root, archive.size)
         studies = checked_studies(_json(archive, OPTUNA), study)
         rows = [_row(line) for line in archive.text(MLFLOW).split("\n")] if MLFLOW in archive.entries else []
@@ -72,7 +75,11 @@ def unpack(file: Path, paths: Paths, most_bytes: int = USUAL_LIMIT, say: Callabl
         with study_lock(paths, study):
             known = _presence(paths, study, studies, file)
             if known is Presence.ABSENT:
-                _check_report(archive, paths, study)
+                for folder, what in (
+                    (paths.report(study), "report"),
+                    (paths.champions(study), "history of the champion"),
+                ):
+                    _check_report(archive, paths, folder, what, study)
             added = _place_folders(archive, paths) + _place_files(archive, paths)
             experiment = None
             if rows:
@@ -80,11 +87,13 @@ def unpack(file: Path, paths: Paths, most_bytes: int = USUAL_LIMIT, say: Callabl
                 experiment = add_rows(paths.mlflow_database, rows, study, paths.root)
             elif known is Presence.ABSENT:
                 say("its MLflow runs were not packed")
-            added += _place_report(archive, paths, study)
+            added += _place_report(archive, paths, paths.report(study))
+            added += _place_report(archive, paths, paths.champions(study))
             if known is Presence.ABSENT:
                 store = None if experiment is None else shown_store(None, paths)
                 with opened_storage(None, paths) as storage:
                     add_studies(storage, studies, store, experiment)
+            Champions(paths, study).link()
     return Opened(study, known is Presence.PRESENT, added)
 
 
@@ -101,11 +110,33 @@ def _check_places(archive: Archive, study: str) -> None:
                 continue
             case ["reports" | "artifacts", owner, _, *_] if owner == study:
                 continue
+            case ["champions", owner, "drift.jsonl" | "drift.svg"] if owner == study:
+                continue
+            case ["champions", owner, entry, _, *_] if owner == study and CHAMPION_ENTRY.fullmatch(entry):
+                continue
             case ["trials" | "adapters" | "scores", start, identity, _, *_] if _is_identity(identity, start):
                 continue
             case ["models", model, _] if not model.startswith("."):
                 continue
         raise DataError(f"the archive has a file that no study has: {name[:200]}")
+
+
+def _check_champions(archive: Archive, study: str) -> None:
+    """The history of the champion, if there is one, must have all its entries, and each must name a version in it.
+
+    Raises:
+        DataError: it is something else.
+    """
+    parts = [name.split("/") for name in archive.entries if name.startswith(f"champions/{study}/")]
+    for number in range(1, len({each[2] for each in parts if CHAMPION_ENTRY.fullmatch(each[2])}) + 1):
+        name = f"champions/{study}/{number:04}/{ENTRY}"
+        try:
+            entry = ChampionEntry.from_json(_json(archive, name))
+            whole = entry.number == number and entry.version in range(1, number + 1)
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise DataError(f"the archive's history of the champion cannot be used: see {name}")
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -150,20 +181,19 @@ def _elsewhere(file: Path) -> str:
     return str(file.absolute()) if file.is_absolute() else os.path.join("..", file)  # noqa: PTH118 (a path to be shown)
 
 
-def _check_report(archive: Archive, paths: Paths, study: str) -> None:
-    """A report without records is either what a killed opening left, or another study's.
+def _check_report(archive: Archive, paths: Paths, folder: Path, what: str, study: str) -> None:
+    """A report, or a history, without records is either what a killed opening left, or another study's.
 
     Raises:
         ConfigurationError: it is another study's.
     """
-    folder = paths.report(study)
     if not folder.exists():
         return
     for file in sorted(folder.rglob("*")):
         entry = archive.entries.get(file.relative_to(paths.root).as_posix())
         if file.is_file() and (entry is None or entry.sha256 != _sha256(file)):
             raise ConfigurationError(
-                f"{folder} has the report of another study of the name '{study}', whose records are not here: nothing was changed; "
+                f"{folder} has the {what} of another study of the name '{study}', whose records are not here: nothing was changed; "
                 "move that folder away, or open the archive in another folder"
             )
 
@@ -206,14 +236,13 @@ def _place_files(archive: Archive, paths: Paths) -> int:
     return added
 
 
-def _place_report(archive: Archive, paths: Paths, study: str) -> int:
-    """Adds the report's folder if there is none; returns the number of its files."""
-    folder = paths.report(study)
-    names = [name for name in archive.entries if name.startswith(f"reports/{study}/")]
+def _place_report(archive: Archive, paths: Paths, folder: Path) -> int:
+    """Adds the folder of the report, or of the champion's history, if there is none; returns the number of its files."""
+    names = [name for name in archive.entries if name.startswith(f"{folder.relative_to(paths.root).as_posix()}/")]
     if folder.exists() or not names:
         return 0
     with scratch_for(folder) as scratch:
-        fresh = scratch / study
+        fresh = scratch / folder.name
         for name in names:
             archive.unpack(name, fresh / (paths.root / name).relative_to(folder))
         fresh.rename(folder)

@@ -11,9 +11,11 @@ from pathlib import Path
 from sweep.errors import ConfigurationError
 from sweep.housekeeping.chosen_weights import chosen_trials
 from sweep.records import Stage, TrialRecord, TrialResult, trial_result_from_json
+from sweep.records.champion import ChampionEntry
 from sweep.search.portable import packed_studies, stored_results
 from sweep.search.reading import studies_of, study_names
 from sweep.search.storage import existing_storage
+from sweep.store.champions import ENTRY
 from sweep.store.locks import running_studies
 from sweep.store.paths import ORIGIN, Paths, checked_name
 from sweep.store.pins import Pins
@@ -110,6 +112,7 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     kept_runs = {**dict.fromkeys(runs.pinned, "pinned in MLflow"), **runs.registered}
     of_run = {run: adapter for adapter, use in recorded.items() for run in use.runs}
     keep |= {of_run[run]: why for run, why in kept_runs.items() if run in of_run}
+    keep |= {of_trial[trial]: why for trial, why in runs.registered_trials.items() if trial in of_trial}
     running = running_studies(paths)
     for adapter, use in recorded.items():
         for study in use.studies.intersection(running):
@@ -134,12 +137,18 @@ def _chosen(study: str, trials: Sequence[TrialRecord]) -> dict[str, str]:
 
 
 def _handed_out(paths: Paths, uses: Mapping[str, Use]) -> Iterator[tuple[str, str]]:
-    """The adapters that reports hold, whatever the records say today."""
+    """The adapters that reports and histories of champions hold, whatever the records say today."""
     of_trial = {trial: adapter for adapter, use in uses.items() for trial in use.trials}
     for folder in sorted((paths.root / "reports").glob("[!.]*")):
         why = f"in the report of {folder.name}"
         named = (_entry(folder / "adapter" / ORIGIN, "trial"), _entry(folder / SUGGESTION, "adapter"))
         yield from ((of_trial.get(each, each), why) for each in named if each is not None)
+    for file in sorted((paths.root / "champions").glob(f"[!.]*/[0-9]*/{ENTRY}")):
+        # a damaged one is found by whoever needs it
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            entry = ChampionEntry.from_json(json.loads(file.read_text(encoding="utf-8")))
+            if entry.brings_adapter and entry.training:
+                yield str(entry.training["identity"]), f"a version of the champion of {file.parents[1].name}"
 
 
 def _entry(file: Path, key: str) -> str | None:

@@ -75,12 +75,17 @@ def earlier_places(database: Path, root: Path) -> list[EarlierPlace]:
 
 
 def run_folders(database: Path, place: EarlierPlace) -> list[Path]:
-    """The artifact folders of the runs that the database looks for in an earlier place, relative to that place."""
+    """The artifact folders of the runs and logged models that the database looks for in an earlier place, relative to that place."""
+    rows: list[tuple[str]] = []
     with reading(database) as connection:
-        rows = connection.execute(
-            "select substr(artifact_uri, length(:old) + 2) from runs where substr(artifact_uri, 1, length(:old) + 1) = :old || '/'",
-            {"old": place.text},
-        ).fetchall()
+        for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+            if column in table_columns(connection, table):
+                # table and column are constants
+                rows += connection.execute(
+                    f"select substr({column}, length(:old) + 2) from {table} "  # noqa: S608
+                    f"where substr({column}, 1, length(:old) + 1) = :old || '/'",
+                    {"old": place.text},
+                ).fetchall()
     tails = [Path(unquote(str(row[0]))) for row in rows]
     return [tail for tail in tails if ".." not in tail.parts and not tail.is_absolute()]
 

@@ -14,15 +14,18 @@ from sweep.housekeeping import unpack as unpacking
 from sweep.housekeeping.archive_file import opened
 from sweep.housekeeping.pack import OPTUNA, pack
 from sweep.housekeeping.unpack import unpack
+from sweep.records.champion import ChampionEvent
 from sweep.search.portable import packed_studies
 from sweep.search.storage import existing_storage
 from sweep.store.adapters import AdapterStore
+from sweep.store.champions import Champions, same_weights
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from tests.housekeeping.conftest import record_in
 from tests.housekeeping.test_archive_file import made
 from tests.housekeeping.test_gc import adapters, chosen, files
+from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.study.driven import Trained, essence, planned, run
 
 
@@ -184,6 +187,61 @@ def test_only_chosen_weights(paths: Paths, elsewhere: Paths, tmp_path: Path) -> 
     unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None)
     assert adapters(elsewhere) == chosen(paths)
     assert essence(record_in(elsewhere)) == essence(record_in(paths))
+
+
+@pytest.fixture
+def with_history(paths: Paths) -> Paths:
+    """The study with a champion that a night has replaced."""
+    history, adapter = Champions(paths, "driven"), next((paths.root / "adapters").glob("*/*/adapter"))
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter, rows=ROWS)
+    history.append(entry(2), adapter=adapter, rows=ROWS)
+    paths.drift("driven").write_text("a point\n")
+    return paths
+
+
+@pytest.mark.slow
+class TestChampions:
+    def test_the_history_goes_along(self, with_history: Paths, elsewhere: Paths, tmp_path: Path) -> None:
+        pack("driven", tmp_path / "driven.zip", with_history, pytest.fail)
+        unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None)
+        there, known = Champions(elsewhere, "driven"), Champions(with_history, "driven")
+        assert there.entries() == known.entries()
+        assert len(there.entries()) == 2
+        assert same_weights(there.adapter(2), known.adapter(2))
+        assert there.rows(1) == ROWS
+        assert elsewhere.drift("driven").read_text() == "a point\n"
+        assert elsewhere.champion_link("driven").resolve() == there.adapter(2)
+        there.append(entry(3, ChampionEvent.KEPT, version=2))
+        assert unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None).added == 0
+        assert len(there.entries()) == 3, "a history that has gone on since stays"
+
+    def test_a_damaged_history_is_left_out(self, with_history: Paths, elsewhere: Paths, tmp_path: Path) -> None:
+        (with_history.champion_entry("driven", 1) / "rows.json").write_text("{")
+        said: list[str] = []
+        pack("driven", tmp_path / "driven.zip", with_history, said.append)
+        assert len(said) == 1
+        assert "history of its champion is left out" in said[0]
+        unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None)
+        assert not elsewhere.champions("driven").exists()
+
+    def test_the_history_of_another_study_is_refused(
+        self, with_history: Paths, elsewhere: Paths, tmp_path: Path
+    ) -> None:
+        pack("driven", tmp_path / "driven.zip", with_history, pytest.fail)
+        Champions(elsewhere, "driven").append(
+            entry(1, ChampionEvent.VERDICT), adapter=adapter_in(tmp_path / "source"), rows=ROWS
+        )
+        with pytest.raises(ConfigurationError, match="history of the champion of another study"):
+            unpack(tmp_path / "driven.zip", elsewhere)
+        assert not (elsewhere.root / "trials").exists()
+
+
+@pytest.mark.parametrize("changed", [{"number": 2}, {"version": 2}, {"version": "../x"}, {"event": "crowned"}])
+def test_a_history_that_is_none_is_refused(changed: dict[str, object], elsewhere: Paths, tmp_path: Path) -> None:
+    text = json.dumps({**entry(1, ChampionEvent.VERDICT, version=1).to_json(), **changed})
+    with pytest.raises(DataError, match="history of the champion cannot be used"):
+        unpack(made(tmp_path / "s.zip", {"champions/s/0001/entry.json": text.encode()}), elsewhere)
+    assert not elsewhere.root.exists()
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,15 @@ from sweep.housekeeping.chosen_weights import chosen_trials
 from sweep.housekeeping.collect import GcPlan, apply, planned_removals
 from sweep.housekeeping.removal import Kind
 from sweep.housekeeping.usage import usage_of
+from sweep.records.champion import ChampionEvent
 from sweep.store.adapters import AdapterStore
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.store.pins import Pins
 from sweep.store.trials import TrialStore
 from sweep.store.whole_folder import damage, write_manifest
 from tests.housekeeping.conftest import record_in
+from tests.store.test_champions import ROWS, entry
 from tests.study.driven import Trained, essence, planned, run
 
 LONG_AGO = 1_600_000_000.0
@@ -294,6 +298,18 @@ def test_adapters_that_no_study_has(paths: Paths) -> None:
     assert plan.kept["trained alone (sweep.train)"] == 1
     assert adapters(paths) == {*chosen(paths), alone}
     assert "no trial uses it" in {each.why for each in plan.removals if each.identity == abandoned}
+
+
+def test_versions_of_a_champion_stay(paths: Paths) -> None:
+    """The history names the adapters that were in use; of a challenger that lost, it keeps none."""
+    version, challenger, *_ = sorted(adapters(paths) - chosen(paths))
+    history = Champions(paths, "driven")
+    first = replace(entry(1, ChampionEvent.VERDICT), training={"identity": version})
+    history.append(first, adapter=paths.trained_adapter(version) / "adapter", rows=ROWS)
+    history.append(replace(entry(2, ChampionEvent.KEPT, version=1), training={"identity": challenger}))
+    plan = removed(paths)
+    assert plan.kept["a version of the champion of driven"] == 1
+    assert adapters(paths) == {*chosen(paths), version}
 
 
 def test_unreadable_pins_stop_everything(paths: Paths) -> None:

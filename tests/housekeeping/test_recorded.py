@@ -31,11 +31,14 @@ from sweep.store.paths import Paths
 from sweep.study import recording as recording_room
 from sweep.study import run as run_room
 from sweep.tracking import open_tracker
+from sweep.tracking.champion_model import register
+from sweep.tracking.locations import local_path
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.rows import add_rows, packed_rows
 from tests.housekeeping.conftest import record_in
 from tests.housekeeping.test_gc import adapters, chosen
 from tests.study.driven import Trained, essence, planned, run
+from tests.tracking.made_champion import made_champion
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +171,21 @@ class TestMoved:
             file.name for file in (recorded / folder.relative_to(here.root)).rglob("*")
         )
 
+    def test_a_model_that_a_sweep_wrote_to_the_earlier_place_is_fetched(self, recorded: Path, tmp_path: Path) -> None:
+        """Registered after the copy and before the repair, when the database still named the earlier place."""
+        earlier, here = Paths(tmp_path / "earlier"), Paths(tmp_path / "later")
+        shutil.copytree(recorded, earlier.root)
+        repair(earlier)
+        shutil.copytree(earlier.root, here.root)
+        model = register_as_a_sweep_does(here, "0123abcd", tmp_path / "adapter")
+        assert list(earlier.artifacts.glob("driven/models/*"))
+        assert any("1 run(s) or logged model(s)" in line for line in repair(here))
+        shutil.rmtree(earlier.root)
+        source = local_path(client(here).get_model_version_by_alias(model, "champion").source)
+        assert source is not None
+        assert source.is_relative_to(here.root)
+        assert (source / "MLmodel").is_file()
+
     def test_places_that_somebody_chose_stay(self, here: Paths, recorded: Path) -> None:
         store = client(here)
         chosen_by_hand = store.create_experiment("mine", artifact_location="file:///data/mine")
@@ -296,6 +314,29 @@ class TestPacked:
 
 def good(recorded: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     return packed_rows(recorded / "mlflow.db", "driven", recorded)
+
+
+def register_as_a_sweep_does(paths: Paths, trial: str, folder: Path) -> str:
+    """Registers a small adapter as that of a trial, from the run of the study's sweep; returns the registered model's name."""
+    store = client(paths)
+    experiment = store.get_experiment_by_name("driven")
+    assert experiment is not None
+    sweeps = [run_id for run_id, run in runs(paths).items() if "mlflow.parentRunId" not in run["tags"]]
+    champion = made_champion(folder, trial=trial)
+    register(store, experiment.experiment_id, sweeps[0], champion, on_server=False)
+    return champion.model
+
+
+def test_adapters_behind_versions_of_a_study_stay(here: Paths, tmp_path: Path) -> None:
+    """A study registers its adapter from the run of the sweep; the version names the trial."""
+    repair(here)
+    loser = sorted(adapters(here) - chosen(here))[0]
+    (trial,) = usage_of(here).recorded[loser].trials
+    model = register_as_a_sweep_does(here, trial, tmp_path / "adapter")
+    plan = planned_removals(here, days=0.0)
+    assert plan.kept[f"{model} version 1 (champion)"] == 1
+    list(apply(plan, here))
+    assert adapters(here) == {*chosen(here), loser}
 
 
 def test_weights_that_lost_go_from_mlflow_too(here: Paths, known: dict[str, dict[str, Any]]) -> None:
