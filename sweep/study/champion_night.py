@@ -72,8 +72,8 @@ class ChampionNight:
         self._weights = history.adapter(self._last.version)
         if not self._champion.training:
             raise EnvironmentLacks(
-                f"version {self._last.version} of the champion has no record of its training, so it cannot be scored; run the study "
-                f"again and take its verdict into use: `python -m sweep.champion study={run.plan.name} adopt=true`"
+                f"version {self._last.version} of the champion has no record of its training, so it cannot be scored; take the "
+                f"study's verdict into use again: `python -m sweep.champion study={run.plan.name} adopt=true`"
             )
         self._trained = trained_adapter_from_json(dict(self._champion.training))
         if self._trained.provenance.base_hash != run.loaded.base_hash:
