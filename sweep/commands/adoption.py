@@ -41,7 +41,7 @@ def adopt(study: str, storage_url: str | None, history: Champions, paths: Paths,
 
     Raises:
         ConfigurationError: the study has no verdict, its margin is not in nats, or its data have changed since.
-        EnvironmentLacks: its adapter is gone.
+        EnvironmentLacks: its adapter, or the record of its training, is gone.
     """
     from sweep.records import to_json
     from sweep.records.champion import ChampionEntry, ChampionEvent
@@ -56,7 +56,8 @@ def adopt(study: str, storage_url: str | None, history: Champions, paths: Paths,
         raise ConfigurationError(f"study={study}: it has no verdict yet; run `{pasteable(record.command)}`")
     last = history.current()
     version = next((each for each in history.entries() if last is not None and each.number == last.version), None)
-    if version is not None and (version.trial, version.data_hash) == (trial.identity, record.data_hash):
+    is_same = version is not None and (version.trial, version.data_hash) == (trial.identity, record.data_hash)
+    if version is not None and is_same and version.training:
         print(f"the adapter of this verdict is in use already: version {version.number}")
         return
     margin = margin if margin is not None else conclusion.margin_in_loss
@@ -69,6 +70,8 @@ def adopt(study: str, storage_url: str | None, history: Champions, paths: Paths,
         raise ConfigurationError(
             f"study={study}: its data have changed since the verdict; run `{pasteable(record.command)}` for a verdict on them"
         )
+    adapter = _handed_out(record, conclusion, trial.identity, paths)
+    training = _training(record, trial, paths)
     created = now()
     history.append(
         ChampionEntry(
@@ -85,21 +88,34 @@ def adopt(study: str, storage_url: str | None, history: Champions, paths: Paths,
             recipe=to_json(trial.arm),
             margin=margin,
             alpha=record.certification.declared.alpha,
-            training=_training(trial, paths),
+            training=training,
             verdict=verdict_json(record, conclusion, created),
         ),
-        adapter=_handed_out(record, conclusion, trial.identity, paths),
+        adapter=adapter,
         rows=data,
     )
 
 
-def _training(trial: CompletedTrial, paths: Paths) -> dict[str, Any]:
-    """The record of the adapter's training; empty if it is gone."""
+def _training(record: StudyRecord, trial: CompletedTrial, paths: Paths) -> dict[str, Any]:
+    """The record of the adapter's training, without which no refresh could score it; from the trial's own if the store has lost it.
+
+    Raises:
+        EnvironmentLacks: neither has it.
+    """
+    from sweep.errors import EnvironmentLacks
     from sweep.records import to_json
+    from sweep.store.adapters import training_of
     from sweep.store.trials import TrialStore
 
-    trained = TrialStore(paths).adapters.find(trial.spec.adapter_id)
-    return to_json(trained) if trained is not None else {}
+    adapter = trial.spec.adapter_id
+    trained = TrialStore(paths).adapters.find(adapter) or training_of(adapter, trial.result)
+    if trained is None:
+        raise EnvironmentLacks(
+            f"study={record.name}: its records do not say on which base its adapter was trained, so no refresh could score it; run the "
+            "study under another name"
+        )
+    plain: dict[str, Any] = to_json(trained)
+    return plain
 
 
 def _handed_out(record: StudyRecord, conclusion: Conclusion, trial: str, paths: Paths) -> Path:

@@ -59,3 +59,8 @@ class Night:
     before: Mapping[str, Any] | None = None
     trained: int = 0
     seconds: float = 0.0
+
+    @property
+    def refreshed(self) -> bool:
+        """Whether it did something for a champion, as the reason says, and ran to its end: only such a night has both."""
+        return self.outcome is Outcome.DONE and bool(self.reason)

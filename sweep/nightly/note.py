@@ -104,11 +104,12 @@ def _changed(night: Night) -> Iterator[str]:
 
 
 def _ran(night: Night) -> Iterator[str]:
-    idle = night.outcome is Outcome.DONE and not night.trained
+    idle = night.outcome is Outcome.DONE and not night.trained and not night.refreshed
     yield "Done: nothing was left to train." if idle else _OUTCOMES[night.outcome]
     if night.outcome.ran:
         yield f"From {_moment(night.started)} to {_moment(night.ended)}, by schedule {night.schedule}."
-        yield f"Trials completed in this night: {night.trained}."
+        if night.trained or not night.refreshed:  # those of a refresh are not counted
+            yield f"Trials completed in this night: {night.trained}."
     else:
         yield f"By schedule {night.schedule}, at {_moment(night.started)}."
     if night.reason and night.outcome in (Outcome.DONE, Outcome.UNFINISHED):
@@ -186,7 +187,8 @@ def _remedy(night: Night) -> str:
 
 def _cost(night: Night, earlier: Sequence[Night]) -> Iterator[str]:
     if night.outcome.ran:
-        yield f"This night: {show_seconds(night.seconds)}, {_trials(night.trained)}."
+        completed = f", {_trials(night.trained)}" if night.trained or not night.refreshed else ""
+        yield f"This night: {show_seconds(night.seconds)}{completed}."
     nights = [each for each in (*earlier, night) if each.outcome.ran]
     if len(nights) > 1:
         seconds, trials = sum(each.seconds for each in nights), sum(each.trained for each in nights)

@@ -23,6 +23,7 @@ class OpenNight:
         seconds: how long the study's process has run.
         trials_before: complete trials of the study when the night began.
         before: its verdict then.
+        entries_before, points_before: where data change, what `champion_records` returned then; None until it was asked.
         outcome, exit_code, reason: of its last turn.
         verdict, trained, ended: as they will be recorded.
         declined: seconds that were too few for another trial, as the study said; None if it did not.
@@ -43,6 +44,8 @@ class OpenNight:
     seconds: float = 0.0
     trials_before: int = 0
     before: Mapping[str, Any] | None = None
+    entries_before: int | None = None
+    points_before: int = 0
     verdict: Mapping[str, Any] | None = None
     outcome: str = Outcome.UNFINISHED.value
     exit_code: int | None = None

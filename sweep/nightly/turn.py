@@ -15,6 +15,7 @@ from sweep.nightly.clock import Clock
 from sweep.nightly.logs import last_words
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import OpenNight
+from sweep.nightly.refreshed import champion_records, refreshed_since
 from sweep.nightly.room import Room, lacks
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import CommandLine, Progress, ProgressOf, environment_of, verdict_of
@@ -54,6 +55,8 @@ def prepare(night: OpenNight, schedule: Schedule, machine: Machine) -> None:
         night.before = verdict_of(machine.paths, schedule.study)
         night.trials_before = machine.progress(schedule).trials
         night.prepared = True
+    if schedule.refresh and night.entries_before is None:
+        night.entries_before, night.points_before = champion_records(machine.paths, schedule.study)
 
 
 def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machine, save: Callable[[], None]) -> bool:
@@ -110,6 +113,9 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     # the study itself says what is wrong
     words = last_words(log) if outcome is Outcome.FAILED else ""
     text = mask(": ".join(filter(None, (reason, words))))
+    if night.entries_before is not None:
+        came = refreshed_since(paths, schedule.study, (night.entries_before, night.points_before))
+        text = "; ".join(filter(None, (text, came)))
     if outcome is not Outcome.UNFINISHED or machine.should_stop() or (ended.exit_code and not ended.signals):
         code = 0 if outcome is not Outcome.FAILED else ended.exit_code if ended.exit_code in _KNOWN_CODES else _FAILED
         return _close(night, outcome, code, text, machine)

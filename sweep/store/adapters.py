@@ -87,7 +87,7 @@ class AdapterStore:
         # the folder has the whole learning curve, the study's record a thinned one
         with suppress(OSError, ValueError, KeyError, TypeError):
             result = trial_result_from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
-        trained = _training_of(identity, result)
+        trained = training_of(identity, result)
         if trained is None:
             return
         with self.writing(identity) as scratch:
@@ -95,8 +95,8 @@ class AdapterStore:
             self.commit(scratch, trained)
 
 
-def _training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:
-    """The record of a trial's training, from the trial's result."""
+def training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:
+    """The record of a trial's training, from the trial's result; None if it has no provenance."""
     spec, measures, provenance = result.spec, result.measures, result.provenance
     if spec.arm is None or measures is None or provenance is None:
         return None

@@ -22,7 +22,7 @@ from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records.champion import ChampionEntry
 from sweep.store.locks import held
 from sweep.store.paths import ORIGIN, Paths
-from sweep.store.whole_folder import commit, damage, scratch_for
+from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
 from tasks.versions import DataVersion
 
 ENTRY = "entry.json"
@@ -141,14 +141,19 @@ class Champions:
             if link.readlink() == target:
                 return link
         for leftover in link.parent.glob(f".{ADAPTER}.*"):
-            if not psutil.pid_exists(int(leftover.name.rpartition(".")[2])):
+            process = leftover.name.rpartition(".")[2]
+            if process.isdecimal() and not psutil.pid_exists(int(process)):
                 leftover.unlink(missing_ok=True)
         fresh = link.with_name(f".{ADAPTER}.{os.getpid()}")
         try:
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(target, target_is_directory=True)
+            if link.is_dir() and not link.is_symlink():  # a copy that followed the link made a folder of it
+                set_aside(link)
             fresh.replace(link)
         except OSError:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
             return self._paths.champion_entry(self._study, current.version) / ADAPTER
         return link
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from sweep.records import ExampleOutcome, TrialResult, TrialSpec, WorkerSetup, to_json, trial_result_from_json
+from sweep.records import ExampleOutcome, Split, TrialResult, TrialSpec, WorkerSetup, to_json, trial_result_from_json
 from sweep.store.adapters import ADAPTER, AdapterStore
 from sweep.store.paths import Paths
 from sweep.store.whole_folder import commit, damage, scratch_for, set_aside
@@ -65,6 +65,17 @@ class TrialStore:
         aside = set_aside(folder)
         self._note(f"a finished trial is damaged ({wrong}); it was set aside as {aside} and is run again")
         return None
+
+    def reject_scores(self, adapter: str) -> None:
+        """Sets aside the trials that scored an adapter which another trial had trained; those of a study on test stay."""
+        for file in self._paths.stores[0].glob(f"??/*/{RESULT}"):
+            try:
+                spec = json.loads(file.read_text(encoding="utf-8"))["spec"]
+                is_score = spec["adapter"] == adapter and spec["adapter_of"] and spec["split"] != Split.TEST
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if is_score and not file.parent.name.startswith("."):
+                set_aside(file.parent)
 
     def outcomes(self, identity: str) -> list[ExampleOutcome]:
         """The outcome of each evaluated example of a finished trial, in the order of the data.

@@ -24,6 +24,7 @@ from sweep.records import (
 from sweep.records.champion import ChampionEntry, ChampionEvent
 from sweep.store.champions import Champions, challenger_folder, copy_adapter, same_weights
 from sweep.store.drift import DriftLog, DriftPoint
+from sweep.store.outcomes import OutcomeCache
 from sweep.study.challenger import chosen_recipe
 from sweep.study.paired_losses import Outcomes, mean_loss, paired
 from sweep.study.study_run import StudyRun
@@ -71,8 +72,8 @@ class ChampionNight:
         self._weights = history.adapter(self._last.version)
         if not self._champion.training:
             raise EnvironmentLacks(
-                f"version {self._last.version} of the champion has no record of its training, so it cannot be scored; run the study "
-                f"again and take its verdict into use: `python -m sweep.champion study={run.plan.name} adopt=true`"
+                f"version {self._last.version} of the champion has no record of its training, so it cannot be scored; take the "
+                f"study's verdict into use again: `python -m sweep.champion study={run.plan.name} adopt=true`"
             )
         self._trained = trained_adapter_from_json(dict(self._champion.training))
         if self._trained.provenance.base_hash != run.loaded.base_hash:
@@ -204,12 +205,28 @@ class ChampionNight:
         return replace(spec, adapter=self._trained.identity)
 
     def _restore_champion(self) -> None:
-        """Puts the champion's adapter back into the store if it is gone: it would be trained again there, on the present data."""
+        """Puts the champion's adapter back into the store if it is gone: it would be trained again there, on the present data.
+
+        A run that was killed may have left an adapter there that was.
+        """
         store = self._run.session.store.adapters
-        if store.find(self._trained.identity) is None:
+        if store.find(self._trained.identity) is None or not self._has_own_weights():
+            self._reject_stored()
             with store.writing(self._trained.identity) as scratch:
                 copy_adapter(self._weights, scratch / "adapter")
                 store.commit(scratch, self._trained)
+
+    def _has_own_weights(self) -> bool:
+        """Whether the store has the champion's weights under the identity of its adapter."""
+        return same_weights(self._run.session.store.adapters.folder(self._trained.identity), self._weights)
+
+    def _reject_stored(self) -> None:
+        """Sets aside what the store has of the champion's adapter; its losses first, which must not outlive the wrong weights."""
+        identity, store = self._trained.identity, self._run.session.store
+        store.reject_scores(identity)
+        OutcomeCache(self._run.paths).forget(identity)
+        if store.adapters.folder(identity).is_dir():
+            store.adapters.reject(identity, "it is not the champion's")
 
     def _outcomes(self, specs: Sequence[TrialSpec], *, all_needed: bool = True) -> dict[str, Outcomes]:
         """The outcomes of trials, by identity, run here or taken from the store.
@@ -230,9 +247,8 @@ class ChampionNight:
                 raise NoTrialSucceeded(
                     f"{record.name}: {record.status.value}: {record.reason}; the output of the worker is in {self._run.log}"
                 )
-        store = self._run.session.store.adapters
-        if not same_weights(store.folder(self._trained.identity), self._weights):
-            store.reject(self._trained.identity, "it is not the champion's")
+        if not self._has_own_weights():
+            self._reject_stored()
             raise EnvironmentLacks(
                 "the champion's adapter could not be read and was trained again on other data, which was set aside; run the same "
                 "command again"

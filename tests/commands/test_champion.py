@@ -14,13 +14,14 @@ import pytest
 
 from sweep.commands.champion import champion
 from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.records import trained_adapter_from_json
 from sweep.records.champion import ChampionEntry, ChampionEvent
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from tasks.example import Splits
 from tasks.versions import DataVersion
+from tests.commands.test_stored_study import STORED
 
-STORED = Path(__file__).parents[1] / "stored"
 ROWS = DataVersion.of(Splits((), (), (), (), warnings=(), data_hash="ab", train_hash="cd"))
 TEST = {
     "level": 0.0052,
@@ -136,6 +137,9 @@ def test_the_adapter_of_a_verdict_is_taken_into_use(tmp_path: Path) -> None:
     assert taken.returncode == 0, taken.stderr
     assert "In use: version 1" in taken.stdout
     entry: dict[str, Any] = json.loads((tmp_path / "mlruns/champions/stored/0001/entry.json").read_text())
+    # the store has lost the record of its training, and the trial has it
+    assert not (tmp_path / "mlruns/adapters").exists()
+    assert trained_adapter_from_json(entry["training"]).provenance.base_hash
     verdict = json.loads((tmp_path / "mlruns/reports/stored/verdict.json").read_text())
     assert entry["margin"] == verdict["margin_in_loss"]
     assert entry["data_hash"] == verdict["data_hash"]
@@ -143,6 +147,14 @@ def test_the_adapter_of_a_verdict_is_taken_into_use(tmp_path: Path) -> None:
     assert link.read_bytes() == (tmp_path / "mlruns/reports/stored/adapter/adapter_model.safetensors").read_bytes()
     again = started(tmp_path, "adopt=true")
     assert "in use already" in again.stdout
+
+    # an earlier version took it into use without the record
+    (tmp_path / "mlruns/champions/stored/0001/entry.json").write_text(json.dumps({**entry, "training": {}}))
+    more = started(tmp_path, "adopt=true")
+    assert "In use: version 2" in more.stdout, more.stderr
+    assert (
+        json.loads((tmp_path / "mlruns/champions/stored/0002/entry.json").read_text())["training"] == entry["training"]
+    )
 
     file = tmp_path / "data" / "validation.jsonl"
     rows = file.read_text().splitlines()

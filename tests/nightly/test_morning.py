@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.nightly.asking import Reply
 from sweep.nightly.morning import after
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.standing import changes, standing
@@ -56,6 +57,29 @@ def test_a_night_that_changed_nothing_says_so(tmp_path: Path) -> None:
     assert section(note, "Change since last night").strip() == "- None."
     assert "Done: nothing was left to train." in note
     assert "## What failed" not in note
+
+
+def test_a_night_that_promoted_a_challenger_does_not_say_that_nothing_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = made_paths(tmp_path)
+    asked: list[object] = []
+    paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
+    paths.mlflow_database.touch()
+
+    def ask(module: str, job: dict[str, object], seconds: float) -> Reply:
+        asked.append(job["study"])
+        return Reply(lines=(None,))
+
+    monkeypatch.setattr("sweep.nightly.mlflow_note.ask", ask)
+    night = made_night(1, verdict=made_verdict(), trained=0, reason="promotion, version 2 is in use: better on the new")
+    note = note_of(paths, night)
+    ran = section(note, "What ran")
+    assert "- promotion, version 2 is in use: better on the new" in ran
+    assert "Done: the study ran to its end." in ran
+    assert "0 trials" not in note
+    assert "Trials completed" not in note
+    assert asked == ["pharma"], "a refresh has a run in MLflow"
 
 
 def test_links_lead_somewhere_from_both_places(tmp_path: Path) -> None:

@@ -24,8 +24,13 @@ from sweep.nightly.studies import Progress, command_line, read_environment
 from sweep.nightly.tick import Tick
 from sweep.nightly.tick_lock import process_start
 from sweep.nightly.turn import Machine
+from sweep.records.champion import ChampionEvent
+from sweep.store.champions import Champions
+from sweep.store.drift import DriftLog
 from sweep.store.paths import Paths
 from tests.nightly.made import BERLIN, moment, schedule
+from tests.store.test_champions import ROWS, adapter_in, entry
+from tests.store.test_drift import POINT
 
 STUDY = """
 import os, pathlib, signal, sys, time
@@ -354,3 +359,27 @@ def test_two_weeks_with_crashes_are_all_accounted_for(nights: Nights, seed: int)
         trials = int((nights.paths.root.parent / f"{name}.trials").read_text())
         assert sum(night.trained for night in recorded) == trials
         assert all(night.ended >= night.started for night in recorded)
+
+
+def test_a_night_says_what_it_did_to_the_champion(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    nights.add("a", trials=1, seconds=60, refresh=True)
+    (nights.paths.root.parent / "a.trials").write_text("1")
+    adapter, history = adapter_in(nights.paths.root / "adapter"), Champions(nights.paths, "a")
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter, rows=ROWS)
+    command = nights._command
+
+    def promoting(made: Schedule, budget: float) -> Sequence[str]:
+        if len(history.entries()) == 1:
+            DriftLog(nights.paths.drift("a")).add(POINT)
+            history.append(entry(2, ChampionEvent.PROMOTION), adapter=adapter, rows=ROWS)
+        return command(made, budget)
+
+    monkeypatch.setattr(nights, "_command", promoting)
+    assert nights.tick("2026-11-21 02:00") == 0
+    assert nights.tick("2026-11-22 02:00") == 0
+    first, second = nights.recorded("a")
+    assert (first.outcome, first.trained) == (Outcome.DONE, 0)
+    assert first.reason == (
+        "the champion is worse on the changed data (train: 1 added); promotion, version 2 is in use: made up"
+    )
+    assert (second.outcome, second.reason) == (Outcome.DONE, "")

@@ -97,6 +97,19 @@ def test_going_back_adds_an_entry_and_turns_the_link(history: Champions, paths: 
     assert {file: file.read_bytes() for file in before} == before
 
 
+def test_a_copy_that_made_a_folder_of_the_link_has_a_link_again(made: Path, paths: Paths) -> None:
+    shutil.copytree(made, paths.root, symlinks=False)
+    link = paths.champion_link("s")
+    assert not link.is_symlink()
+    Champions(paths, "s").append(entry(4, ChampionEvent.ROLLBACK, version=1))
+    assert link.resolve() == (paths.champion_entry("s", 1) / "adapter").resolve()
+    assert (link / "adapter_model.safetensors").read_bytes() == bytes(range(100))
+    left = sorted(path.name for path in link.parent.iterdir())
+    assert left == [".adapter.damaged-1", "0001", "0002", "0003", "0004", "adapter"]
+    Champions(paths, "s").append(entry(5, ChampionEvent.ROLLBACK, version=2))
+    assert (link / "adapter_model.safetensors").read_bytes() == b"another"
+
+
 def test_a_decision_made_from_an_older_state_is_refused(history: Champions, adapter: Path) -> None:
     with pytest.raises(ConfigurationError, match="another process"):
         history.append(entry(3), adapter=adapter, rows=ROWS)
