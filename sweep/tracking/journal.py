@@ -114,7 +114,7 @@ def described_sweep(entry: Entry, known: SweepRun) -> SweepRun:
     """
     return replace(
         known,
-        **{name: entry[name] for name in ("config_yaml", "tags", "declared", "command", "alone", "system_metrics")},
+        **{name: entry[name] for name in ("config_yaml", "tags", "declared", "command", "alone")},
     )
 
 
