@@ -44,7 +44,7 @@ def years(
     Args:
         units: of certify examples.
         shared: correlation of what the examples say on two nights.
-        better_every: every so many nights the challenger is truly better instead, by ten standard errors.
+        better_every: interval in nights at which the challenger is truly better instead, by ten standard errors.
 
     Returns:
         (years,) whether a challenger was wrongly promoted; (years,) how many were rightly promoted.

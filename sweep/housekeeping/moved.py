@@ -8,13 +8,13 @@ read from MLflow's database, so that is corrected last: a repair that is killed 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 from sweep.store.whole_folder import scratch_for
 from sweep.tracking.locations import EarlierPlace, earlier_places, relocate, run_folders
 
@@ -71,9 +71,7 @@ def _correct_journals(paths: Paths, places: Sequence[EarlierPlace], stores: dict
         lines = file.read_text(encoding="utf-8").splitlines()
         fresh = [_corrected(line, places, paths.root, stores) for line in lines]
         if fresh != lines:
-            scratch = file.with_name(f".{file.name}.{os.getpid()}")
-            scratch.write_text("".join(f"{line}\n" for line in fresh), encoding="utf-8")
-            scratch.replace(file)
+            replace_text(file, "".join(f"{line}\n" for line in fresh))
             corrected += 1
     return corrected
 

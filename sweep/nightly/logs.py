@@ -44,7 +44,7 @@ def shorten(file: Path, most: int = MOST_BYTES) -> None:
 
 
 def last_words(file: Path, most: int = 400) -> str:
-    """The end of a night's output as one line, of at most so many characters."""
+    """The end of a night's output as one line, at most `most` characters long."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - 4 * most))

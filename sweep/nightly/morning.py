@@ -13,8 +13,8 @@ from sweep.nightly.mlflow_note import keep_in_mlflow
 from sweep.nightly.night import Night
 from sweep.nightly.note import delivered, linked_from, named_on_this_machine, note, title
 from sweep.nightly.notify import Delivery, send
-from sweep.reports.handout import replace_text
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 
 
 def after(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from sweep.nightly.due import PlannedNight
 from sweep.nightly.night import Night, Outcome
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 
 
 @dataclass
@@ -99,6 +99,4 @@ def write(paths: Paths, nights: Iterable[OpenNight]) -> None:
         file.unlink(missing_ok=True)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(contents), encoding="utf-8")
-    scratch.replace(file)
+    replace_text(file, json.dumps(contents))

@@ -11,9 +11,9 @@ from sweep.config.units import show_seconds
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.plots import HEIGHT, WIDTH, plots
 from sweep.nightly.rows import Row, by_study, rows_of
-from sweep.reports.handout import replace_text
 from sweep.reports.page.assemble import assemble
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 
 MOST_ROWS = 1000
 """The latest nights; `python -m sweep.nights` prints all."""

@@ -71,4 +71,4 @@ def from_json(contents: Any) -> Schedule:
             values[name] = tuple(map(str, values[name]))
         return Schedule(**{**values, "hours": hours_from(**values["hours"])})
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"it is no schedule ({type(error).__name__}: {error})") from error
+        raise ConfigurationError(f"not a schedule ({type(error).__name__}: {error})") from error

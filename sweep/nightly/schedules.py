@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, Problems
 from sweep.nightly.schedule import Schedule, as_json, from_json
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 
 
 def names(paths: Paths) -> list[str]:
@@ -52,9 +52,7 @@ def save(paths: Paths, schedule: Schedule) -> None:
     """Writes a schedule; one of the same name is replaced. A killed process leaves the old or the new one."""
     file = paths.schedule(schedule.name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(as_json(schedule), indent=1), encoding="utf-8")
-    scratch.replace(file)
+    replace_text(file, json.dumps(as_json(schedule), indent=1))
 
 
 def delete(paths: Paths, name: str) -> None:

@@ -19,6 +19,7 @@ import psutil
 
 from sweep.errors import StudyBusy
 from sweep.store.locks import held
+from sweep.store.whole_file import replace_text
 
 _PATIENCE_SECONDS = 30.0
 _SILENT_SECONDS = 900.0
@@ -80,9 +81,7 @@ def tick_lock(file: Path) -> Iterator[TickLock]:
             raise TickRunning(
                 f"the studies of this night are running already (process {other.process} of {other.host.partition(' ')[0]})"
             )
-        scratch = file.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(json.dumps({"host": me.host, "process": me.process, "started": me.started}))
-        scratch.replace(file)
+        replace_text(file, json.dumps({"host": me.host, "process": me.process, "started": me.started}))
     try:
         yield TickLock(file)
     finally:

@@ -1,4 +1,4 @@
-"""One turn of a study: its process, run until its share of the night is over, and what came of it."""
+"""One turn of a study: its process, run until its share of the night is over, and the outcome."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def prepare(night: OpenNight, schedule: Schedule, machine: Machine) -> None:
 
 
 def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machine, save: Callable[[], None]) -> bool:
-    """Runs the study until then, and writes into the night what came of it; returns whether the night is over.
+    """Runs the study until then, and records the outcome in the night; returns whether the night is over.
 
     Args:
         save: keeps the nights on disk.

@@ -11,13 +11,14 @@ from pathlib import Path
 from sweep.errors import EnvironmentLacks
 from sweep.records import StudyRecord
 from sweep.reports.changed_answers import changed_answers
-from sweep.reports.handout import hand_out, replace_text
+from sweep.reports.handout import hand_out
 from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison, samples
 from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
 from sweep.reports.rank_suggestion import write_suggestion
 from sweep.reports.steps import open_runs, steps
 from sweep.store.paths import Paths, checked_name
 from sweep.store.trials import SCORES, TrialStore
+from sweep.store.whole_file import replace_text
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen
 from sweep.verdict.verdict_json import verdict_json

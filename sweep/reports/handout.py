@@ -138,13 +138,6 @@ def _write(file: Path, contents: dict[str, Any]) -> None:
     file.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
 
-def replace_text(file: Path, text: str) -> None:
-    """Writes a text file; until it is whole, the one that was there stays."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(file)
-
-
 def replace_folder(fresh: Path, target: Path) -> None:
     """Replaces a folder with a complete one; the earlier folder is removed only afterwards."""
     earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 
 from sweep.errors import DataError
 from sweep.store.paths import Paths, checked_name
+from sweep.store.whole_file import replace_text
 
 
 class Pins:
@@ -52,9 +52,7 @@ class Pins:
 
     def _write(self, pins: Mapping[str, str]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(dict(pins), indent=1) + "\n", encoding="utf-8")
-        fresh.replace(self._file)
+        replace_text(self._file, json.dumps(dict(pins), indent=1) + "\n")
 
     def _unreadable(self) -> DataError:
         return DataError(

@@ -11,9 +11,8 @@ from sweep.store.server_errors import passing_database_error, passing_network_er
 from sweep.tracking.address import DATABASES, SERVERS, Address
 
 _PASSING_STATUS = frozenset([408, 425, 429, 500, 502, 503, 504, 507])
-_PASSING_CODES = frozenset(
+BUSY_CODES = frozenset(
     [
-        "INTERNAL_ERROR",  # also what MLflow's client makes of a connection that was refused or cut, and of unknown statuses
         "TEMPORARILY_UNAVAILABLE",
         "DEADLINE_EXCEEDED",
         "REQUEST_LIMIT_EXCEEDED",
@@ -22,6 +21,9 @@ _PASSING_CODES = frozenset(
         "CANCELLED",
     ]
 )
+"""MLflow's error codes for a store, of whatever kind, that is busy."""
+# also what MLflow's client makes of a connection that was refused or cut, and of unknown statuses
+_PASSING_CODES = BUSY_CODES | {"INTERNAL_ERROR"}
 _UNRESOLVED = ("Name or service not known", "nodename nor servname", "No address associated")
 
 

@@ -5,12 +5,11 @@ Every call names its store: MLflow's global tracking URI, active run and experim
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +28,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunInfo, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -38,7 +36,6 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
-from sweep.tracking.away import is_away
 from sweep.tracking.champion_model import register
 from sweep.tracking.data_sets import data_set_input
 from sweep.tracking.experiment import NEW_EXPERIMENT, describe
@@ -55,6 +52,7 @@ from sweep.tracking.port import (
     owner_tags,
     seen_by,
 )
+from sweep.tracking.store_errors import explained, may_pass
 from sweep.tracking.system_load import SystemLoad
 
 _LOCK_SECONDS = 120.0
@@ -62,12 +60,6 @@ _LOCK_SECONDS = 120.0
 
 _PATIENCE = 10.0
 """Seconds to wait for an answer when a store is opened."""
-
-_MAY_PASS = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-"""MLflow's error codes for a store that is busy."""
-
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
-"""MLflow's error codes for a record that the store will never take."""
 
 
 class MlflowTracker:
@@ -94,7 +86,7 @@ class MlflowTracker:
         self._artifacts: dict[str, ArtifactRepository] = {}
         self._opened: dict[str, str] = {}  # by provisional id
         self._load = SystemLoad(self._address.uri)
-        with self._explained(), ExitStack() as stack:
+        with explained(self._address), ExitStack() as stack:
             if database := self._address.database:
                 database.parent.mkdir(parents=True, exist_ok=True)
                 # two studies that start together must not both create the tables
@@ -109,7 +101,7 @@ class MlflowTracker:
         Args:
             own, again: see `open_trial`.
         """
-        with self._explained():
+        with explained(self._address):
             experiment = self._experiment(sweep.study)
             known = self._known_as(experiment, own) if again else None
             self._end_running(
@@ -131,7 +123,7 @@ class MlflowTracker:
 
     def resume_sweep(self, run_id: str, sweep: SweepRun) -> str:
         """See `Tracker.resume_sweep`; returns the run's id in the store, which a provisional one is not."""
-        with self._explained():
+        with explained(self._address):
             if is_provisional(run_id):
                 known = self._known_as(self._experiment(sweep.study), run_id)
                 if known is None:
@@ -152,7 +144,7 @@ class MlflowTracker:
         if parent not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{parent}' does not exist any more")
         experiment, sweep = self._sweeps[parent]
-        with self._explained():
+        with explained(self._address):
             known = self._known_as(experiment, own) if again else None
             params = names.trial_params(sweep.params, spec)
             tags = names.trial_tags(parent, spec) | owner_tags(self._owner)
@@ -173,13 +165,13 @@ class MlflowTracker:
         if run_id not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
         experiment, sweep = self._sweeps[run_id]
-        with self._explained():
+        with explained(self._address):
             self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
         self._load.end(run_id)
         points = names.summary_points(summary.metrics, summary.series)
         tags = names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
         self._close(run_id, status, points, summary.when or time.time(), tags, files)
-        with self._explained():
+        with explained(self._address):
             describe(self._client, experiment, run_id, summary)
         return True
 
@@ -189,10 +181,10 @@ class MlflowTracker:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
         experiment, _ = self._sweeps[run_id]
         try:
-            with self._explained():
+            with explained(self._address):
                 register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
         except EnvironmentLacks as error:
-            if isinstance(error, RecordRefused) or self._may_pass(error.__context__):
+            if isinstance(error, RecordRefused) or may_pass(self._address, error.__context__):
                 raise
             # what a store refuses for good must not hold up the records behind it
             raise RecordRefused(f"the adapter of {champion.name} is not registered: {error}") from None
@@ -202,7 +194,7 @@ class MlflowTracker:
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`."""
-        with self._explained():
+        with explained(self._address):
             experiment = self._client.get_run(run_id).info.experiment_id
         page = f"#/experiments/{experiment}/runs/{run_id}"
         return f"{self._address.shown.rstrip('/')}/{page}" if self._address.kind in SERVERS else page
@@ -311,31 +303,13 @@ class MlflowTracker:
         millis = round(when * 1000)
         metrics = [Metric(point.metric, point.value, millis, point.step) for point in points]
         entries = [RunTag(key, value) for key, value in tags.items()]
-        with self._explained():
+        with explained(self._address):
             artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
             if left_out := [path.name for path in paths if not _kept(artifacts, path)]:
                 entries.append(RunTag(names.LEFT_OUT, ", ".join(left_out)))
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
-
-    def _may_pass(self, cause: BaseException | None) -> bool:
-        """Whether a later attempt can succeed: the store is away, busy, or its disk is full."""
-        if isinstance(cause, sqlalchemy.exc.SQLAlchemyError) or getattr(cause, "error_code", None) in _MAY_PASS:
-            return True
-        return is_away(self._address, cause) or getattr(cause, "errno", None) == errno.ENOSPC
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns errors of the store's libraries into messages without passwords."""
-        try:
-            yield
-        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
-            cause = self._address.without_secrets(str(error).strip().partition("\n")[0][:500])
-            text = f"tracking.uri: cannot record in {self._address.shown}: {cause}\n{_remedy(self._address, error)}"
-            kind = RecordRefused if getattr(error, "error_code", None) in _REFUSALS else EnvironmentLacks
-            # `from None`: a traceback of the original would show the address, password included
-            raise kind(text) from None
 
 
 def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
@@ -351,14 +325,6 @@ def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
         print(f"{path} was left out: the server allows no file of this size", flush=True)
         return False
     return True
-
-
-def _remedy(address: Address, error: Exception) -> str:
-    if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):
-        return "install the Python package that this database needs"
-    if address.database is not None:
-        return "check the disk and the permissions of the file, or choose another one: tracking.uri=sqlite:///PATH"
-    return "check that it is running and accepts your account, or record in a file: tracking.uri=sqlite:///mlruns/mlflow.db"
 
 
 def _check_reachable(address: Address) -> None:

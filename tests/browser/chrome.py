@@ -98,3 +98,14 @@ def requests(browser: Chrome) -> list[str]:
             if not address.startswith(("data:", "blob:")):
                 found.append(address)
     return found
+
+
+def column(browser: Chrome, title: str) -> list[str]:
+    """The cells of the page's table that are shown, from top to bottom."""
+    script = """
+        const table = document.getElementById("table");
+        const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === arguments[0]);
+        return [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[at].textContent.trim());
+    """
+    found: list[str] = browser.execute_script(script, title)
+    return found

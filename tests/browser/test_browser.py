@@ -18,7 +18,7 @@ from sweep.records import StudyRecord
 from sweep.reports.page import Beside, Contrast, answer_of, render, render_comparison
 from sweep.reports.page.samples import Answer, Sample
 from sweep.verdict.conclude import conclude
-from tests.browser.chrome import DESKTOP, PHONE, chromium, drawn, errors, picture, requests, show
+from tests.browser.chrome import DESKTOP, PHONE, chromium, column, drawn, errors, picture, requests, show
 from tests.conftest import arm, result, study_record
 from tests.reports.made_page import page, page_record
 from tests.reports.test_page import HOSTILE
@@ -42,17 +42,6 @@ def written(text: str, folder: Path) -> Path:
     file = folder / "index.html"
     file.write_text(text, encoding="utf-8")
     return file
-
-
-def column(browser: Chrome, title: str) -> list[str]:
-    """The cells of the trials' table that are shown, from top to bottom."""
-    script = """
-        const table = document.getElementById("table");
-        const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === arguments[0]);
-        return [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[at].textContent.trim());
-    """
-    found: list[str] = browser.execute_script(script, title)
-    return found
 
 
 def header(browser: Chrome, title: str) -> Any:

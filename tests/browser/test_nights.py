@@ -12,7 +12,7 @@ from selenium.webdriver.support.select import Select
 
 from sweep.nightly.night import Outcome
 from sweep.nightly.page import write_page
-from tests.browser.chrome import PHONE, chromium, errors, requests, show
+from tests.browser.chrome import PHONE, chromium, column, errors, requests, show
 from tests.nightly.made_nights import made_night, made_paths, made_verdict
 
 pytestmark = pytest.mark.browser
@@ -35,17 +35,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     nights += [made_night(day, study="a-study-with-quite-a-long-name", schedule="other") for day in (5, 10)]
     return write_page(nights, made_paths(tmp_path_factory.mktemp("nights"), "pharma"))
-
-
-def column(browser: Chrome, title: str) -> list[str]:
-    """The cells of the table that are shown, from top to bottom."""
-    script = """
-        const table = document.getElementById("table");
-        const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === arguments[0]);
-        return [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[at].textContent.trim());
-    """
-    found: list[str] = browser.execute_script(script, title)
-    return found
 
 
 def test_it_shows_without_errors_and_without_a_network(browser: Chrome, whole: Path) -> None:

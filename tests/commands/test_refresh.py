@@ -34,7 +34,7 @@ WORDS = (
 
 
 def write(folder: Path, colours: list[str], train: int, validation: int, *, first: int = 0) -> None:
-    """Adds rows whose answer stands in the prompt."""
+    """Adds rows whose answer is in the prompt."""
     for split, count in (("train", train), ("validation", validation), ("test", 6)):
         rows = [
             {

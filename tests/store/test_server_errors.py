@@ -1,4 +1,4 @@
-"""Errors of servers that pass are told from those that stay."""
+"""Transient errors of servers are distinguished from permanent ones."""
 
 from __future__ import annotations
 

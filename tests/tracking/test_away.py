@@ -1,4 +1,4 @@
-"""A store that is away is told from one that cannot be used, without MLflow."""
+"""A store that is away is distinguished from one that cannot be used; without MLflow."""
 
 from __future__ import annotations
 

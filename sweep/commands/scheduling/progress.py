@@ -41,7 +41,7 @@ def progress_of(schedule: Schedule, paths: Paths) -> Progress:
 
 
 def is_finished(record: StudyRecord) -> bool | None:
-    """Whether nothing is left to do for the study as it was asked for last; None if that cannot be told."""
+    """Whether the study, as last configured, has nothing left to do; None if unknown."""
     from sweep.config.load import plan_of_record
     from sweep.study.examples import with_examples_kept
     from sweep.study.final import is_evaluated_on_test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from sweep.nightly.due import next_start
 from sweep.nightly.schedule import Schedule
+from sweep.store.whole_file import replace_text
 
 _MARK_LINES = 3
 
@@ -118,9 +118,7 @@ def write_files(files: Mapping[Path, str]) -> None:
     """Writes files whole or not at all."""
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(file)
+        replace_text(file, text)
 
 
 def foreign_files(files: Mapping[Path, str], name: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ from sweep.records import StudyPlan
 from sweep.reports.data_report import tables
 from sweep.reports.data_report.advice import Advice
 from sweep.reports.data_report.profile import PARTS, DataProfile
-from sweep.reports.handout import replace_text
 from sweep.reports.page.assemble import assemble
 from sweep.reports.step import Step
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 
 MOST_CHARACTERS = 20_000
 """Characters of an example on the page."""

@@ -20,12 +20,12 @@ from sweep.records import CompletedTrial, StudyRecord
 from sweep.records.braces import in_braces
 from sweep.records.layers import layer_ranges
 from sweep.reports.by_method import arm_fields, has_methods
-from sweep.reports.handout import replace_text
 from sweep.reports.rank_suggestion.allocation import Proposal, propose, uniform
 from sweep.reports.rank_suggestion.energies import ModuleUpdate, module_updates
 from sweep.reports.step import Step
 from sweep.store.adapters import AdapterStore
 from sweep.store.paths import Paths
+from sweep.store.whole_file import replace_text
 from sweep.verdict.conclusion import Conclusion, chosen
 from sweep.verdict.experiments import with_values
 

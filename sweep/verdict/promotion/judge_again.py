@@ -14,7 +14,7 @@ def why_judge_again(promotions: int, kept: float, conditions: Sequence[str]) -> 
     """Why rank and margin should be judged again; None while the verdict stands for the data.
 
     Args:
-        promotions: since the verdict. After so many, hardly any test can show a difference.
+        promotions: number since the verdict. After a few, hardly any test can show a difference.
         kept: the share of the verdict's training rows that are still in the training data.
         conditions: of the champion in use, night by night. Twice worse means that a challenger of the same recipe was no way out.
     """

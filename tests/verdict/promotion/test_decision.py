@@ -22,7 +22,7 @@ MARGIN, LEVEL = 0.05, 0.01
 
 
 def paired(difference: float, draw: int = 0, examples: int = 200, spread: float = 0.1, **also: object) -> PairedLosses:
-    """Losses that differ by so many nats per token, on average over examples of five to thirty tokens."""
+    """Losses that differ by the given nats per token, on average over examples of five to thirty tokens."""
     random = np.random.default_rng(draw)
     tokens = random.integers(5, 30, examples).astype(float)
     second = random.gamma(2, 1, examples) * tokens
