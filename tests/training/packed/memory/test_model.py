@@ -194,7 +194,8 @@ def _peaks_of_packed_training(
 def test_the_predicted_peak_is_the_measured_one(
     long_ones: list[Encoded], spec: Callable[..., TrialSpec], tmp_path: Path, compute: str
 ) -> None:
-    asked = spec(8, steps=1)
+    # the peak is the largest of several passes, as in a worker: the peak of one alone varies by 5 % with the allocator
+    asked = spec(8, steps=4)
     asked = replace(asked, training=replace(asked.training, batch_size=len(long_ones)))
     # a process of its own, as a worker is: what other tests left in this one would be a large part of the peak
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
