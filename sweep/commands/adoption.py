@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,25 +125,16 @@ def _handed_out(record: StudyRecord, conclusion: Conclusion, trial: str, paths: 
     """
     from sweep.errors import EnvironmentLacks
     from sweep.reports.files import write_report
+    from sweep.store.adapters import origin_of
 
     folder = paths.adapter(record.name)
-    if _trial_of(folder) != trial:
+    if origin_of(folder).get("trial") != trial:
         write_report(record, conclusion, paths)
-    if _trial_of(folder) != trial:
+    if origin_of(folder).get("trial") != trial:
         raise EnvironmentLacks(
             f"study={record.name}: the adapter of its verdict is gone; run `{pasteable(record.command)}`, which makes it again"
         )
     return folder
-
-
-def _trial_of(folder: Path) -> str | None:
-    """The trial that an adapter folder names as its origin."""
-    from sweep.store.paths import ORIGIN
-
-    try:
-        return str(json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["trial"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def now() -> str:

@@ -46,6 +46,7 @@ def champion(words: Sequence[str]) -> int:
     keys = _checked(key_values(words, _KEYS))
     study, storage_url = keys["study"], keys.get("storage")
 
+    from sweep.commands.champion_in_mlflow import follow_in_mlflow
     from sweep.store.champions import Champions
     from sweep.store.paths import Paths
 
@@ -57,6 +58,7 @@ def champion(words: Sequence[str]) -> int:
         adopt(study, storage_url, history, paths, float(keys["margin"]) if "margin" in keys else None)
     elif "rollback" in keys or "to" in keys:
         print(_rolled_back(history, study, int(keys["to"]) if "to" in keys else None).reason)
+    follow_in_mlflow(study, storage_url, history, paths)
     if history.current() is None:
         raise ConfigurationError(
             f"study={study}: it has no champion yet; once it has a verdict, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ from sweep.errors import ConfigurationError
 from sweep.records import StudyRecord, WorkerSetup
 from sweep.records.quants import QUANTS
 from sweep.reports.closing import shown
-from sweep.store.paths import ORIGIN, Paths
+from sweep.store.adapters import origin_of
+from sweep.store.champions import Champions
+from sweep.store.paths import Paths
 
 WEIGHTS = "adapter_model.safetensors"
 WHOLE_MODEL = "model.safetensors"
@@ -28,30 +29,38 @@ class ChosenAdapter:
         folder: the adapter in PEFT's format.
         setup: the study's, with the quantization of that base.
         base_hash: SHA-256 of the base's files, in hex; None if no trial recorded it.
+        version: which version of the study's champion it is, in words; None for what the study's verdict chose.
     """
 
     study: str
     folder: Path
     setup: WorkerSetup
     base_hash: str | None
+    version: str | None = None
 
 
 def chosen_adapters(
-    studies: Iterable[str], record_of: Callable[[str], StudyRecord], paths: Paths
+    studies: Iterable[str],
+    record_of: Callable[[str], StudyRecord],
+    paths: Paths,
+    version: int | str | None = None,
 ) -> list[ChosenAdapter]:
     """The adapters of these studies, each study once, all on the same base.
 
     Args:
         record_of: returns a study's record by name; raises `ConfigurationError` if there is none.
+        version: number of a version of the champion; any word for what the verdict chose; None for what is in use: of a study without a
+            history of champions, what the verdict chose.
 
     Raises:
-        ConfigurationError: with all studies that do not exist or have no adapter; or if their bases differ.
+        ConfigurationError: with all studies that do not exist or have no adapter; there is no such version; or their bases differ.
+        EnvironmentLacks: the history, or the adapter of the version, is damaged.
     """
     adapters: list[ChosenAdapter] = []
     problems: list[str] = []
     for study in dict.fromkeys(studies):
         try:
-            adapters.append(_chosen(record_of(study), paths))
+            adapters.append(_chosen(record_of(study), paths, version))
         except ConfigurationError as error:
             problems += error.problems
     if problems:
@@ -65,7 +74,31 @@ def chosen_adapters(
     return adapters
 
 
-def _chosen(record: StudyRecord, paths: Paths) -> ChosenAdapter:
+def _chosen(record: StudyRecord, paths: Paths, version: int | str | None) -> ChosenAdapter:
+    if not isinstance(version, str):
+        history = Champions(paths, record.name)
+        entries = history.entries()
+        if entries or version is not None:
+            number = entries[-1].version if version is None else version
+            return _of_history(record, history, number, paths)
+    return _of_verdict(record, paths)
+
+
+def _of_history(record: StudyRecord, history: Champions, number: int, paths: Paths) -> ChosenAdapter:
+    """A version of the study's champion, whose files are those that were written."""
+    folder = history.adapter(number)
+    entries = history.entries()
+    entry, current = entries[number - 1], entries[-1].version
+    words = None
+    if origin_of(paths.adapter(record.name)).get("trial") != entry.trial:
+        use = "in use" if number == current else f"version {current} is in use"
+        words = f"version {number} of its champion ({entry.event.value} of {entry.created[:10]}; {use})"
+    base_hash = entry.training.get("provenance", {}).get("base_hash")
+    setup = plan_of_record(record.config).setup.with_quant(_quant_in(folder))
+    return ChosenAdapter(record.name, folder, setup, base_hash, words)
+
+
+def _of_verdict(record: StudyRecord, paths: Paths) -> ChosenAdapter:
     folder = paths.adapter(record.name)
     best = record.best()
     whole = (folder / WHOLE_MODEL).is_file()
@@ -86,10 +119,7 @@ def _chosen(record: StudyRecord, paths: Paths) -> ChosenAdapter:
 
 def _quant_in(folder: Path) -> str | None:
     """The quantization of the base that the adapter was trained on; None where an earlier version wrote the folder: the study's."""
-    try:
-        named = json.loads((folder / ORIGIN).read_text(encoding="utf-8")).get("quant")
-    except (OSError, ValueError, AttributeError):
-        return None
+    named = origin_of(folder).get("quant")
     return str(named) if named in QUANTS else None
 
 

@@ -22,6 +22,7 @@ from urllib.request import Request, urlopen
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.tracking import names, views
 from sweep.tracking.address import Address
+from sweep.tracking.port import CHAMPION, VERDICT
 
 _START_SECONDS = 180.0
 """MLflow takes ten seconds to start, longer on a busy machine or with a database to migrate."""
@@ -168,8 +169,12 @@ def links(url: str, shown: str, study: str | None) -> Iterator[str]:
             "ladder, as a table": views.page(experiment, views.LADDER),
             "ladder, as charts": views.page(experiment, views.CHARTS),
         }
-        if (version := server.champion(f"{name}-goldilocks")) is not None:
-            pages[f"champion, version {version}"] = f"#/models/{quote(name)}-goldilocks/versions/{version}"
+        model = f"{name}-goldilocks"
+        in_use, chosen = (server.version(model, alias) for alias in (CHAMPION, VERDICT))
+        if in_use is not None:
+            pages[f"champion, version {in_use}"] = f"#/models/{quote(model)}/versions/{in_use}"
+        if chosen not in (None, in_use):
+            pages[f"verdict's adapter, not in use, version {chosen}"] = f"#/models/{quote(model)}/versions/{chosen}"
         yield f"{name}:"
         width = max(map(len, pages))
         yield from (f"  {label:{width}}  {shown.rstrip('/')}/{page}" for label, page in pages.items())
@@ -201,9 +206,9 @@ class _Server:
             if not token:
                 return known
 
-    def champion(self, model: str) -> str | None:
+    def version(self, model: str, alias: str) -> str | None:
         """The version of the registered model that has the alias."""
-        found = self._ask(f"registered-models/alias?name={quote(model)}&alias=champion", or_nothing=True)
+        found = self._ask(f"registered-models/alias?name={quote(model)}&alias={alias}", or_nothing=True)
         return str(found["model_version"]["version"]) if found else None
 
     def _ask(self, path: str, query: Mapping[str, Any] | None = None, *, or_nothing: bool = False) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from sweep.errors import ConfigurationError
 if TYPE_CHECKING:
     from sweep.commands.chosen_adapters import ChosenAdapter
 
-USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [max_new_tokens=64] [storage=URL]'
+USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [version=N|verdict] [max_new_tokens=64] [storage=URL]'
 ABOUT = """Answers with the adapter that a study chose (mlruns/reports/NAME/adapter), by greedy decoding, with the prompt
-format of its training. Several studies on the same base answer in turn, as NAME: ANSWER. prompt=- reads
-prompts from standard input, one per line."""
+format of its training. Of a study whose champion has a history (python -m sweep.champion) it is the one in use,
+mlruns/champions/NAME/adapter; version=N takes another version, version=verdict what the verdict chose. Several
+studies on the same base answer in turn, as NAME: ANSWER. prompt=- reads prompts from standard input, one per line."""
+VERDICT = "verdict"
 _DEFAULT_NEW_TOKENS = 64
+_KEYS = ("study", "prompt", "version", "max_new_tokens", "storage")
 
 
 def predict(words: Sequence[str]) -> int:
@@ -28,13 +31,13 @@ def predict(words: Sequence[str]) -> int:
 
     Raises:
         ConfigurationError: with all problems of the words, or of the studies they name.
-        EnvironmentLacks: the base model cannot be loaded.
+        EnvironmentLacks: the base model cannot be loaded, or the adapter in use is damaged.
     """
     if any(word in ("-h", "--help") for word in words):
         print(f"Usage: {program('predict')} {USAGE}\n\n{ABOUT}")
         return 0
-    keys = key_values(words, ("study", "prompt", "max_new_tokens", "storage"))
-    studies, max_new_tokens, storage_url = _checked(keys)
+    keys = key_values(words, _KEYS)
+    studies, max_new_tokens, storage_url, version = _checked(keys)
     prompts = list(_prompts(keys["prompt"]))
     if not prompts:
         raise ConfigurationError("prompt=-: standard input is empty; write one prompt per line")
@@ -49,7 +52,7 @@ def predict(words: Sequence[str]) -> int:
     paths = Paths.here()
 
     with existing_storage(storage_url, paths) as storage:
-        adapters = chosen_adapters(studies, partial(study_of, storage), paths)
+        adapters = chosen_adapters(studies, partial(study_of, storage), paths, version)
 
     from sweep.training.machine import compiling_on_first_call, quiet_libraries, quiet_progress
 
@@ -66,7 +69,7 @@ def predict(words: Sequence[str]) -> int:
     answered = [
         predictor.answers(chosen.study, chosen.setup.task.system_prompt, prompts, max_new_tokens) for chosen in adapters
     ]
-    for line in _limits(adapters):
+    for line in (*_versions(adapters), *_limits(adapters)):
         print(line, file=sys.stderr)  # beside the answers, which a script may read
     for answers in zip(*answered, strict=True):
         for chosen, answer in zip(adapters, answers, strict=True):
@@ -74,23 +77,41 @@ def predict(words: Sequence[str]) -> int:
     return 0
 
 
+def _versions(adapters: Sequence[ChosenAdapter]) -> list[str]:
+    """Which version answers, by study, where it is not what the verdict chose."""
+    return [f"{chosen.study}: {chosen.version}" for chosen in adapters if chosen.version is not None]
+
+
 def _limits(adapters: Sequence[ChosenAdapter]) -> list[str]:
     """What the answers must not be used for, by study, as the tasks say."""
     return [f"{chosen.study}: limits: {limits}" for chosen in adapters if (limits := chosen.setup.task.limits)]
 
 
-def _checked(keys: dict[str, list[str]]) -> tuple[list[str], int, str | None]:
-    """Studies, the largest number of tokens in an answer, and the storage's URL."""
+def _checked(keys: dict[str, list[str]]) -> tuple[list[str], int, str | None, int | str | None]:
+    """Studies, the largest number of tokens in an answer, the storage's URL, and the version that is asked for."""
     problems = [
         f"{key}: a value is needed ({program('predict')} {USAGE})" for key in ("study", "prompt") if key not in keys
     ]
-    problems += [f"{key}: write it once" for key in ("max_new_tokens", "storage") if len(keys.get(key, [])) > 1]
+    problems += [f"{key}: write it once" for key in _KEYS[2:] if len(keys.get(key, [])) > 1]
     tokens = keys.get("max_new_tokens", [str(_DEFAULT_NEW_TOKENS)])[0]
     if not tokens.isascii() or not tokens.isdecimal() or int(tokens) < 1:
         problems.append(f"max_new_tokens={tokens}: must be a whole number above zero")
+    version = keys.get("version", [None])[0]
+    if version not in (None, VERDICT):
+        if not (version.isascii() and version.isdecimal() and int(version) > 0):
+            problems.append(
+                f"version={version}: must be the number of a version, such as version=1, or version={VERDICT}"
+            )
+        if len(dict.fromkeys(keys.get("study", []))) > 1:
+            problems.append(f"version={version}: versions are numbered by study; name one study")
     if problems:
         raise ConfigurationError(problems)
-    return keys["study"], int(tokens), keys.get("storage", [None])[0]
+    return (
+        keys["study"],
+        int(tokens),
+        keys.get("storage", [None])[0],
+        version if version in (None, VERDICT) else int(version),
+    )
 
 
 def _prompts(values: Sequence[str]) -> Iterator[str]:

@@ -48,6 +48,7 @@ def refresh_study(plan: StudyPlan) -> float | None:
             print("No adapter was taken into use: the study is not finished, and the same command continues it.")
             return None
         adopt(plan.name, plan.storage_url, history, paths, None)
+        _record(plan, splits, paths)
     else:
         _refresh(plan, splits, history, paths)
     _show(plan, splits, history, paths)
@@ -73,6 +74,16 @@ def _refresh(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) 
         out.print(
             f"The data have changed ({done.point.change}). {done.entry.event.value}: {done.entry.reason}.", markup=False
         )
+
+
+def _record(plan: StudyPlan, splits: Splits, paths: Paths) -> None:
+    """Registers the adapter that was taken into use."""
+    from sweep.store.locks import is_held, say_on_stderr
+    from sweep.study.recording import champion_recording
+    from sweep.study.refresh import ended_trials
+
+    recording = champion_recording(plan, splits, paths, say_on_stderr)
+    recording.bring_up_to_date(lambda: ended_trials(plan, paths), alone=not is_held(paths.lock(plan.name)))
 
 
 def _show(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) -> None:

@@ -33,6 +33,8 @@ class Stage(StrEnum):
     CONFIRM = "confirm"
     FINAL = "final"
     SINGLE = "single"
+    PROMOTION = "promotion"
+    """The champion and a challenger, compared on certify examples of data that have changed; no trial of a ladder."""
 
 
 class Split(StrEnum):
@@ -51,6 +53,7 @@ MAY_SEE: Mapping[Stage, tuple[Split, ...]] = {
     Stage.CERTIFY: (Split.CERTIFY,),
     Stage.CONFIRM: (Split.CERTIFY,),
     Stage.FINAL: (Split.TEST,),
+    Stage.PROMOTION: (Split.CERTIFY,),
 }
 """The splits that each stage may be evaluated on. Choices are made on tune, the verdict on certify; test comes last."""
 

@@ -29,6 +29,7 @@ _STAGES = {
     Stage.RATES: "rate trial",
     Stage.CERTIFY: "certify",
     Stage.CONFIRM: "confirm",
+    Stage.PROMOTION: "promotion test",
 }
 _EVERY_SECONDS = 20.0
 _STEPS_TO_GO_BY = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -12,11 +13,14 @@ import yaml
 from sweep.config.units import show_seconds
 from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
+from sweep.errors import GoldilocksError
 from sweep.records import StudyRecord
 from sweep.reports.by_method import certify_command, has_methods
 from sweep.reports.ladder_kind import ladder_kind
 from sweep.reports.rank_suggestion import suggestion_steps
 from sweep.reports.step import Step as Step
+from sweep.store.adapters import origin_of
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.experiments import with_values
@@ -31,11 +35,7 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     """
     if not record.complete() and conclusion is None:
         return
-    adapter = shown(paths.adapter(record.name))
-    certified = conclusion is not None and conclusion.rank is not None
-    which = "this adapter" if certified else "the best adapter so far, which is not certified"
-    predict = f'python -m sweep.predict study={record.name} prompt="..."'
-    yield Step(pasteable(predict), f"an answer with {which} ({adapter})")
+    yield from _using(record, conclusion, paths)
     runs = open_runs(paths, tracking_uri)
     if runs is not None:
         yield Step(runs, "compare the runs")
@@ -63,6 +63,26 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
         yield from _confirming(record, conclusion)
         yield from _experiments(conclusion)
     yield from suggestion_steps(record, conclusion, paths)
+
+
+def _using(record: StudyRecord, conclusion: Conclusion | None, paths: Paths) -> Iterator[Step]:
+    """How to get an answer with the adapter in use; where that is another one, how to take the verdict's into use."""
+    adapter = paths.adapter(record.name)
+    certified = conclusion is not None and conclusion.rank is not None
+    which = "this adapter" if certified else "the best adapter so far, which is not certified"
+    is_other = False
+    with suppress(GoldilocksError):  # of a history that cannot be read, the commands that use it say what is wrong
+        history = Champions(paths, record.name)
+        entries, place = history.entries(), history.place
+        if entries and place is not None:
+            in_use = entries[entries[-1].version - 1]
+            is_other = in_use.trial != origin_of(adapter).get("trial")
+            adapter, which = place, f"version {in_use.version} of the champion, which is in use"
+    predict = f'python -m sweep.predict study={record.name} prompt="..."'
+    yield Step(pasteable(predict), f"an answer with {which} ({shown(adapter)})")
+    if is_other and certified:
+        adopt = f"python -m sweep.champion study={record.name} adopt=true"
+        yield Step(pasteable(adopt), f"takes this adapter into use instead ({shown(paths.adapter(record.name))})")
 
 
 def _experiments(conclusion: Conclusion) -> Iterator[Step]:

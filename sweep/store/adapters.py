@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sweep.records import TrainedAdapter, TrialResult, to_json, trained_adapter_from_json, trial_result_from_json
 from sweep.store.locks import Claims
-from sweep.store.paths import Paths
+from sweep.store.paths import ORIGIN, Paths
 from sweep.store.whole_folder import commit, damage, scratch_for, set_aside, size_problem
 
 ADAPTER = "adapter"
@@ -93,6 +94,14 @@ class AdapterStore:
         with self.writing(identity) as scratch:
             shutil.copytree(source, scratch / ADAPTER)
             self.commit(scratch, trained)
+
+
+def origin_of(folder: Path) -> dict[str, Any]:
+    """What the file beside an adapter says of where it comes from; empty if there is none, or it cannot be read."""
+    with suppress(OSError, ValueError):
+        plain = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        return plain if isinstance(plain, dict) else {}
+    return {}
 
 
 def training_of(identity: str, result: TrialResult) -> TrainedAdapter | None:

@@ -157,6 +157,15 @@ class Champions:
             return self._paths.champion_entry(self._study, current.version) / ADAPTER
         return link
 
+    @property
+    def place(self) -> Path | None:
+        """The path that leads to the adapter in use, without setting the link; None without a history."""
+        current, link = self.current(), self._paths.champion_link(self._study)
+        if current is None:
+            return None
+        folder = self._paths.champion_entry(self._study, current.version) / ADAPTER
+        return link if link.is_symlink() and link.resolve() == folder.resolve() else folder
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         lock = self._paths.champions_lock(self._study)

@@ -183,6 +183,10 @@ class Paths:
         """A link to the adapter that is in use."""
         return self.champions(study) / "adapter"
 
+    def champion_recording(self, study: str) -> Path:
+        """How much of that history MLflow has."""
+        return self.champions(study) / "recording.json"
+
     def drift(self, study: str) -> Path:
         """What the champion's losses were on the data of each night, one JSON object per line."""
         return self.champions(study) / "drift.jsonl"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
-from sweep.methods import arm_words
+from sweep.methods import FULL, arm_words
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.records.quants import transformers_settings
 from sweep.store.paths import ORIGIN, Paths
-from sweep.tracking import Champion, names
+from sweep.tracking import CHAMPION, Champion, names
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion, chosen
 
-_CODE = "goldilocks_champion.py"
+CODE = str(files("sweep.training").joinpath("goldilocks_champion.py"))
+"""The file with the code that answers, a copy of which is in each model."""
+
 _REQUIREMENTS = ("torch", "transformers", "peft", "accelerate")
 _DEFAULT_NEW_TOKENS = 64
 
@@ -26,11 +29,12 @@ def registered_name(study: str) -> str:
     return f"{study}-goldilocks"
 
 
-def champion(record: StudyRecord, paths: Paths, prompt: str | None) -> Champion | None:
+def champion(record: StudyRecord, paths: Paths, prompt: str | None, alias: str = CHAMPION) -> Champion | None:
     """The chosen adapter, as it lies in the study's report; None while the verdict names no rank.
 
     Args:
         prompt: the input example.
+        alias: of its version.
     """
     conclusion = conclude(record)
     trial = chosen(record, conclusion)
@@ -56,11 +60,12 @@ def champion(record: StudyRecord, paths: Paths, prompt: str | None) -> Champion 
             "seed": str(trial.seed),
             "base": str(origin["base_model"]),
         },
-        description=_description(record, conclusion, trial, origin),
-        serving=_serving(record, origin),
-        code=str(files("sweep.training").joinpath(_CODE)),
-        requirements=_requirements(trial, quantized=origin.get("quant") not in (None, "none")),
+        description=_description(record, conclusion, trial, origin, alias),
+        serving=serving(record.config, origin),
+        code=CODE,
+        requirements=requirements(trial.provenance.versions if trial.provenance else {}, origin),
         prompt=prompt,
+        aliases=(alias,),
     )
 
 
@@ -78,15 +83,16 @@ def _tags(record: StudyRecord, conclusion: Conclusion, trial: CompletedTrial, or
         names.RANK: str(trial.rank),
         names.METHOD: trial.arm.method,
         names.SEED: str(trial.seed),
-        "sweep.base_hash": str(origin.get("base_sha256") or ""),
-        "sweep.data_hash": record.data_hash,
+        names.BASE_HASH: str(origin.get("base_sha256") or ""),
+        names.DATA_HASH: record.data_hash,
         "sweep.identity": record.identity,
     }
     return {key: value for key, value in tags.items() if value}
 
 
-def _description(record: StudyRecord, conclusion: Conclusion, trial: CompletedTrial, origin: dict[str, Any]) -> str:
-    uri = f"models:/{registered_name(record.name)}@champion"
+def _description(
+    record: StudyRecord, conclusion: Conclusion, trial: CompletedTrial, origin: dict[str, Any], alias: str
+) -> str:
     return "\n".join(
         [
             f"**{arm_words(trial.arm)}** for `{origin['base_model']}`, trained on `{record.task}`; status: {conclusion.status}.",
@@ -95,18 +101,34 @@ def _description(record: StudyRecord, conclusion: Conclusion, trial: CompletedTr
             "",
             *[f"- {reason}" for reason in conclusion.reasons],
             *([""] if conclusion.reasons else []),
-            "It holds the adapter alone. `mlflow.pyfunc` answers as in training:",
-            "",
-            f'    mlflow.pyfunc.load_model("{uri}").predict(["..."])',
-            "",
-            f'    mlflow.transformers.load_model("{uri}")',
+            *how_to_load(f"models:/{registered_name(record.name)}@{alias}", is_whole=trial.arm.method == FULL),
         ]
     )
 
 
-def _serving(record: StudyRecord, origin: dict[str, Any]) -> dict[str, Any]:
-    """What the answering code needs to know: base, quantization and prompt format of the training."""
-    config = yaml.safe_load(record.config) or {}
+def how_to_load(uri: str, *, is_whole: bool) -> list[str]:
+    """Lines of a description.
+
+    Args:
+        uri: of the version.
+        is_whole: whether it is a whole model, which is no adapter.
+    """
+    return [
+        f"It holds {'all weights' if is_whole else 'the adapter alone'}. `mlflow.pyfunc` answers as in training:",
+        "",
+        f'    mlflow.pyfunc.load_model("{uri}").predict(["..."])',
+        *([] if is_whole else ["", f'    mlflow.transformers.load_model("{uri}")']),
+    ]
+
+
+def serving(config_yaml: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What the answering code needs to know: base, quantization and prompt format of the training.
+
+    Args:
+        config_yaml: the study's resolved configuration.
+        origin: what `goldilocks.json` beside the adapter says.
+    """
+    config = yaml.safe_load(config_yaml) or {}
     longest = (config.get("evaluate") or {}).get("max_new_tokens") or _DEFAULT_NEW_TOKENS
     return {
         "base_model": origin["base_model"],
@@ -119,9 +141,9 @@ def _serving(record: StudyRecord, origin: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _requirements(trial: CompletedTrial, *, quantized: bool) -> tuple[str, ...]:
+def requirements(versions: Mapping[str, str], origin: Mapping[str, Any]) -> tuple[str, ...]:
     """The packages that load the model, in the versions of the training as far as they are recorded."""
-    versions = trial.provenance.versions if trial.provenance else {}
+    quantized = origin.get("quant") not in (None, "none")
     packages = (*_REQUIREMENTS, *(["bitsandbytes"] if quantized else []))
     return tuple(f"{name}=={_public(versions[name])}" if name in versions else name for name in packages)
 

@@ -119,13 +119,13 @@ class ChampionNight:
     def _challenge(self) -> ChampionEntry:
         run, last = self._run, self._last
         if (
-            run.spec(Stage.CERTIFY, self._arm, self._trained.seed, split=Split.CERTIFY).adapter
+            run.spec(Stage.PROMOTION, self._arm, self._trained.seed, split=Split.CERTIFY).adapter
             == self._trained.identity
         ):
             return self._untested()
         arm = self._recipe()
-        challenger = run.spec(Stage.CERTIFY, arm, self._trained.seed, split=Split.CERTIFY, answers=False)
-        champion = self._of_champion(Stage.CERTIFY, Split.CERTIFY)
+        challenger = run.spec(Stage.PROMOTION, arm, self._trained.seed, split=Split.CERTIFY, answers=False)
+        champion = self._of_champion(Stage.PROMOTION, Split.CERTIFY)
         losses = self._outcomes([challenger, champion])
         old, new = (
             paired(losses[challenger.identity], losses[champion.identity], part)

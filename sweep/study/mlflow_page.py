@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sweep.config.task_limits import limits_of
 from sweep.records import Declaration, StudyRecord
-from sweep.tracking import names, views
+from sweep.tracking import CHAMPION, VERDICT, names, views
 from sweep.tracking.names import Point
 from sweep.verdict import MarginOf
 from sweep.verdict.conclusion import Conclusion, rank_results
@@ -17,11 +17,14 @@ from sweep.verdict.terms import terms_of
 TRIAL_LOSS, LOWEST_LOSS = "search/trial_loss", "search/lowest_loss"
 
 
-def experiment_note(record: StudyRecord, conclusion: Conclusion | None, model: str | None) -> str:
+def experiment_note(
+    record: StudyRecord, conclusion: Conclusion | None, model: str | None, *, follows_history: bool = False
+) -> str:
     """The description of the experiment: question, answer, how to read the page, where the report is.
 
     Args:
         model: name of the registered model; None if no adapter is registered.
+        follows_history: whether another adapter than the verdict's may be in use.
     """
     declared = record.certification.declared if record.certification else record.declaration
     return "\n".join(
@@ -49,7 +52,7 @@ def experiment_note(record: StudyRecord, conclusion: Conclusion | None, model: s
             f"**Report.** [Files of the latest sweep](#/experiments/{{experiment}}/runs/{{run}}/artifacts): `index.html`, "
             "`verdict.json`, `ladder.svg`, `changed_answers.json`; the same page is "
             f"`reports/{record.name}/index.html` in the study's folder.",
-            *([f"**Adapter.** [{model}](#/models/{model}), alias `champion`."] if model else []),
+            *([f"**Adapter.** [{model}](#/models/{model}), {_aliases(follows_history)}."] if model else []),
             *([f"**Limits.** {limits}"] if (limits := limits_of(record)) else []),
         ]
     )
@@ -92,6 +95,12 @@ def _search(record: StudyRecord) -> Iterator[Point]:
         lowest = min(lowest, trial.loss)
         yield Point(TRIAL_LOSS, trial.loss, trial.number + 1)
         yield Point(LOWEST_LOSS, lowest, trial.number + 1)
+
+
+def _aliases(follows_history: bool) -> str:
+    if follows_history:
+        return f"alias `{CHAMPION}`: the one in use; alias `{VERDICT}`: the one of this answer"
+    return f"alias `{CHAMPION}`"
 
 
 def _question(record: StudyRecord, declared: Declaration) -> str:

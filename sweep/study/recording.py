@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,22 @@ from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.champion import champion, registered_name
+from sweep.study.champion_recording import ChampionRecording
 from sweep.study.data_sets import data_sets
 from sweep.study.display import Display
 from sweep.study.mlflow_page import experiment_note, last_moment, series
-from sweep.tracking import KnownResults, RecordRefused, Summary, SweepRun, Tracker, names, open_tracker, shown_store
+from sweep.tracking import (
+    CHAMPION,
+    VERDICT,
+    KnownResults,
+    RecordRefused,
+    Summary,
+    SweepRun,
+    Tracker,
+    names,
+    open_tracker,
+    shown_store,
+)
 from sweep.verdict.conclude import conclude
 from sweep.verdict.conclusion import Conclusion
 from sweep.verdict.verdict_json import reasons_unjudged
@@ -60,7 +72,7 @@ def open_sweep(
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
     study.set_recording({**state, "open": True})
     study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
-    status = Status.FAILED
+    status, champions, entry = Status.FAILED, champion_recording(plan, splits, paths), None
     try:
         yield sweep
         status = Status.COMPLETE
@@ -69,11 +81,13 @@ def open_sweep(
         raise
     finally:
         record = study.record()
-        result = summary(record)
+        result = summary(record, follows_history=champions.follows_history)
         if status is Status.COMPLETE:
-            _register(tracker, sweep.run_id, record, splits, paths)
+            entry = _register(tracker, sweep.run_id, record, champions, splits, paths)
         closed = tracker.close_sweep(sweep.run_id, status, result, sweep.files)
         study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
+        if closed and entry is not None:
+            champions.finish(entry)
 
 
 def complete_recording(
@@ -83,11 +97,13 @@ def complete_recording(
 
     Opens MLflow only if there is something to do; if the store cannot be reached, leaves it to a later run.
     """
+    champions = champion_recording(plan, splits, paths, display.note)
+    record = study.record()
+    champions.bring_up_to_date(lambda: trials_by_run(record, TrialStore(paths)), alone=True)
     known = study.recording
     if known is None or known["store"] is None or known["store"] != shown_store(plan.tracking_uri, paths):
         return
-    record = study.record()
-    result = summary(record)
+    result = summary(record, follows_history=champions.follows_history)
     if not known["open"] and known["tags"] == result.tags and known.get("edition") == _EDITION:
         return
     if known.get("tags") and known["tags"] != result.tags:
@@ -97,7 +113,7 @@ def complete_recording(
         ended = trials_by_run(record, TrialStore(paths))
         run = replace(sweep_run(plan, study.identity, ended, splits=splits), system_metrics=False)
         tracker.resume_sweep(known["run"], run)
-        _register(tracker, known["run"], record, splits, paths)
+        _register(tracker, known["run"], record, champions, splits, paths)
         closed = tracker.close_sweep(known["run"], Status.COMPLETE, result, files)
     except RecordRefused:
         closed = True  # someone has deleted the run
@@ -107,11 +123,33 @@ def complete_recording(
     study.set_recording({**known, "open": not closed, "tags": dict(result.tags), "edition": _EDITION})
 
 
-def _register(tracker: Tracker, run_id: str, record: StudyRecord, splits: Splits, paths: Paths) -> None:
-    """Registers the adapter that the verdict chose, if there is one."""
-    own = champion(record, paths, next((example.prompt for example in splits.tune), None))
+def champion_recording(
+    plan: StudyPlan, splits: Splits, paths: Paths, say: Callable[[str], None] = lambda text: None
+) -> ChampionRecording:
+    """How MLflow follows the history of the study's champion."""
+    prompt = _example(splits)
+    return ChampionRecording(plan.name, plan.config, plan.tracking_uri, paths, prompt=prompt, say=say)
+
+
+def _example(splits: Splits) -> str | None:
+    """The prompt that models of the registry have as an example."""
+    return next((example.prompt for example in splits.tune), None)
+
+
+def _register(
+    tracker: Tracker, run_id: str, record: StudyRecord, champions: ChampionRecording, splits: Splits, paths: Paths
+) -> int | None:
+    """Registers the adapter that the verdict chose, if there is one, and the champion in use; returns its last entry's number.
+
+    Without a history of champions the verdict's adapter is in use.
+    """
+    followed = champions.follows_history
+    own = champion(record, paths, _example(splits), VERDICT if followed else CHAMPION)
+    if followed:
+        return champions.register(tracker, run_id=run_id, verdict=own)
     if own is not None:
         tracker.register(run_id, own)
+    return None
 
 
 def trials_by_run(record: StudyRecord, store: TrialStore) -> KnownResults:
@@ -153,8 +191,12 @@ def sweep_run(
     )
 
 
-def summary(record: StudyRecord) -> Summary:
-    """The parent run's metrics and tags: the verdict, and the results of the search."""
+def summary(record: StudyRecord, *, follows_history: bool = False) -> Summary:
+    """The parent run's metrics and tags: the verdict, and the results of the search.
+
+    Args:
+        follows_history: whether another adapter than the verdict's may be in use (`ChampionRecording.follows_history`).
+    """
     conclusion = conclude(record)
     decided = conclusion is not None and conclusion.rank is not None
     return Summary(
@@ -162,7 +204,9 @@ def summary(record: StudyRecord) -> Summary:
         _verdict(record, conclusion),
         series(record, conclusion),
         last_moment(record),
-        experiment_note(record, conclusion, registered_name(record.name) if decided else None),
+        experiment_note(
+            record, conclusion, registered_name(record.name) if decided else None, follows_history=follows_history
+        ),
         record.metric,
     )
 

@@ -6,23 +6,26 @@ Trials have the identities of any others, so a run that was killed finds in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from sweep.errors import Interrupted
+from sweep.errors import GoldilocksError, Interrupted
 from sweep.records import Status, StudyPlan
 from sweep.records.champion import ChampionEntry, ChampionEvent
+from sweep.search.reading import studies_of
+from sweep.search.storage import existing_storage
 from sweep.store.champions import Champions
 from sweep.store.drift import DriftLog
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.champion_night import ChampionNight, Refreshed
 from sweep.study.display import Display
-from sweep.study.recording import sweep_run
+from sweep.study.recording import champion_recording, sweep_run, trials_by_run
 from sweep.study.session import Session
 from sweep.study.stopping import StopRequest
 from sweep.study.study_run import StudyRun
 from sweep.study.worker_pool import worker_pool
-from sweep.tracking import Summary, check_address, open_tracker
+from sweep.tracking import KnownResults, Summary, check_address, names, open_tracker
 from sweep.verdict.promotion import Condition
 from tasks import Splits
 from tasks.versions import DataVersion, change_between
@@ -56,7 +59,9 @@ def refresh(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, sto
     check_address(plan.tracking_uri, paths)
     history, drift = Champions(paths, plan.name), DriftLog(paths.drift(plan.name))
     after = DataVersion.of(splits)
+    recording = champion_recording(plan, splits, paths, display.note)
     if is_up_to_date(history, drift, after):
+        recording.bring_up_to_date(lambda: ended_trials(plan, paths), alone=True)
         return Refreshed(None, None)
     scoring = replace(plan.setup.scoring, examples=len(splits.tune), certify_examples=len(splits.certify))
     plan = replace(plan, setup=replace(plan.setup, scoring=scoring))
@@ -64,17 +69,41 @@ def refresh(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, sto
         display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()
         tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
-        parent = tracker.open_sweep(sweep_run(plan, "refresh", {}))
-        status = Status.FAILED
+        recording.begin()
+        parent = tracker.open_sweep(sweep_run(plan, "refresh", ended_trials(plan, paths)))
+        status, summary, entry = Status.FAILED, Summary(), None
         try:
             loaded = pool.load(stop.check)
             with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
                 night = ChampionNight(StudyRun(plan, paths, display, session, loaded), splits, after, history, drift)
                 done = night.refreshed()
-            status = Status.COMPLETE
+            status, summary, entry = Status.COMPLETE, _summary(done), recording.register(tracker)
         except Interrupted:
             status = Status.INTERRUPTED
             raise
         finally:
-            tracker.close_sweep(parent, status, Summary(), ())
+            if tracker.close_sweep(parent, status, summary, ()):
+                recording.finish(entry)
     return done
+
+
+def ended_trials(plan: StudyPlan, paths: Paths) -> KnownResults:
+    """The trials that the study itself has finished, by MLflow run; of a killed study, some of their runs may be open still."""
+    ended: KnownResults = {}
+    with suppress(GoldilocksError), existing_storage(plan.storage_url, paths) as storage:
+        for record in studies_of(storage, plan.name):
+            ended = {**ended, **trials_by_run(record, TrialStore(paths))}
+    return ended
+
+
+def _summary(done: Refreshed) -> Summary:
+    """What a night did, for its run."""
+    if done.point is None:
+        return Summary()
+    if done.entry is None:
+        version, event = done.point.version, str(Condition.GOOD)
+        reason = f"the champion is good on the changed data ({done.point.change})"
+    else:
+        version, event, reason = done.entry.version, done.entry.event.value, done.entry.reason
+    tags = {names.CHAMPION_VERSION: str(version), names.CHAMPION_EVENT: event, names.CHAMPION_REASON: reason}
+    return Summary(tags={**tags, names.NOTE: f"{event}: {reason}. In use: version {version}."})

@@ -12,13 +12,25 @@ from sweep.store.locks import this_process
 from sweep.tracking.address import Address, address_of
 from sweep.tracking.locations import earlier_places
 from sweep.tracking.memory_tracker import MemoryTracker
-from sweep.tracking.port import Champion, DataSet, KnownResults, RecordRefused, Summary, SweepRun, Tracker
+from sweep.tracking.port import (
+    CHAMPION,
+    VERDICT,
+    Champion,
+    DataSet,
+    KnownResults,
+    RecordRefused,
+    Summary,
+    SweepRun,
+    Tracker,
+)
 from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.store.paths import Paths
 
 __all__ = [
+    "CHAMPION",
+    "VERDICT",
     "Champion",
     "DataSet",
     "KnownResults",

@@ -1,4 +1,4 @@
-"""The chosen adapter as an MLflow model: a folder in MLflow's format, a logged model of the sweep's run, a version in the registry.
+"""An adapter of a study as an MLflow model: a folder in MLflow's format, a logged model of a run, a version in the registry.
 
 The folder holds the adapter alone; the base is named, by its folder and by its name on the model hub. It has two flavours: `transformers`
 loads base and adapter as a pipeline, `python_function` answers prompts as in training (docs/mlflow.md).
@@ -25,9 +25,8 @@ from pandas import DataFrame
 
 from sweep.store.paths import ORIGIN
 from sweep.tracking import names
-from sweep.tracking.port import Champion, RecordRefused
+from sweep.tracking.port import CHAMPION, Champion, RecordRefused
 
-ALIAS = "champion"
 DATA = "adapter"
 """The folder of the adapter within the model's `data/`."""
 SERVING = "serving.json"
@@ -46,10 +45,11 @@ _TOKENIZER = (
 )
 
 
-def register(client: MlflowClient, experiment: str, run_id: str, champion: Champion, *, on_server: bool) -> None:
+def register(client: MlflowClient, experiment: str, run_id: str | None, champion: Champion, *, on_server: bool) -> None:
     """Makes sure that the registry has a version of the champion's trial, described as given; repeating it adds nothing.
 
     Args:
+        run_id: the run that a new version comes from; None for that of its trial, or no run if the experiment has none.
         on_server: whether the store is a tracking server, which resolves the model's place itself.
 
     Raises:
@@ -58,23 +58,33 @@ def register(client: MlflowClient, experiment: str, run_id: str, champion: Champ
     tags = names.valid_tags({**champion.tags, names.TRIAL: champion.trial})
     version = _version_of(client, champion)
     if version is None:
+        run_id = run_id or _run_of(client, experiment, champion)
         model = _logged_model(client, experiment, run_id, champion, tags)
         version = client.create_model_version(
             champion.model,
             f"models:/{model.model_id}" if on_server else model.artifact_location,
             run_id,
             tags=tags,
-            description=champion.description,
             model_id=model.model_id,
         )
     number = str(version.version)
     for key, value in tags.items():
         if version.tags.get(key) != value:
             client.set_model_version_tag(champion.model, number, key, value)
-    if version.description != champion.description:
-        client.update_model_version(champion.model, number, champion.description)
-    client.set_registered_model_alias(champion.model, ALIAS, number)
-    client.update_registered_model(champion.model, champion.description)
+    description = champion.description.replace("{version}", number)
+    if version.description != description:
+        client.update_model_version(champion.model, number, description)
+    if CHAMPION in champion.aliases:
+        client.update_registered_model(champion.model, description)
+    for alias in champion.aliases:
+        client.set_registered_model_alias(champion.model, alias, number)
+
+
+def _run_of(client: MlflowClient, experiment: str, champion: Champion) -> str | None:
+    """The latest run of the champion's trial that is complete."""
+    own = f"tags.`{names.TRIAL}` = '{champion.trial}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs([experiment], own, max_results=1, order_by=["attributes.start_time DESC"])
+    return str(runs[0].info.run_id) if runs else None
 
 
 def _version_of(client: MlflowClient, champion: Champion) -> ModelVersion | None:
@@ -91,7 +101,7 @@ def _version_of(client: MlflowClient, champion: Champion) -> ModelVersion | None
 
 
 def _logged_model(
-    client: MlflowClient, experiment: str, run_id: str, champion: Champion, tags: Mapping[str, str]
+    client: MlflowClient, experiment: str, run_id: str | None, champion: Champion, tags: Mapping[str, str]
 ) -> LoggedModel:
     """The complete logged model of the champion's trial: the one that is there, or a new one."""
     own = f"tags.`{names.TRIAL}` = '{champion.trial}'"
@@ -112,9 +122,10 @@ def _logged_model(
         folder = Path(scratch) / "model"
         write_model(folder, champion, run_id, model.model_id)
         client.log_model_artifacts(model.model_id, str(folder))
-    outputs = client.get_run(run_id).outputs
-    if outputs is None or model.model_id not in {each.model_id for each in outputs.model_outputs}:
-        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # MLflow refuses it a second time
+    if run_id is not None:
+        outputs = client.get_run(run_id).outputs
+        if outputs is None or model.model_id not in {each.model_id for each in outputs.model_outputs}:
+            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # MLflow refuses it a second time
     return client.finalize_logged_model(model.model_id, _READY)
 
 

@@ -58,20 +58,19 @@ class MemoryTracker:
         runs: every run by id, in the order in which they were opened.
         notes: the description of each experiment, as Markdown.
         champions: the versions of each registered model, the latest last.
+        aliases: the trial that each alias of a registered model names.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, MemoryRun] = {}
         self.notes: dict[str, str] = {}
         self.champions: dict[str, list[Champion]] = {}
+        self.aliases: dict[str, dict[str, str]] = {}
         self._sweeps: dict[str, SweepRun] = {}
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
-        self._end_running(
-            lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, this_process(), alone=sweep.alone),
-            sweep.known_results,
-        )
+        self.end_left(sweep)
         run = self._open(
             sweep.study,
             sweep.study,
@@ -120,8 +119,21 @@ class MemoryTracker:
         run.status = names.RUN_STATUS[status]
         return True
 
-    def register(self, run_id: str, champion: Champion) -> None:
+    def end_left(self, sweep: SweepRun) -> bool:
+        """See `Tracker.end_left`."""
+        self._end_running(
+            lambda tags: tags.get(names.STUDY) == sweep.study and is_leftover(tags, this_process(), alone=sweep.alone),
+            sweep.known_results,
+        )
+        return True
+
+    def settle(self) -> bool:
+        """See `Tracker.settle`; nothing waits here."""
+        return True
+
+    def register(self, run_id: str | None, champion: Champion) -> None:
         """See `Tracker.register`."""
+        self.aliases.setdefault(champion.model, {}).update(dict.fromkeys(champion.aliases, champion.trial))
         versions = self.champions.setdefault(champion.model, [])
         for place, known in enumerate(versions):
             if known.trial == champion.trial:

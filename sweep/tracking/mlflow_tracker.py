@@ -104,15 +104,7 @@ class MlflowTracker:
         with explained(self._address):
             experiment = self._experiment(sweep.study)
             known = self._known_as(experiment, own) if again else None
-            self._end_running(
-                experiment,
-                lambda tags: (
-                    tags.get(names.STUDY) == sweep.study
-                    and is_leftover(tags, self._owner, alone=sweep.alone)
-                    and (known is None or tags.get(names.RUN) != own)
-                ),
-                sweep.known_results,
-            )
+            self._end_left(experiment, sweep, but=None if known is None else own)
             tags = names.sweep_tags(sweep.study, sweep.command, sweep.tags) | owner_tags(self._owner)
             params = names.valid_params({**sweep.params, **sweep.declared})
             run_id = self._open(experiment, sweep.study, tags, params, sweep.data_sets, own=own, known=known)
@@ -175,13 +167,19 @@ class MlflowTracker:
             describe(self._client, experiment, run_id, summary)
         return True
 
-    def register(self, run_id: str, champion: Champion) -> None:
+    def end_left(self, sweep: SweepRun) -> bool:
+        """See `Tracker.end_left`."""
+        with explained(self._address):
+            self._end_left(self._experiment(sweep.study), sweep)
+        return True
+
+    def register(self, run_id: str | None, champion: Champion) -> None:
         """See `Tracker.register`."""
-        if run_id not in self._sweeps:
+        if run_id is not None and run_id not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
-        experiment, _ = self._sweeps[run_id]
         try:
             with explained(self._address):
+                experiment = self._experiment(champion.tags[names.STUDY]) if run_id is None else self._sweeps[run_id][0]
                 register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
         except EnvironmentLacks as error:
             if isinstance(error, RecordRefused) or may_pass(self._address, error.__context__):
@@ -191,6 +189,10 @@ class MlflowTracker:
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages, since errors are raised at once."""
+
+    def settle(self) -> bool:
+        """See `Tracker.settle`; nothing waits here."""
+        return True
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`."""
@@ -208,6 +210,22 @@ class MlflowTracker:
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
+
+    def _end_left(self, experiment: str, sweep: SweepRun, *, but: str | None = None) -> None:
+        """Ends the runs of the study that killed sweeps left running.
+
+        Args:
+            but: the provisional id of a run that goes on.
+        """
+
+        def is_left(tags: Mapping[str, str]) -> bool:
+            return (
+                tags.get(names.STUDY) == sweep.study
+                and is_leftover(tags, self._owner, alone=sweep.alone)
+                and (but is None or tags.get(names.RUN) != but)
+            )
+
+        self._end_running(experiment, is_left, sweep.known_results)
 
     def _end_running(
         self,

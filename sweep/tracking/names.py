@@ -44,6 +44,15 @@ VERDICT_HEADLINE = "sweep.verdict.headline"
 VERDICT_MARGIN_OF = "sweep.verdict.margin_of"
 VERDICT_LADDER_BY = "sweep.verdict.ladder_by"
 
+CHAMPION_VERSION = "sweep.champion.version"
+"""Of a version of a registered model: its number in the history of the study's champion. Of a refresh's run: what is in use after it."""
+CHAMPION_EVENT = "sweep.champion.event"
+CHAMPION_REASON = "sweep.champion.reason"
+CHAMPION_SINCE = "sweep.champion.since"
+CHAMPION_MARGIN = "sweep.champion.margin"
+CHAMPION_RECIPE = "sweep.champion.recipe"
+BASE_HASH, DATA_HASH = "sweep.base_hash", "sweep.data_hash"
+
 RUNNING = "running"
 """The value of `sweep.status` until a run is closed."""
 
@@ -288,8 +297,8 @@ def closing_tags(result: TrialResult) -> dict[str, str]:
         tags |= {
             "sweep.device": origin.device,
             "sweep.base_source": origin.base_source,
-            "sweep.base_hash": origin.base_hash,
-            "sweep.data_hash": origin.data_hash,
+            BASE_HASH: origin.base_hash,
+            DATA_HASH: origin.data_hash,
             "sweep.threads": str(origin.threads),
         }
         if origin.compute:

@@ -13,6 +13,11 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import is_gone, is_here, is_left
 from sweep.tracking.names import Point
 
+CHAMPION = "champion"
+"""The alias of the version that is in use; of a study without a history of champions, the one that its verdict chose."""
+VERDICT = "verdict"
+"""The alias of the version that a study's verdict chose, where another one may be in use."""
+
 KnownResults = Mapping[str, tuple[TrialResult, Sequence[Path]]]
 """How trials ended, and their files (see `Tracker.close_trial`), by run id."""
 
@@ -42,7 +47,7 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The adapter that a study hands out, as a version of a registered model.
+    """An adapter of a study, as a version of a registered model.
 
     Attributes:
         model: the registered model's name.
@@ -51,11 +56,12 @@ class Champion:
         trial: identity of the trial whose adapter it is; one version per trial.
         tags: of the version, by name.
         params: of the logged model, by name.
-        description: of the version, as Markdown.
+        description: of the version, as Markdown, with `{version}` for its number.
         serving: what the answering code needs to know (`sweep.training.goldilocks_champion`), as JSON types.
         code: the file with that code.
         requirements: the packages that it needs, with versions.
         prompt: the input example; None for none.
+        aliases: of the version. The one with `champion` is in use, and its description is also that of the registered model.
     """
 
     model: str
@@ -69,6 +75,7 @@ class Champion:
     code: str
     requirements: Sequence[str] = ()
     prompt: str | None = None
+    aliases: Sequence[str] = (CHAMPION,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +194,26 @@ class Tracker(Protocol):
         """
         ...
 
-    def register(self, run_id: str, champion: Champion) -> None:
-        """Keeps the chosen adapter as a version of a registered model, with the alias `champion`.
+    def end_left(self, sweep: SweepRun) -> bool:
+        """Records what earlier sweeps left, and ends the runs that killed ones left running, as `open_sweep` does; opens no run.
+
+        Returns False if the store is away.
+        """
+        ...
+
+    def register(self, run_id: str | None, champion: Champion) -> None:
+        """Keeps an adapter as a version of a registered model, with its aliases.
 
         A trial has one version; registering it again describes that one anew.
 
         Args:
-            run_id: the parent run of the sweep that chose it.
+            run_id: the parent run of the sweep that chose it; None for the run of its trial, if the store has that one. Call
+                `end_left` before.
         """
+        ...
+
+    def settle(self) -> bool:
+        """Waits until the store has every record, within limits; returns whether it has."""
         ...
 
     def poll(self) -> None:

@@ -48,6 +48,8 @@ _QUIET_SECONDS = 5.0
 _MAX_RESTARTS = 5
 """After that many killed processes, something is wrong with this machine."""
 _SHOWN_REFUSALS = 3
+_NO_RUN = ""
+"""In place of a run's id: a record that belongs to no run of a sweep."""
 
 
 class Recorder:
@@ -83,6 +85,7 @@ class Recorder:
         self._say = say
         self._journal: Journal | None = None
         self._sweeps: dict[str, SweepRun] = {}
+        self._left_sweeps: dict[str, SweepRun] = {}
         self._last_number = 0
         self._pending: dict[int, Entry] = {}
         self._replies: dict[int, Any] = {}
@@ -164,9 +167,23 @@ class Recorder:
         )
         return self.settle()
 
-    def register(self, run_id: str, champion: Champion) -> None:
+    def end_left(self, sweep: SweepRun) -> bool:
+        """See `Tracker.end_left`. What follows without a run is kept in a journal, too."""
+        self._record_orphans(sweep)
+        self._begin_journal(_NO_RUN, sweep)
+        if self._absence.is_now:
+            return False
+        try:
+            self._call("end_left", sweep, seconds=self._start_seconds)
+        except StoreAway as error:
+            self._absence.begin(error)
+            return False
+        return True
+
+    def register(self, run_id: str | None, champion: Champion) -> None:
         """See `Tracker.register`; returns at once."""
-        self._enqueue({"do": "register", "run": self._ids.get(run_id, run_id), "champion": asdict(champion)})
+        known = _NO_RUN if run_id is None else self._ids.get(run_id, run_id)
+        self._enqueue({"do": "register", "run": known, "champion": asdict(champion)})
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`; None while the store is away."""
@@ -211,6 +228,9 @@ class Recorder:
 
     def _begin(self, run_id: str, sweep: SweepRun) -> None:
         self._sweeps[run_id] = sweep
+        self._begin_journal(run_id, sweep)
+
+    def _begin_journal(self, run_id: str, sweep: SweepRun) -> None:
         if self._journal is None:
             data_sets = [asdict(each) for each in sweep.data_sets]
             common = {"sweep": run_id, "params": dict(sweep.params), "data_sets": data_sets}
@@ -228,7 +248,9 @@ class Recorder:
                 data_sets=[DataSet(**each) for each in orphan.head.get("data_sets", [])],
             )
             run = str(orphan.head.get("sweep"))
-            if not any(entry.get("do") == "open_sweep" for entry in orphan.entries):
+            if run != _NO_RUN:
+                self._left_sweeps[run] = known
+            if run != _NO_RUN and not any(entry.get("do") == "open_sweep" for entry in orphan.entries):
                 # if the run is gone, each of its records is refused with a message
                 self._enqueue({"do": "resume_sweep", "run": run}, in_journal=True, sweep=known)
             for entry in orphan.entries:
@@ -314,19 +336,21 @@ class Recorder:
             for file in self._orphans:
                 file.unlink(missing_ok=True)
             self._orphans.clear()
+            self._left_sweeps.clear()
 
     def _restart(self) -> None:
-        """Replaces a process that was killed, and sends it all that is not recorded yet.
+        """Replaces a process that was killed, and sends it all that is not recorded yet, of earlier sweeps too.
 
         Raises:
             EnvironmentLacks: it was killed too often.
         """
         self._restarts += 1
-        if self._restarts > _MAX_RESTARTS or not self._sweeps:
+        known_sweeps = {**self._left_sweeps, **self._sweeps}
+        if self._restarts > _MAX_RESTARTS or not (known_sweeps or self._journal):
             raise _process_ended()
         self._say("MLflow: the recorder process was killed; a new one replaces it")
         self._process.restart()
-        for run_id, sweep in self._sweeps.items():
+        for run_id, sweep in known_sweeps.items():
             self._process.send((NO_REPLY, {"do": "resume_sweep", "run": run_id, "sweep": sweep}))
         for number, entry in self._pending.items():
             known = {**entry, "run": self._ids.get(entry["run"], entry["run"]), "again": True}

@@ -221,7 +221,7 @@ class _RecordingLoop:
                     summary, files = summary_from_json(entry), [Path(file) for file in entry["files"]]
                     return self._call("close_sweep", (run, Status(entry["status"]), summary, files))
                 case "register":
-                    return self._call("register", (run, Champion(**entry["champion"])))
+                    return self._call("register", (run or None, Champion(**entry["champion"])))
         except (KeyError, TypeError, ValueError) as error:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused

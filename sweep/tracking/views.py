@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.records import Stage
 from sweep.tracking import names
 
 TAG = "mlflow.sharedViewState."
@@ -108,7 +109,7 @@ def views(metric: str) -> tuple[View, ...]:
         View(
             LADDER,
             "Ladder: certify trials by rank",
-            f"tags.`{names.SPLIT}` = 'certify'",
+            f"tags.`{names.SPLIT}` = 'certify' AND tags.`{names.STAGE}` != '{Stage.PROMOTION}'",
             (by_rank, _metric("certify/loss"), _metric(f"certify/{metric}"), *about, *costs),
             by_rank,
         ),
