@@ -116,7 +116,7 @@ def how_to_load(uri: str, *, is_whole: bool) -> list[str]:
     return [
         f"It holds {'all weights' if is_whole else 'the adapter alone'}. `mlflow.pyfunc` answers as in training:",
         "",
-        f'    mlflow.pyfunc.load_model("{uri}").predict(["..."])',
+        f'    mlflow.pyfunc.load_model("{uri}").predict([{{"prompt": "..."}}])',
         *([] if is_whole else ["", f'    mlflow.transformers.load_model("{uri}")']),
     ]
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
+from sweep.tracking.views import LADDER, views
 from tests.faults.conftest import Sweep, finish, sweep, wait_until
+from tests.faults.in_process import run_here
 
 __all__ = ["sweep"]  # the fixture
 
@@ -64,8 +71,51 @@ def changing(sweep: Sweep) -> Sweep:
     return sweep
 
 
+def mlflow_of(made: Sweep) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{made.folder}/mlruns/mlflow.db")
+
+
+def registered(made: Sweep, alias: str = "champion") -> ModelVersion:
+    return mlflow_of(made).get_model_version_by_alias("faults-goldilocks", alias)
+
+
+def versions(made: Sweep) -> list[str]:
+    """The trials of all registered versions, in order."""
+    found = mlflow_of(made).search_model_versions("name = 'faults-goldilocks'")
+    return [each.tags["sweep.trial"] for each in sorted(found, key=lambda each: int(each.version))]
+
+
+def running(made: Sweep) -> list[Run]:
+    return [run for run in made.runs() if run.info.status == "RUNNING"]
+
+
+KILLED_ONCE = """
+import os, sys
+from pathlib import Path
+
+entry = Path("mlruns/champions/faults/0002")
+
+def hook(event, arguments):
+    if event == "open" and entry.is_dir():
+        os._exit(9)
+
+if "--multiprocessing-fork" not in sys.orig_argv:
+    sys.addaudithook(hook)
+"""
+"""The sweep, and none of its workers, is killed as soon as it opens a file after a promotion is in place."""
+
+
+def killed_after_its_promotion(made: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made.folder / "hook").mkdir()
+    (made.folder / "hook" / "sitecustomize.py").write_text(KILLED_ONCE)
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", f"{made.folder / 'hook'}{os.pathsep}{Path(__file__).parents[2]}")
+        killed = made.run(*WORDS, module="sweep.refresh")
+    assert killed.returncode == 9, killed.stdout
+
+
 @pytest.mark.slow
-def test_a_champion_follows_its_data(changing: Sweep) -> None:
+def test_a_champion_follows_its_data(changing: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     short = changing.run_here(*WORDS, "budget.wall_clock=1s", module="sweep.refresh")
     assert short.returncode == 0, short.stdout
     assert "the study is not finished" in short.stdout
@@ -73,6 +123,9 @@ def test_a_champion_follows_its_data(changing: Sweep) -> None:
     first = changing.run_here(*WORDS, module="sweep.refresh")
     assert first.returncode == 0, first.stdout
     assert [entry["event"] for entry in entries(changing)] == ["verdict"]
+    verdict = registered(changing)
+    assert verdict.tags.items() >= {"sweep.champion.version": "1", "sweep.champion.event": "verdict"}.items()
+    assert versions(changing) == [entries(changing)[0]["trial"]]
     trained = len(changing.trained())
     again = changing.run_here(*WORDS, module="sweep.refresh")
     assert again.returncode == 0, again.stdout
@@ -86,10 +139,15 @@ def test_a_champion_follows_its_data(changing: Sweep) -> None:
     killed.send_signal(signal.SIGKILL)
     finish(killed)
     assert len(entries(changing)) == 1
+    killed_after_its_promotion(changing, monkeypatch)
+    assert [entry["event"] for entry in entries(changing)] == ["verdict", "promotion"]
+    (left,) = [run for run in running(changing) if "mlflow.parentRunId" not in run.data.tags]
     done = changing.run_here(*WORDS, module="sweep.refresh")
     assert done.returncode == 0, done.stdout
+    assert "have not changed" in done.stdout
     assert "train: 48 added" in done.stdout
-    assert [entry["event"] for entry in entries(changing)] == ["verdict", "promotion"], done.stdout
+    assert not running(changing)
+    assert mlflow_of(changing).get_run(left.info.run_id).info.status == "KILLED"
     promoted = entries(changing)[1]
     assert promoted["test"]["new"]["upper"] < 0
     assert promoted["test"]["old"]["upper"] < promoted["margin"]
@@ -104,3 +162,74 @@ def test_a_champion_follows_its_data(changing: Sweep) -> None:
     more = changing.run_here(*WORDS, module="sweep.refresh")
     assert "have not changed" in more.stdout
     assert {file: file.stat().st_mtime_ns for file in changing.trial_results()} == files
+
+    follows_in_mlflow(changing, promoted, verdict)
+    answers(changing)
+    another_verdict(changing)
+
+
+def follows_in_mlflow(made: Sweep, promoted: dict[str, Any], verdict: ModelVersion) -> None:
+    """The version in use has the alias: after a promotion whose call was killed, and after a rollback."""
+    assert versions(made) == [entry["trial"] for entry in entries(made)]
+    version = registered(made)
+    assert (
+        version.tags.items()
+        >= {
+            "sweep.trial": promoted["trial"],
+            "sweep.champion.version": "2",
+            "sweep.champion.event": "promotion",
+            "sweep.champion.reason": promoted["reason"],
+            "sweep.champion.margin": f"{promoted['margin']:g}",
+            "sweep.champion.recipe": json.dumps(promoted["recipe"], sort_keys=True),
+            "sweep.data_hash": promoted["data_hash"],
+            "sweep.rank": str(promoted["rank"]),
+        }.items()
+    )
+    assert "version 2 of the champion of `faults`, in use" in version.description
+    assert version.run_id is not None
+    client = mlflow_of(made)
+    assert client.get_run(version.run_id).data.tags["sweep.stage"] == "promotion"
+    ladder = next(view for view in views("exact_match") if view.id == LADDER)
+    on_ladder = client.search_runs([client.get_run(version.run_id).info.experiment_id], ladder.filter)
+    assert {run.data.tags["sweep.stage"] for run in on_ladder} == {"base", "certify"}
+
+    code, said = run_here("sweep.champion", ["study=faults", "rollback=true"], made.folder)
+    assert code == 0, said
+    assert registered(made).version == verdict.version
+    assert registered(made).tags["sweep.champion.event"] == "rollback"
+    assert "not in use" in client.get_model_version("faults-goldilocks", version.version).description
+    code, said = run_here("sweep.champion", ["study=faults", "to=2"], made.folder)
+    assert registered(made).version == version.version
+    assert len(versions(made)) == 2
+
+
+def answers(made: Sweep) -> None:
+    """`predict` and the model of the registry answer with the version in use."""
+    prompt = "train 1000: the a heavy purple box"
+    words = ["study=faults", f"prompt={prompt}", "max_new_tokens=4"]
+    code, said = run_here("sweep.predict", words, made.folder)
+    assert code == 0, said
+    answer, note = said.splitlines()[-1], said.splitlines()[-2]
+    assert note.startswith("faults: version 2 of its champion (promotion of ")
+    code, said = run_here("sweep.predict", [*words, "version=1"], made.folder)
+    assert "of its champion" not in said
+    assert said.splitlines()[-1] != answer
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(action="ignore"):
+        import mlflow
+
+        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{made.folder}/mlruns/mlflow.db")
+        model = mlflow.pyfunc.load_model("models:/faults-goldilocks@champion")
+        assert model.predict([{"prompt": prompt}], params={"max_new_tokens": 4}) == [answer]
+
+
+def another_verdict(made: Sweep) -> None:
+    """The study is continued on the data of its verdict: its answer does not come into use by itself."""
+    in_use = registered(made)
+    for file in made.data.iterdir():
+        file.unlink()
+    write(made.data, ["red", "green", "blue"], train=48, validation=90)
+    more = made.run_here(*WORDS, "certify.seeds=3", "certify.margin=0.9")
+    assert more.returncode == 0, more.stdout
+    assert registered(made).version == in_use.version
+    assert registered(made, "verdict").version != in_use.version
+    assert "version 2 of the champion, which is in use (mlruns/champions/faults/adapter)" in more.stdout

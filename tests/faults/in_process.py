@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from sweep.commands import refresh, study, train
+from sweep.commands import champion, predict, refresh, study, train
 from sweep.commands.planning import command as plan
 from sweep.console.command_line import called_as
 from sweep.records import CapacityRequest
@@ -29,7 +29,9 @@ from tests.study.driven import Threads
 
 COMMANDS: dict[str, Callable[[], int]] = {
     "sweep": study.main,
+    "sweep.champion": champion.main,
     "sweep.plan": plan.main,
+    "sweep.predict": predict.main,
     "sweep.refresh": refresh.main,
     "sweep.train": train.main,
 }
