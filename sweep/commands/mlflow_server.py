@@ -174,7 +174,7 @@ def links(url: str, shown: str, study: str | None) -> Iterator[str]:
         if in_use is not None:
             pages[f"champion, version {in_use}"] = f"#/models/{quote(model)}/versions/{in_use}"
         if chosen not in (None, in_use):
-            pages[f"verdict's adapter, not in use, version {chosen}"] = f"#/models/{quote(model)}/versions/{chosen}"
+            pages[f"verdict, version {chosen} (not in use)"] = f"#/models/{quote(model)}/versions/{chosen}"
         yield f"{name}:"
         width = max(map(len, pages))
         yield from (f"  {label:{width}}  {shown.rstrip('/')}/{page}" for label, page in pages.items())

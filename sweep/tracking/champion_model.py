@@ -65,7 +65,8 @@ def register(client: MlflowClient, experiment: str, run_id: str | None, champion
             f"models:/{model.model_id}" if on_server else model.artifact_location,
             run_id,
             tags=tags,
-            model_id=model.model_id,
+            # MLflow asks the store of its global address for the run of a model that is named
+            model_id=model.model_id if run_id is not None or on_server else None,
         )
     number = str(version.version)
     for key, value in tags.items():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.commands.champion import champion
+from sweep.console.command import run
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import trained_adapter_from_json
 from sweep.records.champion import ChampionEntry, ChampionEvent
@@ -123,6 +126,29 @@ def started(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.slow
+def test_an_adapter_whose_training_is_not_known_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No refresh could score it: neither the store nor the record of its trial says on which base it was trained."""
+    with tarfile.open(STORED / "study.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shutil.copytree(STORED / "data", tmp_path / "data")
+    with closing(sqlite3.connect(tmp_path / "mlruns/optuna.db")) as database, database:
+        rows = database.execute("select study_user_attribute_id, value_json from study_user_attributes").fetchall()
+        for number, text in rows:
+            if "provenance" in text:
+                plain = json.dumps({**json.loads(text), "provenance": None})
+                query = "update study_user_attributes set value_json = ? where study_user_attribute_id = ?"
+                database.execute(query, (plain, number))
+    monkeypatch.chdir(tmp_path)
+    assert run(lambda: champion(["study=stored", "adopt=true"])) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "do not say on which base its adapter was trained, so no refresh could score it" in said
+    assert "run the study under another name" in said
+    assert Champions(Paths(tmp_path / "mlruns"), "stored").entries() == []
 
 
 @pytest.mark.slow

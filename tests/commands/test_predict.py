@@ -5,22 +5,26 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweep.commands.chosen_adapters import ChosenAdapter, _check_one_base
+from sweep.commands.chosen_adapters import ChosenAdapter, _check_one_base, chosen_adapters
 from sweep.commands.predict import predict
 from sweep.config.load import plan_of_record
 from sweep.console.command import run
-from sweep.errors import ConfigurationError
-from sweep.records import StudyRecord
+from sweep.errors import ConfigurationError, EnvironmentLacks
+from sweep.records import StudyRecord, to_json
+from sweep.records.champion import ChampionEvent
 from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.store.trials import SCORES, TrialStore
 from tests.faults.in_process import run_here
+from tests.store.test_champions import ROWS, entry
 
 TOKENS = 4
 # the second name has a dot, which PyTorch accepts in no module's name
@@ -125,6 +129,49 @@ def test_study_without_an_adapter(studies: Path, monkeypatch: pytest.MonkeyPatch
         aside.rename(adapter)
 
 
+@pytest.fixture
+def with_history(studies: Path) -> Iterator[Champions]:
+    """The study, whose champion has two versions: the verdict's, and one that was promoted."""
+    paths = Paths.here(studies / "mlruns")
+    history, record = Champions(paths, FIRST), record_of(studies, FIRST)
+    best = record.best()
+    assert best is not None
+    trained = TrialStore(paths).adapters.find(best.spec.adapter_id)
+    for event in (ChampionEvent.VERDICT, ChampionEvent.PROMOTION):
+        made = entry(len(history.entries()) + 1, event)
+        trial = best.identity if event is ChampionEvent.VERDICT else made.trial
+        made = replace(made, trial=trial, training=to_json(trained))
+        history.append(made, adapter=paths.adapter(FIRST), rows=ROWS)
+    yield history
+    shutil.rmtree(paths.champions(FIRST))
+
+
+def test_the_version_in_use_answers(with_history: Champions, studies: Path) -> None:
+    paths = Paths.here(studies / "mlruns")
+
+    def chosen(version: int | str | None) -> ChosenAdapter:
+        (one,) = chosen_adapters([FIRST], lambda name: record_of(studies, name), paths, version)
+        return one
+
+    in_use, first, verdict = chosen(None), chosen(1), chosen("verdict")
+    assert in_use.folder == with_history.adapter(2)
+    assert in_use.version == "version 2 of its champion (promotion of 2026-01-01; in use)"
+    assert (first.folder, first.version) == (with_history.adapter(1), None)
+    assert (verdict.folder, verdict.version) == (paths.adapter(FIRST), None)
+    assert in_use.base_hash == verdict.base_hash
+    with pytest.raises(ConfigurationError, match="known: 1, 2"):
+        chosen(3)
+    (with_history.adapter(2) / "adapter_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(EnvironmentLacks, match="version 2 of the champion is damaged"):
+        chosen(None)
+    assert chosen("verdict") == verdict
+
+
+def test_a_version_of_a_study_without_a_history(studies: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no version 1 of its champion \(known: none yet\)"):
+        chosen_adapters([FIRST], lambda name: record_of(studies, name), Paths.here(studies / "mlruns"), 1)
+
+
 def damage(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
 
@@ -180,6 +227,9 @@ def test_studies_on_other_bases_cannot_be_asked_together(studies: Path) -> None:
         (["prompt=hello"], "study: a value is needed"),
         (["study=first", "prompt=hello", "max_new_tokens=0"], "max_new_tokens=0"),
         (["study=first", "prompt=hello", "max_new_tokens=1", "max_new_tokens=2"], "write it once"),
+        (["study=first", "prompt=hello", "version=0"], "version=0: must be the number of a version"),
+        (["study=first", "prompt=hello", "version=champion"], "or version=verdict"),
+        (["study=first", "study=second", "prompt=hello", "version=1"], "name one study"),
         (["study=first", "promt=hello"], "did you mean 'prompt'"),
         (["study=first", "hello"], "write KEY=VALUE"),
     ],

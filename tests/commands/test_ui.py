@@ -68,7 +68,8 @@ def other_server() -> Iterator[str]:
 
         def do_GET(self) -> None:
             known = "pharma-goldilocks" in self.path
-            self._answer(200 if known else 404, {"model_version": {"version": "3"}})
+            version = "3" if "alias=champion" in self.path else "4"
+            self._answer(200 if known else 404, {"model_version": {"version": version}})
 
         def _answer(self, code: int, contents: Any) -> None:
             self.send_response(code)
@@ -92,6 +93,7 @@ def test_links_lead_to_experiment_ladder_and_champion(other_server: str) -> None
     assert text.startswith("pharma:\n")
     assert "Default" not in text
     assert f"{other_server}/#/experiments/4/runs?viewStateShareKey=goldilocks-ladder" in text
-    assert f"champion, version 3  {other_server}/#/models/pharma-goldilocks/versions/3" in text
+    assert f"champion, version 3 {other_server}/#/models/pharma-goldilocks/versions/3" in " ".join(text.split())
+    assert f"verdict, version 4 (not in use)  {other_server}/#/models/pharma-goldilocks/versions/4" in text
     with pytest.raises(ConfigurationError, match="no experiment of this name"):
         list(links(other_server, other_server, "legal"))

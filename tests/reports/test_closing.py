@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,13 @@ from rich.console import Console
 
 from sweep.config.overrides import override_problems
 from sweep.records import Declaration, Status, StudyRecord
+from sweep.records.champion import ChampionEvent
 from sweep.reports.closing import WIDTH, next_steps, print_outcome, words
-from sweep.store.paths import Paths
+from sweep.store.champions import Champions
+from sweep.store.paths import ORIGIN, Paths
+from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
+from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.verdict.studies import with_kinds
 from tests.verdict.test_kinds import COUNTS, SCORES
 
@@ -285,3 +290,27 @@ def test_command_that_only_scores_says_so() -> None:
     text = unwrapped(told(record))
     assert "evaluate.certify_examples=" in text
     assert ": existing adapters are evaluated on more examples)" in text
+
+
+def test_the_adapter_in_use_is_named_where_there_is_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, paths = certified_record(), Paths(tmp_path / "mlruns")
+    history, adapter = Champions(paths, record.name), adapter_in(tmp_path / "adapter")
+    monkeypatch.chdir(tmp_path)
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter, rows=ROWS)
+    history.append(entry(2), adapter=adapter, rows=ROWS)
+    steps = next_steps(record, paths, None, conclude(record))
+    name = record.name
+    assert "an answer with version 2 of the champion, which is in use (mlruns/champions/" + name in steps[1]
+    (adopting,) = [step for step in steps if "adopt=true" in step]
+    assert f"python -m sweep.champion study={name} adopt=true" in adopting
+    assert f"takes this adapter into use instead (mlruns/reports/{name}/adapter)" in adopting
+    # the verdict's own
+    paths.adapter(name).mkdir(parents=True)
+    (paths.adapter(name) / ORIGIN).write_text(json.dumps({"trial": "trial2"}))
+    assert not [step for step in next_steps(record, paths, None, conclude(record)) if "adopt=true" in step]
+    # one that cannot be read
+    (paths.champion_entry(name, 2) / "entry.json").write_text("")
+    assert (
+        f"an answer with this adapter (mlruns/reports/{name}/adapter)"
+        in next_steps(record, paths, None, conclude(record))[1]
+    )

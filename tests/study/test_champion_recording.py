@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from sweep.store.champion_recording import RecordedHistory
 from sweep.store.champions import Champions
 from sweep.store.paths import ORIGIN, Paths
 from sweep.study.champion_recording import ChampionRecording
-from sweep.tracking import VERDICT, Champion
+from sweep.tracking import VERDICT, Champion, recorder
 from sweep.tracking.memory_tracker import MemoryTracker
 from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.tracking.made_champion import made_champion
@@ -37,8 +38,8 @@ class Study:
         self.history = Champions(self.paths, "s")
         self.tracker = MemoryTracker()
         self.said: list[str] = []
-        self._source = folder / "source"
-        adapter_in(self._source)
+        self.arm, self.quant = ARM, "nf4"
+        self.source = adapter_in(folder / "source")
 
     @property
     def recording(self) -> ChampionRecording:
@@ -47,12 +48,12 @@ class Study:
     def add(self, event: ChampionEvent, version: int = 0, *, trial: str | None = None) -> ChampionEntry:
         number = len(self.history.entries()) + 1
         made = entry(number, event, version)
-        made = replace(made, recipe=to_json(ARM), training=to_json(TRAINED), trial=trial or made.trial)
+        made = replace(made, recipe=to_json(self.arm), training=to_json(TRAINED), trial=trial or made.trial)
         if not made.brings_adapter:
             return self.history.append(made)
-        origin = {"trial": made.trial, "base_model": "org/base", "base_folder": None, "quant": "nf4"}
-        (self._source / ORIGIN).write_text(json.dumps(origin))
-        return self.history.append(made, adapter=self._source, rows=ROWS)
+        origin = {"trial": made.trial, "base_model": "org/base", "base_folder": None, "quant": self.quant}
+        (self.source / ORIGIN).write_text(json.dumps(origin))
+        return self.history.append(made, adapter=self.source, rows=ROWS)
 
     def record(self, verdict: Champion | None = None) -> None:
         """What a call does whose records arrive."""
@@ -177,8 +178,62 @@ def test_damaged_files_are_not_registered(study: Study) -> None:
 
 def test_a_history_of_an_earlier_version_is_named_and_left_out(study: Study) -> None:
     made = replace(entry(1, ChampionEvent.VERDICT), recipe=to_json(ARM), training={})
-    study.history.append(made, adapter=study._source, rows=ROWS)
+    study.history.append(made, adapter=study.source, rows=ROWS)
     assert study.recording.register(study.tracker) == 1
     assert study.tracker.champions == {}
     (said,) = study.said
     assert "is not registered in MLflow" in said
+
+
+@pytest.fixture
+def with_store(study: Study, empty_store: Path) -> Study:
+    """The study beside a real database of MLflow."""
+    study.paths.root.mkdir()
+    shutil.copy(empty_store, study.paths.mlflow_database)
+    return study
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # MLflow warns of its own type hints, and pandas of what MLflow does
+def test_a_whole_model_that_is_in_use_answers_from_the_registry(
+    with_store: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`method=full`, whose trials are in no run of this store."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    from sweep.training.made_models import make_tiny_model
+
+    study, uri = with_store, f"sqlite:///{with_store.paths.mlflow_database}"
+    shutil.rmtree(study.source)
+    make_tiny_model(study.source)
+    study.arm = Arm(rank=0, alpha_ratio=0.0, dropout=0.0, targets=(), learning_rate=1e-4, method="full")
+    study.quant = "none"
+    study.add(ChampionEvent.VERDICT)
+    study.add(ChampionEvent.PROMOTION)
+    for _ in range(2):
+        study.recording.bring_up_to_date(dict, alone=True)
+    assert study.said == []
+    assert not study.recording.is_behind(alone=True)
+    client = MlflowClient(uri)
+    found = client.search_model_versions(f"name = '{MODEL}'")
+    assert sorted(each.tags["sweep.champion.version"] for each in found) == ["1", "2"]
+    assert client.get_model_version_by_alias(MODEL, "champion").tags["sweep.champion.version"] == "2"
+    assert {each.run_id for each in found} == {None}
+    assert "It holds all weights." in client.get_registered_model(MODEL).description
+    assert not list(study.paths.journals.glob("*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (answer,) = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict([{"prompt": "a"}])
+    assert isinstance(answer, str)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_gets_it_later(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 1.0)
+    study.add(ChampionEvent.VERDICT)
+    away = ChampionRecording("s", CONFIG, "http://127.0.0.1:9", study.paths, say=study.said.append)
+    away.bring_up_to_date(dict, alone=True)
+    (journal,) = study.paths.journals.glob("s.*.jsonl")
+    assert [json.loads(line).get("do") for line in journal.read_text().splitlines()] == [None, "register"]
+    assert away.is_behind(alone=True)
+    assert any("the next run of the same command records them" in line for line in study.said)

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from sweep.errors import EnvironmentLacks
-from sweep.records import Status
-from sweep.tracking import Champion, SweepRun, Tracker
+from sweep.records import Status, TrialResult
+from sweep.tracking import Champion, SweepRun, Tracker, recorder
 from sweep.tracking.champion_model import write_model
 from sweep.tracking.journal import Journal, JournalFolder
 from sweep.tracking.memory_tracker import MemoryTracker
@@ -182,6 +182,61 @@ def test_a_registration_that_broke_off_is_completed(
 
 def broken(*args: Any, **kwargs: Any) -> None:
     raise MlflowException("the database is locked", TEMPORARILY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "recorder"])
+def test_without_a_sweep_a_version_comes_from_the_run_of_its_trial(
+    kind: str, complete: TrialResult, tmp_path: Path, empty_store: Path
+) -> None:
+    tracker, champion = stores(tmp_path, empty_store)[kind], made_champion(tmp_path / "adapter")
+    parent = tracker.open_sweep(SWEEP)
+    run_id = tracker.close_trial(tracker.open_trial(parent, complete.spec), complete, [])
+    assert tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert tracker.end_left(SWEEP)
+    tracker.register(None, replace(champion, aliases=("verdict",), description="Version {version}."))
+    assert versions(tmp_path, tracker) == [complete.spec.identity]
+    if not isinstance(tracker, MemoryTracker):
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        version = client.get_model_version_by_alias("pharma-goldilocks", "verdict")
+        assert (version.run_id, version.description) == (run_id, "Version 1.")
+        assert client.get_registered_model("pharma-goldilocks").aliases == {"verdict": 1}
+        assert len(client.get_run(run_id).outputs.model_outputs) == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "recorder"])
+def test_runs_that_killed_sweeps_left_are_ended_without_another_run(
+    kind: str, complete: TrialResult, tmp_path: Path, empty_store: Path
+) -> None:
+    tracker = stores(tmp_path, empty_store)[kind]
+    parent = tracker.open_sweep(SWEEP)
+    trial = tracker.open_trial(parent, complete.spec)
+    assert tracker.end_left(replace(SWEEP, known_results={trial: (complete, [])}))
+    if isinstance(tracker, MemoryTracker):
+        states = {run.id: run.status for run in tracker.runs.values()}
+    else:
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        experiment = client.get_experiment_by_name("pharma")
+        states = {run.info.run_id: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert states == {parent: "KILLED", trial: "FINISHED"}
+
+
+def test_what_was_registered_without_a_run_while_the_store_was_away_is_recorded_later(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 1.0)
+    database, aside = tmp_path / "mlflow.db", tmp_path / "aside"
+    first = stores(tmp_path, empty_store)["recorder"]
+    assert first.end_left(SWEEP)
+    database.rename(aside)
+    database.write_bytes(b"gone" * 1000)
+    first.register(None, made_champion(tmp_path / "adapter"))
+    assert not first.settle()
+    del first
+    aside.rename(database)
+    later = Recorder(f"sqlite:///{database}", tmp_path / "artifacts", tmp_path / "kept")
+    assert later.end_left(SWEEP)
+    assert versions(tmp_path, later) == ["0123abcd"]
+    assert not list((tmp_path / "kept").glob("*"))
 
 
 def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_store: Path) -> None:

@@ -23,6 +23,8 @@ from mlflow.entities import Run
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult
 from sweep.tracking import SweepRun, recorder, recorder_process
+from sweep.tracking.journal import Journal, JournalFolder
+from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.port import Summary, is_provisional
 from sweep.tracking.recorder import Recorder
 
@@ -231,6 +233,36 @@ def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResu
     process = psutil.Process(recorder.process)
     del recorder
     process.wait(timeout=20)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_recorder_that_is_killed_amid_what_an_earlier_sweep_left_records_it(
+    place: Place, complete: TrialResult
+) -> None:
+    """The run of the earlier sweep is known to the new process, too, when its records are sent again."""
+    left = MlflowTracker(f"sqlite:///{place.database}", place.folder / "artifacts").open_sweep(SWEEP)
+    store = f"sqlite:///{place.database}"
+    journal = Journal(JournalFolder(place.kept, store), "pharma", {"sweep": left, "params": {}})
+    summary = dataclasses.asdict(Summary({"verdict/rank": 8.0}))
+    kept = place.folder / "report.html"
+    kept.write_text("a report")
+    journal.append({"do": "close_sweep", "run": left, "status": "complete", "files": [str(kept)], **summary})
+    recorder = place.recorder()
+    artifacts = place.folder / "artifacts"
+    aside = artifacts.rename(place.folder / "aside")
+    artifacts.write_text("the store can be read, and takes no files")
+    parent = recorder.open_sweep(SWEEP)
+    assert is_provisional(parent)
+    psutil.Process(recorder.process).kill()
+    recorder.poll()
+    artifacts.unlink()
+    aside.rename(artifacts)
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert not [line for line in place.said if "did not take" in line]
+    assert place.states() == {"FINISHED": 2}
+    assert MlflowClient(store).get_run(left).data.metrics == {"verdict/rank": 8.0}
+    assert not place.journals()
 
 
 def test_a_recorder_that_is_killed_at_the_start_is_an_error(place: Place) -> None:

@@ -35,6 +35,11 @@ def test_the_ladder_sorts_by_the_rank_as_a_number(complete: TrialResult) -> None
     assert set(ladder.columns) <= known
 
 
+def test_promotion_tests_are_not_on_the_ladder() -> None:
+    ladder = next(view for view in views.views("macro_f1") if view.id == views.LADDER)
+    assert ladder.filter == "tags.`sweep.split` = 'certify' AND tags.`sweep.stage` != 'promotion'"
+
+
 def test_views_fit_into_a_tag_whatever_the_metric_is_called() -> None:
     tags = views.view_tags("m" * 240, 0.0)
     assert len(tags) == len(views.views("f1"))
