@@ -15,6 +15,7 @@ from sweep.config.task_limits import limits_of
 from sweep.methods import LORA_VARIANTS
 from sweep.records import CompletedTrial, Measures, StudyRecord, TrialRecord
 from sweep.reports.steps import shown
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.verdict.conclude import conclude
 from sweep.verdict.verdict_json import verdict_json
@@ -87,6 +88,15 @@ class Study:
         """The folder of the chosen adapter in PEFT's format, or None if no trial is complete."""
         folder = self._paths.adapter(self.name)
         return folder if any((folder / name).is_file() for name in ("adapter_config.json", "config.json")) else None
+
+    @property
+    def in_use(self) -> Path | None:
+        """The folder of the adapter in use: that of the champion where it has a history (`sweep.champion`), else the chosen one.
+
+        Raises:
+            EnvironmentLacks: the history cannot be read.
+        """
+        return Champions(self._paths, self.name).place or self.adapter
 
     @property
     def report(self) -> Path | None:

@@ -26,7 +26,9 @@ _MODELS = "select model_id from logged_models where experiment_id = :experiment"
 _DATASETS = "select dataset_uuid from datasets where experiment_id = :experiment"
 _OWN = f"({_RUNS} union {_MODELS} union {_DATASETS})"
 _INPUTS = f"source_id in {_OWN} and destination_id in {_OWN}"
-_VERSIONS = f"from model_versions where run_id in ({_RUNS})"
+_LOCATIONS = "select artifact_location from logged_models where experiment_id = :experiment"
+_VERSION = f"(run_id in ({_RUNS}) or source in ({_LOCATIONS}))"  # one that came into use later may have no run
+_VERSIONS = f"from model_versions where {_VERSION}"
 _REGISTERED = f"name in (select name {_VERSIONS})"
 _REGISTERED_VERSION = f"(name, version) in (select name, version {_VERSIONS})"
 
@@ -44,7 +46,7 @@ _TABLES: Mapping[str, str] = {
     "input_tags": f"input_uuid in (select input_uuid from inputs where {_INPUTS})",
     "registered_models": _REGISTERED,
     "registered_model_tags": _REGISTERED,
-    "model_versions": f"run_id in ({_RUNS})",
+    "model_versions": _VERSION,
     "model_version_tags": _REGISTERED_VERSION,
     "registered_model_aliases": _REGISTERED_VERSION,
 }

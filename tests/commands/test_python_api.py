@@ -120,7 +120,7 @@ class TestAFinishedStudy:
         assert list(ladder["exact_match"]) == [row["metrics"]["exact_match"] for row in rows]
 
     def test_its_files(self, study: sweep.Study, stored: Path) -> None:
-        assert study.adapter == stored / "mlruns/reports/stored/adapter"
+        assert study.adapter == study.in_use == stored / "mlruns/reports/stored/adapter"
         assert study.report is None
         page = stored / "mlruns/reports/stored/index.html"
         page.write_text("")

@@ -327,6 +327,17 @@ def register_as_a_sweep_does(paths: Paths, trial: str, folder: Path) -> str:
     return champion.model
 
 
+def test_a_version_that_comes_from_no_run_is_packed(here: Paths, tmp_path: Path) -> None:
+    store = client(here)
+    experiment = store.get_experiment_by_name("driven")
+    assert experiment is not None
+    champion = made_champion(tmp_path / "adapter", trial="of no run")
+    register(store, experiment.experiment_id, None, champion, on_server=False)
+    packed = [(table, row) for table, row in packed_rows(here.mlflow_database, "driven", here.root)]
+    assert [row["run_id"] for table, row in packed if table == "model_versions"] == [None]
+    assert [row["alias"] for table, row in packed if table == "registered_model_aliases"] == ["champion"]
+
+
 def test_adapters_behind_versions_of_a_study_stay(here: Paths, tmp_path: Path) -> None:
     """A study registers its adapter from the run of the sweep; the version names the trial."""
     repair(here)

@@ -88,6 +88,9 @@ def test_entries_read_back_as_written(history: Champions, paths: Paths) -> None:
     link = paths.champion_link("s")
     assert (link / "adapter_model.safetensors").read_bytes() == b"another"
     assert not link.readlink().is_absolute(), "a folder that is moved keeps its link"
+    assert history.place == link
+    link.unlink()
+    assert history.place == paths.champion_entry("s", 2) / "adapter", "where links cannot be made"
 
 
 def test_going_back_adds_an_entry_and_turns_the_link(history: Champions, paths: Paths) -> None:
