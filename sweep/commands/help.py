@@ -24,7 +24,7 @@ COMMANDS = {
     "train": "train one adapter, by the same code as a study's trials",
     "data": "what a task's data is like and what to set, before anything is trained",
     "report": "rebuild a study's report from its records; trains nothing",
-    "predict": "answer prompts with the adapter that a study chose",
+    "predict": "answer prompts with the adapter of a study that is in use",
     "schedule": "run a study every night, by systemd, cron or another scheduler (docs/nightly.md)",
     "nights": "all nights of scheduled sweeps, as a table and a page (docs/morning.md)",
     "refresh": "data that change: score the champion, train and test a challenger; for every night",
