@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -146,12 +146,15 @@ def free_port(host: str, first: int, asked: int | None) -> int:
     )
 
 
-def links(url: str, shown: str, study: str | None) -> Iterator[str]:
+def links(
+    url: str, shown: str, study: str | None, in_use: Callable[[str], str | None] = lambda study: None
+) -> Iterator[str]:
     """What the server has of each study, or of one: lines of a name and an address.
 
     Args:
         url: of the server, with the account if it has one.
         shown: the same without it.
+        in_use: returns the path of the adapter of a study that is in use; None if that is the one of its verdict.
 
     Raises:
         ConfigurationError: the store does not have the study.
@@ -170,14 +173,16 @@ def links(url: str, shown: str, study: str | None) -> Iterator[str]:
             "ladder, as charts": views.page(experiment, views.CHARTS),
         }
         model = f"{name}-goldilocks"
-        in_use, chosen = (server.version(model, alias) for alias in (CHAMPION, VERDICT))
-        if in_use is not None:
-            pages[f"champion, version {in_use}"] = f"#/models/{quote(model)}/versions/{in_use}"
-        if chosen not in (None, in_use):
+        champion, chosen = (server.version(model, alias) for alias in (CHAMPION, VERDICT))
+        if champion is not None:
+            pages[f"champion, version {champion}"] = f"#/models/{quote(model)}/versions/{champion}"
+        if chosen not in (None, champion):
             pages[f"verdict, version {chosen} (not in use)"] = f"#/models/{quote(model)}/versions/{chosen}"
         yield f"{name}:"
         width = max(map(len, pages))
         yield from (f"  {label:{width}}  {shown.rstrip('/')}/{page}" for label, page in pages.items())
+        if (place := in_use(name)) is not None:
+            yield f"  {'adapter in use':{width}}  {place}"
 
 
 class _Server:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -38,11 +38,12 @@ def ui(words: Sequence[str]) -> int:
     from sweep.commands.mlflow_server import MlflowServer, free_port, links
     from sweep.tracking.address import SERVERS, address_of
 
+    in_use = _unknown if "tracking" in keys else _in_use
     address = address_of(keys.get("tracking") or _store(keys.get("study")))
     if address.kind == "memory":
         raise ConfigurationError("tracking.uri=memory:// records nothing, so there is nothing to show")
     if address.kind in SERVERS:
-        _print(links(address.uri, address.shown, keys.get("study")))
+        _print(links(address.uri, address.shown, keys.get("study"), in_use))
         return 0
     if address.database is not None and not address.database.exists():
         raise ConfigurationError(
@@ -52,7 +53,7 @@ def ui(words: Sequence[str]) -> int:
     host = keys.get("host", _HOST)
     with _ended_by_signals(), MlflowServer(address, host, free_port(host, _PORT, port)) as server:
         print(f"MLflow is at {server.url} (store: {address.shown}); Ctrl-C stops it", flush=True)
-        _print(links(server.url, server.url, keys.get("study")))
+        _print(links(server.url, server.url, keys.get("study"), in_use))
         server.wait()
     return 0
 
@@ -91,6 +92,24 @@ def _store(study: str | None) -> str:
                 f"study={study} was recorded in {recorded}, whose password is not stored; write the address: tracking=URI"
             )
     return recorded or f"sqlite:///{paths.mlflow_database}"
+
+
+def _in_use(study: str) -> str | None:
+    """The path that leads to the adapter in use, of a study here whose champion has a history."""
+    from sweep.errors import GoldilocksError
+    from sweep.reports.steps import shown
+    from sweep.store.champions import Champions
+    from sweep.store.paths import Paths
+
+    with suppress(GoldilocksError):  # the commands that use it say what is wrong
+        place = Champions(Paths.here(), study).place
+        return shown(place) if place is not None else None
+    return None
+
+
+def _unknown(study: str) -> str | None:
+    """Of another store, nothing is known here."""
+    return None
 
 
 def _print(lines: Iterator[str]) -> None:

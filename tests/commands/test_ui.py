@@ -94,6 +94,9 @@ def test_links_lead_to_experiment_ladder_and_champion(other_server: str) -> None
     assert "Default" not in text
     assert f"{other_server}/#/experiments/4/runs?viewStateShareKey=goldilocks-ladder" in text
     assert f"champion, version 3 {other_server}/#/models/pharma-goldilocks/versions/3" in " ".join(text.split())
+    assert "adapter in use" not in text
+    lines = list(links(other_server, other_server, "pharma", lambda study: f"here/{study}"))
+    assert lines[-1].split() == ["adapter", "in", "use", "here/pharma"]
     assert f"verdict, version 4 (not in use)  {other_server}/#/models/pharma-goldilocks/versions/4" in text
     with pytest.raises(ConfigurationError, match="no experiment of this name"):
         list(links(other_server, other_server, "legal"))
