@@ -30,6 +30,7 @@ ALLOWED = {
     Stage.CERTIFY: {Split.CERTIFY},
     Stage.CONFIRM: {Split.CERTIFY},
     Stage.FINAL: {Split.TEST},
+    Stage.PROMOTION: {Split.CERTIFY},
 }
 
 

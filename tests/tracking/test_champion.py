@@ -100,14 +100,13 @@ def test_one_folder_loads_as_pyfunc_as_a_pipeline_and_with_plain_peft(
     assert isinstance(moved["model"], PeftModel)
 
 
-def stores(tmp_path: Path, empty_store: Path) -> dict[str, Tracker]:
+def opened(kind: str, tmp_path: Path, empty_store: Path) -> Tracker:
+    """A tracker of a kind on a store of its own."""
+    if kind == "memory":
+        return MemoryTracker()
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    return {
-        "memory": MemoryTracker(),
-        "sqlite": MlflowTracker(uri, tmp_path / "artifacts"),
-        "recorder": Recorder(uri, tmp_path / "artifacts", tmp_path / "kept"),
-    }
+    uri, artifacts = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts"
+    return MlflowTracker(uri, artifacts) if kind == "sqlite" else Recorder(uri, artifacts, tmp_path / "kept")
 
 
 def versions(tmp_path: Path, tracker: Tracker) -> list[Any]:
@@ -121,7 +120,7 @@ def versions(tmp_path: Path, tracker: Tracker) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "recorder"])
 def test_a_trial_has_one_version_and_another_one_the_next(kind: str, tmp_path: Path, empty_store: Path) -> None:
-    tracker = stores(tmp_path, empty_store)[kind]
+    tracker = opened(kind, tmp_path, empty_store)
     first = made_champion(tmp_path / "adapter")
     parent = tracker.open_sweep(SWEEP)
     tracker.register(parent, first)
@@ -133,7 +132,7 @@ def test_a_trial_has_one_version_and_another_one_the_next(kind: str, tmp_path: P
 
 
 def test_the_version_says_what_the_verdict_was(tmp_path: Path, empty_store: Path) -> None:
-    tracker = stores(tmp_path, empty_store)["sqlite"]
+    tracker = opened("sqlite", tmp_path, empty_store)
     parent = tracker.open_sweep(SWEEP)
     tracker.register(parent, made_champion(tmp_path / "adapter"))
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
@@ -156,7 +155,7 @@ def test_the_version_says_what_the_verdict_was(tmp_path: Path, empty_store: Path
 
 
 def test_an_adapter_that_was_replaced_meanwhile_is_refused(tmp_path: Path, empty_store: Path) -> None:
-    tracker = stores(tmp_path, empty_store)["sqlite"]
+    tracker = opened("sqlite", tmp_path, empty_store)
     parent = tracker.open_sweep(SWEEP)
     champion = made_champion(tmp_path / "adapter")
     made_champion(tmp_path / "adapter", trial="another")
@@ -167,7 +166,7 @@ def test_an_adapter_that_was_replaced_meanwhile_is_refused(tmp_path: Path, empty
 def test_a_registration_that_broke_off_is_completed(
     tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracker, champion = stores(tmp_path, empty_store)["sqlite"], made_champion(tmp_path / "adapter")
+    tracker, champion = opened("sqlite", tmp_path, empty_store), made_champion(tmp_path / "adapter")
     parent = tracker.open_sweep(SWEEP)
     with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, "finalize_logged_model", broken)
@@ -188,7 +187,7 @@ def broken(*args: Any, **kwargs: Any) -> None:
 def test_without_a_sweep_a_version_comes_from_the_run_of_its_trial(
     kind: str, complete: TrialResult, tmp_path: Path, empty_store: Path
 ) -> None:
-    tracker, champion = stores(tmp_path, empty_store)[kind], made_champion(tmp_path / "adapter")
+    tracker, champion = opened(kind, tmp_path, empty_store), made_champion(tmp_path / "adapter")
     parent = tracker.open_sweep(SWEEP)
     run_id = tracker.close_trial(tracker.open_trial(parent, complete.spec), complete, [])
     assert tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
@@ -207,7 +206,7 @@ def test_without_a_sweep_a_version_comes_from_the_run_of_its_trial(
 def test_runs_that_killed_sweeps_left_are_ended_without_another_run(
     kind: str, complete: TrialResult, tmp_path: Path, empty_store: Path
 ) -> None:
-    tracker = stores(tmp_path, empty_store)[kind]
+    tracker = opened(kind, tmp_path, empty_store)
     parent = tracker.open_sweep(SWEEP)
     trial = tracker.open_trial(parent, complete.spec)
     assert tracker.end_left(replace(SWEEP, known_results={trial: (complete, [])}))
@@ -225,7 +224,7 @@ def test_what_was_registered_without_a_run_while_the_store_was_away_is_recorded_
 ) -> None:
     monkeypatch.setattr(recorder, "_AWAY_SECONDS", 1.0)
     database, aside = tmp_path / "mlflow.db", tmp_path / "aside"
-    first = stores(tmp_path, empty_store)["recorder"]
+    first = opened("recorder", tmp_path, empty_store)
     assert first.end_left(SWEEP)
     database.rename(aside)
     database.write_bytes(b"gone" * 1000)
@@ -240,7 +239,7 @@ def test_what_was_registered_without_a_run_while_the_store_was_away_is_recorded_
 
 
 def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_store: Path) -> None:
-    recorder = stores(tmp_path, empty_store)["recorder"]
+    recorder = opened("recorder", tmp_path, empty_store)
     parent = recorder.open_sweep(SWEEP)
     recorder.register(parent, replace(made_champion(tmp_path / "adapter"), code=str(tmp_path / "missing.py")))
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
@@ -250,7 +249,7 @@ def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_stor
 @pytest.mark.parametrize("recorded", [False, True], ids=["killed before", "killed after it was recorded"])
 def test_a_killed_sweep_leaves_its_champion_to_the_next(recorded: bool, tmp_path: Path, empty_store: Path) -> None:
     """It is in the journal until the store is known to have it; the next sweep records it, once."""
-    tracker, champion = stores(tmp_path, empty_store)["sqlite"], made_champion(tmp_path / "adapter")
+    tracker, champion = opened("sqlite", tmp_path, empty_store), made_champion(tmp_path / "adapter")
     parent = tracker.open_sweep(SWEEP)
     if recorded:
         tracker.register(parent, champion)
