@@ -26,9 +26,12 @@ class Row:
 
     @property
     def matters(self) -> bool:
-        """Whether the answer or the data changed, or the night gave no result."""
+        """Whether the answer, the adapter in use or the data changed, or the night gave no result."""
         failed = self.night.outcome not in (Outcome.DONE, Outcome.UNFINISHED)
-        return failed or any(change.matters for change in self.changes)
+        news = self.night.champion_news
+        return (
+            failed or any(change.matters for change in self.changes) or (news is not None and news.is_another_version)
+        )
 
     @property
     def status(self) -> str:
@@ -72,8 +75,11 @@ class Row:
 
     @property
     def words(self) -> str:
-        """Why the study is not done, and what changed in answer or data; the figures have columns of their own."""
-        return "; ".join(filter(None, [self.reason, *(change.text for change in self.changes if change.matters)]))
+        """Why the study is not done, what became of the champion, and what changed in answer or data; figures have columns of their own."""
+        news = self.night.champion_news
+        champion = " ".join(mask(news.words).split()) if news is not None else ""
+        changed = (change.text for change in self.changes if change.matters)
+        return "; ".join(filter(None, [self.reason, champion, *changed]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,12 @@ class StudyNights:
     def standing(self) -> Standing | None:
         """The latest answer there was."""
         return next((row.standing for row in reversed(self.rows) if row.standing is not None), None)
+
+    @property
+    def version(self) -> int:
+        """The version of the champion that is in use, as far as nights know; 0 for none."""
+        known = (row.night.champion for row in reversed(self.rows))
+        return next((each.version for each in known if each is not None), 0)
 
     @property
     def cost(self) -> str:

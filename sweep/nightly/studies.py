@@ -25,11 +25,11 @@ class Progress:
     """How far a study has come.
 
     Attributes:
-        trials: number of complete trials that trained or cut an adapter.
+        trials: number of complete trials that trained or cut an adapter, those of challengers among them; None if it cannot be read.
         finished: whether nothing is left to do; None if that is not known.
     """
 
-    trials: int = 0
+    trials: int | None = 0
     finished: bool | None = None
 
 

@@ -194,6 +194,15 @@ class ChampionNight:
         return chosen_recipe(self._arm, outcomes_of, on_tune, *self._old_and_new("tune"), self._last.margin)
 
     @property
+    def _other_version(self) -> str:
+        """What to do about a champion that cannot be scored."""
+        command = f"python -m sweep.champion study={self._run.plan.name}"
+        return (
+            f"; if the champion fails again and again, take another version into use, `{command} to=VERSION`, or the study's verdict, "
+            f"`{command} adopt=true`"
+        )
+
+    @property
     def _arm(self) -> Arm:
         return arm_from_json(dict(self._champion.recipe))
 
@@ -235,17 +244,19 @@ class ChampionNight:
             all_needed: else those that did not end complete are left out.
 
         Raises:
+            BudgetSpent: the budget allows no further one; those that had begun have ended.
             NoTrialSucceeded: one that is needed did not end complete.
             EnvironmentLacks: the champion's weights in the store are not its own.
         """
         self._run.display.planned(len(specs), 0)
         outcomes: dict[str, Outcomes] = {}
-        for record in self._run.session.run(specs):
+        for record in self._run.run_trials(specs):
             if record.is_complete:
                 outcomes[record.identity] = self._run.session.store.outcomes_by_key(record.identity)
             elif all_needed:
                 raise NoTrialSucceeded(
                     f"{record.name}: {record.status.value}: {record.reason}; the output of the worker is in {self._run.log}"
+                    + (self._other_version if record.spec.adapter_of is not None else "")
                 )
         if not self._has_own_weights():
             self._reject_stored()

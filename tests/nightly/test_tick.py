@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sweep.nightly.champion_news import ChampionNews
+from sweep.nightly.due import PlannedNight
 from sweep.nightly.kinds.kind import registration
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night, Outcome
@@ -142,6 +144,12 @@ def nights(tmp_path: Path) -> Nights:
 HOUR = 3600.0
 
 
+def open_night(name: str, start: float) -> OpenNight:
+    """The night of 21 November, which has begun."""
+    planned = PlannedNight("2026-11-21", start, moment("2026-11-21 06:30"))
+    return replace(OpenNight.of(name, name, planned, start), trials_before=0)
+
+
 def test_a_study_goes_on_the_next_night_until_it_is_done(nights: Nights) -> None:
     nights.add("a", trials=4, seconds=1.6 * HOUR, since=moment("2026-11-20 12:00"))
     assert nights.tick("2026-11-21 01:00") == 0
@@ -254,7 +262,7 @@ def test_a_night_of_a_killed_tick_goes_on_and_its_study_is_stopped_first(nights:
     with left.stdout:
         left.stdout.readline()  # it listens
     start = moment("2026-11-21 02:00")
-    begun = OpenNight("a", "a", "2026-11-21", start, moment("2026-11-21 06:30"), start, prepared=True)
+    begun = open_night("a", start)
     write(nights.paths, [replace(begun, process=left.pid, process_started=process_start(left.pid))])
     assert nights.tick("2026-11-21 03:00") == 0
     left.wait(timeout=10)
@@ -266,7 +274,7 @@ def test_a_night_of_a_killed_tick_that_is_over_is_recorded(nights: Nights) -> No
     nights.add("a", trials=3, seconds=60)
     (nights.paths.root.parent / "a.trials").write_text("2")
     start = moment("2026-11-21 02:00")
-    write(nights.paths, [OpenNight("a", "a", "2026-11-21", start, moment("2026-11-21 06:30"), start, prepared=True)])
+    write(nights.paths, [open_night("a", start)])
     nights.tick("2026-11-21 09:00")
     assert nights.nights("a") == [("2026-11-21", "unfinished", 2)]
     assert len(nights.told) == 1
@@ -312,8 +320,9 @@ def test_an_environment_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_other_nights_of_a_killed_tick_wait_while_one_is_run_now(nights: Nights) -> None:
     nights.add("a", trials=1, seconds=60)
     nights.add("b", trials=1, seconds=60)
-    start, end = moment("2026-11-21 02:00"), moment("2026-11-21 06:30")
-    write(nights.paths, [OpenNight("b", "b", "2026-11-21", start, end, start, seconds=600.0, prepared=True)])
+    begun = open_night("b", moment("2026-11-21 02:00"))
+    begun.set(seconds=600.0)
+    write(nights.paths, [begun])
     nights.tick("2026-11-21 03:00", only="a")
     assert (nights.turns, [night.schedule for night in read(nights.paths)]) == (["a"], ["b"])
     nights.tick("2026-11-21 04:00")
@@ -378,8 +387,9 @@ def test_a_night_says_what_it_did_to_the_champion(nights: Nights, monkeypatch: p
     assert nights.tick("2026-11-21 02:00") == 0
     assert nights.tick("2026-11-22 02:00") == 0
     first, second = nights.recorded("a")
-    assert (first.outcome, first.trained) == (Outcome.DONE, 0)
-    assert first.reason == (
+    assert (first.outcome, first.trained, first.reason) == (Outcome.DONE, 0, "")
+    assert first.champion is not None
+    assert first.champion.words == (
         "the champion is worse on the changed data (train: 1 added); promotion, version 2 is in use: made up"
     )
-    assert (second.outcome, second.reason) == (Outcome.DONE, "")
+    assert (second.outcome, second.champion) == (Outcome.DONE, ChampionNews(version=2))

@@ -60,7 +60,7 @@ def status(schedule: Schedule, paths: Paths, now: float) -> Iterator[str]:
     holder = running_tick(paths.tick_lock)
     for night in read(paths):
         if night.schedule == schedule.name and holder is not None:
-            yield f"  running    the night of {night.date}, until {schedule.hours.show(night.until)} (process {holder.process})"
+            yield f"  running    the night of {night.record.date}, until {schedule.hours.show(night.until)} (process {holder.process})"
     nights = Ledger(paths.nights_database).nights(schedule.name, verdicts=False)
     for number, past in enumerate(reversed(nights[-_SHOWN_NIGHTS:])):
         yield f"  {'nights' if number == 0 else '':9}  {_in_a_line(past)}"
