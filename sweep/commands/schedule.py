@@ -34,7 +34,7 @@ Keys of install, beside those of a study:
   environment       a file of NAME=value lines for the study, for secrets as well
   catch_up          true (default): a night that was missed is made up for at the next opportunity, once
   refresh           true: for data that change, nights call refresh: champion and challenger (docs/champion.md)
-  memory, disk      what must be free before a night starts (default: what the study needs)
+  memory, disk, gpu_memory   what must be free before a night starts (default: what the study needs)
   since             the date from which nights count (default: now)
   dry_run           true: shows what would be written
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sweep.config.units import show_seconds
 from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.nightly.night import Night, Outcome
-from sweep.nightly.standing import Standing
-from sweep.nightly.streak import Streak
+
+if TYPE_CHECKING:
+    from sweep.nightly.standing import Standing
+    from sweep.nightly.streak import Streak
 
 _COMMAND = re.compile(r"`([^`]+)`")
 

@@ -10,7 +10,7 @@ from sweep.nightly.night import Night, Outcome
 
 _VARIES = (
     re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}\S*"),
-    re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,}\b"),  # identities
+    re.compile(r"\b(?:[0-9a-f]{2}/)?(?=[0-9a-f]*\d)[0-9a-f]{6,}\b"),  # identities
     re.compile(r"\d+(?:[.,]\d+)*\s*(?:h|min|m|ms|s|B|[kMGT]i?B|%)?(?![\w])(?:\s\d+\s(?:min|s)\b)?"),
     re.compile(r"\d+"),
 )

@@ -15,7 +15,7 @@ from sweep.nightly.logs import last_words, turn_heading
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import OpenNight
 from sweep.nightly.refreshed import champion_counts, champion_news
-from sweep.nightly.room import Room, lacks
+from sweep.nightly.room import Room, lacks, lacks_gpu
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import CommandLine, Progress, ProgressOf, environment_of, verdict_of
 from sweep.nightly.tick_lock import process_start
@@ -85,7 +85,14 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     night.set(verdict=verdict)
     # what a study writes it has mostly written by its first verdict
     disk = schedule.disk if verdict is None else None
-    missing = list(lacks(machine.room(), schedule.memory, disk))
+    try:
+        environment = environment_of(schedule, paths.root.parent)
+    except ConfigurationError as error:
+        return close(Outcome.FAILED, str(error), error.exit_code)
+    room = machine.room()
+    missing = list(lacks(room, schedule.memory, disk))
+    if schedule.gpu_memory is not None:
+        missing += lacks_gpu(room, schedule.gpu_memory, environment)
     if missing:
         outcome = Outcome.UNFINISHED if night.has_run else Outcome.SKIPPED
         return close(outcome, "; ".join(missing), EnvironmentLacks.exit_code)
@@ -97,7 +104,6 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     log = paths.night_log(schedule.name, night.record.date)
     began = now()
     try:
-        environment = environment_of(schedule, paths.root.parent)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as output:
             output.write(turn_heading(schedule.study, began))
@@ -112,8 +118,6 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
             alive=machine.alive,
             begun=begun,
         )
-    except ConfigurationError as error:
-        return close(Outcome.FAILED, str(error), error.exit_code)
     except OSError as error:
         lack = explained(error)
         return close(Outcome.FAILED, str(lack or error), EnvironmentLacks.exit_code)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sweep.config.gpus import Gpu
 from sweep.nightly.champion_news import ChampionNews
 from sweep.nightly.due import PlannedNight
 from sweep.nightly.kinds.kind import registration
@@ -30,6 +31,7 @@ from sweep.records.champion import ChampionEvent
 from sweep.store.champions import Champions
 from sweep.store.drift import DriftLog
 from sweep.store.paths import Paths
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from tests.nightly.made import BERLIN, moment, schedule
 from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.store.test_drift import POINT
@@ -126,7 +128,8 @@ class Nights:
     def _progress(self, made: Schedule) -> Progress:
         file = self.paths.root.parent / f"{made.name}.trials"
         done = int(file.read_text()) if file.exists() else 0
-        return Progress(done, done >= self.studies[made.name][0])
+        challengers = len(RefreshLog(self.paths.refresh_log(made.study)).adapters) if made.refresh else 0
+        return Progress(done + challengers, done >= self.studies[made.name][0])
 
     def _command(self, made: Schedule, budget: float) -> Sequence[str]:
         self.turns.append(made.name)
@@ -234,6 +237,17 @@ def test_without_room_nothing_is_started(nights: Nights) -> None:
     (night,) = nights.recorded("a")
     assert (night.outcome, night.exit_code, nights.turns) == (Outcome.SKIPPED, None, [])
     assert "4.0 GB of memory are free" in night.reason
+
+
+def test_without_its_gpu_nothing_is_started(nights: Nights) -> None:
+    nights.add("a", trials=1, seconds=60, gpu_memory=40 * 10**9)
+    assert nights.tick("2026-11-21 02:00") == 3
+    (night,) = nights.recorded("a")
+    assert (night.outcome, nights.turns) == (Outcome.SKIPPED, [])
+    assert "no GPU can be used" in night.reason
+    nights.room = Room(10**12, 10**12, (Gpu("made up", 80 * 10**9, 60 * 10**9, (9, 0)),))
+    assert nights.tick("2026-11-22 02:00") == 0
+    assert nights.nights("a")[-1] == ("2026-11-22", "done", 1)
 
 
 @pytest.mark.slow
@@ -393,3 +407,51 @@ def test_a_night_says_what_it_did_to_the_champion(nights: Nights, monkeypatch: p
         "the champion is worse on the changed data (train: 1 added); promotion, version 2 is in use: made up"
     )
     assert (second.outcome, second.champion) == (Outcome.DONE, ChampionNews(version=2))
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"), [("failed", Outcome.FAILED), pytest.param("slow", Outcome.UNFINISHED, marks=pytest.mark.slow)]
+)
+def test_a_night_without_an_answer_counts_the_challengers_that_it_trained(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, end: str, outcome: Outcome
+) -> None:
+    nights.add("a", trials=1, seconds=60, end=end, refresh=True, hours=schedule("02:00", "03:00").hours)
+    history = Champions(nights.paths, "a")
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter_in(nights.paths.root / "adapter"), rows=ROWS)
+    steps, command = RefreshLog(nights.paths.refresh_log("a")), nights._command
+    steps.add(RefreshEvent.TRAINED, "of an earlier night", "z")
+    drift = DriftLog(nights.paths.drift("a"))
+
+    def training(made: Schedule, budget: float) -> Sequence[str]:
+        drift.add(POINT)
+        steps.add(RefreshEvent.TRAINED, POINT.data_hash, f"of trial {len(steps.adapters)}", 60.0)
+        return command(made, budget)
+
+    monkeypatch.setattr(nights, "_command", training)
+    nights.tick("2026-11-21 02:00")
+    nights.tick("2026-11-22 02:00")
+    found = ChampionNews(version=1, condition="worse", change="train: 1 added")
+    # the second night scores nothing: it continues where the first one had scored the champion
+    assert [(night.outcome, night.trained, night.champion) for night in nights.recorded("a")] == [
+        (outcome, 1, found),
+        (outcome, 1, found),
+    ]
+
+
+def test_missed_nights_are_told_by_the_tick_after_one_that_was_killed(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.add("a", trials=1, seconds=60, catch_up=False)
+    told = nights._after
+
+    def killed(night: Night, of: Schedule) -> None:
+        raise Crash
+
+    monkeypatch.setattr(nights, "_after", killed)
+    with pytest.raises(Crash):
+        nights.tick("2026-11-21 09:00")
+    assert nights.nights("a") == [("2026-11-21", "missed", 0)]
+    monkeypatch.setattr(nights, "_after", told)
+    nights.tick("2026-11-21 10:00")
+    assert [(night.date, night.outcome) for night in nights.told] == [("2026-11-21", Outcome.MISSED)]
+    assert read(nights.paths) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from sweep.nightly.studies import in_environment, read_environment
 from sweep.store.paths import Paths, checked_name
 
 if TYPE_CHECKING:
+    from sweep.commands.doctor.capacity import Need
     from sweep.records import StudyPlan
 
 KEYS = (
@@ -37,6 +38,7 @@ KEYS = (
     "since",
     "memory",
     "disk",
+    "gpu_memory",
     "dry_run",
 )
 _SYNONYMS: Mapping[str, str] = {
@@ -110,10 +112,11 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
             checked_name(name)
         except ConfigurationError as error:
             said.problems += [f"name={problem}" for problem in error.problems]
-    memory, disk = _bytes(said, "memory"), _bytes(said, "disk")
+    memory, disk, gpu_memory = (_bytes(said, key) for key in ("memory", "disk", "gpu_memory"))
     if plan is not None and kind not in _REMOTE:
         needed = _needs(plan, paths)
-        memory, disk = memory or needed[0], disk or needed[1]
+        memory, disk = memory or needed.memory, disk or needed.disk
+        gpu_memory = (gpu_memory or needed.gpu_memory or 0) if plan.setup.device == "cuda" else None
     catch_up, refresh = _truth(said, "catch_up", True), _truth(said, "refresh", False)
     options = {key: said.one(key) for key in said.own if key not in KEYS}
     since = _since(said, hours, name, paths, place)
@@ -135,6 +138,7 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
         environment=environment,
         memory=memory,
         disk=disk,
+        gpu_memory=gpu_memory,
         options=options,
     )
     if problems := problems_of(schedule, place):
@@ -222,8 +226,8 @@ def _plan(said: _Words) -> StudyPlan | None:
         return None
 
 
-def _needs(plan: StudyPlan, paths: Paths) -> tuple[int | None, int | None]:
-    """Bytes of memory and disk that the study needs, estimated from the size of its base; None if that is not known."""
+def _needs(plan: StudyPlan, paths: Paths) -> Need:
+    """What the study needs, estimated from the size of its base; of memory what it clearly needs."""
     from sweep.commands.doctor.capacity import need
     from sweep.commands.doctor.sources import folder_of, parameters_of
 
@@ -232,7 +236,11 @@ def _needs(plan: StudyPlan, paths: Paths) -> tuple[int | None, int | None]:
     from_wheel = plan.setup.model.wheel is not None and plan.setup.model.source in ("auto", "wheel")
     on_gpu = plan.setup.device != "cpu"
     needed = need(parameters, plan, fetched=folder is not None, from_wheel=from_wheel, on_gpu=on_gpu)
-    return (None if needed.memory is None else round(_CLEAR_LACK * needed.memory)), needed.disk
+    return replace(needed, memory=_clearly(needed.memory), gpu_memory=_clearly(needed.gpu_memory))
+
+
+def _clearly(size: int | None) -> int | None:
+    return None if size is None else round(_CLEAR_LACK * size)
 
 
 def _bytes(said: _Words, key: str) -> int | None:

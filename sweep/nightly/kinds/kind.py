@@ -166,6 +166,7 @@ def registration(schedule: Schedule) -> tuple[str, ...]:
         "kind": "none",
         **({"memory": str(schedule.memory)} if schedule.memory else {}),
         **({"disk": str(schedule.disk)} if schedule.disk else {}),
+        **({"gpu_memory": str(schedule.gpu_memory)} if schedule.gpu_memory else {}),
     }
     notify = [f"notify={entry}" for entry in schedule.notify]
     return ("install", *schedule.words, *(f"{key}={value}" for key, value in keys.items()), *notify)
