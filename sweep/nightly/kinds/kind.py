@@ -59,6 +59,10 @@ class Kind(Protocol):
         """What is wrong with a schedule for this kind, before anything is written."""
         ...
 
+    def lacks(self) -> Iterator[str]:
+        """What this machine lacks for it."""
+        ...
+
     def files(self, schedule: Schedule, place: Place) -> Mapping[Path, str]:
         """The files to be written, with a mark in each (`mark`)."""
         ...
@@ -87,6 +91,10 @@ class FilesOnly:
 
     def problems(self, schedule: Schedule, place: Place) -> Iterator[str]:
         """See `Kind.problems`."""
+        yield from ()
+
+    def lacks(self) -> Iterator[str]:
+        """See `Kind.lacks`."""
         yield from ()
 
     def preview(self, schedule: Schedule, place: Place) -> str:
