@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class ChampionNews:
     def is_another_version(self) -> bool:
         """Whether the night took another adapter into use."""
         return self.event in ("verdict", "promotion")
+
+    def after(self, earlier: ChampionNews | None) -> ChampionNews:
+        """This, or what an earlier part of the same night found, if there has been no news since."""
+        return replace(earlier, version=self.version) if earlier is not None and not self.is_news else self
 
     @property
     def words(self) -> str:

@@ -32,6 +32,13 @@ _OUTCOMES = {
     Outcome.SKIPPED: "Skipped: the checks before the start said no, and nothing was started.",
     Outcome.MISSED: "Missed: the machine was off at the planned time, and the night was not made up for.",
 }
+_EVENTS = {
+    "verdict": "Taken into use",
+    "promotion": "A challenger was promoted",
+    "kept": "A challenger was tested, and the champion stays",
+    "untested": "A challenger was trained and not tested",
+    "rollback": "An earlier version was taken into use again",
+}
 
 
 def title(night: Night) -> str:
@@ -155,7 +162,8 @@ def _champion(night: Night) -> Iterator[str]:
     if news.condition:
         yield f"It is {news.condition} on the changed data ({news.change})."
     if news.event:
-        yield f"{capitalized(news.event)}: {' '.join(mask(news.reason).split())}."
+        event = _EVENTS.get(news.event, capitalized(news.event))
+        yield f"{event}: {' '.join(mask(news.reason).split())}."
     elif news.condition and night.outcome is not Outcome.DONE:
         yield "Nothing has been decided yet."
     elif not news.condition and night.outcome is Outcome.DONE:

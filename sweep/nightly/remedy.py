@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sweep.nightly.standing import Standing
     from sweep.nightly.streak import Streak
 
+_NIGHTS_BUDGET = re.compile(r" budget\.wall_clock=\S+")
+"""The study's command has what the night gave it; whoever runs it by hand has another limit, or none."""
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
@@ -32,7 +34,7 @@ def to_do(night: Night, row: Streak | None, now: Standing | None) -> Iterator[st
     elif night.outcome is Outcome.MISSED:
         yield "Leave the machine on at the planned time, or plan another one. The next night continues where the study stopped."
     elif now is not None and now.settle is not None:
-        command, seconds = now.settle
+        command, seconds = _NIGHTS_BUDGET.sub("", now.settle[0]), now.settle[1]
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
         yield f"To settle what is open ({takes}): `{pasteable(mask(command))}`"
     elif night.outcome is Outcome.DONE and night.verdict is not None:
@@ -45,7 +47,7 @@ def remedy(night: Night) -> str:
     if night.outcome is Outcome.SKIPPED:
         return f"Free what is missing; `{pasteable('python -m sweep.doctor')}` shows disk and memory."
     if commands:
-        return f"Do what the reason says: {', or '.join(f'`{command}`' for command in commands)}."
+        return f"Do what the reason says: {', or '.join(f'`{pasteable(each)}`' for each in commands)}."
     match night.exit_code:
         case 2:
             plan = pasteable(f"python -m sweep.plan +study={night.study}")

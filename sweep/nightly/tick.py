@@ -144,7 +144,11 @@ class Tick:
     def _begin(self, schedule: Schedule, planned: PlannedNight, now: float) -> None:
         self.nights[schedule.name] = OpenNight.of(schedule.name, schedule.study, planned, now)
         late = ", made up for now" if planned.catches_up else ""
-        self.say(f"{schedule.name}: the night of {planned.date}{late}, until {schedule.hours.show(planned.until)}")
+        self.say(
+            f"{schedule.name}: the night of {planned.date}{late}, until {schedule.hours.show(planned.until)} at the latest"
+        )
+        log = self.machine.paths.night_log(schedule.name, planned.date)
+        self.say(f"{schedule.name}: what the study prints is in {log.relative_to(self.machine.paths.root.parent)}")
 
     def _begin_now(self, schedule: Schedule) -> None:
         """A night at any hour, of the usual length; it continues the record of the last night that was planned."""
@@ -157,7 +161,9 @@ class Tick:
         self.nights = {schedule.name: night}
         for earlier in self.ledger.nights(schedule.name):
             if earlier.date == date and earlier.outcome.ran and earlier.study == schedule.study:
-                night.set(started=earlier.started, seconds=earlier.seconds, before=earlier.before)
+                night.set(
+                    started=earlier.started, seconds=earlier.seconds, before=earlier.before, champion=earlier.champion
+                )
                 trials = self.machine.progress(schedule).trials
                 night.trials_before = None if trials is None else trials - earlier.trained
         self._save()
@@ -255,7 +261,17 @@ class Tick:
         self.code = max(self.code, code)
 
 
+_ENDS = {
+    Outcome.DONE: "is done",
+    Outcome.UNFINISHED: "is unfinished",
+    Outcome.FAILED: "failed",
+    Outcome.SKIPPED: "was skipped",
+    Outcome.MISSED: "was missed",
+}
+
+
 def _in_words(night: Night) -> str:
-    trained = f", {night.trained} trials" if night.outcome.ran else ""
+    trained = f", {night.trained} trial{'' if night.trained == 1 else 's'}" if night.outcome.ran else ""
     reason = f": {night.reason}" if night.reason else ""
-    return f"{night.schedule}: the night of {night.date} is {night.outcome.value}{trained}{reason}"
+    champion = f"; {night.champion_news.words}" if night.champion_news is not None else ""
+    return f"{night.schedule}: the night of {night.date} {_ENDS[night.outcome]}{trained}{reason}{champion}"

@@ -65,7 +65,9 @@ def read_result(night: OpenNight, schedule: Schedule, machine: Machine) -> Progr
         if progress.trials is not None:
             night.set(trained=max(0, progress.trials - night.trials_before))
     if night.champion_before is not None:
-        night.set(champion=champion_news(machine.paths, schedule.study, night.champion_before))
+        news = champion_news(machine.paths, schedule.study, night.champion_before)
+        if news is not None:
+            night.set(champion=news.after(night.record.champion))
     return progress
 
 

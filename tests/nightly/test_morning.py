@@ -77,7 +77,7 @@ def test_the_note_says_what_became_of_the_champion(tmp_path: Path, monkeypatch: 
     assert note.startswith("# pharma, night of 2026-03-01: done; promotion, version 2 is in use; certified, rank 8\n")
     assert section(note, "The champion").strip().splitlines() == [
         "- It is worse on the changed data (train: 1 added).",
-        "- Promotion: better on the new examples.",
+        "- A challenger was promoted: better on the new examples.",
         "- Version 2 is in use.",
     ]
     assert "Done: the study ran to its end." in section(note, "What ran")

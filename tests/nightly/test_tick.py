@@ -399,6 +399,9 @@ def test_a_night_says_what_it_did_to_the_champion(nights: Nights, monkeypatch: p
 
     monkeypatch.setattr(nights, "_command", promoting)
     assert nights.tick("2026-11-21 02:00") == 0
+    found = nights.recorded("a")[0].champion
+    nights.tick("2026-11-21 15:00", only="a")  # the rest of that night finds nothing, and keeps what was found
+    assert nights.recorded("a")[0].champion == found
     assert nights.tick("2026-11-22 02:00") == 0
     first, second = nights.recorded("a")
     assert (first.outcome, first.trained, first.reason) == (Outcome.DONE, 0, "")

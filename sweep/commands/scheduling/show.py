@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from sweep.config.units import show_bytes, show_seconds
+from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError
 from sweep.nightly.due import next_start
@@ -56,12 +57,12 @@ def status(schedule: Schedule, paths: Paths, now: float) -> Iterator[str]:
     module = "sweep.refresh" if schedule.refresh else "sweep"
     yield f"  runs       {shlex.join(('python', '-m', module, *map(mask, schedule.words)))}"
     yield f"  next       {schedule.hours.show(start)}, in {show_seconds(start - now)}"
-    sizes = (("memory", schedule.memory), ("disk", schedule.disk), ("on each GPU", schedule.gpu_memory))
-    needs = [f"about {show_bytes(size)} {what}" for what, size in sizes if size]
+    sizes = (("of memory", schedule.memory), ("of disk", schedule.disk), ("on each GPU", schedule.gpu_memory))
+    needs = [f"{show_bytes(size)} {what}" for what, size in sizes if size]
     if schedule.gpu_memory == 0:
         needs.append("a GPU")
     if needs:
-        yield f"  needs      {', '.join(needs)}"
+        yield f"  needs      about {', '.join(needs)}"
     if schedule.notify:
         yield f"  notifies   {', '.join(map(_entry, schedule.notify))}"
     holder = running_tick(paths.tick_lock)
@@ -87,13 +88,16 @@ def log_of(name: str, paths: Paths, night: str | None) -> str:
     """The output of a night, by default the last one.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such schedule, or no output of that night.
     """
     load(paths, name)
     kept = dates(paths, name)
-    if not kept or (night is not None and night not in kept):
-        there = f"kept: {', '.join(kept[-10:])}" if kept else "none has run yet"
-        raise ConfigurationError(f"date={night or 'last'}: there is no output of such a night of {name} ({there})")
+    if not kept:
+        return f"no night of {name} has run yet; {pasteable(f'python -m sweep.schedule run-now {name}')} runs one\n"
+    if night is not None and night not in kept:
+        raise ConfigurationError(
+            f"date={night}: there is no output of that night of {name} (kept: {', '.join(kept[-10:])})"
+        )
     text = paths.night_log(name, night or kept[-1]).read_text(encoding="utf-8", errors="replace")
     return mask(text)
 
