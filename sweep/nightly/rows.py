@@ -9,6 +9,7 @@ from sweep.config.units import show_seconds
 from sweep.console.masking import mask
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.standing import Change, Standing, changes, standing
+from sweep.nightly.streak import streak
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class Row:
     Attributes:
         standing: the study's answer after the night, None if it has none.
         changes: what differs from before the night.
+        repeats: whether it failed or was skipped for the same reason as the study's night before it.
     """
 
     night: Night
     standing: Standing | None
     changes: tuple[Change, ...]
+    repeats: bool = False
 
     @property
     def matters(self) -> bool:
@@ -70,7 +73,9 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Why the study is not done, in one paragraph; empty if it is, or if nothing is known."""
+        """Why the study is not done, in one paragraph; empty if it is, or if nothing is known. It is not said twice."""
+        if self.repeats:
+            return "for the same reason as the night before"
         return "" if self.night.outcome is Outcome.DONE else " ".join(mask(self.night.reason).split())
 
     @property
@@ -118,7 +123,14 @@ class StudyNights:
 
 def rows_of(nights: Sequence[Night]) -> list[Row]:
     """The rows of these nights, in the same order."""
-    return [Row(night, standing(night.verdict), changes(night.before, night.verdict)) for night in nights]
+    rows: list[Row] = []
+    last: dict[tuple[str, str], Night] = {}
+    for night in nights:
+        before = last.get((night.schedule, night.study))
+        repeats = before is not None and streak([before, night]) is not None
+        rows.append(Row(night, standing(night.verdict), changes(night.before, night.verdict), repeats))
+        last[night.schedule, night.study] = night
+    return rows
 
 
 def by_study(rows: Sequence[Row]) -> list[StudyNights]:

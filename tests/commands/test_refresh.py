@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sweep.store.refresh_log import RefreshLog
 from tests.faults.conftest import Sweep, finish, sweep, wait_until
 
 __all__ = ["sweep"]  # the fixture
@@ -81,6 +82,11 @@ def test_a_champion_follows_its_data(changing: Sweep) -> None:
 
     write(changing.data, ["a heavy purple", "a long orange"], train=48, validation=90, first=1000)
     drift = changing.folder / "mlruns/champions/faults/drift.jsonl"
+    steps = RefreshLog(changing.folder / "mlruns/champions/faults/refresh.jsonl")
+    paused = changing.run_here(*WORDS, "budget.wall_clock=0.01s", module="sweep.refresh")
+    assert paused.returncode == 0, paused.stdout
+    assert "Not finished: budget.wall_clock=" in paused.stdout
+    assert (len(entries(changing)), steps.adapters, steps.is_open) == (1, [], True)
     killed = changing.start(*WORDS, module="sweep.refresh")
     wait_until(drift.exists, killed, "score of the champion")
     killed.send_signal(signal.SIGKILL)
@@ -95,6 +101,8 @@ def test_a_champion_follows_its_data(changing: Sweep) -> None:
     assert promoted["test"]["old"]["upper"] < promoted["margin"]
     assert (promoted["tests"], promoted["promotions"]) == (1, 1)
     assert in_use(changing) == "0002"
+    assert steps.adapters == [promoted["training"]["identity"]]
+    assert not steps.is_open
     (point,) = [json.loads(line) for line in drift.read_text().splitlines() if line]
     assert point["condition"] == "worse"
     assert point["new"] > point["old"]

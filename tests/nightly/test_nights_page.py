@@ -81,6 +81,16 @@ def test_what_became_of_the_champion_stands_in_page_and_table(tmp_path: Path) ->
     assert row.matters
 
 
+def test_a_reason_that_repeats_is_said_once() -> None:
+    nights = [made_night(day, Outcome.FAILED, reason=f"no room, {day} GB are free") for day in (1, 2)]
+    nights.insert(1, made_night(1, Outcome.FAILED, schedule="other", study="other", reason="no room, 9 GB are free"))
+    assert [row.reason for row in rows_of(nights)] == [
+        "no room, 1 GB are free",
+        "no room, 9 GB are free",
+        "for the same reason as the night before",
+    ]
+
+
 def test_each_night_is_a_row_and_changes_are_marked(tmp_path: Path) -> None:
     paths = made_paths(tmp_path, "pharma")
     ledger = recorded(paths, *history())

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,14 @@ from sweep.nightly.schedule import Schedule
 from sweep.nightly.schedules import load, save
 from sweep.nightly.studies import Progress
 from sweep.nightly.tick_lock import running_tick
+from sweep.records.champion import ChampionEvent
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from tests.commands.test_stored_study import COMMAND, STORED
 from tests.faults.conftest import Sweep
 from tests.nightly.made import moment, schedule
+from tests.store.test_champions import ROWS, adapter_in, entry
 
 NIGHT = "2026-11-21 02:00"
 
@@ -57,9 +62,24 @@ def test_the_record_of_a_finished_study_says_so(tmp_path: Path, monkeypatch: pyt
     made: Schedule = schedule(study="stored", words=tuple(COMMAND))
     found = progress_of(made, Paths.here())
     assert found.finished
+    assert found.trials is not None
     assert found.trials > 3
     nothing = progress_of(schedule(study="other", words=(*COMMAND[1:], "study.name=other")), Paths.here())
     assert nothing == Progress(0, None)
+    # of data that change, the adapters that challengers trained count, too, and the champion's refresh decides
+    paths, changing = Paths.here(), replace(made, refresh=True)
+    assert progress_of(changing, paths) == found
+    steps = RefreshLog(paths.refresh_log("stored"))
+    steps.add(RefreshEvent.TRAINED, "data", "one")
+    steps.add(RefreshEvent.TRAINED, "data", "two")
+    assert progress_of(changing, paths) == replace(found, trials=found.trials + 2)
+    first = entry(1, ChampionEvent.VERDICT)
+    Champions(paths, "stored").append(first, adapter=adapter_in(tmp_path / "adapter"), rows=ROWS)
+    assert progress_of(changing, paths).finished is False
+    steps.add(RefreshEvent.ENDED, "data")
+    assert progress_of(changing, paths).finished
+    paths.champion_entry("stored", 1).joinpath("entry.json").write_text("{")
+    assert progress_of(changing, paths) == Progress(None)
 
 
 @pytest.mark.slow

@@ -44,6 +44,8 @@ def test_a_failure_that_repeats_is_named_with_what_to_do(tmp_path: Path, monkeyp
     assert "  problem    failed for the 3rd night in a row since 2026-03-02, for the same reason" in lines
     assert "  to do      Do what the reason says: `python -m sweep.champion study=pharma to=VERSION`." in lines
     assert "  champion   version 2 is in use" in lines
+    assert sum("version 1 is damaged" in line for line in lines) == 1
+    assert sum(line.endswith("for the same reason as the night before") for line in lines) == 2
     first = next(line for line in lines if "2026-03-01" in line)
     assert first.endswith(
         "2026-03-01 done, 2 h 0 min, 3 trials: the champion is worse on the changed data (train: 1 added); promotion, "

@@ -70,8 +70,10 @@ def status(schedule: Schedule, paths: Paths, now: float) -> Iterator[str]:
         if night.schedule == schedule.name and holder is not None:
             yield f"  running    the night of {night.record.date}, until {schedule.hours.show(night.until)} (process {holder.process})"
     nights = Ledger(paths.nights_database).nights(schedule.name, verdicts=False)
-    for number, past in enumerate(reversed(nights[-_SHOWN_NIGHTS:])):
-        yield f"  {'nights' if number == 0 else '':9}  {_in_a_line(past)}"
+    shown = nights[-_SHOWN_NIGHTS:]
+    for past, before in zip(reversed(shown), [*reversed(shown[:-1]), None], strict=True):
+        repeats = before is not None and streak([before, past]) is not None
+        yield f"  {'nights' if past is shown[-1] else '':9}  {_in_a_line(past, repeats=repeats)}"
     if not nights:
         yield "  nights     none yet"
         return
@@ -114,11 +116,12 @@ def installed(schedule: Schedule, place: Place) -> str:
     return f"{schedule.name}: every night {schedule.hours}; the next one {schedule.hours.show(start)}, in {show_seconds(start - place.now)}"
 
 
-def _in_a_line(night: Night) -> str:
+def _in_a_line(night: Night, *, repeats: bool) -> str:
     trials = f"{night.trained} trial{'' if night.trained == 1 else 's'}"
     took = f", {show_seconds(night.seconds)}, {trials}" if night.outcome.ran else ""
     news = night.champion_news.words if night.champion_news is not None else ""
-    said = " ".join(mask("; ".join(filter(None, (night.reason, news)))).split())
+    reason = "for the same reason as the night before" if repeats else night.reason
+    said = " ".join(mask("; ".join(filter(None, (reason, news)))).split())
     return f"{night.date} {night.outcome.value}{took}{': ' if said else ''}{said}"
 
 
