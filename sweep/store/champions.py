@@ -72,9 +72,16 @@ class Champions:
         if (wrong := damage(folder, earlier_versions=False)) is not None:
             raise EnvironmentLacks(
                 f"{folder}: version {version} of the champion is damaged ({wrong}); restore it from a backup, or take another "
-                f"version into use: `python -m sweep.champion study={self._study} to=VERSION`"
+                f"version into use: `{self.way_out_of(version)}`"
             )
         return folder / ADAPTER
+
+    def way_out_of(self, version: int) -> str:
+        """The command that takes another version into use: the latest that is neither this one nor in use, else the study's verdict."""
+        entries = self.entries()
+        without = {version, entries[-1].version}
+        others = [entry.number for entry in entries if entry.brings_adapter and entry.number not in without]
+        return f"python -m sweep.champion study={self._study} {f'to={others[-1]}' if others else 'adopt=true'}"
 
     def rows(self, version: int) -> DataVersion:
         """The hashes of the rows that a version was trained and judged on.

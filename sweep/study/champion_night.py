@@ -196,11 +196,7 @@ class ChampionNight:
     @property
     def _other_version(self) -> str:
         """What to do about a champion that cannot be scored."""
-        command = f"python -m sweep.champion study={self._run.plan.name}"
-        return (
-            f"; if the champion fails again and again, take another version into use, `{command} to=VERSION`, or the study's verdict, "
-            f"`{command} adopt=true`"
-        )
+        return f"; if that fails again, take another version into use: `{self._history.way_out_of(self._last.version)}`"
 
     @property
     def _arm(self) -> Arm:
@@ -262,7 +258,7 @@ class ChampionNight:
             self._reject_stored()
             raise EnvironmentLacks(
                 "the champion's adapter could not be read and was trained again on other data, which was set aside; run the same "
-                "command again"
+                f"command again{self._other_version}"
             )
         return outcomes
 
