@@ -77,11 +77,17 @@ class Champions:
         return folder / ADAPTER
 
     def way_out_of(self, version: int) -> str:
-        """The command that takes another version into use: the latest that is neither this one nor in use, else the study's verdict."""
+        """The command that takes another version into use: the latest that is whole and not in use, else the study's verdict."""
         entries = self.entries()
-        without = {version, entries[-1].version}
-        others = [entry.number for entry in entries if entry.brings_adapter and entry.number not in without]
-        return f"python -m sweep.champion study={self._study} {f'to={others[-1]}' if others else 'adopt=true'}"
+        others = [
+            entry.number
+            for entry in entries
+            if entry.brings_adapter and entry.number not in (version, entries[-1].version)
+        ]
+        folders = ((number, self._paths.champion_entry(self._study, number)) for number in reversed(others))
+        whole = (number for number, folder in folders if damage(folder, earlier_versions=False) is None)
+        other = next(whole, None)
+        return f"python -m sweep.champion study={self._study} {f'to={other}' if other is not None else 'adopt=true'}"
 
     def rows(self, version: int) -> DataVersion:
         """The hashes of the rows that a version was trained and judged on.

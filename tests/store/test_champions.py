@@ -257,7 +257,9 @@ def test_a_damaged_version_names_the_way_to_another(paths: Paths, adapter: Path)
         history.append(entry(number), adapter=adapter, rows=ROWS)
     with (history.adapter(3) / "adapter_config.json").open("a") as file:
         file.write(" ")
-    with pytest.raises(EnvironmentLacks, match="`python -m sweep.champion study=s to=2`"):
+    with pytest.raises(EnvironmentLacks, match=r"`python -m sweep\.champion study=s to=2`"):
         history.adapter(3)
-    # the one in use is no way out of one that is not
+    # neither the one in use nor a damaged one is a way out
     assert history.way_out_of(2).endswith("to=1")
+    (history.adapter(1) / "adapter_config.json").unlink()
+    assert history.way_out_of(2).endswith("adopt=true")
