@@ -24,8 +24,8 @@ finished. With one it compares the data with those the champion was judged on:
   it is worse, or unclear   a challenger of its recipe is trained on the data, and promoted if it is not
                             inferior on the old examples and better on the new ones
 
-The same command goes on where it was stopped, by hand or by budget.wall_clock, within which every trial
-is kept. Then: python -m sweep.champion study=NAME"""
+The same command goes on where it was stopped; with budget.wall_clock no trial begins that would not end
+in time. Then: python -m sweep.champion study=NAME"""
 
 
 def refresh_study(plan: StudyPlan) -> float | None:
