@@ -24,7 +24,8 @@ finished. With one it compares the data with those the champion was judged on:
   it is worse, or unclear   a challenger of its recipe is trained on the data, and promoted if it is not
                             inferior on the old examples and better on the new ones
 
-The same command goes on where it was stopped. Then: python -m sweep.champion study=NAME"""
+The same command goes on where it was stopped; with budget.wall_clock no trial begins that would not end
+in time. Then: python -m sweep.champion study=NAME"""
 
 
 def refresh_study(plan: StudyPlan) -> float | None:
@@ -61,11 +62,16 @@ def _refresh(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) 
     from sweep.store.locks import study_lock
     from sweep.study.refresh import refresh
     from sweep.study.stopping import StopRequest
+    from sweep.study.study_run import BudgetSpent
 
     paths.log(plan.name).parent.mkdir(parents=True, exist_ok=True)  # here, where it is explained if that fails
     out = console()
-    with study_lock(paths, plan.name), StopRequest().listening() as stop, LiveDisplay(out) as display:
-        done = refresh(plan, splits, paths, display, stop)
+    try:
+        with study_lock(paths, plan.name), StopRequest().listening() as stop, LiveDisplay(out) as display:
+            done = refresh(plan, splits, paths, display, stop)
+    except BudgetSpent as spent:
+        out.print(f"Not finished: {spent}. What is finished is kept, and the champion stays in use.", markup=False)
+        return
     if done.point is None:
         out.print("The data have not changed: nothing to do.")
     elif done.entry is None:

@@ -34,7 +34,7 @@ Keys of install, beside those of a study:
   environment       a file of NAME=value lines for the study, for secrets as well
   catch_up          true (default): a night that was missed is made up for at the next opportunity, once
   refresh           true: for data that change, nights call refresh: champion and challenger (docs/champion.md)
-  memory, disk      what must be free before a night starts (default: what the study needs)
+  memory, disk, gpu_memory   what must be free before a night starts (default: what the study needs)
   since             the date from which nights count (default: now)
   dry_run           true: shows what would be written
 
@@ -78,6 +78,7 @@ def _install(words: Sequence[str]) -> int:
     from sweep.commands.scheduling.request import is_dry_run, schedule_from
     from sweep.commands.scheduling.show import installed
     from sweep.nightly.installing import install, preview
+    from sweep.nightly.kinds import kinds
     from sweep.nightly.kinds.kind import here
     from sweep.store.paths import Paths
 
@@ -86,6 +87,8 @@ def _install(words: Sequence[str]) -> int:
     if is_dry_run(words):
         print("\n".join(preview(wanted, place)))
         print(installed(wanted, place))
+        for lack in kinds()[wanted.kind].lacks():
+            print(f"This machine lacks something: {lack}")
         print("Nothing was written.")
         return 0
     told = install(wanted, paths, place)

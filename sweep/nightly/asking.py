@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import IO, Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,14 @@ class Reply:
     problem: str | None = None
 
 
-def ask(module: str, job: Mapping[str, object], seconds: float) -> Reply:
+def ask(
+    module: str, job: Mapping[str, object], seconds: float, heard: Callable[[Any], None] = lambda line: None
+) -> Reply:
     """Runs `python -m MODULE` with the job as JSON on its standard input, so that no secret of it is in a command line or file.
 
     Args:
         seconds: the longest wait.
+        heard: receives each JSON value as soon as the child has written it.
     """
     try:
         child = subprocess.Popen(  # noqa: S603
@@ -42,21 +49,39 @@ def ask(module: str, job: Mapping[str, object], seconds: float) -> Reply:
         )
     except OSError as error:
         return Reply(problem=f"no process can be started: {error.strerror}")
-    late = False
-    with child:
-        try:
-            said, _ = child.communicate(json.dumps(job), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            late = True
-            child.kill()
-            said, _ = child.communicate()
-        except BaseException:
-            child.kill()
-            raise
-    lines = []
-    for line in said.splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # cut off
-            continue
-    return Reply(tuple(lines), late)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    until = time.monotonic() + seconds
+    lines: list[Any] = []
+    said: SimpleQueue[str | None] = SimpleQueue()
+    reader = threading.Thread(target=_read, args=(child.stdout, said), daemon=True)
+    try:
+        reader.start()
+        with suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(job))
+            child.stdin.close()
+        while (line := said.get(timeout=max(0.0, until - time.monotonic()))) is not None:
+            try:
+                value = json.loads(line)
+            except ValueError:  # cut off
+                continue
+            lines.append(value)
+            heard(value)
+        child.wait(max(0.0, until - time.monotonic()))
+    except (Empty, subprocess.TimeoutExpired):
+        return Reply(tuple(lines), late=True)
+    finally:
+        child.kill()
+        child.wait()
+        reader.join()
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        child.stdout.close()
+    return Reply(tuple(lines))
+
+
+def _read(stream: IO[str], said: SimpleQueue[str | None]) -> None:
+    """Passes on the lines of a stream, and None at its end."""
+    for line in stream:
+        said.put(line)
+    said.put(None)

@@ -26,7 +26,7 @@ def keep_in_mlflow(night: Night, note: Path, title: str, paths: Paths, tracking_
         why it is not kept; None if it is, or if nothing was recorded in this night.
     """
     own = tracking_uri is None
-    if not (night.trained or night.refreshed) or (own and not paths.mlflow_database.exists()):
+    if not (night.trained or night.champion_news) or (own and not paths.mlflow_database.exists()):
         return None
     try:
         if shown_store(tracking_uri, paths) is None:

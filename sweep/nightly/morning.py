@@ -11,7 +11,7 @@ from sweep.errors import GoldilocksError
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.mlflow_note import keep_in_mlflow
 from sweep.nightly.night import Night
-from sweep.nightly.note import delivered, linked_from, named_on_this_machine, note, title
+from sweep.nightly.note import as_message, delivered, linked_from, named_on_this_machine, note, note_id, title
 from sweep.nightly.notify import Delivery, send
 from sweep.store.paths import Paths
 from sweep.store.whole_file import replace_text
@@ -29,7 +29,8 @@ def after(
     """Writes the note on a recorded night, renews the page over all nights, and sends the note.
 
     The note is written before it is sent, and once more with what became of the messages. Calling this again for the same night
-    replaces the note and sends it again.
+    replaces the note, and sends it to those alone who did not get it: the ledger has each receiver as soon as its service has taken the
+    message. Only a process that is killed between the two lets a later call send it to that receiver once more, with the same number.
 
     Args:
         notify: addresses as `sweep.nightly.addresses` describes them.
@@ -46,7 +47,7 @@ def after(
     files = _files(night, recorded, paths)
     _write(files, night, earlier, paths, (), trouble)
     _try("the page over all nights could not be written", lambda: _renew_page(ledger, paths), trouble)
-    deliveries = send(title(night), note(night, earlier, paths, named_on_this_machine), night.outcome, notify, environ)
+    deliveries = _send(night, note(night, earlier, paths, named_on_this_machine), notify, environ, ledger, trouble)
     trouble += _lost(deliveries)
     if deliveries:
         _write(files, night, earlier, paths, deliveries, trouble)
@@ -54,6 +55,26 @@ def after(
         reason = keep_in_mlflow(night, files[0], title(night), paths, tracking_uri)
         trouble += [f"the morning note is not with the sweep's run in MLflow: {reason}"] if reason else []
     return "\n".join(dict.fromkeys(trouble))
+
+
+def _send(
+    night: Night,
+    text: str,
+    notify: Sequence[str],
+    environ: Mapping[str, str] | None,
+    ledger: Ledger,
+    trouble: list[str],
+) -> list[Delivery]:
+    """Sends the note to those who do not have it yet."""
+    number = note_id(night)
+    told: set[str] = set()
+    if notify:
+        _try("the ledger of nights does not say who has the note", lambda: told.update(ledger.told(number)), trouble)
+
+    def sent(receiver: str) -> None:
+        _try(f"that {receiver} has the note was not recorded", lambda: ledger.add_told(number, receiver), trouble)
+
+    return send(title(night), as_message(text, number), night.outcome, notify, environ, told=told, sent=sent)
 
 
 def _files(night: Night, recorded: Sequence[Night], paths: Paths) -> list[Path]:

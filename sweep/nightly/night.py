@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from sweep.nightly.champion_news import ChampionNews
+
 
 class Outcome(StrEnum):
     """How a night ended."""
@@ -43,8 +45,9 @@ class Night:
         reason: why it ended so, in words; empty if there is nothing to say.
         verdict: the contents of verdict.json after the night; None if there was none.
         before: its contents before the night, likewise.
-        trained: the number of trials that this night completed.
+        trained: the number of trials that this night completed, those of challengers among them.
         seconds: how long the study's process ran.
+        champion: of a schedule with `refresh=true`, what became of the champion; None if that is not known.
     """
 
     schedule: str
@@ -59,8 +62,9 @@ class Night:
     before: Mapping[str, Any] | None = None
     trained: int = 0
     seconds: float = 0.0
+    champion: ChampionNews | None = None
 
     @property
-    def refreshed(self) -> bool:
-        """Whether it did something for a champion, as the reason says, and ran to its end: only such a night has both."""
-        return self.outcome is Outcome.DONE and bool(self.reason)
+    def champion_news(self) -> ChampionNews | None:
+        """What became of the champion, if the night looked at changed data or changed what is in use."""
+        return self.champion if self.champion is not None and self.champion.is_news else None

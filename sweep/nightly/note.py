@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sweep.config.units import show_seconds
-from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.notify import Delivery
+from sweep.nightly.remedy import to_do
 from sweep.nightly.standing import Standing, changes, standing
+from sweep.nightly.streak import Streak, streak
 from sweep.reports.steps import open_runs
 from sweep.store.paths import Paths
+from sweep.verdict.figures import capitalized
 
 Link = Callable[[Path, str], str]
 """How a file is shown: its path, and what it is."""
@@ -29,15 +32,26 @@ _OUTCOMES = {
     Outcome.SKIPPED: "Skipped: the checks before the start said no, and nothing was started.",
     Outcome.MISSED: "Missed: the machine was off at the planned time, and the night was not made up for.",
 }
+_EVENTS = {
+    "verdict": "Taken into use",
+    "promotion": "A challenger was promoted",
+    "kept": "A challenger was tested, and the champion stays",
+    "untested": "A challenger was trained and not tested",
+    "rollback": "An earlier version was taken into use again",
+}
 
 
 def title(night: Night) -> str:
     """The note's first line, without a mark of a heading."""
     now = standing(night.verdict)
     still = "" if night.outcome in (Outcome.DONE, Outcome.UNFINISHED) else "still "
-    return f"{night.study}, night of {night.date}: {night.outcome}" + (
-        f"; {still}{now.words}" if now is not None else ""
-    )
+    news = night.champion_news
+    parts = [
+        f"{night.study}, night of {night.date}: {night.outcome}",
+        f"{news.event}, version {news.version} is in use" if news is not None and news.is_another_version else "",
+        f"{still}{now.words}" if now is not None else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> str:
@@ -47,7 +61,7 @@ def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> st
         earlier: the nights of the same schedule and study before this one, in order.
         link: how files are shown where the note will be read.
     """
-    now = standing(night.verdict)
+    now, row = standing(night.verdict), streak([*earlier, night])
     return "\n".join(
         [
             f"# {title(night)}",
@@ -55,12 +69,19 @@ def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> st
             *(["\n".join(_answer(now)), ""] if now is not None else []),
             *_section("Change since last night", _changed(night)),
             *_section("What ran", _ran(night)),
-            *_section("What failed", _failed(night, earlier)),
-            *_section("What to do", _to_do(night, now)),
+            *_section("The champion", _champion(night)),
+            *_section("What failed", _failed(night, earlier, row)),
+            *_section("What to do", to_do(night, row, now)),
             *_section("Cost", _cost(night, earlier)),
             *_section("Where to look", _links(night, paths, link)),
         ]
     )
+
+
+def note_id(night: Night) -> str:
+    """The same for the same end of the same night: two messages that bear it are one that was sent twice."""
+    digest = hashlib.sha256(f"{night.study} {night.ended!r}".encode()).hexdigest()
+    return f"{night.schedule}/{night.date}/{digest[:8]}"
 
 
 def delivered(deliveries: Sequence[Delivery]) -> str:
@@ -71,6 +92,17 @@ def delivered(deliveries: Sequence[Delivery]) -> str:
     )
     section = _section("Messages", lines)
     return "\n".join(["", *section]) if section else ""
+
+
+def as_message(text: str, number: str) -> str:
+    """The text of a message, with the id of its note.
+
+    Args:
+        number: that id (`note_id`).
+    """
+    return (
+        f"{text}\nNote {number}. Another message with this number is the same note, sent again after an interruption.\n"
+    )
 
 
 def linked_from(folder: Path) -> Link:
@@ -104,12 +136,11 @@ def _changed(night: Night) -> Iterator[str]:
 
 
 def _ran(night: Night) -> Iterator[str]:
-    idle = night.outcome is Outcome.DONE and not night.trained and not night.refreshed
+    idle = night.outcome is Outcome.DONE and not night.trained and not night.champion_news
     yield "Done: nothing was left to train." if idle else _OUTCOMES[night.outcome]
     if night.outcome.ran:
         yield f"From {_moment(night.started)} to {_moment(night.ended)}, by schedule {night.schedule}."
-        if night.trained or not night.refreshed:  # those of a refresh are not counted
-            yield f"Trials completed in this night: {night.trained}."
+        yield f"Trials completed in this night: {night.trained}."
     else:
         yield f"By schedule {night.schedule}, at {_moment(night.started)}."
     if night.reason and night.outcome in (Outcome.DONE, Outcome.UNFINISHED):
@@ -124,14 +155,32 @@ def _ran(night: Night) -> Iterator[str]:
         yield f"Margin: {now.margin}."
 
 
-def _failed(night: Night, earlier: Sequence[Night]) -> Iterator[str]:
+def _champion(night: Night) -> Iterator[str]:
+    news = night.champion
+    if news is None:
+        return
+    if news.condition:
+        yield f"It is {news.condition} on the changed data ({news.change})."
+    if news.event:
+        event = _EVENTS.get(news.event, capitalized(news.event))
+        yield f"{event}: {' '.join(mask(news.reason).split())}."
+    elif news.condition and night.outcome is not Outcome.DONE:
+        yield "Nothing has been decided yet."
+    elif not news.condition and night.outcome is Outcome.DONE:
+        yield "There was nothing new to decide."
+    yield f"Version {news.version} is in use." if news.version else "No adapter is in use yet."
+
+
+def _failed(night: Night, earlier: Sequence[Night], row: Streak | None) -> Iterator[str]:
     if night.reason and night.outcome not in (Outcome.DONE, Outcome.UNFINISHED):
         yield _reason(night)
     if night.outcome is Outcome.FAILED:
         yield "Its process was killed." if night.exit_code is None else f"Its exit code is {night.exit_code}."
-    row = _in_a_row(night, earlier)
-    if row > 1:
-        yield f"This is night {row} in a row without a result ({night.outcome})."
+    if row is not None:
+        yield f"It {row.words}."
+    lost = _in_a_row(night, earlier)
+    if lost > (row.nights if row is not None else 1):
+        yield f"This is night {lost} in a row without a result ({night.outcome})."
     now, before = standing(night.verdict), standing(night.before)
     fresh = (now.failed if now else 0) - (before.failed if before else 0)
     if fresh > 0:
@@ -148,47 +197,9 @@ def _in_a_row(night: Night, earlier: Sequence[Night]) -> int:
     return count
 
 
-def _to_do(night: Night, now: Standing | None) -> Iterator[str]:
-    if night.outcome is Outcome.FAILED:
-        yield _remedy(night)
-    elif night.outcome is Outcome.SKIPPED:
-        yield f"Free what is missing; `{pasteable('python -m sweep.doctor')}` shows disk and memory. The next night tries again."
-    elif night.outcome is Outcome.MISSED:
-        yield "Leave the machine on at the planned time, or plan another one. The next night continues where the study stopped."
-    elif now is not None and now.settle is not None:
-        command, seconds = now.settle
-        takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
-        yield f"To settle what is open ({takes}): `{pasteable(mask(command))}`"
-    elif night.outcome is Outcome.DONE and night.verdict is not None:
-        yield "Nothing."
-
-
-def _remedy(night: Night) -> str:
-    """What to do about a failure, by the exit code (see `sweep.errors`)."""
-    plan = pasteable(f"python -m sweep.plan +study={night.study}")
-    match night.exit_code:
-        case 2:
-            return f"Correct the settings or the data; `{plan}` lists everything that is wrong with the settings."
-        case 3:
-            return (
-                f"This machine lacks something: `{pasteable('python -m sweep.doctor')}` says what, and how to get it."
-            )
-        case 4:
-            return "Read why the trials failed, in the log or the report, and change the settings that they have in common."
-        case 130:
-            return "It was stopped by hand. The next night continues."
-        case None:
-            return (
-                "Read the end of the log. If the system killed the process for memory, set budget.memory or executor.workers=1. The "
-                "next night continues."
-            )
-    return "Read the end of the log. The next night tries again."
-
-
 def _cost(night: Night, earlier: Sequence[Night]) -> Iterator[str]:
     if night.outcome.ran:
-        completed = f", {_trials(night.trained)}" if night.trained or not night.refreshed else ""
-        yield f"This night: {show_seconds(night.seconds)}{completed}."
+        yield f"This night: {show_seconds(night.seconds)}, {_trials(night.trained)}."
     nights = [each for each in (*earlier, night) if each.outcome.ran]
     if len(nights) > 1:
         seconds, trials = sum(each.seconds for each in nights), sum(each.trained for each in nights)

@@ -6,7 +6,8 @@ The child process gets the addresses through a pipe, so they are in no command l
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.nightly.addresses import INSTALL, is_installed, targets
@@ -64,6 +65,8 @@ def send(
     environ: Mapping[str, str] | None = None,
     *,
     seconds: float = WAIT_SECONDS,
+    told: Collection[str] = (),
+    sent: Callable[[str], None] = lambda receiver: None,
 ) -> list[Delivery]:
     """Sends a message to every address, and returns what became of each; raises nothing for a service that fails.
 
@@ -71,6 +74,8 @@ def send(
         text: Markdown; services that show none of it get plain text.
         environ: where `env:NAME` is looked up; by default this process's environment.
         seconds: the longest wait for all of them.
+        told: the receivers (`Delivery.to`) that have this message already, and do not get it again.
+        sent: called with each receiver as soon as its service has taken the message.
     """
     if not addresses:
         return []
@@ -78,13 +83,30 @@ def send(
         return [Delivery("notify", f"Apprise is not installed: {INSTALL}")]
     found, wrong = targets(addresses, os.environ if environ is None else environ)
     refused = [Delivery("notify", problem.removeprefix("notify: ")) for problem in wrong]
-    if not found:
-        return refused
-    message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
-    job = {**message, "addresses": [target.address for target in found]}
-    reply = ask("sweep.nightly.sending", job, seconds + _GRACE_SECONDS)
-    answers: dict[int, str | None] = dict(reply.lines)
-    otherwise = reply.problem or "the process that sends messages ended early"
-    if reply.late:
-        otherwise = f"it did not answer within {seconds:g} s"
-    return [Delivery(target.name, answers.get(number, otherwise)) for number, target in enumerate(found)] + refused
+    receivers = list(_numbered(target.name for target in found))
+    waiting = [(name, target) for name, target in zip(receivers, found, strict=True) if name not in told]
+    answers: dict[str, str | None] = dict.fromkeys(told)
+    otherwise = ""
+    if waiting:
+        message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
+        job = {**message, "addresses": [target.address for _, target in waiting]}
+
+        def heard(line: tuple[int, str | None]) -> None:
+            (receiver, _), error = waiting[line[0]], line[1]
+            answers[receiver] = error
+            if error is None:
+                sent(receiver)
+
+        reply = ask("sweep.nightly.sending", job, seconds + _GRACE_SECONDS, heard)
+        otherwise = reply.problem or "the process that sends messages ended early"
+        if reply.late:
+            otherwise = f"it did not answer within {seconds:g} s"
+    return [Delivery(name, answers.get(name, otherwise)) for name in receivers] + refused
+
+
+def _numbered(names: Iterable[str]) -> Iterator[str]:
+    """The names, numbered where one is repeated: of an address that is given openly only the service is shown."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        counts[name] += 1
+        yield name if counts[name] == 1 else f"{name}, number {counts[name]}"

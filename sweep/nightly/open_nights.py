@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from sweep.nightly.champion_news import ChampionCounts, ChampionNews
 from sweep.nightly.due import PlannedNight
 from sweep.nightly.night import Night, Outcome
 from sweep.store.paths import Paths
 from sweep.store.whole_file import replace_text
+
+_Made = TypeVar("_Made")
 
 
 @dataclass
@@ -19,40 +22,24 @@ class OpenNight:
     """A night of a schedule that has begun.
 
     Attributes:
-        started: when it began, in seconds since the epoch.
-        seconds: how long the study's process has run.
-        trials_before: complete trials of the study when the night began.
-        before: its verdict then.
-        entries_before, points_before: where data change, what `champion_records` returned then; None until it was asked.
-        outcome, exit_code, reason: of its last turn.
-        verdict, trained, ended: as they will be recorded.
+        record: the night as it would be recorded if it ended now.
+        start, until: its planned start, and when it must have ended, in seconds since the epoch.
+        catches_up: whether its planned hours are over.
+        trials_before: complete trials of the study when the night began; None until that is read.
+        champion_before: where data change, how much was recorded of the champion then; None until that is read.
         declined: seconds that were too few for another trial, as the study said; None if it did not.
-        prepared: whether `trials_before` and `before` are known.
         process, process_started: of the study, while it runs (`sweep.nightly.tick_lock.process_start`).
         over: whether only its record and its note are missing.
         tick_code: what it adds to the exit code of the tick.
     """
 
-    schedule: str
-    study: str
-    date: str
+    record: Night
     start: float
     until: float
-    started: float
     catches_up: bool = False
-    ended: float = 0.0
-    seconds: float = 0.0
-    trials_before: int = 0
-    before: Mapping[str, Any] | None = None
-    entries_before: int | None = None
-    points_before: int = 0
-    verdict: Mapping[str, Any] | None = None
-    outcome: str = Outcome.UNFINISHED.value
-    exit_code: int | None = None
-    reason: str = ""
-    trained: int = 0
+    trials_before: int | None = None
+    champion_before: ChampionCounts | None = None
     declined: float | None = None
-    prepared: bool = False
     process: int | None = None
     process_started: str | None = None
     over: bool = False
@@ -61,33 +48,33 @@ class OpenNight:
     @classmethod
     def of(cls, schedule: str, study: str, planned: PlannedNight, now: float) -> OpenNight:
         """A night that begins now."""
-        return cls(schedule, study, planned.date, planned.start, planned.until, now, planned.catches_up, ended=now)
+        record = Night(schedule, study, planned.date, started=now, ended=now, outcome=Outcome.UNFINISHED)
+        return cls(record, planned.start, planned.until, planned.catches_up)
 
-    def night(self) -> Night:
-        """Its record."""
-        return Night(
-            schedule=self.schedule,
-            study=self.study,
-            date=self.date,
-            started=self.started,
-            ended=self.ended,
-            outcome=Outcome(self.outcome),
-            exit_code=self.exit_code,
-            reason=self.reason,
-            verdict=self.verdict,
-            before=self.before,
-            trained=self.trained,
-            seconds=self.seconds,
-        )
+    @property
+    def schedule(self) -> str:
+        return self.record.schedule
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the study has had a turn in this night."""
+        return self.record.seconds > 0
+
+    def set(self, **values: Any) -> None:
+        """Changes fields of its record."""
+        self.record = replace(self.record, **values)
+
+    def close(self, outcome: Outcome, reason: str, now: float, tick_code: int = 0) -> None:
+        """Ends the night: its record and its note are all that is left to do."""
+        self.set(outcome=outcome, reason=reason, ended=now)
+        self.over, self.tick_code = True, tick_code
 
 
 def read(paths: Paths) -> list[OpenNight]:
     """The nights that an earlier tick left open; none if the file is damaged, since a whole one replaces it each time."""
     try:
-        stored = json.loads(paths.open_nights.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(OpenNight)}
-        return [OpenNight(**{name: value for name, value in each.items() if name in known}) for each in stored]
-    except (OSError, ValueError, TypeError, AttributeError):
+        return [_from_json(each) for each in json.loads(paths.open_nights.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return []
 
 
@@ -100,3 +87,21 @@ def write(paths: Paths, nights: Iterable[OpenNight]) -> None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_text(file, json.dumps(contents))
+
+
+def _from_json(plain: Mapping[str, Any]) -> OpenNight:
+    values, record = _known(OpenNight, plain), _known(Night, plain["record"])
+    record["outcome"] = Outcome(record["outcome"])
+    record["champion"] = _made(ChampionNews, record.get("champion"))
+    counts = _made(ChampionCounts, values.get("champion_before"))
+    return OpenNight(**{**values, "record": Night(**record), "champion_before": counts})
+
+
+def _made(kind: type[_Made], plain: Mapping[str, Any] | None) -> _Made | None:
+    return None if plain is None else kind(**_known(kind, plain))
+
+
+def _known(kind: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Without fields of later versions."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in plain.items() if name in names}

@@ -9,6 +9,7 @@ from sweep.config.units import show_seconds
 from sweep.console.masking import mask
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.standing import Change, Standing, changes, standing
+from sweep.nightly.streak import streak
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,22 @@ class Row:
     Attributes:
         standing: the study's answer after the night, None if it has none.
         changes: what differs from before the night.
+        repeats: whether it failed or was skipped for the same reason as the study's night before it.
     """
 
     night: Night
     standing: Standing | None
     changes: tuple[Change, ...]
+    repeats: bool = False
 
     @property
     def matters(self) -> bool:
-        """Whether the answer or the data changed, or the night gave no result."""
+        """Whether the answer, the adapter in use or the data changed, or the night gave no result."""
         failed = self.night.outcome not in (Outcome.DONE, Outcome.UNFINISHED)
-        return failed or any(change.matters for change in self.changes)
+        news = self.night.champion_news
+        return (
+            failed or any(change.matters for change in self.changes) or (news is not None and news.is_another_version)
+        )
 
     @property
     def status(self) -> str:
@@ -67,13 +73,18 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Why the study is not done, in one paragraph; empty if it is, or if nothing is known."""
+        """Why the study is not done, in one paragraph; empty if it is, or if nothing is known. It is not said twice."""
+        if self.repeats:
+            return "for the same reason as the night before"
         return "" if self.night.outcome is Outcome.DONE else " ".join(mask(self.night.reason).split())
 
     @property
     def words(self) -> str:
-        """Why the study is not done, and what changed in answer or data; the figures have columns of their own."""
-        return "; ".join(filter(None, [self.reason, *(change.text for change in self.changes if change.matters)]))
+        """Why the study is not done, what became of the champion, and what changed in answer or data; figures have columns of their own."""
+        news = self.night.champion_news
+        champion = " ".join(mask(news.words).split()) if news is not None else ""
+        changed = (change.text for change in self.changes if change.matters)
+        return "; ".join(filter(None, [self.reason, champion, *changed]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,12 @@ class StudyNights:
         return next((row.standing for row in reversed(self.rows) if row.standing is not None), None)
 
     @property
+    def version(self) -> int:
+        """The version of the champion that is in use, as far as nights know; 0 for none."""
+        known = (row.night.champion for row in reversed(self.rows))
+        return next((each.version for each in known if each is not None), 0)
+
+    @property
     def cost(self) -> str:
         """Time and trials of all nights."""
         seconds = sum(row.night.seconds for row in self.rows)
@@ -106,7 +123,14 @@ class StudyNights:
 
 def rows_of(nights: Sequence[Night]) -> list[Row]:
     """The rows of these nights, in the same order."""
-    return [Row(night, standing(night.verdict), changes(night.before, night.verdict)) for night in nights]
+    rows: list[Row] = []
+    last: dict[tuple[str, str], Night] = {}
+    for night in nights:
+        before = last.get((night.schedule, night.study))
+        repeats = before is not None and streak([before, night]) is not None
+        rows.append(Row(night, standing(night.verdict), changes(night.before, night.verdict), repeats))
+        last[night.schedule, night.study] = night
+    return rows
 
 
 def by_study(rows: Sequence[Row]) -> list[StudyNights]:

@@ -26,6 +26,8 @@ class Schedule:
         notify: where the morning note is sent.
         environment: a file of `NAME=value` lines that the study's process gets, secrets among them; None for none.
         memory, disk: bytes that must be free before a night starts; None for the least that any study needs.
+        gpu_memory: bytes that must be free on each GPU, 0 if that is not known; None for a study that trains on no GPU whose driver
+            tells it.
         options: keys of the kind, such as `image` of kubernetes.
         files: what was written for the scheduler.
     """
@@ -42,6 +44,7 @@ class Schedule:
     environment: str | None = None
     memory: int | None = None
     disk: int | None = None
+    gpu_memory: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 

@@ -25,11 +25,11 @@ class Progress:
     """How far a study has come.
 
     Attributes:
-        trials: number of complete trials that trained or cut an adapter.
+        trials: number of complete trials that trained or cut an adapter, those of challengers among them; None if it cannot be read.
         finished: whether nothing is left to do; None if that is not known.
     """
 
-    trials: int = 0
+    trials: int | None = 0
     finished: bool | None = None
 
 
@@ -82,7 +82,8 @@ def read_environment(file: str | None, folder: Path) -> dict[str, str]:
         with path.open(encoding="utf-8") as stream:
             values = dotenv_values(stream=stream, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"environment={file}: the file cannot be read ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ConfigurationError(f"environment={file}: the file cannot be read ({why}: {path})") from error
     given = {name: value for name, value in values.items() if value is not None}
     hide_values(given)
     return given

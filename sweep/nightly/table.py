@@ -20,7 +20,7 @@ _STYLES = {
     Outcome.MISSED: "yellow",
 }
 MARK = "*"
-"""Before nights on which the answer or the data changed, or that gave no result."""
+"""Before nights on which the answer, the adapter in use or the data changed, or that gave no result."""
 
 
 def print_nights(rows: Sequence[Row], out: Console) -> None:
@@ -55,6 +55,6 @@ def print_nights(rows: Sequence[Row], out: Console) -> None:
     seconds, trials = sum(row.night.seconds for row in rows), sum(row.night.trained for row in rows)
     out.print(
         f"{len(rows)} night{'' if len(rows) == 1 else 's'}: {show_seconds(seconds)}, {trials} trial{'' if trials == 1 else 's'}. "
-        f"{MARK} marks a change of answer or data, and a night without a result. Score is on test, loss on certify.",
+        f"{MARK} marks a change of answer, adapter or data, and a night without a result. Score is on test, loss on certify.",
         markup=False,
     )

@@ -21,7 +21,7 @@ from sweep.nightly.schedule import Schedule
 from sweep.nightly.schedules import load, load_all
 from sweep.nightly.sharing import Waiting, next_turn, turn_ends, used_lately
 from sweep.nightly.studies import verdict_of
-from sweep.nightly.turn import Machine, close_unfinished, prepare, take_turn
+from sweep.nightly.turn import Machine, prepare, read_result, take_turn
 
 _LOOK_SECONDS = 2.0
 """How often a waiting tick looks whether it was asked to stop."""
@@ -38,7 +38,7 @@ class Tick:
         after: called once a night is recorded.
         say: receives a line for everything that happens.
         nights: the open nights by schedule.
-        aside: nights that a killed tick left, while another one is run now: for a later tick.
+        aside: nights that are not run: those that are over, and while one is run now, those that a killed tick left for a later one.
         broken: the schedules that cannot be used, in words.
         code: the exit code so far.
     """
@@ -80,7 +80,7 @@ class Tick:
             if only is None and not self.machine.should_stop():
                 self._find_due()
         for night in list(self.nights.values()):
-            if night.seconds:
+            if night.has_run:
                 self._record(night)
             elif not self.machine.should_stop():  # else a later tick of this night may begin it
                 self._end(night)
@@ -104,25 +104,26 @@ class Tick:
     def _recover(self) -> None:
         """Nights that a killed tick left: one whose end has not come goes on, the others are recorded."""
         now = self.machine.clock.now()
-        for night in open_nights.read(self.machine.paths):
+        left = open_nights.read(self.machine.paths)
+        self.nights.update({night.schedule: night for night in left if not night.over})
+        self.aside = [night for night in left if night.over]
+        for night in left:
             if night.process is not None and end_left_over(night.process, night.process_started):
                 self.say(f"{night.schedule}: stopped the study, which ran on when the tick before this one was killed")
             goes_on = not night.over and night.schedule in self.schedules and night.until - now >= LEAST_SECONDS
-            self.nights[night.schedule] = night
             if goes_on and now >= night.start:
-                self.say(f"{night.schedule}: the night of {night.date} goes on; the tick before this one was killed")
+                self.say(
+                    f"{night.schedule}: the night of {night.record.date} goes on; the tick before this one was killed"
+                )
                 continue
             if not night.over:
-                self._read_result(night)
-                close_unfinished(night, "the machine or the tick ended in this night; the next one continues", now)
+                schedule = self.schedules.get(night.schedule)
+                if schedule is not None:
+                    read_result(night, schedule, self.machine)
+                reason = "the machine or the tick ended in this night; the next one continues"
+                night.close(Outcome.UNFINISHED, reason, now)
             self._record(night)
         self._save()
-
-    def _read_result(self, night: OpenNight) -> None:
-        schedule = self.schedules.get(night.schedule)
-        if schedule is not None and night.prepared:
-            night.trained = max(0, self.machine.progress(schedule).trials - night.trials_before)
-            night.verdict = verdict_of(self.machine.paths, schedule.study)
 
     def _find_due(self) -> None:
         """Begins the nights that are due, also of schedules that were installed since the tick began."""
@@ -131,7 +132,7 @@ class Tick:
         for schedule in self.schedules.values():
             nights = self.ledger.nights(schedule.name, verdicts=False)
             running = self.nights.get(schedule.name)
-            dates = recorded_dates(nights, now) | ({running.date} if running else set())
+            dates = recorded_dates(nights, now) | ({running.record.date} if running else set())
             found = due(schedule, now, dates)
             for missed in found.missed:
                 is_last = found.night is None and missed is found.missed[-1]
@@ -143,7 +144,11 @@ class Tick:
     def _begin(self, schedule: Schedule, planned: PlannedNight, now: float) -> None:
         self.nights[schedule.name] = OpenNight.of(schedule.name, schedule.study, planned, now)
         late = ", made up for now" if planned.catches_up else ""
-        self.say(f"{schedule.name}: the night of {planned.date}{late}, until {schedule.hours.show(planned.until)}")
+        self.say(
+            f"{schedule.name}: the night of {planned.date}{late}, until {schedule.hours.show(planned.until)} at the latest"
+        )
+        log = self.machine.paths.night_log(schedule.name, planned.date)
+        self.say(f"{schedule.name}: what the study prints is in {log.relative_to(self.machine.paths.root.parent)}")
 
     def _begin_now(self, schedule: Schedule) -> None:
         """A night at any hour, of the usual length; it continues the record of the last night that was planned."""
@@ -152,14 +157,15 @@ class Tick:
         if schedule.name not in self.nights:
             self._begin(schedule, PlannedNight(date, now, min(now + hours.length, next_start(schedule, now))), now)
         night = self.nights[schedule.name]
-        self.aside = [each for each in self.nights.values() if each is not night]
+        self.aside += [each for each in self.nights.values() if each is not night]
         self.nights = {schedule.name: night}
         for earlier in self.ledger.nights(schedule.name):
             if earlier.date == date and earlier.outcome.ran and earlier.study == schedule.study:
-                night.started, night.seconds = earlier.started, earlier.seconds
-                night.before = earlier.before
-                night.trials_before = self.machine.progress(schedule).trials - earlier.trained
-                night.prepared = True
+                night.set(
+                    started=earlier.started, seconds=earlier.seconds, before=earlier.before, champion=earlier.champion
+                )
+                trials = self.machine.progress(schedule).trials
+                night.trials_before = None if trials is None else trials - earlier.trained
         self._save()
 
     def _next(self) -> OpenNight | None:
@@ -173,7 +179,7 @@ class Tick:
             return None
         used = used_lately(self.ledger.nights(verdicts=False), now)
         for night in self.nights.values():
-            used[night.schedule] = used.get(night.schedule, 0.0) + night.seconds
+            used[night.schedule] = used.get(night.schedule, 0.0) + night.record.seconds
         return self.nights[next_turn(waiting, used).schedule]
 
     def _wait_for_others(self) -> bool:
@@ -209,46 +215,39 @@ class Tick:
         return Waiting(night.schedule, night.until)
 
     def _end(self, night: OpenNight) -> None:
-        if not night.seconds:
-            close_unfinished(night, "no time was left for it", self.machine.clock.now())
+        if not night.has_run:
+            night.close(Outcome.UNFINISHED, "no time was left for it", self.machine.clock.now())
         self._record(night)
 
-    def _record(self, night: OpenNight) -> None:
+    def _record(self, night: OpenNight, *, told: bool = True) -> None:
         """Enters a night that is over into the ledger, then writes its note: a tick that is killed in between does both again."""
         night.over = True
+        if self.nights.get(night.schedule) is night:
+            del self.nights[night.schedule]
+        if night not in self.aside:
+            self.aside.append(night)
         self._save()
-        record, schedule = night.night(), self.schedules.get(night.schedule)
-        self.ledger.record(record)
-        self._tell(record, schedule)
-        del self.nights[night.schedule]
+        self.ledger.record(night.record)
+        self.say(_in_words(night.record))
+        if told:
+            self._tell(night.record)
+        self.aside.remove(night)
         self._save()
         self._note_code(night.tick_code)
 
     def _record_missed(self, schedule: Schedule, missed: PlannedNight, *, told: bool) -> None:
         verdict, now = verdict_of(self.machine.paths, schedule.study), self.machine.clock.now()
-        record = Night(
-            schedule=schedule.name,
-            study=schedule.study,
-            date=missed.date,
-            started=missed.start,
-            ended=max(missed.start, min(missed.until, now)),
-            outcome=Outcome.MISSED,
-            reason="nothing looked for it in its hours: the machine or its scheduler was off",
-            verdict=verdict,
-            before=verdict,
-        )
-        self.ledger.record(record)
-        if told:
-            self._tell(record, schedule)
-        else:
-            self.say(_in_words(record))
+        night = OpenNight.of(schedule.name, schedule.study, missed, now)
+        night.set(started=missed.start, verdict=verdict, before=verdict)
+        reason = "nothing looked for it in its hours: the machine or its scheduler was off"
+        night.close(Outcome.MISSED, reason, max(missed.start, min(missed.until, now)))
+        self._record(night, told=told)
 
-    def _tell(self, record: Night, schedule: Schedule | None) -> None:
-        self.say(_in_words(record))
-        if schedule is not None:
-            problem = self.after(record, schedule)
-            if problem:
-                self.say(f"{record.schedule}: {problem}")
+    def _tell(self, record: Night) -> None:
+        schedule = self.schedules.get(record.schedule)
+        problem = self.after(record, schedule) if schedule is not None else None
+        if problem:
+            self.say(f"{record.schedule}: {problem}")
 
     def _save(self) -> None:
         open_nights.write(self.machine.paths, [*self.nights.values(), *self.aside])
@@ -262,7 +261,17 @@ class Tick:
         self.code = max(self.code, code)
 
 
+_ENDS = {
+    Outcome.DONE: "is done",
+    Outcome.UNFINISHED: "is unfinished",
+    Outcome.FAILED: "failed",
+    Outcome.SKIPPED: "was skipped",
+    Outcome.MISSED: "was missed",
+}
+
+
 def _in_words(night: Night) -> str:
-    trained = f", {night.trained} trials" if night.outcome.ran else ""
+    trained = f", {night.trained} trial{'' if night.trained == 1 else 's'}" if night.outcome.ran else ""
     reason = f": {night.reason}" if night.reason else ""
-    return f"{night.schedule}: the night of {night.date} is {night.outcome.value}{trained}{reason}"
+    champion = f"; {night.champion_news.words}" if night.champion_news is not None else ""
+    return f"{night.schedule}: the night of {night.date} {_ENDS[night.outcome]}{trained}{reason}{champion}"

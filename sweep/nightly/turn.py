@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,11 +11,11 @@ from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted, NoTrialSucceeded
 from sweep.nightly.child import Ended, closing_seconds, run_until
 from sweep.nightly.clock import Clock
-from sweep.nightly.logs import last_words
+from sweep.nightly.logs import last_words, turn_heading
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import OpenNight
-from sweep.nightly.refreshed import champion_records, refreshed_since
-from sweep.nightly.room import Room, lacks
+from sweep.nightly.refreshed import champion_counts, champion_news
+from sweep.nightly.room import Room, lacks, lacks_gpu
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import CommandLine, Progress, ProgressOf, environment_of, verdict_of
 from sweep.nightly.tick_lock import process_start
@@ -51,12 +50,25 @@ class Machine:
 
 def prepare(night: OpenNight, schedule: Schedule, machine: Machine) -> None:
     """Reads how far the study is before its first turn of the night."""
-    if not night.prepared:
-        night.before = verdict_of(machine.paths, schedule.study)
+    if night.trials_before is None:
+        night.set(before=verdict_of(machine.paths, schedule.study))
         night.trials_before = machine.progress(schedule).trials
-        night.prepared = True
-    if schedule.refresh and night.entries_before is None:
-        night.entries_before, night.points_before = champion_records(machine.paths, schedule.study)
+    if schedule.refresh and night.champion_before is None:
+        night.champion_before = champion_counts(machine.paths, schedule.study)
+
+
+def read_result(night: OpenNight, schedule: Schedule, machine: Machine) -> Progress:
+    """Enters what the night has brought so far, if it was prepared; returns how far the study has come."""
+    progress = machine.progress(schedule)
+    if night.trials_before is not None:
+        night.set(verdict=verdict_of(machine.paths, schedule.study))
+        if progress.trials is not None:
+            night.set(trained=max(0, progress.trials - night.trials_before))
+    if night.champion_before is not None:
+        news = champion_news(machine.paths, schedule.study, night.champion_before)
+        if news is not None:
+            night.set(champion=news.after(night.record.champion))
+    return progress
 
 
 def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machine, save: Callable[[], None]) -> bool:
@@ -65,26 +77,38 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     Args:
         save: keeps the nights on disk.
     """
-    paths = machine.paths
-    night.verdict = verdict_of(paths, schedule.study)
+    paths, now = machine.paths, machine.clock.now
+
+    def close(outcome: Outcome, reason: str, tick_code: int) -> bool:
+        night.close(outcome, reason, now(), tick_code)
+        return True
+
+    verdict = verdict_of(paths, schedule.study)
+    night.set(verdict=verdict)
     # what a study writes it has mostly written by its first verdict
-    disk = schedule.disk if night.verdict is None else None
-    missing = list(lacks(machine.room(), schedule.memory, disk))
+    disk = schedule.disk if verdict is None else None
+    try:
+        environment = environment_of(schedule, paths.root.parent)
+    except ConfigurationError as error:
+        return close(Outcome.FAILED, str(error), error.exit_code)
+    room = machine.room()
+    missing = list(lacks(room, schedule.memory, disk))
+    if schedule.gpu_memory is not None:
+        missing += lacks_gpu(room, schedule.gpu_memory, environment)
     if missing:
-        outcome = Outcome.UNFINISHED if night.seconds else Outcome.SKIPPED
-        return _close(night, outcome, EnvironmentLacks.exit_code, "; ".join(missing), machine)
+        outcome = Outcome.UNFINISHED if night.has_run else Outcome.SKIPPED
+        return close(outcome, "; ".join(missing), EnvironmentLacks.exit_code)
 
     def begun(process: int) -> None:
         night.process, night.process_started = process, process_start(process)
         save()
 
-    log = paths.night_log(schedule.name, night.date)
-    began = machine.clock.now()
+    log = paths.night_log(schedule.name, night.record.date)
+    began = now()
     try:
-        environment = environment_of(schedule, paths.root.parent)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as output:
-            output.write(f"== {time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(began))}: {schedule.study}\n")
+            output.write(turn_heading(schedule.study, began))
         ended = run_until(
             lambda budget: machine.command(schedule, budget),
             until=until,
@@ -96,42 +120,24 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
             alive=machine.alive,
             begun=begun,
         )
-    except ConfigurationError as error:
-        return _close(night, Outcome.FAILED, error.exit_code, str(error), machine)
     except OSError as error:
         lack = explained(error)
-        return _close(night, Outcome.FAILED, EnvironmentLacks.exit_code, str(lack or error), machine)
+        return close(Outcome.FAILED, str(lack or error), EnvironmentLacks.exit_code)
     night.process = night.process_started = None
-    night.seconds += ended.seconds
     was_killed = ended.exit_code > _SIGNALS and ended.exit_code != Interrupted.exit_code
-    night.exit_code = None if was_killed else ended.exit_code
-    progress = machine.progress(schedule)
-    night.trained = max(0, progress.trials - night.trials_before)
-    night.verdict = verdict_of(paths, schedule.study)
+    seconds = night.record.seconds + ended.seconds
+    night.set(seconds=seconds, exit_code=None if was_killed else ended.exit_code)
+    progress = read_result(night, schedule, machine)
     outcome, reason = _outcome(ended, progress, until - began, machine)
     night.declined = until - ended.ended if outcome is Outcome.UNFINISHED and not ended.exit_code else None
     # the study itself says what is wrong
     words = last_words(log) if outcome is Outcome.FAILED else ""
     text = mask(": ".join(filter(None, (reason, words))))
-    if night.entries_before is not None:
-        came = refreshed_since(paths, schedule.study, (night.entries_before, night.points_before))
-        text = "; ".join(filter(None, (text, came)))
     if outcome is not Outcome.UNFINISHED or machine.should_stop() or (ended.exit_code and not ended.signals):
         code = 0 if outcome is not Outcome.FAILED else ended.exit_code if ended.exit_code in _KNOWN_CODES else _FAILED
-        return _close(night, outcome, code, text, machine)
-    night.outcome, night.reason, night.ended = outcome.value, text, machine.clock.now()
+        return close(outcome, text, code)
+    night.set(outcome=outcome, reason=text, ended=now())
     return False
-
-
-def close_unfinished(night: OpenNight, reason: str, now: float) -> None:
-    """Ends a night whose study has not ended: all that is finished is kept."""
-    night.outcome, night.reason, night.over, night.ended = Outcome.UNFINISHED.value, reason, True, now
-
-
-def _close(night: OpenNight, outcome: Outcome, tick_code: int, reason: str, machine: Machine) -> bool:
-    night.outcome, night.tick_code, night.reason = outcome.value, tick_code, reason
-    night.over, night.ended = True, machine.clock.now()
-    return True
 
 
 def _outcome(ended: Ended, progress: Progress, turn: float, machine: Machine) -> tuple[Outcome, str]:

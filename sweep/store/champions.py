@@ -72,9 +72,22 @@ class Champions:
         if (wrong := damage(folder, earlier_versions=False)) is not None:
             raise EnvironmentLacks(
                 f"{folder}: version {version} of the champion is damaged ({wrong}); restore it from a backup, or take another "
-                f"version into use: `python -m sweep.champion study={self._study} to=VERSION`"
+                f"version into use: `{self.way_out_of(version)}`"
             )
         return folder / ADAPTER
+
+    def way_out_of(self, version: int) -> str:
+        """The command that takes another version into use: the latest that is whole and not in use, else the study's verdict."""
+        entries = self.entries()
+        others = [
+            entry.number
+            for entry in entries
+            if entry.brings_adapter and entry.number not in (version, entries[-1].version)
+        ]
+        folders = ((number, self._paths.champion_entry(self._study, number)) for number in reversed(others))
+        whole = (number for number, folder in folders if damage(folder, earlier_versions=False) is None)
+        other = next(whole, None)
+        return f"python -m sweep.champion study={self._study} {f'to={other}' if other is not None else 'adopt=true'}"
 
     def rows(self, version: int) -> DataVersion:
         """The hashes of the rows that a version was trained and judged on.

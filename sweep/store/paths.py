@@ -191,6 +191,10 @@ class Paths:
         """What the champion's losses were on the data of each night, one JSON object per line."""
         return self.champions(study) / "drift.jsonl"
 
+    def refresh_log(self, study: str) -> Path:
+        """What runs of `refresh` trained, one JSON object per line."""
+        return self.champions(study) / "refresh.jsonl"
+
     def drift_picture(self, study: str) -> Path:
         return self.champions(study) / "drift.svg"
 

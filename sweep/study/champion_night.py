@@ -75,6 +75,7 @@ class ChampionNight:
                 f"version {self._last.version} of the champion has no record of its training, so it cannot be scored; take the "
                 f"study's verdict into use again: `python -m sweep.champion study={run.plan.name} adopt=true`"
             )
+        self._known: dict[str, Outcomes] = {}  # by trial: asked for again, one is neither run nor recorded again
         self._trained = trained_adapter_from_json(dict(self._champion.training))
         if self._trained.provenance.base_hash != run.loaded.base_hash:
             raise ConfigurationError(
@@ -194,6 +195,11 @@ class ChampionNight:
         return chosen_recipe(self._arm, outcomes_of, on_tune, *self._old_and_new("tune"), self._last.margin)
 
     @property
+    def _other_version(self) -> str:
+        """What to do about a champion that cannot be scored."""
+        return f"; if that fails again, take another version into use: `{self._history.way_out_of(self._last.version)}`"
+
+    @property
     def _arm(self) -> Arm:
         return arm_from_json(dict(self._champion.recipe))
 
@@ -235,25 +241,27 @@ class ChampionNight:
             all_needed: else those that did not end complete are left out.
 
         Raises:
+            BudgetSpent: the budget allows no further one; those that had begun have ended.
             NoTrialSucceeded: one that is needed did not end complete.
             EnvironmentLacks: the champion's weights in the store are not its own.
         """
-        self._run.display.planned(len(specs), 0)
-        outcomes: dict[str, Outcomes] = {}
-        for record in self._run.session.run(specs):
+        missing = [spec for spec in specs if spec.identity not in self._known]
+        self._run.display.planned(len(missing), 0)
+        for record in self._run.run_trials(missing):
             if record.is_complete:
-                outcomes[record.identity] = self._run.session.store.outcomes_by_key(record.identity)
+                self._known[record.identity] = self._run.session.store.outcomes_by_key(record.identity)
             elif all_needed:
                 raise NoTrialSucceeded(
                     f"{record.name}: {record.status.value}: {record.reason}; the output of the worker is in {self._run.log}"
+                    + (self._other_version if record.spec.adapter_of is not None else "")
                 )
         if not self._has_own_weights():
             self._reject_stored()
             raise EnvironmentLacks(
                 "the champion's adapter could not be read and was trained again on other data, which was set aside; run the same "
-                "command again"
+                f"command again{self._other_version}"
             )
-        return outcomes
+        return {spec.identity: self._known[spec.identity] for spec in specs if spec.identity in self._known}
 
     def _old_and_new(self, part: str) -> tuple[list[Example], list[Example]]:
         divided = old_and_new(self._before, self._after, part)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
+from sweep.store.refresh_log import RefreshLog
 from sweep.tracking.views import LADDER, views
 from tests.faults.conftest import Sweep, finish, sweep, wait_until
 from tests.faults.in_process import run_here
@@ -89,6 +91,15 @@ def running(made: Sweep) -> list[Run]:
     return [run for run in made.runs() if run.info.status == "RUNNING"]
 
 
+def recorded_twice(made: Sweep) -> list[str]:
+    """The names of trials that one sweep's run has more than once."""
+    trials = [run for run in made.runs() if "mlflow.parentRunId" in run.data.tags and run.info.status == "FINISHED"]
+    counts = Counter(
+        (run.data.tags["mlflow.parentRunId"], run.data.tags["sweep.trial"], run.info.run_name) for run in trials
+    )
+    return [str(name) for (*_, name), count in counts.items() if count > 1]
+
+
 KILLED_ONCE = """
 import os, sys
 from pathlib import Path
@@ -134,6 +145,11 @@ def test_a_champion_follows_its_data(changing: Sweep, monkeypatch: pytest.Monkey
 
     write(changing.data, ["a heavy purple", "a long orange"], train=48, validation=90, first=1000)
     drift = changing.folder / "mlruns/champions/faults/drift.jsonl"
+    steps = RefreshLog(changing.folder / "mlruns/champions/faults/refresh.jsonl")
+    paused = changing.run_here(*WORDS, "budget.wall_clock=0.01s", module="sweep.refresh")
+    assert paused.returncode == 0, paused.stdout
+    assert "Not finished: budget.wall_clock=" in paused.stdout
+    assert (len(entries(changing)), steps.adapters, steps.is_open) == (1, [], True)
     killed = changing.start(*WORDS, module="sweep.refresh")
     wait_until(drift.exists, killed, "score of the champion")
     killed.send_signal(signal.SIGKILL)
@@ -153,6 +169,9 @@ def test_a_champion_follows_its_data(changing: Sweep, monkeypatch: pytest.Monkey
     assert promoted["test"]["old"]["upper"] < promoted["margin"]
     assert (promoted["tests"], promoted["promotions"]) == (1, 1)
     assert in_use(changing) == "0002"
+    assert steps.adapters == [promoted["training"]["identity"]]
+    assert not steps.is_open
+    assert not recorded_twice(changing)
     (point,) = [json.loads(line) for line in drift.read_text().splitlines() if line]
     assert point["condition"] == "worse"
     assert point["new"] > point["old"]

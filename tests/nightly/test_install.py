@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from sweep.commands.schedule import schedule as command
 from sweep.commands.scheduling.request import schedule_from
-from sweep.errors import ConfigurationError
+from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.nightly.kinds.kind import Place
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night, Outcome
@@ -82,6 +83,36 @@ def test_every_mistake_is_reported_at_once(folder: Path) -> None:
     for words in ("did you mean 'slack'", "NOT_THERE is not set", "did you mean 'pharma'", "write zone=UTC", "'../up'"):
         assert words in text, words
     assert len(found) == len(set(found)) >= 14
+
+
+def test_a_key_that_is_nearly_one_of_install_is_suggested(folder: Path) -> None:
+    found = problems(folder, *MADE, "att=02:00", "dedline=06:30", "notfy=env:X", "lora.rr=4", *HOURS)
+    assert found == [
+        "att=02:00: there is no key 'att'; did you mean 'at'?",
+        "dedline=06:30: there is no key 'dedline'; did you mean 'deadline'?",
+        "notfy=env:X: there is no key 'notfy'; did you mean 'notify'?",
+        "lora.rr=4: there is no key 'lora.rr'; did you mean 'lora.r'?",
+    ]
+
+
+def test_what_the_machine_lacks_is_no_mistake_of_the_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    words = (*MADE, *HOURS[:3], "kind=cron", "notify=env:X")
+    with pytest.raises(EnvironmentLacks) as caught:
+        wanted(folder, *words)
+    apprise, crontab = caught.value.problems
+    assert "pip install 'goldilocks-lora[notify]'" in apprise
+    assert crontab.startswith("kind=cron: this machine has no crontab")
+    assert problems(folder, *words, "memory=much")[1:] == [apprise, crontab]
+    # a machine that only looks does not need the scheduler
+    assert command(["install", *MADE, *HOURS[:3], "kind=cron", "dry_run=true"]) == 0
+    said = capsys.readouterr().out
+    assert "# goldilocks schedule pharma in" in said
+    assert f"This machine lacks something: {crontab}" in said
+    assert not (folder / "mlruns").exists()
 
 
 def test_missing_times_are_asked_for(folder: Path) -> None:

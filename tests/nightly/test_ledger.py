@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import EnvironmentLacks
+from sweep.nightly.champion_news import ChampionNews
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night, Outcome
 
@@ -40,6 +41,17 @@ for number in range(100000):
     verdict = {"number": number, "text": "x" * 5000}
     ledger.record(Night("pharma", "pharma", f"{number:06}", number, number, Outcome.DONE, 0, "", verdict, None, number, 1.0))
     print(number, flush=True)
+"""
+
+FIRST_VERSION = """
+CREATE TABLE verdicts (digest TEXT PRIMARY KEY, contents TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE nights (
+    schedule TEXT NOT NULL, date TEXT NOT NULL, study TEXT NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
+    outcome TEXT NOT NULL, exit_code INTEGER, reason TEXT NOT NULL, verdict TEXT REFERENCES verdicts, before TEXT REFERENCES verdicts,
+    trained INTEGER NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (schedule, date, study)
+) WITHOUT ROWID;
+INSERT INTO nights VALUES ('a', '2026-03-01', 'a', 1, 2, 'done', 0, '', NULL, NULL, 3, 1);
+PRAGMA user_version = 1;
 """
 
 
@@ -119,3 +131,29 @@ def test_a_file_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 7")
     with pytest.raises(EnvironmentLacks, match=r"later\.db was written by a later version"):
         Ledger(later).nights()
+
+
+def test_what_became_of_the_champion_is_read_as_it_was_recorded(ledger: Ledger) -> None:
+    night = replace(NIGHT, champion=ChampionNews(2, "worse", "train: 1 added", "promotion", "better on the new ones"))
+    ledger.record(night)
+    assert ledger.nights() == [night]
+    assert ledger.nights(verdicts=False)[0].champion == night.champion
+
+
+def test_a_note_has_gone_to_those_alone_who_were_recorded(ledger: Ledger) -> None:
+    assert ledger.told("pharma/2026-03-01/1") == set()
+    for receiver in ("env:MAIL", "env:MAIL", "env:CHAT"):
+        ledger.add_told("pharma/2026-03-01/1", receiver)
+    ledger.record(NIGHT)
+    assert ledger.told("pharma/2026-03-01/1") == {"env:MAIL", "env:CHAT"}
+    assert ledger.told("pharma/2026-03-02/1") == set()
+
+
+def test_a_file_of_the_first_version_is_read_and_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "nights.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executescript(FIRST_VERSION)
+    assert Ledger(file).nights() == [Night("a", "a", "2026-03-01", 1.0, 2.0, Outcome.DONE, 0, "", None, None, 3, 1.0)]
+    assert Ledger(file).told("a/2026-03-01/1") == set()
+    Ledger(file).record(replace(NIGHT, champion=ChampionNews(1)))
+    assert [night.schedule for night in Ledger(file).nights()] == ["a", "pharma"]

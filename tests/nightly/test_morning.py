@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from sweep.nightly.asking import Reply
+from sweep.nightly.champion_news import ChampionNews
 from sweep.nightly.morning import after
 from sweep.nightly.night import Night, Outcome
+from sweep.nightly.note import note_id
 from sweep.nightly.standing import changes, standing
 from sweep.store.paths import Paths
 from tests.nightly.made_nights import HOUR, made_night, made_paths, made_verdict, recorded
@@ -59,9 +61,7 @@ def test_a_night_that_changed_nothing_says_so(tmp_path: Path) -> None:
     assert "## What failed" not in note
 
 
-def test_a_night_that_promoted_a_challenger_does_not_say_that_nothing_was_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_note_says_what_became_of_the_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = made_paths(tmp_path)
     asked: list[object] = []
     paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
@@ -72,14 +72,23 @@ def test_a_night_that_promoted_a_challenger_does_not_say_that_nothing_was_traine
         return Reply(lines=(None,))
 
     monkeypatch.setattr("sweep.nightly.mlflow_note.ask", ask)
-    night = made_night(1, verdict=made_verdict(), trained=0, reason="promotion, version 2 is in use: better on the new")
-    note = note_of(paths, night)
-    ran = section(note, "What ran")
-    assert "- promotion, version 2 is in use: better on the new" in ran
-    assert "Done: the study ran to its end." in ran
-    assert "0 trials" not in note
-    assert "Trials completed" not in note
+    news = ChampionNews(2, "worse", "train: 1 added", "promotion", "better on the new examples")
+    note = note_of(paths, made_night(1, verdict=made_verdict(), trained=0, champion=news))
+    assert note.startswith("# pharma, night of 2026-03-01: done; promotion, version 2 is in use; certified, rank 8\n")
+    assert section(note, "The champion").strip().splitlines() == [
+        "- It is worse on the changed data (train: 1 added).",
+        "- A challenger was promoted: better on the new examples.",
+        "- Version 2 is in use.",
+    ]
+    assert "Done: the study ran to its end." in section(note, "What ran")
     assert asked == ["pharma"], "a refresh has a run in MLflow"
+    open_end = replace(news, event="", reason="", version=1)
+    note = note_of(paths, made_night(2, Outcome.UNFINISHED, trained=2, champion=open_end))
+    assert "- Nothing has been decided yet.\n- Version 1 is in use." in section(note, "The champion")
+    assert "Trials completed in this night: 2." in note
+    note = note_of(paths, made_night(3, trained=0, champion=ChampionNews(1)))
+    assert "- There was nothing new to decide.\n- Version 1 is in use." in section(note, "The champion")
+    assert "Done: nothing was left to train." in note
 
 
 def test_links_lead_somewhere_from_both_places(tmp_path: Path) -> None:
@@ -107,7 +116,7 @@ def test_links_lead_somewhere_from_both_places(tmp_path: Path) -> None:
             made_night(3, Outcome.FAILED, exit_code=2),
             "`python -m sweep.plan +study=pharma` lists everything that is wrong",
         ),
-        (made_night(3, Outcome.FAILED, exit_code=3), "`python -m sweep.doctor` says what"),
+        (made_night(3, Outcome.FAILED, exit_code=3), "`python -m sweep.doctor` examines the rest"),
         (made_night(3, Outcome.FAILED, exit_code=None), "Its process was killed."),
         (made_night(3, Outcome.FAILED, exit_code=1), "Read the end of the log."),
         (
@@ -135,6 +144,28 @@ def test_nights_without_a_result_are_counted(tmp_path: Path) -> None:
     note = note_of(made_paths(tmp_path), *nights)
     assert note.startswith("# pharma, night of 2026-03-06: failed; still certified, rank 8\n")
     assert "This is night 3 in a row without a result" in note
+
+
+def test_a_failure_that_repeats_says_since_when_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "")
+    reason = (
+        "the study ended with exit code 3: mlruns/champions/pharma/0001: version 1 of the champion is damaged (4{day} bytes); take "
+        "another version into use: `python -m sweep.champion study=pharma to=VERSION`"
+    )
+    nights = [
+        made_night(1, Outcome.FAILED, exit_code=4, reason="no trial is complete"),
+        *(made_night(day, Outcome.FAILED, exit_code=3, reason=reason.format(day=day)) for day in (2, 3)),
+        made_night(4, Outcome.MISSED),
+        made_night(5, Outcome.FAILED, exit_code=3, reason=reason.format(day=5)),
+    ]
+    note = note_of(made_paths(tmp_path), *nights)
+    failed = section(note, "What failed")
+    assert "- It failed for the 3rd night in a row since 2026-03-02, for the same reason." in failed
+    assert "This is night 5 in a row without a result" in failed
+    to_do = section(note, "What to do")
+    assert "- Do what the reason says: `python -m sweep.champion study=pharma to=VERSION`." in to_do
+    assert "`python -m sweep.schedule run-now pharma`" in to_do
+    assert "Until it is corrected, every night will end like this one." in to_do
 
 
 def test_failed_trials_of_the_night_are_named(tmp_path: Path) -> None:
@@ -167,6 +198,28 @@ def test_messages_are_sent_and_no_secret_is_written_or_returned(
     for text in [trouble, *capfd.readouterr(), *(post[1]["message"] for post in posts)]:
         assert PLANTED not in text
     assert not [file.name for file in files if PLANTED.encode() in file.read_bytes()]
+
+
+def test_a_note_is_sent_again_to_those_alone_who_do_not_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick that is killed before the night is off its list writes the note once more."""
+    paths = made_paths(tmp_path)
+    night, hooks = made_night(1, verdict=made_verdict()), tmp_path / "hooks"
+    ledger = recorded(paths, night)
+    with web_server() as (port, posts):
+        hooks.write_text(f"json://127.0.0.1:{port}/one\njson://127.0.0.1:{port}/refused\n")
+        hooks.chmod(0o600)
+        first = after(night, ledger, paths, [f"file:{hooks}"])
+        again = after(night, ledger, paths, [f"file:{hooks}"])
+    assert first == again
+    assert "was not sent" in first
+    assert [path for path, _ in posts if path == "/one"] == ["/one"]
+    assert [path for path, _ in posts if path == "/refused"] == ["/refused"] * 2
+    messages = section(paths.night_note("pharma", night.date).read_text(), "Messages")
+    assert "line 1 (JSON): sent" in messages
+    assert all(f"Note {note_id(night)}." in post["message"] for _, post in posts)
+    assert note_id(night) != note_id(replace(night, ended=night.ended + 1)), "`run-now` has continued it"
 
 
 def test_a_disk_that_refuses_is_said_and_raises_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sweep.commands.nights import nights
 from sweep.errors import ConfigurationError
 from sweep.nightly import page
+from sweep.nightly.champion_news import ChampionNews
 from sweep.nightly.morning import after
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.plots import plots
@@ -61,6 +62,32 @@ def history() -> list[Night]:
         made_night(3, Outcome.FAILED, first, first, exit_code=4, reason="no trial is complete", trained=0),
         made_night(4, Outcome.DONE, later, first),
         made_night(5, Outcome.DONE, made_verdict(0.176), later, seconds=0.5 * HOUR),
+    ]
+
+
+def test_what_became_of_the_champion_stands_in_page_and_table(tmp_path: Path) -> None:
+    paths = made_paths(tmp_path, "pharma")
+    verdict = made_verdict()
+    news = ChampionNews(2, "worse", "train: 1 added", "promotion", "better on <new>")
+    night = made_night(2, Outcome.DONE, verdict, verdict, champion=news, trained=2)
+    quiet = made_night(3, Outcome.DONE, verdict, verdict, champion=ChampionNews(2), trained=0)
+    after(quiet, recorded(paths, night, quiet), paths)
+    text = paths.nights_page.read_text()
+    parsed = Parsed(text)
+    assert [row[-1] for row in parsed.rows] == ["", news.words]
+    assert parsed.marked == [False, True]
+    assert "version 2 of the champion is in use" in text
+    (row, _) = rows_of([night, quiet])
+    assert row.matters
+
+
+def test_a_reason_that_repeats_is_said_once() -> None:
+    nights = [made_night(day, Outcome.FAILED, reason=f"no room, {day} GB are free") for day in (1, 2)]
+    nights.insert(1, made_night(1, Outcome.FAILED, schedule="other", study="other", reason="no room, 9 GB are free"))
+    assert [row.reason for row in rows_of(nights)] == [
+        "no room, 1 GB are free",
+        "no room, 9 GB are free",
+        "for the same reason as the night before",
     ]
 
 

@@ -113,13 +113,24 @@ def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch)
 def test_a_service_that_hangs_delays_no_other() -> None:
     with hanging_server() as hangs, web_server() as (web, posts):
         began = time.monotonic()
+        heard: list[tuple[str, float]] = []
         stuck, taken = send(
-            "title", TEXT, Outcome.DONE, [f"json://127.0.0.1:{hangs}/", f"json://127.0.0.1:{web}/"], {}, seconds=3
+            "title",
+            TEXT,
+            Outcome.DONE,
+            [f"json://127.0.0.1:{hangs}/", f"json://127.0.0.1:{web}/"],
+            {},
+            seconds=3,
+            sent=lambda receiver: heard.append((receiver, time.monotonic())),
         )
     assert stuck.error is not None
     assert taken.error is None
     assert len(posts) == 1
     assert time.monotonic() - began < 60
+    # who has the note is known while another service still hangs: a process that is killed then sends it to nobody twice
+    ((receiver, moment),) = heard
+    assert receiver == taken.to == "json://... (JSON), number 2"
+    assert time.monotonic() - moment > 1
 
 
 @pytest.mark.slow  # starts a process of its own

@@ -1,11 +1,12 @@
-"""The check of memory and disk, and the output of nights, which does not grow without end."""
+"""The check of memory, disk and GPUs, and the output of nights, which does not grow without end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sweep.config.gpus import Gpu, gpus_listed
 from sweep.nightly.logs import KEPT_NIGHTS, MOST_BYTES, dates, last_words, rotate, shorten
-from sweep.nightly.room import LEAST_DISK, LEAST_MEMORY, Room, lacks, room_here
+from sweep.nightly.room import LEAST_DISK, LEAST_MEMORY, Room, lacks, lacks_gpu, room_here
 from sweep.store.paths import Paths
 
 GB = 10**9
@@ -18,6 +19,37 @@ def test_what_is_lacking_is_named() -> None:
     assert disk.startswith("1.0 GB are free on the disk of mlruns, and the study needs about 3.0 GB")
     assert len(list(lacks(Room(LEAST_MEMORY - 1, LEAST_DISK - 1), None, None))) == 2
     assert list(lacks(Room(LEAST_MEMORY, LEAST_DISK), None, None)) == []
+
+
+LISTED = """NVIDIA H100 80GB HBM3, 81559, 80994, 9.0, GPU-11111111-aaaa-bbbb-cccc-000000000001
+NVIDIA H100 80GB HBM3, 81559, 1024, 9.0, GPU-22222222-aaaa-bbbb-cccc-000000000002
+"""
+"""What `nvidia-smi` prints for one that is free and one that is in use."""
+
+
+def test_what_a_gpu_lacks_is_named() -> None:
+    free, full = gpus_listed(LISTED)
+    assert list(lacks_gpu(Room(GB, GB, (free,)), 40 * GB, {})) == []
+    (lack,) = lacks_gpu(Room(GB, GB, (full,)), 40 * GB, {})
+    assert lack.startswith(
+        "1.1 GB of 85.5 GB are free on the GPU (NVIDIA H100 80GB HBM3), and the study needs about 40.0 GB: end"
+    )
+    (lack,) = lacks_gpu(Room(GB, GB, (free, full)), 40 * GB, {})
+    assert lack.startswith("1 of 2 GPUs are short of memory: 1.1 GB of")
+    # the study sees the first alone
+    assert list(lacks_gpu(Room(GB, GB, (free, full)), 40 * GB, {"CUDA_VISIBLE_DEVICES": "0"})) == []
+    # the need or the memory is not known
+    assert list(lacks_gpu(Room(GB, GB, (full,)), 0, {})) == []
+    assert list(lacks_gpu(Room(GB, GB, (Gpu("a GPU", 0, 0, None),)), 40 * GB, {})) == []
+
+
+def test_a_gpu_that_is_gone_or_hidden_is_named() -> None:
+    (lack,) = lacks_gpu(Room(GB, GB), 40 * GB, {})
+    assert lack.startswith(
+        "no GPU can be used, and the study trains on one (its driver lists none: see what `nvidia-smi`"
+    )
+    (lack,) = lacks_gpu(Room(GB, GB, tuple(gpus_listed(LISTED))), 40 * GB, {"CUDA_VISIBLE_DEVICES": ""})
+    assert "2 of this machine are hidden by an environment variable" in lack
 
 
 def test_this_machine_has_room(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir
+from contextlib import chdir, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,19 @@ from sweep.commands.scheduling.running import run_nights
 from sweep.nightly.clock import ShiftedClock
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Outcome
+from sweep.nightly.open_nights import read
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.schedules import load, save
 from sweep.nightly.studies import Progress
 from sweep.nightly.tick_lock import running_tick
+from sweep.records.champion import ChampionEvent
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from tests.commands.test_stored_study import COMMAND, STORED
 from tests.faults.conftest import Sweep
 from tests.nightly.made import moment, schedule
+from tests.store.test_champions import ROWS, adapter_in, entry
 
 NIGHT = "2026-11-21 02:00"
 
@@ -57,9 +63,24 @@ def test_the_record_of_a_finished_study_says_so(tmp_path: Path, monkeypatch: pyt
     made: Schedule = schedule(study="stored", words=tuple(COMMAND))
     found = progress_of(made, Paths.here())
     assert found.finished
+    assert found.trials is not None
     assert found.trials > 3
     nothing = progress_of(schedule(study="other", words=(*COMMAND[1:], "study.name=other")), Paths.here())
     assert nothing == Progress(0, None)
+    # of data that change, the adapters that challengers trained count, too, and the champion's refresh decides
+    paths, changing = Paths.here(), replace(made, refresh=True)
+    assert progress_of(changing, paths) == found
+    steps = RefreshLog(paths.refresh_log("stored"))
+    steps.add(RefreshEvent.TRAINED, "data", "one")
+    steps.add(RefreshEvent.TRAINED, "data", "two")
+    assert progress_of(changing, paths) == replace(found, trials=found.trials + 2)
+    first = entry(1, ChampionEvent.VERDICT)
+    Champions(paths, "stored").append(first, adapter=adapter_in(tmp_path / "adapter"), rows=ROWS)
+    assert progress_of(changing, paths).finished is False
+    steps.add(RefreshEvent.ENDED, "data")
+    assert progress_of(changing, paths).finished
+    paths.champion_entry("stored", 1).joinpath("entry.json").write_text("{")
+    assert progress_of(changing, paths) == Progress(None)
 
 
 @pytest.mark.slow
@@ -79,33 +100,54 @@ def test_a_study_is_run_at_night_and_has_its_note(installed: Callable[..., Paths
     assert (last.date, last.outcome, last.trained) == ("2026-11-22", Outcome.DONE, 0)
 
 
-def begun(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sweep.schedule", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@contextmanager
+def begun(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of `schedule`, which ends with the block."""
+    command = [sys.executable, "-m", "sweep.schedule", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for_trials(paths: Paths, more_than: int) -> int:
+    wait_until(lambda: count_trials(paths) > more_than, "no trial ended")
+    return count_trials(paths)
+
+
+def count_trials(paths: Paths) -> int:
+    return len(list(paths.root.glob("trials/*/*/result.json")))
+
+
+def wait_until(happens: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + 120
-    while (count := len(list(paths.root.glob("trials/*/*/result.json")))) <= more_than:
-        assert time.monotonic() < deadline, "no trial ended"
+    while not happens():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.1)
-    return count
+
+
+def runs_study(paths: Paths, tick: subprocess.Popen[str]) -> bool:
+    """Whether this tick holds the lock and has started its study."""
+    holder = running_tick(paths.tick_lock)
+    return holder is not None and holder.process == tick.pid and any(night.process for night in read(paths))
 
 
 @pytest.mark.slow
 def test_ticks_that_are_killed_and_stopped_lose_nothing(installed: Callable[..., Paths]) -> None:
     paths = installed("search.trials=20000")
     with begun("run-now", "made") as killed:
-        count = wait_for_trials(paths, 0)
+        wait_for_trials(paths, 0)
+        first_study = read(paths)[0].process
         second = subprocess.run(
             [sys.executable, "-m", "sweep.schedule", "tick"], capture_output=True, text=True, check=False
         )
         assert (second.returncode, "running already" in second.stdout) == (0, True)
         killed.kill()
     with begun("run-now", "made") as tick:
-        wait_for_trials(paths, count + 1)
-        assert running_tick(paths.tick_lock) is not None
+        # the first one's study trains on until it is stopped
+        wait_until(lambda: runs_study(paths, tick) and read(paths)[0].process != first_study, "no study was started")
+        wait_for_trials(paths, count_trials(paths))
         tick.send_signal(signal.SIGTERM)
         said, _ = tick.communicate(timeout=120)
     assert tick.returncode == 130, said

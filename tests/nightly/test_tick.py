@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sweep.config.gpus import Gpu
+from sweep.nightly.champion_news import ChampionNews
+from sweep.nightly.due import PlannedNight
 from sweep.nightly.kinds.kind import registration
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night, Outcome
@@ -28,6 +31,7 @@ from sweep.records.champion import ChampionEvent
 from sweep.store.champions import Champions
 from sweep.store.drift import DriftLog
 from sweep.store.paths import Paths
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from tests.nightly.made import BERLIN, moment, schedule
 from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.store.test_drift import POINT
@@ -124,7 +128,8 @@ class Nights:
     def _progress(self, made: Schedule) -> Progress:
         file = self.paths.root.parent / f"{made.name}.trials"
         done = int(file.read_text()) if file.exists() else 0
-        return Progress(done, done >= self.studies[made.name][0])
+        challengers = len(RefreshLog(self.paths.refresh_log(made.study)).adapters) if made.refresh else 0
+        return Progress(done + challengers, done >= self.studies[made.name][0])
 
     def _command(self, made: Schedule, budget: float) -> Sequence[str]:
         self.turns.append(made.name)
@@ -140,6 +145,12 @@ def nights(tmp_path: Path) -> Nights:
 
 
 HOUR = 3600.0
+
+
+def open_night(name: str, start: float) -> OpenNight:
+    """The night of 21 November, which has begun."""
+    planned = PlannedNight("2026-11-21", start, moment("2026-11-21 06:30"))
+    return replace(OpenNight.of(name, name, planned, start), trials_before=0)
 
 
 def test_a_study_goes_on_the_next_night_until_it_is_done(nights: Nights) -> None:
@@ -228,6 +239,17 @@ def test_without_room_nothing_is_started(nights: Nights) -> None:
     assert "4.0 GB of memory are free" in night.reason
 
 
+def test_without_its_gpu_nothing_is_started(nights: Nights) -> None:
+    nights.add("a", trials=1, seconds=60, gpu_memory=40 * 10**9)
+    assert nights.tick("2026-11-21 02:00") == 3
+    (night,) = nights.recorded("a")
+    assert (night.outcome, nights.turns) == (Outcome.SKIPPED, [])
+    assert "no GPU can be used" in night.reason
+    nights.room = Room(10**12, 10**12, (Gpu("made up", 80 * 10**9, 60 * 10**9, (9, 0)),))
+    assert nights.tick("2026-11-22 02:00") == 0
+    assert nights.nights("a")[-1] == ("2026-11-22", "done", 1)
+
+
 @pytest.mark.slow
 def test_a_stopped_tick_stops_its_study_and_leaves_the_others_open(nights: Nights) -> None:
     nights.add("slow", trials=1, seconds=60, end="slow")
@@ -254,7 +276,7 @@ def test_a_night_of_a_killed_tick_goes_on_and_its_study_is_stopped_first(nights:
     with left.stdout:
         left.stdout.readline()  # it listens
     start = moment("2026-11-21 02:00")
-    begun = OpenNight("a", "a", "2026-11-21", start, moment("2026-11-21 06:30"), start, prepared=True)
+    begun = open_night("a", start)
     write(nights.paths, [replace(begun, process=left.pid, process_started=process_start(left.pid))])
     assert nights.tick("2026-11-21 03:00") == 0
     left.wait(timeout=10)
@@ -266,7 +288,7 @@ def test_a_night_of_a_killed_tick_that_is_over_is_recorded(nights: Nights) -> No
     nights.add("a", trials=3, seconds=60)
     (nights.paths.root.parent / "a.trials").write_text("2")
     start = moment("2026-11-21 02:00")
-    write(nights.paths, [OpenNight("a", "a", "2026-11-21", start, moment("2026-11-21 06:30"), start, prepared=True)])
+    write(nights.paths, [open_night("a", start)])
     nights.tick("2026-11-21 09:00")
     assert nights.nights("a") == [("2026-11-21", "unfinished", 2)]
     assert len(nights.told) == 1
@@ -312,8 +334,9 @@ def test_an_environment_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_other_nights_of_a_killed_tick_wait_while_one_is_run_now(nights: Nights) -> None:
     nights.add("a", trials=1, seconds=60)
     nights.add("b", trials=1, seconds=60)
-    start, end = moment("2026-11-21 02:00"), moment("2026-11-21 06:30")
-    write(nights.paths, [OpenNight("b", "b", "2026-11-21", start, end, start, seconds=600.0, prepared=True)])
+    begun = open_night("b", moment("2026-11-21 02:00"))
+    begun.set(seconds=600.0)
+    write(nights.paths, [begun])
     nights.tick("2026-11-21 03:00", only="a")
     assert (nights.turns, [night.schedule for night in read(nights.paths)]) == (["a"], ["b"])
     nights.tick("2026-11-21 04:00")
@@ -376,10 +399,62 @@ def test_a_night_says_what_it_did_to_the_champion(nights: Nights, monkeypatch: p
 
     monkeypatch.setattr(nights, "_command", promoting)
     assert nights.tick("2026-11-21 02:00") == 0
+    found = nights.recorded("a")[0].champion
+    nights.tick("2026-11-21 15:00", only="a")  # the rest of that night finds nothing, and keeps what was found
+    assert nights.recorded("a")[0].champion == found
     assert nights.tick("2026-11-22 02:00") == 0
     first, second = nights.recorded("a")
-    assert (first.outcome, first.trained) == (Outcome.DONE, 0)
-    assert first.reason == (
+    assert (first.outcome, first.trained, first.reason) == (Outcome.DONE, 0, "")
+    assert first.champion is not None
+    assert first.champion.words == (
         "the champion is worse on the changed data (train: 1 added); promotion, version 2 is in use: made up"
     )
-    assert (second.outcome, second.reason) == (Outcome.DONE, "")
+    assert (second.outcome, second.champion) == (Outcome.DONE, ChampionNews(version=2))
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"), [("failed", Outcome.FAILED), pytest.param("slow", Outcome.UNFINISHED, marks=pytest.mark.slow)]
+)
+def test_a_night_without_an_answer_counts_the_challengers_that_it_trained(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, end: str, outcome: Outcome
+) -> None:
+    nights.add("a", trials=1, seconds=60, end=end, refresh=True, hours=schedule("02:00", "03:00").hours)
+    history = Champions(nights.paths, "a")
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter_in(nights.paths.root / "adapter"), rows=ROWS)
+    steps, command = RefreshLog(nights.paths.refresh_log("a")), nights._command
+    steps.add(RefreshEvent.TRAINED, "of an earlier night", "z")
+    drift = DriftLog(nights.paths.drift("a"))
+
+    def training(made: Schedule, budget: float) -> Sequence[str]:
+        drift.add(POINT)
+        steps.add(RefreshEvent.TRAINED, POINT.data_hash, f"of trial {len(steps.adapters)}", 60.0)
+        return command(made, budget)
+
+    monkeypatch.setattr(nights, "_command", training)
+    nights.tick("2026-11-21 02:00")
+    nights.tick("2026-11-22 02:00")
+    found = ChampionNews(version=1, condition="worse", change="train: 1 added")
+    # the second night scores nothing: it continues where the first one had scored the champion
+    assert [(night.outcome, night.trained, night.champion) for night in nights.recorded("a")] == [
+        (outcome, 1, found),
+        (outcome, 1, found),
+    ]
+
+
+def test_missed_nights_are_told_by_the_tick_after_one_that_was_killed(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.add("a", trials=1, seconds=60, catch_up=False)
+    told = nights._after
+
+    def killed(night: Night, of: Schedule) -> None:
+        raise Crash
+
+    monkeypatch.setattr(nights, "_after", killed)
+    with pytest.raises(Crash):
+        nights.tick("2026-11-21 09:00")
+    assert nights.nights("a") == [("2026-11-21", "missed", 0)]
+    monkeypatch.setattr(nights, "_after", told)
+    nights.tick("2026-11-21 10:00")
+    assert [(night.date, night.outcome) for night in nights.told] == [("2026-11-21", Outcome.MISSED)]
+    assert read(nights.paths) == []

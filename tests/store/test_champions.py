@@ -250,3 +250,19 @@ def test_a_challengers_folder_is_as_self_contained_as_the_champions(tmp_path: Pa
         assert (origin["trial"], origin["seed"], origin["base_model"]) == ("trial2", 7, "ORG/NAME")
         assert "made up" in (folder / "README.md").read_text()
     assert list((tmp_path / "history").iterdir()) == []
+
+
+def test_a_damaged_version_names_the_way_to_another(paths: Paths, adapter: Path) -> None:
+    history = Champions(paths, "s")
+    history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter, rows=ROWS)
+    assert history.way_out_of(1) == "python -m sweep.champion study=s adopt=true"
+    for number in (2, 3):
+        history.append(entry(number), adapter=adapter, rows=ROWS)
+    with (history.adapter(3) / "adapter_config.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(EnvironmentLacks, match=r"`python -m sweep\.champion study=s to=2`"):
+        history.adapter(3)
+    # neither the one in use nor a damaged one is a way out
+    assert history.way_out_of(2).endswith("to=1")
+    (history.adapter(1) / "adapter_config.json").unlink()
+    assert history.way_out_of(2).endswith("adopt=true")

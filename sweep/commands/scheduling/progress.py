@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweep.errors import GoldilocksError
+from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import Progress, in_environment, read_environment
+from sweep.store.champions import Champions
 from sweep.store.paths import Paths
+from sweep.store.refresh_log import RefreshLog
 
 if TYPE_CHECKING:
-    from sweep.records import StudyPlan, StudyRecord
+    from sweep.records import StudyPlan, StudyRecord, TrialRecord
 
 
 def plan_of(schedule: Schedule) -> StudyPlan:
@@ -25,19 +28,44 @@ def plan_of(schedule: Schedule) -> StudyPlan:
 
 
 def progress_of(schedule: Schedule, paths: Paths) -> Progress:
-    """The progress of the schedule's study; nothing is known of one that has no record, or whose database cannot be read."""
+    """The progress of the schedule's study, over all data that it has had; with `refresh=true` that of its champion, too.
+
+    A study that has no record has no trials. What cannot be read is not known.
+    """
+    try:
+        records = _records(schedule, paths)
+    except ConfigurationError:  # the study itself says what is wrong
+        records = []
+    except GoldilocksError:
+        return Progress(None)
+    trained = [trial for record in records for trial in _trained(record)]
+    finished = is_finished(records[0]) if records else None
+    if not schedule.refresh:
+        return Progress(len(trained), finished)
+    log = RefreshLog(paths.refresh_log(schedule.study))
+    try:
+        more = set(log.adapters) - {trial.spec.adapter for trial in trained}
+        if Champions(paths, schedule.study).current() is not None:
+            finished = not log.is_open
+    except (GoldilocksError, OSError, UnicodeDecodeError):
+        return Progress(None)
+    return Progress(len(trained) + len(more), finished)
+
+
+def _records(schedule: Schedule, paths: Paths) -> Sequence[StudyRecord]:
+    """The records of all studies of this name, the latest first: other data begin another one."""
     from sweep.search.reading import studies_of
     from sweep.search.storage import existing_storage
 
-    try:
-        with in_environment(read_environment(schedule.environment, paths.root.parent)):
-            plan = plan_of(schedule)
-            with existing_storage(plan.storage_url, paths) as storage:
-                record = studies_of(storage, plan.name)[0]
-    except GoldilocksError:  # the study itself says what is wrong
-        return Progress()
-    trained = (*record.trials, *(record.certification.trained() if record.certification else ()))
-    return Progress(sum(trial.is_complete for trial in trained), is_finished(record))
+    with in_environment(read_environment(schedule.environment, paths.root.parent)):
+        plan = plan_of(schedule)
+        with existing_storage(plan.storage_url, paths) as storage:
+            return studies_of(storage, plan.name)
+
+
+def _trained(record: StudyRecord) -> list[TrialRecord]:
+    trials = (*record.trials, *(record.certification.trained() if record.certification else ()))
+    return [trial for trial in trials if trial.is_complete]
 
 
 def is_finished(record: StudyRecord) -> bool | None:

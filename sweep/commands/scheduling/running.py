@@ -77,7 +77,12 @@ def _after(night: Night, schedule: Schedule, ledger: Ledger, paths: Paths) -> st
             tracking_uri = plan_of(schedule).tracking_uri
     except GoldilocksError:  # the night's own reason
         pass
-    return after(night, ledger, paths, schedule.notify, environ={**os.environ, **variables}, tracking_uri=tracking_uri)
+    environ = {**os.environ, **variables}
+    problem = after(night, ledger, paths, schedule.notify, environ=environ, tracking_uri=tracking_uri)
+    notes = (paths.night_note(night.schedule, night.date, each) for each in (night.study, None))
+    if (note := next((each for each in notes if each.is_file()), None)) is not None:
+        _say(f"{night.schedule}: the note on it is {note.relative_to(paths.root.parent)}")
+    return problem
 
 
 def _say(text: str) -> None:

@@ -26,6 +26,10 @@ class Cron:
 
     def problems(self, schedule: Schedule, place: Place) -> Iterator[str]:
         """See `Kind.problems`."""
+        yield from ()
+
+    def lacks(self) -> Iterator[str]:
+        """See `Kind.lacks`."""
         if shutil.which("crontab") is None:
             yield "kind=cron: this machine has no crontab; install cron (Debian: apt-get install cron), or write another kind"
 

@@ -59,6 +59,10 @@ class Kind(Protocol):
         """What is wrong with a schedule for this kind, before anything is written."""
         ...
 
+    def lacks(self) -> Iterator[str]:
+        """What this machine lacks for it."""
+        ...
+
     def files(self, schedule: Schedule, place: Place) -> Mapping[Path, str]:
         """The files to be written, with a mark in each (`mark`)."""
         ...
@@ -87,6 +91,10 @@ class FilesOnly:
 
     def problems(self, schedule: Schedule, place: Place) -> Iterator[str]:
         """See `Kind.problems`."""
+        yield from ()
+
+    def lacks(self) -> Iterator[str]:
+        """See `Kind.lacks`."""
         yield from ()
 
     def preview(self, schedule: Schedule, place: Place) -> str:
@@ -166,6 +174,7 @@ def registration(schedule: Schedule) -> tuple[str, ...]:
         "kind": "none",
         **({"memory": str(schedule.memory)} if schedule.memory else {}),
         **({"disk": str(schedule.disk)} if schedule.disk else {}),
+        **({"gpu_memory": str(schedule.gpu_memory)} if schedule.gpu_memory else {}),
     }
     notify = [f"notify={entry}" for entry in schedule.notify]
     return ("install", *schedule.words, *(f"{key}={value}" for key, value in keys.items()), *notify)

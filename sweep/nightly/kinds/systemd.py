@@ -29,6 +29,10 @@ class Systemd:
 
     def problems(self, schedule: Schedule, place: Place) -> Iterator[str]:
         """See `Kind.problems`."""
+        yield from ()
+
+    def lacks(self) -> Iterator[str]:
+        """See `Kind.lacks`."""
         if shutil.which("systemctl") is None:
             yield "kind=systemd: this machine has no systemd; write kind=cron, or another kind"
 
