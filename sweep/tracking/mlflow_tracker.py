@@ -169,7 +169,7 @@ class MlflowTracker:
             self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
         self._load.end(run_id)
         points = names.summary_points(summary.metrics, summary.series)
-        tags = names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
+        tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
         self._close(run_id, status, points, summary.when or time.time(), tags, files)
         with explained(self._address):
             describe(self._client, experiment, run_id, summary)
@@ -305,8 +305,11 @@ class MlflowTracker:
         entries = [RunTag(key, value) for key, value in tags.items()]
         with explained(self._address):
             artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
-            if left_out := [path.name for path in paths if not _kept(artifacts, path)]:
-                entries.append(RunTag(names.LEFT_OUT, ", ".join(left_out)))
+            left_out = [path for path in paths if not _kept(artifacts, path)]
+            if left_out:
+                entries.append(RunTag(names.LEFT_OUT, ", ".join(path.name for path in left_out)))
+            tables = names.table_tags(path for path in paths if path.exists() and path not in left_out)
+            entries += [RunTag(key, value) for key, value in tables.items()]
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
