@@ -49,7 +49,7 @@ class Usage:
     """All adapters with a result, and those that must stay.
 
     Attributes:
-        recorded: uses by adapter, from the records of studies in Optuna's database; bases included.
+        recorded: uses by adapter, from the records of studies in Optuna's database, and from `refresh` of those studies; bases included.
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
@@ -90,18 +90,27 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     """
     recorded: dict[str, Use] = {}
     keep: dict[str, str] = {}
+    refreshed: set[str] = set()
     with existing_storage(storage_url, paths) as storage:
         for study in study_names(storage):
+            if any(paths.champions(study).glob(f"[0-9]*/{ENTRY}")):
+                refreshed.add(study)
             for trial in stored_results(packed_studies(storage, study)):
                 _add(recorded, trial.result, study, trial.run_id)
             for record in studies_of(storage, study):
                 keep |= _chosen(study, chosen_trials(record))
     only_on_disk: dict[str, Use] = {}
-    for result in _results_on_disk(paths):
-        if result.spec.adapter_id not in recorded:
-            _add(only_on_disk, result, result.spec.study, None)
-            if result.spec.stage is Stage.SINGLE:
-                keep.setdefault(result.spec.adapter_id, "trained alone (sweep.train)")
+    of_nights: dict[str, Use] = {}
+    for result in results_on_disk(paths):
+        spec = result.spec
+        if spec.adapter_id in recorded:
+            continue
+        # a night evaluates the champion alone, too, but under the data of that night
+        alone = spec.stage is Stage.SINGLE and spec.adapter_of is None
+        _add(of_nights if spec.study in refreshed and not alone else only_on_disk, result, spec.study, None)
+        if alone:
+            keep.setdefault(spec.adapter_id, "trained alone (sweep.train)")
+    recorded |= of_nights
     for adapter, why in _handed_out(paths, {**only_on_disk, **recorded}):
         keep.setdefault(adapter, why)
     runs = known_runs(paths.mlflow_database)
@@ -159,7 +168,8 @@ def _entry(file: Path, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _results_on_disk(paths: Paths) -> Iterator[TrialResult]:
+def results_on_disk(paths: Paths) -> Iterator[TrialResult]:
+    """The results of all trials that have a folder, in whichever database they are recorded; damaged ones are left out."""
     for file in sorted((paths.root / "trials").glob(f"[!.]*/[!.]*/{RESULT}")):
         # a damaged one is found by whoever needs it
         with suppress(OSError, ValueError, KeyError, TypeError, ConfigurationError):

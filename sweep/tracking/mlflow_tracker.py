@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # By default it prints the address of each run, password included.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # By default it retries a server that is gone for minutes; `sweep.tracking.recorder` keeps records and retries itself. A request that
 # MLflow repeats by itself can make a run twice.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -92,7 +93,7 @@ class MlflowTracker:
                 # two studies that start together must not both create the tables
                 lock = Path(f"{database}.lock")
                 stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
-            _check_reachable(self._address)
+            check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
     def open_sweep(self, sweep: SweepRun, own: str | None = None, *, again: bool = False) -> str:
@@ -330,7 +331,7 @@ def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
     return True
 
 
-def _check_reachable(address: Address) -> None:
+def check_reachable(address: Address) -> None:
     """Fails at once if a store does not answer; MLflow itself would retry for minutes.
 
     Raises:
