@@ -20,7 +20,7 @@ from sweep.store.locks import running_studies
 from sweep.store.paths import ORIGIN, Paths, checked_name
 from sweep.store.pins import Pins
 from sweep.store.trials import RESULT
-from sweep.tracking.kept_runs import known_runs
+from sweep.tracking.kept_runs import KnownModel, known_runs
 
 SUGGESTION = "rank_suggestion.json"
 
@@ -53,12 +53,14 @@ class Usage:
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
+        models: the logged models in MLflow that may go, each with the adapter that it holds; what keeps the adapter keeps the model.
     """
 
     recorded: Mapping[str, Use]
     only_on_disk: Mapping[str, Use]
     keep: Mapping[str, str]
     kept_runs: Mapping[str, str]
+    models: Sequence[tuple[KnownModel, str]] = ()
 
     def find(self, word: str) -> str:
         """The adapter that a person means by an identity, or the beginning of one, of an adapter or a trial, or by an MLflow run.
@@ -127,7 +129,8 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
         for study in use.studies.intersection(running):
             keep.setdefault(adapter, f"a sweep of {study} is running")
     keep |= {adapter: f"pinned: {why}" for adapter, why in Pins(paths).all().items()}
-    return Usage(recorded, only_on_disk, keep, kept_runs)
+    models = [(model, of_trial[model.trial]) for model in runs.models if not model.keep and model.trial in of_trial]
+    return Usage(recorded, only_on_disk, keep, kept_runs, models)
 
 
 def _add(uses: dict[str, Use], result: TrialResult, study: str, run: str | None) -> None:
