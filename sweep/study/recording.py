@@ -13,6 +13,7 @@ import yaml
 
 from sweep.config.task_limits import limits_of
 from sweep.console.command_line import command_line
+from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord
 from sweep.search.study import SearchStudy
@@ -58,22 +59,36 @@ def open_sweep(
     run = sweep_run(plan, study.identity, trials_by_run(study.record(), store), splits=splits)
     sweep = OpenSweep(tracker.open_sweep(run))
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
-    study.set_recording({**state, "open": True})
-    study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
     status = Status.FAILED
     try:
+        study.set_recording({**state, "open": True})
+        study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
         yield sweep
         status = Status.COMPLETE
     except Interrupted:
         status = Status.INTERRUPTED
         raise
     finally:
-        record = study.record()
+        record = _record_or_close(study, tracker, sweep.run_id)
         result = summary(record)
         if status is Status.COMPLETE:
             _register(tracker, sweep.run_id, record, splits, paths)
         closed = tracker.close_sweep(sweep.run_id, status, result, sweep.files)
         study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
+
+
+def _record_or_close(study: SearchStudy, tracker: Tracker, run_id: str) -> StudyRecord:
+    """The study's record. If its database does not give it any more, the sweep's run is closed without, and says so.
+
+    The study then still knows the run as open, so a later call completes it (`complete_recording`), or opens a run of its own.
+    """
+    try:
+        return study.record()
+    except Exception as error:
+        reason = error.problems[0] if isinstance(error, EnvironmentLacks) else "its database cannot be read"
+        words = f"This sweep has stopped: {mask(reason)}. The same command continues it."
+        tracker.close_sweep(run_id, Status.INTERRUPTED, Summary(tags={names.NOTE: words}), ())
+        raise
 
 
 def complete_recording(
