@@ -10,15 +10,16 @@ from sweep.console.command import key_values, run
 from sweep.console.command_line import pasteable, program
 from sweep.errors import ConfigurationError
 
-USAGE = "study=NAME [file=FILE] [weights=all|chosen] [base=true] [storage=URL] | open=FILE [limit=50GB]"
+USAGE = "study=NAME [file=FILE] [weights=all|chosen] [base=true] [storage=URL] [tracking=URI] | open=FILE [limit=50GB]"
 ABOUT = """Packs a study into one file, NAME.goldilocks.zip: its records in Optuna and MLflow, trials, adapters, verdict, page and
 the chosen adapter. open=FILE adds it to ./mlruns of this folder or machine, where report, predict and the study's own
 command go on from it. What is there already stays; other studies are not touched.
 
   weights=chosen  leaves out the weights of adapters that lost; they are trained again if they are needed
+  tracking=URI    the MLflow store of its runs, if it is not that of its last run; memory:// leaves them out
   base=true       packs the base model too; otherwise the other machine gets it as it gets any base
   limit=SIZE      the most that a file may unpack to"""
-_PACKING, _OPENING = ("file", "weights", "base", "storage"), ("limit",)
+_PACKING, _OPENING = ("file", "weights", "base", "storage", "tracking"), ("limit",)
 
 
 def archive(words: Sequence[str]) -> int:
@@ -48,6 +49,7 @@ def _pack(keys: Mapping[str, str]) -> int:
         Paths.here(),
         _note,
         storage_url=keys.get("storage"),
+        tracking_uri=keys.get("tracking"),
         only_chosen=keys.get("weights") == "chosen",
         with_base=keys.get("base") == "true",
     )

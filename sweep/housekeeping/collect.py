@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.housekeeping.leftovers import SETTLED_SECONDS, leftovers
-from sweep.housekeeping.removal import WEIGHTS, Kind, Removal, remove, size_of
+from sweep.housekeeping.leftovers import SETTLED_SECONDS, leftovers, set_aside
+from sweep.housekeeping.removal import WEIGHTS, Kind, Removal, remove, size_of, weights_in
 from sweep.housekeeping.usage import Usage, usage_of
 from sweep.store.adapters import ADAPTER
 from sweep.store.locks import Claims, held, is_held
@@ -41,7 +41,7 @@ class GcPlan:
 
 
 def planned_removals(paths: Paths, days: float, storage_url: str | None = None) -> GcPlan:
-    """What has to go: weights that lost and were not used for some days, what ended processes left, and score caches of no adapter.
+    """What has to go: weights that lost and were not used for some days, damaged folders, what ended processes left, caches of no adapter.
 
     Args:
         days: retention of weights after the last result that used them.
@@ -67,6 +67,8 @@ def planned_removals(paths: Paths, days: float, storage_url: str | None = None) 
         removals += [
             Removal(kind, path, size, why, adapter) for kind, path in places if (size := _weights_size(kind, path))
         ]
+    removals += _logged_models(paths, usage, days)
+    removals += _damaged(paths, days)
     removals += _score_caches(paths, usage)
     return GcPlan(tuple(removals), dict(kept))
 
@@ -108,7 +110,7 @@ def _weights(adapter: str, usage: Usage, paths: Paths) -> Iterator[tuple[Kind, P
 
 
 def _weights_size(kind: Kind, path: Path) -> int:
-    return sum(map(size_of, path.glob(WEIGHTS))) if kind is Kind.ARTIFACT else size_of(path)
+    return sum(map(size_of, weights_in(path))) if kind in (Kind.ARTIFACT, Kind.MODEL) else size_of(path)
 
 
 def _in_use(adapter: str, paths: Paths) -> str | None:
@@ -136,8 +138,28 @@ def _why(adapter: str, usage: Usage) -> str:
     use = usage.recorded.get(adapter)
     if use is None:
         return "no trial uses it"
-    day = time.strftime("%Y-%m-%d", time.gmtime(use.last))
-    return f"{', '.join(sorted(use.studies))}: {use.name} lost, last used {day}"
+    return f"{', '.join(sorted(use.studies))}: {use.name} lost, last used {_day(use.last)}"
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def _logged_models(paths: Paths, usage: Usage, days: float) -> Iterator[Removal]:
+    """Weights in logged models of adapters that lost."""
+    for model, adapter in usage.models:
+        use, folder = usage.recorded[adapter], paths.artifacts / model.folder
+        stays = usage.keep.get(adapter) or _in_use(adapter, paths)
+        if stays or time.time() - max(model.last, use.last) < days * _DAY:
+            continue
+        if size := _weights_size(Kind.MODEL, folder):
+            yield Removal(Kind.MODEL, folder, size, f"{_why(adapter, usage)}; no version in the registry", adapter)
+
+
+def _damaged(paths: Paths, days: float) -> Iterator[Removal]:
+    for folder, since in set_aside(paths):
+        if time.time() - since >= days * _DAY:
+            yield Removal(Kind.DAMAGED, folder, size_of(folder), f"set aside {_day(since)}")
 
 
 def _score_caches(paths: Paths, usage: Usage) -> list[Removal]:

@@ -1,4 +1,4 @@
-"""Scratch files and folders under `mlruns` whose processes have ended: `.NAME.PROCESS`, wherever they are written."""
+"""What nobody reads any more under `mlruns`: scratch files and folders whose processes have ended, `.NAME.PROCESS`, and damaged ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import psutil
 from sweep.store.paths import Paths
 
 _SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?P<ending>\.earlier|\.svg)?")
+_DAMAGED = re.compile(r"\..+\.damaged-\d+")
 _HASHES = re.compile(r"hashes\.(?P<process>\d+)")
 
 SETTLED_SECONDS = 3600.0
@@ -34,6 +35,16 @@ def leftovers(paths: Paths) -> Iterator[Path]:
     for folder, patterns in _DEPTHS.items():
         for pattern in patterns:
             yield from (found for found in sorted((paths.root / folder).glob(pattern)) if _is_left(found))
+
+
+def set_aside(paths: Paths) -> Iterator[tuple[Path, float]]:
+    """The trials, adapters and base models that were set aside as damaged, and when, in seconds since the epoch."""
+    for folder in ("trials", "adapters", "models"):
+        for pattern in _DEPTHS[folder]:
+            for found in sorted((paths.root / folder).glob(pattern)):
+                if _DAMAGED.fullmatch(found.name) and found.is_dir():
+                    # a rename changes the time of the entry, not that of the contents
+                    yield found, max(found.stat().st_ctime, found.stat().st_mtime)
 
 
 def _is_left(path: Path) -> bool:

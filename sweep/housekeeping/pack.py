@@ -5,24 +5,34 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import yaml
 
 from sweep.errors import ConfigurationError
 from sweep.housekeeping.archive_file import ArchiveWriter, is_safe, written
 from sweep.housekeeping.chosen_weights import chosen_trials
-from sweep.records import StudyRecord, TrialRecord
+from sweep.housekeeping.usage import results_on_disk
+from sweep.records import StudyRecord, TrialResult, TrialSpec
 from sweep.search.portable import packed_studies, stored_results
 from sweep.search.reading import study_of
 from sweep.search.storage import existing_storage
+from sweep.store.champions import ENTRY
 from sweep.store.locks import study_lock
 from sweep.store.paths import ORIGIN, Paths
 from sweep.store.whole_folder import damage
-from sweep.tracking.rows import foreign_address, packed_rows
+from sweep.tracking import stored_experiment
+from sweep.tracking.address import MEMORY, address_of
+from sweep.tracking.rows import Row, foreign_address, packed_rows
+
+if TYPE_CHECKING:
+    from sweep.tracking.stored_experiment import StoredExperiment
 
 OPTUNA, MLFLOW = "study/optuna.json", "study/mlflow.jsonl"
 
@@ -56,6 +66,7 @@ def pack(
     say: Callable[[str], None],
     *,
     storage_url: str | None = None,
+    tracking_uri: str | None = None,
     only_chosen: bool = False,
     with_base: bool = False,
 ) -> Packed:
@@ -64,13 +75,14 @@ def pack(
     Args:
         say: called with a line for each thing that is left out.
         storage_url: as `storage.url`.
+        tracking_uri: the store that has its MLflow runs beside `mlruns/mlflow.db`, as `tracking.uri`; None for that of its last run.
         only_chosen: whether weights other than those of the chosen adapter, and of the one that it was cut from, are left out.
         with_base: whether the base model is packed if it is under `mlruns/models`.
 
     Raises:
         ConfigurationError: there is no such study, or the file exists.
         StudyBusy: a sweep of the study is running.
-        EnvironmentLacks: a database cannot be read.
+        EnvironmentLacks: a database or the MLflow store cannot be read.
         DataError: a file changed meanwhile.
         OSError: a file cannot be read or written.
     """
@@ -80,41 +92,57 @@ def pack(
         with existing_storage(storage_url, paths) as storage:
             studies = packed_studies(storage, study)
             record = study_of(storage, study)
+        elsewhere = _recorded_elsewhere(record, tracking_uri, paths, say)
         chosen = chosen_trials(record)
         weights = {trial.spec.adapter_id for trial in chosen} if only_chosen else None
-        results = stored_results(studies)
+        specs = [each.spec for each in stored_results(studies)]
+        specs += [each.spec for each in _beside_the_records(paths, study)]
         about = {
             "study": study,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": {name: _version(name) for name in ("goldilocks-lora", "optuna", "mlflow")},
-            "trials": len(results),
+            "trials": len({spec.identity for spec in specs}),
             "weights": "chosen" if only_chosen else "all",
         }
         with written(file, about) as archive:
             _add_folder(archive, paths, paths.report(study), say)
             _add_champions(archive, paths, study, say)
-            for folder, left_out in _stored(results, paths, weights):
+            for folder, left_out in _stored(specs, paths, weights):
                 _add_stored(archive, paths, folder, left_out, say)
             runs = {trial.run_id for trial in chosen} if only_chosen else None
             _add_folder(archive, paths, paths.artifacts / study, say, lambda name: _is_left_out(name, runs))
+            if elsewhere is not None:
+                _add_artifacts(archive, elsewhere, say, lambda name: _is_left_out(name, runs))
             if with_base:
                 _add_base(archive, paths, study, say)
             archive.add_text(OPTUNA, json.dumps(studies))
-            _add_rows(archive, paths, study, say)
-            _say_what_is_elsewhere(record, paths, say)
+            _add_rows(archive, paths, study, elsewhere, say)
+            if any(paths.journals.glob(f"{study}.*.jsonl")):
+                say("some records have not reached MLflow yet, and are left out; the study's command records them")
     entries = archive.entries
     return Packed(file, len(entries), sum(each.size for each in entries.values()), file.stat().st_size)
 
 
+def _beside_the_records(paths: Paths, study: str) -> Iterator[TrialResult]:
+    """The trials of `refresh`, which continues from their folders, and those that were trained alone under the study's name."""
+    named: set[object] = set()
+    for file in paths.champions(study).glob(f"[0-9]*/{ENTRY}"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # `_add_champions` says so
+            named.add(json.loads(file.read_text(encoding="utf-8"))["trial"])
+    for result in results_on_disk(paths):
+        if result.spec.study == study or result.spec.identity in named:
+            yield result
+
+
 def _stored(
-    results: Sequence[TrialRecord], paths: Paths, weights: set[str] | None
+    specs: Sequence[TrialSpec], paths: Paths, weights: set[str] | None
 ) -> Iterator[tuple[Path, Callable[[str], bool]]]:
     """The folders of trials, adapters and score caches, and which of their files are left out."""
-    for trial in {each.identity: each for each in results}.values():
+    for spec in {each.identity: each for each in specs}.values():
         # earlier versions kept adapters in the folders of trials
-        loses = weights is not None and trial.spec.adapter_id not in weights and trial.identity not in weights
-        yield paths.trial(trial.identity), (lambda name: f"/{_ADAPTER}/" in name) if loses else _nothing
-    for adapter in dict.fromkeys(each.spec.adapter_id for each in results):
+        loses = weights is not None and spec.adapter_id not in weights and spec.identity not in weights
+        yield paths.trial(spec.identity), (lambda name: f"/{_ADAPTER}/" in name) if loses else _nothing
+    for adapter in dict.fromkeys(each.adapter_id for each in specs):
         if weights is None or adapter in weights:
             yield paths.trained_adapter(adapter), _nothing
         yield paths.scores(adapter), _nothing
@@ -180,16 +208,70 @@ def _add_champions(archive: ArchiveWriter, paths: Paths, study: str, say: Callab
             archive.add(file.relative_to(paths.root).as_posix(), file)
 
 
-def _add_rows(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
-    """Adds MLflow's rows of the study, unless they name artifacts that are not packed."""
-    lines = []
-    for row in packed_rows(paths.mlflow_database, study, paths.root):
+def _recorded_elsewhere(
+    record: StudyRecord, given: str | None, paths: Paths, say: Callable[[str], None]
+) -> StoredExperiment | None:
+    """The study's experiment in a store other than `mlruns/mlflow.db`; None if it has none.
+
+    Raises:
+        ConfigurationError: the store's address is not complete, or the store has no such experiment.
+        EnvironmentLacks: the store cannot be read.
+    """
+    recorded = str(((yaml.safe_load(record.config) or {}).get("tracking") or {}).get("uri") or MEMORY)
+    address = address_of(given or recorded)
+    if given is not None and address.kind == "memory" and recorded != MEMORY:
+        say(f"its MLflow runs in {address_of(recorded).shown} are left out")
+    if address.kind == "memory" or address.database == paths.mlflow_database:
+        return None
+    if given is None and "***" in recorded:
+        raise ConfigurationError(
+            f"study={record.name} was recorded in {recorded}, whose password is not stored; write the address, tracking=URI, or "
+            f"leave its MLflow runs out: tracking={MEMORY}"
+        )
+    experiment = stored_experiment(given or recorded, record.name)
+    say(f"reading {len(experiment.runs):,} MLflow run(s) from {address.shown}")
+    return experiment
+
+
+def _add_artifacts(
+    archive: ArchiveWriter, experiment: StoredExperiment, say: Callable[[str], None], left_out: Callable[[str], bool]
+) -> None:
+    """Adds the artifacts of a store elsewhere, under the names that they have in `mlruns`."""
+
+    def is_unwanted(name: str) -> bool:
+        if not is_safe(name):
+            say(f"the artifact {name[:200]} is left out: other systems do not accept its name")
+        return not is_safe(name) or left_out(name) or name in archive.entries
+
+    with TemporaryDirectory(prefix="goldilocks-") as scratch:
+        for name, file in experiment.files(is_unwanted, Path(scratch)):
+            archive.add(name, file)
+
+
+def _add_rows(
+    archive: ArchiveWriter,
+    paths: Paths,
+    study: str,
+    elsewhere: StoredExperiment | None,
+    say: Callable[[str], None],
+) -> None:
+    """Adds MLflow's rows of the study, those in `mlruns/mlflow.db` and those of another store."""
+    rows = _to_be_followed(packed_rows(paths.mlflow_database, study, paths.root), say)
+    if elsewhere is not None:
+        here = next((row["experiment_id"] for table, row in rows if table == "experiments"), None)
+        rows += _to_be_followed(elsewhere.rows(here), say)
+    if rows:
+        archive.add_text(MLFLOW, "\n".join(map(json.dumps, rows)))
+
+
+def _to_be_followed(rows: Iterable[Row], say: Callable[[str], None]) -> list[Row]:
+    """The rows, or none if they name artifacts that are not packed."""
+    listed = list(rows)
+    for row in listed:
         if (elsewhere := foreign_address(row)) is not None:
             say(f"its MLflow runs have artifacts outside of mlruns ({elsewhere}), and are left out")
-            return
-        lines.append(json.dumps(row))
-    if lines:
-        archive.add_text(MLFLOW, "\n".join(lines))
+            return []
+    return listed
 
 
 def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[str], None]) -> None:
@@ -203,14 +285,6 @@ def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[s
         _add_folder(archive, paths, folder, say)
     else:
         say(f"the base model is left out: it is not under {paths.models} but comes from {origin.get('base_source')}")
-
-
-def _say_what_is_elsewhere(record: StudyRecord, paths: Paths, say: Callable[[str], None]) -> None:
-    tracking = (yaml.safe_load(record.config) or {}).get("tracking") or {}
-    if not str(tracking.get("uri") or "memory:").startswith("memory:"):
-        say("its MLflow runs are in the store of tracking.uri, not under mlruns, and are left out")
-    if any(paths.journals.glob(f"{record.name}.*.jsonl")):
-        say("some records have not reached MLflow yet, and are left out; the study's command records them")
 
 
 def _version(package: str) -> str | None:

@@ -21,10 +21,9 @@ from sweep.store.adapters import ADAPTER, TRAINING
 from sweep.store.locks import Claims
 from sweep.store.paths import Paths
 from sweep.store.whole_folder import MANIFEST
+from sweep.tracking.kept_runs import REMOVED_NOTE
 
 WEIGHTS = "*.safetensors"
-REMOVED_NOTE = "weights-removed.txt"
-"""The file that takes the place of weights in MLflow's artifacts."""
 
 
 class Kind(StrEnum):
@@ -33,6 +32,8 @@ class Kind(StrEnum):
     ADAPTER = "trained adapters"
     OLDER = "adapters in folders of trials"
     ARTIFACT = "weights among MLflow's artifacts"
+    MODEL = "weights of MLflow's logged models"
+    DAMAGED = "folders that were set aside as damaged"
     SCRATCH = "left by processes that have ended"
     SCORES = "score caches of no adapter"
 
@@ -61,6 +62,11 @@ def size_of(path: Path) -> int:
     return sum(file.lstat().st_size for file in path.rglob("*") if file.is_symlink() or file.is_file())
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """The files of weights in a folder of MLflow's artifacts, at any depth."""
+    return [file for file in folder.rglob(WEIGHTS) if file.is_file()]
+
+
 def remove(removal: Removal, paths: Paths, claims: Claims) -> bool:
     """Removes it, and notes that; returns False if it is in use by another process, or gone.
 
@@ -70,6 +76,8 @@ def remove(removal: Removal, paths: Paths, claims: Claims) -> bool:
     if not removal.path.exists():
         return False
     if removal.identity is None:
+        if removal.kind is Kind.DAMAGED:
+            _note(removal, paths)
         _REMOVE[removal.kind](removal)
         return True
     lock = paths.adapter_lock(removal.identity)
@@ -124,10 +132,10 @@ def _older_adapter(removal: Removal) -> None:
 
 
 def _artifact(removal: Removal) -> None:
-    """Removes the weights of an adapter among a run's artifacts; its configuration stays, with a note."""
+    """Removes the weights of an adapter among the artifacts of a run or logged model; its configuration stays, with a note."""
     note = removal.path / REMOVED_NOTE
     note.write_text(f"These weights were removed by sweep.gc: {removal.why}.\n", encoding="utf-8")
-    for file in removal.path.glob(WEIGHTS):
+    for file in weights_in(removal.path):
         file.unlink(missing_ok=True)
 
 
@@ -149,6 +157,8 @@ _REMOVE: dict[Kind, Callable[[Removal], None]] = {
     Kind.ADAPTER: _folder,
     Kind.OLDER: _older_adapter,
     Kind.ARTIFACT: _artifact,
+    Kind.MODEL: _artifact,
+    Kind.DAMAGED: _folder,
     Kind.SCRATCH: _scratch,
     Kind.SCORES: _folder,
 }

@@ -20,7 +20,7 @@ from sweep.store.locks import running_studies
 from sweep.store.paths import ORIGIN, Paths, checked_name
 from sweep.store.pins import Pins
 from sweep.store.trials import RESULT
-from sweep.tracking.kept_runs import known_runs
+from sweep.tracking.kept_runs import KnownModel, known_runs
 
 SUGGESTION = "rank_suggestion.json"
 
@@ -49,16 +49,18 @@ class Usage:
     """All adapters with a result, and those that must stay.
 
     Attributes:
-        recorded: uses by adapter, from the records of studies in Optuna's database; bases included.
+        recorded: uses by adapter, from the records of studies in Optuna's database, and from `refresh` of those studies; bases included.
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
+        models: the logged models in MLflow that may go, each with the adapter that it holds; what keeps the adapter keeps the model.
     """
 
     recorded: Mapping[str, Use]
     only_on_disk: Mapping[str, Use]
     keep: Mapping[str, str]
     kept_runs: Mapping[str, str]
+    models: Sequence[tuple[KnownModel, str]] = ()
 
     def find(self, word: str) -> str:
         """The adapter that a person means by an identity, or the beginning of one, of an adapter or a trial, or by an MLflow run.
@@ -90,18 +92,27 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     """
     recorded: dict[str, Use] = {}
     keep: dict[str, str] = {}
+    refreshed: set[str] = set()
     with existing_storage(storage_url, paths) as storage:
         for study in study_names(storage):
+            if any(paths.champions(study).glob(f"[0-9]*/{ENTRY}")):
+                refreshed.add(study)
             for trial in stored_results(packed_studies(storage, study)):
                 _add(recorded, trial.result, study, trial.run_id)
             for record in studies_of(storage, study):
                 keep |= _chosen(study, chosen_trials(record))
     only_on_disk: dict[str, Use] = {}
-    for result in _results_on_disk(paths):
-        if result.spec.adapter_id not in recorded:
-            _add(only_on_disk, result, result.spec.study, None)
-            if result.spec.stage is Stage.SINGLE:
-                keep.setdefault(result.spec.adapter_id, "trained alone (sweep.train)")
+    of_nights: dict[str, Use] = {}
+    for result in results_on_disk(paths):
+        spec = result.spec
+        if spec.adapter_id in recorded:
+            continue
+        # a night evaluates the champion alone, too, but under the data of that night
+        alone = spec.stage is Stage.SINGLE and spec.adapter_of is None
+        _add(of_nights if spec.study in refreshed and not alone else only_on_disk, result, spec.study, None)
+        if alone:
+            keep.setdefault(spec.adapter_id, "trained alone (sweep.train)")
+    recorded |= of_nights
     for adapter, why in _handed_out(paths, {**only_on_disk, **recorded}):
         keep.setdefault(adapter, why)
     runs = known_runs(paths.mlflow_database)
@@ -118,7 +129,8 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
         for study in use.studies.intersection(running):
             keep.setdefault(adapter, f"a sweep of {study} is running")
     keep |= {adapter: f"pinned: {why}" for adapter, why in Pins(paths).all().items()}
-    return Usage(recorded, only_on_disk, keep, kept_runs)
+    models = [(model, of_trial[model.trial]) for model in runs.models if not model.keep and model.trial in of_trial]
+    return Usage(recorded, only_on_disk, keep, kept_runs, models)
 
 
 def _add(uses: dict[str, Use], result: TrialResult, study: str, run: str | None) -> None:
@@ -159,7 +171,8 @@ def _entry(file: Path, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _results_on_disk(paths: Paths) -> Iterator[TrialResult]:
+def results_on_disk(paths: Paths) -> Iterator[TrialResult]:
+    """The results of all trials that have a folder, in whichever database they are recorded; damaged ones are left out."""
     for file in sorted((paths.root / "trials").glob(f"[!.]*/[!.]*/{RESULT}")):
         # a damaged one is found by whoever needs it
         with suppress(OSError, ValueError, KeyError, TypeError, ConfigurationError):

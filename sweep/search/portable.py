@@ -179,7 +179,7 @@ def _placed(attributes: Mapping[str, Any], store: str | None, experiment: str | 
     placed = dict(attributes)
     if store is not None and isinstance(placed.get(RECORDING), dict):
         placed[RECORDING] = {**placed[RECORDING], "store": store}
-    if experiment is not None and str(placed.get(RUN_PAGE) or "").startswith("#/experiments/"):
+    if experiment is not None and "#/experiments/" in str(placed.get(RUN_PAGE) or ""):
         placed[RUN_PAGE] = f"#/experiments/{experiment}/runs/{{run}}"
     return placed
 

@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks, GoldilocksError
+from sweep.search.long_texts import allow_long_texts
 from sweep.search.optuna_internals import SAFE_TO_REPEAT, in_transaction
 from sweep.search.patience import Patience
 from sweep.store.database_drivers import missing_driver
@@ -168,6 +169,7 @@ class StudyDatabase(RDBStorage):
             arguments["engine_kwargs"] = {**arguments["engine_kwargs"], "pool_events": self._watch.pool_events}
         try:
             super().__init__(url, **arguments)
+            allow_long_texts(self.engine)
         except BaseException:
             self.close()
             raise

@@ -13,6 +13,7 @@ import yaml
 
 from sweep.config.task_limits import limits_of
 from sweep.console.command_line import command_line
+from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord
 from sweep.search.study import SearchStudy
@@ -68,19 +69,20 @@ def open_sweep(
 ) -> Iterator[OpenSweep]:
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
     run = sweep_run(plan, study.identity, trials_by_run(study.record(), store), splits=splits)
+    champions = champion_recording(plan, splits, paths)
     sweep = OpenSweep(tracker.open_sweep(run))
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
-    study.set_recording({**state, "open": True})
-    study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
-    status, champions, entry = Status.FAILED, champion_recording(plan, splits, paths), None
+    status, entry = Status.FAILED, None
     try:
+        study.set_recording({**state, "open": True})
+        study.set_run_page((tracker.link(sweep.run_id) or "").replace(sweep.run_id, "{run}") or None)
         yield sweep
         status = Status.COMPLETE
     except Interrupted:
         status = Status.INTERRUPTED
         raise
     finally:
-        record = study.record()
+        record = _record_or_close(study, tracker, sweep.run_id)
         result = summary(record, follows_history=champions.follows_history)
         if status is Status.COMPLETE:
             entry = _register(tracker, sweep.run_id, record, champions, splits, paths)
@@ -88,6 +90,20 @@ def open_sweep(
         study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
         if closed and entry is not None:
             champions.finish(entry)
+
+
+def _record_or_close(study: SearchStudy, tracker: Tracker, run_id: str) -> StudyRecord:
+    """The study's record. If its database does not give it any more, the sweep's run is closed without, and says so.
+
+    The study then still knows the run as open, so a later call completes it (`complete_recording`), or opens a run of its own.
+    """
+    try:
+        return study.record()
+    except Exception as error:
+        reason = error.problems[0] if isinstance(error, EnvironmentLacks) else "its database cannot be read"
+        words = f"This sweep has stopped: {mask(reason)}. The same command continues it."
+        tracker.close_sweep(run_id, Status.INTERRUPTED, Summary(tags={names.NOTE: words}), ())
+        raise
 
 
 def complete_recording(

@@ -27,6 +27,7 @@ from sweep.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
     from sweep.store.paths import Paths
+    from sweep.tracking.stored_experiment import StoredExperiment
 
 __all__ = [
     "CHAMPION",
@@ -42,6 +43,7 @@ __all__ = [
     "create_store",
     "open_tracker",
     "shown_store",
+    "stored_experiment",
 ]
 
 
@@ -109,6 +111,20 @@ def create_store(paths: Paths) -> None:
     paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
     own = paths.mlflow_database
     local_tracker(RecorderSettings(_address(None, paths).uri, paths.artifacts, this_process(), own))
+
+
+def stored_experiment(uri: str, name: str) -> StoredExperiment:
+    """An experiment in the store that a `tracking.uri` names, to be read.
+
+    Raises:
+        ConfigurationError, EnvironmentLacks: see `StoredExperiment`.
+    """
+    # says how MLflow behaves in this process, so it is imported first
+    import sweep.tracking.mlflow_tracker
+    from sweep.tracking.stored_experiment import StoredExperiment
+
+    assert sweep.tracking.mlflow_tracker
+    return StoredExperiment(uri, name)
 
 
 def _warn_if_moved(paths: Paths, say: Callable[[str], None]) -> None:

@@ -25,6 +25,7 @@ from pandas import DataFrame
 
 from sweep.store.paths import ORIGIN
 from sweep.tracking import names
+from sweep.tracking.kept_runs import REMOVED_NOTE
 from sweep.tracking.port import CHAMPION, Champion, RecordRefused
 
 DATA = "adapter"
@@ -106,7 +107,8 @@ def _logged_model(
 ) -> LoggedModel:
     """The complete logged model of the champion's trial: the one that is there, or a new one."""
     own = f"tags.`{names.TRIAL}` = '{champion.trial}'"
-    known = list(client.search_logged_models([experiment], own, max_results=10))
+    named = client.search_logged_models([experiment], own, max_results=10)
+    known = [model for model in named if not _was_emptied(client, model)]
     for model in known:
         if model.status == _READY:
             return model
@@ -128,6 +130,11 @@ def _logged_model(
         if outputs is None or model.model_id not in {each.model_id for each in outputs.model_outputs}:
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # MLflow refuses it a second time
     return client.finalize_logged_model(model.model_id, _READY)
+
+
+def _was_emptied(client: MlflowClient, model: LoggedModel) -> bool:
+    """Whether its weights were removed (`sweep.gc`)."""
+    return any(file.path == REMOVED_NOTE for file in client.list_logged_model_artifacts(model.model_id))
 
 
 def write_model(folder: Path, champion: Champion, run_id: str | None = None, model_id: str | None = None) -> None:

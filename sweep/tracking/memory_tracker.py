@@ -113,7 +113,8 @@ class MemoryTracker:
         run = self.runs[run_id]
         run.points += names.summary_points(summary.metrics, summary.series)
         _keep(run, files)
-        run.tags |= names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
+        run.tags |= names.valid_tags({**summary.tags, names.STATUS: status.value})
+        run.tags |= names.table_tags(file for file in files if file.exists())
         if summary.note:
             self.notes[run.experiment] = summary.note.replace("{experiment}", run.experiment).replace("{run}", run_id)
         run.status = names.RUN_STATUS[status]

@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # By default it prints the address of each run, password included.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # By default it retries a server that is gone for minutes; `sweep.tracking.recorder` keeps records and retries itself. A request that
 # MLflow repeats by itself can make a run twice.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -92,7 +93,7 @@ class MlflowTracker:
                 # two studies that start together must not both create the tables
                 lock = Path(f"{database}.lock")
                 stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
-            _check_reachable(self._address)
+            check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
     def open_sweep(self, sweep: SweepRun, own: str | None = None, *, again: bool = False) -> str:
@@ -161,7 +162,7 @@ class MlflowTracker:
             self._end_running(experiment, lambda tags: tags.get(names.PARENT) == run_id, sweep.known_results)
         self._load.end(run_id)
         points = names.summary_points(summary.metrics, summary.series)
-        tags = names.valid_tags({**summary.tags, names.STATUS: status.value}) | names.table_tags(files)
+        tags = names.valid_tags({**summary.tags, names.STATUS: status.value})
         self._close(run_id, status, points, summary.when or time.time(), tags, files)
         with explained(self._address):
             describe(self._client, experiment, run_id, summary)
@@ -323,8 +324,11 @@ class MlflowTracker:
         entries = [RunTag(key, value) for key, value in tags.items()]
         with explained(self._address):
             artifacts = self._artifacts.pop(run_id, None) or self._artifacts_of(self._client.get_run(run_id).info)
-            if left_out := [path.name for path in paths if not _kept(artifacts, path)]:
-                entries.append(RunTag(names.LEFT_OUT, ", ".join(left_out)))
+            left_out = [path for path in paths if not _kept(artifacts, path)]
+            if left_out:
+                entries.append(RunTag(names.LEFT_OUT, ", ".join(path.name for path in left_out)))
+            tables = names.table_tags(path for path in paths if path.exists() and path not in left_out)
+            entries += [RunTag(key, value) for key, value in tables.items()]
             # MLflow's client splits a batch that is too large for the store
             self._client.log_batch(run_id, metrics=metrics, tags=entries, synchronous=True)
             self._client.set_terminated(run_id, names.RUN_STATUS[status])
@@ -345,7 +349,7 @@ def _kept(artifacts: ArtifactRepository, path: Path) -> bool:
     return True
 
 
-def _check_reachable(address: Address) -> None:
+def check_reachable(address: Address) -> None:
     """Fails at once if a store does not answer; MLflow itself would retry for minutes.
 
     Raises:

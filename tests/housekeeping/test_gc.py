@@ -27,7 +27,7 @@ from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.store.pins import Pins
 from sweep.store.trials import TrialStore
-from sweep.store.whole_folder import damage, write_manifest
+from sweep.store.whole_folder import damage, set_aside, write_manifest
 from tests.housekeeping.conftest import record_in
 from tests.store.test_champions import ROWS, entry
 from tests.study.driven import Trained, essence, planned, run
@@ -310,6 +310,52 @@ def test_versions_of_a_champion_stay(paths: Paths) -> None:
     plan = removed(paths)
     assert plan.kept["a version of the champion of driven"] == 1
     assert adapters(paths) == {*chosen(paths), version}
+
+
+@pytest.mark.slow
+def test_challengers_of_refresh_that_lost_go(paths: Paths) -> None:
+    """No database has the trials of nights: their folders alone name the study."""
+    loser = sorted(adapters(paths) - chosen(paths))[0]
+    (trial,) = usage_of(paths).recorded[loser].trials
+    result = json.loads((paths.trial(trial) / "result.json").read_text())
+    for challenger, evaluated, study in (("aa" * 16, "cc" * 16, "driven"), ("bb" * 16, "dd" * 16, "unknown")):
+        shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(challenger))
+        paths.trial(evaluated).mkdir(parents=True)
+        spec = result["spec"] | {"identity": evaluated, "adapter": challenger, "study": study}
+        (paths.trial(evaluated) / "result.json").write_text(json.dumps({**result, "spec": spec}))
+    others = "the records of its study are in another database (storage=URL)"
+    assert planned_removals(paths, days=0.0).kept[others] == 2, "without a history, there were no nights"
+    Champions(paths, "driven").append(
+        entry(1, ChampionEvent.VERDICT), adapter=paths.trained_adapter(loser) / "adapter", rows=ROWS
+    )
+    assert not [each for each in planned_removals(paths, days=YEARS).removals if each.identity]
+    plan = removed(paths)
+    assert "aa" * 16 in {each.identity for each in plan.removals}
+    assert plan.kept[others] == 1
+    assert adapters(paths) >= {"bb" * 16}
+    assert paths.trial("cc" * 16).is_dir()
+
+
+def test_folders_that_were_set_aside_go_after_a_while(paths: Paths) -> None:
+    adapter = sorted(adapters(paths) - chosen(paths))[0]
+    (trial,) = usage_of(paths).recorded[adapter].trials
+    paths.models.mkdir(exist_ok=True)
+    (paths.models / "tiny").mkdir()
+    (paths.models / "tiny" / "model.safetensors").write_bytes(b"weights")
+    aside = {
+        set_aside(folder) for folder in (paths.trained_adapter(adapter), paths.trial(trial), paths.models / "tiny")
+    }
+    mine = paths.models / ".mine.damaged"
+    mine.mkdir()
+    assert Kind.DAMAGED not in {each.kind for each in planned_removals(paths, days=1.0).removals}
+    plan = planned_removals(paths, days=0.0)
+    assert {each.path for each in plan.removals if each.kind is Kind.DAMAGED} == aside
+    list(apply(plan, paths))
+    assert not any(path.exists() for path in aside)
+    assert mine.is_dir()
+    noted = [json.loads(line) for line in paths.removals.read_text().splitlines()]
+    (training,) = (line["training"] for line in noted if "adapters" in line["path"] and "damaged-1" in line["path"])
+    assert training
 
 
 def test_unreadable_pins_stop_everything(paths: Paths) -> None:

@@ -21,7 +21,7 @@ from sweep.errors import DataError, StudyBusy
 from sweep.housekeeping.collect import apply, planned_removals
 from sweep.housekeeping.moved import where_it_was
 from sweep.housekeeping.pack import pack
-from sweep.housekeeping.removal import REMOVED_NOTE, Kind
+from sweep.housekeeping.removal import Kind
 from sweep.housekeeping.unpack import unpack
 from sweep.housekeeping.usage import usage_of
 from sweep.records import StudyRecord
@@ -32,6 +32,7 @@ from sweep.study import recording as recording_room
 from sweep.study import run as run_room
 from sweep.tracking import open_tracker
 from sweep.tracking.champion_model import register
+from sweep.tracking.kept_runs import REMOVED_NOTE
 from sweep.tracking.locations import local_path
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.rows import add_rows, packed_rows
@@ -348,6 +349,52 @@ def test_adapters_behind_versions_of_a_study_stay(here: Paths, tmp_path: Path) -
     assert plan.kept[f"{model} version 1 (champion)"] == 1
     list(apply(plan, here))
     assert adapters(here) == {*chosen(here), loser}
+
+
+def test_logged_models_of_no_version_lose_their_weights(here: Paths, tmp_path: Path) -> None:
+    """Versions stay, with or without an alias; one that was deleted lets its model go, unless somebody has pinned it."""
+    repair(here)
+    store, usage = client(here), usage_of(here)
+    losers = sorted(adapters(here) - chosen(here))[:4]
+    trials = {loser: next(iter(usage.recorded[loser].trials)) for loser in losers}
+    for trial in trials.values():
+        model = register_as_a_sweep_does(here, trial, tmp_path / trial)
+    models = {each.tags["sweep.trial"]: each for each in store.search_logged_models(experiments(here))}
+    folders = {loser: here.artifacts / "driven" / "models" / models[trials[loser]].model_id for loser in losers}
+
+    def with_weights() -> set[str]:
+        return {loser for loser, folder in folders.items() if any(folder.rglob("*.safetensors"))}
+
+    plan = planned_removals(here, days=0.0)
+    assert not [each for each in plan.removals if each.kind is Kind.MODEL]
+    assert plan.kept[f"{model} version 1"] == plan.kept[f"{model} version 4 (champion)"] == 1
+    deleted, pinned, unaliased, champion = losers
+    store.delete_model_version(model, "1")
+    store.delete_model_version(model, "2")
+    store.set_logged_model_tags(models[trials[pinned]].model_id, {"sweep.pinned": "for the audit"})
+    assert not [each for each in planned_removals(here, days=20_000.0).removals if each.kind is Kind.MODEL]
+    before = rows(here.mlflow_database)
+    plan = planned_removals(here, days=0.0)
+    (gone,) = (each for each in plan.removals if each.kind is Kind.MODEL)
+    assert gone.path == folders[deleted] / "artifacts"
+    assert gone.bytes == len(b"weights")
+    list(apply(plan, here))
+    assert with_weights() == {pinned, unaliased, champion}
+    assert (folders[deleted] / "artifacts" / REMOVED_NOTE).is_file()
+    assert (folders[deleted] / "artifacts" / "MLmodel").is_file()
+    assert rows(here.mlflow_database) == before
+    assert not planned_removals(here, days=0.0).removals
+
+    # a verdict that chooses it again gets a whole model
+    register_as_a_sweep_does(here, trials[deleted], tmp_path / "again")
+    source = local_path(store.get_model_version_by_alias(model, "champion").source)
+    assert source is not None
+    assert source != gone.path
+    assert any(source.rglob("*.safetensors"))
+
+
+def experiments(paths: Paths) -> list[str]:
+    return [each.experiment_id for each in client(paths).search_experiments()]
 
 
 def test_weights_that_lost_go_from_mlflow_too(here: Paths, known: dict[str, dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import errno
 import socket
 
 import psycopg
+import pymysql
 import pytest
 from psycopg import errors
 from sqlalchemy import create_engine
@@ -101,4 +102,30 @@ def test_connecting_has_a_limit_unless_the_address_has_one(
     url: str, limited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    assert connect_arguments(url) == ({"connect_timeout": 10} if limited else {})
+    assert connect_arguments(url).get("connect_timeout") == (10 if limited else None)
+
+
+def test_an_answer_of_mysql_has_a_limit_too() -> None:
+    limits = connect_arguments("mysql+pymysql://ann@db/x?read_timeout=5")
+    assert limits == {"connect_timeout": 10, "write_timeout": 60}
+    assert connect_arguments("postgresql+psycopg://ann@db/x").keys() <= {"connect_timeout"}
+
+
+@pytest.mark.parametrize(
+    ("error", "at_first", "later"),
+    [
+        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db' ([Errno 111] refused)"), True, True),
+        (pymysql.err.OperationalError(2003, "Can't connect ([Errno -2] Name or service not known)"), False, True),
+        (pymysql.err.OperationalError(1045, "Access denied for user 'ann'@'db' (using password: YES)"), False, False),
+        (pymysql.err.OperationalError(1049, "Unknown database 'optuna'"), False, False),
+        (pymysql.err.OperationalError(1054, "Unknown column 'x' in 'SELECT'"), False, False),
+        (pymysql.err.OperationalError(1040, "Too many connections"), True, True),
+        (pymysql.err.OperationalError(1213, "Deadlock found when trying to get lock"), True, True),
+        (pymysql.err.OperationalError(1114, "The table 'trials' is full"), True, True),
+        (pymysql.err.DataError(1406, "Data too long for column 'value_json'"), False, False),
+    ],
+)
+def test_numbers_of_mysql(error: pymysql.err.MySQLError, at_first: bool, later: bool) -> None:
+    raised = OperationalError("SELECT 1", {}, error)
+    assert (passing_database_error(raised, reached=False) is not None) is at_first
+    assert (passing_database_error(raised, reached=True) is not None) is later

@@ -68,8 +68,14 @@ def planned(*overrides: str) -> StudyPlan:
     return composed_plan([*OVERRIDES, *overrides])
 
 
-def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyRecord:
-    """Runs or continues the study; returns its record."""
+def run(
+    paths: Paths, plan: StudyPlan, trained: Trained | None = None, at_the_end: Callable[[], object] = lambda: None
+) -> StudyRecord:
+    """Runs or continues the study; returns its record.
+
+    Args:
+        at_the_end: called when nothing is left to be trained, before the study is closed.
+    """
     given = trained if trained is not None else Trained()
     submit = pool.Pool.submit
 
@@ -77,13 +83,17 @@ def run(paths: Paths, plan: StudyPlan, trained: Trained | None = None) -> StudyR
         given.times[spec.identity] = given.times.get(spec.identity, 0) + 1
         submit(self, spec)
 
+    def report(record: StudyRecord) -> tuple[Path, ...]:
+        at_the_end()
+        return ()
+
     splits = Splits((), (), (), (), (), "d" * 64, "t" * 64)
     with (
         patch.object(child, "main", stand_in.main),
         patch.object(worker.multiprocessing, "get_context", lambda _: Threads),
         patch.object(pool.Pool, "submit", counted),
     ):
-        return run_study(plan, splits, paths, given, StopRequest(), lambda record: ()).record
+        return run_study(plan, splits, paths, given, StopRequest(), report).record
 
 
 @contextmanager

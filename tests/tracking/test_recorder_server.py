@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from benchmarks.faults.processes import waited
 from benchmarks.faults.server import Server
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult
@@ -366,6 +368,49 @@ def test_a_file_that_the_web_server_finds_too_large_is_left_out(place: Place, co
     _, run = place.runs()
     assert (run.info.status, run.data.tags["sweep.left_out"]) == ("FINISHED", "result.json")
     assert not place.journals()
+
+
+@pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_a_table_that_was_left_out_is_not_announced(place: Place) -> None:
+    table = place.folder / "changed_answers.json"
+    table.write_text('{"columns": ["prompt"], "data": [["a"]]}')
+    tracker = place.recorder()
+    for refused in (True, False):
+        parent = tracker.open_sweep(place.sweep)
+        place.proxy.break_(answer=413, answer_to=lambda sent: refused and b"PUT " in sent)  # noqa: B023
+        assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [table])
+        place.proxy.repair()
+        tags = place.client().get_run(parent).data.tags
+        assert tags.get("sweep.left_out") == ("changed_answers.json" if refused else None)
+        assert ("mlflow.loggedArtifacts" in tags) is not refused
+
+
+@pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_the_load_is_sampled_again_after_a_request_that_failed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    tracker = MlflowTracker(place.uri, None)
+    parent = tracker.open_sweep(replace(place.sweep, system_metrics=True))
+
+    def samples() -> int:
+        return len(place.client().get_metric_history(parent, "system/cpu_utilization_percentage"))
+
+    def has_more_than(count: int) -> bool:
+        return waited(lambda: samples() > count, 20.0)
+
+    assert has_more_than(0)
+    failures: list[bytes] = []
+
+    def fails(sent: bytes) -> bool:
+        if b"runs/get" in sent:
+            failures.append(sent)
+        return True
+
+    place.proxy.break_(answer=500, answer_to=fails)
+    assert waited(lambda: len(failures) >= 1, 20.0)
+    place.proxy.repair()
+    assert has_more_than(samples())
+    assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
+    assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("place", ["server"], indirect=True)
