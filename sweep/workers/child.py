@@ -167,7 +167,7 @@ def _run_trials(connection: Connection, runner: TrialRunner) -> None:
                 runner.begin(order.spec, _ParentListener(connection, inbox, order.spec.identity))
             for ended in runner.advance():
                 connection.send(TrialEnd(ended.result, ended.worker_is_sound))
-        except EOFError:
+        except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent has ended
             return
         except GoldilocksError as error:
             connection.send(Refusal.of(error))

@@ -18,7 +18,9 @@ def study(trials: int, best: float = 4e-3) -> optuna.Study:
         params = {"learning_rate": rate, "log2_r": 3}
         made.add_trial(
             optuna.trial.create_trial(
-                params=params, distributions={"learning_rate": RATE, "log2_r": RANK}, value=abs(rate - best) if best else 1.0
+                params=params,
+                distributions={"learning_rate": RATE, "log2_r": RANK},
+                value=abs(rate - best) if best else 1.0,
             )
         )
     return made

@@ -69,6 +69,15 @@ def test_any_other_error_of_a_worker_is_its_end() -> None:
         _run_trials(theirs, cast(TrialRunner, BrokenRunner(KeyError("a mistake of ours"))))
 
 
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), ConnectionResetError(104, "Connection reset by peer")]
+)
+def test_a_worker_whose_parent_was_killed_ends_quietly(error: OSError) -> None:
+    ours, theirs = Pipe()
+    ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
+    _run_trials(theirs, cast(TrialRunner, BrokenRunner(error)))
+
+
 def test_any_other_error_is_named() -> None:
     assert _why_not_started(ImportError("no peft")).startswith("the worker cannot start: ImportError: no peft")
 

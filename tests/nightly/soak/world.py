@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -36,6 +37,7 @@ FIRST = "2027-02-05"
 
 _DISK_BYTES = 3 * 10**9
 _LEFT_BYTES = 20_000
+_ATTEMPTS = 20
 
 
 @dataclass
@@ -122,21 +124,18 @@ class World:
         shutil.copytree(data, kept)
         self.versions.append(kept)
 
-    @contextmanager
-    def full_disk(self) -> Iterator[None]:
-        """Within the block, hardly anything can be written."""
-        filler = self.folder / "filler"
-        self.fill_disk()
-        try:
-            yield
-        finally:
-            filler.unlink(missing_ok=True)
-
     def fill_disk(self) -> None:
         """Fills the disk of the folder."""
-        free = psutil.disk_usage(str(self.folder)).free
         with (self.folder / "filler").open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, max(1, free - _LEFT_BYTES))
+            for _ in range(_ATTEMPTS):
+                size, free = os.fstat(stream.fileno()).st_size, psutil.disk_usage(str(self.folder)).free
+                try:
+                    os.posix_fallocate(stream.fileno(), size, max(1, free - _LEFT_BYTES))
+                except OSError as error:  # somebody else has written meanwhile
+                    if error.errno != errno.ENOSPC:
+                        raise
+                else:
+                    return
 
     def free_disk(self) -> None:
         """Removes what has filled it."""
