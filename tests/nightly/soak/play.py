@@ -29,7 +29,7 @@ class Played:
 
     Attributes:
         date: of the schedule whose data change.
-        worked: whether there was something to do.
+        worked: whether there was, or may have been, something to do.
         has_search: whether the schedule that uses the servers was installed.
         ticks: in order.
         files, size: the number of files in the folder after the night, and their bytes.
@@ -56,7 +56,7 @@ def play(world: World, plan: Sequence[NightPlan], seed: int, servers_until: int)
         servers_until: the number of nights after which the schedule that uses the servers is removed.
     """
     chance, played = random.Random(seed), []
-    was_settled = False
+    has_work = True
     for number, night in enumerate(plan):
         day = date.fromisoformat(FIRST) + timedelta(days=number)
         if night.changes_data:
@@ -64,15 +64,14 @@ def play(world: World, plan: Sequence[NightPlan], seed: int, servers_until: int)
         if night.more_trials:
             world.trials += 1
             world.install_search()
-        worked = night.changes_data or night.more_trials or not was_settled
+        has_work = has_work or night.changes_data or night.more_trials
         ticks = _Night(world, night, day, chance).ticks()
         files = [file for file in world.paths.root.rglob("*") if file.is_file() and not file.is_symlink()]
         size = sum(file.stat().st_size for file in files)
-        played.append(Played(night, str(day), worked, number < servers_until, tuple(ticks), len(files), size))
-        was_settled = night.fault is Fault.NONE
+        played.append(Played(night, str(day), has_work, number < servers_until, tuple(ticks), len(files), size))
+        has_work = has_work and night.fault is not Fault.NONE
         if number + 1 == servers_until:
             _remove(world, SEARCH)
-            was_settled = False
     return played
 
 

@@ -29,7 +29,7 @@ class Ended:
         code: its exit code; below zero the signal that ended it.
         output: what it printed.
         cpu: seconds of all cores, by the tick and the processes that it waited for.
-        memory: the most that one of them took, in bytes.
+        memory: the most that the tick itself took, in bytes.
         zombies: descendants that stayed unwaited for.
         left: processes that were still in the folder afterwards.
     """
@@ -67,6 +67,7 @@ def run_tick(
     began = time.monotonic()
     since: dict[int, float] = {}
     zombies: dict[int, str] = {}
+    memory = 0
     while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
         now = time.monotonic()
         if disturb is not None and now - began >= delay:
@@ -74,6 +75,7 @@ def run_tick(
             disturb = None
         if now - began > PATIENCE_SECONDS:
             process.send_signal(signal.SIGKILL)
+        memory = max(memory, _peak_memory(process.pid))
         ended = _ended_children(process.pid)
         zombies |= {
             number: name for number, name in ended.items() if now - since.setdefault(number, now) > _LONGEST_ZOMBIE
@@ -85,7 +87,7 @@ def run_tick(
         process.returncode,
         log.read_text(errors="replace"),
         used.ru_utime + used.ru_stime,
-        used.ru_maxrss * 1024,
+        memory,
         tuple(zombies.values()),
         tuple(map(_named, in_folder(folder))),
     )
@@ -100,6 +102,15 @@ def _ended_children(tick: int) -> dict[int, str]:
         except psutil.NoSuchProcess:
             continue
     return ended
+
+
+def _peak_memory(number: int) -> int:
+    """The peak of a running process, in bytes (proc(5)); 0 once it has ended. `ru_maxrss` would begin with that of its parent."""
+    try:
+        status = Path(f"/proc/{number}/status").read_text()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def _named(process: psutil.Process) -> str:
