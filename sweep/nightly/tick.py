@@ -74,6 +74,8 @@ class Tick:
                 continue
             schedule = self.schedules[night.schedule]
             prepare(night, schedule, self.machine)
+            if not self._has_time(night, self.machine.clock.now()):  # a database that does not answer takes its time
+                continue
             if take_turn(night, schedule, self._turn_end(night), self.machine, self._save):
                 self._record(night)
             self._save()
@@ -172,7 +174,7 @@ class Tick:
         """The night whose study has the next turn; those that have no more time are recorded."""
         now = self.machine.clock.now()
         for night in list(self.nights.values()):
-            if night.until - now < LEAST_SECONDS:
+            if not self._has_time(night, now):
                 self._end(night)
         waiting = [self._waiting(night) for night in self.nights.values() if self._has_use(night, now)]
         if not waiting:
@@ -202,13 +204,16 @@ class Tick:
         """When nights of schedules begin that have none open."""
         return [next_start(each, now) for each in self.schedules.values() if each.name not in self.nights]
 
+    def _has_time(self, night: OpenNight, now: float) -> bool:
+        return night.until - now >= LEAST_SECONDS
+
     def _has_use(self, night: OpenNight, now: float) -> bool:
         """Whether more time would help: not if the study has said that as much is too little for another trial."""
         return night.declined is None or self._turn_end(night) - now > night.declined + LEAST_SECONDS
 
     def _turn_end(self, night: OpenNight) -> float:
         now = self.machine.clock.now()
-        open_ones = [self._waiting(each) for each in self.nights.values() if each.until - now >= LEAST_SECONDS]
+        open_ones = [self._waiting(each) for each in self.nights.values() if each is night or self._has_time(each, now)]
         return turn_ends(self._waiting(night), open_ones, now, self._starts(now))
 
     def _waiting(self, night: OpenNight) -> Waiting:

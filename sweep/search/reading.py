@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +135,11 @@ def _importances(study: optuna.Study) -> Mapping[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
-    return get_param_importances(study, evaluator=evaluator, params=varied)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        found = get_param_importances(study, evaluator=evaluator, params=varied)
+    # told that too many trials are equally good: then no parameter decides anything, and the shares would all be the same
+    return {} if told else found
 
 
 def _read(study: optuna.Study) -> StudyRecord:

@@ -102,13 +102,29 @@ def serve(
         loaded = load_setup(setup, Paths(root), capacity_request, requirements)
         runner = TrialRunner(loaded)
     except GoldilocksError as error:
-        connection.send(Refusal.of(error))
+        _send(connection, Refusal.of(error))
         return
     except Exception as error:
         _refuse(connection, error)
         return
-    connection.send(WorkerReady(loaded.description))
+    _send(connection, WorkerReady(loaded.description))
     _run_trials(connection, runner)
+
+
+class ParentEnded(SystemExit):
+    """The parent has ended, so the worker does, wherever it is: no `except Exception` takes it for a failure of a trial."""
+
+
+def _send(connection: Connection, message: object) -> None:
+    """Sends a message to the parent.
+
+    Raises:
+        ParentEnded: nobody receives it.
+    """
+    try:
+        connection.send(message)
+    except (BrokenPipeError, ConnectionResetError):
+        raise ParentEnded from None
 
 
 class _Inbox:
@@ -130,9 +146,16 @@ class _Inbox:
             yield self._orders.popleft()
 
     def decision(self) -> Decision:
-        """Waits for the decision on the report that was sent last."""
-        while not isinstance(message := self._connection.recv(), Decision):
-            self._add(message)
+        """Waits for the decision on the report that was sent last.
+
+        Raises:
+            ParentEnded: none comes.
+        """
+        try:
+            while not isinstance(message := self._connection.recv(), Decision):
+                self._add(message)
+        except (EOFError, ConnectionResetError):
+            raise ParentEnded from None
         return message
 
     def _add(self, message: object) -> None:
@@ -150,10 +173,10 @@ class _ParentListener:
         self._identity = identity
 
     def progress(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        self._connection.send(Progress(self._identity, phase, done, total, loss))
+        _send(self._connection, Progress(self._identity, phase, done, total, loss))
 
     def report(self, step: int, loss: float) -> bool:
-        self._connection.send(LossReport(self._identity, step, loss))
+        _send(self._connection, LossReport(self._identity, step, loss))
         return self._inbox.decision().prune
 
 
@@ -166,27 +189,27 @@ def _run_trials(connection: Connection, runner: TrialRunner) -> None:
             for order in inbox.orders(wait=runner.idle):
                 runner.begin(order.spec, _ParentListener(connection, inbox, order.spec.identity))
             for ended in runner.advance():
-                connection.send(TrialEnd(ended.result, ended.worker_is_sound))
-        except EOFError:
+                _send(connection, TrialEnd(ended.result, ended.worker_is_sound))
+        except (EOFError, ConnectionResetError):
             return
         except GoldilocksError as error:
-            connection.send(Refusal.of(error))
+            _send(connection, Refusal.of(error))
             return
         except PackBroke as error:
             traceback.print_exception(error)
-            connection.send(PackFailure(str(error)))
+            _send(connection, PackFailure(str(error)))
             return
         except Exception as error:
             if not is_device_failure(error):
                 raise
             traceback.print_exception(error)
-            connection.send(DeviceFailure(first_line(error)))
+            _send(connection, DeviceFailure(first_line(error)))
             return
 
 
 def _refuse(connection: Connection, error: Exception) -> None:
     traceback.print_exception(error)
-    connection.send(Refusal("EnvironmentLacks", (_why_not_started(error),)))
+    _send(connection, Refusal("EnvironmentLacks", (_why_not_started(error),)))
 
 
 def _why_not_started(error: Exception) -> str:

@@ -84,6 +84,7 @@ class Nights:
         told: the nights with a note.
         said: what ticks printed.
         stop_at: when the tick is asked to stop.
+        reading: seconds that it takes to read the progress of a study.
         turns: the schedules whose studies were started, in order.
     """
 
@@ -94,6 +95,7 @@ class Nights:
     turns: list[str] = field(default_factory=list)
     room: Room = field(default_factory=lambda: Room(10**12, 10**12))
     stop_at: float = float("inf")
+    reading: float = 0.0
 
     def add(self, name: str, trials: int, seconds: float, end: str = "", **changes: object) -> Schedule:
         made = schedule(**{"name": name, "study": name, **changes})  # type: ignore[arg-type]
@@ -126,6 +128,8 @@ class Nights:
         self.told.append(night)
 
     def _progress(self, made: Schedule) -> Progress:
+        if self.reading:
+            FileClock(self.paths.root.parent / "now").sleep(self.reading)
         file = self.paths.root.parent / f"{made.name}.trials"
         done = int(file.read_text()) if file.exists() else 0
         challengers = len(RefreshLog(self.paths.refresh_log(made.study)).adapters) if made.refresh else 0
@@ -248,6 +252,15 @@ def test_without_its_gpu_nothing_is_started(nights: Nights) -> None:
     nights.room = Room(10**12, 10**12, (Gpu("made up", 80 * 10**9, 60 * 10**9, (9, 0)),))
     assert nights.tick("2026-11-22 02:00") == 0
     assert nights.nights("a")[-1] == ("2026-11-22", "done", 1)
+
+
+def test_a_night_whose_time_goes_by_while_its_study_is_read_is_recorded(nights: Nights) -> None:
+    """As with a database that does not answer."""
+    nights.add("a", trials=1, seconds=60)
+    nights.reading = 150.0
+    assert nights.tick("2026-11-21 06:27") == 0
+    (night,) = nights.recorded("a")
+    assert (night.outcome, night.reason, nights.turns) == (Outcome.UNFINISHED, "no time was left for it", [])
 
 
 @pytest.mark.slow

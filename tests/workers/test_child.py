@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import cast
 
 import pytest
 
 from sweep.records import Stage, Training, TrialSpec
 from sweep.runner.runner import TrialRunner
-from sweep.workers.child import _Inbox, _run_trials, _why_not_started
+from sweep.runner.running import Listener
+from sweep.workers.child import ParentEnded, _Inbox, _run_trials, _why_not_started
 from sweep.workers.messages import DeviceFailure, RunTrial
 
 
@@ -67,6 +69,40 @@ def test_any_other_error_of_a_worker_is_its_end() -> None:
     ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
     with pytest.raises(KeyError):
         _run_trials(theirs, cast(TrialRunner, BrokenRunner(KeyError("a mistake of ours"))))
+
+
+class ReportingRunner:
+    """A runner that reports to the parent in a pass, and takes any error for a failure of the trial."""
+
+    idle = True
+
+    def __init__(self, parent: Connection, *, waits: bool) -> None:
+        self._parent = parent
+        self._waits = waits
+
+    def begin(self, spec: TrialSpec, listener: Listener) -> None:
+        """Takes the trial."""
+        self._listener = listener
+
+    def advance(self) -> list[object]:
+        try:
+            if self._waits:
+                threading.Timer(0.1, self._parent.close).start()
+                self._listener.report(1, 0.5)
+            else:
+                self._parent.close()
+                self._listener.progress("train", 1, 2)
+        except Exception as error:
+            raise AssertionError("the end of the parent is no failure of a trial") from error
+        return []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_worker_whose_parent_was_killed_ends_in_the_middle_of_a_trial(waits: bool) -> None:
+    ours, theirs = Pipe()
+    ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
+    with pytest.raises(ParentEnded):
+        _run_trials(theirs, cast(TrialRunner, ReportingRunner(ours, waits=waits)))
 
 
 def test_any_other_error_is_named() -> None:
