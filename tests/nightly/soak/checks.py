@@ -109,7 +109,9 @@ def nothing_is_lost_or_repeated(evidence: Evidence) -> Iterator[str]:
 
 def everything_is_recorded_in_mlflow(evidence: Evidence) -> Iterator[str]:
     """Each finished trial has one finished run, no run is still running, and nothing waits to be recorded."""
-    finished = Counter((trial, sweep) for status, trial, sweep in evidence.runs if status == "FINISHED" and trial is not None)
+    finished = Counter(
+        (trial, sweep) for status, trial, sweep in evidence.runs if status == "FINISHED" and trial is not None
+    )
     for trial in sorted(evidence.work.losses.keys() - {trial for trial, _ in finished}):
         yield f"trial {trial} has no finished run"
     yield from (f"trial {trial} has {count} finished runs" for (trial, _), count in finished.items() if count > 1)
