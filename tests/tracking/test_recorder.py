@@ -238,7 +238,7 @@ def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResu
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_recorder_that_is_killed_amid_what_an_earlier_sweep_left_records_it(
-    place: Place, complete: TrialResult
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run of the earlier sweep is known to the new process, too, when its records are sent again."""
     left = MlflowTracker(f"sqlite:///{place.database}", place.folder / "artifacts").open_sweep(SWEEP)
@@ -258,6 +258,7 @@ def test_a_recorder_that_is_killed_amid_what_an_earlier_sweep_left_records_it(
     recorder.poll()
     artifacts.unlink()
     aside.rename(artifacts)
+    monkeypatch.setattr("sweep.tracking.recorder._AWAY_SECONDS", 60.0)  # a process takes seconds to start
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
     assert not [line for line in place.said if "did not take" in line]
     assert place.states() == {"FINISHED": 2}
