@@ -25,7 +25,8 @@ class OpenNight:
         record: the night as it would be recorded if it ended now.
         start, until: its planned start, and when it must have ended, in seconds since the epoch.
         catches_up: whether its planned hours are over.
-        trials_before: complete trials of the study when the night began; None until that is read.
+        prepared: whether what was there before its first turn has been read.
+        trials_before: complete trials of the study then; None if that could not be read.
         champion_before: where data change, how much was recorded of the champion then; None until that is read.
         declined: seconds that were too few for another trial, as the study said; None if it did not.
         process, process_started: of the study, while it runs (`sweep.nightly.tick_lock.process_start`).
@@ -37,6 +38,7 @@ class OpenNight:
     start: float
     until: float
     catches_up: bool = False
+    prepared: bool = False
     trials_before: int | None = None
     champion_before: ChampionCounts | None = None
     declined: float | None = None

@@ -50,8 +50,11 @@ def remedy(night: Night) -> str:
         return f"Do what the reason says: {', or '.join(f'`{pasteable(each)}`' for each in commands)}."
     match night.exit_code:
         case 2:
-            plan = pasteable(f"python -m sweep.plan +study={night.study}")
-            return f"Correct the settings or the data; `{plan}` lists everything that is wrong with the settings."
+            status = pasteable(f"python -m sweep.schedule status {night.schedule}")
+            return (
+                f"Correct what the reason names, in the data or in the words of the schedule: `{status}` shows them, and installing it "
+                "again with others replaces it."
+            )
         case 3:
             return f"This machine lacks something: the reason says what; `{pasteable('python -m sweep.doctor')}` examines the rest."
         case 4:

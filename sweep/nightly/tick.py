@@ -168,6 +168,7 @@ class Tick:
                 )
                 trials = self.machine.progress(schedule).trials
                 night.trials_before = None if trials is None else trials - earlier.trained
+                night.prepared = True
         self._save()
 
     def _next(self) -> OpenNight | None:

@@ -50,9 +50,10 @@ class Machine:
 
 def prepare(night: OpenNight, schedule: Schedule, machine: Machine) -> None:
     """Reads how far the study is before its first turn of the night."""
-    if night.trials_before is None:
+    if not night.prepared:
         night.set(before=verdict_of(machine.paths, schedule.study))
         night.trials_before = machine.progress(schedule).trials
+        night.prepared = True
     if schedule.refresh and night.champion_before is None:
         night.champion_before = champion_counts(machine.paths, schedule.study)
 
@@ -60,10 +61,10 @@ def prepare(night: OpenNight, schedule: Schedule, machine: Machine) -> None:
 def read_result(night: OpenNight, schedule: Schedule, machine: Machine) -> Progress:
     """Enters what the night has brought so far, if it was prepared; returns how far the study has come."""
     progress = machine.progress(schedule)
-    if night.trials_before is not None:
+    if night.prepared:
         night.set(verdict=verdict_of(machine.paths, schedule.study))
-        if progress.trials is not None:
-            night.set(trained=max(0, progress.trials - night.trials_before))
+    if night.trials_before is not None and progress.trials is not None:
+        night.set(trained=max(0, progress.trials - night.trials_before))
     if night.champion_before is not None:
         news = champion_news(machine.paths, schedule.study, night.champion_before)
         if news is not None:

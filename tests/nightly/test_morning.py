@@ -114,7 +114,7 @@ def test_links_lead_somewhere_from_both_places(tmp_path: Path) -> None:
         ),
         (
             made_night(3, Outcome.FAILED, exit_code=2),
-            "`python -m sweep.plan +study=pharma` lists everything that is wrong",
+            "`python -m sweep.schedule status pharma` shows them, and installing it again",
         ),
         (made_night(3, Outcome.FAILED, exit_code=3), "`python -m sweep.doctor` examines the rest"),
         (made_night(3, Outcome.FAILED, exit_code=None), "Its process was killed."),

@@ -154,7 +154,7 @@ HOUR = 3600.0
 def open_night(name: str, start: float) -> OpenNight:
     """The night of 21 November, which has begun."""
     planned = PlannedNight("2026-11-21", start, moment("2026-11-21 06:30"))
-    return replace(OpenNight.of(name, name, planned, start), trials_before=0)
+    return replace(OpenNight.of(name, name, planned, start), prepared=True, trials_before=0)
 
 
 def test_a_study_goes_on_the_next_night_until_it_is_done(nights: Nights) -> None:
@@ -241,6 +241,26 @@ def test_without_room_nothing_is_started(nights: Nights) -> None:
     (night,) = nights.recorded("a")
     assert (night.outcome, night.exit_code, nights.turns) == (Outcome.SKIPPED, None, [])
     assert "4.0 GB of memory are free" in night.reason
+
+
+def test_a_night_whose_records_could_not_be_read_at_first_has_its_verdict(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is away when the night begins: what was trained is not known, what came of it is."""
+    nights.add("a", trials=2, seconds=60)
+    progress, asked = nights._progress, []
+
+    def away_at_first(made: Schedule) -> Progress:
+        asked.append(made.name)
+        nights.paths.verdict("a").parent.mkdir(parents=True, exist_ok=True)
+        nights.paths.verdict("a").write_text('{"status": "certified"}')
+        return Progress(None) if len(asked) == 1 else progress(made)
+
+    monkeypatch.setattr(nights, "_progress", away_at_first)
+    assert nights.tick("2026-11-21 02:00") == 0
+    (night,) = nights.recorded("a")
+    assert (night.outcome, night.trained, night.before) == (Outcome.DONE, 0, None)
+    assert night.verdict == {"status": "certified"}
 
 
 def test_without_its_gpu_nothing_is_started(nights: Nights) -> None:
