@@ -34,7 +34,7 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     adapter = shown(paths.adapter(record.name))
     certified = conclusion is not None and conclusion.rank is not None
     which = "this adapter" if certified else "the best adapter so far, which is not certified"
-    predict = f'python -m sweep.predict study={record.name} prompt="..."'
+    predict = f'python -m sweep.predict study={record.name} prompt="..."{_storage(record)}'
     yield Step(pasteable(predict), f"an answer with {which} ({adapter})")
     runs = open_runs(paths, tracking_uri)
     if runs is not None:
@@ -118,6 +118,12 @@ def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
         return pasteable(command)
     store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
     return pasteable(f"{command} tracking={_quoted(mask(store))}")
+
+
+def _storage(record: StudyRecord) -> str:
+    """How a command names the study's database; nothing for the one under `mlruns`."""
+    url = (yaml.safe_load(record.config).get("storage") or {}).get("url")
+    return "" if url is None else f" storage={_quoted(mask(str(url)))}"
 
 
 def _quoted(address: str) -> str:

@@ -97,7 +97,7 @@ def _description(record: StudyRecord, conclusion: Conclusion, trial: CompletedTr
             *([""] if conclusion.reasons else []),
             "It holds the adapter alone. `mlflow.pyfunc` answers as in training:",
             "",
-            f'    mlflow.pyfunc.load_model("{uri}").predict(["..."])',
+            f'    mlflow.pyfunc.load_model("{uri}").predict([{{"prompt": "..."}}])',
             "",
             f'    mlflow.transformers.load_model("{uri}")',
         ]
