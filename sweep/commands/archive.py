@@ -71,10 +71,12 @@ def _open(keys: Mapping[str, str]) -> int:
     opened = unpack(Path(keys["open"]).expanduser(), paths, limit, _note)
     report = pasteable(f"python -m sweep.report study={opened.study}")
     if opened.was_here:
-        print(f"study {opened.study} was here; {opened.added:,} missing file(s) were added, and what was here stayed")
+        missing = f"{opened.added:,} missing file(s) were added" if opened.added else "no file was missing"
+        print(f"study {opened.study} was here; {missing}, and what was here stayed")
     else:
         print(
-            f"study {opened.study} is in {shown(paths.root)}: {opened.added:,} files, page {shown(paths.page(opened.study))}"
+            f"study {opened.study} is in {shown(paths.root)}: its records, {opened.added:,} files, and the page "
+            f"{shown(paths.page(opened.study))}"
         )
     print(f"Its verdict: `{report}`")
     return 0

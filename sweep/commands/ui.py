@@ -14,11 +14,12 @@ from sweep.console.command import key_values, run
 from sweep.console.command_line import program
 from sweep.errors import ConfigurationError
 
-USAGE = "[study=NAME] [tracking=URI] [host=127.0.0.1] [port=5000]"
+USAGE = "[study=NAME] [storage=URL] [tracking=URI] [host=127.0.0.1] [port=5000]"
 ABOUT = """Starts MLflow's pages (`mlflow ui`) on the store of the studies here, mlruns/mlflow.db, and prints links: each study's
 experiment, its ladder as a table and as charts, its champion. study=NAME uses the store that this study was recorded in;
-tracking=URI any other. Of a tracking server that is running already, it prints the links and ends. Stop it with Ctrl-C."""
-_KEYS = ("study", "tracking", "host", "port")
+tracking=URI any other. storage=URL names the study's database, as storage.url. Of a tracking server that is running
+already, it prints the links and ends. Stop it with Ctrl-C."""
+_KEYS = ("study", "storage", "tracking", "host", "port")
 _HOST, _PORT = "127.0.0.1", 5000
 
 
@@ -39,7 +40,7 @@ def ui(words: Sequence[str]) -> int:
     from sweep.tracking.address import SERVERS, address_of
 
     in_use = _unknown if "tracking" in keys else _in_use
-    address = address_of(keys.get("tracking") or _store(keys.get("study")))
+    address = address_of(keys.get("tracking") or _store(keys.get("study"), keys.get("storage")))
     if address.kind == "memory":
         raise ConfigurationError("tracking.uri=memory:// records nothing, so there is nothing to show")
     if address.kind in SERVERS:
@@ -74,8 +75,12 @@ def _port(text: str | None) -> int | None:
     return int(text)
 
 
-def _store(study: str | None) -> str:
-    """The address of the store that a study was recorded in, or that of the studies here."""
+def _store(study: str | None, storage_url: str | None) -> str:
+    """The address of the store that a study was recorded in, or that of the studies here.
+
+    Args:
+        storage_url: as `storage.url`.
+    """
     from sweep.store.paths import Paths
 
     paths = Paths.here()
@@ -85,7 +90,7 @@ def _store(study: str | None) -> str:
         from sweep.search.reading import study_of
         from sweep.search.storage import existing_storage
 
-        with existing_storage(None, paths) as storage:
+        with existing_storage(storage_url, paths) as storage:
             recorded = recorded_tracking(study_of(storage, study))
         if recorded is not None and "***" in recorded:
             raise ConfigurationError(

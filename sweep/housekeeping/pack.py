@@ -284,7 +284,7 @@ def _add_base(archive: ArchiveWriter, paths: Paths, study: str, say: Callable[[s
     if folder.is_dir():
         _add_folder(archive, paths, folder, say)
     else:
-        say(f"the base model is left out: it is not under {paths.models} but comes from {origin.get('base_source')}")
+        say(f"the base model is left out: it is not under {paths.models} (its source: {origin.get('base_source')})")
 
 
 def _version(package: str) -> str | None:

@@ -78,10 +78,10 @@ def _using(record: StudyRecord, conclusion: Conclusion | None, paths: Paths) -> 
             in_use = entries[entries[-1].version - 1]
             is_other = in_use.trial != origin_of(adapter).get("trial")
             adapter, which = place, f"version {in_use.version} of the champion, which is in use"
-    predict = f'python -m sweep.predict study={record.name} prompt="..."'
+    predict = f'python -m sweep.predict study={record.name} prompt="..."{_storage(record)}'
     yield Step(pasteable(predict), f"an answer with {which} ({shown(adapter)})")
     if is_other and certified:
-        adopt = f"python -m sweep.champion study={record.name} adopt=true"
+        adopt = f"python -m sweep.champion study={record.name} adopt=true{_storage(record)}"
         yield Step(pasteable(adopt), f"takes this adapter into use instead ({shown(paths.adapter(record.name))})")
 
 
@@ -138,6 +138,12 @@ def open_runs(paths: Paths, tracking_uri: str | None) -> str | None:
         return pasteable(command)
     store = tracking_uri or f"sqlite:///{shown(paths.mlflow_database)}"
     return pasteable(f"{command} tracking={_quoted(mask(store))}")
+
+
+def _storage(record: StudyRecord) -> str:
+    """How a command names the study's database; nothing for the one under `mlruns`."""
+    url = (yaml.safe_load(record.config).get("storage") or {}).get("url")
+    return "" if url is None else f" storage={_quoted(mask(str(url)))}"
 
 
 def _quoted(address: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 import optuna
+import yaml
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -175,13 +177,31 @@ def _measured(result: Mapping[str, Any]) -> str:
 
 
 def _placed(attributes: Mapping[str, Any], store: str | None, experiment: str | None) -> dict[str, Any]:
-    """The user attributes as they are where the runs are in another store."""
+    """The user attributes as they are where the records are in the databases under `mlruns`."""
     placed = dict(attributes)
+    # an address of the other machine would lead the study's command, and those of its report, back to it
+    elsewhere = [("storage", "url"), *([("tracking", "uri")] if store is not None else [])]
+    if isinstance(placed.get("config"), str):
+        placed["config"] = _config_without(placed["config"], elsewhere)
+    if isinstance(placed.get("command"), str):
+        keys = tuple(f"{section}.{key}=" for section, key in elsewhere)
+        words = shlex.split(placed["command"])
+        if any(word.startswith(keys) for word in words):
+            placed["command"] = shlex.join(word for word in words if not word.startswith(keys))
     if store is not None and isinstance(placed.get(RECORDING), dict):
         placed[RECORDING] = {**placed[RECORDING], "store": store}
     if experiment is not None and "#/experiments/" in str(placed.get(RUN_PAGE) or ""):
         placed[RUN_PAGE] = f"#/experiments/{experiment}/runs/{{run}}"
     return placed
+
+
+def _config_without(text: str, keys: Sequence[tuple[str, str]]) -> str:
+    """A configuration in which these keys of sections have their default, null; unchanged if they have it."""
+    config = yaml.safe_load(text)
+    given = [(section, key) for section, key in keys if (config.get(section) or {}).get(key) is not None]
+    for section, key in given:
+        config[section][key] = None
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if given else text
 
 
 def _text(time: datetime.datetime | None) -> str | None:

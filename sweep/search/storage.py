@@ -59,8 +59,8 @@ def existing_storage(url: str | None, paths: Paths) -> Iterator[StudyDatabase]:
     """
     if url is None and not paths.optuna_database.exists():
         raise ConfigurationError(
-            f"there is no study here: {paths.optuna_database} does not exist; go to the folder where the sweep was run, "
-            f"or run `{pasteable('python -m sweep +study=pharma')}`"
+            f"there is no study here: {paths.optuna_database} does not exist; go to the folder where the sweep was run, or run "
+            f"`{pasteable('python -m sweep +study=pharma')}`; if it is recorded in another database (storage.url): storage=URL"
         )
     with opened_storage(url, paths, seconds=_READER_SECONDS) as storage:
         yield storage

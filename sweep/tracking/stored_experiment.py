@@ -10,6 +10,7 @@ import math
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from sweep.tracking.mlflow_tracker import check_reachable
 from sweep.tracking.rows import HERE, Row
 from sweep.tracking.stored_versions import every, registry_rows, row_of
 
+_REQUESTS = 8
+"""Requests at the same time."""
 _NAMESPACE = uuid.UUID("f3a5a1c0-6f0e-4d3a-9f0b-6a6c5f6f6c01")
 """For the ids of rows that MLflow's client does not show; the same row has the same id each time."""
 
@@ -106,9 +109,11 @@ class StoredExperiment:
         for folder, address in self._places():
             with _reading(self._address):
                 artifacts = get_artifact_repository(address, tracking_uri=self._address.uri)
-                for path in _paths(artifacts):
-                    if not is_left_out(name := f"{folder}/{path}"):
-                        yield name, Path(artifacts.download_artifacts(path, str(scratch)))
+                wanted = [path for path in _paths(artifacts) if not is_left_out(f"{folder}/{path}")]
+                with ThreadPoolExecutor(_REQUESTS) as requests:
+                    files = requests.map(partial(artifacts.download_artifacts, dst_path=str(scratch)), wanted)
+                    for path, file in zip(wanted, files, strict=True):
+                        yield f"{folder}/{path}", Path(file)
                         (scratch / path).unlink(missing_ok=True)
 
     @property
@@ -146,10 +151,13 @@ class StoredExperiment:
         )
         yield from (("params", {"key": k, "value": v, "run_uuid": run_id}) for k, v in run.data.params.items())
         yield from (("tags", {"key": k, "value": v, "run_uuid": run_id}) for k, v in run.data.tags.items())
-        for key in run.data.metrics:
+        keys = list(run.data.metrics)
+        with ThreadPoolExecutor(_REQUESTS) as requests:  # MLflow has no call for several metrics
+            histories = list(requests.map(partial(self._client.get_metric_history, run_id), keys))
+        for key, values in zip(keys, histories, strict=True):
             history = [
                 {"key": key, **_number(each.value), "timestamp": each.timestamp, "step": each.step, "run_uuid": run_id}
-                for each in self._client.get_metric_history(run_id, key)
+                for each in values
             ]
             yield from (("metrics", row) for row in history)
             if history:

@@ -88,7 +88,11 @@ class Champion:
 
 def _prompts(given: Any) -> Sequence[str]:
     if hasattr(given, "columns"):
-        return [str(prompt) for prompt in given["prompt"]]
+        # MLflow keeps the prompts of {"prompt": [...]} in one cell
+        cells = (
+            cell if isinstance(cell, list | tuple) or hasattr(cell, "tolist") else [cell] for cell in given["prompt"]
+        )
+        return [str(prompt) for cell in cells for prompt in cell]
     if isinstance(given, str):
         return [given]
     return [str(row["prompt"] if isinstance(row, Mapping) else row) for row in given]

@@ -16,6 +16,7 @@ from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.housekeeping.pack import pack
 from sweep.housekeeping.unpack import unpack
 from sweep.records import Status
+from sweep.reports.steps import recorded_tracking
 from sweep.search.portable import RUN_PAGE, packed_studies
 from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
@@ -152,6 +153,8 @@ def test_it_opens_in_a_local_store(recorded: tuple[Paths, str], tmp_path: Path) 
     assert experiment is not None
     assert study["user_attrs"][RUN_PAGE] == f"#/experiments/{experiment.experiment_id}/runs/{{run}}"
     assert study["user_attrs"]["recording"]["store"] == local
+    assert recorded_tracking(record_in(paths)) is not None
+    assert recorded_tracking(record_in(there)) is None, "its commands would lead back to the other store"
     before, trained = essence(record_in(paths)), Trained()
     assert essence(run(there, planned("tracking.uri=null", *SMALL), trained)) == before
     assert not trained.times

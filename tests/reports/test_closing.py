@@ -55,6 +55,12 @@ def search_on(record: StudyRecord) -> list[str]:
     return shlex.split(line.removesuffix("search on from here"))
 
 
+def test_the_answering_command_names_a_database_of_the_study() -> None:
+    config = f"{RECORD.config}\nstorage: {{url: 'postgresql://ann:hushhush@db/optuna'}}\n"
+    line = next(each for each in next_steps(replace(RECORD, config=config), PATHS, None) if "sweep.predict" in each)
+    assert 'prompt="..." storage=postgresql://***@db/optuna' in line
+
+
 def test_same_record_gives_the_same_text() -> None:
     assert outcome(RECORD) == outcome(replace(RECORD))
 

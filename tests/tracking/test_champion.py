@@ -78,6 +78,9 @@ def test_one_folder_loads_as_pyfunc_as_a_pipeline_and_with_plain_peft(
     example = model.input_example
     answers = list(model.predict(example))
     assert len(answers) == 1
+    prompt = example["prompt"][0]
+    assert list(model.predict([{"prompt": prompt}] * 2)) == answers * 2
+    assert list(model.predict({"prompt": [prompt, prompt]})) == answers * 2
 
     # what anyone would write, with PEFT alone
     adapter = folder / "data" / "adapter"
