@@ -16,11 +16,12 @@ from sweep.errors import ConfigurationError
 if TYPE_CHECKING:
     from sweep.commands.chosen_adapters import ChosenAdapter
 
-USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [version=N|verdict] [max_new_tokens=64] [storage=URL]'
+USAGE = 'study=NAME [study=OTHER ...] prompt="..." [prompt=...] [version=N] [max_new_tokens=64] [storage=URL]'
 ABOUT = """Answers with the adapter that a study chose (mlruns/reports/NAME/adapter), by greedy decoding, with the prompt
-format of its training. Of a study whose champion has a history (python -m sweep.champion) it is the one in use,
-mlruns/champions/NAME/adapter; version=N takes another version, version=verdict what the verdict chose. Several
-studies on the same base answer in turn, as NAME: ANSWER. prompt=- reads prompts from standard input, one per line."""
+format of its training. Where the study's champion has a history (python -m sweep.champion), the one in use
+answers: mlruns/champions/NAME/adapter. version=N takes another version, version=verdict what the verdict chose.
+Several studies on the same base answer in turn, as NAME: ANSWER. prompt=- reads prompts from standard input,
+one per line."""
 VERDICT = "verdict"
 _DEFAULT_NEW_TOKENS = 64
 _KEYS = ("study", "prompt", "version", "max_new_tokens", "storage")

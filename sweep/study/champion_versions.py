@@ -119,8 +119,7 @@ def _description(
             *[f"- {each.created[:16].replace('T', ' ')} UTC, {each.event.value}: {each.reason}" for each in since],
             "",
             *([str(headline), ""] if headline else []),
-            f"Of a challenger it was or is compared with, the loss on old examples may be higher by less than {entry.margin:.3g} nats per "
-            "token.",
+            f"A challenger may have a higher loss on old examples, by less than {entry.margin:.3g} nats per token.",
             "",
             *([f"**Limits.** {limits}", ""] if limits else []),
             *how_to_load(

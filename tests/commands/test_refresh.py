@@ -247,8 +247,20 @@ def another_verdict(made: Sweep) -> None:
     for file in made.data.iterdir():
         file.unlink()
     write(made.data, ["red", "green", "blue"], train=48, validation=90)
-    more = made.run_here(*WORDS, "certify.seeds=3", "certify.margin=0.9")
+    more = made.run_here(*WORDS, "certify.seeds=3")
     assert more.returncode == 0, more.stdout
     assert registered(made).version == in_use.version
-    assert registered(made, "verdict").version != in_use.version
+    handed_out = json.loads((made.folder / "mlruns/reports/faults/adapter/goldilocks.json").read_text())
+    assert registered(made, "verdict").tags["sweep.trial"] == handed_out["trial"] != in_use.tags["sweep.trial"]
     assert "version 2 of the champion, which is in use (mlruns/champions/faults/adapter)" in more.stdout
+
+    # a refresh was killed meanwhile, and the study has nothing to do
+    recording = made.folder / "mlruns/champions/faults/recording.json"
+    known = json.loads(recording.read_text())
+    recording.write_text(json.dumps({**known, "is_open": True}))
+    experiment = made.runs()[0].info.experiment_id
+    mlflow_of(made).create_run(experiment, tags={"sweep.study": "faults", "sweep.owner": "elsewhere:1"})
+    again = made.run_here(*WORDS, "certify.seeds=3")
+    assert again.returncode == 0, again.stdout
+    assert not running(made)
+    assert json.loads(recording.read_text()) == known
