@@ -144,9 +144,14 @@ class Ledger:
                 yield database
         except sqlite3.Error as error:
             raise EnvironmentLacks(
-                f"{self._path}, the ledger of nights, cannot be used ({error}): check the disk and the file's permissions; a "
-                "damaged file may be moved aside, and a new one is begun"
+                f"{self._path}, the ledger of nights, cannot be used ({error}): {_what_to_do(error)}"
             ) from error
+
+
+def _what_to_do(error: sqlite3.Error) -> str:
+    if any(words in str(error) for words in ("disk is full", "disk I/O error")):
+        return "free space on its disk; the next tick continues"
+    return "check the file's permissions; a damaged file may be moved aside, and a new one is begun"
 
 
 def _renew(database: sqlite3.Connection) -> None:

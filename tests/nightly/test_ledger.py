@@ -13,7 +13,7 @@ import pytest
 
 from sweep.errors import EnvironmentLacks
 from sweep.nightly.champion_news import ChampionNews
-from sweep.nightly.ledger import Ledger
+from sweep.nightly.ledger import Ledger, _what_to_do
 from sweep.nightly.night import Night, Outcome
 
 NIGHT = Night(
@@ -34,7 +34,7 @@ NIGHT = Night(
 KILLED = """
 import sys
 from pathlib import Path
-from sweep.nightly.ledger import Ledger
+from sweep.nightly.ledger import Ledger, _what_to_do
 from sweep.nightly.night import Night, Outcome
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(100000):
@@ -131,6 +131,11 @@ def test_a_file_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 7")
     with pytest.raises(EnvironmentLacks, match=r"later\.db was written by a later version"):
         Ledger(later).nights()
+
+
+@pytest.mark.parametrize("words", ["database or disk is full", "disk I/O error"])
+def test_a_full_disk_is_not_called_a_damaged_file(words: str) -> None:
+    assert _what_to_do(sqlite3.OperationalError(words)).startswith("free space")
 
 
 def test_what_became_of_the_champion_is_read_as_it_was_recorded(ledger: Ledger) -> None:
