@@ -49,6 +49,10 @@ signal.signal(signal.SIGINT, signal.SIG_IGN if end == "stubborn" else lambda *_:
 file = pathlib.Path(name + ".trials")
 if end == "failed":
     sys.exit("the data is gone")
+if end == "explained":
+    print("trial 3 of 12", time.time())
+    pathlib.Path(os.environ["GOLDILOCKS_ERROR_FILE"]).write_text("no trial is complete:\\n  r8-lr1e-03-s0: failed: made up")
+    sys.exit(4)
 while end in ("stubborn", "slow"):
     take(10)
 while (done := int(file.read_text()) if file.exists() else 0) < trials and budget >= seconds:
@@ -237,6 +241,18 @@ def test_without_room_nothing_is_started(nights: Nights) -> None:
     (night,) = nights.recorded("a")
     assert (night.outcome, night.exit_code, nights.turns) == (Outcome.SKIPPED, None, [])
     assert "4.0 GB of memory are free" in night.reason
+
+
+def test_an_error_of_ours_is_the_reason_in_its_own_words(nights: Nights) -> None:
+    nights.add("a", trials=1, seconds=60, end="explained")
+    assert nights.tick("2026-11-21 02:00") == nights.tick("2026-11-22 02:00") == 4
+    first, second = nights.recorded("a")
+    assert (
+        first.reason
+        == second.reason
+        == ("the study ended with exit code 4: no trial is complete: r8-lr1e-03-s0: failed: made up")
+    )
+    assert not nights.paths.night_error.exists()
 
 
 def test_a_night_whose_records_could_not_be_read_at_first_has_its_verdict(
