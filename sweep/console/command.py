@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from sweep.console.masking import mask_output
+from sweep.console.masking import mask, mask_output
 from sweep.console.output import lost_output, survive_lost_output
 from sweep.console.system_errors import explained
 from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
+
+ERROR_FILE = "GOLDILOCKS_ERROR_FILE"
+"""The environment variable that names a file for the error with which a command ends, in words."""
 
 
 def run(command: Callable[[], int | None]) -> int:
@@ -49,7 +55,10 @@ def _outcome(command: Callable[[], int | None]) -> int:
 
 
 def explain(error: GoldilocksError) -> None:
-    """Prints an error to standard error: heading, and one entry for each problem."""
+    """Prints an error to standard error: heading, and one entry for each problem. Whoever started this process may want it in a file."""
+    if file := os.environ.get(ERROR_FILE):
+        with suppress(OSError):
+            Path(file).write_text(mask(str(error)), encoding="utf-8")
     if isinstance(error, Problems):
         print(f"{error.heading}:", file=sys.stderr)
         for problem in error.problems:

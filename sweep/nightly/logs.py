@@ -7,7 +7,6 @@ import re
 import time
 from pathlib import Path
 
-from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
 from sweep.store.paths import Paths
 
 KEPT_NIGHTS = 60
@@ -17,7 +16,6 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CUT = b"[the beginning was cut off]\n"
 _TURN = "== "
 """Begins the line that a tick writes before the output of a turn."""
-_HEADINGS = tuple(f"{kind.heading}:" for kind in (ConfigurationError, DataError, EnvironmentLacks))
 _TRACEBACK = "Traceback (most recent call last):"
 _TAIL_BYTES = 65536
 
@@ -55,11 +53,8 @@ def turn_heading(study: str, moment: float) -> str:
     return f"{_TURN}{time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(moment))}: {study}\n"
 
 
-def last_words(file: Path, most: int = 1000) -> str:
-    """Why a study failed, from the end of its output, as one line of at most `most` characters.
-
-    That is what stands below the heading of an error of ours, or the error of a traceback; else the last lines.
-    """
+def last_words(file: Path, most: int = 400) -> str:
+    """The end of the last turn's output as one line, at most `most` characters long; of a traceback its error."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
@@ -68,13 +63,8 @@ def last_words(file: Path, most: int = 1000) -> str:
         return ""
     begins = max((number for number, line in enumerate(lines, start=1) if line.startswith(_TURN)), default=0)
     lines = lines[begins:]
-    errors = [number for number, line in enumerate(lines) if line in _HEADINGS or line == _TRACEBACK]
-    if errors and lines[errors[-1]] == _TRACEBACK:
-        below = lines[errors[-1] + 1 :]
+    if _TRACEBACK in lines:
+        below = lines[len(lines) - lines[::-1].index(_TRACEBACK) :]
         lines = below[next((number for number, line in enumerate(below) if line and not line[0].isspace()), 0) :]
-    elif errors:
-        lines = [line.removeprefix("  - ") for line in lines[errors[-1] + 1 :]]
     words = " ".join(" ".join(lines).split())
-    if len(words) <= most:
-        return words
-    return f"{words[:most].rstrip()}..." if errors else f"...{words[-most:]}"
+    return words if len(words) <= most else f"...{words[-most:]}"

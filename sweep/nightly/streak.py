@@ -11,10 +11,11 @@ from sweep.nightly.night import Night, Outcome
 _VARIES = (
     re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}\S*"),
     re.compile(r"\b(?:[0-9a-f]{2}/)?(?=[0-9a-f]*\d)[0-9a-f]{6,}\b"),  # identities
-    re.compile(r"\d+(?:[.,]\d+)*\s*(?:h|min|m|ms|s|B|[kMGT]i?B|%)?(?![\w])(?:\s\d+\s(?:min|s)\b)?"),
-    re.compile(r"\d+"),
+    re.compile(r"\b\S*\br\d+\S*-s\d+\b"),  # trials
+    re.compile(r"(?:\d+(?:[.,]\d+)*\s*(?:h|min|ms|m|s|B|[kMGT]i?B|%)(?!\w)\s*)+"),
+    re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?"),
 )
-"""Times, identities, durations, sizes and other numbers differ from night to night for one and the same reason."""
+"""Times, identities, names of trials, durations, sizes and other numbers differ from night to night for one and the same reason."""
 _LOST = (Outcome.FAILED, Outcome.SKIPPED)
 
 
@@ -59,7 +60,7 @@ def cause(night: Night) -> tuple[str, int | None, str]:
     """What two nights have in common that ended in the same way for the same reason."""
     text = night.reason
     for pattern in _VARIES:
-        text = pattern.sub("#", text)
+        text = pattern.sub("# ", text)
     return night.outcome.value, night.exit_code, " ".join(text.split())
 
 

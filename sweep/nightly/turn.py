@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sweep.config.units import show_seconds
+from sweep.console.command import ERROR_FILE
 from sweep.console.masking import mask
 from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted, NoTrialSucceeded
@@ -108,13 +109,14 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     began = now()
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
+        paths.night_error.unlink(missing_ok=True)
         with log.open("a", encoding="utf-8") as output:
             output.write(turn_heading(schedule.study, began))
         ended = run_until(
             lambda budget: machine.command(schedule, budget),
             until=until,
             folder=paths.root.parent,
-            environment=environment,
+            environment={**environment, ERROR_FILE: str(paths.night_error)},
             log=log,
             clock=machine.clock,
             should_stop=machine.should_stop,
@@ -124,6 +126,7 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     except OSError as error:
         lack = explained(error)
         return close(Outcome.FAILED, str(lack or error), EnvironmentLacks.exit_code)
+    said = _error(paths)
     night.process = night.process_started = None
     was_killed = ended.exit_code > _SIGNALS and ended.exit_code != Interrupted.exit_code
     seconds = night.record.seconds + ended.seconds
@@ -132,13 +135,23 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     outcome, reason = _outcome(ended, progress, until - began, machine)
     night.declined = until - ended.ended if outcome is Outcome.UNFINISHED and not ended.exit_code else None
     # the study itself says what is wrong
-    words = last_words(log) if outcome is Outcome.FAILED else ""
+    words = (said or last_words(log)) if outcome is Outcome.FAILED else ""
     text = mask(": ".join(filter(None, (reason, words))))
     if outcome is not Outcome.UNFINISHED or machine.should_stop() or (ended.exit_code and not ended.signals):
         code = 0 if outcome is not Outcome.FAILED else ended.exit_code if ended.exit_code in _KNOWN_CODES else _FAILED
         return close(outcome, text, code)
     night.set(outcome=outcome, reason=text, ended=now())
     return False
+
+
+def _error(paths: Paths) -> str:
+    """The error with which the study said that it ended; empty if it said nothing."""
+    try:
+        text = paths.night_error.read_text(encoding="utf-8")
+        paths.night_error.unlink()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return " ".join(text.split())
 
 
 def _outcome(ended: Ended, progress: Progress, turn: float, machine: Machine) -> tuple[Outcome, str]:

@@ -167,6 +167,11 @@ class Paths:
         return self.nightly / "lock"
 
     @property
+    def night_error(self) -> Path:
+        """The error with which the study of this night ended, until the tick has read it."""
+        return self.nightly / "error.txt"
+
+    @property
     def tick_log(self) -> Path:
         """What ticks print that cron starts."""
         return self.nightly / "tick.log"

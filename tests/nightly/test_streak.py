@@ -20,6 +20,8 @@ def failed(day: int, reason: str, outcome: Outcome = Outcome.FAILED, code: int =
         ("ended by signal 9, after 4 min", "ended by signal 9, after 3 min 12 s"),
         ("1.2 GB of memory are free, about 3 GB needed", "0.9 GB of memory are free, about 3 GB needed"),
         ("trials/ab/12ab34cd56ef is damaged", "trials/0f/a1b2c3d4e5f6 is damaged"),
+        ("r32-lr1e+12-s0: failed: diverged", "ia3-r8-lr1.07e-03-s14: failed: diverged"),
+        ("the rate 1e+12 is too large", "the rate 1.07e-4 is too large"),
         ("at 2026-03-01T02:00:11+00:00 it was away", "at 2026-03-02T02:01:12+00:00 it was away"),
         ("3 trials failed, 12 % of all", "14 trials failed, 5 % of all"),
     ],
