@@ -108,7 +108,7 @@ def nothing_is_lost_or_repeated(evidence: Evidence) -> Iterator[str]:
 
 
 def everything_is_recorded_in_mlflow(evidence: Evidence) -> Iterator[str]:
-    """Each finished trial has one finished run, no run is still running, and nothing waits to be recorded."""
+    """Each finished trial has a finished run, one in a sweep, no run is still running, and nothing waits to be recorded."""
     finished = Counter(
         (trial, sweep) for status, trial, sweep in evidence.runs if status == "FINISHED" and trial is not None
     )

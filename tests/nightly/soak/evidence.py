@@ -51,9 +51,8 @@ class Evidence:
         work, undisturbed: what was done, and what the same data and configurations lead to where nothing is disturbed.
         search_trials: the states of the search's trials in Optuna, with their numbers.
         asked: how many it was asked for.
-        runs: of each MLflow run its status, its trial's identity, and where the trial may be recorded once: in one sweep's run for
-            those of refreshes, each of which shows all that it compares, and anywhere (None) for those of the search. A sweep's run has
-            no trial.
+        runs: of each MLflow run its status, its trial's identity and its sweep's run; a sweep's own run has neither. A trial that ends in
+            the moment of a kill stands with the sweep that was killed and with the one that goes on.
         spooled: files that wait to be recorded.
         open: the nights that are not over.
         notes: the titles of the notes that were received, in order.
@@ -85,10 +84,7 @@ def gathered(world: World, played: Sequence[Played]) -> Evidence:
         _undisturbed(world),
         dict(world.postgres.execute("optuna", "SELECT state, count(*) FROM trials GROUP BY state")),
         world.trials,
-        [
-            *_runs(paths.mlflow_database),
-            *((status, trial, None) for status, trial, _ in _runs(world.folder.parent / "mlflow.db")),
-        ],
+        [*_runs(paths.mlflow_database), *_runs(world.folder.parent / "mlflow.db")],
         [str(file.relative_to(paths.root)) for file in (paths.root / "tracking").rglob("*") if file.is_file()],
         [night.schedule for night in read(paths)],
         [str(content["title"]) for _, content in world.posts],
