@@ -58,7 +58,7 @@ def explain(error: GoldilocksError) -> None:
     """Prints an error to standard error: heading, and one entry for each problem. Whoever started this process may want it in a file."""
     if file := os.environ.get(ERROR_FILE):
         with suppress(OSError):
-            Path(file).write_text(mask(str(error)), encoding="utf-8")
+            Path(file).write_text(mask(str(error)), encoding="utf-8", errors="backslashreplace")
     if isinstance(error, Problems):
         print(f"{error.heading}:", file=sys.stderr)
         for problem in error.problems:

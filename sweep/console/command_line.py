@@ -107,6 +107,11 @@ def pasteable(command: str) -> str:
     return f"{interpreter()} -m {module}{' help' if name == 'help' else ''}{rest}"
 
 
+def is_ours(command: str) -> bool:
+    """Whether a command starts this program."""
+    return _START.match(command) is not None
+
+
 def words_of(command: str) -> list[str]:
     """The words after the program of a command of ours."""
     start = _START.match(command)

@@ -41,7 +41,8 @@ class Night:
         started: when the night began, in seconds since the epoch.
         ended: when it ended, likewise; as `started` if nothing ran.
         outcome: how it ended.
-        exit_code: the exit code of the study's process (see `sweep.errors`); None if it was not started, or was killed.
+        exit_code: the exit code of the study's process (see `sweep.errors`), or of what kept it from starting; None if it was
+            killed, or did not run.
         reason: why it ended so, in words; empty if there is nothing to say.
         verdict: the contents of verdict.json after the night; None if there was none.
         before: its contents before the night, likewise.

@@ -175,7 +175,10 @@ def _failed(night: Night, earlier: Sequence[Night], row: Streak | None) -> Itera
     if night.reason and night.outcome not in (Outcome.DONE, Outcome.UNFINISHED):
         yield _reason(night)
     if night.outcome is Outcome.FAILED:
-        yield "Its process was killed." if night.exit_code is None else f"Its exit code is {night.exit_code}."
+        if night.exit_code is None:
+            yield "Its process was killed."
+        else:
+            yield f"Its exit code is {night.exit_code}." if night.seconds else "The study could not be started."
     if row is not None:
         yield f"It {row.words}."
     lost = _in_a_row(night, earlier)

@@ -60,7 +60,7 @@ class OpenNight:
     @property
     def has_run(self) -> bool:
         """Whether the study has had a turn in this night."""
-        return self.record.seconds > 0
+        return self.record.seconds > 0 or self.process is not None  # a tick that is killed has not recorded how long
 
     def set(self, **values: Any) -> None:
         """Changes fields of its record."""

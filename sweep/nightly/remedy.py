@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweep.config.units import show_seconds
-from sweep.console.command_line import pasteable
+from sweep.console.command_line import is_ours, pasteable
 from sweep.console.masking import mask
 from sweep.nightly.night import Night, Outcome
 
@@ -43,7 +43,9 @@ def to_do(night: Night, row: Streak | None, now: Standing | None) -> Iterator[st
 
 def remedy(night: Night) -> str:
     """What to do about a night that failed or was skipped: what its reason says, else by its exit code (see `sweep.errors`)."""
-    commands = dict.fromkeys(_COMMAND.findall(mask(night.reason)))
+    # of a study that was killed, the reason is the end of its log
+    said = _COMMAND.findall(mask(night.reason)) if night.exit_code is not None else ()
+    commands = dict.fromkeys(each for each in said if is_ours(each))
     if night.outcome is Outcome.SKIPPED:
         return f"Free what is missing; `{pasteable('python -m sweep.doctor')}` shows disk and memory."
     if commands:

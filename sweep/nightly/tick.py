@@ -74,6 +74,8 @@ class Tick:
                 continue
             schedule = self.schedules[night.schedule]
             prepare(night, schedule, self.machine)
+            if night.trials_before is None:  # not to be read now; whatever no other night has counted is this one's
+                night.trials_before = self._counted_elsewhere(night)
             if not self._has_time(night, self.machine.clock.now()):  # a database that does not answer takes its time
                 continue
             if take_turn(night, schedule, self._turn_end(night), self.machine, self._save):
@@ -114,6 +116,8 @@ class Tick:
                 self.say(f"{night.schedule}: stopped the study, which ran on when the tick before this one was killed")
             goes_on = not night.over and night.schedule in self.schedules and night.until - now >= LEAST_SECONDS
             if goes_on and now >= night.start:
+                read_result(night, self.schedules[night.schedule], self.machine)
+                night.set(ended=now, reason="the tick was killed in this night; the next one continues")
                 self.say(
                     f"{night.schedule}: the night of {night.record.date} goes on; the tick before this one was killed"
                 )
@@ -126,6 +130,13 @@ class Tick:
                 night.close(Outcome.UNFINISHED, reason, now)
             self._record(night)
         self._save()
+
+    def _counted_elsewhere(self, night: OpenNight) -> int:
+        """The study's trials that other nights of the schedule have counted."""
+        nights = self.ledger.nights(night.schedule, verdicts=False)
+        return sum(
+            each.trained for each in nights if each.study == night.record.study and each.date != night.record.date
+        )
 
     def _find_due(self) -> None:
         """Begins the nights that are due, also of schedules that were installed since the tick began."""
@@ -156,16 +167,15 @@ class Tick:
         """A night at any hour, of the usual length; it continues the record of the last night that was planned."""
         now, hours = self.machine.clock.now(), schedule.hours
         date = str(hours.latest(now))
-        if schedule.name not in self.nights:
+        begins = schedule.name not in self.nights
+        if begins:
             self._begin(schedule, PlannedNight(date, now, min(now + hours.length, next_start(schedule, now))), now)
         night = self.nights[schedule.name]
         self.aside += [each for each in self.nights.values() if each is not night]
         self.nights = {schedule.name: night}
-        for earlier in self.ledger.nights(schedule.name):
+        for earlier in self.ledger.nights(schedule.name) if begins else ():
             if earlier.date == date and earlier.outcome.ran and earlier.study == schedule.study:
-                night.set(
-                    started=earlier.started, seconds=earlier.seconds, before=earlier.before, champion=earlier.champion
-                )
+                night.record = earlier  # as it is until a turn has ended
                 trials = self.machine.progress(schedule).trials
                 night.trials_before = None if trials is None else trials - earlier.trained
                 night.prepared = True

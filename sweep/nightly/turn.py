@@ -92,6 +92,7 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     try:
         environment = environment_of(schedule, paths.root.parent)
     except ConfigurationError as error:
+        night.set(exit_code=error.exit_code)
         return close(Outcome.FAILED, str(error), error.exit_code)
     room = machine.room()
     missing = list(lacks(room, schedule.memory, disk))
@@ -125,6 +126,7 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
         )
     except OSError as error:
         lack = explained(error)
+        night.set(exit_code=EnvironmentLacks.exit_code)
         return close(Outcome.FAILED, str(lack or error), EnvironmentLacks.exit_code)
     said = _error(paths)
     night.process = night.process_started = None

@@ -12,7 +12,7 @@ from sweep.console.command import run
 from sweep.errors import EnvironmentLacks
 
 def command():
-    raise EnvironmentLacks(["postgresql://me:planted-4711@db/x is away", "the disk is full"])
+    raise EnvironmentLacks(["postgresql://me:planted-4711@db/x is away", "caf\\udce9.jsonl is damaged"])
 
 sys.exit(run(command))
 """
@@ -29,4 +29,4 @@ def test_the_error_is_written_without_secrets(tmp_path: Path) -> None:
         )
         assert ended.returncode == 3, ended.stderr
         assert ended.stderr.startswith("This machine lacks something:\n")
-    assert (tmp_path / "error.txt").read_text() == "postgresql://***@db/x is away\nthe disk is full"
+    assert (tmp_path / "error.txt").read_text() == "postgresql://***@db/x is away\ncaf\\udce9.jsonl is damaged"

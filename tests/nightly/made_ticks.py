@@ -78,6 +78,7 @@ class Nights:
         said: what ticks printed.
         stop_at: when the tick is asked to stop.
         reading: seconds that it takes to read the progress of a study.
+        unreadable: how often it cannot be read from now on.
         turns: the schedules whose studies were started, in order.
     """
 
@@ -89,6 +90,7 @@ class Nights:
     room: Room = field(default_factory=lambda: Room(10**12, 10**12))
     stop_at: float = float("inf")
     reading: float = 0.0
+    unreadable: int = 0
 
     def add(self, name: str, trials: int, seconds: float, end: str = "", **changes: object) -> Schedule:
         made = schedule(**{"name": name, "study": name, **changes})  # type: ignore[arg-type]
@@ -123,6 +125,9 @@ class Nights:
     def _progress(self, made: Schedule) -> Progress:
         if self.reading:
             FileClock(self.paths.root.parent / "now").sleep(self.reading)
+        if self.unreadable:
+            self.unreadable -= 1
+            return Progress(None)
         file = self.paths.root.parent / f"{made.name}.trials"
         done = int(file.read_text()) if file.exists() else 0
         challengers = len(RefreshLog(self.paths.refresh_log(made.study)).adapters) if made.refresh else 0

@@ -13,6 +13,7 @@ import pytest
 
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.open_nights import read, write
+from sweep.nightly.room import Room
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.schedules import load
 from sweep.nightly.tick_lock import process_start
@@ -64,6 +65,29 @@ def test_a_night_of_a_killed_tick_that_is_over_is_recorded(nights: Nights) -> No
     nights.tick("2026-11-21 09:00")
     assert nights.nights("a") == [("2026-11-21", "unfinished", 2)]
     assert len(nights.told) == 1
+
+
+def test_a_killed_turn_counts_even_if_the_night_gets_no_other(nights: Nights) -> None:
+    nights.add("a", trials=9, seconds=60, memory=8 * 10**9)
+    (nights.paths.root.parent / "a.trials").write_text("4")
+    begun = replace(open_night("a", moment("2026-11-21 02:00")), process=2**22 + 1, process_started="gone")
+    write(nights.paths, [begun])
+    nights.room = Room(memory=4 * 10**9, disk=10**12)
+    assert nights.tick("2026-11-21 03:00") == 3
+    (night,) = nights.recorded("a")
+    assert (night.outcome, night.trained, nights.turns) == (Outcome.UNFINISHED, 4, [])
+
+
+def test_a_night_that_is_stopped_while_it_is_taken_up_keeps_what_the_killed_turn_did(nights: Nights) -> None:
+    nights.add("a", trials=9, seconds=60)
+    (nights.paths.root.parent / "a.trials").write_text("4")
+    begun = replace(open_night("a", moment("2026-11-21 02:00")), process=2**22 + 1, process_started="gone")
+    write(nights.paths, [begun])
+    nights.stop_at = moment("2026-11-21 03:00")
+    assert nights.tick("2026-11-21 03:00") == 130
+    (night,) = nights.recorded("a")
+    assert (night.outcome, night.trained) == (Outcome.UNFINISHED, 4)
+    assert "killed in this night" in night.reason
 
 
 def test_other_nights_of_a_killed_tick_wait_while_one_is_run_now(nights: Nights) -> None:

@@ -119,6 +119,19 @@ def test_links_lead_somewhere_from_both_places(tmp_path: Path) -> None:
         (made_night(3, Outcome.FAILED, exit_code=3), "`python -m sweep.doctor` examines the rest"),
         (made_night(3, Outcome.FAILED, exit_code=None), "Its process was killed."),
         (made_night(3, Outcome.FAILED, exit_code=1), "Read the end of the log."),
+        (made_night(3, Outcome.FAILED, exit_code=2, seconds=0.0), "The study could not be started."),
+        (
+            made_night(3, Outcome.FAILED, exit_code=3, reason="raise the limit (`ulimit -v`) or `kill 4711`"),
+            "This machine lacks something",
+        ),
+        (
+            made_night(3, Outcome.FAILED, exit_code=None, reason="signal 9: compare with `python -m sweep.ui`"),
+            "set budget.memory",
+        ),
+        (
+            made_night(3, Outcome.FAILED, exit_code=3, reason="run `python -m sweep.doctor --repair` first"),
+            "Do what the reason says: `python -m sweep.doctor --repair`",
+        ),
         (
             made_night(3, Outcome.SKIPPED, reason="1.2 GB are free, 3 GB are needed"),
             "- 1.2 GB are free, 3 GB are needed",

@@ -132,7 +132,7 @@ def test_a_night_whose_records_could_not_be_read_at_first_has_its_verdict(
     monkeypatch.setattr(nights, "_progress", away_at_first)
     assert nights.tick("2026-11-21 02:00") == 0
     (night,) = nights.recorded("a")
-    assert (night.outcome, night.trained, night.before) == (Outcome.DONE, 0, None)
+    assert (night.outcome, night.trained, night.before) == (Outcome.DONE, 2, None)
     assert night.verdict == {"status": "certified"}
 
 
@@ -145,6 +145,26 @@ def test_without_its_gpu_nothing_is_started(nights: Nights) -> None:
     nights.room = Room(10**12, 10**12, (Gpu("made up", 80 * 10**9, 60 * 10**9, (9, 0)),))
     assert nights.tick("2026-11-22 02:00") == 0
     assert nights.nights("a")[-1] == ("2026-11-22", "done", 1)
+
+
+def test_trials_are_counted_where_the_database_was_away_at_first(nights: Nights) -> None:
+    nights.add("a", trials=3, seconds=2 * HOUR)
+    nights.tick("2026-11-21 02:00")
+    nights.unreadable = 1
+    nights.tick("2026-11-22 02:00")
+    nights.tick("2026-11-23 02:00")
+    assert [trained for *_, trained in nights.nights("a")] == [2, 1, 0]
+
+
+def test_run_now_without_a_turn_leaves_the_night_as_it_is(nights: Nights) -> None:
+    nights.add("a", trials=2, seconds=60)
+    nights.tick("2026-11-21 02:00")
+    (before,) = nights.recorded("a")
+    nights.tick("2026-11-22 01:59", only="a")
+    assert nights.recorded("a") == [before]
+    nights.stop_at = moment("2026-11-21 15:00")
+    assert nights.tick("2026-11-21 15:00", only="a") == 130
+    assert nights.recorded("a") == [before]
 
 
 def test_a_night_whose_time_goes_by_while_its_study_is_read_is_recorded(nights: Nights) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from sweep.commands.scheduling.progress import plan_of, progress_of
@@ -77,8 +76,8 @@ def _after(night: Night, schedule: Schedule, ledger: Ledger, paths: Paths) -> st
             tracking_uri = plan_of(schedule).tracking_uri
     except GoldilocksError:  # the night's own reason
         pass
-    environ = {**os.environ, **variables}
-    problem = after(night, ledger, paths, schedule.notify, environ=environ, tracking_uri=tracking_uri)
+    with in_environment(variables):  # also for the processes that send the note, and keep it in MLflow
+        problem = after(night, ledger, paths, schedule.notify, tracking_uri=tracking_uri)
     notes = (paths.night_note(night.schedule, night.date, each) for each in (night.study, None))
     if (note := next((each for each in notes if each.is_file()), None)) is not None:
         _say(f"{night.schedule}: the note on it is {note.relative_to(paths.root.parent)}")

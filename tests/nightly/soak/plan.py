@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from itertools import pairwise
 from random import Random
 
 
@@ -44,7 +45,7 @@ class NightPlan:
 
     Attributes:
         fault: what disturbs it.
-        delay: seconds between the start of the tick and the fault.
+        delay: seconds between the start of the tick's first study and the fault.
         changes_data: whether the data of the study on changing data change before it.
         more_trials: whether the search is given one more trial before it.
     """
@@ -85,10 +86,16 @@ ALONE: Mapping[Fault, int] = {
 CHANGES = 3
 """Changes of the data in each of the two parts."""
 
-_LATEST = {True: 9.0, False: 3.0}
-"""When a night is disturbed at the latest, in seconds, by whether it has work to do."""
+_LATEST = {True: 9.0, False: 1.5}
+"""When a night is disturbed at the latest, in seconds after its first study began, by whether it has work to do."""
 
 _STRIKES = frozenset(Fault) - {Fault.NONE, Fault.OFF, Fault.GONE, Fault.CLOCK_BACK, Fault.DISK_FULL}
+
+
+_ENDS_DONE = frozenset(
+    {Fault.NONE, Fault.TICK_KILLED, Fault.POWER_CUT, Fault.SERVERS_AWAY, Fault.OFF, Fault.CLOCK_BACK}
+)
+"""After such a night all work is done, so data that change then come to be seen one version after the other."""
 
 
 def soak_plan(seed: int) -> list[NightPlan]:
@@ -98,12 +105,16 @@ def soak_plan(seed: int) -> list[NightPlan]:
 
 
 def _part(random: Random, faults: Mapping[Fault, int], *, grows: bool) -> list[NightPlan]:
-    drawn = random.sample([*faults], counts=[*faults.values()], k=sum(faults.values()))
-    # what is left to do is done in the last one, and whatever stays behind is seen
-    drawn.remove(Fault.NONE)
-    drawn.append(Fault.NONE)
-    disturbed = [place for place, fault in enumerate(drawn) if fault in _STRIKES and place > 0]
-    changed = set(random.sample(disturbed, CHANGES))
+    while True:
+        drawn = random.sample([*faults], counts=[*faults.values()], k=sum(faults.values()))
+        # what is left to do is done in the last one, and whatever stays behind is seen
+        drawn.remove(Fault.NONE)
+        drawn.append(Fault.NONE)
+        before = pairwise(drawn)
+        places = [place for place, (last, fault) in enumerate(before, 1) if fault in _STRIKES and last in _ENDS_DONE]
+        if len(places) >= CHANGES:
+            break
+    changed = set(random.sample(places, CHANGES))
     nights = []
     for place, fault in enumerate(drawn):
         more_trials = grows and fault in {Fault.NONE, *_STRIKES}

@@ -95,7 +95,7 @@ class _Night:
                 self._world.free_disk()
                 return [first, self._tick(self._start + _HOUR)]
             case Fault.DISK_FILLS:
-                first = self._tick(self._start, lambda tick: self._world.fill_disk())
+                first = self._tick(self._start, self._fill_disk)
                 self._world.free_disk()
                 return [first, self._tick(self._start + _HOUR)]
             case Fault.SERVERS_GONE:
@@ -115,42 +115,52 @@ class _Night:
                     self._tick(self._start + _HOUR),
                 ]
 
+    def _fill_disk(self, tick: int) -> bool:
+        self._world.fill_disk()
+        return True
+
     def _search_until(self) -> float:
         return self._world.schedule(SEARCH).hours.end(self._day - timedelta(days=1))
 
-    def _tick(self, at: float, disturb: Callable[[int], None] | None = None, rate: float = 1.0) -> Ended:
+    def _tick(self, at: float, disturb: Callable[[int], bool] | None = None, rate: float = 1.0) -> Ended:
         return run_tick(self._world.folder, at, rate, self._plan.delay, disturb)
 
 
-def _kills_tick(world: World, chance: random.Random) -> Callable[[int], None]:
-    return lambda tick: psutil.Process(tick).kill()
+def _kills_tick(world: World, chance: random.Random) -> Callable[[int], bool]:
+    return lambda tick: _ends([psutil.Process(tick)])
 
 
-def _kills_study(world: World, chance: random.Random) -> Callable[[int], None]:
-    return lambda tick: end_all(psutil.Process(tick).children())
+def _kills_study(world: World, chance: random.Random) -> Callable[[int], bool]:
+    return lambda tick: _ends(psutil.Process(tick).children())
 
 
-def _kills_worker(world: World, chance: random.Random) -> Callable[[int], None]:
-    def kill(tick: int) -> None:
-        if workers := spawned_by(tick):
-            end_all([chance.choice(workers)])
+def _kills_worker(world: World, chance: random.Random) -> Callable[[int], bool]:
+    def kill(tick: int) -> bool:
+        workers = spawned_by(tick)
+        return _ends([chance.choice(workers)] if workers else [])
 
     return kill
 
 
-def _cuts_power(world: World, chance: random.Random) -> Callable[[int], None]:
-    return lambda tick: end_all(in_folder(world.folder))
+def _cuts_power(world: World, chance: random.Random) -> Callable[[int], bool]:
+    return lambda tick: _ends(in_folder(world.folder))
 
 
-def _breaks_servers(world: World, chance: random.Random) -> Callable[[int], None]:
-    def break_(tick: int) -> None:
+def _breaks_servers(world: World, chance: random.Random) -> Callable[[int], bool]:
+    def break_(tick: int) -> bool:
         world.break_servers()
         threading.Timer(_AWAY_SECONDS, world.repair_servers).start()
+        return True
 
     return break_
 
 
-_DISTURBANCES: dict[Fault, Callable[[World, random.Random], Callable[[int], None]]] = {
+def _ends(processes: list[psutil.Process]) -> bool:
+    end_all(processes)
+    return bool(processes)
+
+
+_DISTURBANCES: dict[Fault, Callable[[World, random.Random], Callable[[int], bool]]] = {
     Fault.TICK_KILLED: _kills_tick,
     Fault.STUDY_KILLED: _kills_study,
     Fault.WORKER_KILLED: _kills_worker,

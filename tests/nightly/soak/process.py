@@ -31,6 +31,8 @@ class Ended:
         cpu: seconds of all cores, by the tick and the processes that it waited for.
         memory: the most that the tick itself took, in bytes.
         zombies: descendants that stayed unwaited for.
+        struck: whether the disturbance found something to disturb.
+        late: whether it did not end, and was killed.
         left: processes that were still in the folder afterwards.
     """
 
@@ -40,18 +42,20 @@ class Ended:
     memory: int
     zombies: tuple[str, ...]
     left: tuple[str, ...]
+    struck: bool = False
+    late: bool = False
 
 
 def run_tick(
-    folder: Path, start: float, rate: float = 1.0, delay: float = 0.0, disturb: Callable[[int], None] | None = None
+    folder: Path, start: float, rate: float = 1.0, delay: float = 0.0, disturb: Callable[[int], bool] | None = None
 ) -> Ended:
     """Runs a tick at a moment of the simulated clock.
 
     Args:
         start: seconds since the epoch.
         rate: simulated seconds for a real one.
-        delay: real seconds after which the tick is disturbed, if it still runs.
-        disturb: called with the tick's process number.
+        delay: real seconds after its study's start, after which the tick is disturbed, if it still runs.
+        disturb: called with the tick's process number; returns whether there was something to disturb.
     """
     log = folder.parent / "tick.log"
     with log.open("wb") as output:
@@ -64,17 +68,18 @@ def run_tick(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,
         )
-    began = time.monotonic()
+    began, studied, struck, late = time.monotonic(), 0.0, False, False
     since: dict[int, float] = {}
     zombies: dict[int, str] = {}
     memory = 0
     while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
         now = time.monotonic()
-        if disturb is not None and now - began >= delay:
-            disturb(process.pid)
-            disturb = None
+        studied = studied or (now if family_of(process.pid)[1:] else 0.0)
+        if disturb is not None and studied and now - studied >= delay:
+            struck, disturb = disturb(process.pid), None
         if now - began > PATIENCE_SECONDS:
-            process.send_signal(signal.SIGKILL)
+            late = True
+            os.kill(process.pid, signal.SIGKILL)  # `Popen.kill` might wait for it, whose usage is wanted here
         memory = max(memory, _peak_memory(process.pid))
         ended = _ended_children(process.pid)
         zombies |= {
@@ -90,6 +95,8 @@ def run_tick(
         memory,
         tuple(zombies.values()),
         tuple(map(_named, in_folder(folder))),
+        struck,
+        late,
     )
 
 

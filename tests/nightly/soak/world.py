@@ -125,7 +125,8 @@ class World:
         self.versions.append(kept)
 
     def fill_disk(self) -> None:
-        """Fills the disk of the folder."""
+        """Fills the disk of the folder, if it has one of its own."""
+        assert self.small_disk, "never the disk that other things are on"
         with (self.folder / "filler").open("wb") as stream:
             for _ in range(_ATTEMPTS):
                 size, free = os.fstat(stream.fileno()).st_size, psutil.disk_usage(str(self.folder)).free
