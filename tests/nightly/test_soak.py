@@ -26,6 +26,7 @@ NIGHTS_WITH_SERVERS = sum(WITH_SERVERS.values())
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_forty_nights_are_all_accounted_for(tmp_path: Path, empty_store: Path) -> None:
     with world(tmp_path / "soak", empty_store) as made:
         if not made.small_disk:
