@@ -19,6 +19,7 @@ from sweep.store.champions import ENTRY
 from sweep.store.locks import running_studies
 from sweep.store.paths import ORIGIN, Paths, checked_name
 from sweep.store.pins import Pins
+from sweep.store.refresh_log import RefreshLog
 from sweep.store.trials import RESULT
 from sweep.tracking.kept_runs import KnownModel, known_runs
 
@@ -49,7 +50,8 @@ class Usage:
     """All adapters with a result, and those that must stay.
 
     Attributes:
-        recorded: uses by adapter, from the records of studies in Optuna's database, and from `refresh` of those studies; bases included.
+        recorded: uses by adapter, from the records of studies in Optuna's database, and from what `refresh` of those studies trained;
+            bases included.
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
@@ -92,11 +94,11 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     """
     recorded: dict[str, Use] = {}
     keep: dict[str, str] = {}
-    refreshed: set[str] = set()
+    trained_at_night: dict[str, set[str]] = {}
     with existing_storage(storage_url, paths) as storage:
         for study in study_names(storage):
             if any(paths.champions(study).glob(f"[0-9]*/{ENTRY}")):
-                refreshed.add(study)
+                trained_at_night[study] = set(RefreshLog(paths.refresh_log(study)).adapters)
             for trial in stored_results(packed_studies(storage, study)):
                 _add(recorded, trial.result, study, trial.run_id)
             for record in studies_of(storage, study):
@@ -109,7 +111,10 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
             continue
         # a night evaluates the champion alone, too, but under the data of that night
         alone = spec.stage is Stage.SINGLE and spec.adapter_of is None
-        _add(of_nights if spec.study in refreshed and not alone else only_on_disk, result, spec.study, None)
+        # other trials of a study with nights may be recorded in another database, where they may have won
+        at_night = spec.stage is Stage.PROMOTION or spec.adapter_id in trained_at_night.get(spec.study, ())
+        is_of_night = spec.study in trained_at_night and at_night and not alone
+        _add(of_nights if is_of_night else only_on_disk, result, spec.study, None)
         if alone:
             keep.setdefault(spec.adapter_id, "trained alone (sweep.train)")
     recorded |= of_nights

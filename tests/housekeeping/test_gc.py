@@ -26,6 +26,7 @@ from sweep.store.adapters import AdapterStore
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.store.pins import Pins
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from sweep.store.trials import TrialStore
 from sweep.store.whole_folder import damage, set_aside, write_manifest
 from tests.housekeeping.conftest import record_in
@@ -322,6 +323,7 @@ def test_challengers_of_refresh_that_lost_go(paths: Paths) -> None:
         shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(challenger))
         paths.trial(evaluated).mkdir(parents=True)
         spec = result["spec"] | {"identity": evaluated, "adapter": challenger, "study": study}
+        spec |= {"stage": "promotion", "split": "certify"}
         (paths.trial(evaluated) / "result.json").write_text(json.dumps({**result, "spec": spec}))
     others = "the records of its study are in another database (storage=URL)"
     assert planned_removals(paths, days=0.0).kept[others] == 2, "without a history, there were no nights"
@@ -334,6 +336,27 @@ def test_challengers_of_refresh_that_lost_go(paths: Paths) -> None:
     assert plan.kept[others] == 1
     assert adapters(paths) >= {"bb" * 16}
     assert paths.trial("cc" * 16).is_dir()
+
+
+def test_trials_of_a_study_in_another_database_are_no_challengers(paths: Paths) -> None:
+    """The study went on in another database, and its champion has a history: only what its nights say they trained has lost."""
+    loser = sorted(adapters(paths) - chosen(paths))[0]
+    (trial,) = usage_of(paths).recorded[loser].trials
+    result = json.loads((paths.trial(trial) / "result.json").read_text())
+    elsewhere, of_a_night = "aa" * 16, "bb" * 16
+    for adapter, identity in ((elsewhere, "cc" * 16), (of_a_night, "dd" * 16)):
+        shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(adapter))
+        paths.trial(identity).mkdir(parents=True)
+        spec = result["spec"] | {"identity": identity, "adapter": adapter}
+        (paths.trial(identity) / "result.json").write_text(json.dumps({**result, "spec": spec}))
+    Champions(paths, "driven").append(
+        entry(1, ChampionEvent.VERDICT), adapter=paths.trained_adapter(loser) / "adapter", rows=ROWS
+    )
+    RefreshLog(paths.refresh_log("driven")).add(RefreshEvent.TRAINED, "d" * 64, of_a_night, 1.0)
+    plan = removed(paths)
+    assert plan.kept["the records of its study are in another database (storage=URL)"] == 1
+    assert elsewhere in adapters(paths)
+    assert of_a_night not in adapters(paths)
 
 
 def test_folders_that_were_set_aside_go_after_a_while(paths: Paths) -> None:
