@@ -55,6 +55,7 @@ class Usage:
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
+        known_here: the runs that `mlruns/mlflow.db` has. Of others nobody knows what keeps them: the store that has them was not read.
         models: the logged models in MLflow that may go, each with the adapter that it holds; what keeps the adapter keeps the model.
     """
 
@@ -62,6 +63,7 @@ class Usage:
     only_on_disk: Mapping[str, Use]
     keep: Mapping[str, str]
     kept_runs: Mapping[str, str]
+    known_here: frozenset[str]
     models: Sequence[tuple[KnownModel, str]] = ()
 
     def find(self, word: str) -> str:
@@ -135,7 +137,7 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
             keep.setdefault(adapter, f"a sweep of {study} is running")
     keep |= {adapter: f"pinned: {why}" for adapter, why in Pins(paths).all().items()}
     models = [(model, of_trial[model.trial]) for model in runs.models if not model.keep and model.trial in of_trial]
-    return Usage(recorded, only_on_disk, keep, kept_runs, models)
+    return Usage(recorded, only_on_disk, keep, kept_runs, frozenset(runs.trials), models)
 
 
 def _add(uses: dict[str, Use], result: TrialResult, study: str, run: str | None) -> None:
