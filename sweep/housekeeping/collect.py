@@ -91,7 +91,7 @@ def _stored(paths: Paths) -> list[str]:
 
 
 def _weights(adapter: str, usage: Usage, paths: Paths) -> Iterator[tuple[Kind, Path]]:
-    """Where an adapter's weights are: in its own folder, in the folders of its trials, among the artifacts of its runs."""
+    """Where an adapter's weights are: in its own folder, in those of its trials, among artifacts of its runs in `mlruns/mlflow.db`."""
     own = paths.trained_adapter(adapter)
     if own.is_dir():
         yield Kind.ADAPTER, own
@@ -103,7 +103,7 @@ def _weights(adapter: str, usage: Usage, paths: Paths) -> Iterator[tuple[Kind, P
         if older.is_dir():
             yield Kind.OLDER, older
     for study in sorted(use.studies):
-        for run in sorted(use.runs):
+        for run in sorted(use.runs & usage.known_here):
             folder = paths.artifacts / study / run / "artifacts" / ADAPTER
             if run not in usage.kept_runs and any(folder.glob(WEIGHTS)):
                 yield Kind.ARTIFACT, folder

@@ -29,7 +29,7 @@ from sweep.store.paths import ORIGIN, Paths
 from sweep.store.whole_folder import damage
 from sweep.tracking import stored_experiment
 from sweep.tracking.address import MEMORY, address_of
-from sweep.tracking.rows import Row, foreign_address, packed_rows
+from sweep.tracking.rows import Row, foreign_address, packed_rows, with_rows_of
 
 if TYPE_CHECKING:
     from sweep.tracking.stored_experiment import StoredExperiment
@@ -259,7 +259,11 @@ def _add_rows(
     rows = _to_be_followed(packed_rows(paths.mlflow_database, study, paths.root), say)
     if elsewhere is not None:
         here = next((row["experiment_id"] for table, row in rows if table == "experiments"), None)
-        rows += _to_be_followed(elsewhere.rows(here), say)
+        rows, left_out = with_rows_of(rows, _to_be_followed(elsewhere.rows(here), say))
+        for model in sorted(left_out):
+            say(
+                f"the registered model {model} is packed as the other store has it, without its versions in {paths.mlflow_database}"
+            )
     if rows:
         archive.add_text(MLFLOW, "\n".join(map(json.dumps, rows)))
 

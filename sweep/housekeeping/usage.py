@@ -19,6 +19,7 @@ from sweep.store.champions import ENTRY
 from sweep.store.locks import running_studies
 from sweep.store.paths import ORIGIN, Paths, checked_name
 from sweep.store.pins import Pins
+from sweep.store.refresh_log import RefreshLog
 from sweep.store.trials import RESULT
 from sweep.tracking.kept_runs import KnownModel, known_runs
 
@@ -49,10 +50,12 @@ class Usage:
     """All adapters with a result, and those that must stay.
 
     Attributes:
-        recorded: uses by adapter, from the records of studies in Optuna's database, and from `refresh` of those studies; bases included.
+        recorded: uses by adapter, from the records of studies in Optuna's database, and from what `refresh` of those studies trained;
+            bases included.
         only_on_disk: uses of other adapters, from folders of trials: single trials, and studies that are recorded in another database.
         keep: why an adapter stays, by its identity.
         kept_runs: why the artifacts of an MLflow run stay, by its id.
+        known_here: the runs that `mlruns/mlflow.db` has. Of others nobody knows what keeps them: the store that has them was not read.
         models: the logged models in MLflow that may go, each with the adapter that it holds; what keeps the adapter keeps the model.
     """
 
@@ -60,6 +63,7 @@ class Usage:
     only_on_disk: Mapping[str, Use]
     keep: Mapping[str, str]
     kept_runs: Mapping[str, str]
+    known_here: frozenset[str]
     models: Sequence[tuple[KnownModel, str]] = ()
 
     def find(self, word: str) -> str:
@@ -92,11 +96,11 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
     """
     recorded: dict[str, Use] = {}
     keep: dict[str, str] = {}
-    refreshed: set[str] = set()
+    trained_at_night: dict[str, set[str]] = {}
     with existing_storage(storage_url, paths) as storage:
         for study in study_names(storage):
             if any(paths.champions(study).glob(f"[0-9]*/{ENTRY}")):
-                refreshed.add(study)
+                trained_at_night[study] = set(RefreshLog(paths.refresh_log(study)).adapters)
             for trial in stored_results(packed_studies(storage, study)):
                 _add(recorded, trial.result, study, trial.run_id)
             for record in studies_of(storage, study):
@@ -109,7 +113,10 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
             continue
         # a night evaluates the champion alone, too, but under the data of that night
         alone = spec.stage is Stage.SINGLE and spec.adapter_of is None
-        _add(of_nights if spec.study in refreshed and not alone else only_on_disk, result, spec.study, None)
+        # other trials of a study with nights may be recorded in another database, where they may have won
+        at_night = spec.stage is Stage.PROMOTION or spec.adapter_id in trained_at_night.get(spec.study, ())
+        is_of_night = spec.study in trained_at_night and at_night and not alone
+        _add(of_nights if is_of_night else only_on_disk, result, spec.study, None)
         if alone:
             keep.setdefault(spec.adapter_id, "trained alone (sweep.train)")
     recorded |= of_nights
@@ -130,7 +137,7 @@ def usage_of(paths: Paths, storage_url: str | None = None) -> Usage:
             keep.setdefault(adapter, f"a sweep of {study} is running")
     keep |= {adapter: f"pinned: {why}" for adapter, why in Pins(paths).all().items()}
     models = [(model, of_trial[model.trial]) for model in runs.models if not model.keep and model.trial in of_trial]
-    return Usage(recorded, only_on_disk, keep, kept_runs, models)
+    return Usage(recorded, only_on_disk, keep, kept_runs, frozenset(runs.trials), models)
 
 
 def _add(uses: dict[str, Use], result: TrialResult, study: str, run: str | None) -> None:

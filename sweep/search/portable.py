@@ -186,8 +186,10 @@ def _placed(attributes: Mapping[str, Any], store: str | None, experiment: str | 
     if isinstance(placed.get("command"), str):
         keys = tuple(f"{section}.{key}=" for section, key in elsewhere)
         words = shlex.split(placed["command"])
-        if any(word.startswith(keys) for word in words):
-            placed["command"] = shlex.join(word for word in words if not word.startswith(keys))
+        # Hydra also takes `+key=` and `++key=`
+        kept = [word for word in words if not word.lstrip("+").startswith(keys)]
+        if kept != words:
+            placed["command"] = shlex.join(kept)
     if store is not None and isinstance(placed.get(RECORDING), dict):
         placed[RECORDING] = {**placed[RECORDING], "store": store}
     if experiment is not None and "#/experiments/" in str(placed.get(RUN_PAGE) or ""):

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.pool import Pool
+
+from sweep.store.server_errors import connect_arguments
 
 _SILENT_SECONDS = 60.0
 """The longest wait for the answer to one statement; then the connection counts as lost."""
@@ -37,9 +39,16 @@ class SilenceWatch:
         ]
 
     def everywhere(self) -> None:
-        """Watches all engines that this process makes from now on."""
+        """Watches all engines that this process makes from now on; drivers with limits of their own get those."""
+
+        def connects(dialect: Dialect, record: Any, arguments: list[Any], given: dict[str, Any]) -> None:
+            # PyMySQL shows no socket that could be shut down, and waits for a server's greeting, too
+            for name, limit in connect_arguments(f"{dialect.name}+{dialect.driver}://").items():
+                given.setdefault(name, limit)
+
         for listener, name in self.pool_events:
             event.listen(Pool, name, listener)
+        event.listen(Engine, "do_connect", connects)
         self.each_statement(Engine)
 
     def each_statement(self, engine: Engine | type[Engine]) -> None:

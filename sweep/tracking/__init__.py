@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sweep.console.command_line import pasteable
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.store.locks import this_process
-from sweep.tracking.address import Address, address_of
+from sweep.tracking.address import DATABASES, Address, address_of
 from sweep.tracking.locations import earlier_places
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import (
@@ -114,7 +114,7 @@ def create_store(paths: Paths) -> None:
 
 
 def stored_experiment(uri: str, name: str) -> StoredExperiment:
-    """An experiment in the store that a `tracking.uri` names, to be read.
+    """An experiment in the store that a `tracking.uri` names, to be read; this process does not wait for a silent database from then on.
 
     Raises:
         ConfigurationError, EnvironmentLacks: see `StoredExperiment`.
@@ -124,6 +124,10 @@ def stored_experiment(uri: str, name: str) -> StoredExperiment:
     from sweep.tracking.stored_experiment import StoredExperiment
 
     assert sweep.tracking.mlflow_tracker
+    if address_of(uri).kind in DATABASES:
+        from sweep.tracking.recorder_process import limit_waits
+
+        limit_waits()
     return StoredExperiment(uri, name)
 
 

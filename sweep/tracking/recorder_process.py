@@ -266,13 +266,13 @@ def local_tracker(settings: RecorderSettings) -> MlflowTracker:
     if settings.own is not None:
         write_ahead(settings.own)  # in this process, since the setting is per connection
     if address_of(settings.uri).kind in DATABASES:
-        _limit_waits()
+        limit_waits()
     return MlflowTracker(settings.uri, settings.artifact_root, settings.owner)
 
 
 @cache
-def _limit_waits() -> None:
-    """A database server that accepts connections and never answers would hold this process for ever."""
+def limit_waits() -> None:
+    """Limits all waits of this process for database servers: one that accepts connections and never answers would hold it for ever."""
     from sweep.store.silence import SilenceWatch
 
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")

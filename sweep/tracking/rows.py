@@ -104,6 +104,18 @@ def foreign_address(row: Row) -> str | None:
     return None
 
 
+def with_rows_of(rows: Iterable[Row], other: Iterable[Row]) -> tuple[list[Row], set[str]]:
+    """The rows of an experiment and those of a store that has recorded it since; and the registered models of the first that are left out.
+
+    A registered model that both have is the other store's: versions are numbered in each store, so the same number means two adapters.
+    """
+    listed, added = list(rows), list(other)
+    named = {str(row["name"]) for table, row in added if table == "registered_models"}
+    kept = [(table, row) for table, row in listed if table not in _OF_MODELS or row["name"] not in named]
+    left_out = {str(row["name"]) for table, row in listed if table == "registered_models"} & named
+    return kept + added, left_out
+
+
 def add_rows(database: Path, rows: Iterable[Row], experiment: str, root: Path) -> str:
     """Adds packed rows in one transaction, to the experiment of that name if there is one; returns the experiment's id.
 
@@ -129,15 +141,28 @@ def add_rows(database: Path, rows: Iterable[Row], experiment: str, root: Path) -
             _insert(connection, "experiments", {**_placed("experiments", own[0], root), "experiment_id": kept})
             known = connection.execute("select experiment_id from experiments where name = ?", (experiment,)).fetchone()
         registered = {str(row[0]) for row in connection.execute("select name from registered_models")}
+        data_sets: dict[str, Any] = {}  # ids as they are here, by those in the rows
         for table, row in listed:
             # a registered model that is here stays as it is: its version 1 is another one
             if table == "experiments" or (table in _OF_MODELS and row.get("name") in registered):
                 continue
             if table not in _TABLES or row.get("experiment_id", packed_id) != packed_id:
                 raise DataError(f"the archive's MLflow records have a row of '{table}' that is not of this experiment")
-            placed = _placed(table, row, root)
-            _insert(connection, table, {**placed, **({"experiment_id": known[0]} if "experiment_id" in row else {})})
+            placed = {**_placed(table, row, root), **({"experiment_id": known[0]} if "experiment_id" in row else {})}
+            if table == "inputs" and placed.get("source_type") == "DATASET":
+                placed["source_id"] = data_sets.get(str(placed.get("source_id")), placed.get("source_id"))
+            _insert(connection, table, placed)
+            if table == "datasets":
+                data_sets[str(placed.get("dataset_uuid"))] = _known_data_set(connection, placed)
         return str(known[0])
+
+
+def _known_data_set(connection: sqlite3.Connection, row: Mapping[str, Any]) -> Any:
+    """The id of a data set in the database, where another store's row of the same name and digest may have come first."""
+    key = [row.get(column) for column in ("experiment_id", "name", "digest")]
+    query = "select dataset_uuid from datasets where experiment_id = ? and name = ? and digest = ?"
+    found = connection.execute(query, key).fetchone()
+    return row.get("dataset_uuid") if found is None else found[0]
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from sweep.store.adapters import AdapterStore
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from sweep.store.pins import Pins
+from sweep.store.refresh_log import RefreshEvent, RefreshLog
 from sweep.store.trials import TrialStore
 from sweep.store.whole_folder import damage, set_aside, write_manifest
 from tests.housekeeping.conftest import record_in
@@ -35,6 +38,13 @@ from tests.study.driven import Trained, essence, planned, run
 LONG_AGO = 1_600_000_000.0
 YEARS = 20_000.0
 """Days of retention for which the made-up times of the study's trials are recent."""
+MLFLOW_TABLES = """
+create table runs (run_uuid text);
+create table tags (key text, value text, run_uuid text);
+create table registered_model_aliases (name text, version integer, alias text);
+create table model_versions (name text, version integer, run_id text, source text, current_stage text);
+"""
+"""The part of MLflow's tables that is read here."""
 STORED = Path(__file__).parents[1] / "stored" / "study.tar.gz"
 
 
@@ -322,6 +332,7 @@ def test_challengers_of_refresh_that_lost_go(paths: Paths) -> None:
         shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(challenger))
         paths.trial(evaluated).mkdir(parents=True)
         spec = result["spec"] | {"identity": evaluated, "adapter": challenger, "study": study}
+        spec |= {"stage": "promotion", "split": "certify"}
         (paths.trial(evaluated) / "result.json").write_text(json.dumps({**result, "spec": spec}))
     others = "the records of its study are in another database (storage=URL)"
     assert planned_removals(paths, days=0.0).kept[others] == 2, "without a history, there were no nights"
@@ -334,6 +345,48 @@ def test_challengers_of_refresh_that_lost_go(paths: Paths) -> None:
     assert plan.kept[others] == 1
     assert adapters(paths) >= {"bb" * 16}
     assert paths.trial("cc" * 16).is_dir()
+
+
+def test_trials_of_a_study_in_another_database_are_no_challengers(paths: Paths) -> None:
+    """The study went on in another database, and its champion has a history: only what its nights say they trained has lost."""
+    loser = sorted(adapters(paths) - chosen(paths))[0]
+    (trial,) = usage_of(paths).recorded[loser].trials
+    result = json.loads((paths.trial(trial) / "result.json").read_text())
+    elsewhere, of_a_night = "aa" * 16, "bb" * 16
+    for adapter, identity in ((elsewhere, "cc" * 16), (of_a_night, "dd" * 16)):
+        shutil.copytree(paths.trained_adapter(loser), paths.trained_adapter(adapter))
+        paths.trial(identity).mkdir(parents=True)
+        spec = result["spec"] | {"identity": identity, "adapter": adapter}
+        (paths.trial(identity) / "result.json").write_text(json.dumps({**result, "spec": spec}))
+    Champions(paths, "driven").append(
+        entry(1, ChampionEvent.VERDICT), adapter=paths.trained_adapter(loser) / "adapter", rows=ROWS
+    )
+    RefreshLog(paths.refresh_log("driven")).add(RefreshEvent.TRAINED, "d" * 64, of_a_night, 1.0)
+    plan = removed(paths)
+    assert plan.kept["the records of its study are in another database (storage=URL)"] == 1
+    assert elsewhere in adapters(paths)
+    assert of_a_night not in adapters(paths)
+
+
+@pytest.mark.parametrize("store", ["none", "of another run", "of this run"])
+def test_artifacts_of_runs_that_another_store_records_stay(paths: Paths, store: str) -> None:
+    """Whether a person has pinned or registered a run is known only where the store that has it was read."""
+    loser = sorted(adapters(paths) - chosen(paths))[0]
+    use = usage_of(paths).recorded[loser]
+    (trial,), (run_id,) = use.trials, use.runs
+    if store != "none":
+        with closing(sqlite3.connect(paths.mlflow_database)) as database, database:
+            database.executescript(MLFLOW_TABLES)
+            known = run_id if store == "of this run" else "fedcba"
+            database.execute("insert into runs values (?)", (known,))
+            database.execute("insert into tags values ('sweep.trial', ?, ?)", (trial, known))
+    artifact = paths.artifacts / "driven" / run_id / "artifacts" / "adapter"
+    artifact.mkdir(parents=True)
+    (artifact / "adapter_model.safetensors").write_bytes(b"weights")
+    plan = removed(paths)
+    assert loser not in adapters(paths), "what the project stores itself is decided by its own records"
+    assert (artifact / "adapter_model.safetensors").exists() is (store != "of this run")
+    assert (Kind.ARTIFACT in {each.kind for each in plan.removals}) is (store == "of this run")
 
 
 def test_folders_that_were_set_aside_go_after_a_while(paths: Paths) -> None:

@@ -22,6 +22,7 @@ from sweep.search.storage import existing_storage
 from sweep.store.paths import Paths
 from sweep.study import recording as recording_room
 from sweep.study import run as run_room
+from sweep.tracking import recorder_process
 from sweep.tracking.champion_model import register
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.port import DataSet, Summary, SweepRun
@@ -34,6 +35,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*noload.*")]
 
 SMALL = ("search.trials=1", "certify.rate_trials=1", "certify.ladder=[2,4]")
 DATA = DataSet("made-train", "train", "ab" * 32, rows=24, kinds={"red": 8})
+
+
+@pytest.fixture(autouse=True)
+def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_process, "limit_waits", lambda: None)  # it is for the rest of a process
 
 
 @pytest.fixture(scope="module")

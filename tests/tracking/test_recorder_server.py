@@ -69,7 +69,7 @@ def in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         recorder_process._RecordingLoop(connection, settings).run()
 
     monkeypatch.setattr(recorder_process, "record", serve)
-    monkeypatch.setattr(recorder_process, "_limit_waits", lambda: None)  # it is for the rest of a process
+    monkeypatch.setattr(recorder_process, "limit_waits", lambda: None)  # it is for the rest of a process
     monkeypatch.setattr(recorder_process.multiprocessing, "get_context", lambda _: Threads)
 
 
