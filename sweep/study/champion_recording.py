@@ -74,15 +74,18 @@ class ChampionRecording:
         if self._store is not None:
             replace(self._known(), is_open=True).write(self._file)
 
-    def finish(self, entry: int | None, *, is_open: bool = False) -> None:
-        """Notes that MLflow has every record.
+    def finish(self, tracker: Tracker, entry: int | None, *, is_open: bool = False) -> None:
+        """Notes that MLflow has every record. If it has refused to register something, the next call tries that again.
 
         Args:
+            tracker: what the records went to.
             entry: what `register` returned.
             is_open: whether the run of a refresh may be open.
         """
         if self._store is not None and self._file.parent.is_dir():
             known = self._known()
+            if tracker.refused_registration:
+                entry = None
             replace(known, entry=known.entry if entry is None else entry, is_open=is_open).write(self._file)
 
     def register(self, tracker: Tracker, *, run_id: str | None = None, verdict: Champion | None = None) -> int | None:
@@ -128,7 +131,7 @@ class ChampionRecording:
             tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
             entry = self.register(tracker)
             if tracker.settle() and entry is not None:
-                self.finish(entry, is_open=self._known().is_open and not alone)
+                self.finish(tracker, entry, is_open=self._known().is_open and not alone)
         except GoldilocksError as error:
             self._behind(error)
 

@@ -68,6 +68,11 @@ class MemoryTracker:
         self.aliases: dict[str, dict[str, str]] = {}
         self._sweeps: dict[str, SweepRun] = {}
 
+    @property
+    def refused_registration(self) -> bool:
+        """See `Tracker.refused_registration`."""
+        return False
+
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
         self.end_left(sweep)

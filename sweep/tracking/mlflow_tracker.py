@@ -96,6 +96,11 @@ class MlflowTracker:
             check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
 
+    @property
+    def refused_registration(self) -> bool:
+        """See `Tracker.refused_registration`: `register` raises at once."""
+        return False
+
     def open_sweep(self, sweep: SweepRun, own: str | None = None, *, again: bool = False) -> str:
         """See `Tracker.open_sweep`.
 

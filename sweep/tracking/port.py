@@ -156,6 +156,14 @@ class Tracker(Protocol):
     store is back (`sweep.tracking.recorder`).
     """
 
+    @property
+    def refused_registration(self) -> bool:
+        """Whether the store has refused what `register` asked for, after that returned: it lacks a version or an alias.
+
+        False for a tracker that raises at once.
+        """
+        ...
+
     def open_sweep(self, sweep: SweepRun) -> str:
         """Starts the parent run and returns its id.
 

@@ -59,7 +59,7 @@ class Study:
         """What a call does whose records arrive."""
         recording = self.recording
         number = recording.register(self.tracker, verdict=verdict)
-        recording.finish(number)
+        recording.finish(self.tracker, number)
 
     @property
     def versions(self) -> dict[str, Champion]:
@@ -143,7 +143,7 @@ def test_what_a_killed_call_left_is_found_by_the_next(study: Study) -> None:
     study.recording.begin()  # and the refresh is killed before it has changed anything
     assert study.recording.is_behind(alone=True)
     assert not study.recording.is_behind(alone=False), "it may be running"
-    study.recording.finish(None)
+    study.recording.finish(study.tracker, None)
     study.add(ChampionEvent.PROMOTION)
     study.add(ChampionEvent.PROMOTION)
     assert study.recording.is_behind(alone=False)

@@ -132,6 +132,7 @@ def test_a_trial_has_one_version_and_another_one_the_next(kind: str, tmp_path: P
     tracker.register(parent, made_champion(tmp_path / "other", trial="4567"))
     assert versions(tmp_path, tracker) == [first.trial, "4567"]
     assert tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert not tracker.refused_registration
 
 
 def test_the_version_says_what_the_verdict_was(tmp_path: Path, empty_store: Path) -> None:
@@ -246,6 +247,7 @@ def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_stor
     parent = recorder.open_sweep(SWEEP)
     recorder.register(parent, replace(made_champion(tmp_path / "adapter"), code=str(tmp_path / "missing.py")))
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert recorder.refused_registration
     assert versions(tmp_path, recorder) == []
 
 

@@ -1,0 +1,54 @@
+"""MLflow and the history of a champion, where a call cannot record everything: the next one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.records.champion import ChampionEvent
+from sweep.study import champion_recording
+from sweep.tracking.memory_tracker import MemoryTracker
+from sweep.tracking.port import SweepRun
+from tests.study.test_champion_recording import Study
+
+
+class Faulty(MemoryTracker):
+    """A store that is away when it is opened, or refuses to register."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = self.refuses = False
+
+    @property
+    def refused_registration(self) -> bool:
+        return self.refuses
+
+    def end_left(self, sweep: SweepRun) -> bool:
+        return not self.is_away and super().end_left(sweep)
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Faulty:
+    """What every call opens."""
+    tracker = Faulty()
+    monkeypatch.setattr(champion_recording, "open_tracker", lambda *arguments: tracker)
+    return tracker
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    return Study(tmp_path)
+
+
+def test_a_registration_that_was_refused_is_tried_again(study: Study, faulty: Faulty) -> None:
+    study.add(ChampionEvent.VERDICT)
+    faulty.refuses = True
+    study.recording.bring_up_to_date(dict, alone=True)
+    assert study.recording.is_behind(alone=True)
+    study.recording.finish(faulty, study.recording.register(faulty))
+    assert study.recording.is_behind(alone=True), "also where a sweep or a refresh registers it"
+    faulty.refuses = False
+    study.recording.bring_up_to_date(dict, alone=True)
+    assert not study.recording.is_behind(alone=True)
