@@ -128,10 +128,10 @@ class ChampionRecording:
             if not self.is_behind(alone=alone):
                 return
             tracker = open_tracker(self._uri, self._paths, self._study, self._say)
-            tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
+            has_ended = tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
             entry = self.register(tracker)
             if tracker.settle() and entry is not None:
-                self.finish(tracker, entry, is_open=self._known().is_open and not alone)
+                self.finish(tracker, entry, is_open=self._known().is_open and not (alone and has_ended))
         except GoldilocksError as error:
             self._behind(error)
 

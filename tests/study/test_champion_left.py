@@ -11,7 +11,7 @@ from sweep.records.champion import ChampionEvent
 from sweep.study import champion_recording
 from sweep.tracking.memory_tracker import MemoryTracker
 from sweep.tracking.port import SweepRun
-from tests.study.test_champion_recording import Study
+from tests.study.test_champion_recording import MODEL, Study
 
 
 class Faulty(MemoryTracker):
@@ -51,4 +51,19 @@ def test_a_registration_that_was_refused_is_tried_again(study: Study, faulty: Fa
     assert study.recording.is_behind(alone=True), "also where a sweep or a refresh registers it"
     faulty.refuses = False
     study.recording.bring_up_to_date(dict, alone=True)
+    assert not study.recording.is_behind(alone=True)
+
+
+def test_a_run_that_could_not_be_ended_is_ended_by_the_next_call(study: Study, faulty: Faulty) -> None:
+    """A refresh was killed, and the server is away when the next call begins, but back before that ends."""
+    study.add(ChampionEvent.VERDICT)
+    study.recording.begin()
+    left = faulty.open_sweep(SweepRun("s", ""))
+    faulty.runs[left].tags["sweep.owner"] = "elsewhere:1"
+    faulty.is_away = True
+    study.recording.bring_up_to_date(dict, alone=True)
+    assert faulty.aliases == {MODEL: {"champion": "trial1"}}
+    faulty.is_away = False
+    study.recording.bring_up_to_date(dict, alone=True)
+    assert faulty.runs[left].status == "KILLED"
     assert not study.recording.is_behind(alone=True)
