@@ -11,6 +11,7 @@ from sweep.records.champion import ChampionEntry
 from sweep.store.champion_recording import RecordedHistory
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
+from sweep.study.champion import registered_name
 from sweep.study.champion_versions import version_to_register
 from sweep.tracking import (
     CHAMPION,
@@ -148,8 +149,12 @@ class ChampionRecording:
         if version is not None:
             tracker.register(None, version)
         else:
-            name = f"version {number} of the champion of {self._study}"
-            self._say(f"{name} is not registered in MLflow: its files do not say what it was trained on")
+            name, lack = f"version {number} of the champion of {self._study}", ""
+            if CHAMPION in aliases:
+                # it must not stay on the version that was left
+                tracker.release(registered_name(self._study), CHAMPION)
+                lack = f"; no version has the alias {CHAMPION} until another one is in use"
+            self._say(f"{name} is not registered in MLflow: its files do not say what it was trained on{lack}")
         return True
 
     def _known(self) -> RecordedHistory:

@@ -147,6 +147,10 @@ class MemoryTracker:
                 return
         versions.append(champion)
 
+    def release(self, model: str, alias: str) -> None:
+        """See `Tracker.release`."""
+        self.aliases.get(model, {}).pop(alias, None)
+
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages."""
 

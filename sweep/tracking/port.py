@@ -158,7 +158,7 @@ class Tracker(Protocol):
 
     @property
     def refused_registration(self) -> bool:
-        """Whether the store has refused what `register` asked for, after that returned: it lacks a version or an alias.
+        """Whether the store has refused what `register` or `release` asked for, after they returned.
 
         False for a tracker that raises at once.
         """
@@ -218,6 +218,10 @@ class Tracker(Protocol):
             run_id: the parent run of the sweep that chose it; None for the run of its trial, if the store has that one. Call
                 `end_left` before.
         """
+        ...
+
+    def release(self, model: str, alias: str) -> None:
+        """Takes an alias of a registered model off its version; does nothing if there is no such alias or model."""
         ...
 
     def settle(self) -> bool:

@@ -48,7 +48,7 @@ _QUIET_SECONDS = 5.0
 _MAX_RESTARTS = 5
 """After that many killed processes, something is wrong with this machine."""
 _SHOWN_REFUSALS = 3
-_REGISTRATIONS = ("register",)
+_REGISTRATIONS = ("register", "release")
 """What a later call has to ask for again if the store refuses it."""
 _NO_RUN = ""
 """In place of a run's id: a record that belongs to no run of a sweep."""
@@ -192,6 +192,10 @@ class Recorder:
         """See `Tracker.register`; returns at once."""
         known = _NO_RUN if run_id is None else self._ids.get(run_id, run_id)
         self._enqueue({"do": "register", "run": known, "champion": asdict(champion)})
+
+    def release(self, model: str, alias: str) -> None:
+        """See `Tracker.release`; returns at once."""
+        self._enqueue({"do": "release", "run": _NO_RUN, "model": model, "alias": alias})
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`; None while the store is away."""

@@ -135,6 +135,24 @@ def test_a_trial_has_one_version_and_another_one_the_next(kind: str, tmp_path: P
     assert not tracker.refused_registration
 
 
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "recorder"])
+def test_an_alias_that_is_released_names_no_version(kind: str, tmp_path: Path, empty_store: Path) -> None:
+    tracker = opened(kind, tmp_path, empty_store)
+    assert tracker.end_left(SWEEP)
+    tracker.release("pharma-goldilocks", "champion")  # there is no such model yet
+    tracker.register(None, replace(made_champion(tmp_path / "adapter"), aliases=("champion", "verdict")))
+    for _ in range(2):
+        tracker.release("pharma-goldilocks", "champion")
+    assert versions(tmp_path, tracker) == ["0123abcd"]
+    assert not tracker.refused_registration
+    if isinstance(tracker, MemoryTracker):
+        assert tracker.aliases == {"pharma-goldilocks": {"verdict": "0123abcd"}}
+    else:
+        model = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_registered_model("pharma-goldilocks")
+        assert model.aliases == {"verdict": 1}
+        assert model.description == "The version in use is not registered here."
+
+
 def test_the_version_says_what_the_verdict_was(tmp_path: Path, empty_store: Path) -> None:
     tracker = opened("sqlite", tmp_path, empty_store)
     parent = tracker.open_sweep(SWEEP)
