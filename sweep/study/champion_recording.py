@@ -89,7 +89,14 @@ class ChampionRecording:
                 entry = None
             replace(known, entry=known.entry if entry is None else entry, is_open=is_open).write(self._file)
 
-    def register(self, tracker: Tracker, *, run_id: str | None = None, verdict: Champion | None = None) -> int | None:
+    def register(
+        self,
+        tracker: Tracker,
+        *,
+        run_id: str | None = None,
+        verdict: Champion | None = None,
+        only_current: bool = False,
+    ) -> int | None:
         """Registers the versions that were in use since the last time, the one in use last; returns the last entry's number.
 
         Does not wait for the store. None if the history cannot be read, or the adapter in use is damaged.
@@ -97,6 +104,7 @@ class ChampionRecording:
         Args:
             verdict: the adapter of the study's verdict, which may be in use or not.
             run_id: the run of the sweep that chose it.
+            only_current: whether to leave out the versions that are in use no more.
         """
         try:
             entries = self._history.entries()
@@ -110,7 +118,7 @@ class ChampionRecording:
             return None
         current = entries[-1].version
         # the version that was in use the last time is described anew, since it is not any more
-        since = [entry.version for entry in entries if entry.number >= self._known().entry]
+        since = [entry.version for entry in entries if entry.number >= self._known().entry and not only_current]
         earlier = [number for number in dict.fromkeys([*since, of_verdict]) if number not in (None, current)]
         is_registered = False
         for number in (*earlier, current):
@@ -121,17 +129,24 @@ class ChampionRecording:
     def bring_up_to_date(self, ended: Callable[[], KnownResults], *, alone: bool) -> None:
         """Records what is missing, and ends what killed runs left open; does nothing where nothing is missing.
 
+        New versions are left to a refresh that is running: the store would take two of one trial from two processes.
+
         Args:
             ended: returns the trials that the study knows (`trials_by_run`), whose runs end with their results.
             alone: whether no sweep of this study is running.
         """
         try:
-            if not self.is_behind(alone=alone):
+            last, known = self._history.current(), self._known()
+            if last is None or not self.is_behind(alone=alone):
+                return
+            is_shared = known.is_open and not alone
+            if is_shared and last.version > known.entry:
                 return
             tracker = open_tracker(self._uri, self._paths, self._study, self._say)
             has_ended = tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
-            entry = self.register(tracker)
-            if tracker.settle() and entry is not None:
+            entry = self.register(tracker, only_current=is_shared)
+            # a refresh that is running may set the alias after this: a later call looks again
+            if tracker.settle() and entry is not None and not is_shared:
                 self.finish(tracker, entry, is_open=self._known().is_open and not (alone and has_ended))
         except GoldilocksError as error:
             self._behind(error)

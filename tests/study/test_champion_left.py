@@ -67,3 +67,30 @@ def test_a_run_that_could_not_be_ended_is_ended_by_the_next_call(study: Study, f
     study.recording.bring_up_to_date(dict, alone=True)
     assert faulty.runs[left].status == "KILLED"
     assert not study.recording.is_behind(alone=True)
+
+
+def test_what_a_running_refresh_registers_is_left_to_it(study: Study, faulty: Faulty) -> None:
+    """Two that look for a version and find none make two of one trial."""
+    study.add(ChampionEvent.VERDICT)
+    study.recording.bring_up_to_date(dict, alone=True)
+    study.recording.begin()
+    study.add(ChampionEvent.PROMOTION)
+    study.recording.bring_up_to_date(dict, alone=False)
+    assert faulty.aliases == {MODEL: {"champion": "trial1"}}
+    study.add(ChampionEvent.ROLLBACK, 1)
+    study.recording.bring_up_to_date(dict, alone=False)
+    assert faulty.aliases == {MODEL: {"champion": "trial1"}}
+    assert [each.trial for each in faulty.champions[MODEL]] == ["trial1"]
+    assert faulty.champions[MODEL][0].tags["sweep.champion.event"] == "rollback", "it follows at once"
+    assert study.recording.is_behind(alone=False), "the refresh may set the alias after that"
+    study.recording.bring_up_to_date(dict, alone=True)  # the refresh was killed
+    assert [each.trial for each in faulty.champions[MODEL]] == ["trial1", "trial2"]
+    assert faulty.aliases == {MODEL: {"champion": "trial1"}}
+    assert not study.recording.is_behind(alone=True)
+
+
+def test_a_version_that_is_taken_while_something_else_runs_is_registered(study: Study, faulty: Faulty) -> None:
+    study.add(ChampionEvent.VERDICT)
+    study.recording.bring_up_to_date(dict, alone=False)
+    assert faulty.aliases == {MODEL: {"champion": "trial1"}}
+    assert not study.recording.is_behind(alone=False)
