@@ -30,7 +30,9 @@ def follow_in_mlflow(study: str, storage_url: str | None, history: Champions, pa
 
     try:
         record = recorded_study(study, storage_url, paths)
-    except GoldilocksError:
+    except GoldilocksError as error:
+        if known.store is not None:
+            say_on_stderr(f"MLflow's registered model is not up to date: {str(error).splitlines()[0]}")
         return
     uri = recorded_tracking(record)
     if uri is not None and "***" in uri:

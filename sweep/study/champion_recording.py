@@ -11,6 +11,7 @@ from sweep.records.champion import ChampionEntry
 from sweep.store.champion_recording import RecordedHistory
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
+from sweep.study.champion import registered_name
 from sweep.study.champion_versions import version_to_register
 from sweep.tracking import (
     CHAMPION,
@@ -74,18 +75,28 @@ class ChampionRecording:
         if self._store is not None:
             replace(self._known(), is_open=True).write(self._file)
 
-    def finish(self, entry: int | None, *, is_open: bool = False) -> None:
-        """Notes that MLflow has every record.
+    def finish(self, tracker: Tracker, entry: int | None, *, is_open: bool = False) -> None:
+        """Notes that MLflow has every record. If it has refused to register something, the next call tries that again.
 
         Args:
+            tracker: what the records went to.
             entry: what `register` returned.
             is_open: whether the run of a refresh may be open.
         """
         if self._store is not None and self._file.parent.is_dir():
             known = self._known()
+            if tracker.refused_registration:
+                entry = None
             replace(known, entry=known.entry if entry is None else entry, is_open=is_open).write(self._file)
 
-    def register(self, tracker: Tracker, *, run_id: str | None = None, verdict: Champion | None = None) -> int | None:
+    def register(
+        self,
+        tracker: Tracker,
+        *,
+        run_id: str | None = None,
+        verdict: Champion | None = None,
+        only_current: bool = False,
+    ) -> int | None:
         """Registers the versions that were in use since the last time, the one in use last; returns the last entry's number.
 
         Does not wait for the store. None if the history cannot be read, or the adapter in use is damaged.
@@ -93,6 +104,7 @@ class ChampionRecording:
         Args:
             verdict: the adapter of the study's verdict, which may be in use or not.
             run_id: the run of the sweep that chose it.
+            only_current: whether to leave out the versions that are in use no more.
         """
         try:
             entries = self._history.entries()
@@ -106,7 +118,7 @@ class ChampionRecording:
             return None
         current = entries[-1].version
         # the version that was in use the last time is described anew, since it is not any more
-        since = [entry.version for entry in entries if entry.number >= self._known().entry]
+        since = [entry.version for entry in entries if entry.number >= self._known().entry and not only_current]
         earlier = [number for number in dict.fromkeys([*since, of_verdict]) if number not in (None, current)]
         is_registered = False
         for number in (*earlier, current):
@@ -117,18 +129,25 @@ class ChampionRecording:
     def bring_up_to_date(self, ended: Callable[[], KnownResults], *, alone: bool) -> None:
         """Records what is missing, and ends what killed runs left open; does nothing where nothing is missing.
 
+        New versions are left to a refresh that is running: the store would take two of one trial from two processes.
+
         Args:
             ended: returns the trials that the study knows (`trials_by_run`), whose runs end with their results.
             alone: whether no sweep of this study is running.
         """
         try:
-            if not self.is_behind(alone=alone):
+            last, known = self._history.current(), self._known()
+            if last is None or not self.is_behind(alone=alone):
+                return
+            is_shared = known.is_open and not alone
+            if is_shared and last.version > known.entry:
                 return
             tracker = open_tracker(self._uri, self._paths, self._study, self._say)
-            tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
-            entry = self.register(tracker)
-            if tracker.settle() and entry is not None:
-                self.finish(entry, is_open=self._known().is_open and not alone)
+            has_ended = tracker.end_left(SweepRun(self._study, "", known_results=ended(), alone=alone))
+            entry = self.register(tracker, only_current=is_shared)
+            # a refresh that is running may set the alias after this: a later call looks again
+            if tracker.settle() and entry is not None and not is_shared:
+                self.finish(tracker, entry, is_open=self._known().is_open and not (alone and has_ended))
         except GoldilocksError as error:
             self._behind(error)
 
@@ -145,8 +164,12 @@ class ChampionRecording:
         if version is not None:
             tracker.register(None, version)
         else:
-            name = f"version {number} of the champion of {self._study}"
-            self._say(f"{name} is not registered in MLflow: its files do not say what it was trained on")
+            name, lack = f"version {number} of the champion of {self._study}", ""
+            if CHAMPION in aliases:
+                # it must not stay on the version that was left
+                tracker.release(registered_name(self._study), CHAMPION)
+                lack = f"; no version has the alias {CHAMPION} until another one is in use"
+            self._say(f"{name} is not registered in MLflow: its files do not say what it was trained on{lack}")
         return True
 
     def _known(self) -> RecordedHistory:

@@ -89,7 +89,7 @@ def open_sweep(
         closed = tracker.close_sweep(sweep.run_id, status, result, sweep.files)
         study.set_recording({**state, "open": not closed, "tags": dict(result.tags)})
         if closed and entry is not None:
-            champions.finish(entry)
+            champions.finish(tracker, entry)
 
 
 def _record_or_close(study: SearchStudy, tracker: Tracker, run_id: str) -> StudyRecord:

@@ -104,7 +104,7 @@ def refresh(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, sto
             raise
         finally:
             if tracker.close_sweep(parent, status, summary, ()):
-                recording.finish(entry)
+                recording.finish(tracker, entry)
     return done
 
 

@@ -82,6 +82,20 @@ def register(client: MlflowClient, experiment: str, run_id: str | None, champion
         client.set_registered_model_alias(champion.model, alias, number)
 
 
+def release(client: MlflowClient, model: str, alias: str) -> None:
+    """Makes sure that no version has this alias."""
+    try:
+        held = client.get_registered_model(model).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return
+    if alias == CHAMPION:
+        client.update_registered_model(model, "The version in use is not registered here.")
+    if alias in held:
+        client.delete_registered_model_alias(model, alias)
+
+
 def _run_of(client: MlflowClient, experiment: str, champion: Champion) -> str | None:
     """The latest run of the champion's trial that is complete."""
     own = f"tags.`{names.TRIAL}` = '{champion.trial}' and attributes.status = 'FINISHED'"

@@ -68,6 +68,11 @@ class MemoryTracker:
         self.aliases: dict[str, dict[str, str]] = {}
         self._sweeps: dict[str, SweepRun] = {}
 
+    @property
+    def refused_registration(self) -> bool:
+        """See `Tracker.refused_registration`."""
+        return False
+
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`."""
         self.end_left(sweep)
@@ -141,6 +146,10 @@ class MemoryTracker:
                 versions[place] = champion
                 return
         versions.append(champion)
+
+    def release(self, model: str, alias: str) -> None:
+        """See `Tracker.release`."""
+        self.aliases.get(model, {}).pop(alias, None)
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages."""

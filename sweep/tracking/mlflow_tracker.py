@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +37,7 @@ from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import held, this_process
 from sweep.tracking import names
 from sweep.tracking.address import SERVERS, Address, address_of
-from sweep.tracking.champion_model import register
+from sweep.tracking.champion_model import register, release
 from sweep.tracking.data_sets import data_set_input
 from sweep.tracking.experiment import NEW_EXPERIMENT, describe
 from sweep.tracking.names import Point
@@ -95,6 +95,11 @@ class MlflowTracker:
                 stack.enter_context(held(lock, "another process opens MLflow's database", seconds=_LOCK_SECONDS))
             check_reachable(self._address)
             self._client = MlflowClient(tracking_uri=self._address.uri, registry_uri=self._address.uri)
+
+    @property
+    def refused_registration(self) -> bool:
+        """See `Tracker.refused_registration`: errors are raised at once."""
+        return False
 
     def open_sweep(self, sweep: SweepRun, own: str | None = None, *, again: bool = False) -> str:
         """See `Tracker.open_sweep`.
@@ -178,15 +183,25 @@ class MlflowTracker:
         """See `Tracker.register`."""
         if run_id is not None and run_id not in self._sweeps:
             raise RecordRefused(f"the sweep's run '{run_id}' does not exist any more")
+        with self._refused_for_good(f"the adapter of {champion.name} is not registered"):
+            experiment = self._experiment(champion.tags[names.STUDY]) if run_id is None else self._sweeps[run_id][0]
+            register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
+
+    def release(self, model: str, alias: str) -> None:
+        """See `Tracker.release`."""
+        with self._refused_for_good(f"the alias {alias} of {model} is not removed"):
+            release(self._client, model, alias)
+
+    @contextmanager
+    def _refused_for_good(self, what: str) -> Iterator[None]:
+        """What a store refuses for good must not hold up the records behind it."""
         try:
             with explained(self._address):
-                experiment = self._experiment(champion.tags[names.STUDY]) if run_id is None else self._sweeps[run_id][0]
-                register(self._client, experiment, run_id, champion, on_server=self._address.kind in SERVERS)
+                yield
         except EnvironmentLacks as error:
             if isinstance(error, RecordRefused) or may_pass(self._address, error.__context__):
                 raise
-            # what a store refuses for good must not hold up the records behind it
-            raise RecordRefused(f"the adapter of {champion.name} is not registered: {error}") from None
+            raise RecordRefused(f"{what}: {error}") from None
 
     def poll(self) -> None:
         """See `Tracker.poll`; there are no messages, since errors are raised at once."""

@@ -156,6 +156,14 @@ class Tracker(Protocol):
     store is back (`sweep.tracking.recorder`).
     """
 
+    @property
+    def refused_registration(self) -> bool:
+        """Whether the store has refused what `register` or `release` asked for, after they returned.
+
+        False for a tracker that raises at once.
+        """
+        ...
+
     def open_sweep(self, sweep: SweepRun) -> str:
         """Starts the parent run and returns its id.
 
@@ -210,6 +218,10 @@ class Tracker(Protocol):
             run_id: the parent run of the sweep that chose it; None for the run of its trial, if the store has that one. Call
                 `end_left` before.
         """
+        ...
+
+    def release(self, model: str, alias: str) -> None:
+        """Takes an alias of a registered model off its version; does nothing if there is no such alias or model."""
         ...
 
     def settle(self) -> bool:

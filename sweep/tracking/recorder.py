@@ -48,6 +48,8 @@ _QUIET_SECONDS = 5.0
 _MAX_RESTARTS = 5
 """After that many killed processes, something is wrong with this machine."""
 _SHOWN_REFUSALS = 3
+_REGISTRATIONS = ("register", "release")
+"""What a later call has to ask for again if the store refuses it."""
 _NO_RUN = ""
 """In place of a run's id: a record that belongs to no run of a sweep."""
 
@@ -94,6 +96,7 @@ class Recorder:
         self._absence = Absence(self._store, folder, log, say)
         self._is_behind = False
         self._refused = 0
+        self._refused_registration = False
         self._restarts = 0
         self._process = RecorderProcess(RecorderSettings(uri, artifact_root, this_process(), own, log))
         # runs before multiprocessing terminates its daemons at exit: the process must finish first
@@ -107,6 +110,11 @@ class Recorder:
     def process(self) -> int:
         """The id of the recorder process."""
         return self._process.id
+
+    @property
+    def refused_registration(self) -> bool:
+        """See `Tracker.refused_registration`; also of a registration that an earlier sweep left."""
+        return self._refused_registration
 
     def open_sweep(self, sweep: SweepRun) -> str:
         """See `Tracker.open_sweep`; records what earlier sweeps left first. The id is provisional if the store is away."""
@@ -184,6 +192,10 @@ class Recorder:
         """See `Tracker.register`; returns at once."""
         known = _NO_RUN if run_id is None else self._ids.get(run_id, run_id)
         self._enqueue({"do": "register", "run": known, "champion": asdict(champion)})
+
+    def release(self, model: str, alias: str) -> None:
+        """See `Tracker.release`; returns at once."""
+        self._enqueue({"do": "release", "run": _NO_RUN, "model": model, "alias": alias})
 
     def link(self, run_id: str) -> str | None:
         """See `Tracker.link`; None while the store is away."""
@@ -325,6 +337,7 @@ class Recorder:
         self._absence.end()
         if isinstance(reply, RemoteError):
             self._refused += 1
+            self._refused_registration |= entry["do"] in _REGISTRATIONS
             if self._refused <= _SHOWN_REFUSALS:
                 self._say(f"MLflow did not take a record ({entry['do']}): {reply.text.splitlines()[0]}")
         elif isinstance(reply, str) and is_provisional(entry["run"]):

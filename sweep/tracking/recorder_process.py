@@ -222,6 +222,8 @@ class _RecordingLoop:
                     return self._call("close_sweep", (run, Status(entry["status"]), summary, files))
                 case "register":
                     return self._call("register", (run or None, Champion(**entry["champion"])))
+                case "release":
+                    return self._call("release", (entry["model"], entry["alias"]))
         except (KeyError, TypeError, ValueError) as error:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused

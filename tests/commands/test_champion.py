@@ -19,6 +19,7 @@ from sweep.console.command import run
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import trained_adapter_from_json
 from sweep.records.champion import ChampionEntry, ChampionEvent
+from sweep.store.champion_recording import RecordedHistory
 from sweep.store.champions import Champions
 from sweep.store.paths import Paths
 from tasks.example import Splits
@@ -84,6 +85,22 @@ def test_back_and_forth(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     entries = Champions(Paths(folder / "mlruns"), "s").entries()
     assert [entry.version for entry in entries] == [1, 2, 1, 2, 1]
     assert (entries[-1].tests, entries[-1].promotions) == (4, 4)
+
+
+def test_a_rollback_says_why_mlflow_does_not_follow(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The study's records are in another database, which is not named."""
+    recording = Paths(folder / "mlruns").champion_recording("s")
+    RecordedHistory("http://mlflow.example", 2).write(recording)
+    assert champion(["study=s", "rollback=true"]) == 0
+    said = capsys.readouterr()
+    assert "In use: version 1" in said.out
+    assert said.err.startswith("MLflow's registered model is not up to date: there is no study here")
+    assert len(said.err.splitlines()) == 1
+    champion(["study=s", "to=2"])
+    assert "not up to date" in capsys.readouterr().err
+    recording.unlink()
+    champion(["study=s", "to=1"])
+    assert capsys.readouterr().err == "", "no store is known that could follow"
 
 
 @pytest.mark.parametrize(

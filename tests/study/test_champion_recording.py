@@ -59,7 +59,7 @@ class Study:
         """What a call does whose records arrive."""
         recording = self.recording
         number = recording.register(self.tracker, verdict=verdict)
-        recording.finish(number)
+        recording.finish(self.tracker, number)
 
     @property
     def versions(self) -> dict[str, Champion]:
@@ -143,7 +143,7 @@ def test_what_a_killed_call_left_is_found_by_the_next(study: Study) -> None:
     study.recording.begin()  # and the refresh is killed before it has changed anything
     assert study.recording.is_behind(alone=True)
     assert not study.recording.is_behind(alone=False), "it may be running"
-    study.recording.finish(None)
+    study.recording.finish(study.tracker, None)
     study.add(ChampionEvent.PROMOTION)
     study.add(ChampionEvent.PROMOTION)
     assert study.recording.is_behind(alone=False)
@@ -183,6 +183,25 @@ def test_a_history_of_an_earlier_version_is_named_and_left_out(study: Study) -> 
     assert study.tracker.champions == {}
     (said,) = study.said
     assert "is not registered in MLflow" in said
+    assert "no version has the alias champion until another one is in use" in said
+
+
+def test_a_rollback_to_a_version_that_cannot_be_described_takes_the_alias_away(study: Study) -> None:
+    made = replace(entry(1, ChampionEvent.VERDICT), recipe=to_json(ARM), training={})
+    study.history.append(made, adapter=study.source, rows=ROWS)
+    study.add(ChampionEvent.PROMOTION)
+    study.record()
+    (said,) = study.said
+    assert said.endswith("its files do not say what it was trained on")
+    assert study.tracker.aliases == {MODEL: {"champion": "trial2"}}
+    study.add(ChampionEvent.ROLLBACK, 1)
+    study.record()
+    assert study.tracker.aliases == {MODEL: {}}
+    assert "not in use" in study.versions["trial2"].description
+    assert not study.recording.is_behind(alone=True)
+    study.add(ChampionEvent.ROLLBACK, 2)
+    study.record()
+    assert study.tracker.aliases == {MODEL: {"champion": "trial2"}}
 
 
 @pytest.fixture

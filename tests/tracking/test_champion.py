@@ -132,6 +132,25 @@ def test_a_trial_has_one_version_and_another_one_the_next(kind: str, tmp_path: P
     tracker.register(parent, made_champion(tmp_path / "other", trial="4567"))
     assert versions(tmp_path, tracker) == [first.trial, "4567"]
     assert tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert not tracker.refused_registration
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "recorder"])
+def test_an_alias_that_is_released_names_no_version(kind: str, tmp_path: Path, empty_store: Path) -> None:
+    tracker = opened(kind, tmp_path, empty_store)
+    assert tracker.end_left(SWEEP)
+    tracker.release("pharma-goldilocks", "champion")  # there is no such model yet
+    tracker.register(None, replace(made_champion(tmp_path / "adapter"), aliases=("champion", "verdict")))
+    for _ in range(2):
+        tracker.release("pharma-goldilocks", "champion")
+    assert versions(tmp_path, tracker) == ["0123abcd"]
+    assert not tracker.refused_registration
+    if isinstance(tracker, MemoryTracker):
+        assert tracker.aliases == {"pharma-goldilocks": {"verdict": "0123abcd"}}
+    else:
+        model = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_registered_model("pharma-goldilocks")
+        assert model.aliases == {"verdict": 1}
+        assert model.description == "The version in use is not registered here."
 
 
 def test_the_version_says_what_the_verdict_was(tmp_path: Path, empty_store: Path) -> None:
@@ -246,6 +265,7 @@ def test_what_cannot_be_registered_holds_up_no_record(tmp_path: Path, empty_stor
     parent = recorder.open_sweep(SWEEP)
     recorder.register(parent, replace(made_champion(tmp_path / "adapter"), code=str(tmp_path / "missing.py")))
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert recorder.refused_registration
     assert versions(tmp_path, recorder) == []
 
 
