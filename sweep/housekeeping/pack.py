@@ -203,7 +203,7 @@ def _add_champions(archive: ArchiveWriter, paths: Paths, study: str, say: Callab
             return
     for entry in entries:
         _add_folder(archive, paths, entry, say)
-    for file in (paths.drift(study), paths.drift_picture(study)):
+    for file in (paths.drift(study), paths.drift_picture(study), paths.refresh_log(study)):
         if entries and file.is_file():
             archive.add(file.relative_to(paths.root).as_posix(), file)
 

@@ -110,7 +110,7 @@ def _check_places(archive: Archive, study: str) -> None:
                 continue
             case ["reports" | "artifacts", owner, _, *_] if owner == study:
                 continue
-            case ["champions", owner, "drift.jsonl" | "drift.svg"] if owner == study:
+            case ["champions", owner, "drift.jsonl" | "drift.svg" | "refresh.jsonl"] if owner == study:
                 continue
             case ["champions", owner, entry, _, *_] if owner == study and CHAMPION_ENTRY.fullmatch(entry):
                 continue

@@ -13,7 +13,7 @@ class ChampionNews:
         version: the version in use; 0 while there is none.
         condition: what the night found on changed data: `good`, `worse` or `unclear`; empty if it did not get that far, or nothing changed.
         change: what differs from the data that the champion was judged on, in words; empty with `condition`.
-        event: what came of it, a `ChampionEvent`: `verdict`, `promotion`, `kept` or `untested`; empty if nothing did.
+        event: the result, a `ChampionEvent`: `verdict`, `promotion`, `kept` or `untested`; empty if there was none.
         reason: of that event, in words.
     """
 

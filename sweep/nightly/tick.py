@@ -114,18 +114,16 @@ class Tick:
         for night in left:
             if night.process is not None and end_left_over(night.process, night.process_started):
                 self.say(f"{night.schedule}: stopped the study, which ran on when the tick before this one was killed")
-            goes_on = not night.over and night.schedule in self.schedules and night.until - now >= LEAST_SECONDS
-            if goes_on and now >= night.start:
-                read_result(night, self.schedules[night.schedule], self.machine)
-                night.set(ended=now, reason="the tick was killed in this night; the next one continues")
-                self.say(
-                    f"{night.schedule}: the night of {night.record.date} goes on; the tick before this one was killed"
-                )
-                continue
             if not night.over:
                 schedule = self.schedules.get(night.schedule)
                 if schedule is not None:
                     read_result(night, schedule, self.machine)
+                if schedule is not None and self._has_time(night, now) and now >= night.start:
+                    night.set(ended=now, reason="the tick was killed in this night; the next one continues")
+                    self.say(
+                        f"{night.schedule}: the night of {night.record.date} goes on; the tick before this one was killed"
+                    )
+                    continue
                 reason = "the machine or the tick ended in this night; the next one continues"
                 night.close(Outcome.UNFINISHED, reason, now)
             self._record(night)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sweep.store.json_lines import add_json_line, read_json_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,7 @@ class DriftLog:
 
     def points(self) -> list[DriftPoint]:
         """All points; a line that a killed process left half-written is left out."""
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [point for line in lines if (point := _point(line)) is not None]
+        return [point for plain in read_json_lines(self._file) if (point := _point(plain)) is not None]
 
     def find(self, version: int, data_hash: str) -> DriftPoint | None:
         """The point of this version on these data."""
@@ -61,16 +59,11 @@ class DriftLog:
         """Adds a point, unless there is one of this version on these data."""
         if self.find(point.version, point.data_hash) is not None:
             return
-        plain = {each.name: _plain(getattr(point, each.name)) for each in dataclasses.fields(point)}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as stream:
-            # on a line of its own, even after a half-written one
-            stream.write(f"\n{json.dumps(plain, allow_nan=False)}\n")
+        add_json_line(self._file, {each.name: _plain(getattr(point, each.name)) for each in dataclasses.fields(point)})
 
 
-def _point(line: str) -> DriftPoint | None:
+def _point(plain: Mapping[str, Any]) -> DriftPoint | None:
     try:
-        plain = json.loads(line)
         values = {each.name: plain[each.name] for each in dataclasses.fields(DriftPoint)}
         values = {name: math.nan if value is None else value for name, value in values.items()}
         return DriftPoint(**{**values, "units": tuple(values["units"])})

@@ -6,11 +6,14 @@ The trials of a refresh are none of the study's, so no other record counts them.
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+from sweep.store.json_lines import add_json_line, read_json_lines
 
 
 class RefreshEvent(StrEnum):
@@ -50,11 +53,7 @@ class RefreshLog:
 
     def steps(self) -> list[RefreshStep]:
         """All steps; a line that a killed process left half-written is left out."""
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [step for line in lines if (step := _step(line)) is not None]
+        return [step for plain in read_json_lines(self._file) if (step := _step(plain)) is not None]
 
     @property
     def adapters(self) -> list[str]:
@@ -63,7 +62,7 @@ class RefreshLog:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last run that had something to do did not come to its end."""
+        """Whether the last run with something to do is unfinished."""
         steps = self.steps()
         return bool(steps) and steps[-1].event is not RefreshEvent.ENDED
 
@@ -75,15 +74,11 @@ class RefreshLog:
         if not adapter and steps and (steps[-1].event, steps[-1].data_hash) == (event, data_hash):
             return
         step = RefreshStep(datetime.now(UTC).isoformat(timespec="seconds"), event, data_hash, adapter, seconds)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as stream:
-            # on a line of its own, even after a half-written one
-            stream.write(f"\n{json.dumps(dataclasses.asdict(step))}\n")
+        add_json_line(self._file, dataclasses.asdict(step))
 
 
-def _step(line: str) -> RefreshStep | None:
+def _step(plain: Mapping[str, Any]) -> RefreshStep | None:
     try:
-        plain = json.loads(line)
         known = {each.name for each in dataclasses.fields(RefreshStep)}
         values = {name: value for name, value in plain.items() if name in known}
         return RefreshStep(**{**values, "event": RefreshEvent(plain["event"])})

@@ -196,6 +196,7 @@ def with_history(paths: Paths) -> Paths:
     history.append(entry(1, ChampionEvent.VERDICT), adapter=adapter, rows=ROWS)
     history.append(entry(2), adapter=adapter, rows=ROWS)
     paths.drift("driven").write_text("a point\n")
+    paths.refresh_log("driven").write_text("a step\n")
     return paths
 
 
@@ -210,6 +211,7 @@ class TestChampions:
         assert same_weights(there.adapter(2), known.adapter(2))
         assert there.rows(1) == ROWS
         assert elsewhere.drift("driven").read_text() == "a point\n"
+        assert elsewhere.refresh_log("driven").read_text() == "a step\n"
         assert elsewhere.champion_link("driven").resolve() == there.adapter(2)
         there.append(entry(3, ChampionEvent.KEPT, version=2))
         assert unpack(tmp_path / "driven.zip", elsewhere, say=lambda line: None).added == 0

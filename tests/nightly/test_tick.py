@@ -119,7 +119,7 @@ def test_an_error_of_ours_is_the_reason_in_its_own_words(nights: Nights) -> None
 def test_a_night_whose_records_could_not_be_read_at_first_has_its_verdict(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is away when the night begins: what was trained is not known, what came of it is."""
+    """A server that is away when the night begins: its trials are counted, and its verdict is read."""
     nights.add("a", trials=2, seconds=60)
     progress, asked = nights._progress, []
 

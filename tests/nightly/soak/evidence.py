@@ -51,8 +51,8 @@ class Evidence:
         work, undisturbed: what was done, and what the same data and configurations lead to where nothing is disturbed.
         search_trials: the states of the search's trials in Optuna, with their numbers.
         asked: how many it was asked for.
-        runs: of each MLflow run its status, its trial's identity and its sweep's run; a sweep's own run has neither. A trial that ends in
-            the moment of a kill stands with the sweep that was killed and with the one that goes on.
+        runs: of each MLflow run its status, its trial's identity and its sweep's run; a sweep's own run has neither. A trial that ends
+            at the moment of a kill may have a run under both the killed sweep and the one that continues it.
         spooled: files that wait to be recorded.
         open: the nights that are not over.
         notes: the titles of the notes that were received, in order.

@@ -95,7 +95,7 @@ _STRIKES = frozenset(Fault) - {Fault.NONE, Fault.OFF, Fault.GONE, Fault.CLOCK_BA
 _ENDS_DONE = frozenset(
     {Fault.NONE, Fault.TICK_KILLED, Fault.POWER_CUT, Fault.SERVERS_AWAY, Fault.OFF, Fault.CLOCK_BACK}
 )
-"""After such a night all work is done, so data that change then come to be seen one version after the other."""
+"""All work is done after such a night, so no version of the data is skipped if they change next."""
 
 
 def soak_plan(seed: int) -> list[NightPlan]:
