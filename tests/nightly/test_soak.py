@@ -40,7 +40,7 @@ def test_forty_nights_are_all_accounted_for(tmp_path: Path, empty_store: Path) -
     assert len(evidence.work.drift) == 2 * CHANGES
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_forty_nights_have_every_fault(seed: int) -> None:
     plan = soak_plan(seed)
     assert plan == soak_plan(seed)
@@ -50,6 +50,7 @@ def test_forty_nights_have_every_fault(seed: int) -> None:
     assert {night.fault for night in plan} == set(Fault)
     assert sum(night.changes_data for night in plan) == 2 * CHANGES
     assert plan[NIGHTS_WITH_SERVERS - 1].fault is plan[-1].fault is Fault.NONE
+    assert any(night.fault is Fault.WORKER_KILLED and night.more_trials and night.delay < 2 for night in plan)
 
 
 QUIET = Ended(0, "", 3.0, 10**8, (), ())

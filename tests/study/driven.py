@@ -33,6 +33,7 @@ from sweep.study.run import run_study
 from sweep.study.stopping import StopRequest
 from sweep.verdict.conclude import conclude
 from sweep.workers import child, pool, worker
+from sweep.workers.child import ParentEnded
 from tasks import Splits
 
 OVERRIDES = (
@@ -190,7 +191,7 @@ class WorkerThread(threading.Thread):
 
 
 def _serve(target: Callable[..., None], theirs: Connection, rest: tuple[Any, ...]) -> None:
-    with theirs, suppress(OSError, EOFError):  # the parent may close the connection during a trial
+    with theirs, suppress(OSError, EOFError, ParentEnded):  # the parent may close the connection during a trial
         target(theirs, *rest)
 
 

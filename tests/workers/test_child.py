@@ -15,6 +15,7 @@ from sweep.runner.runner import TrialRunner
 from sweep.runner.running import Listener
 from sweep.workers.child import ParentEnded, _Inbox, _run_trials, _why_not_started
 from sweep.workers.messages import DeviceFailure, RunTrial
+from tests.study.driven import Threads
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,17 @@ def test_a_worker_whose_parent_was_killed_ends_in_the_middle_of_a_trial(waits: b
     ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
     with pytest.raises(ParentEnded):
         _run_trials(theirs, cast(TrialRunner, ReportingRunner(ours, waits=waits)))
+
+
+def test_a_worker_in_a_thread_ends_with_its_parent_and_without_a_warning() -> None:
+    ours, theirs = Pipe()
+    ours.send(RunTrial(TrialSpec("a", "made", Stage.BASE, None, Training(), 0)))
+    runner = cast(TrialRunner, ReportingRunner(ours, waits=False))
+    worker = Threads.Process(target=_run_trials, args=(theirs, runner), name="worker", daemon=True)
+    theirs.close()
+    worker.start()
+    worker.join(10.0)
+    assert not worker.is_alive()
 
 
 def test_any_other_error_is_named() -> None:

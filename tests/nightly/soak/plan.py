@@ -60,7 +60,7 @@ WITH_SERVERS: Mapping[Fault, int] = {
     Fault.NONE: 2,
     Fault.TICK_KILLED: 1,
     Fault.STUDY_KILLED: 1,
-    Fault.WORKER_KILLED: 1,
+    Fault.WORKER_KILLED: 2,
     Fault.POWER_CUT: 2,
     Fault.DISK_FILLS: 1,
     Fault.SERVERS_AWAY: 2,
@@ -73,7 +73,7 @@ ALONE: Mapping[Fault, int] = {
     Fault.NONE: 12,
     Fault.TICK_KILLED: 4,
     Fault.STUDY_KILLED: 2,
-    Fault.WORKER_KILLED: 2,
+    Fault.WORKER_KILLED: 1,
     Fault.POWER_CUT: 2,
     Fault.DISK_FILLS: 1,
     Fault.DISK_FULL: 1,
@@ -118,6 +118,8 @@ def _part(random: Random, faults: Mapping[Fault, int], *, grows: bool) -> list[N
     nights = []
     for place, fault in enumerate(drawn):
         more_trials = grows and fault in {Fault.NONE, *_STRIKES}
-        delay = random.uniform(0.3, _LATEST[more_trials or place in changed])
+        # there are workers only while there is work, so the first is killed early, for one to be killed on any machine
+        is_first = more_trials and fault is Fault.WORKER_KILLED and fault not in drawn[:place]
+        delay = random.uniform(0.3, _LATEST[(more_trials or place in changed) and not is_first])
         nights.append(NightPlan(fault, delay, place in changed, more_trials))
     return nights

@@ -55,7 +55,8 @@ def run_tick(
         start: seconds since the epoch.
         rate: simulated seconds for a real one.
         delay: real seconds after its study's start, after which the tick is disturbed, if it still runs.
-        disturb: called with the tick's process number; returns whether there was something to disturb.
+        disturb: called with the tick's process number; returns whether there was something to disturb. If there was not, it is called
+            again, until there is or the tick has ended.
     """
     log = folder.parent / "tick.log"
     with log.open("wb") as output:
@@ -76,7 +77,8 @@ def run_tick(
         now = time.monotonic()
         studied = studied or (now if family_of(process.pid)[1:] else 0.0)
         if disturb is not None and studied and now - studied >= delay:
-            struck, disturb = disturb(process.pid), None
+            struck = disturb(process.pid)
+            disturb = None if struck else disturb
         if now - began > PATIENCE_SECONDS:
             late = True
             os.kill(process.pid, signal.SIGKILL)  # `Popen.kill` might wait for it, whose usage is wanted here
