@@ -6,6 +6,7 @@ Of a cut ladder only the largest rank is trained; its adapters are cut to the sm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
+from functools import partial
 from statistics import median
 
 from sweep.errors import NoProgress
@@ -66,8 +67,10 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
         match step:
             case EvaluateBase():
                 ahead = base_from_ahead(run, study)
-                for trial in [ahead] if ahead else run.run_trials([run.base_spec(Split.CERTIFY)]):
-                    run.save(stored, trial)
+                if ahead is not None:
+                    run.save(stored, ahead)
+                else:
+                    run.run_all([run.base_spec(Split.CERTIFY)], tell=partial(run.save, stored))
             case TuneRates(pairs):
                 _tune_rates(run, stored, record, pairs)
             case FixRates(choices):
@@ -168,8 +171,9 @@ def _train(
         BudgetSpent: trials are left.
     """
     try:
-        for trial in run.run_trials(specs, first=done + 1, expected=expected_seconds(record)):
-            run.save(stored, trial)
+        for trial in run.run_trials(
+            specs, tell=partial(run.save, stored), first=done + 1, expected=expected_seconds(record)
+        ):
             if trial.status is Status.INTERRUPTED:
                 continue
             run.trained += trial.arm is not None and trial.arm.cut_from is None

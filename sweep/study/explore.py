@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from statistics import median
 
 from sweep.errors import NoProgress
-from sweep.records import Split, Stage, TrialSpec
+from sweep.records import Split, Stage, TrialRecord, TrialSpec
 from sweep.search.study import AskedTrial, SearchStudy
 from sweep.study.ahead import base_ahead
+from sweep.study.session import Tell
 from sweep.study.study_run import BudgetSpent, StudyRun
 
 
@@ -22,9 +23,7 @@ def explore(run: StudyRun, study: SearchStudy) -> None:
         Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
     if study.record().base is None:
-        for trial in run.run_trials([run.base_spec(Split.TUNE)]):
-            if trial.is_complete:
-                study.set_base(trial)
+        run.run_all([run.base_spec(Split.TUNE)], tell=_complete_ones(study.set_base))
         if study.record().base is None:
             raise _no_progress(run, "the unadapted base's loss on tune")
 
@@ -44,22 +43,30 @@ def explore(run: StudyRun, study: SearchStudy) -> None:
             yield run.spec(Stage.EXPLORE, running[begun].arm, run.plan.seed, report_every=study.report_every)
         yield from base_ahead(run, study, running)
 
+    def tell(trial: TrialRecord) -> None:
+        if trial.arm is not None:
+            study.tell(running.pop(trial.number), trial.result, trial.run_id)
+        elif trial.is_complete:  # else the certify stage evaluates it
+            study.set_base_on_certify(trial)
+
     try:
         for trial in run.session.run(
             ask(),
+            tell=tell,
             first=already + 1,
             should_prune=lambda number, step, loss: study.report(running[number], step, loss),
         ):
             if trial.arm is not None:
-                study.tell(running.pop(trial.number), trial.result, trial.run_id)
                 run.count(trial)
-            elif trial.is_complete:  # else the certify stage evaluates it
-                study.set_base_on_certify(trial)
     finally:
         for asked in running.values():
             study.interrupt(asked)
     if study.remaining > 0:
         raise _no_progress(run, f"{study.remaining} trials")
+
+
+def _complete_ones(store: Tell) -> Tell:
+    return lambda trial: store(trial) if trial.is_complete else None
 
 
 def _no_progress(run: StudyRun, awaited: str) -> NoProgress:

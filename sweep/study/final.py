@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from sweep.records import CompletedTrial, Split, Stage, StudyPlan, StudyRecord, TrialRecord, TrialSpec
 from sweep.search.certification import StoredCertification
@@ -24,8 +25,8 @@ def evaluate_on_test(run: StudyRun, study: SearchStudy, stored: StoredCertificat
         NoTrialSucceeded: the base could not be evaluated.
         Interrupted: the sweep was asked to stop; all finished trials are kept.
     """
-    for trial in run.run_trials(run.evenly(_missing_on_test(run, study.record()))):
-        run.save(stored, trial)
+    missing = run.evenly(_missing_on_test(run, study.record()))
+    run.run_all(missing, tell=partial(run.save, stored))
     left = _missing_on_test(run, study.record())
     if left:
         names = ", ".join(spec.name for spec in left)

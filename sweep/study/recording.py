@@ -15,7 +15,7 @@ from sweep.config.task_limits import limits_of
 from sweep.console.command_line import command_line
 from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks, Interrupted
-from sweep.records import Status, StudyPlan, StudyRecord
+from sweep.records import Status, StudyPlan, StudyRecord, TrialRecord
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
@@ -68,7 +68,8 @@ def open_sweep(
     plan: StudyPlan, splits: Splits, study: SearchStudy, tracker: Tracker, store: TrialStore, paths: Paths
 ) -> Iterator[OpenSweep]:
     """Opens the parent run of a sweep, and closes it with the study's summary and the way in which the block ended."""
-    run = sweep_run(plan, study.identity, trials_by_run(study.record(), store), splits=splits)
+    known = trials_by_run(study.record(), store, study.base_on_certify)
+    run = sweep_run(plan, study.identity, known, splits=splits)
     champions = champion_recording(plan, splits, paths)
     sweep = OpenSweep(tracker.open_sweep(run))
     state = {"store": shown_store(plan.tracking_uri, paths), "run": sweep.run_id, "edition": _EDITION}
@@ -168,13 +169,14 @@ def _register(
     return None
 
 
-def trials_by_run(record: StudyRecord, store: TrialStore) -> KnownResults:
-    """The results and files of the study's trials, by MLflow run."""
-    return {
-        trial.run_id: (trial.result, store.artifacts(trial.result))
-        for trial in record.all_trials()
-        if trial.run_id is not None
-    }
+def trials_by_run(record: StudyRecord, store: TrialStore, base_ahead: TrialRecord | None = None) -> KnownResults:
+    """The results and files of the study's trials, by MLflow run; by identity those that ended before the store had given them one.
+
+    Args:
+        base_ahead: the base on certify that no certification has taken over yet (`SearchStudy.base_on_certify`).
+    """
+    trials = [*record.all_trials(), *([base_ahead] if base_ahead is not None else [])]
+    return {trial.run_id or trial.identity: (trial.result, store.artifacts(trial.result)) for trial in trials}
 
 
 def sweep_run(

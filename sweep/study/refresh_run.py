@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sweep.records import TrainedAdapter, TrialRecord, TrialSpec
 from sweep.store.refresh_log import RefreshEvent, RefreshLog
+from sweep.study.session import Tell, tell_nobody
 from sweep.study.study_run import StudyRun
 
 
@@ -27,11 +28,12 @@ class RefreshRun(StudyRun):
         self,
         specs: Iterable[TrialSpec | None],
         *,
+        tell: Tell = tell_nobody,
         first: int = 1,
         expected: Callable[[TrialSpec], float] | None = None,
     ) -> Iterator[TrialRecord]:
         """See `StudyRun.run_trials`."""
-        for trial in super().run_trials(specs, first=first, expected=expected or self.expected_seconds):
+        for trial in super().run_trials(specs, tell=tell, first=first, expected=expected or self.expected_seconds):
             if trial.is_complete and not _trains(trial.spec):
                 self._evaluation = trial.seconds
             elif trial.is_complete:

@@ -109,10 +109,13 @@ def rescore(
         known.setdefault(spec.identity, []).append(trial)
         specs[spec.identity] = spec
     run.display.planned(sum(spec.arm is not None for spec in specs.values()), 0)
-    for evaluated in run.run_trials(run.evenly(list(specs.values()))):
+
+    def tell(evaluated: TrialRecord) -> None:
         if evaluated.is_complete:
             for trial in known[evaluated.identity]:
                 keep(replace(evaluated, number=trial.number))
+
+    run.run_all(run.evenly(list(specs.values())), tell=tell)
     left = outdated()
     if left:
         names = ", ".join(trial.name for trial in left[:5])

@@ -25,6 +25,14 @@ ShouldPrune = Callable[[int, int, float], bool]
 """Given a trial's number, step and loss, returns whether to stop the trial."""
 
 
+Tell = Callable[[TrialRecord], None]
+"""Stores how a trial ended, so that no later run trains it again."""
+
+
+def tell_nobody(trial: TrialRecord) -> None:
+    """Leaves it to the store of trials alone."""
+
+
 def never_prune(number: int, step: int, loss: float) -> bool:
     """Lets every trial run to its end."""
     return False
@@ -77,6 +85,7 @@ class Session:
         self,
         specs: Iterable[TrialSpec | None],
         *,
+        tell: Tell = tell_nobody,
         first: int = 1,
         should_prune: ShouldPrune = never_prune,
         retrain: bool = False,
@@ -88,6 +97,8 @@ class Session:
 
         Args:
             specs: None among them means that the next one has to wait for a trial that is running; if none is, the run ends.
+            tell: called with each trial that has ended, before its MLflow run ends. So a run that a killed sweep left running ends
+                with its result if the study knows it, else as interrupted, and no trial has a finished run twice.
             first: number of the first trial; later trials count up, the unadapted base is 0.
             retrain: whether to run trials even if the store has them.
 
@@ -114,27 +125,27 @@ class Session:
                     exhausted = not self._open
                     break
                 if spec.arm is None:
-                    yield from self._begin(0, spec, should_prune, retrain=retrain)
+                    yield from self._begin(0, spec, should_prune, tell, retrain=retrain)
                 else:
-                    yield from self._begin(number, spec, should_prune, retrain=retrain)
+                    yield from self._begin(number, spec, should_prune, tell, retrain=retrain)
                     number += 1
             if exhausted and not self._open:
                 break
-            yield from self._wait(should_prune)
+            yield from self._wait(should_prune, tell)
         if pause is not None:
             raise pause
 
     def _begin(
-        self, number: int, spec: TrialSpec, should_prune: ShouldPrune, *, retrain: bool
+        self, number: int, spec: TrialSpec, should_prune: ShouldPrune, tell: Tell, *, retrain: bool
     ) -> Iterator[TrialRecord]:
         """Gives a trial to a worker, or takes its result from the store; yields trials that end meanwhile."""
         while spec.identity in self._open:  # the same arm drawn twice: the second trial takes the first one's result
-            yield from self._wait(should_prune)
+            yield from self._wait(should_prune, tell)
         started = time.time()
         known = None if retrain else self.store.find(spec.identity)
         if known is None:
             while not self.pool.has_free_slot():  # a worker broke meanwhile, and fewer trials fit side by side
-                yield from self._wait(should_prune)
+                yield from self._wait(should_prune, tell)
             if spec.arm is not None:
                 self.store.adapters.find(spec.adapter_id)  # sets a damaged one aside, with a note on the display
             self.pool.submit(spec)  # before the tracker, so that the worker does not wait for it
@@ -142,9 +153,9 @@ class Session:
         self._open[spec.identity] = trial
         self.display.began(number, spec)
         if known is not None:
-            yield self._close(trial, known)
+            yield self._end(trial, known, tell)
 
-    def _wait(self, should_prune: ShouldPrune) -> Iterator[TrialRecord]:
+    def _wait(self, should_prune: ShouldPrune, tell: Tell) -> Iterator[TrialRecord]:
         """Waits a moment for messages of workers and handles them; yields the trials that ended."""
         self.stop.check()
         self.heartbeat()
@@ -158,12 +169,17 @@ class Session:
                     self.pool.decide(event.spec, prune=should_prune(trial.number, step, loss))
                 case TrialEnd(result):
                     # a worker that dies after committing a trial to the store has finished it
-                    yield self._close(trial, self.store.find(trial.spec.identity) or result)
+                    yield self._end(trial, self.store.find(trial.spec.identity) or result, tell)
 
-    def _close(self, trial: OpenTrial, result: TrialResult) -> TrialRecord:
+    def _end(self, trial: OpenTrial, result: TrialResult, tell: Tell) -> TrialRecord:
         # a stored result may be of another stage or study, which the identity leaves out
         result = replace(result, spec=trial.spec)
-        run_id = self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
+        record = TrialRecord(trial.number, result, self.tracker.known_id(trial.run_id))
+        tell(record)
+        self._close(trial, result)
+        return record
+
+    def _close(self, trial: OpenTrial, result: TrialResult) -> None:
+        self.tracker.close_trial(trial.run_id, result, self.store.artifacts(result))
         del self._open[trial.spec.identity]
         self.display.ended(trial.number, result)
-        return TrialRecord(trial.number, result, run_id)

@@ -24,7 +24,7 @@ from sweep.search.certification import StoredCertification
 from sweep.store.identity import adapter_identity, trial_identity
 from sweep.store.paths import Paths
 from sweep.study.display import Display
-from sweep.study.session import Session, StudyPaused
+from sweep.study.session import Session, StudyPaused, Tell, tell_nobody
 
 BASE_TRIES = 3
 
@@ -130,6 +130,7 @@ class StudyRun:
         self,
         specs: Iterable[TrialSpec | None],
         *,
+        tell: Tell = tell_nobody,
         first: int = 1,
         expected: Callable[[TrialSpec], float] = lambda spec: 0.0,
     ) -> Iterator[TrialRecord]:
@@ -139,8 +140,9 @@ class StudyRun:
         towards the budget.
 
         Args:
-            first: number of the first trial, for people.
             specs: see `Session.run`.
+            tell: see `Session.run`; not called with a base that failed.
+            first: number of the first trial, for people.
             expected: seconds that a trial is expected to take.
 
         Raises:
@@ -154,20 +156,31 @@ class StudyRun:
                     raise BudgetSpent(reason)
                 yield spec
 
+        def counts(trial: TrialRecord) -> bool:
+            return trial.arm is not None or trial.is_complete or trial.status is Status.INTERRUPTED
+
+        def told(ended: TrialRecord) -> None:
+            if counts(ended):
+                tell(_numbered(ended))
+
         tries = BASE_TRIES
         pending: Iterable[TrialSpec | None] = specs
         while pending:
             retries: list[TrialSpec] = []
             tries -= 1
-            for trial in self.session.run(within_budget(pending), first=first):
-                if trial.arm is not None or trial.status is Status.INTERRUPTED:
+            for ended in self.session.run(within_budget(pending), tell=told, first=first):
+                trial = _numbered(ended)
+                if counts(trial):
                     yield trial
-                elif trial.is_complete:
-                    yield replace(trial, number=-1)
                 else:
                     self._check_base_can_be_retried(trial, tries)
                     retries.append(trial.spec)
             pending = retries
+
+    def run_all(self, specs: Iterable[TrialSpec | None], *, tell: Tell) -> None:
+        """Runs trials that nobody waits for one by one, see `run_trials`."""
+        for _ in self.run_trials(specs, tell=tell):
+            pass
 
     @property
     def has_idle_worker(self) -> bool:
@@ -248,3 +261,8 @@ class StudyRun:
                 f"the worker is in {self.log}"
             )
         self.display.note(f"the base model could not be evaluated ({trial.reason}); trying again with a new worker")
+
+
+def _numbered(trial: TrialRecord) -> TrialRecord:
+    """As studies number it; the session numbers the base as people do."""
+    return replace(trial, number=-1) if trial.arm is None else trial

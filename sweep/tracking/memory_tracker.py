@@ -18,6 +18,7 @@ from sweep.tracking.port import (
     Summary,
     SweepRun,
     is_leftover,
+    known_result,
     owner_tags,
     seen_by,
 )
@@ -102,7 +103,11 @@ class MemoryTracker:
         run.data_sets = seen_by(spec, sweep.data_sets)
         return run.id
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
+    def known_id(self, run_id: str) -> str:
+        """See `Tracker.known_id`."""
+        return run_id
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         run = self.runs[run_id]
         run.points += [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
@@ -110,7 +115,6 @@ class MemoryTracker:
         _keep(run, files)
         run.tags |= names.closing_tags(result)
         run.status = names.RUN_STATUS[result.status]
-        return run_id
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
@@ -167,8 +171,8 @@ class MemoryTracker:
         for run in self.runs.values():
             if run.status != "RUNNING" or names.STUDY not in run.tags or not chosen(run.tags):
                 continue
-            if run.id in known_results:
-                self.close_trial(run.id, *known_results[run.id])
+            if known := known_result(known_results, run.id, run.tags):
+                self.close_trial(run.id, *known)
             else:
                 run.tags[names.STATUS] = Status.INTERRUPTED.value
                 run.status = names.RUN_STATUS[Status.INTERRUPTED]

@@ -50,6 +50,7 @@ from sweep.tracking.port import (
     SweepRun,
     is_leftover,
     is_provisional,
+    known_result,
     owner_tags,
     seen_by,
 )
@@ -149,14 +150,17 @@ class MlflowTracker:
             inputs, metrics = seen_by(spec, sweep.data_sets), names.started_with(spec)
             return self._open(experiment, spec.name, tags, params, inputs, metrics, own=own, known=known)
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str:
+    def known_id(self, run_id: str) -> str:
+        """See `Tracker.known_id`."""
+        return run_id
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`."""
         points = [Point(name, value, 0) for name, value in names.metrics_of(result).items()]
         points += names.points_of(result)
         # the time of the trial's end: logging a result again, after a crash between log and end, adds nothing
         when = result.started + result.seconds if result.started > 0 else time.time()
         self._close(run_id, result.status, points, when, names.closing_tags(result), files)
-        return run_id
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep`."""
@@ -255,8 +259,8 @@ class MlflowTracker:
                 continue
             if self._is_double(experiment, run):
                 self._client.delete_run(run.info.run_id)
-            elif run.info.run_id in known_results:
-                self.close_trial(run.info.run_id, *known_results[run.info.run_id])
+            elif known := known_result(known_results, run.info.run_id, run.data.tags):
+                self.close_trial(run.info.run_id, *known)
             else:
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])

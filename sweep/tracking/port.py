@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult, TrialSpec
 from sweep.store.locks import is_gone, is_here, is_left
-from sweep.tracking.names import Point
+from sweep.tracking.names import TRIAL, Point
 
 CHAMPION = "champion"
 """The alias of the version that is in use; of a study without a history of champions, the one that its verdict chose."""
@@ -19,7 +19,7 @@ VERDICT = "verdict"
 """The alias of the version that a study's verdict chose, where another one may be in use."""
 
 KnownResults = Mapping[str, tuple[TrialResult, Sequence[Path]]]
-"""How trials ended, and their files (see `Tracker.close_trial`), by run id."""
+"""How trials ended, and their files (see `Tracker.close_trial`), by run id, or by identity where no run id is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,12 @@ class Tracker(Protocol):
         """
         ...
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str | None:
-        """Logs a trial's result and ends its run; returns the run's id in the store, None while that is not known.
+    def known_id(self, run_id: str) -> str | None:
+        """The id that the store gave to a trial's run, None while it has given none."""
+        ...
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
+        """Logs a trial's result and ends its run.
 
         Args:
             files: files and folders to keep with the run; missing ones are skipped.
@@ -251,6 +255,13 @@ def provisional_id() -> str:
 def is_provisional(run_id: str) -> bool:
     """Whether the store knows this run by another id."""
     return run_id.startswith(_PROVISIONAL)
+
+
+def known_result(
+    known_results: KnownResults, run_id: str, tags: Mapping[str, str]
+) -> tuple[TrialResult, Sequence[Path]] | None:
+    """How the trial of a run ended; None if it is not known."""
+    return known_results.get(run_id) or known_results.get(tags.get(TRIAL, run_id))
 
 
 _OWNER = "sweep.owner"

@@ -152,7 +152,13 @@ class Recorder:
             self._is_behind = number in self._pending and time.monotonic() > end
         return self._ids.get(own, own)
 
-    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> str | None:
+    def known_id(self, run_id: str) -> str | None:
+        """See `Tracker.known_id`."""
+        self.poll()
+        known = self._ids.get(run_id, run_id)
+        return None if is_provisional(known) else known
+
+    def close_trial(self, run_id: str, result: TrialResult, files: Sequence[Path]) -> None:
         """See `Tracker.close_trial`; returns at once."""
         self.poll()
         known = self._ids.get(run_id, run_id)
@@ -160,7 +166,6 @@ class Recorder:
             {"do": "close_trial", "run": known, "result": to_json(result), "files": [str(file) for file in files]}
         )
         self.poll()
-        return None if is_provisional(known) else known
 
     def close_sweep(self, run_id: str, status: Status, summary: Summary, files: Sequence[Path]) -> bool:
         """See `Tracker.close_sweep` and `settle`."""

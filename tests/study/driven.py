@@ -23,6 +23,7 @@ from unittest.mock import patch
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as DatabaseConnection
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from benchmarks import stand_in
 from sweep.commands.app import composed_plan
@@ -99,24 +100,24 @@ def run(
 
 @contextmanager
 def killed_at(write: int, kill: Callable[[], None]) -> Iterator[list[int]]:
-    """Calls `kill` instead of write number `write` (from 0) to an Optuna database and of all later ones; counts the writes before.
+    """Calls `kill` instead of write number `write` (from 0) to a database and of all later ones; counts the writes before.
 
     A write is a transaction that changes something. After the first kill nothing reaches the database, and open transactions are
     rolled back, as at the end of the process.
     """
     done = [0]
     dead = False
-    opened: list[sqlite3.Connection] = []
+    opened: list[tuple[sqlite3.Connection, ConnectionPoolEntry]] = []
 
     def die() -> None:
         nonlocal dead
         dead = True
-        for connection in opened:
+        for connection, _ in opened:
             connection.rollback()
         kill()
 
-    def connects(connection: sqlite3.Connection, _: Any) -> None:
-        opened.append(connection)
+    def connects(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        opened.append((connection, entry))
 
     def changes(connection: DatabaseConnection, _cursor: Any, statement: str, *_: Any) -> None:
         if dead:
@@ -138,7 +139,8 @@ def killed_at(write: int, kill: Callable[[], None]) -> Iterator[list[int]]:
     finally:
         for name, listener in listeners.items():
             event.remove(Engine, name, listener)
-        for connection in opened:
+        for connection, entry in opened:
+            entry.invalidate()  # a pool that outlives the killed run opens another
             connection.close()
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from sweep.records import Split, Stage, Status, TrialResult, TrialSpec
+from sweep.records import Split, Stage, Status, TrialRecord, TrialResult, TrialSpec
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.display import Silent
 from sweep.study.session import StudyPaused
+from sweep.tracking.memory_tracker import MemoryTracker
 from tests.conftest import TRAINING, arm
 from tests.study.instant import InstantPool, complete, session_on
 
@@ -120,6 +122,23 @@ def test_reports_go_to_the_pruner_under_the_trial_s_number(tmp_path: Path) -> No
         ended = list(session.run([spec(1), spec(2)], first=2, should_prune=should_prune))
     assert reports == [(2, 1, 0.5), (2, 2, 0.4), (3, 1, 0.5)]
     assert [trial.status for trial in ended] == [Status.COMPLETE, Status.PRUNED]
+
+
+def test_a_trial_is_told_before_its_mlflow_run_ends(tmp_path: Path) -> None:
+    told: list[tuple[int, str]] = []
+    session = session_on(InstantPool(slots=2), tmp_path)
+    runs = cast(MemoryTracker, session.tracker).runs
+
+    def tell(trial: TrialRecord) -> None:
+        assert trial.run_id is not None
+        told.append((trial.number, runs[trial.run_id].status))
+        if trial.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), session:
+        list(session.run([spec(1), spec(2)], tell=tell))
+    assert told == [(1, "RUNNING"), (2, "RUNNING")]
+    assert [run.status for run in runs.values()] == ["RUNNING", "FINISHED", "KILLED"]
 
 
 def test_running_trials_end_before_a_pause(tmp_path: Path) -> None:

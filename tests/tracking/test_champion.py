@@ -211,7 +211,8 @@ def test_without_a_sweep_a_version_comes_from_the_run_of_its_trial(
 ) -> None:
     tracker, champion = opened(kind, tmp_path, empty_store), made_champion(tmp_path / "adapter")
     parent = tracker.open_sweep(SWEEP)
-    run_id = tracker.close_trial(tracker.open_trial(parent, complete.spec), complete, [])
+    run_id = tracker.open_trial(parent, complete.spec)
+    tracker.close_trial(run_id, complete, [])
     assert tracker.close_sweep(parent, Status.COMPLETE, Summary(), [])
     assert tracker.end_left(SWEEP)
     tracker.register(None, replace(champion, aliases=("verdict",), description="Version {version}."))

@@ -221,7 +221,8 @@ class TestTracker:
         assert [running[run].status for run in (parent, child)] == ["RUNNING", "RUNNING"]
         assert [running[run].tags["sweep.status"] for run in (parent, child)] == ["running", "running"]
 
-        assert store.tracker.close_trial(child, ended(complete, status), []) == child
+        assert store.tracker.known_id(child) == child
+        store.tracker.close_trial(child, ended(complete, status), [])
         store.tracker.close_sweep(parent, status, Summary(), [])
 
         expected = {"complete": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}.get(status, "KILLED")
@@ -424,9 +425,15 @@ class TestTracker:
     ) -> None:
         """The study knew how a trial ended, and the process that should record it was killed first."""
         old_parent = store.tracker.open_sweep(SWEEP)
-        known, unknown = (store.tracker.open_trial(old_parent, complete.spec) for _ in range(2))
-        store.reopen().open_sweep(dataclasses.replace(SWEEP, known_results={known: (complete, files)}))
+        other = dataclasses.replace(complete.spec, identity="f" * 32)
+        known, by_identity, unknown = (
+            store.tracker.open_trial(old_parent, spec) for spec in (complete.spec, other, complete.spec)
+        )
+        ended_elsewhere = dataclasses.replace(complete, spec=other)
+        results = {known: (complete, files), other.identity: (ended_elsewhere, [])}
+        store.reopen().open_sweep(dataclasses.replace(SWEEP, known_results=results))
         runs = store.runs()
+        assert (runs[by_identity].status, runs[by_identity].metrics["eval/loss"]) == ("FINISHED", 0.15)
         assert (runs[known].status, runs[known].tags["sweep.status"]) == ("FINISHED", "complete")
         assert runs[known].metrics["eval/loss"] == 0.15
         assert "scores.jsonl" in runs[known].artifacts

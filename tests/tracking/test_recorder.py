@@ -118,13 +118,15 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
     begun = recorder.open_trial(parent, complete.spec)
     assert not is_provisional(begun)
     with place.away():
-        assert recorder.close_trial(begun, complete, []) == begun
+        recorder.close_trial(begun, complete, [])
+        assert recorder.known_id(begun) == begun
         began = time.monotonic()
         late = recorder.open_trial(parent, complete.spec)
         later = recorder.open_trial(parent, complete.spec)
         assert time.monotonic() - began < 8
         assert is_provisional(late)
-        assert recorder.close_trial(late, complete, []) is None
+        assert recorder.known_id(late) is None
+        recorder.close_trial(late, complete, [])
         recorder.close_trial(
             later, dataclasses.replace(complete, status=Status.FAILED, reason="broke", measures=None), []
         )
@@ -203,7 +205,8 @@ def test_a_trial_that_began_while_the_store_was_away_gets_its_id(place: Place, c
         late = recorder.open_trial(parent, complete.spec)
         assert is_provisional(late)
     assert recorder.settle()
-    run_id = recorder.close_trial(late, complete, [])
+    run_id = recorder.known_id(late)
+    recorder.close_trial(late, complete, [])
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
     assert {run.info.run_id for run in place.runs()} == {parent, begun, run_id}
 

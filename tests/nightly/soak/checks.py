@@ -130,14 +130,19 @@ def nothing_is_lost_or_repeated(evidence: Evidence) -> Iterator[str]:
 
 
 def everything_is_recorded_in_mlflow(evidence: Evidence) -> Iterator[str]:
-    """Each finished trial has a finished run, one in a sweep, no run is still running, and nothing waits to be recorded."""
+    """Each finished trial has one finished run, no run is still running, and nothing waits to be recorded.
+
+    A refresh takes the trials of earlier ones from the store and records them under its own sweep, too.
+    """
     finished = Counter(
-        (trial, sweep) for status, trial, sweep in evidence.runs if status == "FINISHED" and trial is not None
+        (trial, None if study == SEARCH else sweep)
+        for status, study, trial, sweep in evidence.runs
+        if status == "FINISHED" and trial is not None
     )
     for trial in sorted(evidence.work.losses.keys() - {trial for trial, _ in finished}):
         yield f"trial {trial} has no finished run"
     yield from (f"trial {trial} has {count} finished runs" for (trial, _), count in finished.items() if count > 1)
-    running = [trial or "a sweep" for status, trial, _ in evidence.runs if status == "RUNNING"]
+    running = [trial or "a sweep" for status, _, trial, _ in evidence.runs if status == "RUNNING"]
     yield from (f"{trial} has a run that is said to be running" for trial in running)
     yield from (f"{file} was not recorded" for file in evidence.spooled)
 

@@ -23,7 +23,8 @@ from tests.nightly.soak.play import Played
 from tests.nightly.soak.world import GROWING, ROLLING, SEARCH, World
 
 _RUNS = """
-SELECT status, max(CASE WHEN key = 'sweep.trial' THEN value END), max(CASE WHEN key = 'mlflow.parentRunId' THEN value END)
+SELECT status, max(CASE WHEN key = 'sweep.study' THEN value END), max(CASE WHEN key = 'sweep.trial' THEN value END),
+max(CASE WHEN key = 'mlflow.parentRunId' THEN value END)
 FROM runs LEFT JOIN tags ON tags.run_uuid = runs.run_uuid WHERE lifecycle_stage = 'active' GROUP BY runs.run_uuid
 """
 
@@ -51,8 +52,7 @@ class Evidence:
         work, undisturbed: what was done, and what the same data and configurations lead to where nothing is disturbed.
         search_trials: the states of the search's trials in Optuna, with their numbers.
         asked: how many it was asked for.
-        runs: of each MLflow run its status, its trial's identity and its sweep's run; a sweep's own run has neither. A trial that ends
-            at the moment of a kill may have a run under both the killed sweep and the one that continues it.
+        runs: of each MLflow run its status, its study, its trial's identity and its sweep's run; a sweep's own run has no trial.
         spooled: files that wait to be recorded.
         open: the nights that are not over.
         notes: the titles of the notes that were received, in order.
@@ -65,7 +65,7 @@ class Evidence:
     undisturbed: Work
     search_trials: Mapping[str, int]
     asked: int
-    runs: Sequence[tuple[str, str | None, str | None]]
+    runs: Sequence[tuple[str, str | None, str | None, str | None]]
     spooled: Sequence[str]
     open: Sequence[str]
     notes: Sequence[str]
@@ -125,6 +125,6 @@ def _undisturbed(world: World) -> Work:
     return _work(Paths(folder / "mlruns"))
 
 
-def _runs(database: Path) -> list[tuple[str, str | None, str | None]]:
+def _runs(database: Path) -> list[tuple[str, str | None, str | None, str | None]]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
-        return [(str(status), trial, parent) for status, trial, parent in opened.execute(_RUNS)]
+        return [(str(status), *tags) for status, *tags in opened.execute(_RUNS)]
