@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from sweep.errors import EnvironmentLacks
@@ -26,6 +27,8 @@ _WAYS_OUT = {
     errno.EAGAIN: "raise the limit on processes (`ulimit -u`), or use fewer workers (executor.workers=1)",
 }
 
+_NUMBER_IN_TEXT = re.compile(r"\(os error (\d+)\)")
+
 
 def explained(error: OSError) -> EnvironmentLacks | None:
     """The error with a way to fix it; None if there is no known way."""
@@ -36,6 +39,17 @@ def explained(error: OSError) -> EnvironmentLacks | None:
     return EnvironmentLacks(
         f"{place}{error.strerror}; {way_out}, then run the same command again; finished trials are kept"
     )
+
+
+def lack_of_machine(error: Exception) -> EnvironmentLacks | None:
+    """An error that a full disk, a limit or missing permissions cause, with a way to fix it; None for any other.
+
+    Libraries in Rust, such as safetensors, put the system's number into the text of errors of their own.
+    """
+    if isinstance(error, OSError):
+        return explained(error)
+    number = _NUMBER_IN_TEXT.search(str(error))
+    return explained(OSError(int(number[1]), os.strerror(int(number[1])))) if number else None
 
 
 def _in_the_way(path: Path) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.config.memory_advice import memory_advice
+from sweep.console.system_errors import lack_of_machine
 from sweep.errors import ConfigurationError, TrialDiverged, TrialEnded, TrialInfeasible, TrialPruned
 from sweep.evaluation.evaluator import Evaluation, EvaluationRequest, Evaluator
 from sweep.records import Status, TrialResult, TrialSpec
@@ -86,7 +87,8 @@ class TrialRunner:
 
         Raises:
             ConfigurationError: a target module does not exist.
-            PackBroke, RuntimeError: see `Engine.advance`; the trials that have not ended are lost.
+            EnvironmentLacks: the disk is full, or the system forbids what a trial needs; the trials that have not ended are lost.
+            PackBroke, RuntimeError: see `Engine.advance`; likewise.
         """
         for trial in self._waiting.take(nothing_else=len(self._waiting) == len(self._running)):
             self._begin(trial)
@@ -266,7 +268,7 @@ class TrialRunner:
         """The end of a trial that an error ended.
 
         Raises:
-            PackBroke: memory ran out beside other trials.
+            PackBroke, EnvironmentLacks, RuntimeError: the trial is not to blame.
         """
         reason, sound = str(error), False
         match error:
@@ -277,8 +279,8 @@ class TrialRunner:
             case TrialEnded():
                 status, sound = Status.FAILED, isinstance(error, TrialDiverged)
             case _:
-                traceback.print_exception(error)
                 self._raise_unless_own(error, trial)
+                traceback.print_exception(error)
                 if is_out_of_memory(error):
                     status = Status.INFEASIBLE
                     reason = f"out of memory: {_first_line(error)}; these take less: {self._memory_advice(trial)}"
@@ -296,12 +298,16 @@ class TrialRunner:
 
         Raises:
             PackBroke: memory ran out, and other trials are running.
+            EnvironmentLacks: the disk is full, or the system forbids what a trial needs.
             RuntimeError: the device failed; every trial of this process would report the same.
         """
         if is_device_failure(error):
             raise error
-        if is_out_of_memory(error) and len(self._running) > 1:
-            raise PackBroke(f"{trial.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
+        if is_out_of_memory(error):
+            if len(self._running) > 1:
+                raise PackBroke(f"{trial.spec.name}: {type(error).__name__}: {_first_line(error)}") from error
+        elif lack := lack_of_machine(error):
+            raise lack from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweep.console.command import run
-from sweep.console.system_errors import explained
+from sweep.console.system_errors import explained, lack_of_machine
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ def test_the_command_ends_in_words(number: int, said: str, capsys: pytest.Captur
     error = capsys.readouterr().err
     assert f"mlruns/file: {os.strerror(number)}" in error
     assert said in error
+
+
+def test_the_number_in_the_text_of_an_error_of_a_library_in_rust() -> None:
+    error = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert str(lack_of_machine(error)).startswith("No space left on device; free space there")
+    assert lack_of_machine(RuntimeError("the text names no number")) is None
+    assert lack_of_machine(RuntimeError("an unknown one (os error 9999)")) is None
+    assert lack_of_machine(ValueError("shapes differ")) is None
 
 
 def test_the_file_in_the_way_is_named(tmp_path: Path) -> None:

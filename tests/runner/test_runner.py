@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def spec(plan: StudyPlan) -> Callable[..., TrialSpec]:
     return make
 
 
+@pytest.fixture
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """Sets how many bytes a file may have; a write that exceeds it fails like one to a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def to_the_end(runner: TrialRunner) -> dict[str, TrialResult]:
     return {name: ended.result for name, ended in ends_of(runner).items()}
 
@@ -92,6 +101,15 @@ def test_each_ends_in_its_own_way(runner: TrialRunner, spec: Callable[..., Trial
     assert ended["d"].measures is not None
     assert ended["a"].measures.loss < ended["d"].measures.loss
     assert ended["a"].measures.peak_bytes > ended["a"].measures.base_bytes
+
+
+def test_a_disk_that_takes_no_more_is_no_failure_of_the_trial(
+    runner: TrialRunner, spec: Callable[..., TrialSpec], file_size_limit: Callable[[int], None]
+) -> None:
+    runner.begin(spec("a"), HeardProgress())
+    file_size_limit(1000)
+    with pytest.raises(EnvironmentLacks, match=r"File too large; raise the limit .* then run the same command again"):
+        to_the_end(runner)
 
 
 @pytest.mark.skipif(not onednn_multiplies_bfloat16(), reason="this processor does not multiply bf16")
