@@ -88,7 +88,7 @@ def refresh(plan: StudyPlan, splits: Splits, paths: Paths, display: Display, sto
         parent = tracker.open_sweep(sweep_run(plan, "refresh", ended_trials(plan, paths)))
         status, summary, entry = Status.FAILED, Summary(), None
         try:
-            loaded = pool.load(stop.check)
+            loaded = pool.load(stop.check, display.note)
             with Session(pool, tracker, parent, TrialStore(paths, display.note), display, stop) as session:
                 champion = trained_of(history)
                 run = RefreshRun(plan, paths, display, session, loaded, started, steps=log, champion=champion)

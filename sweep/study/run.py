@@ -132,7 +132,7 @@ def _run(
     tracker = open_tracker(plan.tracking_uri, paths, plan.name, display.note)
     store = TrialStore(paths, display.note)
     with open_sweep(plan, splits, study, tracker, store, paths) as sweep:
-        loaded = pool.load(stop.check)
+        loaded = pool.load(stop.check, display.note)
         check_loaded(plan, loaded, study.record().all_trials(), searched=True)
         plan = with_arm_costs(plan, loaded)
         if plan.certify and plan.declaration.arms:

@@ -38,7 +38,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
         parent = tracker.open_sweep(sweep_run(plan, "single", {}, alone=False))
         status, summary = Status.FAILED, Summary()
         try:
-            loaded = pool.load(stop.check)
+            loaded = pool.load(stop.check, display.note)
             check_loaded(plan, loaded, (), searched=False)
             for note in loading_notes(plan, loaded):
                 display.note(note)

@@ -120,10 +120,10 @@ def stored_experiment(uri: str, name: str) -> StoredExperiment:
         ConfigurationError, EnvironmentLacks: see `StoredExperiment`.
     """
     # says how MLflow behaves in this process, so it is imported first
-    import sweep.tracking.mlflow_tracker
+    import sweep.tracking.mlflow_client
     from sweep.tracking.stored_experiment import StoredExperiment
 
-    assert sweep.tracking.mlflow_tracker
+    assert sweep.tracking.mlflow_client
     if address_of(uri).kind in DATABASES:
         from sweep.tracking.recorder_process import limit_waits
 

@@ -25,7 +25,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.tracking.address import Address, address_of
-from sweep.tracking.mlflow_tracker import check_reachable
+from sweep.tracking.mlflow_client import check_reachable
 from sweep.tracking.rows import HERE, Row
 from sweep.tracking.stored_versions import every, registry_rows, row_of
 

@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.errors import EnvironmentLacks
 from sweep.training.device_errors import is_device_failure, is_out_of_memory
 
 _SAID_BY_BITSANDBYTES = re.compile(r"^Error (.+) at line \d+ in file ", re.MULTILINE)
@@ -25,7 +26,7 @@ class Death:
         text: the rest of a sentence about the worker.
         out_of_memory: whether memory ran out: the kernel killed the process for it, or bitsandbytes ended it.
         device_failed: see `sweep.training.device_errors.is_device_failure`.
-        killed: whether a signal killed it, other than the kernel's for lack of memory.
+        killed: whether a signal killed it, the kernel's for lack of memory included; else it ended by itself.
     """
 
     text: str
@@ -44,7 +45,7 @@ def death_of(code: int | None, oom_kills: int, log: Path, since: int) -> Death:
         since: size of the log when it was started.
     """
     if code == -signal.SIGKILL and oom_kills > 0:
-        return Death("was killed by the system", out_of_memory=True)
+        return Death("was killed by the system", out_of_memory=True, killed=True)
     if code is not None and code < 0:
         return Death(f"was killed by signal {-code} ({signal.Signals(-code).name})", killed=True)
     said = _SAID_BY_BITSANDBYTES.findall(_tail(log, since)) if code == _EXIT_OF_BITSANDBYTES else []
@@ -53,6 +54,21 @@ def death_of(code: int | None, oom_kills: int, log: Path, since: int) -> Death:
     error = RuntimeError(f"CUDA error: {said[-1]}")
     text = f"was ended by bitsandbytes ({error})"
     return Death(text, out_of_memory=is_out_of_memory(error), device_failed=is_device_failure(error))
+
+
+def died_loading(death: Death, before: Death | None, log: Path) -> EnvironmentLacks:
+    """The error that says how the first worker died while it loaded its setup.
+
+    Args:
+        before: the death of the worker that was there before it and that was killed while it loaded; None if there was none.
+        log: the file to which they wrote their output.
+    """
+    what = f"the worker {death.text} while it loaded the base model"
+    if before is not None:
+        what += ", twice in a row" if before == death else f"; the one before it {before.text}"
+    if death.out_of_memory or (before is not None and before.out_of_memory):
+        what += "; memory ran out: choose quant=nf4 or a smaller model, lower executor.workers, or end other programs"
+    return EnvironmentLacks(f"{what}; its output is in {log}")
 
 
 def log_size(log: Path) -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from sweep.errors import EnvironmentLacks
 from sweep.records import CapacityRequest, LoadReport, Status, TrialSpec, WorkerSetup
 from sweep.runner.requirements import Requirements
 from sweep.store.paths import Paths
+from sweep.workers.death import Death, died_loading
 from sweep.workers.messages import (
     Decision,
     DeviceFailure,
@@ -107,15 +107,17 @@ class Pool:
         for place in range(len(self._workers)):
             self._worker(place)
 
-    def load(self, check: Callable[[], None]) -> LoadReport:
-        """Waits until the first worker has loaded its setup.
+    def load(self, check: Callable[[], None], say: Callable[[str], None] = lambda text: None) -> LoadReport:
+        """Waits until the first worker has loaded its setup. One that a signal kills meanwhile is started once more.
 
         Args:
             check: called about every half second; may raise to end the wait.
+            say: called with each message for the user, one line.
 
         Raises:
             ConfigurationError, DataError, EnvironmentLacks: the setup cannot be loaded.
         """
+        killed: Death | None = None
         worker = self._worker(0)
         while worker.loaded is None:
             check()
@@ -124,14 +126,12 @@ class Pool:
                     raise message.error()
             if worker.loaded is None and worker.is_dead():
                 death = worker.death()
-                remedy = (
-                    "memory ran out: choose quant=nf4 or a smaller model, lower executor.workers, or end other programs; "
-                    if death.out_of_memory
-                    else ""
-                )
-                raise EnvironmentLacks(
-                    f"the worker {death.text} while it loaded the base model; {remedy}its output is in {self._log}"
-                )
+                if killed is not None or not death.killed:
+                    raise died_loading(death, killed, self._log)
+                say(f"the worker {death.text} while it loaded the base model; it is started once more")
+                killed = death
+                self._discard(worker)
+                worker = self._worker(0)
         loaded = worker.loaded
         if self._capacity_request is not None and loaded.capacity is not None:
             self._slots = loaded.capacity.slots
@@ -257,7 +257,8 @@ class Pool:
             self._early_deaths += 1  # the trial had not begun
             return True
         (identity,) = worker.trials
-        if identity in self._retried or not worker.death().killed:
+        death = worker.death()
+        if identity in self._retried or not death.killed or death.out_of_memory:
             return False
         self._retried.add(identity)
         return True

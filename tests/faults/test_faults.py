@@ -107,6 +107,17 @@ class TestTooLittleMemory:
 
 class TestAKilledWorker:
     @pytest.mark.slow
+    def test_one_that_was_loading_the_base_is_started_once_more(self, sweep: Sweep) -> None:
+        process = sweep.start("search.trials=1")
+        wait_until(lambda: len(workers_of(process)) > 0, process, "a worker")
+        workers_of(process)[0].kill()  # started before the recorder
+        code, output = finish(process)
+        assert code == 0, output
+        assert "(SIGKILL) while it loaded the base model; it is started once more" in " ".join(output.split())
+        assert len(sweep.trained()) == 1
+        assert nothing_is_running(sweep)
+
+    @pytest.mark.slow
     def test_its_only_trial_is_tried_again_by_a_new_one(self, sweep: Sweep) -> None:
         process = sweep.start(*LONG, "engine.slots=1")
         wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")

@@ -16,7 +16,7 @@ from sweep.store.champion_recording import RecordedHistory
 from sweep.store.champions import Champions
 from sweep.store.paths import ORIGIN, Paths
 from sweep.study.champion_recording import ChampionRecording
-from sweep.tracking import VERDICT, Champion, recorder
+from sweep.tracking import VERDICT, Champion, record_queue
 from sweep.tracking.memory_tracker import MemoryTracker
 from tests.store.test_champions import ROWS, adapter_in, entry
 from tests.tracking.made_champion import made_champion
@@ -248,7 +248,7 @@ def test_a_whole_model_that_is_in_use_answers_from_the_registry(
 
 @pytest.mark.slow
 def test_a_server_that_is_away_gets_it_later(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 1.0)
+    monkeypatch.setattr(record_queue, "_AWAY_SECONDS", 1.0)
     study.add(ChampionEvent.VERDICT)
     away = ChampionRecording("s", CONFIG, "http://127.0.0.1:9", study.paths, say=study.said.append)
     away.bring_up_to_date(dict, alone=True)

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult
-from sweep.tracking import Champion, SweepRun, Tracker, recorder
+from sweep.tracking import Champion, SweepRun, Tracker, record_queue
 from sweep.tracking.champion_model import write_model
 from sweep.tracking.journal import Journal, JournalFolder
 from sweep.tracking.memory_tracker import MemoryTracker
@@ -245,7 +245,7 @@ def test_runs_that_killed_sweeps_left_are_ended_without_another_run(
 def test_what_was_registered_without_a_run_while_the_store_was_away_is_recorded_later(
     tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 1.0)
+    monkeypatch.setattr(record_queue, "_AWAY_SECONDS", 1.0)
     database, aside = tmp_path / "mlflow.db", tmp_path / "aside"
     first = opened("recorder", tmp_path, empty_store)
     assert first.end_left(SWEEP)

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Split, Stage, Status, StepLoss, TrialResult, TrialSpec
 from sweep.store.paths import Paths
-from sweep.tracking import SweepRun, Tracker, mlflow_tracker, names, open_tracker
+from sweep.tracking import SweepRun, Tracker, mlflow_client, names, open_tracker
 from sweep.tracking.memory_tracker import MemoryRun, MemoryTracker
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.port import RecordRefused, Summary
@@ -529,7 +529,7 @@ class TestSqlite:
         assert time.monotonic() - started < 5
 
     def test_waiting_for_another_process_has_a_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(mlflow_tracker, "_LOCK_SECONDS", 0.2)
+        monkeypatch.setattr(mlflow_client, "_LOCK_SECONDS", 0.2)
         with (
             FileLock(tmp_path / "mlflow.db.lock"),
             pytest.raises(EnvironmentLacks, match=r"has held .*mlflow\.db\.lock for"),

@@ -22,7 +22,7 @@ from mlflow.entities import Run
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import Status, TrialResult
-from sweep.tracking import SweepRun, recorder, recorder_process
+from sweep.tracking import SweepRun, record_queue, recorder_process
 from sweep.tracking.journal import Journal, JournalFolder
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.port import Summary, is_provisional
@@ -85,8 +85,8 @@ def place(tmp_path: Path, empty_store: Path) -> Place:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 2.0)
-    monkeypatch.setattr(recorder, "_QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(record_queue, "_AWAY_SECONDS", 2.0)
+    monkeypatch.setattr(record_queue, "_QUIET_SECONDS", 0.5)
 
 
 def test_errors_keep_their_class(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_recording_twice_adds_nothing(place: Place, complete: TrialResult) -> No
     """A sweep was killed before it learned that all was recorded."""
     first = place.recorder()
     parent = first.open_sweep(SWEEP)
-    clear, first._journal.clear = first._journal.clear, lambda: None  # type: ignore[union-attr, method-assign]
+    clear, first._queue._journal.clear = first._queue._journal.clear, lambda: None  # type: ignore[union-attr, method-assign]
     del clear
     first.close_trial(first.open_trial(parent, complete.spec), complete, [])
     first.close_sweep(parent, Status.COMPLETE, Summary(), [])
@@ -261,7 +261,7 @@ def test_a_recorder_that_is_killed_amid_what_an_earlier_sweep_left_records_it(
     recorder.poll()
     artifacts.unlink()
     aside.rename(artifacts)
-    monkeypatch.setattr("sweep.tracking.recorder._AWAY_SECONDS", 60.0)  # a process takes seconds to start
+    monkeypatch.setattr("sweep.tracking.record_queue._AWAY_SECONDS", 60.0)  # a process takes seconds to start
     assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
     assert not [line for line in place.said if "did not take" in line]
     assert place.states() == {"FINISHED": 2}

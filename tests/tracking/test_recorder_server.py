@@ -24,7 +24,7 @@ from benchmarks.faults.processes import waited
 from benchmarks.faults.server import Server
 from sweep.errors import EnvironmentLacks
 from sweep.records import Status, TrialResult
-from sweep.tracking import SweepRun, recorder, recorder_process
+from sweep.tracking import SweepRun, record_queue, recorder, recorder_process
 from sweep.tracking.mlflow_tracker import MlflowTracker
 from sweep.tracking.port import Summary, is_provisional
 from sweep.tracking.recorder import Recorder
@@ -133,8 +133,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_AWAY_SECONDS", 2.0)
-    monkeypatch.setattr(recorder, "_QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(record_queue, "_AWAY_SECONDS", 2.0)
+    monkeypatch.setattr(record_queue, "_QUIET_SECONDS", 0.5)
 
 
 def once(fault: bytes, times: int = 1) -> Callable[[bytes], bool]:

@@ -102,7 +102,7 @@ def test_the_load_of_the_machine_is_sampled_on_request(
             waited = 0
             while not client.get_run(parent).data.metrics and waited < 200:
                 waited += recorder.settle()
-                recorder._receive(0.1)
+                recorder._queue.receive(0.1)
         assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
         sampled = set(client.get_run(parent).data.metrics)
         assert ("system/cpu_utilization_percentage" in sampled) is asked

@@ -20,7 +20,7 @@ OOM = "Error out of memory at line 74 in file /src/csrc/ops.cu"
         (None, 0, "", Death("ended with exit code None")),
         (-signal.SIGSEGV, 0, OOM, Death("was killed by signal 11 (SIGSEGV)", killed=True)),
         (-signal.SIGKILL, 0, "", Death("was killed by signal 9 (SIGKILL)", killed=True)),
-        (-signal.SIGKILL, 1, "", Death("was killed by the system", out_of_memory=True)),
+        (-signal.SIGKILL, 1, "", Death("was killed by the system", out_of_memory=True, killed=True)),
         (1, 0, OOM, Death("was ended by bitsandbytes (CUDA error: out of memory)", out_of_memory=True)),
         (
             1,

@@ -109,18 +109,66 @@ class TestPool:
         assert caught.value.problems == ("train.jsonl: line 1 is empty", "test.jsonl is missing")
 
     def test_a_worker_that_dies_loading_is_an_error(self, open_pool: OpenPool) -> None:
-        pool, _ = open_pool("dies loading", load=False)
+        pool, launcher = open_pool("dies loading", "loads", load=False)
+        said: list[str] = []
         with pytest.raises(EnvironmentLacks, match=r"the worker ended with exit code 3 while it loaded .*made\.log"):
+            pool.load(no_check, said.append)
+        assert (len(launcher.started), said) == (1, []), "it ended by itself, and would again"
+
+    def test_a_worker_that_is_killed_while_it_loads_is_started_once_more(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("is killed loading", "loads", capacity_request=asks(2), load=False)
+        said: list[str] = []
+        pool.use_timings({"a GPU": {1: 0.5}})
+        assert pool.load(no_check, said.append).device == "none"
+        assert said == [
+            "the worker was killed by signal 9 (SIGKILL) while it loaded the base model; it is started once more"
+        ]
+        first, second = launcher.started
+        assert second.capacity_request is not None
+        assert second == replace(first, process=second.process), "all the first one was asked for"
+        pool.submit(does("completes"))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+        assert len(launcher.started) == 2
+
+    def test_a_worker_that_is_killed_for_memory_while_it_loads_is_started_once_more(
+        self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kills = iter(range(100))
+        monkeypatch.setattr(worker, "oom_kills", lambda: next(kills))
+        pool, _ = open_pool("is killed loading", "loads", load=False)
+        said: list[str] = []
+        assert pool.load(no_check, said.append).device == "none"
+        assert said == ["the worker was killed by the system while it loaded the base model; it is started once more"]
+
+    def test_two_workers_that_are_killed_while_they_load_are_an_error(self, open_pool: OpenPool) -> None:
+        pool, launcher = open_pool("is killed loading", "is killed loading", "loads", load=False)
+        said: list[str] = []
+        with pytest.raises(
+            EnvironmentLacks,
+            match=r"SIGKILL\) while it loaded the base model, twice in a row; its output is in .*made\.log",
+        ):
+            pool.load(no_check, said.append)
+        assert (len(launcher.started), len(said)) == (2, 1)
+
+    def test_what_the_second_worker_says_while_it_loads_counts(self, open_pool: OpenPool) -> None:
+        pool, _ = open_pool("is killed loading", "dies loading", load=False)
+        with pytest.raises(
+            EnvironmentLacks,
+            match=r"exit code 3 while it loaded .*; the one before it was killed by signal 9 \(SIGKILL\);",
+        ):
+            pool.load(no_check)
+        pool, _ = open_pool("is killed loading", "refuses", load=False)
+        with pytest.raises(DataError):
             pool.load(no_check)
 
-    def test_a_worker_that_is_killed_for_memory_while_it_loads_says_what_to_do(
+    def test_workers_that_are_killed_for_memory_while_they_load_say_what_to_do(
         self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kills = iter(range(100))
         monkeypatch.setattr(worker, "oom_kills", lambda: next(kills))
         pool, _ = open_pool("is killed loading", load=False)
         with pytest.raises(
-            EnvironmentLacks, match=r"was killed by the system while it loaded .*memory ran out: .*quant=nf4"
+            EnvironmentLacks, match=r"was killed by the system while it loaded .*twice .*memory ran out: .*quant=nf4"
         ):
             pool.load(no_check)
 

@@ -54,7 +54,7 @@ def measure(plan: StudyPlan, splits: Splits, paths: Paths) -> str:
     with StopRequest().listening() as stop, worker_pool(short, place, splits.data_hash) as pool:
         place.log(short.name).parent.mkdir(parents=True, exist_ok=True)
         pool.start()
-        loaded = pool.load(stop.check)
+        loaded = pool.load(stop.check, lambda text: print(text, flush=True))
         pool.start_all()
         tracker = MemoryTracker()
         parent = tracker.open_sweep(SweepRun(study=short.name, config_yaml=short.config))
