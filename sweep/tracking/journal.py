@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from typing import Any
 
 from sweep.store.locks import this_process
 from sweep.tracking.port import SweepRun, is_leftover, owner_tags
+
+_FIRST_LINE_SECONDS = 60.0
+"""The longest that a process takes from making a journal to its first line."""
 
 Entry = dict[str, Any]
 """A record as plain JSON types."""
@@ -49,8 +53,13 @@ class Journal:
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         lines = [entry] if self._exists else [self._head, entry]
-        with self.file.open("a" if self._exists else "w", encoding="utf-8") as stream:
-            stream.write("".join(f"{json.dumps(line)}\n" for line in lines))
+        try:
+            with self.file.open("a" if self._exists else "w", encoding="utf-8") as stream:
+                stream.write("".join(f"{json.dumps(line)}\n" for line in lines))
+        except OSError:
+            if not self._exists:
+                self.file.unlink(missing_ok=True)
+            raise
         self._exists = True
 
     def clear(self) -> None:
@@ -77,11 +86,15 @@ class OrphanedJournal:
 def orphaned_journals(place: JournalFolder, study: str, *, alone: bool) -> Iterator[OrphanedJournal]:
     """The journals for this store and study whose processes are gone, the oldest first; the caller records and removes them.
 
+    Files whose processes were killed over the first line are removed here.
+
     Args:
         alone: see `sweep.tracking.port.is_leftover`.
     """
     for file in sorted(place.folder.glob(f"{study}.*.jsonl"), key=_last_written):
         head, *entries = list(_objects(file)) or [{}]
+        if not head and 0 < _last_written(file) < time.time() - _FIRST_LINE_SECONDS:
+            file.unlink(missing_ok=True)
         is_for_us = (head.get("study"), head.get("store")) == (study, place.store)
         if is_for_us and is_leftover(head, this_process(), alone=alone):
             yield OrphanedJournal(file, head, entries)
