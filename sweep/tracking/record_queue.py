@@ -8,10 +8,11 @@ run whose creation was answered by nobody is found again instead of being made t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from multiprocessing.util import Finalize
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sweep.errors import EnvironmentLacks
@@ -130,22 +131,33 @@ class RecordQueue:
             self.receive(0.25)
             self._is_behind = number in self._pending and time.monotonic() > end
 
-    def call(self, method: str, *arguments: Any, seconds: float | None = None) -> Any:
-        """Calls a method of the tracker in the process, and waits for the result.
+    def call(
+        self,
+        method: str,
+        *arguments: Any,
+        seconds: float | None = None,
+        once_more: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """Calls a method of the tracker in the process, and waits for the result; a process that replaces a killed one is asked again.
+
+        Args:
+            once_more: further arguments by name for the second time, since the killed process may have done what was asked.
 
         Raises:
+            EnvironmentLacks: the process was killed too often, or what the method raises.
             StoreAway: the store is away, or has not answered within `seconds`; it may do what was asked later.
         """
         end = None if seconds is None else time.monotonic() + seconds
         self._last_number += 1
         number = self._last_number
-        if not self._process.send((number, (method, arguments))):
-            raise _process_ended()
+        restarts = self._restarts
+        if not self._process.send((number, (method, arguments, {}))):
+            self._restart()
         while number not in self._replies:
-            restarts = self._restarts
-            self.receive(1.0)
             if self._restarts > restarts:
-                raise _process_ended()
+                restarts = self._restarts
+                self._process.send((number, (method, arguments, dict(once_more))))
+            self.receive(1.0)
             if end is not None and time.monotonic() > end and number not in self._replies:
                 raise StoreAway(f"tracking.uri: {self.store} has not answered within {seconds:g} s")
         reply = self._replies.pop(number)
@@ -224,7 +236,8 @@ class RecordQueue:
         """
         self._restarts += 1
         known_sweeps = {**self._left.sweeps, **self._sweeps}
-        if self._restarts > _MAX_RESTARTS or not (known_sweeps or self._journal):
+        # one that is killed before it has done anything may be unable to start
+        if self._restarts > (_MAX_RESTARTS if known_sweeps or self._journal else 1):
             raise _process_ended()
         self._say("MLflow: the recorder process was killed; a new one replaces it")
         self._process.restart()

@@ -77,7 +77,9 @@ class Recorder:
         own = provisional_id()
         if not self._queue.absence.is_now:
             try:
-                run_id = str(self._queue.call("open_sweep", sweep, own, seconds=self._start_seconds))
+                run_id: str = self._queue.call(
+                    "open_sweep", sweep, own, seconds=self._start_seconds, once_more={"again": True}
+                )
             except StoreAway as error:
                 self._queue.absence.begin(error)
             else:

@@ -228,9 +228,9 @@ class _RecordingLoop:
             return RemoteError(RecordRefused.__name__, f"another version of this program has written it: {error!r}")
         return None  # the run of this trial was refused
 
-    def _answer(self, method: str, arguments: tuple[Any, ...]) -> Any:
+    def _answer(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """A call's result; a run that it opened or found is known by its provisional id from then on."""
-        result = self._call(method, arguments)
+        result = self._call(method, arguments, **named)
         own = next((each for each in arguments if isinstance(each, str) and is_provisional(each)), None)
         return result if own is None else self._known(own, result)
 

@@ -269,7 +269,49 @@ def test_a_recorder_that_is_killed_amid_what_an_earlier_sweep_left_records_it(
     assert not place.journals()
 
 
-def test_a_recorder_that_is_killed_at_the_start_is_an_error(place: Place) -> None:
+@pytest.mark.slow
+def test_a_recorder_that_is_killed_at_the_start_is_replaced(place: Place, complete: TrialResult) -> None:
+    recorder = place.recorder()
+    psutil.Process(recorder.process).kill()
+    parent = recorder.open_sweep(SWEEP)
+    assert "a new one replaces it" in place.said[0]
+    recorder.close_trial(recorder.open_trial(parent, complete.spec), complete, [])
+    assert recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert place.states() == {"FINISHED": 2}
+
+
+@pytest.mark.slow
+def test_what_a_recorder_may_have_opened_before_it_was_killed_is_not_opened_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = place.recorder()
+    send = recorder_process.RecorderProcess.send
+
+    def killed_before_it_answers(process: recorder_process.RecorderProcess, message: object) -> bool:
+        monkeypatch.undo()
+        sent = send(process, message)
+        end = time.monotonic() + 30
+        while not place.database.exists() or not place.states():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        psutil.Process(process.id).kill()
+        return sent
+
+    monkeypatch.setattr(recorder_process.RecorderProcess, "send", killed_before_it_answers)
+    parent = recorder.open_sweep(SWEEP)
+    assert [run.info.run_id for run in place.runs()] == [parent]
+
+
+def test_a_recorder_that_is_killed_again_at_the_start_is_an_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restart = recorder_process.RecorderProcess.restart
+
+    def restart_and_kill(process: recorder_process.RecorderProcess) -> None:
+        restart(process)
+        psutil.Process(process.id).kill()
+
+    monkeypatch.setattr(recorder_process.RecorderProcess, "restart", restart_and_kill)
     recorder = place.recorder()
     psutil.Process(recorder.process).kill()
     with pytest.raises(EnvironmentLacks, match="the process that records in MLflow has ended"):

@@ -22,7 +22,7 @@ OUTCOMES: Mapping[Fault, frozenset[Outcome]] = {
     Fault.NONE: _DONE,
     Fault.TICK_KILLED: _DONE,
     Fault.STUDY_KILLED: _DONE | {Outcome.FAILED},
-    Fault.WORKER_KILLED: _DONE | {Outcome.FAILED},
+    Fault.WORKER_KILLED: _DONE,
     Fault.POWER_CUT: _DONE,
     Fault.DISK_FILLS: _DONE | {Outcome.FAILED, Outcome.SKIPPED, Outcome.UNFINISHED},
     Fault.DISK_FULL: _DONE | {Outcome.SKIPPED},
@@ -50,9 +50,8 @@ STRIKES = frozenset(
 _CODES: Mapping[Fault, frozenset[int]] = {
     Fault.TICK_KILLED: frozenset({0, -9}),
     Fault.STUDY_KILLED: frozenset({0, 4}),
-    Fault.WORKER_KILLED: frozenset({0, 3}),
     Fault.POWER_CUT: frozenset({0, -9}),
-    Fault.DISK_FILLS: frozenset({0, 3, 4}),
+    Fault.DISK_FILLS: frozenset({0, 3}),
     Fault.DISK_FULL: frozenset({0, 3}),
     Fault.SERVERS_GONE: frozenset({0, 3, 4}),
 }
