@@ -14,6 +14,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
+from benchmarks.faults.ports import HeldPort
+
 
 class _Inbox(Message):
     def __init__(self) -> None:
@@ -28,12 +30,11 @@ class _Inbox(Message):
 def mail_server() -> Iterator[tuple[int, list[Mail]]]:
     """A mail server: its port, and the mails that it has taken."""
     inbox = _Inbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Controller(inbox, hostname="127.0.0.1", port=port)
+    port = HeldPort()
+    server = Controller(inbox, hostname="127.0.0.1", port=port.number, ready_timeout=120)
     server.start()
     try:
-        yield port, inbox.mails
+        yield port.number, inbox.mails
     finally:
         server.stop()
 

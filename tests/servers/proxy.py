@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from benchmarks.faults.ports import HeldPort
+
 _CHUNK = 65536
 
 
@@ -50,8 +52,13 @@ class Proxy:
         self.faults = Faults()
         self.sent: list[bytes] = []
         self._open: set[socket.socket] = set()
-        self.port = 0
+        self._port = HeldPort()
         self._listener = self._listen()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, before and after every fault."""
+        return self._port.number
 
     @contextmanager
     def faulty(self, **faults: object) -> Iterator[None]:
@@ -87,7 +94,6 @@ class Proxy:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(50)
-        self.port = int(listener.getsockname()[1])
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return listener
 
@@ -107,6 +113,8 @@ class Proxy:
             with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._server_port), 10) as server:
                 server.settimeout(None)
                 self._open.add(server)
+                if self.faults.away:  # since it was accepted: whoever cut the open connections may have missed it
+                    return
                 cut = threading.Event()
                 back = threading.Thread(target=self._answers, args=(server, client, cut), daemon=True)
                 back.start()
