@@ -64,8 +64,8 @@ def web_server() -> Iterator[tuple[int, list[tuple[str, dict[str, Any]]]]]:
 
 
 @contextmanager
-def hanging_server() -> Iterator[int]:
-    """A server that sends a byte now and then, so that no wait for an answer ends by itself: its port."""
+def hanging_server() -> Iterator[tuple[int, threading.Event]]:
+    """A server that sends a byte now and then, so that no wait for an answer ends by itself: its port, and what ends all answers."""
     stop = threading.Event()
 
     def drip(server: socket.socket) -> None:
@@ -74,6 +74,8 @@ def hanging_server() -> Iterator[int]:
         while not stop.wait(0.2):
             with suppress(TimeoutError):
                 taken.append(server.accept()[0])
+            if stop.is_set():
+                break
             for connection in taken:
                 with suppress(OSError):
                     connection.sendall(b"H")
@@ -84,7 +86,7 @@ def hanging_server() -> Iterator[int]:
         thread = threading.Thread(target=drip, args=(server,))
         thread.start()
         try:
-            yield server.getsockname()[1]
+            yield server.getsockname()[1], stop
         finally:
             stop.set()
             thread.join()
