@@ -119,7 +119,7 @@ class Proxy:
                 back = threading.Thread(target=self._answers, args=(server, client, cut), daemon=True)
                 back.start()
                 if self._requests(client, server, cut):
-                    back.join(10)  # a server that notices that nobody waits any more would leave it undone
+                    back.join(60)  # a server that notices that nobody waits any more would leave it undone
                 _shut(server)
                 back.join(10)
                 self._open.discard(server)

@@ -312,13 +312,11 @@ def test_a_slow_store_holds_nothing_up(place: Place, complete: TrialResult, monk
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
     goes_on = threading.Event()
-
     place.proxy.break_(hold=lambda sent: goes_on.wait(PATIENCE_SECONDS))
     monkeypatch.setattr(recorder, "_OPEN_SECONDS", 1.0)
     opened = [tracker.open_trial(parent, complete.spec)]
-    monkeypatch.setattr(
-        recorder, "_OPEN_SECONDS", PATIENCE_SECONDS
-    )  # who waited again would be answered only after that
+    # who waited again would do so for this long
+    monkeypatch.setattr(recorder, "_OPEN_SECONDS", PATIENCE_SECONDS)
     began = time.monotonic()
     opened += [tracker.open_trial(parent, complete.spec) for _ in range(2)]
     for run in opened:
@@ -452,14 +450,19 @@ def test_a_request_that_arrives_after_it_was_repeated_leaves_no_second_run(
     def until_repeated(sent: bytes) -> bool:
         return first(sent) and repeated.wait(PATIENCE_SECONDS)
 
+    def creations() -> int:
+        return sum(CREATE["server"] in sent for sent in place.proxy.sent)
+
+    before = creations()
     place.proxy.break_(hold=until_repeated)
     with monkeypatch.context() as short:
         short.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
         child = tracker.open_trial(parent, complete.spec)
         tracker.close_trial(child, complete, [file_of(place)])
-        assert waited(lambda: len(place.runs()) == 2, PATIENCE_SECONDS), "the request is repeated"
+        assert waited(lambda: creations() >= before + 2, PATIENCE_SECONDS), "the request is repeated"
+    assert waited(lambda: len(place.runs()) == 2, PATIENCE_SECONDS)
     repeated.set()
-    assert waited(lambda: len(place.runs()) == 3, 30), "the first request arrives as well"
+    assert waited(lambda: len(place.runs()) == 3, PATIENCE_SECONDS), "the first request arrives as well"
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
     is_whole(place, complete, 1)
 
