@@ -30,6 +30,14 @@ def waited(true: Callable[[], bool], seconds: float, over: Callable[[], bool] = 
     return True
 
 
+def has_ended(number: int) -> bool:
+    """Whether the process of this number has ended, even if its parent has not noticed."""
+    try:
+        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def spawned_by(sweep: int) -> list[psutil.Process]:
     """The worker and recorder processes of a sweep, given its process id."""
     children = psutil.Process(sweep).children(recursive=True)
@@ -80,12 +88,12 @@ def end_all(processes: list[psutil.Process]) -> None:
 def _command(child: psutil.Process) -> list[str]:
     try:
         return child.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.Error:  # it ends at the moment, or begins
         return []
 
 
 def _open_files(child: psutil.Process) -> list[Path]:
     try:
         return [Path(file.path) for file in child.open_files()]
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.Error:
         return []

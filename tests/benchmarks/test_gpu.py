@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import gpu
-from benchmarks.gpu import Outcome, Part, key, known, page, parts, run
+from benchmarks.faults.processes import has_ended, waited
+from benchmarks.gpu import LIMIT, Outcome, Part, key, known, page, parts, run
 
 ABOUT = {"name": "a card", "date": "2026-01-01", "cores": 2, "cpu": "a processor", "versions": {"torch": "2"}}
 JUNIT = '<testsuites><testsuite tests="4" failures="1" errors="0" skipped="1"/></testsuites>'
@@ -31,20 +32,29 @@ def test_an_outcome_is_kept_for_the_next_call(tmp_path: Path) -> None:
     assert "| seconds | 1.5 |" in shown
 
 
-def test_a_part_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+def test_a_part_that_takes_too_long_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = tmp_path / "pid"
+
+    class Patient(subprocess.Popen[bytes]):
+        """Its limit is over as soon as its child has started."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout == LIMIT:
+                assert waited(lambda: pid.exists() and bool(pid.read_text()), 60.0)
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            return super().wait(timeout)
+
     code = (
         "import pathlib, subprocess; child = subprocess.Popen(['sleep', '60']); "
         f"pathlib.Path({str(pid)!r}).write_text(str(child.pid)); child.wait()"
     )
-    outcome = run(writes("slow", code), "of", tmp_path, os.environ, limit=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", Patient)
+        outcome = run(writes("slow", code), "of", tmp_path, os.environ)
     assert not outcome.well
     assert outcome.words == "took longer than 600 s"
-    child = Path(f"/proc/{pid.read_text()}/status")
-    until = time.monotonic() + 20
-    while child.exists() and "Z (zombie)" not in child.read_text() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not child.exists() or "Z (zombie)" in child.read_text()
+    child = int(pid.read_text())
+    assert waited(lambda: has_ended(child), 60.0)
 
 
 def test_failures_and_skipped_tests_are_on_the_page(tmp_path: Path) -> None:

@@ -95,9 +95,14 @@ def test_the_experiment_opens_with_question_and_answer(served: Served, browser: 
 def test_the_ladder_is_a_table_sorted_by_rank(served: Served, browser: Chrome) -> None:
     opened(browser, f"{served.url}/{views.page(served.experiment, views.LADDER)}", 0)
     shows(browser, "rank", "certify/loss", "sweep.method", "r4of32-lr2e-03-s0")
-    table = rows(browser)
-    ranks = [float(cell) for row in table for column, cell in row.items() if column.endswith("`rank`") and cell]
-    assert len(ranks) == len(table) > 12
+
+    def ranks_shown() -> list[float]:
+        """Once every row that is there has its rank: the page fills its table bit by bit."""
+        table = rows(browser)
+        found = [float(cell) for row in table for column, cell in row.items() if column.endswith("`rank`") and cell]
+        return found if len(found) == len(table) > 12 else []
+
+    ranks = WebDriverWait(browser, PATIENCE).until(lambda _: ranks_shown())
     assert ranks == sorted(ranks)
     assert ranks[0] == 0
 

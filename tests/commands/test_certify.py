@@ -7,11 +7,13 @@ import shutil
 import signal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import mlflow
 import pytest
 from mlflow.entities import Run
 
+from sweep.search.study import SearchStudy
 from tests.faults.conftest import Sweep, finish, spend_the_budget, sweep, wait_until
 
 __all__ = ["sweep"]  # the fixture
@@ -160,12 +162,20 @@ def test_the_first_signal_stops_a_replay_of_known_trials(sweep: Sweep) -> None:
     runs = len(sweep.runs())
     for file in (sweep.folder / "mlruns").glob("optuna.db*"):
         file.unlink()
-    process = sweep.start(*words)
-    wait_until(lambda: len(sweep.runs()) > runs + 3, process, "a known trial")
-    code, text = finish(process, signal.SIGTERM)
-    assert code == 130, text
-    assert "stopped by SIGTERM" in text
-    assert runs + 3 < len(sweep.runs()) < 2 * runs
+    tell, told = SearchStudy.tell, []
+
+    def stopping(study: SearchStudy, *about: Any) -> None:
+        tell(study, *about)
+        told.append(about)
+        if len(told) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with patch.object(SearchStudy, "tell", stopping):
+        stopped = sweep.run_here(*words)
+    assert stopped.returncode == 130, stopped.stdout
+    assert "stopped by SIGTERM" in stopped.stdout
+    assert len(told) == 3
+    assert len(sweep.runs()) == runs + 5, "those of the sweep, of the base and of three trials"
 
 
 @pytest.mark.slow

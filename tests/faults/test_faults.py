@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,26 @@ from benchmarks.faults.server import Server
 from sweep.config.units import show_bytes
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
-from tests.faults.conftest import Sweep, finish, recorder_of, wait_until, workers_of
+from tests.faults.conftest import PATIENCE_SECONDS, Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
 
 LONG = ("train.steps=60", "search.trials=4")
 """Trials that run long enough to be interrupted."""
+
+
+STOPPED_ONCE = """
+import os, runpy
+from sweep.search.study import SearchStudy
+tell = SearchStudy.tell
+def stopping(study, *about):
+    tell(study, *about)
+    SearchStudy.tell = tell
+    os.kill(os.getpid(), {number})
+SearchStudy.tell = stopping
+runpy.run_module("sweep", run_name="__main__", alter_sys=True)
+"""
+"""The sweep is sent a signal once its first trial is recorded."""
 
 
 def trainings_logged(sweep: Sweep) -> int:
@@ -167,7 +180,9 @@ class TestAKillAfterTheLastTrial:
             "runpy.run_module('sweep', run_name='__main__', alter_sys=True)\n"
         )
         words = sweep.words("search.trials=1")
-        killed = subprocess.run([words[0], "-c", code, *words[3:]], cwd=sweep.folder, timeout=120, check=False)
+        killed = subprocess.run(
+            [words[0], "-c", code, *words[3:]], cwd=sweep.folder, timeout=PATIENCE_SECONDS, check=False
+        )
         assert killed.returncode == -signal.SIGKILL
         parent = sweep.parent_run()
         assert parent.info.status == "RUNNING"
@@ -194,13 +209,11 @@ class TestAKilledServer:
             process = sweep.start(*words)
             wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
             server.kill()
-            killed = time.monotonic()
             code, output = finish(process)
             assert code == 0, output
-            assert time.monotonic() - killed < 110
             shown = " ".join(output.split())
             assert shown.count("the study goes on") == 1
-            assert "for up to 30 s" in shown
+            assert shown.count("for up to 30 s") == 1, "it waits once, at its end"
             assert "Traceback" not in shown
             assert len(sweep.trained()) == 4
             assert len(list((sweep.folder / "mlruns/tracking").iterdir())) == 1
@@ -222,11 +235,18 @@ class TestAKilledServer:
 class TestAStoppedSweep:
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_keeps_finished_trials_and_goes_on(self, sweep: Sweep, number: signal.Signals) -> None:
-        words = ("train.steps=60", "search.trials=3")
-        process = sweep.start(*words)
-        wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
-        code, output = finish(process, number)
-        assert code == 130, output
+        words = ("train.steps=60", "search.trials=3", "engine.slots=2")
+        # not from here, where it might come after the last trial on a busy machine
+        called = sweep.words(*words)
+        stopped = subprocess.run(
+            [called[0], "-c", STOPPED_ONCE.format(number=int(number)), *called[3:]],
+            cwd=sweep.folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert stopped.returncode == 130, stopped.stdout + stopped.stderr
         assert nothing_is_running(sweep)
         finished = len(sweep.trained())
         assert 1 <= finished < 3
@@ -247,7 +267,7 @@ class TestAStoppedSweep:
         process.kill()
         process.communicate()
         for worker in workers:
-            worker.wait(timeout=20)  # a worker never outlives its parent
+            worker.wait(timeout=PATIENCE_SECONDS)  # a worker never outlives its parent
         times = {file: file.stat().st_mtime_ns for file in sweep.trained()}
 
         done = sweep.run_here(*LONG)

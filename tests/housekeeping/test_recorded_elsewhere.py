@@ -47,9 +47,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     folder = tmp_path_factory.mktemp("served")
     (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
     started = Server(folder / "server", folder / "mlflow.db")
-    started.start()
-    yield started.address
-    started.kill()
+    try:
+        started.start()
+        yield started.address
+    finally:
+        started.kill()
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,9 @@ if end == "explained":
     pathlib.Path(os.environ["GOLDILOCKS_ERROR_FILE"]).write_text("no trial is complete:\\n  r8-lr1e-03-s0: failed: made up")
     sys.exit(4)
 while end in ("stubborn", "slow"):
-    take(10)
+    take(20)
+    while pathlib.Path("seen").read_text() != pathlib.Path("now").read_text():
+        time.sleep(0.002)
 while (done := int(file.read_text()) if file.exists() else 0) < trials and budget >= seconds:
     budget -= seconds
     take(seconds)
@@ -53,7 +55,11 @@ while (done := int(file.read_text()) if file.exists() else 0) < trials and budge
 
 
 class FileClock:
-    """A clock that advances by what the studies say that they took, so that a busy machine changes nothing."""
+    """A clock that advances by what the studies say that they took, so that a busy machine changes nothing.
+
+    A study that does not end by itself goes on only when the tick has looked at its time: it is asked to stop after the same number of
+    its steps, however long either process was paused.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -66,6 +72,10 @@ class FileClock:
 
     def sleep(self, seconds: float) -> None:
         self._file.write_text(str(self.now() + seconds))
+
+    def looked(self) -> None:
+        """The study may go on."""
+        self._file.with_name("seen").write_text(self._file.read_text())
 
 
 @dataclass
@@ -102,6 +112,12 @@ class Nights:
         file = self.paths.root.parent / "now"
         file.write_text(str(moment(at)))
         clock = FileClock(file)
+        clock.looked()
+
+        def look() -> None:
+            alive()
+            clock.looked()
+
         machine = Machine(
             self.paths,
             clock,
@@ -109,7 +125,7 @@ class Nights:
             self._command,
             lambda: self.room,
             lambda: clock.now() >= self.stop_at,
-            alive,
+            look,
         )
         return Tick(machine, Ledger(self.paths.nights_database), self._after, self.said.append).run(only)
 

@@ -14,6 +14,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
+from benchmarks.faults.ports import HeldPort
+
 
 class _Inbox(Message):
     def __init__(self) -> None:
@@ -28,12 +30,11 @@ class _Inbox(Message):
 def mail_server() -> Iterator[tuple[int, list[Mail]]]:
     """A mail server: its port, and the mails that it has taken."""
     inbox = _Inbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Controller(inbox, hostname="127.0.0.1", port=port)
+    port = HeldPort()
+    server = Controller(inbox, hostname="127.0.0.1", port=port.number, ready_timeout=120)
     server.start()
     try:
-        yield port, inbox.mails
+        yield port.number, inbox.mails
     finally:
         server.stop()
 
@@ -63,8 +64,8 @@ def web_server() -> Iterator[tuple[int, list[tuple[str, dict[str, Any]]]]]:
 
 
 @contextmanager
-def hanging_server() -> Iterator[int]:
-    """A server that sends a byte now and then, so that no wait for an answer ends by itself: its port."""
+def hanging_server() -> Iterator[tuple[int, threading.Event]]:
+    """A server that sends a byte now and then, so that no wait for an answer ends by itself: its port, and what ends all answers."""
     stop = threading.Event()
 
     def drip(server: socket.socket) -> None:
@@ -73,6 +74,8 @@ def hanging_server() -> Iterator[int]:
         while not stop.wait(0.2):
             with suppress(TimeoutError):
                 taken.append(server.accept()[0])
+            if stop.is_set():
+                break
             for connection in taken:
                 with suppress(OSError):
                     connection.sendall(b"H")
@@ -83,7 +86,7 @@ def hanging_server() -> Iterator[int]:
         thread = threading.Thread(target=drip, args=(server,))
         thread.start()
         try:
-            yield server.getsockname()[1]
+            yield server.getsockname()[1], stop
         finally:
             stop.set()
             thread.join()

@@ -52,7 +52,7 @@ def test_a_night_of_a_killed_tick_goes_on_and_its_study_is_stopped_first(nights:
     begun = open_night("a", start)
     write(nights.paths, [replace(begun, process=left.pid, process_started=process_start(left.pid))])
     assert nights.tick("2026-11-21 03:00") == 0
-    left.wait(timeout=10)
+    left.wait(timeout=60)
     assert file.exists()
     assert nights.nights("a") == [("2026-11-21", "done", 3)]
 

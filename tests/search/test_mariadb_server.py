@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,11 +66,7 @@ def place(mariadb: Mariadb, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.mark.usefixtures("quick")
 def test_away_in_the_middle(place: Place, undisturbed: Mapping[str, Any]) -> None:
-    def go_away() -> None:
-        place.proxy.break_(away=True)
-        threading.Timer(1.0, place.proxy.repair).start()
-
-    said = Said(after=ENDED, action=go_away)
+    said = Said(ENDED, lambda: place.proxy.break_(away=True), while_it_waits=place.proxy.repair)
     is_whole(place, place.run(said), said, undisturbed)  # type: ignore[arg-type]
     (waits,) = said.about("waits for up to 10 min")
     assert "refused" in waits

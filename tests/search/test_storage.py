@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from filelock import FileLock
 from sqlalchemy import event
 
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted
-from sweep.search import storage as module
 from sweep.search.storage import existing_storage, open_storage, opened_storage
 from sweep.store.paths import Paths
+from tests.store.test_locks import ticking
 from tests.study.driven import Trained, planned, run
 
 ODD = ["a%41b", "a?b", "a#b", "with space", "naïve-日本", "{brace}", "a&b=c;d", "100%", "'quoted\""]
@@ -125,14 +124,17 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
 
 
 class TestLock:
-    def test_a_wait_is_announced_and_ends(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_LOCK_SECONDS", 1.5)
+    def test_a_wait_is_announced_and_ends(self, tmp_path: Path) -> None:
         said: list[str] = []
-        with FileLock(tmp_path / "optuna.db.lock"):
-            began = time.monotonic()
-            with pytest.raises(EnvironmentLacks, match="another process opens the Optuna database and has held"):
-                open_storage(None, Paths(tmp_path), say=said.append)
-            assert 1 < time.monotonic() - began < 30
+        with (
+            ticking() as clock,
+            FileLock(tmp_path / "optuna.db.lock"),
+            pytest.raises(
+                EnvironmentLacks, match=r"another process opens the Optuna database and has held .* for 60 s"
+            ),
+        ):
+            open_storage(None, Paths(tmp_path), say=said.append)
+        assert 60 <= clock.seconds < 70
         (line,) = said
         assert "waiting for" in line
         assert "optuna.db.lock" in line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from benchmarks.faults.ports import HeldPort
 from benchmarks.faults.processes import waited
 from tests.servers.postgres import PASSWORD, USER
 
@@ -36,18 +36,21 @@ class Mariadb:
             except LookupError:
                 pytest.skip("MariaDB's account is missing, and as root it does not run")
         self._options = ["--no-defaults", f"--datadir={self.folder / 'data'}", f"--user={account}"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self._port = HeldPort()
         self._process: subprocess.Popen[bytes] | None = None
         made = subprocess.run(
             [install, *self._options, "--auth-root-authentication-method=normal", "--skip-test-db"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert made.returncode == 0, made.stdout + made.stderr
+
+    @property
+    def port(self) -> int:
+        """Where it listens, each time it is started."""
+        return self._port.number
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -58,7 +61,7 @@ class Mariadb:
         ]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen([self._server, *self._options, *own], stdout=log, stderr=log)
-        assert waited(self._answers, 30.0), (self.folder / "server.log").read_text()
+        assert waited(self._answers, 240.0), (self.folder / "server.log").read_text()
         with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root")) as connection:
             cursor = connection.cursor()
             cursor.execute(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from benchmarks.faults.ports import HeldPort
 
 PASSWORD = "Geheim-4711"  # noqa: S105 (made up, so that tests can look for it)
 USER = "goldilocks"
@@ -41,10 +42,7 @@ class Postgres:
                 shutil.chown(self.folder, self._account)
             except LookupError:
                 pytest.skip("PostgreSQL's account is missing, and as root it does not run")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._process: subprocess.Popen[bytes] | None = None
+        self._port = HeldPort()
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         if self._account is not None:
@@ -53,6 +51,11 @@ class Postgres:
             "initdb", "-D", self._data, "-U", USER, f"--pwfile={secret}", "-A", "scram-sha-256", "-N", "-E", "UTF8"
         )
         secret.unlink()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, each time it is started."""
+        return self._port.number
 
     @property
     def _data(self) -> str:
@@ -70,7 +73,7 @@ class Postgres:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
             **self._as_account(),
@@ -89,12 +92,12 @@ class Postgres:
         }
         log = self.folder / "server.log"
         options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in settings.items())
-        self._run("pg_ctl", "-D", self._data, "-l", str(log), "-w", "-t", "30", "-o", options, "start")
+        self._run("pg_ctl", "-D", self._data, "-l", str(log), "-w", "-t", "200", "-o", options, "start")
 
     def stop(self) -> None:
         """Stops it at once, as a crash would; does nothing if it is not running."""
         if (Path(self._data) / "postmaster.pid").exists():
-            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-t", "200", "stop")
 
     def remove(self) -> None:
         """Stops it and removes its folder."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from benchmarks.faults.ports import HeldPort
+
 _CHUNK = 65536
 
 
@@ -24,7 +26,7 @@ class Faults:
         answer_to: called with what a client sends; whether it is answered so.
         cut: called with what a client sends; True passes it on, and cuts the connection instead of passing on the answer.
         lose: called with what a client sends; True cuts the connection instead of passing it on.
-        hold: called with what a client sends; the seconds after which it is passed on.
+        hold: called with what a client sends, which is passed on once it returns; returns whether that was late.
     """
 
     away: bool = False
@@ -34,7 +36,7 @@ class Faults:
     answer_to: Callable[[bytes], bool] = field(default=lambda sent: True)
     cut: Callable[[bytes], bool] = field(default=lambda sent: False)
     lose: Callable[[bytes], bool] = field(default=lambda sent: False)
-    hold: Callable[[bytes], float] = field(default=lambda sent: 0.0)
+    hold: Callable[[bytes], bool] = field(default=lambda sent: False)
 
 
 class Proxy:
@@ -50,8 +52,13 @@ class Proxy:
         self.faults = Faults()
         self.sent: list[bytes] = []
         self._open: set[socket.socket] = set()
-        self.port = 0
+        self._port = HeldPort()
         self._listener = self._listen()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, before and after every fault."""
+        return self._port.number
 
     @contextmanager
     def faulty(self, **faults: object) -> Iterator[None]:
@@ -87,7 +94,6 @@ class Proxy:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(50)
-        self.port = int(listener.getsockname()[1])
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return listener
 
@@ -107,31 +113,37 @@ class Proxy:
             with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._server_port), 10) as server:
                 server.settimeout(None)
                 self._open.add(server)
+                if self.faults.away:  # since it was accepted: whoever cut the open connections may have missed it
+                    return
                 cut = threading.Event()
                 back = threading.Thread(target=self._answers, args=(server, client, cut), daemon=True)
                 back.start()
-                self._requests(client, server, cut)
+                if self._requests(client, server, cut):
+                    back.join(60)  # a server that notices that nobody waits any more would leave it undone
                 _shut(server)
                 back.join(10)
                 self._open.discard(server)
         finally:
             self._open.discard(client)
 
-    def _requests(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
+    def _requests(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> bool:
+        """Passes on what the client sends, until it ends; returns whether some of it was late."""
+        is_late = False
         while chunk := client.recv(_CHUNK):
             self.sent.append(chunk)
             if self.faults.answer and self.faults.answer_to(chunk):
                 self._refuse(client, chunk)
-                return
+                break
             if self.faults.silent:
                 continue
             if self.faults.lose(chunk):
                 _shut(client)
-                return
+                break
             if self.faults.cut(chunk):
                 cut.set()
-            time.sleep(self.faults.hold(chunk))
+            is_late |= self.faults.hold(chunk)
             server.sendall(chunk)
+        return is_late
 
     def _answers(self, server: socket.socket, client: socket.socket, cut: threading.Event) -> None:
         with suppress(OSError):

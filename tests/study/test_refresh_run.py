@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +21,9 @@ from tests.study.test_checks import LOADED
 
 
 @pytest.fixture
-def run(made_task: Path, tmp_path: Path) -> Callable[..., RefreshRun]:
-    """A run of 100 seconds, so many of which are used, whose champion took 20 seconds to train."""
+def run(made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RefreshRun]:
+    """A run of 100 seconds, so many of which are used, whose champion took 20 seconds to train. Its clock stands still."""
+    monkeypatch.setattr("sweep.study.study_run.time", SimpleNamespace(monotonic=lambda: 1000.0))
     plan = composed_plan(["study.name=s", "model=tiny", "task=jsonl", f"task.path={made_task}", "task.metric=accuracy"])
     paths = Paths(tmp_path / "mlruns")
     provenance = Provenance({}, "cpu", "made", LOADED.base_hash, LOADED.data_hash, 1)
@@ -38,7 +39,7 @@ def run(made_task: Path, tmp_path: Path) -> Callable[..., RefreshRun]:
             Silent(),
             session_on(InstantPool(), paths.root),
             LOADED,
-            time.monotonic() - used,
+            1000.0 - used,
             steps=RefreshLog(paths.refresh_log("s")),
             champion=champion,
         )

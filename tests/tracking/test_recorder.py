@@ -120,10 +120,9 @@ def test_a_store_that_goes_away_and_comes_back_has_everything(place: Place, comp
     with place.away():
         recorder.close_trial(begun, complete, [])
         assert recorder.known_id(begun) == begun
-        began = time.monotonic()
         late = recorder.open_trial(parent, complete.spec)
+        assert len(place.said) == 1, "it waited no longer than until the store was known to be away"
         later = recorder.open_trial(parent, complete.spec)
-        assert time.monotonic() - began < 8
         assert is_provisional(late)
         assert recorder.known_id(late) is None
         recorder.close_trial(late, complete, [])
@@ -158,12 +157,11 @@ def test_the_next_run_records_what_a_store_that_stays_away_lacks(place: Place, c
     with place.away():
         late = recorder.open_trial(parent, complete.spec)
         recorder.close_trial(late, complete, [])
-        began = time.monotonic()
         assert not recorder.close_sweep(
             parent, Status.COMPLETE, Summary({"verdict/rank": 8}, {"sweep.verdict": "x"}), []
         )
-        assert time.monotonic() - began < 10
         assert "waiting for sqlite" in place.said[1]
+        assert "for up to 2 s" in place.said[1]
         assert "the next run of the same command records them" in place.said[2]
         del recorder
     (journal,) = place.journals()
@@ -235,7 +233,7 @@ def test_a_recorder_that_is_killed_is_replaced(place: Place, complete: TrialResu
     assert "a new one replaces it" in said
     process = psutil.Process(recorder.process)
     del recorder
-    process.wait(timeout=20)
+    process.wait(timeout=240)
 
 
 @pytest.mark.slow
@@ -337,7 +335,7 @@ def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkey
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     assert (done.stdout, done.stderr) == ("", "")
@@ -363,9 +361,9 @@ def test_the_last_records_of_a_killed_sweep_are_recorded(place: Place, complete:
     )
     (place.folder / "result").write_bytes(pickle.dumps(complete))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code, str(place.folder)], env=environment, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(place.folder)], env=environment, timeout=240, check=False)
     assert done.returncode == -signal.SIGKILL
-    end = time.monotonic() + 30
+    end = time.monotonic() + 240
     while place.states().get("FINISHED", 0) < 5 and time.monotonic() < end:
         time.sleep(0.2)
     assert place.states() == {"FINISHED": 5, "RUNNING": 1}

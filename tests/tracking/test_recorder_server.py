@@ -35,6 +35,7 @@ from tests.study.driven import Threads
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*noload.*")]
 
+PATIENCE_SECONDS = 240.0
 CREATE = {"server": b"runs/create", "postgres": b"INSERT INTO runs"}
 """What a client sends to create a run."""
 PARAMS = {"server": b"runs/log-batch", "postgres": b"INSERT INTO params"}
@@ -45,9 +46,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     folder = tmp_path_factory.mktemp("served")
     (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
     started = Server(folder / "server", folder / "mlflow.db")
-    started.start()
-    yield "http://127.0.0.1:{port}", started.port
-    started.kill()
+    try:
+        started.start()
+        yield "http://127.0.0.1:{port}", started.port
+    finally:
+        started.kill()
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +180,7 @@ def file_of(place: Place) -> Path:
 
 def is_said(place: Place, tracker: Recorder) -> None:
     """Waits until the recorder has said that the store is away."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_SECONDS
     while not place.about("the study goes on") and time.monotonic() < end:
         tracker.poll()
         time.sleep(0.05)
@@ -251,7 +254,11 @@ def test_two_nights_away_are_recorded_by_the_third(place: Place, complete: Trial
     assert not place.journals()
 
 
-def test_a_run_whose_creation_was_not_answered_is_not_made_twice(place: Place, complete: TrialResult) -> None:
+def test_a_run_whose_creation_was_not_answered_is_not_made_twice(
+    place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # however long a busy machine takes for an attempt, the first that fails is repeated at once
+    monkeypatch.setattr(recorder_process, "_AT_ONCE_SECONDS", 1000.0)
     what, times = (CREATE["server"], 1) if place.kind == "server" else (b"COMMIT", 3)
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
@@ -289,14 +296,12 @@ def test_away_in_the_middle(place: Place, complete: TrialResult) -> None:
     parent = tracker.open_sweep(place.sweep)
     begun = tracker.open_trial(parent, complete.spec)
     with place.proxy.faulty(away=True):
-        began = time.monotonic()
         tracker.close_trial(begun, complete, [file_of(place)])
         late = tracker.open_trial(parent, complete.spec)
         assert is_provisional(late)
+        assert place.about("the study goes on"), "it waited no longer than until the store was known to be away"
         tracker.close_trial(late, complete, [file_of(place)])
-        assert time.monotonic() - began < 8
         assert len(place.journals()) == 1
-        is_said(place, tracker)
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
     assert len(place.about("the study goes on")) == 1
     is_whole(place, complete, 2)
@@ -304,15 +309,20 @@ def test_away_in_the_middle(place: Place, complete: TrialResult) -> None:
 
 @pytest.mark.parametrize("place", ["server"], indirect=True)
 def test_a_slow_store_holds_nothing_up(place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_OPEN_SECONDS", 1.0)
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
-    place.proxy.break_(delay=1.5 if place.kind == "server" else 0.3)
+    goes_on = threading.Event()
+    place.proxy.break_(hold=lambda sent: goes_on.wait(PATIENCE_SECONDS))
+    monkeypatch.setattr(recorder, "_OPEN_SECONDS", 1.0)
+    opened = [tracker.open_trial(parent, complete.spec)]
+    # who waited again would do so for this long
+    monkeypatch.setattr(recorder, "_OPEN_SECONDS", PATIENCE_SECONDS)
     began = time.monotonic()
-    opened = [tracker.open_trial(parent, complete.spec) for _ in range(3)]
+    opened += [tracker.open_trial(parent, complete.spec) for _ in range(2)]
     for run in opened:
         tracker.close_trial(run, complete, [file_of(place)])
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < PATIENCE_SECONDS
+    goes_on.set()
     place.proxy.repair()
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
     assert not place.about("the study goes on")
@@ -395,7 +405,7 @@ def test_the_load_is_sampled_again_after_a_request_that_failed(place: Place, mon
         return len(place.client().get_metric_history(parent, "system/cpu_utilization_percentage"))
 
     def has_more_than(count: int) -> bool:
-        return waited(lambda: samples() > count, 20.0)
+        return waited(lambda: samples() > count, PATIENCE_SECONDS)
 
     assert has_more_than(0)
     failures: list[bytes] = []
@@ -406,7 +416,7 @@ def test_the_load_is_sampled_again_after_a_request_that_failed(place: Place, mon
         return True
 
     place.proxy.break_(answer=500, answer_to=fails)
-    assert waited(lambda: len(failures) >= 1, 20.0)
+    assert waited(lambda: len(failures) >= 1, PATIENCE_SECONDS)
     place.proxy.repair()
     assert has_more_than(samples())
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
@@ -415,13 +425,15 @@ def test_the_load_is_sampled_again_after_a_request_that_failed(place: Place, mon
 
 @pytest.mark.parametrize("place", ["server"], indirect=True)
 def test_a_silent_server(place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
-    place.proxy.break_(silent=True)
-    child = tracker.open_trial(parent, complete.spec)
-    assert is_provisional(child)
-    tracker.close_trial(child, complete, [file_of(place)])
+    with monkeypatch.context() as short:
+        short.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        place.proxy.break_(silent=True)
+        child = tracker.open_trial(parent, complete.spec)
+        assert is_provisional(child)
+        tracker.close_trial(child, complete, [file_of(place)])
+        is_said(place, tracker)
     place.proxy.repair()
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
     is_whole(place, complete, 1)
@@ -431,14 +443,26 @@ def test_a_silent_server(place: Place, complete: TrialResult, monkeypatch: pytes
 def test_a_request_that_arrives_after_it_was_repeated_leaves_no_second_run(
     place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     tracker = place.recorder()
     parent = tracker.open_sweep(place.sweep)
-    held = once(CREATE["server"])
-    place.proxy.break_(hold=lambda sent: 4.0 if held(sent) else 0.0)
-    child = tracker.open_trial(parent, complete.spec)
-    tracker.close_trial(child, complete, [file_of(place)])
-    time.sleep(4.0)
+    first, repeated = once(CREATE["server"]), threading.Event()
+
+    def until_repeated(sent: bytes) -> bool:
+        return first(sent) and repeated.wait(PATIENCE_SECONDS)
+
+    def creations() -> int:
+        return sum(CREATE["server"] in sent for sent in place.proxy.sent)
+
+    before = creations()
+    place.proxy.break_(hold=until_repeated)
+    with monkeypatch.context() as short:
+        short.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+        child = tracker.open_trial(parent, complete.spec)
+        tracker.close_trial(child, complete, [file_of(place)])
+        assert waited(lambda: creations() >= before + 2, PATIENCE_SECONDS), "the request is repeated"
+    assert waited(lambda: len(place.runs()) == 2, PATIENCE_SECONDS)
+    repeated.set()
+    assert waited(lambda: len(place.runs()) == 3, PATIENCE_SECONDS), "the first request arrives as well"
     assert tracker.close_sweep(parent, Status.COMPLETE, VERDICT, [])
     is_whole(place, complete, 1)
 
@@ -490,10 +514,10 @@ def test_a_database_server_that_is_silent_holds_the_process_for_a_while_only(pla
         "from sweep.store import silence\n"
         "from sweep.tracking import SweepRun\n"
         "from sweep.tracking.recorder_process import RecorderSettings, local_tracker\n"
-        "silence._SILENT_SECONDS = 1.0\n"
         "tracker = local_tracker(RecorderSettings(sys.argv[1], None, 'here:1'))\n"
         "print('open', flush=True)\n"
         "sys.stdin.readline()\n"
+        "silence._SILENT_SECONDS = 1.0\n"
         "try:\n"
         "    tracker.open_sweep(SweepRun('made', ''))\n"
         "except EnvironmentLacks as error:\n"
@@ -510,7 +534,7 @@ def test_a_database_server_that_is_silent_holds_the_process_for_a_while_only(pla
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         place.proxy.break_(silent=True)
-        printed, _ = process.communicate("\n", timeout=60)
+        printed, _ = process.communicate("\n", timeout=PATIENCE_SECONDS)
     finally:
         process.kill()
     assert "tracking.uri: cannot record in postgresql" in printed

@@ -39,7 +39,7 @@ def test_reading_from_a_silent_mysql_ends(silent_port: int) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=25,
+        timeout=240,
         check=True,
     )
     assert "the study's MLflow runs in mysql+pymysql://" in ended.stdout

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Iterator
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mlflow import MlflowClient
 
 from benchmarks.faults.processes import end_all, in_folder
 from benchmarks.faults.server import Server
-from tests.faults.conftest import Sweep, finish, wait_until
+from tests.faults.conftest import PATIENCE_SECONDS, Sweep, wait_until
 from tests.servers.postgres import PASSWORD, USER, Postgres
 from tests.servers.proxy import Proxy
 
@@ -42,9 +43,28 @@ def postgres() -> Iterator[Postgres]:
 def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
     started = Server(tmp_path / "server", tmp_path / "mlflow.db")
-    started.start()
-    yield started
-    started.kill()
+    try:
+        started.start()
+        yield started
+    finally:
+        started.kill()
+
+
+def output_of(process: subprocess.Popen[str], when_said: dict[str, Callable[[], None]]) -> str:
+    """All that the sweep prints until it ends; each of the actions is done once the sweep has said its words."""
+    assert process.stdout is not None
+    output, left = "", dict(when_said)
+    limit = threading.Timer(PATIENCE_SECONDS, process.kill)
+    limit.start()
+    with process:
+        for line in process.stdout:
+            output += line
+            shown = " ".join(output.split())
+            for words in [words for words in left if words in shown]:
+                left.pop(words)()
+    limit.cancel()
+    assert not left, output
+    return output
 
 
 def test_no_trial_is_lost_or_recorded_twice_and_no_password_is_left(
@@ -72,11 +92,8 @@ def test_no_trial_is_lost_or_recorded_twice_and_no_password_is_left(
             wait_until(lambda: len(sweep.trained()) >= 1, process, "a first trial")
             web.break_(away=True)
             database.break_(away=True)
-            time.sleep(6.0)
-            web.repair()
-            database.repair()
-            code, output = finish(process)
-        assert code == 0, output
+            output = output_of(process, {"waits for up to": database.repair, "the study goes on": web.repair})
+        assert process.returncode == 0, output
         outputs.append(output)
         shown = " ".join(output.split())
         assert "is back" in shown, shown
