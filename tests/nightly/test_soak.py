@@ -53,7 +53,7 @@ def test_forty_nights_have_every_fault(seed: int) -> None:
     assert any(night.fault is Fault.WORKER_KILLED and night.more_trials and night.delay < 2 for night in plan)
 
 
-QUIET = Ended(0, "", 3.0, 10**8, (), ())
+QUIET = Ended(0, "", 3.0, 10**8, ())
 TITLES = {ROLLING: "rolling, night of {}: done", SEARCH: "search, night of {}: done"}
 
 
@@ -65,7 +65,7 @@ def undisturbed() -> Evidence:
     """Six quiet nights after one with work."""
     days = [f"2027-02-{day:02}" for day in range(5, 12)]
     played = [
-        Played(NightPlan(Fault.NONE, 1.0), day, number == 0, number == 0, (QUIET,), 10 + 2 * number, 1000 * number)
+        Played(NightPlan(Fault.NONE, 1.0), day, number == 0, number == 0, (QUIET,), (), 10 + 2 * number, 1000 * number)
         for number, day in enumerate(days)
     ]
     work = Work([("verdict", 1)], [], {"a": 1.0, "b": 2.0})
@@ -147,7 +147,7 @@ PLANTED = {
     ],
     "no_process_stays_behind": [
         _last((replace(QUIET, zombies=("python",)),)),
-        _last((replace(QUIET, left=("python -m sweep",)),)),
+        _last(left=("python -m sweep",)),
     ],
     "nothing_grows": [
         _late(memory=12 * 10**7),

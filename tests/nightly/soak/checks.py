@@ -165,8 +165,7 @@ def no_process_stays_behind(evidence: Evidence) -> Iterator[str]:
     for played in evidence.played:
         for tick in played.ticks:
             yield from (f"{played.date} ({played.plan.fault}): {name} was not waited for" for name in tick.zombies)
-        if played.ticks:
-            yield from (f"{played.date} ({played.plan.fault}): {name} ran on" for name in played.ticks[-1].left)
+        yield from (f"{played.date} ({played.plan.fault}): {name} ran on" for name in played.left)
 
 
 def nothing_grows(evidence: Evidence) -> Iterator[str]:

@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.faults.processes import end_all, in_folder, spawned_by
 from tests.nightly.soak.plan import Fault, NightPlan
-from tests.nightly.soak.process import Ended, run_tick
+from tests.nightly.soak.process import Ended, left_in, run_tick
 from tests.nightly.soak.world import FIRST, ROLLING, SEARCH, World
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -32,6 +32,7 @@ class Played:
         worked: whether there was, or may have been, something to do.
         has_search: whether the schedule that uses the servers was installed.
         ticks: in order.
+        left: processes that stayed in the folder.
         files, size: the number of files in the folder after the night, and their bytes.
     """
 
@@ -40,6 +41,7 @@ class Played:
     worked: bool
     has_search: bool
     ticks: tuple[Ended, ...]
+    left: tuple[str, ...]
     files: int
     size: int
 
@@ -66,9 +68,10 @@ def play(world: World, plan: Sequence[NightPlan], seed: int, servers_until: int)
             world.install_search()
         has_work = has_work or night.changes_data or night.more_trials
         ticks = _Night(world, night, day, chance).ticks()
+        left = left_in(world.folder) if ticks else ()
         files = [file for file in world.paths.root.rglob("*") if file.is_file() and not file.is_symlink()]
         size = sum(file.stat().st_size for file in files)
-        played.append(Played(night, str(day), has_work, number < servers_until, tuple(ticks), len(files), size))
+        played.append(Played(night, str(day), has_work, number < servers_until, tuple(ticks), left, len(files), size))
         has_work = has_work and night.fault is not Fault.NONE
         if number + 1 == servers_until:
             _remove(world, SEARCH)

@@ -21,6 +21,10 @@ _LONGEST_ZOMBIE = 5.0
 """Seconds after which a process that has ended must have been waited for."""
 
 
+_NOTICES_SECONDS = 30.0
+"""The longest that a process takes to notice that its parent was killed; it may have to import the libraries first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A tick that is over.
@@ -33,7 +37,6 @@ class Ended:
         zombies: descendants that stayed unwaited for.
         struck: whether the disturbance found something to disturb.
         late: whether it did not end, and was killed.
-        left: processes that were still in the folder afterwards.
     """
 
     code: int
@@ -41,7 +44,6 @@ class Ended:
     cpu: float
     memory: int
     zombies: tuple[str, ...]
-    left: tuple[str, ...]
     struck: bool = False
     late: bool = False
 
@@ -96,10 +98,17 @@ def run_tick(
         used.ru_utime + used.ru_stime,
         memory,
         tuple(zombies.values()),
-        tuple(map(_named, in_folder(folder))),
         struck,
         late,
     )
+
+
+def left_in(folder: Path) -> tuple[str, ...]:
+    """The processes that stay in the folder: those that are just starting notice only then that nobody needs them."""
+    end = time.monotonic() + _NOTICES_SECONDS
+    while (left := in_folder(folder)) and time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+    return tuple(map(_named, left))
 
 
 def _ended_children(tick: int) -> dict[int, str]:
