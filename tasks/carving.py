@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.checks import Origin, Reading
+from dataclasses import replace
+
+from tasks.checks import Reading
 from tasks.splits import place, side_of
 
 CARVED_SHARE = 0.2
@@ -17,6 +19,16 @@ def carve(train: Reading, role: str) -> tuple[Reading, Reading]:
     """
     taken = tuple(row for row in train.rows if place(side_of(row[1]), salt=role) < CARVED_SHARE)
     kept = tuple(row for row in train.rows if place(side_of(row[1]), salt=role) >= CARVED_SHARE)
-    origin = Origin(f"{train.origin.path} (rows taken for {role})", train.origin.name, train.origin.separator)
-    rest = Reading(train.origin, kept, train.count - len(taken), train.problems, train.warnings, train.unknown)
-    return rest, Reading(origin, taken, len(taken))
+    origin = replace(train.origin, path=f"{train.origin.path} (rows taken for {role})", part=role)
+    remedy = _remedy(train)
+    return replace(train, rows=kept, count=train.count - len(taken), remedy=remedy), Reading(
+        origin, taken, len(taken), remedy=remedy
+    )
+
+
+def _remedy(train: Reading) -> str:
+    if train.remedy:
+        return train.remedy
+    sides = len({side_of(example) for _, example in train.rows})
+    groups = f"{sides} groups that stay together" if 2 * sides < len(train.rows) else "them"
+    return f"All are drawn from {len(train.rows)} rows, a fifth of {groups} for each split; add rows, or give each split its own file"

@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.metrics import normalise
+from tasks.printable import printable
 from tasks.suggest import closest
 
 KEYS = ("prompt", "completion", "label", "kind")
@@ -31,11 +32,21 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The source of a split: `path` on this machine, and a short `name` that is the same on every machine."""
+    """The source of a split: `path` on this machine, and a short `name` that is the same on every machine.
+
+    Attributes:
+        part: what of it the split is, if it is not the whole.
+    """
 
     path: str
     name: str
     separator: str = ":"
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """The split in a warning."""
+        return f"{self.name} ({self.part})" if self.part else self.name
 
     def at(self, row: int) -> str:
         """Location of a row, for problems."""
@@ -47,12 +58,37 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedOrigin(Origin):
+    """Several sources, one after another.
+
+    Attributes:
+        parts: each with the number that is added to the numbers of its rows, ascending.
+    """
+
+    parts: tuple[tuple[int, Origin], ...] = ()
+
+    def at(self, row: int) -> str:
+        """Location of a row, for problems."""
+        start, origin = self._part_of(row)
+        return origin.at(row - start)
+
+    def short(self, row: int) -> str:
+        """Location of a row, for warnings."""
+        start, origin = self._part_of(row)
+        return origin.short(row - start)
+
+    def _part_of(self, row: int) -> tuple[int, Origin]:
+        return max((part for part in self.parts if part[0] < row), key=lambda part: part[0], default=self.parts[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One split as read: the usable rows with their numbers, and the problems of the others.
 
     Attributes:
         count: number of rows, usable or not.
         unknown: keys without a meaning, with their numbers of rows.
+        remedy: what to do about too few rows, if rows were drawn.
     """
 
     origin: Origin
@@ -61,6 +97,7 @@ class Reading:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unknown: tuple[tuple[str, int], ...] = ()
+    remedy: str = ""
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -153,7 +190,7 @@ def assemble(
     readings = (train, validation, test)
     problems = [problem for reading in readings for problem in reading.problems]
     problems += _too_few(train, FEWEST_ROWS) + _too_few(validation, FEWEST_ROWS) + _too_few(test, 1)
-    problems += _contained(train, validation) + _contained(train, test)
+    problems += contained(train, validation) + contained(train, test)
     if problems:
         raise DataProblems(problems)
     notes = list(warnings)
@@ -161,8 +198,14 @@ def assemble(
         notes += [*reading.warnings, *_repeated_rows(reading), *_contradictions(reading)]
     for first, second in ((train, validation), (train, test), (validation, test)):
         notes += _shared_prompts(first, second)
-    notes += _unknown_keys(readings) + _unmatched_labels(readings)
-    return RawSplits(train.examples, validation.examples, test.examples, tuple(notes), tuple(understood))
+    notes += _unknown_keys(readings) + (_unmatched_labels(readings) or _doubtful_labels(readings))
+    return RawSplits(
+        train.examples,
+        validation.examples,
+        test.examples,
+        tuple(map(printable, notes)),
+        tuple(map(printable, understood)),
+    )
 
 
 def _faults(row: Mapping[Any, object], key: str) -> Iterator[str]:
@@ -220,10 +263,12 @@ def _too_few(reading: Reading, fewest: int) -> list[str]:
     if reading.count >= fewest or (reading.problems and not reading.count):
         return []
     had = f"has {_counted(reading.count, 'row')}" if reading.count else "is empty"
-    return [f"{reading.origin.path}: {had}; at least {_counted(fewest, 'row')} needed"]
+    remedy = f". {reading.remedy}" if reading.remedy else ""
+    return [f"{reading.origin.path}: {had}; at least {_counted(fewest, 'row')} needed{remedy}"]
 
 
-def _contained(train: Reading, other: Reading) -> list[str]:
+def contained(train: Reading, other: Reading) -> list[str]:
+    """The problem that all that a split asks is in train; empty if not."""
     trained = {example.asked for _, example in train.rows}
     if not other.rows or not all(example.asked in trained for _, example in other.rows):
         return []
@@ -241,7 +286,7 @@ def _repeated_rows(reading: Reading) -> list[str]:
         if first_seen.setdefault(example, number) != number
     ]
     places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs)
-    return [f"{reading.origin.name}: {_counted(len(pairs), 'row')} repeated: {places}"] if pairs else []
+    return [f"{reading.origin.title}: {_counted(len(pairs), 'row')} repeated: {places}"] if pairs else []
 
 
 def _contradictions(reading: Reading) -> list[str]:
@@ -255,7 +300,9 @@ def _contradictions(reading: Reading) -> list[str]:
             pairs.setdefault(example.asked, (earlier, number))
     places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs.values())
     return (
-        [f"{reading.origin.name}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"] if pairs else []
+        [f"{reading.origin.title}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"]
+        if pairs
+        else []
     )
 
 
@@ -266,7 +313,7 @@ def _shared_prompts(first: Reading, second: Reading) -> list[str]:
         return []
     places = _places((second.origin.short(here), first.origin.short(there)) for here, there in pairs)
     return [
-        f"{second.origin.name}: {len(pairs)} of {_counted(second.count, 'prompt')} in {first.origin.name} too: {places}"
+        f"{second.origin.title}: {len(pairs)} of {_counted(second.count, 'prompt')} in {first.origin.title} too: {places}"
     ]
 
 
@@ -294,6 +341,21 @@ def _unmatched_labels(readings: Iterable[Reading]) -> list[str]:
         f'no label equals its row\'s completion ("{labelled[0].label}", "{labelled[0].completion}"): accuracy and '
         "macro_f1 compare what the model writes with the label, and would stay at 0"
     ]
+
+
+def _doubtful_labels(readings: Iterable[Reading]) -> list[str]:
+    """Warns about a single label, and about labels that are written in several ways."""
+    labels = Counter(row.label for reading in readings for _, row in reading.rows if row.label is not None)
+    if len(labels) == 1 and labels.total() > 1:
+        return [f'every label is "{next(iter(labels))}": there is nothing to tell apart']
+    written: dict[str, list[str]] = {}
+    for label in labels:
+        written.setdefault(normalise(label), []).append(label)
+    alike = [ways for ways in written.values() if len(ways) > 1]
+    if not alike:
+        return []
+    named = "; ".join(", ".join(f'"{label}" ({labels[label]})' for label in ways) for ways in alike[:_PAIRS_SHOWN])
+    return [f"labels that only differ in case, white space or a final period are different classes: {named}"]
 
 
 def _places(pairs: Iterable[tuple[str, str]]) -> str:
