@@ -30,5 +30,10 @@ def _remedy(train: Reading) -> str:
     if train.remedy:
         return train.remedy
     sides = len({side_of(example) for _, example in train.rows})
-    groups = f"{sides} groups that stay together" if 2 * sides < len(train.rows) else "them"
-    return f"All are drawn from {len(train.rows)} rows, a fifth of {groups} for each split; add rows, or give each split its own file"
+    groups = (
+        f" in {sides} {'group' if sides == 1 else 'groups'}, which stay together" if 2 * sides < len(train.rows) else ""
+    )
+    return (
+        f"The data has {len(train.rows)} rows{groups}, of which a fifth is drawn for each split that has no file; add rows, or give each "
+        "split a file of its own"
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.example import DataProblems, Example, RawSplits
-from tasks.metrics import normalise
+from tasks.metrics import alike, normalise
 from tasks.printable import printable
 from tasks.suggest import closest
 
@@ -54,7 +54,7 @@ class Origin:
 
     def short(self, row: int) -> str:
         """Location of a row, for warnings."""
-        return f"{self.name}{self.separator}{row}"
+        return printable(f"{self.name}{self.separator}{row}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,8 @@ def examine(row: object) -> Example | Flaw:
     """Returns a decoded row as an example, or all its faults; an example of somebody's own code is checked as a row."""
     if isinstance(row, Example):
         faults = [*(fault for key in KEYS for fault in _faults(row.as_row(), key)), *_wrong_history(row.history)]
+        if row.group is not None and not isinstance(row.group, str):
+            faults.append(f"group must be text or None, not {_type_name(row.group)}")
         return Flaw("; ".join(faults)) if faults else replace(row, history=tuple(row.history))
     if not isinstance(row, dict):
         return Flaw(f'a row must be an object like {{"prompt": "...", "completion": "..."}}, not {_type_name(row)}')
@@ -239,6 +241,8 @@ def _wrong_history(history: object) -> Iterator[str]:
         for turn in turns
     ):
         yield f"history must be pairs of a role ({', '.join(_ROLES[:-1])} or {_ROLES[-1]}) and a text"
+    elif any(turn[0] == "system" for turn in list(turns)[1:]):
+        yield "history may have one system message, at its beginning"
 
 
 def _missing(row: Mapping[Any, object], key: str) -> str:
@@ -348,13 +352,10 @@ def _doubtful_labels(readings: Iterable[Reading]) -> list[str]:
     labels = Counter(row.label for reading in readings for _, row in reading.rows if row.label is not None)
     if len(labels) == 1 and labels.total() > 1:
         return [f'every label is "{next(iter(labels))}": there is nothing to tell apart']
-    written: dict[str, list[str]] = {}
-    for label in labels:
-        written.setdefault(normalise(label), []).append(label)
-    alike = [ways for ways in written.values() if len(ways) > 1]
-    if not alike:
+    pairs = alike(labels)
+    if not pairs:
         return []
-    named = "; ".join(", ".join(f'"{label}" ({labels[label]})' for label in ways) for ways in alike[:_PAIRS_SHOWN])
+    named = "; ".join(", ".join(f'"{label}" ({labels[label]})' for label in ways) for ways in pairs[:_PAIRS_SHOWN])
     return [f"labels that only differ in case, white space or a final period are different classes: {named}"]
 
 

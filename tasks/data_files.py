@@ -134,4 +134,8 @@ def _no_train(path: Path, known: Sequence[Path]) -> str:
                 return f"{text}; {folder.name}/ has files: set task.path={folder}"
             return f"{text}; {folder.name}/ has files: put them here, as {folder.name}-1.jsonl and so on"
     unread = [f"{entry.name} ({kind_of(entry)})" if not entry.is_file() else entry.name for entry in others]
-    return f"{text}; the folder has {', '.join(unread[:_LISTED]) or 'no files'}, none of a known format"
+    return (
+        f"{text}; the folder has {', '.join(unread[:_LISTED])}, none of a known format"
+        if unread
+        else f"{text}; it is empty"
+    )

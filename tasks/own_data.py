@@ -85,9 +85,11 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, list[File]], Meaning,
     for split, paths in files.items():
         for each in paths:
             try:
-                read.setdefault(split, []).append(_read_file(each))
+                file = _read_file(each)
             except DataProblems as error:
                 problems += error.problems
+            else:
+                read.setdefault(split, []).append(file)
     if not read:
         raise DataProblems(problems)
     try:

@@ -152,7 +152,7 @@ def _unknown(names: Sequence[str], first: Sequence[Mapping[str, object]], unfit:
     rest = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     what = f"the columns {', '.join(map(quoted, shown))}{rest} are of no known format"
     if unfit:
-        return f"{what}: {unfit}; change the values, or name other columns, as in {_suggestion(names, first)}"
+        return f"{what}: {unfit}; change these values, or name other columns, as in task.columns.prompt=COLUMN"
     if hint := _hint(names, first):
         return f"{what}: {hint}"
     return f"{what}; name them, as in {_suggestion(names, first)}"
@@ -174,14 +174,18 @@ def _hint(names: Sequence[str], first: Sequence[Mapping[str, object]]) -> str:
 def _suggestion(names: Sequence[str], first: Sequence[Mapping[str, object]]) -> str:
     """Settings that may be meant: the label if there is one, and the longest texts."""
     label = next((name for form in ROWS for name in names if name.casefold() in form.roles.get("label", ())), None)
-    length = {name: sum(len(str(row.get(name, ""))) for row in first) for name in names if name != label}
+    length = {
+        name: sum(len(str(row.get(name, ""))) for row in first)
+        for name in names
+        if name != label and not any(isinstance(row.get(name), list | dict) for row in first)
+    }
     texts = sorted(length, key=lambda name: -length[name])
     if label is not None and texts:
         return f"{setting('task.columns.prompt', texts[0])} {setting('task.columns.label', label)}"
     # of two columns, the first one is asked
     two = [name for name in names if name in texts[:2]]
     if len(two) < 2:
-        return "task.columns.prompt=COLUMN task.columns.completion=COLUMN; two columns are needed"
+        return "task.columns.prompt=COLUMN task.columns.completion=COLUMN; two columns with text are needed"
     return f"{setting('task.columns.prompt', two[0])} {setting('task.columns.completion', two[1])}"
 
 

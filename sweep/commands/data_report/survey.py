@@ -62,7 +62,14 @@ class Survey:
             ("test", test, 1),
         ):
             if count < fewest:
-                self._report(f"{name}: {count} usable {'row' if count == 1 else 'rows'}; at least {fewest} needed")
+                drawn = (
+                    "; it is drawn from train, so add rows, or give it a file of its own"
+                    if name in self.stream.drawn
+                    else ""
+                )
+                self._report(
+                    f"{name}: {count} usable {'row' if count == 1 else 'rows'}; at least {fewest} needed{drawn}"
+                )
         if tune + certify >= FEWEST_ROWS and not (tune and certify):
             empty = "certify" if tune else "tune"
             self._report(
