@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.checks import Reading
+from tasks.readings import Reading
 from tasks.splits import place, side_of
 
 CARVED_SHARE = 0.2

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from tasks.doubts import (
+    contradictions,
+    counted,
+    doubtful_labels,
+    repeated_rows,
+    shared_prompts,
+    unknown_keys,
+    unmatched_labels,
+)
 from tasks.example import DataProblems, Example, RawSplits
-from tasks.metrics import alike, normalise
 from tasks.printable import printable
+from tasks.readings import Flaw, Origin, Reading
 from tasks.suggest import closest
 
 KEYS = ("prompt", "completion", "label", "kind")
@@ -18,91 +27,8 @@ FEWEST_ROWS = 8
 """Minimum number of rows in train and in validation."""
 FAULTS_SHOWN = 20
 """Maximum number of bad rows reported one by one per split; the others are counted."""
-_PAIRS_SHOWN = 3
 _ROLES = ("system", "user", "assistant")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """The reason why a row cannot be used."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The source of a split: `path` on this machine, and a short `name` that is the same on every machine.
-
-    Attributes:
-        part: what of it the split is, if it is not the whole.
-    """
-
-    path: str
-    name: str
-    separator: str = ":"
-    part: str = ""
-
-    @property
-    def title(self) -> str:
-        """The split in a warning."""
-        return f"{self.name} ({self.part})" if self.part else self.name
-
-    def at(self, row: int) -> str:
-        """Location of a row, for problems."""
-        return f"{self.path}{self.separator}{row}"
-
-    def short(self, row: int) -> str:
-        """Location of a row, for warnings."""
-        return printable(f"{self.name}{self.separator}{row}")
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedOrigin(Origin):
-    """Several sources, one after another.
-
-    Attributes:
-        parts: each with the number that is added to the numbers of its rows, ascending.
-    """
-
-    parts: tuple[tuple[int, Origin], ...] = ()
-
-    def at(self, row: int) -> str:
-        """Location of a row, for problems."""
-        start, origin = self._part_of(row)
-        return origin.at(row - start)
-
-    def short(self, row: int) -> str:
-        """Location of a row, for warnings."""
-        start, origin = self._part_of(row)
-        return origin.short(row - start)
-
-    def _part_of(self, row: int) -> tuple[int, Origin]:
-        return max((part for part in self.parts if part[0] < row), key=lambda part: part[0], default=self.parts[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One split as read: the usable rows with their numbers, and the problems of the others.
-
-    Attributes:
-        count: number of rows, usable or not.
-        unknown: keys without a meaning, with their numbers of rows.
-        remedy: what to do about too few rows, if rows were drawn.
-    """
-
-    origin: Origin
-    rows: tuple[tuple[int, Example], ...] = ()
-    count: int = 0
-    problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    unknown: tuple[tuple[str, int], ...] = ()
-    remedy: str = ""
-
-    @property
-    def examples(self) -> tuple[Example, ...]:
-        """The usable rows in file order."""
-        return tuple(example for _, example in self.rows)
 
 
 def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tuple[str, ...] = ()) -> Reading:
@@ -197,10 +123,10 @@ def assemble(
         raise DataProblems(problems)
     notes = list(warnings)
     for reading in readings:
-        notes += [*reading.warnings, *_repeated_rows(reading), *_contradictions(reading)]
+        notes += [*reading.warnings, *repeated_rows(reading), *contradictions(reading)]
     for first, second in ((train, validation), (train, test), (validation, test)):
-        notes += _shared_prompts(first, second)
-    notes += _unknown_keys(readings) + (_unmatched_labels(readings) or _doubtful_labels(readings))
+        notes += shared_prompts(first, second)
+    notes += unknown_keys(readings) + (unmatched_labels(readings) or doubtful_labels(readings))
     return RawSplits(
         train.examples,
         validation.examples,
@@ -266,9 +192,9 @@ def _type_name(value: object) -> str:
 def _too_few(reading: Reading, fewest: int) -> list[str]:
     if reading.count >= fewest or (reading.problems and not reading.count):
         return []
-    had = f"has {_counted(reading.count, 'row')}" if reading.count else "is empty"
+    had = f"has {counted(reading.count, 'row')}" if reading.count else "is empty"
     remedy = f". {reading.remedy}" if reading.remedy else ""
-    return [f"{reading.origin.path}: {had}; at least {_counted(fewest, 'row')} needed{remedy}"]
+    return [f"{reading.origin.path}: {had}; at least {counted(fewest, 'row')} needed{remedy}"]
 
 
 def contained(train: Reading, other: Reading) -> list[str]:
@@ -280,89 +206,3 @@ def contained(train: Reading, other: Reading) -> list[str]:
         f"{other.origin.path}: every prompt is in {train.origin.path} too, so scores on it would say nothing about "
         "unseen data; take these rows out of one of the two"
     ]
-
-
-def _repeated_rows(reading: Reading) -> list[str]:
-    first_seen: dict[Example, int] = {}
-    pairs = [
-        (first_seen[example], number)
-        for number, example in reading.rows
-        if first_seen.setdefault(example, number) != number
-    ]
-    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs)
-    return [f"{reading.origin.title}: {_counted(len(pairs), 'row')} repeated: {places}"] if pairs else []
-
-
-def _contradictions(reading: Reading) -> list[str]:
-    """Warns about prompts with several labels, or several completions if rows have no label."""
-    first_seen: dict[str, tuple[int, str]] = {}
-    pairs: dict[str, tuple[int, int]] = {}
-    for number, example in reading.rows:
-        answer = example.completion if example.label is None else example.label
-        earlier, said = first_seen.setdefault(example.asked, (number, answer))
-        if said != answer:
-            pairs.setdefault(example.asked, (earlier, number))
-    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs.values())
-    return (
-        [f"{reading.origin.title}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"]
-        if pairs
-        else []
-    )
-
-
-def _shared_prompts(first: Reading, second: Reading) -> list[str]:
-    home = {example.asked: number for number, example in reversed(first.rows)}
-    pairs = [(number, home[example.asked]) for number, example in second.rows if example.asked in home]
-    if not pairs:
-        return []
-    places = _places((second.origin.short(here), first.origin.short(there)) for here, there in pairs)
-    return [
-        f"{second.origin.title}: {len(pairs)} of {_counted(second.count, 'prompt')} in {first.origin.title} too: {places}"
-    ]
-
-
-def _unknown_keys(readings: Iterable[Reading]) -> list[str]:
-    total: Counter[str] = Counter()
-    for reading in readings:
-        total.update(dict(reading.unknown))
-    if not total:
-        return []
-    named = [f'"{key}" in {_counted(count, "row")}{_nearest_key(key)}' for key, count in total.most_common(10)]
-    rest = [f"and {_counted(len(total) - 10, 'other key')}"] if len(total) > 10 else []
-    return [f"keys without a meaning are ignored: {', '.join(named + rest)}"]
-
-
-def _nearest_key(key: str) -> str:
-    meant = closest(key, ("label", "kind"))
-    return f' (did you mean "{meant}"?)' if meant else ""
-
-
-def _unmatched_labels(readings: Iterable[Reading]) -> list[str]:
-    labelled = [row for reading in readings for _, row in reading.rows if row.label is not None]
-    if not labelled or any(normalise(row.label or "") == normalise(row.completion) for row in labelled):
-        return []
-    return [
-        f'no label equals its row\'s completion ("{labelled[0].label}", "{labelled[0].completion}"): accuracy and '
-        "macro_f1 compare what the model writes with the label, and would stay at 0"
-    ]
-
-
-def _doubtful_labels(readings: Iterable[Reading]) -> list[str]:
-    """Warns about a single label, and about labels that are written in several ways."""
-    labels = Counter(row.label for reading in readings for _, row in reading.rows if row.label is not None)
-    if len(labels) == 1 and labels.total() > 1:
-        return [f'every label is "{next(iter(labels))}": there is nothing to tell apart']
-    pairs = alike(labels)
-    if not pairs:
-        return []
-    named = "; ".join(", ".join(f'"{label}" ({labels[label]})' for label in ways) for ways in pairs[:_PAIRS_SHOWN])
-    return [f"labels that only differ in case, white space or a final period are different classes: {named}"]
-
-
-def _places(pairs: Iterable[tuple[str, str]]) -> str:
-    named = [f"{here} = {there}" for here, there in pairs]
-    return ", ".join(named[:_PAIRS_SHOWN]) + (", ..." if len(named) > _PAIRS_SHOWN else "")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

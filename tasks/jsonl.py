@@ -9,11 +9,12 @@ import codecs
 import json
 from pathlib import Path
 
-from tasks.checks import Origin, Reading, assemble, read_rows
+from tasks.checks import assemble, read_rows
 from tasks.data_files import kind_of
 from tasks.example import DataProblems, RawSplits
 from tasks.formats.file_format import wide_encoding
 from tasks.formats.json_lines import BLANK, lines
+from tasks.readings import Origin, Reading
 from tasks.suggest import closest, did_you_mean
 
 SPLITS = ("train", "validation", "test")

@@ -14,14 +14,16 @@ from pathlib import Path
 
 from tasks import data_files
 from tasks.carving import carve
-from tasks.checks import Flaw, JoinedOrigin, Origin, Reading, assemble, contained, read_examples
+from tasks.checks import assemble, contained, read_examples
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.formats import FILES, FileFormat, delimited
 from tasks.formats.file_format import without_mark
 from tasks.formats.foreign import foreign
 from tasks.formats.row_format import type_in_words
 from tasks.printable import printable
-from tasks.understanding import Columns, Meaning, examples_of_row, quoted, understood
+from tasks.readings import Flaw, JoinedOrigin, Origin, Reading
+from tasks.understanding import Columns, Meaning, examples_of_row, understood
+from tasks.unknown_columns import quoted
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 READING_ERRORS = (OSError, EOFError, zlib.error)

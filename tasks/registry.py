@@ -14,9 +14,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from tasks.checks import Origin, Reading, assemble, read_rows
+from tasks.checks import assemble, read_rows
 from tasks.example import DataProblems, RawSplits
 from tasks.own_code import explained, module_of
+from tasks.readings import Origin, Reading
 from tasks.suggest import did_you_mean
 from tasks.task import Task
 

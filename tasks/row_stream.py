@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from tasks import data_files, jsonl
 from tasks.carving import CARVED_SHARE
-from tasks.checks import Flaw, Origin, checked, examine
+from tasks.checks import checked, examine
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.formats import FileFormat, json_lines
 from tasks.formats.file_format import without_mark
@@ -36,6 +36,7 @@ from tasks.own_data import (
     formats_in_words,
     meaning_of,
 )
+from tasks.readings import Flaw, Origin
 from tasks.sensitive import masked
 from tasks.splits import place, side_of
 from tasks.understanding import Columns

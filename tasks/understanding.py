@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.checks import Flaw
 from tasks.example import DataProblems, Example
 from tasks.formats import ROWS, RowFormat
-from tasks.formats.row_format import nearest, type_in_words
-from tasks.printable import printable, setting
+from tasks.formats.row_format import nearest
+from tasks.printable import printable
+from tasks.readings import Flaw
 from tasks.suggest import did_you_mean
+from tasks.unknown_columns import quoted, unfit, unknown
 
-_SHOWN, _MOST = 40, 20
-"""Characters of a column's name, and columns, that are shown in a message."""
+_MOST = 20
+"""Columns that are shown in a message."""
+
+
+class UnpairedPreferences(DataProblems):
+    """The answers of some rows are bad ones, as their labels say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +73,25 @@ def understood(
     problems = [*_wrong_columns(where, names, every, columns), *_wrong_roles(columns)]
     if problems:
         raise DataProblems(problems)
-    unfit = ""
-    for form in ROWS:
-        found = form.columns(names, columns.roles)
-        if found is None:
-            continue
-        rows = [_values(row, found) for row in first]
-        whole = [values for values in rows if set(form.needed) <= values.keys()] or rows[:1]
-        if any(map(form.fits, whole)):
-            if is_unpaired(form, whole):
-                raise DataProblems([f"{where}: {_UNPAIRED}"])
+    possible = [(form, found) for form in ROWS if (found := form.columns(names, columns.roles)) is not None]
+    reason = ""
+    # a format that some row has whole comes before one whose columns are in different rows
+    for form, found, rows in sorted(
+        ((form, found, _whole(form, found, first)) for form, found in possible), key=lambda item: not item[2]
+    ):
+        if any(map(form.fits, rows or [_values(first[0], found)])):
+            if _is_unpaired(form, found, first):
+                raise UnpairedPreferences([f"{where}: {_UNPAIRED}"])
             used = {*found.values(), columns.group}
             return Meaning(form, found, tuple(name for name in names if name not in used))
-        unfit = unfit or _unfit(form, found, whole[0])
-    raise DataProblems([f"{where}: {_unknown(names, first, unfit)}{f'; {hint}' if hint else ''}"])
+        reason = reason or unfit(form, found, (rows or [_values(first[0], found)])[0])
+    raise DataProblems([f"{where}: {unknown(names, first, reason)}{f'; {hint}' if hint else ''}"])
+
+
+def _whole(form: RowFormat, found: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The values of the rows that have all that the format needs."""
+    valued = (_values(row, found) for row in rows)
+    return [values for values in valued if set(form.needed) <= values.keys()]
 
 
 def _wrong_columns(where: str, names: Sequence[str], every: Collection[object], columns: Columns) -> Iterator[str]:
@@ -114,84 +124,22 @@ def _roles_of(form: RowFormat) -> str:
     return f"{form.title} ({', '.join(form.roles)})"
 
 
+_TRUTHS = {"true", "false"}
 _UNPAIRED = (
     "prompt, completion and a label that is true or false are TRL's unpaired preference data, whose answers with label false are bad "
     "ones; keep the rows with label true and leave the label out, or rename it if it is something else"
 )
 
 
-def is_unpaired(form: RowFormat, rows: Sequence[Mapping[str, object]]) -> bool:
+def _is_unpaired(form: RowFormat, found: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> bool:
     """Whether labels say if the answers are good, and are not the answers."""
-    labels = [row["label"] for row in rows if "label" in row]
-    return (
-        form.needed == ("prompt", "completion")
-        and bool(labels)
-        and all(isinstance(label, bool) for label in labels)
-        and not any(str(row.get("completion")).strip().casefold() in ("true", "false") for row in rows)
+    if form.needed != ("prompt", "completion"):
+        return False
+    labels, answers = (
+        {str(row[column]).strip().casefold() for row in rows if row.get(column) is not None}
+        for column in (found.get("label", "label"), found["completion"])
     )
-
-
-def _unfit(form: RowFormat, found: Mapping[str, str], values: Mapping[str, object]) -> str:
-    """Why the values of columns with the right names are not of this format."""
-    if len(form.needed) == 1 and form.needed[0] in values:  # a list of messages
-        role = form.needed[0]
-        return f"{quoted(found[role])} holds {type_in_words(values[role])} where a list of messages is needed"
-    wrong = [
-        f"{quoted(found[role])} holds {type_in_words(value)}"
-        for role, value in values.items()
-        if isinstance(value, list | dict)
-    ]
-    return f"read as {form.title}, {' and '.join(wrong)} where text is needed" if wrong else ""
-
-
-def _unknown(names: Sequence[str], first: Sequence[Mapping[str, object]], unfit: str) -> str:
-    """What to do about rows of no known format."""
-    if not names:
-        return "its rows have no columns; a row is an object with named values"
-    shown = [f"{name[:_SHOWN]}..." if len(name) > _SHOWN else name for name in names[:_MOST]]
-    rest = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-    what = f"the columns {', '.join(map(quoted, shown))}{rest} are of no known format"
-    if unfit:
-        return f"{what}: {unfit}; change these values, or name other columns, as in task.columns.prompt=COLUMN"
-    if hint := _hint(names, first):
-        return f"{what}: {hint}"
-    return f"{what}; name them, as in {_suggestion(names, first)}"
-
-
-def _hint(names: Sequence[str], first: Sequence[Mapping[str, object]]) -> str:
-    """TRL's formats that are not read, by their columns."""
-    if {"chosen", "rejected"} <= set(names):
-        whole = isinstance(first[0].get("chosen"), list) and "prompt" not in names
-        role = "messages" if whole else "completion"
-        return f"it looks like preference data; to train on the chosen answers, set task.columns.{role}=chosen"
-    if list(names) == ["text"]:
-        return 'a column "text" alone is data for language modeling, without a prompt to answer; a prompt is needed'
-    if list(names) == ["prompt"]:
-        return "there are prompts without completions"
-    return ""
-
-
-def _suggestion(names: Sequence[str], first: Sequence[Mapping[str, object]]) -> str:
-    """Settings that may be meant: the label if there is one, and the longest texts."""
-    label = next((name for form in ROWS for name in names if name.casefold() in form.roles.get("label", ())), None)
-    length = {
-        name: sum(len(str(row.get(name, ""))) for row in first)
-        for name in names
-        if name != label and not any(isinstance(row.get(name), list | dict) for row in first)
-    }
-    texts = sorted(length, key=lambda name: -length[name])
-    if label is not None and texts:
-        return f"{setting('task.columns.prompt', texts[0])} {setting('task.columns.label', label)}"
-    # of two columns, the first one is asked
-    two = [name for name in names if name in texts[:2]]
-    if len(two) < 2:
-        return "task.columns.prompt=COLUMN task.columns.completion=COLUMN; two columns with text are needed"
-    return f"{setting('task.columns.prompt', two[0])} {setting('task.columns.completion', two[1])}"
-
-
-def quoted(name: str) -> str:
-    """A column's name in a sentence: in quotation marks where it would be misread."""
-    return name if name.isidentifier() or name.replace("-", "_").isidentifier() else f'"{name}"'
+    return bool(labels) and labels <= _TRUTHS and not answers & _TRUTHS
 
 
 def _values(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:

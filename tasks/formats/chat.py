@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.checks import Flaw
 from tasks.example import Example
 from tasks.formats.row_format import RowFormat, Values, text_of
+from tasks.readings import Flaw
 
 _ROLES = {
     "system": "system",

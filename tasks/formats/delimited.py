@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
-from tasks.checks import Flaw
 from tasks.example import DataProblems
 from tasks.formats.file_format import FileFormat, decoded, lines_of, not_utf8, wide_encoding
+from tasks.readings import Flaw
 
 _SEPARATORS = ",\t;|"
 _LONGEST_CELL = 2**31 - 1

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from tasks.checks import Flaw
 from tasks.example import Example
 from tasks.formats.chat import Turn, examples_of_turns
 from tasks.formats.row_format import RowFormat, Values, are_texts, text_of
+from tasks.readings import Flaw
 
 
 def _examples(values: Values) -> Sequence[Example] | Flaw:
@@ -36,7 +37,7 @@ def _turns(history: object) -> list[Turn]:
     """
     if history is None or history == "":
         return []
-    pairs = history if isinstance(history, list) else [history]
+    pairs: list[Any] = history if isinstance(history, list) else [history]
     if not all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) and text.strip() for text in pair)
         for pair in pairs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-_CHATS = ("messages", "conversations")
+_OF_A_ROW = ("messages", "conversations", "prompt", "completion", "chosen", "rejected")
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "eval", "test")
 
 
@@ -15,11 +16,13 @@ def rows_in(whole: Mapping[str, object]) -> Sequence[object] | None:
     The forms are one list of objects (`{"data": [...]}`), a list for each column, as `Dataset.to_dict` of `datasets` gives, and objects by
     column or by id, as `DataFrame.to_json` of pandas writes.
     """
-    if any(key in whole for key in _CHATS) and not _is_by_column(whole):
-        return None
     lists = _lists_of_objects(whole)
+    if any(isinstance(whole.get(key), str) or key in lists for key in _OF_A_ROW) or isinstance(
+        whole.get("messages"), dict
+    ):
+        return None
     if len(lists) == 1:
-        return whole[lists[0]]  # type: ignore[return-value]
+        return cast(Sequence[object], whole[lists[0]])
     if _is_by_column(whole):
         columns = {name: list(cells) for name, cells in whole.items() if isinstance(cells, list)}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
-from tasks.checks import Flaw
 from tasks.example import DataProblems
 from tasks.formats.file_format import FileFormat, lines_of, not_utf8, wide_encoding, without_mark
+from tasks.readings import Flaw
 
 _SEEN = 1 << 16
 """Bytes in which the second and the third line are looked for."""

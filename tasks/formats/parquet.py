@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from tasks.checks import Flaw
 from tasks.example import DataProblems
 from tasks.formats.file_format import FileFormat
+from tasks.readings import Flaw
 
 _MAGIC = b"PAR1"
 _BATCH = 4096

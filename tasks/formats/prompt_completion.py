@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.checks import Flaw
 from tasks.example import Example
 from tasks.formats.row_format import RowFormat, Values, are_texts, text_of
+from tasks.readings import Flaw
 
 
 def _examples(values: Values) -> Sequence[Example] | Flaw:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 
-from tasks.checks import Flaw
 from tasks.example import Example
+from tasks.readings import Flaw
 from tasks.suggest import closest
 
 Values = Mapping[str, object]

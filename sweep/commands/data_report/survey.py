@@ -10,8 +10,9 @@ from sweep.commands.data_report.sample import Sample
 from sweep.commands.data_report.tallies import Tallies
 from sweep.reports.data_report.profile import PARTS, Sensitive
 from tasks import Example, sensitive
-from tasks.checks import FEWEST_ROWS, Flaw
+from tasks.checks import FEWEST_ROWS
 from tasks.minhash import NearDuplicateSearch
+from tasks.readings import Flaw
 from tasks.row_stream import RowStream, Unreadable
 
 PROBLEMS_SHOWN = 20
