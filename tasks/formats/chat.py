@@ -33,6 +33,9 @@ _SHORT = 5
 _LEAVE_OUT = "; leave the chat out"
 _LIST = re.compile(r"\s*\[\s*[{\]]")
 """A list of objects, or an empty one, as JSON in a cell of a table."""
+_ROLE_AND_CONTENT, _FROM_AND_VALUE = (
+    tuple(re.compile(rf"""["']{key}["']\s*:""") for key in keys) for keys in (("role", "content"), ("from", "value"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def _turns(value: object, role: str, speaker: str | None = None) -> list[Turn]:
     Raises:
         _Unusable: it is no list of messages.
     """
-    if speaker is not None and isinstance(value, str) and not _is_chat(value):
+    if speaker is not None and isinstance(value, str) and not _holds_messages(value):
         return [Turn(speaker, value)]
     if isinstance(value, str):  # in a cell of a table
         try:
@@ -193,6 +196,11 @@ def _is_chat(value: object) -> bool:
 
 
 def _holds_messages(value: object) -> bool:
+    """Whether a value that may also be plain text is a list of messages."""
+    if isinstance(value, str):  # in a cell of a table
+        return _LIST.match(value) is not None and any(
+            all(key.search(value) for key in keys) for keys in (_ROLE_AND_CONTENT, _FROM_AND_VALUE)
+        )
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 

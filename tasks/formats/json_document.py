@@ -17,9 +17,10 @@ def rows_in(whole: Mapping[str, object]) -> Sequence[object] | None:
     column or by id, as `DataFrame.to_json` of pandas writes.
     """
     lists = _lists_of_objects(whole)
-    if any(isinstance(whole.get(key), str) or key in lists for key in _OF_A_ROW) or isinstance(
-        whole.get("messages"), dict
-    ):
+    if any(isinstance(whole.get(key), str) or key in lists for key in _OF_A_ROW):
+        return None
+    messages = whole.get("messages")
+    if isinstance(messages, dict) and not all(key.isdecimal() for key in messages):
         return None
     if len(lists) == 1:
         return cast(Sequence[object], whole[lists[0]])
@@ -54,10 +55,11 @@ def _is_by_column(whole: Mapping[str, object]) -> bool:
     """Whether all values are lists of one length that hold no objects: a row with lists of messages is no table."""
     lists = [value for value in whole.values() if isinstance(value, list)]
     return (
-        len(lists) == len(whole) > 1
+        len(lists) == len(whole) > 0
         and len({len(value) for value in lists}) == 1
         and bool(lists[0])
         and not any(isinstance(value[0], dict) for value in lists)
+        and (len(whole) > 1 or isinstance(lists[0][0], list))
     )
 
 

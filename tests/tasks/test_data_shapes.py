@@ -42,6 +42,10 @@ def read(file: Path, columns: Columns | None = None) -> list[Example]:
     return examples
 
 
+def messages_of(row: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]
+
+
 class TestJson:
     @pytest.mark.parametrize(
         "content",
@@ -50,8 +54,10 @@ class TestJson:
             {key: {str(place): row[key] for place, row in enumerate(PAIRS)} for key in ("prompt", "completion")},
             {str(place): row for place, row in enumerate(PAIRS)},
             {f"id-{place}": row for place, row in enumerate(PAIRS)},
+            {"messages": [messages_of(row) for row in PAIRS]},
+            {"messages": {str(place): messages_of(row) for place, row in enumerate(PAIRS)}},
         ],
-        ids=["by column", "pandas", "pandas by index", "by id"],
+        ids=["by column", "pandas", "pandas by index", "by id", "one column", "pandas, one column"],
     )
     @pytest.mark.parametrize("indent", [None, 1])
     def test_one_object_holds_all_rows(self, content: Mapping[str, Any], indent: int | None, tmp_path: Path) -> None:
@@ -147,6 +153,17 @@ class TestChats:
             assert self.of(tmp_path, row) == [Example("a", "b")]
         mixed = [{"prompt": "a", "completion": "b"}, {"prompt": [user], "completion": [assistant]}]
         assert read(saved(tmp_path, as_lines(mixed))) == [Example("a", "b")] * 2
+
+    def test_two_parts_in_a_table(self, tmp_path: Path) -> None:
+        cells = [json.dumps([{"role": "user", "content": "a"}]), json.dumps([{"role": "assistant", "content": "b"}])]
+        written = "\t".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in cells)
+        assert read(saved(tmp_path, f"prompt\tcompletion\n{written}\n")) == [Example("a", "b")]
+        # as pandas writes lists
+        (problem,) = problems(saved(tmp_path, f"prompt|completion\n{cells[0]!s}|x\n".replace('"', "'")))
+        assert '"prompt" is text that is no JSON list of messages' in problem
+        # an answer in JSON is no chat
+        answer = '[{"from": "Basel", "to": "Porto"}]'
+        assert read(saved(tmp_path, f"prompt|completion\na|{answer}\n")) == [Example("a", answer)]
 
     def test_a_greeting_does_not_tell_chats_apart(self, tmp_path: Path) -> None:
         rows = [
