@@ -72,4 +72,5 @@ def _suggestion(names: Sequence[str], first: Sequence[Mapping[str, object]]) -> 
 
 def quoted(name: str) -> str:
     """A column's name in a sentence: in quotation marks where it would be misread."""
-    return name if name.isidentifier() or name.replace("-", "_").isidentifier() else f'"{name}"'
+    shown = name.replace("\n", "\\n")
+    return name if name.isidentifier() or name.replace("-", "_").isidentifier() else f'"{shown}"'

@@ -118,7 +118,7 @@ def _joined(parts: Sequence[object], where: str) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def examples_of_turns(turns: Sequence[Turn], kind: object, first: int = 0) -> list[Example]:
+def examples_of_turns(turns: Sequence[Turn], kind: str | None, first: int = 0) -> list[Example]:
     """An example for each trained turn of the assistant from index `first` on that follows a user's.
 
     A system message after the first turns is given with the one at the beginning: templates have one place for it.
@@ -128,7 +128,7 @@ def examples_of_turns(turns: Sequence[Turn], kind: object, first: int = 0) -> li
         Example(
             prompt=turns[place - 1].text,
             completion=turn.text,
-            kind=kind if isinstance(kind, str) else None,
+            kind=kind,
             history=_history(turns[: place - 1]),
             group=_opening(turns) if several else None,
         )
@@ -157,9 +157,10 @@ def _opening(turns: Sequence[Turn]) -> str | None:
 def _from_list(role: str, values: Values) -> Sequence[Example] | Flaw:
     try:
         turns = _with_system(_turns(values.get(role), role), values)
+        kind = text_of(values, "kind")
     except (_Unusable, TypeError) as error:
         return Flaw(str(error))
-    return examples_of_turns(turns, values.get("kind")) or Flaw(f'"{role}": {_nothing_learned(turns)}{_LEAVE_OUT}')
+    return examples_of_turns(turns, kind) or Flaw(f'"{role}": {_nothing_learned(turns)}{_LEAVE_OUT}')
 
 
 def _with_system(turns: list[Turn], values: Values) -> list[Turn]:
@@ -183,12 +184,13 @@ def _from_pair(values: Values) -> Sequence[Example] | Flaw:
         before = _turns(values.get("prompt"), "prompt", "user")
         after = _turns(values.get("completion"), "completion", "assistant")
         whole = _with_system([*before, *after], values)
+        kind = text_of(values, "kind")
     except (_Unusable, TypeError) as error:
         return Flaw(str(error))
     if not before or (after and after[0].role == "assistant" and before[-1].role != "user"):
         return Flaw('"prompt" must end with a message of the user')
     first = len(whole) - len(after)
-    return examples_of_turns(whole, values.get("kind"), first) or Flaw('"completion": no turn of the assistant')
+    return examples_of_turns(whole, kind, first) or Flaw('"completion": no turn of the assistant')
 
 
 def _is_chat(value: object) -> bool:

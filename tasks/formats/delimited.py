@@ -75,7 +75,7 @@ def _table(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise DataProblems([f"{before + 1}: {error}"]) from error
+        raise DataProblems([f"{before + 1}: {_broken(str(error))}"]) from error
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DataProblems(

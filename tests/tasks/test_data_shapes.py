@@ -206,6 +206,10 @@ class TestChats:
         assert problem.startswith(f"{tmp_path}/rows:2: ")
         assert words in problem
 
+    def test_a_kind_may_be_a_number(self, tmp_path: Path) -> None:
+        (example,) = self.of(tmp_path, {"messages": messages_of(PAIRS[0]), "kind": 3})
+        assert example.kind == "3"
+
     def test_an_empty_first_row_does_not_hide_the_format(self, tmp_path: Path) -> None:
         good = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
         assert problems(saved(tmp_path, as_lines([{"messages": None}, good])))[0].endswith(
