@@ -125,6 +125,7 @@ def _roles_of(form: RowFormat) -> str:
 
 
 _TRUTHS = {"true", "false"}
+_VERDICTS = _TRUTHS | {"yes", "no", "y", "n", "0", "1"}
 _UNPAIRED = (
     "prompt, completion and a label that is true or false are TRL's unpaired preference data, whose answers with label false are bad "
     "ones; keep the rows with label true and leave the label out, or rename it if it is something else"
@@ -139,7 +140,7 @@ def _is_unpaired(form: RowFormat, found: Mapping[str, str], rows: Sequence[Mappi
         {str(row[column]).strip().casefold() for row in rows if row.get(column) is not None}
         for column in (found.get("label", "label"), found["completion"])
     )
-    return bool(labels) and labels <= _TRUTHS and not answers & _TRUTHS
+    return bool(labels) and labels <= _TRUTHS and not answers <= _VERDICTS
 
 
 def _values(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:

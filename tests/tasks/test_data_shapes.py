@@ -250,6 +250,13 @@ class TestColumns:
         (problem,) = problems(saved(tmp_path, as_lines(PAIRS)), Columns(roles))
         assert words in problem
 
+    def test_labels_that_say_the_answer_are_no_preferences(self, tmp_path: Path) -> None:
+        rows = [
+            {"prompt": "a", "completion": "Yes", "label": True},
+            {"prompt": "b", "completion": "No", "label": False},
+        ]
+        assert [row.label for row in read(saved(tmp_path, as_lines(rows)))] == ["true", "false"]
+
     def test_labels_that_may_not_be_meant(self, tmp_path: Path) -> None:
         rows = [f"text {number},{label}\n" for number in range(100) for label in [("spam ", "Spam", "ham")[number % 3]]]
         raw = load(saved(tmp_path, "text,label\n" + "".join(rows)))
