@@ -124,6 +124,7 @@ def try_on(metric: str, splits: Splits) -> None:
     """
     if not is_own(metric):
         return
+    function_of(metric)
     problems: dict[str, str] = {}
     failed = 0
     for example in _few(splits):

@@ -246,6 +246,9 @@ class TestOwnMetric:
         write(f"{HEAD}{LOAD}{METRIC}TASK = Task(load=load)")
         with pytest.raises(DataProblems, match="has no function 'first_leter'"):
             scoring.function_of("weather:first_leter")
+        with pytest.raises(DataProblems) as caught:
+            scoring.try_on("weather:first_leter", divide(registry.load("weather")))
+        assert len(caught.value.problems) == 1
 
     @pytest.mark.parametrize(
         ("body", "words"),
