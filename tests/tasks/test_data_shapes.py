@@ -85,7 +85,7 @@ class TestJson:
                 '// made by x\n{"prompt": "a", "completion": "b"}\n{"prompt": "b", "completion": "c"}\n',
                 ":1: invalid JSON at column 1",
             ),
-            ("[" * 100_000, "nested too deeply"),
+            pytest.param("[" * 100_000, "nested too deeply", id="deep"),
         ],
     )
     def test_what_holds_no_rows(self, content: str, words: str, tmp_path: Path) -> None:
