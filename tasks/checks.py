@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from tasks.doubts import (
+    contradictions,
+    counted,
+    doubtful_labels,
+    repeated_rows,
+    shared_prompts,
+    unknown_keys,
+    unmatched_labels,
+)
 from tasks.example import DataProblems, Example, RawSplits
-from tasks.metrics import normalise
+from tasks.printable import printable
+from tasks.readings import Flaw, Origin, Reading
 from tasks.suggest import closest
 
 KEYS = ("prompt", "completion", "label", "kind")
@@ -17,55 +27,8 @@ FEWEST_ROWS = 8
 """Minimum number of rows in train and in validation."""
 FAULTS_SHOWN = 20
 """Maximum number of bad rows reported one by one per split; the others are counted."""
-_PAIRS_SHOWN = 3
 _ROLES = ("system", "user", "assistant")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """The reason why a row cannot be used."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The source of a split: `path` on this machine, and a short `name` that is the same on every machine."""
-
-    path: str
-    name: str
-    separator: str = ":"
-
-    def at(self, row: int) -> str:
-        """Location of a row, for problems."""
-        return f"{self.path}{self.separator}{row}"
-
-    def short(self, row: int) -> str:
-        """Location of a row, for warnings."""
-        return f"{self.name}{self.separator}{row}"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One split as read: the usable rows with their numbers, and the problems of the others.
-
-    Attributes:
-        count: number of rows, usable or not.
-        unknown: keys without a meaning, with their numbers of rows.
-    """
-
-    origin: Origin
-    rows: tuple[tuple[int, Example], ...] = ()
-    count: int = 0
-    problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    unknown: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def examples(self) -> tuple[Example, ...]:
-        """The usable rows in file order."""
-        return tuple(example for _, example in self.rows)
 
 
 def read_rows(origin: Origin, rows: Iterable[tuple[int, object]], warnings: tuple[str, ...] = ()) -> Reading:
@@ -95,6 +58,8 @@ def examine(row: object) -> Example | Flaw:
     """Returns a decoded row as an example, or all its faults; an example of somebody's own code is checked as a row."""
     if isinstance(row, Example):
         faults = [*(fault for key in KEYS for fault in _faults(row.as_row(), key)), *_wrong_history(row.history)]
+        if row.group is not None and not isinstance(row.group, str):
+            faults.append(f"group must be text or None, not {_type_name(row.group)}")
         return Flaw("; ".join(faults)) if faults else replace(row, history=tuple(row.history))
     if not isinstance(row, dict):
         return Flaw(f'a row must be an object like {{"prompt": "...", "completion": "..."}}, not {_type_name(row)}')
@@ -153,16 +118,22 @@ def assemble(
     readings = (train, validation, test)
     problems = [problem for reading in readings for problem in reading.problems]
     problems += _too_few(train, FEWEST_ROWS) + _too_few(validation, FEWEST_ROWS) + _too_few(test, 1)
-    problems += _contained(train, validation) + _contained(train, test)
+    problems += contained(train, validation) + contained(train, test)
     if problems:
         raise DataProblems(problems)
     notes = list(warnings)
     for reading in readings:
-        notes += [*reading.warnings, *_repeated_rows(reading), *_contradictions(reading)]
+        notes += [*reading.warnings, *repeated_rows(reading), *contradictions(reading)]
     for first, second in ((train, validation), (train, test), (validation, test)):
-        notes += _shared_prompts(first, second)
-    notes += _unknown_keys(readings) + _unmatched_labels(readings)
-    return RawSplits(train.examples, validation.examples, test.examples, tuple(notes), tuple(understood))
+        notes += shared_prompts(first, second)
+    notes += unknown_keys(readings) + (unmatched_labels(readings) or doubtful_labels(readings))
+    return RawSplits(
+        train.examples,
+        validation.examples,
+        test.examples,
+        tuple(map(printable, notes)),
+        tuple(map(printable, understood)),
+    )
 
 
 def _faults(row: Mapping[Any, object], key: str) -> Iterator[str]:
@@ -196,6 +167,8 @@ def _wrong_history(history: object) -> Iterator[str]:
         for turn in turns
     ):
         yield f"history must be pairs of a role ({', '.join(_ROLES[:-1])} or {_ROLES[-1]}) and a text"
+    elif any(turn[0] == "system" for turn in list(turns)[1:]):
+        yield "history may have one system message, at its beginning"
 
 
 def _missing(row: Mapping[Any, object], key: str) -> str:
@@ -219,11 +192,13 @@ def _type_name(value: object) -> str:
 def _too_few(reading: Reading, fewest: int) -> list[str]:
     if reading.count >= fewest or (reading.problems and not reading.count):
         return []
-    had = f"has {_counted(reading.count, 'row')}" if reading.count else "is empty"
-    return [f"{reading.origin.path}: {had}; at least {_counted(fewest, 'row')} needed"]
+    had = f"has {counted(reading.count, 'row')}" if reading.count else "is empty"
+    remedy = f". {reading.remedy}" if reading.remedy else ""
+    return [f"{reading.origin.path}: {had}; at least {counted(fewest, 'row')} needed{remedy}"]
 
 
-def _contained(train: Reading, other: Reading) -> list[str]:
+def contained(train: Reading, other: Reading) -> list[str]:
+    """The problem that all that a split asks is in train; empty if not."""
     trained = {example.asked for _, example in train.rows}
     if not other.rows or not all(example.asked in trained for _, example in other.rows):
         return []
@@ -231,75 +206,3 @@ def _contained(train: Reading, other: Reading) -> list[str]:
         f"{other.origin.path}: every prompt is in {train.origin.path} too, so scores on it would say nothing about "
         "unseen data; take these rows out of one of the two"
     ]
-
-
-def _repeated_rows(reading: Reading) -> list[str]:
-    first_seen: dict[Example, int] = {}
-    pairs = [
-        (first_seen[example], number)
-        for number, example in reading.rows
-        if first_seen.setdefault(example, number) != number
-    ]
-    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs)
-    return [f"{reading.origin.name}: {_counted(len(pairs), 'row')} repeated: {places}"] if pairs else []
-
-
-def _contradictions(reading: Reading) -> list[str]:
-    """Warns about prompts with several labels, or several completions if rows have no label."""
-    first_seen: dict[str, tuple[int, str]] = {}
-    pairs: dict[str, tuple[int, int]] = {}
-    for number, example in reading.rows:
-        answer = example.completion if example.label is None else example.label
-        earlier, said = first_seen.setdefault(example.asked, (number, answer))
-        if said != answer:
-            pairs.setdefault(example.asked, (earlier, number))
-    places = _places((reading.origin.short(later), reading.origin.short(earlier)) for earlier, later in pairs.values())
-    return (
-        [f"{reading.origin.name}: {_counted(len(pairs), 'prompt')} answered in several ways: {places}"] if pairs else []
-    )
-
-
-def _shared_prompts(first: Reading, second: Reading) -> list[str]:
-    home = {example.asked: number for number, example in reversed(first.rows)}
-    pairs = [(number, home[example.asked]) for number, example in second.rows if example.asked in home]
-    if not pairs:
-        return []
-    places = _places((second.origin.short(here), first.origin.short(there)) for here, there in pairs)
-    return [
-        f"{second.origin.name}: {len(pairs)} of {_counted(second.count, 'prompt')} in {first.origin.name} too: {places}"
-    ]
-
-
-def _unknown_keys(readings: Iterable[Reading]) -> list[str]:
-    total: Counter[str] = Counter()
-    for reading in readings:
-        total.update(dict(reading.unknown))
-    if not total:
-        return []
-    named = [f'"{key}" in {_counted(count, "row")}{_nearest_key(key)}' for key, count in total.most_common(10)]
-    rest = [f"and {_counted(len(total) - 10, 'other key')}"] if len(total) > 10 else []
-    return [f"keys without a meaning are ignored: {', '.join(named + rest)}"]
-
-
-def _nearest_key(key: str) -> str:
-    meant = closest(key, ("label", "kind"))
-    return f' (did you mean "{meant}"?)' if meant else ""
-
-
-def _unmatched_labels(readings: Iterable[Reading]) -> list[str]:
-    labelled = [row for reading in readings for _, row in reading.rows if row.label is not None]
-    if not labelled or any(normalise(row.label or "") == normalise(row.completion) for row in labelled):
-        return []
-    return [
-        f'no label equals its row\'s completion ("{labelled[0].label}", "{labelled[0].completion}"): accuracy and '
-        "macro_f1 compare what the model writes with the label, and would stay at 0"
-    ]
-
-
-def _places(pairs: Iterable[tuple[str, str]]) -> str:
-    named = [f"{here} = {there}" for here, there in pairs]
-    return ", ".join(named[:_PAIRS_SHOWN]) + (", ..." if len(named) > _PAIRS_SHOWN else "")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

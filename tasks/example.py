@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tasks.printable import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -78,7 +80,7 @@ class DataProblems(Exception):
     """The data cannot be used; `problems` lists each problem, its location and how to fix it."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems: tuple[str, ...] = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(map(printable, problems))
         super().__init__(self.problems)
 
     def __str__(self) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from tasks.carving import carve
-from tasks.checks import Flaw, Origin, Reading, assemble, read_examples, read_rows
+from tasks.checks import assemble, read_examples, read_rows
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.formats import prompt_completion
+from tasks.readings import Flaw, Origin, Reading
 from tasks.suggest import closest, did_you_mean
-from tasks.understanding import Columns, Meaning, examples_of_row, understood
+from tasks.understanding import Columns, Meaning, UnpairedPreferences, examples_of_row, understood
 
 _SEEN = 20
 """Rows whose columns are looked at, to understand a format."""
@@ -227,10 +228,12 @@ def _detected(dataset: str, train: Any) -> Meaning | None:
     try:
         first = [_as_texts(row, train.features) for row in train.select(range(min(_SEEN, len(train))))]
         meaning = understood(dataset, first, list(train.features), Columns()) if first else None
+    except UnpairedPreferences:
+        raise
     except (DataProblems, ValueError):  # of no known format, or with class indices that have no name
         return None
     as_named = {"prompt": "prompt", "completion": "completion"}
-    plain = meaning is not None and meaning.format is prompt_completion.FORMAT
+    plain = meaning is not None and meaning.format is prompt_completion.FORMAT and "system" not in meaning.columns
     return None if plain and meaning is not None and as_named.items() <= meaning.columns.items() else meaning
 
 

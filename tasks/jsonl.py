@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import codecs
 import json
-import stat
 from pathlib import Path
 
-from tasks.checks import Origin, Reading, assemble, read_rows
+from tasks.checks import assemble, read_rows
+from tasks.data_files import kind_of
 from tasks.example import DataProblems, RawSplits
 from tasks.formats.file_format import wide_encoding
 from tasks.formats.json_lines import BLANK, lines
+from tasks.readings import Origin, Reading
 from tasks.suggest import closest, did_you_mean
 
 SPLITS = ("train", "validation", "test")
@@ -70,7 +71,7 @@ def wrong_form(data: bytes) -> str | None:
 
 def no_folder(folder: Path) -> str:
     """Describes what is there in place of the folder, and what else there is."""
-    if kind := _other_kind(folder):
+    if kind := kind_of(folder):
         return f"{folder}: is {kind}; give the folder with train.jsonl, validation.jsonl and test.jsonl"
     parent = next(parent for parent in folder.absolute().parents if parent.is_dir())
     missing = folder.absolute().relative_to(parent).parts[0]
@@ -81,24 +82,9 @@ def no_folder(folder: Path) -> str:
     )
 
 
-def _other_kind(path: Path) -> str | None:
-    """Describes what exists at `path`, or None; opens nothing, because that could block."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return f"a link to {path.readlink()}, which does not exist" if path.is_symlink() else None
-    kinds = {
-        stat.S_IFREG: "a file",
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a device")
-
-
 def no_file(folder: Path, name: str) -> str:
     """Describes what the folder has in place of the file of a split."""
-    if kind := _other_kind(folder / f"{name}.jsonl"):
+    if kind := kind_of(folder / f"{name}.jsonl"):
         return f"{folder / name}.jsonl: is {kind}; put a file with one JSON object on each line there"
     files = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
     text = f"{folder / name}.jsonl: is missing; the folder has {_listed(files, 'no files')}"

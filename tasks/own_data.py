@@ -6,28 +6,28 @@ Files are only read. Splits that are not there are drawn from the rows of train 
 from __future__ import annotations
 
 import gzip
-import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+from tasks import data_files
 from tasks.carving import carve
-from tasks.checks import Flaw, Origin, Reading, assemble, read_examples
+from tasks.checks import assemble, contained, read_examples
 from tasks.example import DataProblems, Example, RawSplits
-from tasks.formats import FILES, FileFormat
-from tasks.suggest import did_you_mean
+from tasks.formats import FILES, FileFormat, delimited
+from tasks.formats.file_format import without_mark
+from tasks.formats.foreign import foreign
+from tasks.formats.row_format import type_in_words
+from tasks.printable import printable
+from tasks.readings import Flaw, JoinedOrigin, Origin, Reading
 from tasks.understanding import Columns, Meaning, examples_of_row, understood
+from tasks.unknown_columns import quoted
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet")
-COMPRESSED = (".gz", ".zst")
-_SPLITS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing", "heldout", "holdout"),
-}
-_NAMED = re.compile(r"(?P<stem>[a-z]+)(?:[-_.].*)?", re.IGNORECASE)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+READING_ERRORS = (OSError, EOFError, zlib.error)
+"""What reading and unpacking a file may raise."""
 SEEN = 100
 """Rows whose columns are looked at, to understand a format."""
 _FEW = 3
@@ -53,6 +53,9 @@ def load(path: Path, columns: Columns | None = None) -> RawSplits:
     columns = columns or Columns()
     read, meaning, readings = _read(Path(path), columns)
     drawn = []
+    given = [readings[role] for role in ("validation", "test") if role in readings]
+    if problems := [text for reading in given for text in contained(readings["train"], reading)]:
+        raise DataProblems(problems)
     for role in ("validation", "test"):
         if role not in readings:
             readings["train"], readings[role] = carve(readings["train"], role)
@@ -75,7 +78,7 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, list[File]], Meaning,
     """The files of each split, what their rows mean, and the examples."""
     try:
         path = path.expanduser()
-        files = files_of(path)
+        files = data_files.files_of(path)
     # RuntimeError: the user in `~user` does not exist
     except (OSError, RuntimeError) as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
@@ -84,62 +87,33 @@ def _read(path: Path, columns: Columns) -> tuple[dict[str, list[File]], Meaning,
     for split, paths in files.items():
         for each in paths:
             try:
-                read.setdefault(split, []).append(_read_file(each))
+                file = _read_file(each)
             except DataProblems as error:
                 problems += error.problems
+            else:
+                read.setdefault(split, []).append(file)
+    if not read:
+        raise DataProblems(problems)
+    try:
+        meaning = meaning_of(path, [file for several in read.values() for file in several], columns)
+    except DataProblems as error:
+        raise DataProblems([*problems, *error.problems]) from error
+    readings = {split: _joined(several, meaning, columns) for split, several in read.items()}
+    problems += [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise DataProblems(problems)
-    meaning = meaning_of(path, [file for several in read.values() for file in several], columns)
-    readings = {split: _joined(several, meaning, columns) for split, several in read.items()}
-    if problems := [problem for reading in readings.values() for problem in reading.problems]:
-        raise DataProblems(problems)
     return read, meaning, readings
-
-
-def files_of(path: Path) -> Mapping[str, Sequence[Path]]:
-    """The files of each split; a single file stands for train."""
-    if path.is_file():
-        return {"train": [path]}
-    if not path.is_dir():
-        folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-        names = sorted(entry.name for entry in folder.iterdir())
-        missing = path.absolute().relative_to(folder).parts[0]
-        has = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
-        raise DataProblems(
-            [f"{path}: there is no such file or folder{did_you_mean(missing, names)}; {folder} has {has or 'nothing'}"]
-        )
-    known = [entry for entry in sorted(path.iterdir()) if entry.is_file() and _ending(entry) in ENDINGS]
-    found: dict[str, list[Path]] = {}
-    for entry in known:
-        named = _NAMED.match(entry.name)
-        for split, stems in _SPLITS.items():
-            if named and named["stem"].casefold() in stems:
-                found.setdefault(split, []).append(entry)
-    if not found and len(known) == 1:
-        return {"train": known}
-    if "train" not in found:
-        listed = ", ".join(entry.name for entry in known[:12]) or "none"
-        raise DataProblems(
-            [
-                f"{path}: no file is named after train ({', '.join(f'train{ending}' for ending in ENDINGS[:4])}, ...); files of "
-                f"known formats: {listed}. Give one of them as task.path, or name one train"
-            ]
-        )
-    return {split: found[split] for split in _SPLITS if split in found}
-
-
-def _ending(path: Path) -> str:
-    inner = path.with_suffix("") if path.suffix.casefold() in COMPRESSED else path
-    return inner.suffix.casefold()
 
 
 def _read_file(path: Path) -> File:
     try:
         data, compression = _content(path)
-    except (OSError, EOFError, zlib.error) as error:
+    except READING_ERRORS as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
-    if not data.strip():
+    if not without_mark(data).strip():
         raise DataProblems([f"{path}: is empty"])
+    if what := foreign(data):
+        raise DataProblems([f"{path}: {what}"])
     form = format_of(data)
     try:
         return File(path, form, tuple(form.rows(data)), compression)
@@ -177,16 +151,40 @@ def meaning_of(path: Path, files: Sequence[File], columns: Columns, every: Colle
     """
     first = [row for file in files for _, row in file.rows[:SEEN] if isinstance(row, dict)][:SEEN]
     if not first:
-        flaws = [
-            f"{file.path}{file.format.separator}{number}: {row.text}"
-            for file in files
-            for number, row in file.rows[:_FEW]
-            if isinstance(row, Flaw)
-        ]
-        raise DataProblems(flaws or [f"{files[0].path}: has no rows with named columns"])
+        raise DataProblems(problem for file in files for problem in _no_row(file))
     if every is None:
         every = {key for file in files for _, row in file.rows if isinstance(row, dict) for key in row}
-    return understood(str(path), first, every, columns)
+    table = any(file.format is delimited.FORMAT for file in files)
+    hint = "the first line of a table must name its columns" if table else ""
+    meaning = understood(str(path), first, every, columns, hint)
+    if problems := [problem for file in files[1:] for problem in _lacking(file, files[0], meaning)]:
+        raise DataProblems(problems)
+    return meaning
+
+
+def _no_row(file: File) -> Iterator[str]:
+    """Why a file has no usable row: the first few reasons."""
+    for number, row in file.rows[:_FEW]:
+        yield f"{file.path}{file.format.separator}{number}: {row.text if isinstance(row, Flaw) else _not_an_object(row)}"
+    seen = len(file.rows[:SEEN])
+    if seen > _FEW:
+        yield f"{file.path}: none of the {'first ' if seen == SEEN else ''}{seen} rows can be used"
+    elif not seen:
+        yield f"{file.path}: has no rows{' below its header' if file.format is delimited.FORMAT else ''}"
+
+
+def _lacking(file: File, first: File, meaning: Meaning) -> Iterator[str]:
+    """The columns that a file has not, of those that rows need."""
+    rows = [row for _, row in file.rows[:SEEN] if isinstance(row, dict)]
+    has = dict.fromkeys(str(key) for row in rows for key in row)
+    columns = [meaning.columns[role] for role in meaning.format.needed]
+    missing = [f'"{column}"' for column in dict.fromkeys(columns) if column not in has]
+    if rows and missing:
+        yield (
+            f"{file.path}: its rows have no {' and no '.join(missing)}, by which {first.path.name} is understood "
+            f"({meaning.format.title}); they have {', '.join(map(quoted, has)) or 'no columns'}. Name the columns alike in all files, or "
+            "leave this file out"
+        )
 
 
 def _joined(files: Sequence[File], meaning: Meaning, columns: Columns) -> Reading:
@@ -194,11 +192,19 @@ def _joined(files: Sequence[File], meaning: Meaning, columns: Columns) -> Readin
     readings = [_examples(file, meaning, columns) for file in files]
     if len(readings) == 1:
         return readings[0]
-    origin = Origin(str(files[0].path.parent), f"{files[0].path.name}, ...", " example ")
-    rows = tuple(row for reading in readings for row in reading.rows)
+    starts = [0, *accumulate(max((number for number, _ in file.rows), default=0) for file in files)]
+    origin = JoinedOrigin(
+        str(files[0].path.parent),
+        f"{files[0].path.name}, ...",
+        parts=tuple(zip(starts, (reading.origin for reading in readings), strict=False)),
+    )
     return Reading(
         origin,
-        tuple((number, example) for number, (_, example) in enumerate(rows, start=1)),
+        tuple(
+            (start + number, example)
+            for start, reading in zip(starts, readings, strict=False)
+            for number, example in reading.rows
+        ),
         sum(reading.count for reading in readings),
         tuple(problem for reading in readings for problem in reading.problems),
     )
@@ -217,9 +223,13 @@ def examples_made(
         if isinstance(row, Flaw):
             yield number, row
         elif not isinstance(row, dict):
-            yield number, Flaw(f"a row must be an object with named values, not {type(row).__name__}")
+            yield number, Flaw(_not_an_object(row))
         else:
             yield number, examples_of_row(row, meaning, columns)
+
+
+def _not_an_object(row: object) -> str:
+    return f"a row must be an object with named values, not {type_in_words(row)}"
 
 
 def _in_words(
@@ -235,9 +245,10 @@ def _in_words(
     rows = sum(len(file.rows) for file in files)
     examples = sum(reading.count for reading in readings.values())
     made = f"{rows:,} rows" + (f" make {examples:,} examples, one for each answer" if examples != rows else "")
-    counts = ", ".join(f"{len(readings[split].rows):,} {split}" for split in _SPLITS)
+    counts = ", ".join(f"{len(readings[split].rows):,} {split}" for split in data_files.SPLITS)
     how = drawn_in_words(drawn, columns)
-    return f"{formats_in_words(path, files, meaning)}; {made}: {counts}{how}"
+    named = {split: [file.path for file in several] for split, several in read.items()}
+    return f"{formats_in_words(path, files, meaning)}{data_files.in_words(named)}; {made}: {counts}{how}"
 
 
 def formats_in_words(path: Path, files: Sequence[File], meaning: Meaning) -> str:
@@ -245,10 +256,10 @@ def formats_in_words(path: Path, files: Sequence[File], meaning: Meaning) -> str
     titles = " and ".join(
         dict.fromkeys(file.format.title + (f" ({file.compression})" if file.compression else "") for file in files)
     )
-    return f"{path.name}: {titles}, read as {meaning.in_words()}"
+    return f"{printable(path.name)}: {titles}, read as {meaning.in_words()}"
 
 
 def drawn_in_words(drawn: Sequence[str], columns: Columns) -> str:
     """`; validation and test drawn from train by content`, or nothing."""
-    by = f" (by {columns.group})" if columns.group else ""
+    by = f" (by {printable(columns.group)})" if columns.group else ""
     return f"; {' and '.join(drawn)} drawn from train by content{by}" if drawn else ""

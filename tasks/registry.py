@@ -14,9 +14,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from tasks.checks import Origin, Reading, assemble, read_rows
+from tasks.checks import assemble, read_rows
 from tasks.example import DataProblems, RawSplits
 from tasks.own_code import explained, module_of
+from tasks.readings import Origin, Reading
 from tasks.suggest import did_you_mean
 from tasks.task import Task
 
@@ -56,7 +57,9 @@ class NamedTask:
         name = getattr(metric, "__name__", "")
         if getattr(self.module, name, None) is not metric:
             raise DataProblems(
-                [f"{self.where}: metric must be a function that the file defines with def, by its own name"]
+                [
+                    f"{self.where}: metric must be a function that the file defines with def, by its own name; {name or metric} is not"
+                ]
             )
         return f"{self.name}:{name}"
 
@@ -112,6 +115,13 @@ def load(name: str) -> RawSplits:
         result = found.task.load()
         if isinstance(result, RawSplits):
             return _of_known_kinds(result, found)
+        if result is None or isinstance(result, str | Mapping):
+            kind = "nothing" if result is None else f"a {type(result).__name__}"
+            raise DataProblems(
+                [
+                    f"{found.where}: load() must return three collections of examples (train, validation and test), not {kind}"
+                ]
+            )
         splits = [list(split) for split in result]
     if len(splits) != len(_SPLITS):
         raise DataProblems(
@@ -173,4 +183,8 @@ def _checked(name: str, module: ModuleType, where: str, task: object = None) -> 
     if not isinstance(found, Task):
         lacks = "TASK is not a Task" if found is not None else "defines no TASK"
         raise DataProblems([f"{where}: {lacks}; write TASK = Task(load=..., metric=...), with from tasks import Task"])
-    return NamedTask(name, found, where, module)
+    if mistakes := found.mistakes():
+        raise DataProblems([f"{where}: TASK: {mistake}" for mistake in mistakes])
+    named = NamedTask(name, found, where, module)
+    _ = named.metric  # an unusable one is a problem of the task, whatever asks for it
+    return named

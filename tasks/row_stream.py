@@ -10,7 +10,6 @@ import gzip
 import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,24 +17,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tasks import jsonl
+from tasks import data_files, jsonl
 from tasks.carving import CARVED_SHARE
-from tasks.checks import Flaw, Origin, checked, examine
+from tasks.checks import checked, examine
 from tasks.example import DataProblems, Example, RawSplits
 from tasks.formats import FileFormat, json_lines
 from tasks.formats.file_format import without_mark
+from tasks.formats.foreign import foreign
 from tasks.own_data import (
     GZIP,
+    READING_ERRORS,
     SEEN,
     ZSTD,
     File,
     drawn_in_words,
     examples_made,
-    files_of,
     format_of,
     formats_in_words,
     meaning_of,
 )
+from tasks.readings import Flaw, Origin
 from tasks.sensitive import masked
 from tasks.splits import place, side_of
 from tasks.understanding import Columns
@@ -45,7 +46,6 @@ SPLITS = ("train", "validation", "test")
 
 _HEAD = 1 << 20
 """Bytes by which the format of a larger file is recognized."""
-_ERRORS = (OSError, EOFError, zlib.error)
 
 
 class Unreadable(Flaw):
@@ -153,7 +153,7 @@ def of_files(path: Path, columns: Columns | None = None) -> RowStream:
     columns = columns or Columns()
     path = _expanded(path)
     try:
-        named = files_of(path)
+        named = data_files.files_of(path)
     except OSError as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error
     splits = [(split, file) for split, several in named.items() for file in several]
@@ -191,7 +191,7 @@ def of_files(path: Path, columns: Columns | None = None) -> RowStream:
         Source(split, Origin(str(file), file.name, first[file].format.separator if file in first else ":"))
         for split, file in splits
     )
-    words = f"{formats_in_words(path, begun, meaning)}{drawn_in_words(drawn, columns)}"
+    words = f"{formats_in_words(path, begun, meaning)}{data_files.in_words(named)}{drawn_in_words(drawn, columns)}"
     return RowStream(sources, rows, (words,), drawn, done.share)
 
 
@@ -260,8 +260,10 @@ def _first_rows(path: Path) -> File:
             whole = len(head) < _HEAD
             if not whole and not _is_clear(head):
                 head, whole = head + stream.read(), True
-        if not head.strip():
+        if not without_mark(head).strip():
             raise DataProblems([" is empty"])
+        if what := foreign(head):
+            raise DataProblems([f" {what}"])
         form = format_of(head if whole else head[: head.rfind(b"\n") + 1] or head)
         with path.open("rb") as file, _decompressed(file) as (stream, _):
             rows = tuple(islice(_numbered(stream, form, compression), SEEN))
@@ -317,5 +319,5 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except DataProblems as error:
         raise DataProblems([f"{path}:{problem}" for problem in error.problems]) from error
-    except _ERRORS as error:
+    except READING_ERRORS as error:
         raise DataProblems([f"{path}: cannot be read: {error}"]) from error

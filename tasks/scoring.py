@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +17,7 @@ from tasks import registry
 from tasks.example import DataProblems, Example, Splits
 from tasks.metrics import score_all, score_example
 from tasks.own_code import explained, importable
+from tasks.printable import printable
 from tasks.suggest import did_you_mean
 from tasks.task import Score
 
@@ -123,18 +124,26 @@ def try_on(metric: str, splits: Splits) -> None:
     """
     if not is_own(metric):
         return
-    problems: list[str] = []
+    function_of(metric)
+    problems: dict[str, str] = {}
+    failed = 0
     for example in _few(splits):
         for answer in (example.completion, ""):
             try:
                 score_answer(metric, answer, example)
             except DataProblems as error:
-                problems += error.problems
+                failed += 1
+                for problem in error.problems:
+                    # the same failure on another answer is no other problem
+                    problems.setdefault(problem.replace(printable(_shown(answer)), ""), problem)
     if problems:
-        raise DataProblems(dict.fromkeys(problems))
+        tried = 2 * len(_few(splits))
+        raise DataProblems(
+            [*problems.values(), f"task.metric={metric}: failed on {failed} of {tried} answers that were tried"]
+        )
 
 
-def _few(splits: Splits) -> Iterable[Example]:
+def _few(splits: Splits) -> Sequence[Example]:
     return (*splits.tune[:_TRIED], *splits.certify[:_TRIED], *splits.test[:_TRIED])
 
 

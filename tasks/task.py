@@ -14,6 +14,7 @@ Rows = Iterable[Example]
 
 DEFAULT_METRIC = "exact_match"
 DEFAULT_LENGTH = 512
+_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +39,26 @@ class Task:
     system_prompt: str | None = None
     kinds: tuple[str, ...] = ()
     limits: str | None = None
+
+    def mistakes(self) -> list[str]:
+        """What is given with a type that it must not have; empty if all is well."""
+        faults = []
+        if not callable(self.load):
+            faults.append(
+                f"load must be a function that returns the examples, not {_said(self.load)}; write load=load, without brackets"
+            )
+        if not isinstance(self.metric, str) and not callable(self.metric):
+            faults.append(f"metric must be a name or a function, not {_said(self.metric)}")
+        if not isinstance(self.max_length, int) or isinstance(self.max_length, bool):
+            faults.append(f"max_length must be a whole number of tokens, not {_said(self.max_length)}")
+        for name, value in (("system_prompt", self.system_prompt), ("limits", self.limits)):
+            if value is not None and not isinstance(value, str):
+                faults.append(f"{name} must be text, not {_said(value)}")
+        if isinstance(self.kinds, str) or not all(isinstance(kind, str) for kind in self.kinds):
+            faults.append(f"kinds must be a tuple of texts, not {_said(self.kinds)}")
+        return faults
+
+
+def _said(value: object) -> str:
+    text = repr(value)
+    return f"{text[:_SHOWN]}..." if len(text) > _SHOWN else text

@@ -55,6 +55,7 @@ def show_trial_plan(plan: StudyPlan) -> None:
         "training": _training(plan),
         "data": _data(plan, splits, certify=False),
         **({"read": "; ".join(splits.notes)} if splits.notes else {}),
+        **({"warnings": "; ".join(splits.warnings)} if splits.warnings else {}),
         **({"limits": limits} if (limits := plan.setup.task.limits) else {}),
         "results": f"{shown(paths.root)}/adapters and {shown(paths.root)}/trials",
     }
@@ -114,11 +115,13 @@ def _study_lines(
     yield "data", _data(plan, splits, certify=plan.certify)
     if splits.notes:
         yield "read", "; ".join(splits.notes)
+    if splits.warnings:
+        yield "warnings", "; ".join(splits.warnings)
     if limits := plan.setup.task.limits:
         yield "limits", limits
     yield "workers", _workers(plan)
-    for note in plan.notes:
-        yield "note", note
+    if plan.notes:
+        yield "note", "; ".join(plan.notes)
     yield "results", f"{shown(paths.page(plan.name))}, records in {shown(paths.root)}"
 
 

@@ -137,9 +137,9 @@ def _display(progress: bool) -> Iterator[Display]:
     if not progress:
         yield Silent()
         return
-    out = Console(highlight=False)
+    out = Console(highlight=False, emoji=False)
     if out.is_jupyter or not out.is_terminal:
-        out = Console(highlight=False, force_jupyter=False, force_terminal=False, width=WIDTH)
+        out = Console(highlight=False, emoji=False, force_jupyter=False, force_terminal=False, width=WIDTH)
     with LiveDisplay(out) as display:
         yield display
 

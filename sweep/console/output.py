@@ -11,6 +11,10 @@ _READER_GONE = (errno.EPIPE, errno.EIO)
 """The reader ended (`| head`), or the terminal was closed."""
 
 
+_ERRORS = {"strict": "backslashreplace"}
+"""Names of files and columns may hold halves of surrogate pairs, which have no form in UTF-8."""
+
+
 class LossyFile(io.FileIO):
     """A file descriptor that discards what is written after the first error.
 
@@ -45,7 +49,9 @@ def survive_lost_output() -> None:
             io.BufferedWriter(file),
             encoding=stream.encoding,
             # a plain locale (LANG=C) lacks many characters: print question marks instead of failing
-            errors=stream.errors if stream.encoding.lower().startswith("utf") else "replace",
+            errors=_ERRORS.get(stream.errors, stream.errors)
+            if stream.encoding.lower().startswith("utf")
+            else "replace",
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )

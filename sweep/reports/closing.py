@@ -34,8 +34,8 @@ WIDTH = 132
 
 def console(*, error: bool = False) -> Console:
     """A console that is wide enough for the tables where the width is not known."""
-    terminal = Console(stderr=error, highlight=False, soft_wrap=False)
-    return terminal if terminal.is_terminal else Console(stderr=error, highlight=False, width=WIDTH)
+    terminal = Console(stderr=error, highlight=False, soft_wrap=False, emoji=False)
+    return terminal if terminal.is_terminal else Console(stderr=error, highlight=False, width=WIDTH, emoji=False)
 
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.checks import Flaw
 from tasks.example import Example
 from tasks.formats.row_format import RowFormat, Values, are_texts, text_of
+from tasks.readings import Flaw
 
 
 def _examples(values: Values) -> Sequence[Example] | Flaw:
@@ -14,14 +14,42 @@ def _examples(values: Values) -> Sequence[Example] | Flaw:
         text, label, kind = text_of(values, "prompt"), text_of(values, "label"), text_of(values, "kind")
     except TypeError as error:
         return Flaw(str(error))
-    return [Example(text or "", label or "", label, kind)]
+    # spaces around a class would make another class of it
+    name = (label or "").strip()
+    return [Example(text or "", name, name, kind)]
 
 
 FORMAT = RowFormat(
     "classification",
     {
-        "prompt": ("text", "sentence", "prompt", "utterance", "review", "question", "query", "input", "content"),
-        "label": ("label", "class", "category", "intent", "sentiment", "target", "labels"),
+        "prompt": (
+            "text",
+            "sentence",
+            "prompt",
+            "utterance",
+            "review",
+            "question",
+            "query",
+            "input",
+            "content",
+            "tweet",
+            "comment",
+            "message",
+            "headline",
+        ),
+        "label": (
+            "label",
+            "class",
+            "category",
+            "intent",
+            "sentiment",
+            "target",
+            "labels",
+            "rating",
+            "stars",
+            "topic",
+            "emotion",
+        ),
         "kind": ("kind",),
     },
     ("prompt", "label"),

@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
-from tasks.checks import Flaw
 from tasks.example import DataProblems
 from tasks.formats.file_format import FileFormat, lines_of, not_utf8, wide_encoding, without_mark
+from tasks.readings import Flaw
+
+_SEEN = 1 << 16
+"""Bytes in which the second and the third line are looked for."""
 
 BLANK = object()
 """Stands for a line without text."""
+
+A_ROW = '{"prompt": "...", "completion": "..."}'
+"""A row, for messages."""
 
 
 def lines(data: bytes) -> Iterator[tuple[int, object]]:
@@ -82,4 +88,13 @@ def _stream(file: BinaryIO) -> Iterator[tuple[int, object]]:
     return (line for line in streamed_lines(file) if line[1] is not BLANK)
 
 
-FORMAT = FileFormat("JSON lines", lambda data: without_mark(data).lstrip()[:1] == b"{", _rows, stream=_stream)
+def _fits(data: bytes) -> bool:
+    """Whether the first line is an object, or the next two are: then the first one is a mistake."""
+    start = without_mark(data).lstrip()
+    following = start[:_SEEN].splitlines()[1:3]
+    return start[:1] == b"{" or (
+        len(following) == 2 and all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in following)
+    )
+
+
+FORMAT = FileFormat("JSON lines", _fits, _rows, stream=_stream)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.checks import Flaw
 from tasks.example import Example
 from tasks.formats.row_format import RowFormat, Values, are_texts, text_of
+from tasks.readings import Flaw
 
 
 def _examples(values: Values) -> Sequence[Example] | Flaw:
     try:
         prompt, completion = text_of(values, "prompt"), text_of(values, "completion")
-        label, kind = text_of(values, "label"), text_of(values, "kind")
+        label, kind, system = text_of(values, "label"), text_of(values, "kind"), text_of(values, "system")
     except TypeError as error:
         return Flaw(str(error))
-    return [Example(prompt or "", completion or "", label, kind)]
+    history = (("system", system),) if system and system.strip() else ()
+    return [Example(prompt or "", completion or "", label, kind, history=history)]
 
 
 FORMAT = RowFormat(
@@ -25,6 +26,7 @@ FORMAT = RowFormat(
         "completion": ("completion", "answer", "response", "output", "target", "reply", "summary"),
         "label": ("label",),
         "kind": ("kind",),
+        "system": ("system_prompt", "system"),
     },
     ("prompt", "completion"),
     are_texts,

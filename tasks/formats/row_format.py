@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 
-from tasks.checks import Flaw
 from tasks.example import Example
+from tasks.readings import Flaw
 from tasks.suggest import closest
 
 Values = Mapping[str, object]
@@ -40,7 +42,7 @@ class RowFormat:
         """
         if not set(given) <= set(self.roles):
             return None
-        folded = {name.casefold(): name for name in reversed(names)}
+        folded = {name.strip().casefold(): name for name in reversed(names)}
         found = dict(given)
         for role, usual in self.roles.items():
             if role not in found:
@@ -51,7 +53,7 @@ class RowFormat:
 
 
 def text_of(values: Values, role: str) -> str | None:
-    """A value as text; numbers and truth values as they are written. None if it is missing.
+    """A value as text; numbers, dates and truth values as they are written. None if it is missing.
 
     Raises:
         TypeError: it is a list or an object.
@@ -61,9 +63,20 @@ def text_of(values: Values, role: str) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal | date | time):
         return str(value)
-    raise TypeError(f'"{role}" must be text, not {type(value).__name__}')
+    if isinstance(value, bytes):  # a column of Parquet that is not marked as text
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise TypeError(f'"{role}" holds bytes that are not UTF-8; convert the column to text') from error
+    raise TypeError(f'"{role}" must be text, not {type_in_words(value)}')
+
+
+def type_in_words(value: object) -> str:
+    """What a value is, as JSON names it."""
+    names = {list: "a list", dict: "an object", type(None): "null", str: "text", bool: "true or false"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
 
 
 def are_texts(values: Values) -> bool:

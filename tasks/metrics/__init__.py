@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tasks.metrics.normalising import f1, folded, normalise
+from tasks.metrics.normalising import alike, f1, folded, normalise
 from tasks.metrics.structured import json_f1
 from tasks.suggest import did_you_mean
 
@@ -35,6 +35,7 @@ __all__ = [
     "LABEL_METRICS",
     "METRICS",
     "accuracy",
+    "alike",
     "chrf",
     "exact_match",
     "json_f1",

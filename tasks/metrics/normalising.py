@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 
 def folded(text: str) -> str:
@@ -14,6 +15,14 @@ def normalise(text: str) -> str:
     """Removes differences in case, white space and a trailing period."""
     spaced = " ".join(folded(text).split())
     return spaced.removesuffix(".").rstrip()
+
+
+def alike(texts: Iterable[str]) -> list[list[str]]:
+    """The texts that are equal after `normalise` without being equal, in groups."""
+    written: dict[str, list[str]] = {}
+    for text in texts:
+        written.setdefault(normalise(text), []).append(text)
+    return [ways for ways in written.values() if len(ways) > 1]
 
 
 def f1(shared: int, predicted: int, wanted: int) -> float:

@@ -111,3 +111,12 @@ def test_the_command_writes_nothing(made_task: Path, module: str, more: str) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("Nothing was trained or written.\n")
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_warnings_about_the_data(made_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = made_task / "train.jsonl"
+    first = train.read_text().splitlines()[0]
+    train.write_text(f"{train.read_text()}{first}\n")
+    for show in (show_study_plan, show_trial_plan):
+        show(plan(made_task))
+        assert "  warnings  train.jsonl: 1 row repeated: train.jsonl:25 = train.jsonl:1" in capsys.readouterr().out

@@ -64,6 +64,13 @@ def test_no_output_at_all() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_half_a_surrogate_pair_in_a_name_is_written_as_an_escape() -> None:
+    code = "from sweep.console.command import run; import sys; sys.exit(run(lambda: print('a' + chr(0xd83d))))"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True, env=environment)
+    assert done.stdout == b"a\\ud83d\n"
+
+
 def test_text_is_written_as_before() -> None:
     code = (
         "from sweep.console.command import run; import sys; sys.exit(run(lambda: print('naïve', sys.stdout.encoding)))"

@@ -15,7 +15,7 @@ from rich.console import Console
 from sweep.config.overrides import override_problems
 from sweep.records import Declaration, Status, StudyRecord
 from sweep.records.champion import ChampionEvent
-from sweep.reports.closing import WIDTH, next_steps, print_outcome, words
+from sweep.reports.closing import WIDTH, console, next_steps, print_outcome, words
 from sweep.store.champions import Champions
 from sweep.store.paths import ORIGIN, Paths
 from sweep.verdict.conclude import conclude
@@ -320,3 +320,8 @@ def test_the_adapter_in_use_is_named_where_there_is_a_history(tmp_path: Path, mo
         f"an answer with this adapter (mlruns/reports/{name}/adapter)"
         in next_steps(record, paths, None, conclude(record))[1]
     )
+
+
+def test_names_between_colons_are_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print("task.metric=boxes:m: failed on :apple:", markup=False)
+    assert capsys.readouterr().out == "task.metric=boxes:m: failed on :apple:\n"

@@ -101,6 +101,13 @@ class TestTables:
     def test_balance(self) -> None:
         (balance,) = profile().balances
         assert list(balance_notes(balance)) == ["always answering 'yes' is right in 75 % of train", "not in train: new"]
+        assert list(balance_notes(Balance("label", {"a\x1b[2J": (9, 1, 1, 1)}))) == [
+            r"every label is 'a\\x1b[2J': there is nothing to tell apart"
+        ]
+        assert (
+            "different labels that only differ in case, white space or a final period: 'Yes', 'yes.'"
+            in balance_notes(Balance("label", {"Yes": (1, 1, 1, 1), "no": (1, 1, 1, 1), "yes.": (1, 1, 1, 1)}))
+        )
         many = Balance("kind", {f"k{number}": (9, 1, 1, 1) for number in range(20)})
         *_, (others, counts) = values(many)
         assert (others, counts) == ("12 others", (108, 12, 12, 12))

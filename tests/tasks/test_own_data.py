@@ -164,7 +164,7 @@ class TestRows:
         )
         told = problems(lines)
         assert [text.split(": ")[0] for text in told] == [f"{lines}:{number}" for number in (2, 3, 4, 5)]
-        assert '"prompt" must be text, not list' in told[2]
+        assert '"prompt" must be text, not a list' in told[2]
 
     def test_numbers_are_written_as_text(self, tmp_path: Path) -> None:
         file = tmp_path / "rows.jsonl"
@@ -214,7 +214,7 @@ class TestRows:
         assert set(few.test) <= set(many.test)
 
 
-ROLES = "messages, kind, conversations, prompt, completion, instruction, input, output, system, label"
+ROLES = "messages, kind, system, conversations, prompt, completion, instruction, input, output, history, label"
 
 
 def chat(*turns: str, **more: Any) -> dict[str, Any]:
@@ -228,7 +228,9 @@ class TestChats:
 
     def test_each_turn_of_the_assistant_is_an_example(self, tmp_path: Path) -> None:
         first, second = self.of(tmp_path, chat("s:brief", "u:one", "u:two", "a:three", "u:four", "a:five", "u:six"))
-        assert first == Example("one\n\ntwo", "three", history=(("system", "brief"),), group="one\n\ntwo")
+        assert first == Example(
+            "one\n\ntwo", "three", history=(("system", "brief"),), group="one\n\ntwo\n\nfour\n\nsix"
+        )
         assert second.prompt == "four"
         assert second.history[-1] == ("assistant", "three")
         assert first.group == second.group

@@ -180,6 +180,43 @@ class TestMistakes:
             caught.value.problems[0] == f'{file}: train example 1: "prompt" is empty; give it text or leave the row out'
         )
 
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ("load=load()", "load must be a function that returns the examples"),
+            ("load=load, metric=3", "metric must be a name or a function, not 3"),
+            ("load=load, max_length='128'", "max_length must be a whole number of tokens, not '128'"),
+            ("load=load, system_prompt=3", "system_prompt must be text, not 3"),
+            ("load=load, kinds='rain'", "kinds must be a tuple of texts, not 'rain'"),
+            (
+                "load=load, metric=lambda answer, example: 1.0",
+                "metric must be a function that the file defines with def",
+            ),
+        ],
+    )
+    def test_values_of_other_types(self, write: Write, given: str, words: str) -> None:
+        file = write(f"{HEAD}{LOAD}TASK = Task({given})")
+        told = problem("weather")
+        assert told.startswith(f"{file}: ")
+        assert words in told
+
+    @pytest.mark.parametrize(
+        ("returned", "kind"), [("None", "nothing"), ("{'train': []}", "a dict"), ("'abc'", "a str")]
+    )
+    def test_what_is_no_three_collections(self, write: Write, returned: str, kind: str) -> None:
+        write(f"{HEAD}TASK = Task(load=lambda: {returned})")
+        assert problem("weather").endswith(
+            f"load() must return three collections of examples (train, validation and test), not {kind}"
+        )
+
+    def test_groups_and_system_messages(self, write: Write) -> None:
+        bad = "yield Example('a', 'x', group=3)\n        yield Example('b', 'x', history=(('user', 'a'), ('system', 'b')))"
+        write(f"{HEAD}{LOAD.replace('for number', f'{bad}{chr(10)}        for number')}TASK = Task(load=load)")
+        with pytest.raises(DataProblems) as caught:
+            registry.load("weather")
+        assert caught.value.problems[0].endswith("group must be text or None, not a number (3)")
+        assert caught.value.problems[1].endswith("history may have one system message, at its beginning")
+
     def test_a_kind_that_was_not_declared(self, write: Write) -> None:
         file = write(f"{HEAD}{LOAD}TASK = Task(load=load, kinds=('rian', 'snow'))")
         assert problem("weather") == f'{file}: kind "rain" is not one of kinds (did you mean "rian"?)'
@@ -209,6 +246,9 @@ class TestOwnMetric:
         write(f"{HEAD}{LOAD}{METRIC}TASK = Task(load=load)")
         with pytest.raises(DataProblems, match="has no function 'first_leter'"):
             scoring.function_of("weather:first_leter")
+        with pytest.raises(DataProblems) as caught:
+            scoring.try_on("weather:first_leter", divide(registry.load("weather")))
+        assert len(caught.value.problems) == 1
 
     @pytest.mark.parametrize(
         ("body", "words"),
@@ -220,8 +260,11 @@ class TestOwnMetric:
     )
     def test_mistakes_come_before_training(self, write: Write, body: str, words: str) -> None:
         write(f"{HEAD}{LOAD}def wrong(answer, example):\n    {body}\n\n\nTASK = Task(load=load, metric=wrong)")
-        with pytest.raises(DataProblems, match=words):
+        with pytest.raises(DataProblems, match=words) as caught:
             scoring.try_on("weather:wrong", divide(registry.load("weather")))
+        # the same failure on other answers is one problem
+        assert len(caught.value.problems) == 2
+        assert "answers that were tried" in caught.value.problems[1]
 
     def test_an_edit_changes_the_hash_of_its_code(self, write: Write) -> None:
         file = write(METRIC, "../my_scores.py")

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tasks import DataProblems, Example, RawSplits, row_stream
-from tasks.checks import Flaw
 from tasks.jsonl import load as load_jsonl
 from tasks.own_data import load
+from tasks.readings import Flaw
 from tasks.row_stream import PARTS, RowStream, Unreadable, of_files, of_jsonl, of_splits
 from tasks.splits import divide
 from tasks.understanding import Columns

@@ -10,8 +10,9 @@ from sweep.commands.data_report.sample import Sample
 from sweep.commands.data_report.tallies import Tallies
 from sweep.reports.data_report.profile import PARTS, Sensitive
 from tasks import Example, sensitive
-from tasks.checks import FEWEST_ROWS, Flaw
+from tasks.checks import FEWEST_ROWS
 from tasks.minhash import NearDuplicateSearch
+from tasks.readings import Flaw
 from tasks.row_stream import RowStream, Unreadable
 
 PROBLEMS_SHOWN = 20
@@ -62,7 +63,14 @@ class Survey:
             ("test", test, 1),
         ):
             if count < fewest:
-                self._report(f"{name}: {count} usable {'row' if count == 1 else 'rows'}; at least {fewest} needed")
+                drawn = (
+                    "; it is drawn from train, so add rows, or give it a file of its own"
+                    if name in self.stream.drawn
+                    else ""
+                )
+                self._report(
+                    f"{name}: {count} usable {'row' if count == 1 else 'rows'}; at least {fewest} needed{drawn}"
+                )
         if tune + certify >= FEWEST_ROWS and not (tune and certify):
             empty = "certify" if tune else "tune"
             self._report(

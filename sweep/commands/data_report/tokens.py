@@ -12,6 +12,7 @@ import numpy as np
 from sweep.commands.data_report.sample import Sample, Sampled
 from sweep.reports.data_report.profile import PARTS, Lengths, Rendered
 from tasks import Example, sensitive
+from tasks.printable import printable
 
 RENDERED = 3
 _WORD = re.compile(r"\S+")
@@ -78,14 +79,18 @@ def rendered(
         example = sampled.example
         if reader is None:
             given = "\n\n".join([*(text for _, text in example.history), example.prompt])
-            yield Rendered(where, part, sensitive.masked(given), sensitive.masked(example.completion))
+            yield Rendered(
+                where, part, printable(sensitive.masked(given)), printable(sensitive.masked(example.completion))
+            )
             continue
         split = reader.encoder.encode_split([example], min(max_length, reader.context), too_long)
         encoded = split.examples[0] if split.examples else reader.encoder.encode(example)
         note = (
             "too long: left out" if split.too_long else "too long: its prompt is shortened" if split.shortened else ""
         )
-        prompt, answer = (sensitive.masked(_text(reader, ids)) for ids in (encoded.prompt, encoded.completion))
+        prompt, answer = (
+            printable(sensitive.masked(_text(reader, ids))) for ids in (encoded.prompt, encoded.completion)
+        )
         yield Rendered(where, part, prompt, answer, len(encoded), len(encoded.completion), note)
 
 

@@ -50,7 +50,7 @@ def show_outlook(
         last: the line at the end.
     """
     out = console()
-    out = out if out.is_terminal and out.width >= WIDTH else Console(highlight=False, width=WIDTH)
+    out = out if out.is_terminal and out.width >= WIDTH else Console(highlight=False, width=WIDTH, emoji=False)
     view = outlook(plan, splits, paths, record)
     out.print(Text(title, style="bold"))
     for name, text in lines.items():

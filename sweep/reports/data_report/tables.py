@@ -11,11 +11,14 @@ import numpy as np
 from sweep.reports.data_report.profile import PARTS, Balance, DataProfile, Lengths, Repeats, repeats_of
 from sweep.verdict.kinds import LEAST_EXAMPLES
 from tasks import sensitive
+from tasks.metrics import alike
+from tasks.printable import printable
 
 MOST_BINS = 12
 MOST_VALUES = 8
 """Labels and kinds that are listed one by one."""
 _LONGEST_NAME = 40
+_PAIRS = 3
 _NICE = (1, 2, 2.5, 5)
 _SHARES = (0.5, 0.9, 0.99, 0.995)
 
@@ -146,6 +149,12 @@ def balance_notes(balance: Balance) -> Iterator[str]:
             if balance.what != "kind"
             else f"{shortened(name)} is {100 * counts[0] / total:.3g} % of train"
         )
+    if balance.what != "kind":
+        if len(balance.counts) == 1:
+            yield f"every {balance.what} is {shortened(name)!r}: there is nothing to tell apart"
+        for ways in alike(balance.counts)[:_PAIRS]:
+            written = ", ".join(map(repr, map(shortened, ways)))
+            yield f"different {balance.what}s that only differ in case, white space or a final period: {written}"
     lacking = balance.only_outside_train()
     if lacking:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
@@ -160,7 +169,7 @@ def balance_notes(balance: Balance) -> Iterator[str]:
 
 def shortened(value: str) -> str:
     """A value in one short line, without what is sensitive."""
-    text = " ".join(sensitive.masked(value).split())
+    text = printable(" ".join(sensitive.masked(value).split()))
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 
