@@ -85,13 +85,15 @@ def test_no_answer_to_a_commit_that_was_made_writes_nothing_twice(place: Place, 
 
 def test_a_server_that_is_silent_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_errors, "_ANSWER_SECONDS", 1)
-    with opened_storage(place.url, place.paths, seconds=0.0) as storage:
+    with opened_storage(place.url, place.paths) as storage:
         assert storage.get_all_studies() == []
+        # only from here on: a busy server may take a second for an answer
+        monkeypatch.setattr(storage.patience, "_seconds", 0.0)  # type: ignore[attr-defined]
         place.proxy.break_(silent=True)
         began = time.monotonic()
         with pytest.raises(EnvironmentLacks, match="was away"):
             storage.get_all_studies()
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60, "as long as it would wait without the limit of this test"
 
 
 def test_attributes_may_be_long(place: Place) -> None:
