@@ -20,6 +20,9 @@ WAIT_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 """What the child process gets beside that, to start and to end."""
 
+_TRIES = 2
+"""How often messages are sent whose process ended early, as one does that is killed."""
+
 _KINDS: Mapping[Outcome, str] = {
     Outcome.DONE: "success",
     Outcome.UNFINISHED: "info",
@@ -84,15 +87,18 @@ def send(
     found, wrong = targets(addresses, os.environ if environ is None else environ)
     refused = [Delivery("notify", problem.removeprefix("notify: ")) for problem in wrong]
     receivers = list(_numbered(target.name for target in found))
-    waiting = [(name, target) for name, target in zip(receivers, found, strict=True) if name not in told]
+    named = list(zip(receivers, found, strict=True))
     answers: dict[str, str | None] = dict.fromkeys(told)
+    message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
     otherwise = ""
-    if waiting:
-        message = {"title": title, "body": text, "kind": _KINDS[outcome], "seconds": seconds}
-        job = {**message, "addresses": [target.address for _, target in waiting]}
+    for _ in range(_TRIES):
+        waiting = [(name, target.address) for name, target in named if name not in answers]
+        if not waiting:
+            break
+        job = {**message, "addresses": [address for _, address in waiting]}
 
-        def heard(line: tuple[int, str | None]) -> None:
-            (receiver, _), error = waiting[line[0]], line[1]
+        def heard(line: tuple[int, str | None], asked: Sequence[tuple[str, str]] = waiting) -> None:
+            (receiver, _), error = asked[line[0]], line[1]
             answers[receiver] = error
             if error is None:
                 sent(receiver)
@@ -101,6 +107,7 @@ def send(
         otherwise = reply.problem or "the process that sends messages ended early"
         if reply.late:
             otherwise = f"it did not answer within {seconds:g} s"
+            break
     return [Delivery(name, answers.get(name, otherwise)) for name in receivers] + refused
 
 

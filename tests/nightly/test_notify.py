@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sweep.nightly import notify
@@ -47,6 +50,30 @@ def test_a_mail_server_and_a_web_server_take_the_note(tmp_path: Path) -> None:
     assert {(post["title"], post["message"], post["type"]) for _, post in posts} == {
         ("pharma: done", TEXT.strip(), "success")
     }
+
+
+@pytest.mark.parametrize(("kills", "delivered"), [(1, 1), (2, 0)])
+def test_a_sending_process_that_is_killed_is_replaced_once(kills: int, delivered: int) -> None:
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill_senders() -> None:
+        while len(killed) < kills and not over.wait(0.002):
+            for child in psutil.Process().children():
+                with suppress(psutil.Error):
+                    if "sweep.nightly.sending" in child.cmdline() and child.pid not in killed:
+                        child.kill()
+                        killed.append(child.pid)
+
+    with web_server() as (web, posts):
+        killer = threading.Thread(target=kill_senders)
+        killer.start()
+        (delivery,) = send("pharma: done", TEXT, Outcome.DONE, [f"json://127.0.0.1:{web}/taken"])
+        over.set()
+        killer.join()
+    assert len(killed) == kills
+    assert len(posts) == delivered
+    assert delivery.error == (None if delivered else "the process that sends messages ended early")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 import psutil
 
 from benchmarks.faults.processes import end_all, in_folder, spawned_by
+from sweep.nightly.open_nights import read
 from tests.nightly.soak.plan import Fault, NightPlan
 from tests.nightly.soak.process import Ended, left_in, run_tick
 from tests.nightly.soak.world import FIRST, ROLLING, SEARCH, World
@@ -134,7 +135,11 @@ def _kills_tick(world: World, chance: random.Random) -> Callable[[int], bool]:
 
 
 def _kills_study(world: World, chance: random.Random) -> Callable[[int], bool]:
-    return lambda tick: _ends(psutil.Process(tick).children())
+    def kill(tick: int) -> bool:
+        studies = {night.process for night in read(world.paths)}
+        return _ends([child for child in psutil.Process(tick).children() if child.pid in studies])
+
+    return kill
 
 
 def _kills_worker(world: World, chance: random.Random) -> Callable[[int], bool]:
