@@ -33,7 +33,11 @@ def test_forty_nights_are_all_accounted_for(tmp_path: Path, empty_store: Path) -
             pytest.skip("no disk can be filled here: mounting a small one takes root")
         played = play(made, soak_plan(SEED), SEED, NIGHTS_WITH_SERVERS)
         evidence = gathered(made, played)
-        assert not violations(evidence)
+    found = violations(evidence)
+    for place, text in evidence.logs.items():
+        if any(place.rpartition(" of ")[2] in each for each in found):
+            print(f"{place}:\n{text}")  # pytest shows it if the test fails
+    assert not found
     events = [entry[0] for entry in evidence.work.history]
     assert events[0] == "verdict"
     assert "promotion" in events

@@ -76,7 +76,11 @@ def gathered(world: World, played: Sequence[Played]) -> Evidence:
     """Reads everything, and does the same work undisturbed."""
     ledger, paths = Ledger(world.paths.nights_database), world.paths
     logs = {str(file.relative_to(paths.root)): file.read_text(errors="replace") for file in paths.root.rglob("*.log")}
-    outputs = {f"tick of {each.date}": tick.output for each in played for tick in each.ticks}
+    outputs = {
+        f"tick {number} of {each.date}": tick.output
+        for each in played
+        for number, tick in enumerate(each.ticks, start=1)
+    }
     return Evidence(
         played,
         {name: ledger.nights(name) for name in (ROLLING, SEARCH)},
