@@ -78,7 +78,7 @@ def kind_of(path: Path) -> str | None:
 def _by_split(files: Sequence[Path], words: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for entry in files:
-        named = words(_BETWEEN.split(_stem(entry).casefold()))
+        named = words(_BETWEEN.split(_uncompressed(entry).stem.casefold()))
         splits = [split for split, names in SPLITS.items() if any(name in named for name in names)]
         if len(splits) == 1:
             found.setdefault(splits[0], []).append(entry)
@@ -89,25 +89,26 @@ def _twice(path: Path, found: Mapping[str, Sequence[Path]]) -> list[str]:
     """Problems of files with one name in two formats, which are likely to be the same rows."""
     problems = []
     for split, files in found.items():
+        by_stem: dict[str, list[str]] = {}
         for file in files:
-            alike = [other.name for other in files if _stem(other).casefold() == _stem(file).casefold()]
-            if len(alike) > 1 and alike[0] == file.name:
-                problems.append(
-                    f"{path}: {' and '.join(alike)} would both be {split}, and may be the same rows; keep one of them here"
-                )
+            by_stem.setdefault(_uncompressed(file).stem.casefold(), []).append(file.name)
+        problems += [
+            f"{path}: {' and '.join(alike)} would both be {split}, and may be the same rows; keep one of them here"
+            for alike in by_stem.values()
+            if len(alike) > 1
+        ]
     return problems
 
 
 def _ending(path: Path) -> str:
     """The ending of a file that may be read, compression aside; empty for others."""
-    inner = path.with_suffix("") if path.suffix.casefold() in COMPRESSED else path
-    return inner.suffix.casefold() if inner.suffix.casefold() in ENDINGS else ""
+    ending = _uncompressed(path).suffix.casefold()
+    return ending if ending in ENDINGS else ""
 
 
-def _stem(path: Path) -> str:
-    """The name without what tells how rows are written."""
-    inner = path.with_suffix("") if path.suffix.casefold() in COMPRESSED else path
-    return inner.stem
+def _uncompressed(path: Path) -> Path:
+    """The path without the ending of a compressed file."""
+    return path.with_suffix("") if path.suffix.casefold() in COMPRESSED else path
 
 
 def _nothing_there(path: Path) -> str:

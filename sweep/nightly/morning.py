@@ -30,7 +30,7 @@ def after(
 
     The note is written before it is sent, and once more with what became of the messages. Calling this again for the same night
     replaces the note, and sends it to those alone who did not get it: the ledger has each receiver as soon as its service has taken the
-    message. Only a process that is killed while a message is on its way lets a later call send it there once more, with the same number.
+    message. Only if a process is killed while a message is on its way, the message is sent there once more, with the same number.
 
     Args:
         notify: addresses as `sweep.nightly.addresses` describes them.

@@ -27,8 +27,7 @@ class LeftRuns:
     def __init__(self, client: MlflowClient, owner: str, writer: RunWriter) -> None:
         self._client = client
         self._owner = owner
-        self._opened = writer.opened
-        self.close_trial = writer.close_trial
+        self._writer = writer
 
     def end(self, experiment: str, sweep: SweepRun, *, but: str | None = None) -> None:
         """Ends the runs of the study that killed sweeps left running.
@@ -70,7 +69,7 @@ class LeftRuns:
             if self._is_double(experiment, run):
                 self._client.delete_run(run.info.run_id)
             elif known := known_result(known_results, run.info.run_id, run.data.tags):
-                self.close_trial(run.info.run_id, *known)
+                self._writer.close_trial(run.info.run_id, *known)
             else:
                 self._client.set_tag(run.info.run_id, names.STATUS, Status.INTERRUPTED.value)
                 self._client.set_terminated(run.info.run_id, names.RUN_STATUS[Status.INTERRUPTED])
@@ -95,5 +94,5 @@ class LeftRuns:
         own = run.data.tags.get(names.RUN)
         if own is None:
             return False
-        furthest = next(iter(self._made_as(experiment, own)), run) if own not in self._opened else None
-        return run.info.run_id != (self._opened[own] if furthest is None else furthest.info.run_id)
+        opened = self._writer.opened.get(own) or next(iter(self._made_as(experiment, own)), run).info.run_id
+        return bool(run.info.run_id != opened)

@@ -1,4 +1,4 @@
-"""MLflow's client, and what MLflow is told on import: import this module before any that imports MLflow.
+"""MLflow's client. Import this module before any that imports MLflow: it sets the environment variables that MLflow reads on import.
 
 Every call names its store: MLflow's global tracking URI, active run and experiment are neither read nor set.
 """

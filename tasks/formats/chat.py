@@ -29,7 +29,7 @@ _ROLES = {
     "model": "assistant",
 }
 _SHORT = 5
-"""Words of a greeting: with so few, what a user says first does not tell chats apart."""
+"""Most words of a greeting: many chats begin with the same one."""
 _LEAVE_OUT = "; leave the chat out"
 _LIST = re.compile(r"\s*\[\s*[{\]]")
 """A list of objects, or an empty one, as JSON in a cell of a table."""
@@ -144,7 +144,7 @@ def _history(turns: Sequence[Turn]) -> tuple[tuple[str, str], ...]:
 
 
 def _opening(turns: Sequence[Turn]) -> str | None:
-    """What a chat is told apart by: the first thing that its user says, with what follows as long as that is no more than a greeting."""
+    """What identifies a chat: the user's messages up to the first one that is longer than a greeting, joined."""
     said: list[str] = []
     for turn in turns:
         if turn.role == "user":

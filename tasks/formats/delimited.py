@@ -18,7 +18,7 @@ _SEPARATORS = ",\t;|"
 _LONGEST_CELL = 2**31 - 1
 _NUL = "NUL character: the file is damaged, or UTF-16; save it as UTF-8"
 _SAID = re.compile(r"\s*sep=(.)\s*", re.IGNORECASE)
-"""The line with which Excel is told the separator."""
+"""The first line of a table that names its separator, `sep=;`, as Excel reads it."""
 _SHOWN = 60
 
 

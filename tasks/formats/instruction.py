@@ -33,7 +33,7 @@ def _turns(history: object) -> list[Turn]:
     """The turns of a history.
 
     Raises:
-        TypeError: it is no list of pairs.
+        TypeError: it is not a list of pairs.
     """
     if history is None or history == "":
         return []

@@ -22,7 +22,7 @@ from tests.study.test_checks import LOADED
 
 @pytest.fixture
 def run(made_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RefreshRun]:
-    """A run of 100 seconds, so many of which are used, whose champion took 20 seconds to train. Its clock stands still."""
+    """A run with a budget of 100 seconds, given how many are used; the champion took 20 seconds to train. Its clock stands still."""
     monkeypatch.setattr("sweep.study.study_run.time", SimpleNamespace(monotonic=lambda: 1000.0))
     plan = composed_plan(["study.name=s", "model=tiny", "task=jsonl", f"task.path={made_task}", "task.metric=accuracy"])
     paths = Paths(tmp_path / "mlruns")
