@@ -1,11 +1,7 @@
 """Cuts a trained LoRA adapter to a smaller rank: the best approximation of its update, without training.
 
 The update of a module is dW = scale * B A. In the Frobenius norm, its best approximation of rank r is its truncated singular value
-decomposition (Eckart and Young 1936): this is how a study cuts. `cut_matrices` can also weigh by inputs: with C = E[x x^T] over the
-module's inputs x, the expected squared change of its output is ||(dW - dW') C^(1/2)||_F^2, as in SVD-LLM (Wang et al. 2024,
-https://arxiv.org/abs/2403.07378) and ASVD (Yuan et al. 2023, https://arxiv.org/abs/2312.05821). The best dW' is then U U^T dW, where U
-holds the first r left singular vectors of dW C^(1/2), the eigenvectors of scale^2 B (A C A^T) B^T: of C only the Gram matrix
-A C A^T = E[(A x)(A x)^T] is needed, R x R for an adapter of rank R, however wide the module is. docs/cutting.md compares both.
+decomposition (Eckart and Young 1936). docs/cutting.md compares it with other ways of cutting.
 """
 
 from __future__ import annotations
@@ -30,9 +26,6 @@ from sweep.records import Arm
 from sweep.store.paths import ORIGIN
 from sweep.training.adapters import CONFIG, WEIGHTS, use_default_permissions
 
-RIDGE = 1e-6
-"""Share of the mean input energy that is added to every direction of C, so that directions without any input are ordered too."""
-
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
@@ -51,12 +44,7 @@ class CutAdapter:
 
 
 def cut_matrices(
-    down: torch.Tensor,
-    up: torch.Tensor,
-    scale: float,
-    rank: int,
-    gram: torch.Tensor | None = None,
-    cut_scale: float | None = None,
+    down: torch.Tensor, up: torch.Tensor, scale: float, rank: int, cut_scale: float | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """The best approximation of scale * up @ down of a rank.
 
@@ -68,7 +56,6 @@ def cut_matrices(
         up: B, shape (out_features, R).
         scale: factor of the update.
         rank: the rank r of the result; with r >= R the update stays as it is.
-        gram: A C A^T, shape (R, R), for the best approximation on inputs with E[x x^T] = C; None for the Frobenius norm (C = I).
         cut_scale: factor of the result, see `sweep.methods.scale`; None for the same as `scale`.
 
     Returns:
@@ -79,11 +66,10 @@ def cut_matrices(
     right, inner_down = torch.linalg.qr(full_down.t())  # (in, k), (k, R): A = inner_down^T right^T
     left, inner_up = torch.linalg.qr(full_up)  # (out, m), (m, R)
     core = scale * inner_up @ inner_down.t()  # (m, k): dW = left core right^T
-    weighted = core if gram is None else scale * inner_up @ _root(gram.detach().cpu().double(), full_down)
-    kept = torch.linalg.svd(weighted, full_matrices=False)[0][:, :rank]  # (m, at most r), orthonormal columns
-    u, singular, v = torch.linalg.svd(kept.t() @ core, full_matrices=False)
+    u, singular, v = torch.linalg.svd(core, full_matrices=False)
+    u, singular, v = u[:, :rank], singular[:rank], v[:rank]
     root = (singular / (cut_scale or scale)).sqrt()
-    cut_up, cut_down = left @ kept @ u * root, root[:, None] * (v @ right.t())
+    cut_up, cut_down = left @ u * root, root[:, None] * (v @ right.t())
     signs = _signs(cut_up)
     total = float(core.square().sum())
     energy = min(1.0, float(singular.square().sum()) / total) if total > 0 else 1.0
@@ -164,17 +150,6 @@ def lora_modules(weights: Mapping[str, torch.Tensor]) -> list[str]:
     return [
         name.removesuffix(_A) for name in weights if name.endswith(_A) and f"{name.removesuffix(_A)}{_B}" in weights
     ]
-
-
-def _root(gram: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-    """L with L L^T = A (C + ridge) A^T, up to a factor; eigenvalues that rounding made negative count as zero."""
-    plain = down @ down.t()
-    energy, plain_energy = float(gram.trace()), float(plain.trace())
-    if energy > 0 and plain_energy > 0:
-        plain = (gram + gram.t()) / (2 * energy) + RIDGE * plain / plain_energy
-    values, vectors = torch.linalg.eigh(plain)
-    root: torch.Tensor = vectors * values.clamp(min=0).sqrt()
-    return root
 
 
 def _signs(columns: torch.Tensor) -> torch.Tensor:

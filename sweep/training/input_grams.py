@@ -1,5 +1,4 @@
-"""What a module's inputs look like to its adapter: E[(A x)(A x)^T] on training examples, for cutting (`sweep.training.cut`)
-and EVA."""
+"""What a module's inputs look like to its adapter: E[(A x)(A x)^T] on training examples, for the initialization EVA."""
 
 from __future__ import annotations
 

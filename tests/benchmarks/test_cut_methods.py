@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from benchmarks.cut_methods.methods import cut, one_budget, uniform
+from benchmarks.cut_methods.methods import cut, cut_for_inputs, one_budget, uniform
 from benchmarks.cut_methods.moments import Moments, moments
 from benchmarks.cut_methods.summary import cuts_table, difference, margin, trained_table
 from benchmarks.cut_methods.workshop import Adapter
 from sweep.training.base_model import LoadedBase
+from sweep.training.cut import cut_matrices
 from sweep.training.encoding import Encoded
 from sweep.training.packed.pack import Pack
 from tests.training.conftest import encoded, examples, load_tiny
@@ -79,6 +82,45 @@ def test_the_cut_weighted_on_both_sides_is_the_best_in_its_norm() -> None:
     best = error(cut(one, given, "both", {"a": 2}))
     assert best < error(cut(one, given, "inputs", {"a": 2}))
     assert best < error(cut(one, given, "plain", {"a": 2}))
+
+
+def covariance(down: torch.Tensor, seed: int, tokens: int) -> torch.Tensor:
+    """E[x x^T] of inputs whose directions differ in size; singular with few tokens."""
+    width = down.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(tokens, width, generator=generator) * torch.logspace(1, -1, width)
+    return (inputs.t() @ inputs / tokens).double()
+
+
+def weighted_error(difference: torch.Tensor, inputs: torch.Tensor) -> float:
+    return float((difference @ inputs @ difference.t()).trace().clamp(min=0).sqrt())
+
+
+@given(
+    st.integers(2, 12),
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 30),
+    st.integers(0, 100),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_cut_for_given_inputs_is_the_best_for_them(
+    width: int, outputs: int, top: int, rank: int, tokens: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    down, up = torch.randn(top, width, generator=generator), torch.randn(outputs, top, generator=generator)
+    inputs = covariance(down, seed, tokens)
+    gram = down.double() @ inputs @ down.double().t()
+    whole = 2.0 * up.double() @ down.double()
+    cut_down, cut_up = (matrix.double() for matrix in cut_for_inputs(down, up, 2.0, rank, gram))
+    plain_down, plain_up = (matrix.double() for matrix in cut_matrices(down, up, 2.0, rank)[:2])
+    values, vectors = torch.linalg.eigh(inputs)
+    singular = torch.linalg.svdvals(whole @ vectors * values.clamp(min=0).sqrt())
+    error = weighted_error(whole - 2.0 * cut_up @ cut_down, inputs)
+    tolerance = 2e-3 * float(singular.norm())  # the ridge
+    assert error == pytest.approx(float(singular[rank:].norm()), abs=tolerance)
+    assert error <= weighted_error(whole - 2.0 * plain_up @ plain_down, inputs) + tolerance
 
 
 def test_one_budget_takes_no_more_and_gives_it_to_the_larger_update() -> None:

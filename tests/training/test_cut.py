@@ -40,20 +40,8 @@ def factors(draw: st.DrawFn) -> Matrices:
     return down, torch.randn(outputs, rank, generator=generator)
 
 
-def covariance(down: torch.Tensor, seed: int, tokens: int) -> torch.Tensor:
-    """E[x x^T] of inputs whose directions differ in size; singular with few tokens."""
-    width = down.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(tokens, width, generator=generator) * torch.logspace(1, -1, width)
-    return (inputs.t() @ inputs / tokens).double()
-
-
 def update(down: torch.Tensor, up: torch.Tensor, scale: float) -> torch.Tensor:
     return scale * up.double() @ down.double()
-
-
-def weighted_error(difference: torch.Tensor, inputs: torch.Tensor) -> float:
-    return float((difference @ inputs @ difference.t()).trace().clamp(min=0).sqrt())
 
 
 @given(factors(), st.integers(1, 12), st.floats(0.1, 8), st.floats(0.1, 8))
@@ -73,44 +61,11 @@ def test_the_error_is_that_of_the_truncated_decomposition(
     assert kept == pytest.approx(float(singular[:rank].square().sum() / singular.square().sum()), abs=1e-9)
 
 
-@given(factors(), st.integers(1, 10), st.integers(0, 100), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
-def test_a_cut_for_given_inputs_is_the_best_for_them(matrices: Matrices, rank: int, seed: int, tokens: int) -> None:
-    down, up = matrices
-    inputs = covariance(down, seed, tokens)
-    gram = down.double() @ inputs @ down.double().t()
-    whole = update(down, up, 2.0)
-    cut_down, cut_up, kept = cut_matrices(down, up, 2.0, rank, gram)
-    plain_down, plain_up, plain_kept = cut_matrices(down, up, 2.0, rank)
-    values, vectors = torch.linalg.eigh(inputs)
-    singular = torch.linalg.svdvals(whole @ vectors * values.clamp(min=0).sqrt())
-    error = weighted_error(whole - update(cut_down, cut_up, 2.0), inputs)
-    tolerance = 2e-3 * float(singular.norm())  # the ridge
-    assert error == pytest.approx(float(singular[rank:].norm()), abs=tolerance)
-    assert error <= weighted_error(whole - update(plain_down, plain_up, 2.0), inputs) + tolerance
-    assert kept <= plain_kept + 1e-9
-
-
-@given(factors(), st.integers(1, 10))
+@given(factors(), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
-def test_with_uncorrelated_inputs_it_is_the_plain_cut(matrices: Matrices, rank: int) -> None:
+def test_a_rank_that_is_not_smaller_keeps_the_update(matrices: Matrices, more: int) -> None:
     down, up = matrices
-    size = float(update(down, up, 1.0).norm())
-    plain_down, plain_up, kept = cut_matrices(down, up, 1.0, rank)
-    cut_down, cut_up, also_kept = cut_matrices(down, up, 1.0, rank, 3.0 * down.double() @ down.double().t())
-    difference = update(plain_down, plain_up, 1.0) - update(cut_down, cut_up, 1.0)
-    assert also_kept == pytest.approx(kept, abs=1e-6)
-    gap = torch.linalg.svdvals(update(down, up, 1.0))
-    if rank < len(gap) and gap[rank - 1] - gap[rank] > 1e-2 * size:  # else any of two equal directions may be kept
-        assert float(difference.norm()) < 1e-4 * size
-
-
-@given(factors(), st.integers(0, 5), st.booleans())
-@settings(max_examples=40, deadline=None)
-def test_a_rank_that_is_not_smaller_keeps_the_update(matrices: Matrices, more: int, weighted: bool) -> None:
-    down, up = matrices
-    gram = down.double() @ covariance(down, 1, 2) @ down.double().t() if weighted else None
-    cut_down, cut_up, kept = cut_matrices(down, up, 1.5, down.shape[0] + more, gram)
+    cut_down, cut_up, kept = cut_matrices(down, up, 1.5, down.shape[0] + more)
     whole = update(down, up, 1.5)
     assert float((whole - update(cut_down, cut_up, 1.5)).norm()) < 1e-5 * float(whole.norm())
     assert kept == pytest.approx(1.0, abs=1e-9)
@@ -126,10 +81,9 @@ def test_it_is_split_evenly_and_has_fixed_signs() -> None:
     torch.testing.assert_close(again_up, cut_up)
 
 
-@pytest.mark.parametrize("gram", [None, torch.zeros(4, 4), torch.eye(4)])
-def test_an_update_of_zero_stays_zero(gram: torch.Tensor | None) -> None:
+def test_an_update_of_zero_stays_zero() -> None:
     for down, up in ((torch.randn(4, 6), torch.zeros(5, 4)), (torch.zeros(4, 6), torch.zeros(5, 4))):
-        cut_down, cut_up, kept = cut_matrices(down, up, 2.0, 2, gram)
+        cut_down, cut_up, kept = cut_matrices(down, up, 2.0, 2)
         assert not cut_down.any()
         assert not cut_up.any()
         assert kept == 1.0
