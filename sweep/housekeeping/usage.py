@@ -23,8 +23,6 @@ from sweep.store.refresh_log import RefreshLog
 from sweep.store.trials import RESULT
 from sweep.tracking.kept_runs import KnownModel, known_runs
 
-SUGGESTION = "rank_suggestion.json"
-
 
 @dataclass
 class Use:
@@ -160,8 +158,9 @@ def _handed_out(paths: Paths, uses: Mapping[str, Use]) -> Iterator[tuple[str, st
     of_trial = {trial: adapter for adapter, use in uses.items() for trial in use.trials}
     for folder in sorted((paths.root / "reports").glob("[!.]*")):
         why = f"in the report of {folder.name}"
-        named = (_entry(folder / "adapter" / ORIGIN, "trial"), _entry(folder / SUGGESTION, "adapter"))
-        yield from ((of_trial.get(each, each), why) for each in named if each is not None)
+        trial = _entry(folder / "adapter" / ORIGIN, "trial")
+        if trial is not None:
+            yield of_trial.get(trial, trial), why
     for file in sorted((paths.root / "champions").glob(f"[!.]*/[0-9]*/{ENTRY}")):
         # a damaged one is found by whoever needs it
         with suppress(OSError, ValueError, KeyError, TypeError):

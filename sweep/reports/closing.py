@@ -16,7 +16,6 @@ from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.kinds_table import WEAK, kinds_of, kinds_table
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.ladder_table import ladder_table, legend, test_table, training_line
-from sweep.reports.rank_suggestion import read_suggestion
 from sweep.reports.steps import shown as shown
 from sweep.reports.steps import steps
 from sweep.reports.tables import PARETO, others, show_metric, trials_table
@@ -56,9 +55,6 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
         out.print(line, markup=False)
     if limits := limits_of(record):
         out.print(f"Limits: {limits}", markup=False)
-    suggestion = read_suggestion(record, conclusion, paths)
-    if suggestion is not None and suggestion.proposal is not None:
-        out.print(suggestion.words(), markup=False)
     out.print()
     for line in next_steps(record, paths, tracking_uri, conclusion):
         out.print(line, markup=False, soft_wrap=True)

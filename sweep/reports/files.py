@@ -14,7 +14,6 @@ from sweep.reports.changed_answers import changed_answers
 from sweep.reports.handout import hand_out
 from sweep.reports.page import Beside, answer_of, contrasts, render, render_comparison, samples
 from sweep.reports.pictures import LADDER_PICTURE, PICTURE, draw_ladder, draw_pareto
-from sweep.reports.rank_suggestion import write_suggestion
 from sweep.reports.steps import open_runs, steps
 from sweep.store.paths import Paths, checked_name
 from sweep.store.trials import SCORES, TrialStore
@@ -82,13 +81,11 @@ def write_page(
     def scores_of(identity: str) -> Path:
         return store.folder(identity) / SCORES
 
-    suggestion = write_suggestion(record, conclusion, paths)
     beside = Beside(
         created=_now(),
         contrasts=contrasts(record, conclusion, scores_of),
         samples=samples(record, conclusion, scores_of),
         open_runs=open_runs(paths, tracking_uri),
-        suggestion=suggestion,
     )
     answer = answer_of(record, conclusion, tuple(steps(record, conclusion, paths, tracking_uri)))
     page, picture = paths.page(record.name), folder / LADDER_PICTURE

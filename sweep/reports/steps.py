@@ -17,7 +17,6 @@ from sweep.errors import GoldilocksError
 from sweep.records import StudyRecord
 from sweep.reports.by_method import certify_command, has_methods
 from sweep.reports.ladder_kind import ladder_kind
-from sweep.reports.rank_suggestion import suggestion_steps
 from sweep.reports.step import Step as Step
 from sweep.store.adapters import origin_of
 from sweep.store.champions import Champions
@@ -62,7 +61,6 @@ def steps(record: StudyRecord, conclusion: Conclusion | None, paths: Paths, trac
     if conclusion is not None:
         yield from _confirming(record, conclusion)
         yield from _experiments(conclusion)
-    yield from suggestion_steps(record, conclusion, paths)
 
 
 def _using(record: StudyRecord, conclusion: Conclusion | None, paths: Paths) -> Iterator[Step]:

@@ -1,15 +1,13 @@
-"""Ranks of single modules from the command line: a ladder that is cut, a ladder of arms, what is refused, and what is suggested."""
+"""Ranks of single modules from the command line: a ladder that is cut, a ladder of arms, and what is refused."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.reports.rank_suggestion import suggestion
 from tests.faults.in_process import run_here
 
 WORDS = (
@@ -70,40 +68,12 @@ def test_a_ladder_that_is_cut_keeps_the_modules_with_a_rank_of_their_own(folder:
     assert config["alpha_pattern"]["down_proj"] == 12 * config["lora_alpha"] / config["r"]
     assert "down_proj rank 12" in (folder / "mlruns/reports/patterns/adapter/README.md").read_text()
     assert "Which modules got the rank" in (folder / "mlruns/reports/patterns/index.html").read_text()
-    assert not (folder / "mlruns/reports/patterns/rank_suggestion.json").exists()
     sizes = {row["rank"]: row["trainable_parameters"] for row in found["ladder"]}
     assert sizes[1] < sizes[8] < 9 * sizes[1]
     kept = {file: file.stat().st_mtime_ns for file in folder.glob("mlruns/trials/*/*/result.json")}
     code, printed = run_here("sweep", words, folder)
     assert code == 0, printed
     assert kept == {file: file.stat().st_mtime_ns for file in folder.glob("mlruns/trials/*/*/result.json")}
-
-
-@pytest.mark.slow
-def test_what_a_study_suggests_can_be_tested_as_an_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # whatever the tiny model learns, a little less than one rank for all is proposed
-    monkeypatch.setattr(suggestion, "WORTH", 1.0)
-    monkeypatch.setattr(suggestion, "KEEPS", 0.9)
-    code, printed = run_here("sweep", [*WORDS, "certify.ladder=[2,16]", "search.space.rank=[16]"], folder)
-    assert code == 0, printed
-    made = written(folder, "rank_suggestion.json")
-    assert len(made["ranks"]) == 14
-    page = (folder / "mlruns/reports/patterns/index.html").read_text()
-    assert "Which modules need the rank" in page
-    assert made["proposal"] is not None, made["says"]
-    assert made["proposal"]["parameters"] < made["one_rank"]["parameters"]
-    shown = " ".join(printed.split())
-    assert "has to be tested" in shown
-    ladder, alone = made["commands"]
-    assert ladder in shown
-    code, again = run_here("sweep", shlex.split(ladder)[3:], folder)
-    assert code == 0, again
-    arms = [row["arm"] for row in written(folder, "verdict.json", "patterns-ranks")["ladder"]]
-    assert arms[1] == f"LoRA at rank {made['one_rank']['rank']}"
-    assert "rank" in arms[0].partition("(")[2]
-    code, one = run_here("sweep.train", shlex.split(alone)[3:], folder)
-    assert code == 0, one
-    assert "pattern" in one
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from sweep.methods import title_of
 from sweep.records import CompletedTrial, StudyRecord
 from sweep.reports.page.chart import RAMP, Chart, axis, chart
 from sweep.reports.page.escape import in_figure
-from sweep.reports.rank_suggestion import SHARES, Suggestion
 
 V = TypeVar("V", int, float)
 
@@ -46,17 +45,6 @@ def module_ranks_chart(record: StudyRecord) -> Chart | None:
     return _drawn("module-ranks", says, ranks)
 
 
-def needed_ranks_chart(suggestion: Suggestion) -> Chart:
-    """The rank with which each module's update keeps the first of `SHARES` of its energy, by layer."""
-    ranks = {name: of[0] for name, of in suggestion.ranks.items()}
-    values = list(ranks.values())
-    says = (
-        f"The rank that keeps {100 * SHARES[0]:.0f} % of each module's energy: {min(values)} to {max(values)} of "
-        f"{suggestion.trained_rank}; on average {_ends(ranks)}."
-    )
-    return _drawn("needed-ranks", says, ranks, suggestion.energy)
-
-
 def _ends(ranks: Mapping[str, int]) -> str:
     """The type of module with the largest mean rank, and that with the smallest."""
     means = {module: sum(of.values()) / len(of) for module, of in by_layer(ranks).items()}
@@ -64,30 +52,23 @@ def _ends(ranks: Mapping[str, int]) -> str:
     return f"{most} has {means[most]:.1f}, {least} has {means[least]:.1f}"
 
 
-def _drawn(name: str, says: str, ranks: Mapping[str, int], energy: Mapping[str, float] | None = None) -> Chart:
-    """Ranks by layer and type of module.
-
-    Args:
-        energy: shares that are shown beside them.
-    """
+def _drawn(name: str, says: str, ranks: Mapping[str, int]) -> Chart:
+    """Ranks by layer and type of module."""
     from plotly import graph_objects
 
     table = by_layer(ranks)
-    shares = by_layer(energy or {})
     modules = sorted(table)
     layers = sorted({layer for of_module in table.values() for layer in of_module})
-    beside = ", %{customdata:.1%} of the energy" if energy else ""
     heat = graph_objects.Heatmap(
         x=["other" if layer < 0 else str(layer) for layer in layers],
         y=[in_figure(module) for module in modules],
         z=[[table[module].get(layer) for layer in layers] for module in modules],
-        customdata=[[shares[module].get(layer) for layer in layers] for module in modules] if energy else None,
         xgap=2,
         ygap=2,
         zmin=0,
         zmax=max(*ranks.values(), 1),
         colorscale=[[step / (RAMP - 1), f"var(--ramp-{step})"] for step in range(RAMP)],
         colorbar={"title": {"text": "rank", "side": "top", "font": {"size": 12}}, "thickness": 10, "outlinewidth": 0},
-        hovertemplate=f"layer %{{x}}, %{{y}}: rank %{{z}}{beside}<extra></extra>",
+        hovertemplate="layer %{x}, %{y}: rank %{z}<extra></extra>",
     )
     return chart(name, says, [heat], xaxis=axis("layer", type="category"), yaxis=axis("", type="category"))

@@ -21,11 +21,10 @@ from sweep.reports.page.finals import TestScore, finals_chart, test_scores
 from sweep.reports.page.ladder import ladder_chart, scale_of
 from sweep.reports.page.methods import method_parts
 from sweep.reports.page.methods_charts import methods_charts
-from sweep.reports.page.module_ranks import module_ranks_chart, needed_ranks_chart
+from sweep.reports.page.module_ranks import module_ranks_chart
 from sweep.reports.page.samples import Sample
 from sweep.reports.page.search_charts import COSTS, MOST_POINTS, importances_chart, pareto_charts, rates_chart
 from sweep.reports.page.trials import MOST_KINDS, failures, provenance, wall_clock
-from sweep.reports.rank_suggestion import Suggestion
 from sweep.reports.tables import recipe_words
 from sweep.verdict.conclusion import Conclusion, rank_results
 from sweep.verdict.cost import gap_to_full
@@ -45,14 +44,12 @@ class Beside:
         contrasts: examples on which a smaller rank fails.
         samples: answers of the base model and of the adapter on test.
         open_runs: the command that opens MLflow's pages, None if there is none.
-        suggestion: ranks of single modules, proposed from the singular values of the largest adapter.
     """
 
     created: str
     contrasts: Sequence[Contrast] = ()
     samples: Sequence[Sample] = ()
     open_runs: str | None = None
-    suggestion: Suggestion | None = None
 
 
 def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, beside: Beside) -> str:
@@ -77,7 +74,6 @@ def render(record: StudyRecord, conclusion: Conclusion | None, answer: Answer, b
             rates_chart(record) if not parts else None,
             importances_chart(record.importances),
             module_ranks_chart(record),
-            needed_ranks_chart(beside.suggestion) if beside.suggestion else None,
             drawn_curves.chart,
         )
         if chart is not None
