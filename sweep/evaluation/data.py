@@ -22,6 +22,9 @@ MOST_LABELS = 64
 _EXAMPLES_PER_LABEL = 2
 """Completions that occur less often than this on average are texts rather than labels."""
 
+_PREDICTED = 200
+"""Examples of each split by which memory is predicted: several passes."""
+
 
 class EvaluationData:
     """The examples that trials are evaluated on, tokenized once.
@@ -103,11 +106,18 @@ class EvaluationData:
         """How these examples are answered; None where no answers are asked for."""
         return answer_rule(self._settings, self._labels, examples)
 
-    def explore_examples(self) -> list[EvaluationExamples]:
-        """Everything that an explore trial is evaluated on, each with its answer rule."""
-        tune = self.examples(Split.TUNE)
-        asked = self.questions(Split.TUNE)
-        return [(tune, self.answer_rule(tune)), (self.prose, None), *([(asked, self.question_rule)] if asked else [])]
+    def evaluated_examples(self, splits: Sequence[Split] = tuple(Split)) -> list[EvaluationExamples]:
+        """What trials of all stages are evaluated on, each with its answer rule; of each split its longest examples.
+
+        They are for predicting memory, which the longest examples decide.
+        """
+        of_splits = [
+            (sorted(examples, key=len)[-_PREDICTED:], self.answer_rule(examples))
+            for examples in (self._examples[split] for split in splits)
+            if examples
+        ]
+        asked = self.questions(Split.TEST)  # as many as are ever asked
+        return [*of_splits, (self.prose, None), *([(asked, self.question_rule)] if asked else [])]
 
 
 def answer_rule(

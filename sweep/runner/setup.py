@@ -95,7 +95,7 @@ def load_setup(
         engine, note = open_engines(setup.engine, base, train.examples[:_SAMPLE])
     capacity = None
     if capacity_request is not None:
-        capacity = engine.capacity(capacity_request, budget, trained, data.explore_examples())
+        capacity = engine.capacity(capacity_request, budget, trained, data.evaluated_examples())
     sizes: tuple[ArmSize, ...] = ()
     if capacity_request is not None and capacity_request.arms:
         from sweep.training.adapter_size import adapter_sizes  # PEFT's imports take a while
