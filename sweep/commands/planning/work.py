@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.commands.planning.base_facts import BaseFacts
-from sweep.methods import method_of
+from sweep.methods import method_of, virtual_tokens
 from sweep.records import Arm
 from sweep.training.encoding import Encoded
 
@@ -109,14 +109,6 @@ def shared_prefix(encoded: Sequence[Encoded]) -> int:
             break
         same += 1
     return same
-
-
-def virtual_tokens(arm: Arm | None) -> int:
-    """Trained tokens before each prompt that pass the layers themselves."""
-    if arm is None or not method_of(arm).virtual_tokens:
-        return 0
-    count = dict(arm.own).get("tokens", 0)
-    return int(count) if isinstance(count, int) else 0
 
 
 def training_work(facts: BaseFacts, rows: Rows, arm: Arm) -> float:
