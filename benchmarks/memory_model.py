@@ -104,7 +104,7 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     child.set_threads(1)
     from sweep.commands.app import composed_plan
     from sweep.evaluation.data import EvaluationData
-    from sweep.records import Stage, TrialSpec
+    from sweep.records import Split, Stage, TrialSpec
     from sweep.store.paths import Paths
     from sweep.training.base_model import load_base
     from sweep.training.encoding import Encoder
@@ -124,7 +124,8 @@ def measured(overrides: Sequence[str], models: Path) -> dict[str, int]:
     base = load_base(setup.model, setup.quant, paths)
     encoder, longest = Encoder(base.tokenizer, setup.task.system_prompt), setup.task.max_length
     train = encoder.encode_split(splits.train, longest).examples
-    scored = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train).explore_examples()
+    data = EvaluationData(splits, encoder, longest, setup.scoring, setup.task.metric, train)
+    scored = data.evaluated_examples([Split.TUNE])
     engine = PackedEngine(base, train[:3])
     slots = plan.slots or 1
     asked = forecast(base, engine.pack, plan.arm, plan.training, plan.seed, train, scored)

@@ -9,7 +9,7 @@ from sweep.evaluation.aggregate import metrics_of
 from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.records.task_data import DROP
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
-from sweep.training.encoding import Encoded, Encoder
+from sweep.training.encoding import Encoded, Encoder, mean_tokens
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
 from tasks import Splits, general
@@ -21,6 +21,9 @@ MOST_LABELS = 64
 
 _EXAMPLES_PER_LABEL = 2
 """Completions that occur less often than this on average are texts rather than labels."""
+
+_PREDICTED = 200
+"""Examples of each split by which memory is predicted: several passes."""
 
 
 class EvaluationData:
@@ -35,6 +38,7 @@ class EvaluationData:
         prose: paragraphs of general prose, for measuring forgetting (`tasks/general`).
         question_rule: a question is answered right if its answer is the most likely of those to the questions of its kind.
         stopping: the examples that early stopping looks at, whatever number of them is evaluated.
+        certify_tokens: per certify example, however many are evaluated.
         too_long: per split, the numbers (from 1) of the examples that were left out.
         shortened: per split, how many examples were shortened.
         fitting: per split, the number of the other examples.
@@ -61,6 +65,7 @@ class EvaluationData:
         self.too_long = {split.value: one.too_long for split, one in encoded.items()}
         self.shortened = {split.value: len(one.shortened) for split, one in encoded.items()}
         self.fitting = {split.value: len(one.examples) for split, one in encoded.items()}
+        self.certify_tokens = mean_tokens(encoded[Split.CERTIFY].examples)
         self.stopping = encoded[MAY_STOP_BY].examples[:STOPPING_EXAMPLES]
         self._examples = {split: one.examples[: examples_of(settings, split)] for split, one in encoded.items()}
         paragraphs = [encoder.prose(text) for text in general.load()[: settings.general_paragraphs]]
@@ -103,11 +108,18 @@ class EvaluationData:
         """How these examples are answered; None where no answers are asked for."""
         return answer_rule(self._settings, self._labels, examples)
 
-    def explore_examples(self) -> list[EvaluationExamples]:
-        """Everything that an explore trial is evaluated on, each with its answer rule."""
-        tune = self.examples(Split.TUNE)
-        asked = self.questions(Split.TUNE)
-        return [(tune, self.answer_rule(tune)), (self.prose, None), *([(asked, self.question_rule)] if asked else [])]
+    def evaluated_examples(self, splits: Sequence[Split] = tuple(Split)) -> list[EvaluationExamples]:
+        """What trials of all stages are evaluated on, each with its answer rule; of each split its longest examples.
+
+        They are for predicting memory, which the longest examples decide.
+        """
+        of_splits = [
+            (sorted(examples, key=len)[-_PREDICTED:], self.answer_rule(examples))
+            for examples in (self._examples[split] for split in splits)
+            if examples
+        ]
+        asked = self.questions(Split.TEST)  # as many as are ever asked
+        return [*of_splits, (self.prose, None), *([(asked, self.question_rule)] if asked else [])]
 
 
 def answer_rule(

@@ -19,7 +19,7 @@ from sweep.methods.method import (
     NoKeys,
     TrainingFacts,
 )
-from sweep.methods.registry import method_of, methods, names, trains_packed
+from sweep.methods.registry import method_of, methods, names, trains_packed, virtual_tokens
 from sweep.methods.words import (
     FULL,
     LORA_FAMILY,
@@ -60,4 +60,5 @@ __all__ = [
     "scale_growth",
     "title_of",
     "trains_packed",
+    "virtual_tokens",
 ]

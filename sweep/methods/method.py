@@ -69,7 +69,7 @@ class Method:
         cut: whether a trained adapter can be cut to a smaller rank.
         rank_stabilized: whether the update is scaled by alpha / sqrt(rank) instead of alpha / rank.
         virtual_tokens: whether it puts trained tokens before the prompt, so that sequences are padded on the right.
-        checkpointing: whether `train.gradient_checkpointing` can be used.
+        checkpointing: whether `train.gradient_checkpointing` can be used in `engine=trainer`; in a pack it always can.
         quants: the quantizations of the base that it trains on.
         float32: whether products with the base have to be computed in fp32.
         starts_at_base: whether the model computes what the base does when training begins, so that its weights can decay towards that.

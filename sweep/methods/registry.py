@@ -39,3 +39,11 @@ def trains_packed(arm: Arm) -> bool:
     """Whether `engine=packed` trains the arm; arms of methods that this version does not know are taken for such."""
     method = methods().get(arm.method)
     return method is None or method.packed
+
+
+def virtual_tokens(arm: Arm | None) -> int:
+    """Number of trained tokens before each prompt."""
+    if arm is None or not method_of(arm).virtual_tokens:
+        return 0
+    count = dict(arm.own).get("tokens", 0)
+    return int(count) if isinstance(count, int) else 0

@@ -15,7 +15,7 @@ from sweep.records.as_json import (
 from sweep.records.base_model import AUTO_COMPUTE, BaseModel, Quantization
 from sweep.records.evaluation import EvaluationSettings
 from sweep.records.example import ExampleOutcome
-from sweep.records.loaded import ArmSize, LoadReport, SlotCapacity
+from sweep.records.loaded import ArmSize, LoadReport, MeanTokens, SlotCapacity
 from sweep.records.plan import CapacityRequest, Declaration, Search, SearchedMethod, SearchSpace, StudyPlan
 from sweep.records.rung import LadderArm, Rung, arm_at, rung_words
 from sweep.records.study import Certification, RateChoice, StudyRecord
@@ -52,6 +52,7 @@ __all__ = [
     "ExampleOutcome",
     "LadderArm",
     "LoadReport",
+    "MeanTokens",
     "Measures",
     "Provenance",
     "Quantization",

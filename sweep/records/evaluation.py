@@ -37,8 +37,8 @@ class EvaluationSettings:
     certify_examples: Annotated[
         int | None,
         Key(
-            "maximum number of certify examples to evaluate, for the verdict; null: as many as cost a quarter of the training, 100 at "
-            "least, and more after a look if that decides sooner than more seeds",
+            "maximum number of certify examples to evaluate, for the verdict; null: as many as take a quarter of the training's work, 100 "
+            "at least, and more after a look if that decides sooner than more seeds",
             EXAMPLES,
             example="200",
         ),

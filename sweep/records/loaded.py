@@ -47,6 +47,19 @@ class ArmSize:
 
 
 @dataclass(frozen=True, slots=True)
+class MeanTokens:
+    """Tokens of an example, as a mean over many.
+
+    Attributes:
+        all: of prompt and completion.
+        predicted: of the completion.
+    """
+
+    all: float
+    predicted: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoadReport:
     """What a worker reports once its base model and data are loaded.
 
@@ -65,6 +78,7 @@ class LoadReport:
         capacity: how many trials it trains side by side; None if not requested.
         arm_sizes: of each of `CapacityRequest.arms`.
         shortened: for each split, the number of examples whose prompts were shortened to fit.
+        tokens: per training example (`train`), per passage of general text among them (`replay`), and per certify example (`certify`).
     """
 
     source: str
@@ -89,3 +103,4 @@ class LoadReport:
         return self.data_hash if training.early_stopping else self.train_hash
 
     shortened: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, MeanTokens] = field(default_factory=dict)

@@ -180,7 +180,7 @@ class CapacityRequest:
 
     Attributes:
         slots: the number requested; None for as many as are fastest.
-        largest: the arm that takes the most memory in this study.
+        largest: arms of which one takes the most memory in this study; the worker, which knows the base's shapes, finds it.
         workers: number of workers that share the memory of the worker's device.
         measures: whether a GPU worker may time steps to find out how many are fastest.
         timings: what earlier workers of the study measured: by the name of their device, the seconds of a step by number of slots.
@@ -188,7 +188,7 @@ class CapacityRequest:
     """
 
     slots: int | None
-    largest: Arm
+    largest: tuple[Arm, ...]
     training: Training
     seed: int
     workers: int

@@ -13,7 +13,7 @@ from sweep.store.paths import Paths
 from sweep.training import memory
 from sweep.training.base_model import LoadedBase, load_base, open_base
 from sweep.training.device_errors import naming_lack_of_memory
-from sweep.training.encoding import Encoded, Encoder
+from sweep.training.encoding import Encoded, Encoder, mean_tokens
 from sweep.training.engine import Engine
 from sweep.training.engines import open_engines
 from sweep.training.machine import device_name, pick_device, versions
@@ -95,7 +95,7 @@ def load_setup(
         engine, note = open_engines(setup.engine, base, train.examples[:_SAMPLE])
     capacity = None
     if capacity_request is not None:
-        capacity = engine.capacity(capacity_request, budget, trained, data.explore_examples())
+        capacity = engine.capacity(capacity_request, budget, trained, data.evaluated_examples())
     sizes: tuple[ArmSize, ...] = ()
     if capacity_request is not None and capacity_request.arms:
         from sweep.training.adapter_size import adapter_sizes  # PEFT's imports take a while
@@ -116,6 +116,11 @@ def load_setup(
         train_hash=splits.train_hash,
         too_long={"train": train.too_long, **data.too_long},
         shortened={"train": len(train.shortened), **data.shortened},
+        tokens={
+            "train": mean_tokens(train.examples),
+            "replay": mean_tokens([item for item in trained if item.replayed]),
+            "certify": data.certify_tokens,
+        },
         examples=fitting,
         note="; ".join(filter(None, (base.note, note, compute_note(base.compute, base.device)))) or None,
         capacity=capacity,

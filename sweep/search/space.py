@@ -8,8 +8,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sweep.methods import methods
-from sweep.methods.module_ranks import largest_rank
 from sweep.records import Arm, SearchSpace, StudyPlan, Value
 
 Values = Mapping[str, int | float | str | bool]
@@ -75,33 +73,26 @@ def point_of(arm: Arm, space: SearchSpace) -> Values:
     }
 
 
-def largest_arm(plan: StudyPlan) -> Arm:
-    """An arm that takes at least as much memory as any that the study may train."""
+def largest_arms(plan: StudyPlan) -> tuple[Arm, ...]:
+    """Arms of which one takes at least as much memory as any that the study may train; the base's shapes decide which."""
     if plan.certify and plan.declaration.arms:
-        ladder = [each.arm for each in plan.declaration.arms]
-        largest = max(ladder, key=lambda arm: (largest_rank(arm) * len(arm.targets), largest_rank(arm)))
-        return replace(largest, layers=_all_layers(ladder)) if largest.layers else largest
-    # with several methods those that are trained side by side, if any is; another trial has the worker for itself
-    alike = [each for each in plan.searched if methods()[each.name].packed] or plan.searched
-    arms, spaces = [each.arm for each in alike], [each.space for each in alike]
-    targets = {name for space in spaces for entry in space.targets for name in entry.split(",")}
-    ranks = [rank for space in spaces for rank in space.ranks]
-    patterned = next((arm for arm in arms if arm.rank_pattern or arm.alpha_pattern), arms[0])
-    return replace(
-        arms[0],
-        rank_pattern=patterned.rank_pattern,
-        alpha_pattern=patterned.alpha_pattern,
-        layers=_all_layers(arms),
-        rank=max(*(arm.rank for arm in arms), *ranks, *(plan.declaration.ladder if plan.certify else ()), 0),
-        targets=tuple(sorted(targets.union(*(arm.targets for arm in arms)))),
-        dropout=max(*(arm.dropout for arm in arms), *(rate for space in spaces for rate in space.dropouts), 0.0),
-        own=tuple((name, _most(value, dict(spaces[0].own).get(name, ()))) for name, value in arms[0].own),
+        return tuple(each.arm for each in plan.declaration.arms)
+    return tuple(
+        _largest(each.arm, each.space, plan.declaration.ladder if plan.certify else ()) for each in plan.searched
     )
 
 
-def _all_layers(arms: Sequence[Arm]) -> tuple[int, ...]:
-    """The layers of all arms; empty, which stands for all, if an arm has all."""
-    return tuple(sorted({layer for arm in arms for layer in arm.layers})) if all(arm.layers for arm in arms) else ()
+def _largest(recipe: Arm, space: SearchSpace, ladder: Sequence[int]) -> Arm:
+    """An arm of one method with the most of everything that is searched of it or compared."""
+    targets = {name for entry in space.targets for name in entry.split(",")}
+    own = dict(space.own)
+    return replace(
+        recipe,
+        rank=max(recipe.rank, *space.ranks, *ladder) if recipe.rank else 0,
+        targets=tuple(sorted(targets.union(recipe.targets))),
+        dropout=max(recipe.dropout, *space.dropouts, 0.0),
+        own=tuple((name, _most(value, own.get(name, ()))) for name, value in recipe.own),
+    )
 
 
 def _most(value: Value, searched: Sequence[Value]) -> Value:

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from statistics import median
 
-from sweep.records import LoadReport, Split, StudyPlan, StudyRecord
+from sweep.methods import method_of, virtual_tokens
+from sweep.records import LoadReport, MeanTokens, Split, StudyPlan, StudyRecord
 from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.verdict import Verdict
 
 SHARE = 0.25
-"""Evaluating a training's adapters on certify may take this share of the seconds of the training."""
+"""Evaluating a training's adapters on certify may take this share of the training's work."""
+
+FORWARD, TRAINED, TRAINED_FULL = 2, 4, 6
+"""Operations per token and weight of the base: a forward pass; with the gradients of its inputs; with those of the weights, too (Kaplan et
+al. 2020, section 2.1)."""
+
+ANSWERED = 2
+"""The work of a token of an answer, in units of one that is scored: passes of a few tokens reach about half of the speed
+(`sweep.commands.planning.speeds.SHARES`)."""
 
 
 def with_certify_examples(plan: StudyPlan, record: StudyRecord, loaded: LoadReport) -> StudyPlan:
-    """The plan with the number of certify examples that follows from the explored trials, unless it was given or chosen before."""
+    """The plan with the number of certify examples that follows from the data, unless it was given or chosen before."""
     plan = with_examples_kept(plan, record)
     if plan.setup.scoring.certify_examples is not None:
         return plan
-    return with_examples(plan, first_examples(plan, record, loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN)))
+    available = loaded.examples.get(Split.CERTIFY.value, FEWEST_CHOSEN)
+    return with_examples(plan, first_examples(plan, loaded.tokens, available))
 
 
-def first_examples(plan: StudyPlan, record: StudyRecord, available: int) -> int:
-    """The number of certify examples to begin with, from the seconds that explored trials took.
+def first_examples(plan: StudyPlan, tokens: Mapping[str, MeanTokens], available: int) -> int:
+    """The number of certify examples to begin with, from counted tokens: how fast a machine is must not change a verdict.
 
     A training of a cut ladder is evaluated at every smaller rank, too, which is what counts; one of a trained ladder once.
 
     Args:
+        tokens: see `LoadReport.tokens`.
         available: number of examples in the data.
     """
-    measured = [trial.measures for trial in record.complete()]
-    training = [measures.train_seconds for measures in measured]
-    evaluation = [measures.eval_seconds / measures.examples for measures in measured if measures.examples]
+    if "train" not in tokens or "certify" not in tokens:
+        return min(FEWEST_CHOSEN, available)
+    training, certify, virtual = plan.training, tokens["certify"], virtual_tokens(plan.arm)
+    own, replayed = (tokens.get(part, tokens["train"]).all for part in ("train", "replay"))
+    row = (1 - training.replay) * own + training.replay * replayed + virtual
+    each = TRAINED_FULL if method_of(plan.arm).trains_base else TRAINED
+    rows = training.steps * training.batch_size * training.gradient_accumulation
+    trained = each * rows * row
+    answered = ANSWERED * certify.predicted if plan.setup.scoring.answers != "none" else 0.0
     adapters = len(plan.declaration.ladder) - 1 if plan.declaration.cut_from is not None else 1
-    each = adapters * median(evaluation or [0.0])
-    affordable = int(SHARE * median(training or [0.0]) / each) if each > 0 else FEWEST_CHOSEN
+    evaluated = adapters * FORWARD * (certify.all + virtual + answered)
+    affordable = int(SHARE * trained / evaluated) if evaluated > 0 else FEWEST_CHOSEN
     return min(max(affordable, FEWEST_CHOSEN), available)
 
 

@@ -30,7 +30,7 @@ def train_single(plan: StudyPlan, paths: Paths, display: Display, stop: StopRequ
     """
     check_address(plan.tracking_uri, paths)
     plan = replace(plan, setup=replace(plan.setup, workers_on_device=1))
-    request = CapacityRequest(1, plan.arm, plan.training, plan.seed, workers=1)
+    request = CapacityRequest(1, (plan.arm,), plan.training, plan.seed, workers=1)
     with Pool(replace(plan.setup, threads=plan.threads_alone), paths, 1, plan.name, request) as pool:
         display.waiting(f"loading {plan.setup.model.name} ({plan.setup.quant.name})")
         pool.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.records import CapacityRequest, StudyPlan
-from sweep.search.space import largest_arm
+from sweep.search.space import largest_arms
 from sweep.store.paths import Paths
 from sweep.study.checks import least_examples
 from sweep.workers.pool import Pool
@@ -25,7 +25,7 @@ def worker_pool(plan: StudyPlan, paths: Paths, data_hash: str) -> Pool:
         plan.name,
         CapacityRequest(
             plan.slots,
-            largest_arm(plan),
+            largest_arms(plan),
             plan.training,
             plan.seed,
             plan.setup.workers_on_device,

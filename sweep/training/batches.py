@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import torch
 
 from sweep.records import Training
+from sweep.training.device_errors import is_out_of_memory
 from sweep.training.encoding import Encoded
+from sweep.training.memory import release
 
 IGNORED = -100
 """The label that torch's cross-entropy skips."""
@@ -73,11 +76,78 @@ def row_weights(step: Sequence[Encoded]) -> list[float] | None:
     return [weights[item.replayed] for item in step]
 
 
-def by_length(encoded: Sequence[Encoded], size: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, which keeps padding small."""
-    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def shortest_first(encoded: Sequence[Encoded]) -> list[int]:
+    """Indices of the examples by length: batches of similar length need little padding."""
+    return sorted(range(len(encoded)), key=lambda index: (len(encoded[index]), index))
+
+
+@dataclass(frozen=True, slots=True)
+class PassLimit:
+    """A limit on the size of a pass whose examples are padded to the widest of them.
+
+    Attributes:
+        most: maximum of (number of examples) * (largest width), unless a single example exceeds it.
+        widths: of each example, at least 1; for example its tokens.
+    """
+
+    most: int
+    widths: Sequence[int]
+
+
+def pass_limits(encoded: Sequence[Encoded], tokens: int, predictions: int, adapters: int = 1) -> list[PassLimit]:
+    """The limits of a pass that runs each example under `adapters` adapters.
+
+    Args:
+        tokens, predictions: maxima per pass, padding included.
+    """
+    return [
+        PassLimit(tokens // adapters, [len(item) for item in encoded]),
+        PassLimit(predictions // adapters, [len(item.completion) for item in encoded]),
+    ]
+
+
+def in_batches(order: Sequence[int], limits: Sequence[PassLimit]) -> Iterator[list[int]]:
+    """The examples in this order, in batches within all limits. An example that exceeds them alone is a batch of its own."""
+    start = 0
+    while start < len(order):
+        batch = _batch_at(order, start, limits)
+        yield batch
+        start += len(batch)
+
+
+def run_in_batches(order: Sequence[int], limits: Sequence[PassLimit], run: Callable[[list[int]], None]) -> None:
+    """Calls `run` with each batch of `in_batches`; where memory runs out, again with at most half of that batch.
+
+    Later batches stay as small. Only a single example that does not fit raises the error.
+
+    Args:
+        run: computes a batch; after an error it is called with some of the same examples again.
+    """
+    start = 0
+    while start < len(order):
+        batch = _batch_at(order, start, limits)
+        try:
+            run(batch)
+        except Exception as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            start += len(batch)
+            continue
+        release()  # outside of the handler, since the exception holds the tensors of the failed pass
+        while len(_batch_at(order, start, limits)) > len(batch) // 2:
+            limits = [replace(limit, most=limit.most // 2) for limit in limits]
+
+
+def _batch_at(order: Sequence[int], start: int, limits: Sequence[PassLimit]) -> list[int]:
+    """As many examples from `start` on as are within all limits; at least one."""
+    widest = [0] * len(limits)
+    for end in range(start, len(order)):
+        widest = [max(before, limit.widths[order[end]]) for before, limit in zip(widest, limits, strict=True)]
+        count = end + 1 - start
+        if count > 1 and any(count * width > limit.most for width, limit in zip(widest, limits, strict=True)):
+            return list(order[start:end])
+    return list(order[start:])
 
 
 def longest_batch(ordered: Sequence[Encoded], size: int) -> Sequence[Encoded]:

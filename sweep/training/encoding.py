@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from sweep.errors import ConfigurationError
+from sweep.records import MeanTokens
 from sweep.records.task_data import DROP, LEFT
 from tasks import Example
 
@@ -33,6 +34,12 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
+
+
+def mean_tokens(encoded: Sequence[Encoded]) -> MeanTokens:
+    """Tokens per example; 0 without examples."""
+    count = max(1, len(encoded))
+    return MeanTokens(sum(map(len, encoded)) / count, sum(len(item.completion) for item in encoded) / count)
 
 
 @dataclass(frozen=True, slots=True)

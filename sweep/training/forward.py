@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +11,20 @@ from torch.nn import functional
 
 from sweep.training.adapters import has_virtual_tokens
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import IGNORED, by_length
+from sweep.training.batches import IGNORED, PassLimit, pass_limits, run_in_batches, shortest_first
 from sweep.training.encoding import Encoded
 from sweep.training.losses_and_answers import AnswerRule, CompletionLoss, is_most_likely, most_likely
 from sweep.training.quantization import evaluating
 from sweep.training.virtual_tokens import as_tensor, decode
 
 EVALUATION_TOKENS = 4096
-"""Approximate maximum of tokens per evaluation pass: efficient, with little memory."""
+"""Maximum of tokens per evaluation pass: efficient, with little memory."""
 
 EVALUATION_LOGITS = 1024
-"""Approximate maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
+"""Maximum of predictions per evaluation pass: with a large vocabulary, logits take most of the memory."""
+
+CACHED_TOKENS = 8192
+"""Maximum of tokens whose keys and values are kept while answers are decoded together."""
 
 LOGITS_BYTES = 256 * 2**20
 """Logits in fp32 that are in memory at once; a cross-entropy over more is computed in chunks of predictions.
@@ -34,18 +37,6 @@ with 128,000 words. Below this size nothing is divided, so results and speed are
 def predictions_at_once(vocabulary: int) -> int:
     """The number of predictions whose logits are in memory at once; at least one."""
     return max(1, LOGITS_BYTES // (4 * vocabulary))
-
-
-def examples_at_once(
-    encoded: Sequence[Encoded],
-    adapters: int = 1,
-    most_tokens: int = EVALUATION_TOKENS,
-    most_predictions: int = EVALUATION_LOGITS,
-) -> int:
-    """Number of these examples per evaluation pass if it covers `adapters` adapters; at least one."""
-    longest = max((len(item) for item in encoded), default=1)
-    predictions = max((len(item.completion) for item in encoded), default=1)
-    return max(1, min(most_tokens // longest, most_predictions // predictions) // adapters)
 
 
 def completion_losses(
@@ -64,31 +55,33 @@ def completion_losses(
     """
     losses: dict[int, CompletionLoss] = {}
     collator = base.collator_for(model)
+
+    def run(indices: Sequence[int]) -> None:
+        batch = collator([encoded[index] for index in indices])
+        labels = batch.pop("labels").to(base.device)
+        inputs = {
+            key: value.to(base.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
+        }
+        # (examples, columns, vocabulary), without virtual tokens
+        logits = model(**inputs).logits[:, -labels.shape[1] :]
+        # the logits of a column predict the label of the next column
+        nats = _cross_entropy(logits[:, :-1], labels[:, 1:])  # (examples, columns - 1)
+        is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
+        first: Sequence[Sequence[float]] = [()] * len(indices)
+        if first_tokens:
+            first = _first_log_probabilities(logits, labels, first_tokens)
+        for row, index in enumerate(indices):
+            losses[index] = CompletionLoss(
+                float(nats[row].sum(dtype=torch.float64)),
+                len(encoded[index].completion),
+                bool(is_best[row].all()),
+                tuple(first[row]),
+            )
+        if on_progress:
+            on_progress(len(losses))
+
     with evaluating(model):
-        for indices in by_length(encoded, examples_at_once(encoded)):
-            batch = collator([encoded[index] for index in indices])
-            labels = batch.pop("labels").to(base.device)
-            inputs = {
-                key: value.to(base.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
-            }
-            logits = model(**inputs).logits[
-                :, -labels.shape[1] :
-            ]  # (examples, columns, vocabulary), without virtual tokens
-            # the logits of a column predict the label of the next column
-            nats = _cross_entropy(logits[:, :-1], labels[:, 1:])  # (examples, columns - 1)
-            is_best = (logits[:, :-1].argmax(dim=-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
-            first: Sequence[Sequence[float]] = [()] * len(indices)
-            if first_tokens:
-                first = _first_log_probabilities(logits, labels, first_tokens)
-            for row, index in enumerate(indices):
-                losses[index] = CompletionLoss(
-                    float(nats[row].sum(dtype=torch.float64)),
-                    len(encoded[index].completion),
-                    bool(is_best[row].all()),
-                    tuple(first[row]),
-                )
-            if on_progress:
-                on_progress(len(losses))
+        run_in_batches(shortest_first(encoded), pass_limits(encoded, EVALUATION_TOKENS, EVALUATION_LOGITS), run)
     return [losses[index] for index in range(len(encoded))]
 
 
@@ -139,21 +132,33 @@ def greedy_answers(
     answers: dict[int, str] = {}
     stops = stop_tokens(base, model, encoded)
     virtual = has_virtual_tokens(model)
+
+    def run(indices: Sequence[int]) -> None:
+        batch = [encoded[index] for index in indices]
+        if virtual:
+            prompts = as_tensor([item.prompt for item in batch], base.device)
+            new_tokens = decode(model, prompts, max_new_tokens, stops)
+        else:
+            new_tokens = _generated(base, model, batch, max_new_tokens, stops)
+        for index, ids in zip(indices, new_tokens, strict=True):
+            end = next((position for position, token in enumerate(ids) if token in stops), len(ids))
+            answers[index] = as_text(base, ids[:end])
+        if on_progress:
+            on_progress(len(answers))
+
     # batches of similar answer length: a batch is decoded until its longest answer ends
     order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].completion), len(encoded[index].prompt)))
+    limits = [
+        PassLimit(CACHED_TOKENS, [len(item.prompt) + max_new_tokens for item in encoded]),
+        PassLimit(batch_size, [1] * len(encoded)),
+    ]
+    # with virtual tokens only prompts of one length together, without padding (see `RightPaddedCollator`)
+    groups: dict[int, list[int]] = {}
+    for index in order:
+        groups.setdefault(len(encoded[index].prompt) if virtual else 0, []).append(index)
     with evaluating(model):
-        for indices in _generation_batches(encoded, order, batch_size, equal=virtual):
-            batch = [encoded[index] for index in indices]
-            if virtual:
-                prompts = as_tensor([item.prompt for item in batch], base.device)
-                new_tokens = decode(model, prompts, max_new_tokens, stops)
-            else:
-                new_tokens = _generated(base, model, batch, max_new_tokens, stops)
-            for index, ids in zip(indices, new_tokens, strict=True):
-                end = next((position for position, token in enumerate(ids) if token in stops), len(ids))
-                answers[index] = as_text(base, ids[:end])
-            if on_progress:
-                on_progress(len(answers))
+        for group in groups.values():
+            run_in_batches(group, limits, run)
     return [answers[index] for index in range(len(encoded))]
 
 
@@ -175,22 +180,6 @@ def _generated(
     )
     tokens: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
     return tokens
-
-
-def _generation_batches(
-    encoded: Sequence[Encoded], order: Sequence[int], size: int, *, equal: bool
-) -> Iterator[Sequence[int]]:
-    """The examples in batches.
-
-    Args:
-        equal: only prompts of one length together, without padding (see `RightPaddedCollator`).
-    """
-    groups: dict[int, list[int]] = {}
-    for index in order:
-        groups.setdefault(len(encoded[index].prompt) if equal else 0, []).append(index)
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
 
 
 def as_text(base: LoadedBase, ids: Sequence[int]) -> str:

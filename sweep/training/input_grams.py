@@ -10,9 +10,9 @@ import torch
 
 from sweep.errors import TrialFailed
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import by_length, training_order
+from sweep.training.batches import in_batches, pass_limits, shortest_first, training_order
 from sweep.training.encoding import Encoded
-from sweep.training.forward import examples_at_once
+from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS
 from sweep.training.quantization import evaluating
 
 CALIBRATION_EXAMPLES = 64
@@ -49,8 +49,9 @@ def input_grams(base: LoadedBase, adapters: Sequence[Downs], examples: Sequence[
         TrialFailed: an adapter is not one of this base.
     """
     sums = _InputSums(adapters)
+    limits = pass_limits(examples, EVALUATION_TOKENS, EVALUATION_LOGITS, _SHARE)
     with evaluating(base.model), sums.collecting(base):
-        for indices in by_length(examples, examples_at_once(examples, _SHARE)):
+        for indices in in_batches(shortest_first(examples), limits):
             batch = base.collator([examples[index] for index in indices])
             del batch["labels"]
             inputs = {

@@ -14,7 +14,7 @@ from sweep.config.rank_patterns import check_patterns, pattern_problems
 from sweep.config.schema import LoraKeys
 from sweep.errors import ConfigurationError
 from sweep.records import Stage, TrialSpec, arm_from_json, to_json
-from sweep.search.space import arm_of, largest_arm, point_of
+from sweep.search.space import arm_of, point_of
 from sweep.store.identity import certification_identity, study_identity
 from sweep.study.checks import check_loaded
 from sweep.tracking.names import params_of
@@ -62,12 +62,6 @@ def test_each_is_another_study_and_another_certification_and_none_changes_nothin
     assert len({certification_identity(plan.arm) for plan in plans}) == 4
     assert not {"rank_pattern", "alpha_pattern", "layers"} & {*to_json(plans[0].arm), *plans[0].config.split(": ")}
     assert "rank_pattern" not in plans[0].config
-
-
-def test_the_arm_for_memory_has_the_largest_rank_and_all_layers() -> None:
-    ladder = "[{method: lora, r: 8, targets: [q_proj], rank_pattern: {q_proj: 64}, layers: 0-3}, {method: lora, r: 16, targets: [q_proj]}]"
-    largest = largest_arm(composed_plan([f"certify.ladder={ladder}"]))
-    assert (largest.rank_pattern, largest.layers) == ((("q_proj", 64),), ())
 
 
 def test_arms_of_a_ladder_have_them_and_are_named_by_them() -> None:

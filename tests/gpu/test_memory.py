@@ -116,7 +116,7 @@ def test_the_estimate_from_the_configuration_is_near_the_fitted_costs(
 
 def test_slots_are_timed_and_the_choice_is_one_of_them(base: LoadedBase, asked: TrialSpec, tmp_path: Path) -> None:
     assert asked.arm is not None
-    request = CapacityRequest(None, asked.arm, asked.training, 0, 1)
+    request = CapacityRequest(None, (asked.arm,), asked.training, 0, 1)
     engine = PackedEngine(base, [])
     found = engine.capacity(request, None, made(16), [])
     print(found.timings)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sweep.commands.app import composed_plan
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
@@ -211,6 +213,41 @@ def test_running_out_of_memory_before_training_is_infeasible(
     (ended,) = ends_of(runner).values()
     assert ended.result.status is Status.INFEASIBLE
     assert not ended.worker_is_sound
+
+
+def test_memory_that_suffices_for_one_example_suffices_for_the_trial(
+    runner: TrialRunner, spec: Callable[..., TrialSpec]
+) -> None:
+    loaded = runner._loaded
+    failed: list[int] = []
+    longest = max(len(item) for examples, _ in loaded.data.evaluated_examples() for item in examples)
+
+    def fail(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        tokens = arguments[0].shape[0] * arguments[0].shape[1]
+        if not torch.is_grad_enabled() and tokens > longest:
+            failed.append(tokens)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    module = loaded.base.model.get_submodule(loaded.base.linear_modules[0])
+    runner.begin(spec("a"), HeardProgress())
+    with module.register_forward_pre_hook(fail):
+        (result,) = to_the_end(runner).values()
+    assert failed
+    assert result.status is Status.COMPLETE, result.reason
+
+
+def test_memory_is_predicted_from_the_longest_examples_of_all_splits(
+    plan: StudyPlan, made_task: Path, tmp_path: Path
+) -> None:
+    file = made_task / "test.jsonl"
+    *rows, last = file.read_text().splitlines()
+    long = json.loads(last)
+    file.write_text("\n".join([*rows, json.dumps({**long, "prompt": f"{long['prompt']} {'x ' * 90}"})]))
+    data = load_setup(plan.setup, Paths(tmp_path / "mlruns")).data
+    longest = {split: max(map(len, data.examples(split))) for split in Split}
+    assert longest[Split.TEST] > longest[Split.TUNE]
+    predicted = [max(map(len, examples)) for examples, _ in data.evaluated_examples()]
+    assert predicted[: len(Split)] == list(longest.values())
 
 
 def test_other_data_or_another_base_is_refused(plan: StudyPlan, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sweep.search.space import (
     arm_of,
     first_points,
     grid_points,
-    largest_arm,
+    largest_arms,
     log2_ranks,
 )
 
@@ -177,7 +177,7 @@ def test_search_arms_replace_the_defaults() -> None:
 
 
 def test_the_largest_arm_covers_all_others() -> None:
-    largest = largest_arm(PLAN)
+    (largest,) = largest_arms(PLAN)
     assert largest.rank == max(PLAN.arm.rank, *PLAN.space.ranks, *PLAN.declaration.ladder)
     assert all(set(entry.split(",")) <= set(largest.targets) for entry in PLAN.space.targets)
     assert set(PLAN.arm.targets) <= set(largest.targets)
@@ -187,4 +187,5 @@ def test_the_largest_arm_covers_all_others() -> None:
 def test_the_largest_arm_has_most_virtual_tokens() -> None:
     arm = replace(PLAN.arm, method="prompt_tuning", own=(("tokens", 4), ("init", "vocabulary")))
     space = replace(PLAN.space, own=(("tokens", (2, 32, 8)), ("init", ("random", "vocabulary"))))
-    assert dict(largest_arm(replace(PLAN, arm=arm, space=space)).own) == {"tokens": 32, "init": "vocabulary"}
+    (largest,) = largest_arms(replace(PLAN, arm=arm, space=space))
+    assert dict(largest.own) == {"tokens": 32, "init": "vocabulary"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sweep.commands.app import composed_plan
-from sweep.records import StudyPlan, StudyRecord
-from sweep.study.examples import first_examples, with_examples_kept
+from sweep.records import LoadReport, MeanTokens, StudyPlan, StudyRecord
+from sweep.study.examples import first_examples, with_certify_examples, with_examples_kept
 from sweep.study.next_step import AddExamples, Finish, TrainLadder, next_step
 from sweep.verdict import Verdict
 from sweep.verdict.conclude import conclude
@@ -16,30 +19,61 @@ from sweep.verdict.record import Need
 from tests.conftest import arm, certified_record, result, study_record
 
 
-def explored(train_seconds: float, seconds_per_example: float) -> StudyRecord:
+def explored(train_seconds: float, eval_seconds: float) -> StudyRecord:
     """One explored trial on 128 examples."""
     ended = result(arm(32), 0.3)
     assert ended.measures is not None
-    measured = replace(ended.measures, train_seconds=train_seconds, eval_seconds=128 * seconds_per_example)
+    measured = replace(ended.measures, train_seconds=train_seconds, eval_seconds=eval_seconds)
     return study_record([replace(ended, measures=measured)])
 
 
+@cache
+def planned(*overrides: str) -> StudyPlan:
+    """400 rows of training."""
+    return composed_plan(["task=pharma", "train.steps=100", "train.batch_size=4", *overrides])
+
+
+TOKENS = {"train": MeanTokens(100, 10), "certify": MeanTokens(80, 10)}
+
+
 @pytest.mark.parametrize(
-    ("ladder_by", "seconds_per_example", "available", "chosen"),
+    ("overrides", "certify", "available", "chosen"),
     [
-        ("cut", 0.01, 5000, 250),  # five cuts of 250 examples take 12.5 of 50 seconds
-        ("train", 0.01, 5000, 1250),
-        ("cut", 0.01, 180, 180),
-        ("cut", 1.0, 5000, 100),
-        ("cut", 1.0, 60, 60),
-        ("cut", 0.0, 5000, 100),
+        # a quarter of 4 * 400 * 100 operations is that of 200 examples of 80 + 2 * 10 tokens, 2 operations each
+        ((), TOKENS["certify"], 5000, 100),
+        (("certify.ladder_by=train",), TOKENS["certify"], 5000, 200),
+        (("certify.ladder_by=train", "evaluate.answers=none"), TOKENS["certify"], 5000, 250),
+        (("certify.ladder_by=train", "train.gradient_accumulation=3"), TOKENS["certify"], 5000, 600),
+        (("certify.ladder_by=train",), TOKENS["certify"], 180, 180),
+        (("certify.ladder_by=train",), MeanTokens(4000, 10), 5000, 100),
+        (("certify.ladder_by=train",), MeanTokens(4000, 10), 60, 60),
+        (("certify.ladder_by=train",), MeanTokens(0, 0), 5000, 100),
+        (("certify.ladder=[4,32]",), TOKENS["certify"], 5000, 200),
     ],
 )
-def test_evaluating_costs_a_quarter_of_training(
-    ladder_by: str, seconds_per_example: float, available: int, chosen: int
+def test_evaluating_takes_a_quarter_of_the_work_of_training(
+    overrides: tuple[str, ...], certify: MeanTokens, available: int, chosen: int
 ) -> None:
-    plan = composed_plan(["task=pharma", f"certify.ladder_by={ladder_by}"])
-    assert first_examples(plan, explored(50.0, seconds_per_example), available) == chosen
+    tokens = {**TOKENS, "certify": certify}
+    assert first_examples(planned(*overrides), tokens, available) == chosen
+
+
+def test_replayed_text_and_virtual_tokens_count() -> None:
+    plan = planned("certify.ladder_by=train")
+    with_passages = {**TOKENS, "replay": MeanTokens(900, 900)}
+    assert first_examples(plan, with_passages, 5000) == 200
+    replayed = replace(plan, training=replace(plan.training, replay=0.25))
+    assert first_examples(replayed, with_passages, 5000) == 600
+    prompted = replace(plan, arm=replace(plan.arm, method="prompt_tuning", own=(("tokens", 100),)))
+    assert first_examples(prompted, TOKENS, 5000) == int(0.25 * 4 * 400 * 200 / (2 * 200))
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1e-9, 1e9))
+def test_how_fast_a_machine_is_does_not_matter(train_seconds: float, eval_seconds: float) -> None:
+    plan = planned("certify.ladder_by=train")
+    loaded = LoadReport("made", "base", 0, 0, (), 512, 0, 0.0, "cpu", "data", {}, {"certify": 5000}, tokens=TOKENS)
+    chosen = with_certify_examples(plan, explored(train_seconds, eval_seconds), loaded)
+    assert chosen.setup.scoring.certify_examples == 200
 
 
 def test_the_number_chosen_is_kept() -> None:

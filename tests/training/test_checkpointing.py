@@ -75,7 +75,7 @@ def test_the_recipe_decides_and_auto_leaves_it_to_the_worker(
 def request_of(spec: Callable[..., TrialSpec]) -> CapacityRequest:
     asked = spec(8)
     assert asked.arm is not None
-    return CapacityRequest(None, asked.arm, replace(asked.training, batch_size=24), asked.seed, workers=1)
+    return CapacityRequest(None, (asked.arm,), replace(asked.training, batch_size=24), asked.seed, workers=1)
 
 
 @pytest.fixture
@@ -148,3 +148,19 @@ def test_the_trainer_estimates_whether_a_trial_needs_it(
     assert (found.slots, found.checkpointing) == (1, True)
     assert not engine.capacity(request_of, 2 * between, long_ones, []).checkpointing
     assert engine.capacity(request_of, None, long_ones, []) == SlotCapacity(1, 1)
+
+
+def test_the_trainer_estimates_the_arm_that_takes_most(
+    load_tiny: Callable[[str], LoadedBase], long_ones: list[Encoded], request_of: CapacityRequest
+) -> None:
+    def peak(*arms: Arm) -> int:
+        asked = replace(request_of, largest=arms)
+        return estimated_peak(load_tiny("none"), asked, padded(long_ones[:2]), checkpointing=False)
+
+    none = Arm(0, 0.0, 0.0, (), 1e-3)
+    few, many = (
+        replace(none, method="prompt_tuning", own=(("tokens", tokens), ("init", "vocabulary"))) for tokens in (4, 64)
+    )
+    assert peak(few) < peak(few, many, few)
+    # 16 bytes per trained number, less the activations of the few virtual tokens
+    assert peak(replace(none, method="full")) - peak(few) > 8 * load_tiny("none").parameters

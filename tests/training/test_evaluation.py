@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 
 from sweep.records import TrialSpec
 from sweep.training.base_model import LoadedBase
+from sweep.training.batches import PassLimit, in_batches, pass_limits, run_in_batches, shortest_first
 from sweep.training.encoding import Encoded
 from sweep.training.engine import AdaptedModel, Engine
 from sweep.training.engines import open_engine
-from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS, completion_losses, examples_at_once
+from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS, completion_losses
 from sweep.training.losses_and_answers import (
     AdapterOutcomes,
     AnswerRule,
@@ -25,7 +28,7 @@ from sweep.training.losses_and_answers import (
     is_most_likely,
     most_likely,
 )
-from sweep.training.packed import evaluator
+from sweep.training.packed import attention, evaluator
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, ON_A_GPU, EvaluationSizes, evaluation_sizes
 from tasks import Example
@@ -175,17 +178,114 @@ def test_evaluating_together_equals_evaluating_alone(
     assert len({nats_of(one)[0] for one in together}) == len(adapters), "adapters have different losses"
 
 
+def of_lengths(lengths: list[tuple[int, int]]) -> list[Encoded]:
+    """Examples with prompts and completions of these numbers of tokens."""
+    return [
+        Encoded(Example(prompt="", completion=""), (number, *(0,) * (prompt - 1)), (0,) * words)
+        for number, (prompt, words) in enumerate(lengths)
+    ]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=20),
     st.integers(1, 16),
 )
 def test_an_evaluation_pass_is_limited_in_tokens_and_in_logits(lengths: list[tuple[int, int]], adapters: int) -> None:
-    examples = [Encoded(Example(prompt="", completion=""), (0,) * prompt, (0,) * words) for prompt, words in lengths]
-    count = examples_at_once(examples, adapters)
-    assert count >= 1
-    if count > 1:
-        assert adapters * count * max(prompt + words for prompt, words in lengths) <= EVALUATION_TOKENS
-        assert adapters * count * max(words for _, words in lengths) <= EVALUATION_LOGITS
+    examples = of_lengths(lengths)
+    order = shortest_first(examples)
+    limits = pass_limits(examples, EVALUATION_TOKENS, EVALUATION_LOGITS, adapters)
+    batches = list(in_batches(order, limits))
+    assert [index for batch in batches for index in batch] == order, "each example once, by length"
+
+    def fits(batch: list[int]) -> bool:
+        own = [examples[index] for index in batch]
+        return (
+            adapters * len(own) * max(map(len, own)) <= EVALUATION_TOKENS
+            and adapters * len(own) * max(len(item.completion) for item in own) <= EVALUATION_LOGITS
+        )
+
+    assert all(len(batch) == 1 or fits(batch) for batch in batches)
+    assert not any(fits([*batch, later[0]]) for batch, later in itertools.pairwise(batches)), "full passes"
+
+
+@pytest.mark.parametrize("with_answers", [True, False])
+def test_one_long_example_has_a_pass_of_its_own(with_answers: bool) -> None:
+    examples = of_lengths([(1996, 4), *[(96, 4)] * 199])
+    groups = list(evaluator.evaluation_batches(examples, 2, with_answers=with_answers))
+    sizes = [len(batch) for group in groups for batch in group]
+    assert sizes == [20] * 9 + [19, 1]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 12), st.integers(1, 400))
+def test_memory_that_runs_out_halves_the_passes_down_to_one_example(widths: list[int], most: int, tokens: int) -> None:
+    done: list[int] = []
+    tried: list[int] = []
+
+    def run(batch: list[int]) -> None:
+        tried.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        done.extend(batch)
+
+    run_in_batches(range(len(widths)), [PassLimit(tokens, widths)], run)
+    assert done == list(range(len(widths)))
+    for size, later in itertools.pairwise(tried):
+        assert size <= most or 2 * later <= size, "after a failure, at most half as many"
+
+
+def test_only_lack_of_memory_is_tried_again() -> None:
+    tried: list[list[int]] = []
+
+    def run(batch: list[int]) -> None:
+        tried.append(batch)
+        raise ValueError("of another kind")
+
+    with pytest.raises(ValueError, match="of another kind"):
+        run_in_batches(range(4), [PassLimit(4, [1] * 4)], run)
+    assert tried == [[0, 1, 2, 3]]
+
+
+@contextmanager
+def passes_of_at_most(base: LoadedBase, most: int, phases: tuple[str, ...]) -> Iterator[list[int]]:
+    """Within the block, a pass over more sequences than `most` runs out of memory; yields their numbers in those passes."""
+    failed: list[int] = []
+
+    def fail(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        sequences, tokens = arguments[0].shape[:2]
+        phase = "answer" if tokens == 1 else "score"
+        if attention._passes:
+            layout = attention._passes[-1].layout
+            decoding = layout.tables[0].queries.shape[1] == 1
+            phase = "score" if layout.completions and not decoding else "answer"
+            sequences = len(layout.completions) or len(layout.tables[0].queries)
+        if phase in phases and sequences > most:
+            failed.append(sequences)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    handle = base.model.get_submodule(base.linear_modules[0]).register_forward_pre_hook(fail)
+    try:
+        yield failed
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("by", ["decoding", "labels", "losses alone"])
+@pytest.mark.parametrize("phases", [("score",), ("answer",), ("score", "answer")])
+def test_an_adapter_that_does_not_fit_with_many_examples_is_evaluated_with_few(
+    engine: Engine, load_tiny: Loader, encoded: list[Encoded], by: str, phases: tuple[str, ...]
+) -> None:
+    rules = {"decoding": AnswerRule(5), "labels": AnswerRule(5, like_family(labels_of(encoded))), "losses alone": None}
+    (whole,) = engine.evaluate([engine.bare()], encoded, rules[by])
+    base = load_tiny("none")
+    with passes_of_at_most(base, 1, phases) as failed:
+        (halved,) = engine.evaluate([engine.bare()], encoded, rules[by])
+    answers_apart = by == "decoding" or (by == "labels" and isinstance(engine, PackedEngine))
+    assert bool(failed) == ("score" in phases or answers_apart)
+    assert answers_of(halved) == answers_of(whole)
+    assert nats_of(halved) == pytest.approx(nats_of(whole), abs=1e-4)
+    if failed:
+        with passes_of_at_most(base, 0, phases), pytest.raises(torch.OutOfMemoryError):
+            engine.evaluate([engine.bare()], encoded, rules[by])
 
 
 def test_a_gpu_evaluates_more_at_once() -> None:

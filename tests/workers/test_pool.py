@@ -56,7 +56,7 @@ def on(quant: str, spec: TrialSpec) -> TrialSpec:
 
 
 def asks(slots: int) -> CapacityRequest:
-    return CapacityRequest(slots, arm(), TRAINING, 0, 1)
+    return CapacityRequest(slots, (arm(),), TRAINING, 0, 1)
 
 
 def events_of(pool: Pool) -> Iterator[Event]:

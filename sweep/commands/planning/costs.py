@@ -21,17 +21,14 @@ from sweep.commands.planning.speeds import (
 from sweep.commands.planning.work import Rows, answering_work, scoring_work, training_work
 from sweep.commands.planning.workload import Workload
 from sweep.records import Arm, Split, StudyPlan, examples_of
-from sweep.records.evaluation import FEWEST_CHOSEN
 from sweep.records.trial import STOPPING_EXAMPLES
+from sweep.study.examples import first_examples
 
 _PROBED_STEPS = 1.3
 """A step on the longest batch, whose weights are dequantized, in units of a mean one."""
 
 _CUT_SECONDS = 0.1
 """Of cutting an adapter, without evaluating it."""
-
-SHARE_OF_TRAINING = 0.25
-"""`sweep.study.examples.SHARE`: what evaluating a training's adapters may take where the study chooses the number of certify examples."""
 
 _TEST_QUESTIONS_KNOWN = 1 / 3
 """Of the work of measuring forgetting, what a trial on test knows from before, with the default numbers of questions."""
@@ -106,12 +103,8 @@ def costs_of(plan: StudyPlan, facts: BaseFacts, load: Workload, speeds: Speeds, 
     given = examples_of(plan.setup.scoring, Split.CERTIFY)
     if given is not None:
         return Costs(plan, facts, load, speeds, min(given, available))
-    sample = max(1, load.evaluated[Split.CERTIFY].examples)
-    probe = Costs(plan, facts, load, speeds, sample)
-    each = probe.evaluation(Split.CERTIFY, plan.arm, general=False) / sample
-    adapters = len(plan.declaration.ladder) - 1 if plan.declaration.cut_from is not None else 1
-    affordable = int(SHARE_OF_TRAINING * probe.training(plan.arm) / max(1e-9, max(1, adapters) * each))
-    return Costs(plan, facts, load, speeds, min(max(affordable, FEWEST_CHOSEN), available))
+    tokens = {"train": load.training.mean(), "certify": load.evaluated[Split.CERTIFY].mean()}
+    return Costs(plan, facts, load, speeds, first_examples(plan, tokens, available))
 
 
 def mean_training(costs: Costs, arms: Sequence[Arm]) -> float:

@@ -10,10 +10,10 @@ from sweep.commands.planning.base_facts import BaseFacts
 from sweep.commands.planning.recorded import TimedTrial
 from sweep.commands.planning.timetable import ladder_arms, slots_of
 from sweep.commands.planning.workload import Workload
-from sweep.methods import method_of
+from sweep.methods import trains_packed, virtual_tokens
 from sweep.records import Arm, StudyPlan
 from sweep.records.quants import KINDS
-from sweep.search.space import largest_arm
+from sweep.search.space import largest_arms
 
 LIBRARIES_BYTES = 0.75e9
 """A worker's process with its libraries, on the host."""
@@ -85,7 +85,7 @@ def _measured(timed: Sequence[TimedTrial]) -> Mapping[tuple[str, str], int]:
 
 def trained_arms(plan: StudyPlan) -> list[Arm]:
     """The arms among which the one is that takes most memory."""
-    return ladder_arms(plan) if plan.certify and plan.declaration.arms else [largest_arm(plan)]
+    return ladder_arms(plan) if plan.certify and plan.declaration.arms else list(largest_arms(plan))
 
 
 def copied_bytes(plan: StudyPlan, facts: BaseFacts, free: int) -> int:
@@ -123,14 +123,13 @@ def _estimated(
     model = sizes_of(SimpleNamespace(**facts.config), number, on_gpu=on_gpu)
     widths = widths_of(SimpleNamespace(**facts.config), model)
     batch = plan.training.batch_size
-    shape = PassShape(
-        batch * load.longest, batch * max(1, load.training.longest), ((batch, load.longest, load.longest),)
-    )
     checkpointing = plan.training.uses_checkpointing(auto=False)
     peaks = []
     for arm, parameters in zip(arms, sizes, strict=True):
         costs = estimated_training(model, widths, arm, checkpointing=checkpointing)
         predicted = MemoryModel(model, round(_resident(plan, arm, facts)), costs, estimated_evaluation(widths))
-        slots = 1 if method_of(arm).trains_base else slots_of(plan)
+        slots = slots_of(plan) if trains_packed(arm) else 1
+        longest = load.longest + virtual_tokens(arm)
+        shape = PassShape(batch * longest, batch * max(1, load.training.longest), ((batch, longest, longest),))
         peaks.append(predicted.training_peak(slots, parameters, [shape]))
     return peaks

@@ -11,15 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.commands.planning.base_facts import BaseFacts
-from sweep.methods import method_of
-from sweep.records import Arm
+from sweep.methods import method_of, virtual_tokens
+from sweep.records import Arm, MeanTokens
+from sweep.study.examples import FORWARD, TRAINED, TRAINED_FULL
 from sweep.training.encoding import Encoded
-
-FORWARD = 2
-ADAPTER = 4
-"""Forward pass, and the gradients of the inputs."""
-FULL = 6
-"""And the gradients of the weights."""
 
 SCORED_TOGETHER = 2048
 """Tokens of a scoring pass on a CPU (`sweep.training.packed.evaluation_sizes`)."""
@@ -62,6 +57,11 @@ class Rows:
             self.prompts + other.prompts,
             max(self.longest, other.longest),
         )
+
+    def mean(self) -> MeanTokens:
+        """Tokens per example, whatever a pass shares."""
+        examples = max(1, self.examples)
+        return MeanTokens((self.prompts + self.predictions) / examples, self.predictions / examples)
 
     def first(self, examples: int) -> Rows:
         """As many examples as `examples`, if they are like these."""
@@ -111,17 +111,9 @@ def shared_prefix(encoded: Sequence[Encoded]) -> int:
     return same
 
 
-def virtual_tokens(arm: Arm | None) -> int:
-    """Trained tokens before each prompt that pass the layers themselves."""
-    if arm is None or not method_of(arm).virtual_tokens:
-        return 0
-    count = dict(arm.own).get("tokens", 0)
-    return int(count) if isinstance(count, int) else 0
-
-
 def training_work(facts: BaseFacts, rows: Rows, arm: Arm) -> float:
     """Operations of training on these rows."""
-    each = FULL if method_of(arm).trains_base else ADAPTER
+    each = TRAINED_FULL if method_of(arm).trains_base else TRAINED
     tokens = rows.tokens + virtual_tokens(arm) * rows.examples
     return each * (facts.body * tokens + facts.head * rows.predictions)
 

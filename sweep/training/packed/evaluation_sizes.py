@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from sweep.training.forward import EVALUATION_LOGITS, EVALUATION_TOKENS
+from sweep.training.forward import CACHED_TOKENS, EVALUATION_LOGITS, EVALUATION_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSizes:
-    """Approximate maxima.
+    """Maxima, as if each example were padded to the longest of its pass; an example that exceeds them has a pass of its own.
 
     Attributes:
         tokens: of a scoring pass.
@@ -24,7 +24,7 @@ class EvaluationSizes:
     cached: int
 
 
-ON_A_CPU = EvaluationSizes(EVALUATION_TOKENS, EVALUATION_LOGITS, cached=8192)
+ON_A_CPU = EvaluationSizes(EVALUATION_TOKENS, EVALUATION_LOGITS, CACHED_TOKENS)
 """A few thousand tokens keep a core busy; more would take memory only."""
 
 ON_A_GPU = EvaluationSizes(tokens=16_384, predictions=2048, cached=32_768)

@@ -14,9 +14,9 @@ from torch.nn import functional
 from transformers import Cache
 
 from sweep.training.base_model import LoadedBase
-from sweep.training.batches import by_length
+from sweep.training.batches import PassLimit, in_batches, pass_limits, run_in_batches, shortest_first
 from sweep.training.encoding import Encoded
-from sweep.training.forward import as_text, examples_at_once, is_known, stop_tokens
+from sweep.training.forward import as_text, is_known, stop_tokens
 from sweep.training.losses_and_answers import AdapterOutcomes, AnswerRule, CompletionLoss, OnEvaluated
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.decoding import PartialAnswer, decode, row_cache
@@ -43,6 +43,15 @@ def packed_losses(
     evaluator = _Evaluator(base, pack, adapters, encoded, None)
     evaluator.run(report)
     return [evaluator.losses(slot) for slot in range(len(adapters))]
+
+
+def run_one_pass(
+    base: LoadedBase, pack: Pack, adapters: Sequence[SlotAdapter | None], encoded: Sequence[Encoded]
+) -> None:
+    """Computes the losses in a single pass, whatever memory it takes, for measuring that."""
+    evaluator = _Evaluator(base, pack, adapters, encoded, None)
+    with pack.evaluating():
+        evaluator.compute_losses(range(len(encoded)), None)
 
 
 def evaluate(
@@ -103,24 +112,27 @@ class _Evaluator:
         """Computes all losses and, with a rule, answers; returns the seconds per adapter by phase."""
         report = on_progress or (lambda phase, done: None)
         rule, adapters = self._rule, len(self._adapters)
+        sizes = evaluation_sizes(self._base.device)
+        passes = pass_limits(self._encoded, sizes.tokens, sizes.predictions, adapters)
         seconds = {"score": 0.0, "answer": 0.0}
-        done = 0
+
+        def run_group(group: Sequence[int]) -> None:
+            start = time.perf_counter()
+            cache = self._new_cache() if rule is not None else None
+            unanswered: list[_Unanswered] = []
+            for indices in in_batches(group, passes):
+                unanswered += self.compute_losses(indices, cache)
+                report("score", len(self._losses[0]))
+            middle = time.perf_counter()
+            if rule is not None and cache is not None:
+                self.answer(sorted(unanswered, key=lambda one: one.slot), rule, cache)
+                report("answer", len(self._answers[0]))
+            seconds["score"] += middle - start
+            seconds["answer"] += time.perf_counter() - middle
+
         with self._pack.evaluating():
-            sizes = evaluation_sizes(self._base.device)
-            for batches in evaluation_batches(self._encoded, adapters, sizes, with_answers=rule is not None):
-                start = time.perf_counter()
-                cache = self._new_cache() if rule is not None else None
-                unanswered: list[_Unanswered] = []
-                for indices in batches:
-                    unanswered += self.compute_losses(indices, cache)
-                    done += len(indices)
-                    report("score", done)
-                middle = time.perf_counter()
-                if rule is not None and cache is not None:
-                    self.answer(sorted(unanswered, key=lambda one: one.slot), rule, cache)
-                    report("answer", done)
-                seconds["score"] += middle - start
-                seconds["answer"] += time.perf_counter() - middle
+            limits = _group_limits(self._encoded, adapters, sizes, with_answers=rule is not None)
+            run_in_batches(shortest_first(self._encoded), limits, run_group)
         return {phase: spent / adapters for phase, spent in seconds.items() if phase == "score" or rule is not None}
 
     def _new_cache(self) -> Cache:
@@ -254,14 +266,16 @@ def evaluation_batches(
     encoded: Sequence[Encoded], adapters: int, sizes: EvaluationSizes = ON_A_CPU, *, with_answers: bool
 ) -> Iterator[list[list[int]]]:
     """Example indices of each pass, grouped: with answers, the passes of a group share a key-value cache."""
-    group: list[list[int]] = []
-    tokens = 0
-    for indices in by_length(encoded, examples_at_once(encoded, adapters, sizes.tokens, sizes.predictions)):
-        own = adapters * sum(len(encoded[index]) for index in indices)
-        if group and (not with_answers or tokens + own > sizes.cached):
-            yield group
-            group, tokens = [], 0
-        group.append(indices)
-        tokens += own
-    if group:
-        yield group
+    passes = pass_limits(encoded, sizes.tokens, sizes.predictions, adapters)
+    groups = _group_limits(encoded, adapters, sizes, with_answers=with_answers)
+    for group in in_batches(shortest_first(encoded), groups):
+        yield list(in_batches(group, passes))
+
+
+def _group_limits(
+    encoded: Sequence[Encoded], adapters: int, sizes: EvaluationSizes, *, with_answers: bool
+) -> list[PassLimit]:
+    """The limits of a group of passes: of one pass without answers, else of what the cache holds."""
+    if not with_answers:
+        return pass_limits(encoded, sizes.tokens, sizes.predictions, adapters)
+    return [PassLimit(sizes.cached // adapters, [len(item) for item in encoded])]

@@ -16,7 +16,6 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import Cache, get_scheduler
 
 from sweep.errors import TrialDiverged, TrialEnded
-from sweep.methods import method_of
 from sweep.records import Arm, StepLoss, TrialSpec
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import row_weights, training_examples
@@ -232,7 +231,6 @@ class Pack:
             slot.adapter.zero_gradients()
         self.use_gradient_checkpointing(
             wanted=any(slot.spec.training.uses_checkpointing(auto=self.auto_checkpointing) for slot in slots)
-            and all(method_of(slot.adapter.arm).checkpointing for slot in slots)
         )
         for number in range(max((len(own) for own in batches), default=0)):
             indices = [index for index, own in enumerate(batches) if number < len(own)]

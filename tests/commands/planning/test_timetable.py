@@ -16,7 +16,8 @@ from sweep.commands.planning.speeds import TRIAL_SECONDS, busy_words, speeds_of_
 from sweep.commands.planning.timetable import LEAST, MOST, Crew, counts_at, seconds_by_stage, slots_of
 from sweep.commands.planning.work import Rows
 from sweep.commands.planning.workload import Workload
-from sweep.records import Split, StudyPlan
+from sweep.records import MeanTokens, Split, StudyPlan
+from sweep.study.examples import first_examples
 from tests.conftest import cut_record
 
 FACTS = BaseFacts(parameters=1_000_000, body=1_000_000, head=0)
@@ -99,12 +100,14 @@ def test_a_wider_spread_widens_the_limits_alone() -> None:
     assert [each.name for each in times] == ["start", "base", "search", "rates", "verdict", "test", "end"]
 
 
-def test_a_study_chooses_certify_examples_by_what_a_training_takes() -> None:
+@pytest.mark.parametrize("rate", [1.0, 1e20])
+def test_a_study_chooses_certify_examples_by_what_a_training_takes(rate: float) -> None:
     known = replace(plan(), setup=replace(plan().setup, scoring=replace(plan().setup.scoring, certify_examples=None)))
-    assert (
-        costs_of(known, FACTS, LOAD, speeds_of_products(1e9, "packed", 0.2, ""), available=500).certify_examples == 100
-    )
-    assert costs_of(known, FACTS, LOAD, speeds_of_products(1e9, "packed", 0.2, ""), available=60).certify_examples == 60
+    speeds = speeds_of_products(rate, "packed", 0.2, "")
+    tokens = {"train": MeanTokens(100, 10), "certify": MeanTokens(100, 10)}
+    for available in (60, 500):
+        chosen = costs_of(known, FACTS, LOAD, speeds, available).certify_examples
+        assert chosen == first_examples(known, tokens, available)
 
 
 def test_a_base_of_an_arm_of_its_own_is_loaded_first() -> None:

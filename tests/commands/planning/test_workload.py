@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sweep.commands.app import composed_plan
 from sweep.commands.planning.workload import CharacterEncoder, encoder_for, workload_of
 from sweep.records import Split, StudyPlan
+from sweep.runner.setup import load_setup
 from sweep.store.paths import Paths
+from sweep.training.base_model import open_base
 from sweep.training.splits import load_splits
 from tasks import Example, Splits
 from tests.conftest import write_made_task
@@ -47,6 +50,19 @@ def test_more_steps_are_more_tokens_and_labels_are_counted(data: tuple[StudyPlan
     scoring = replace(plan.setup.scoring, answers="likelihood")
     labelled = replace(plan, setup=replace(plan.setup, scoring=scoring))
     assert workload_of(labelled, splits, CharacterEncoder(), counted=False).labels > 0
+
+
+def test_a_plan_counts_the_tokens_that_a_worker_counts(data: tuple[StudyPlan, Splits], tmp_path: Path) -> None:
+    """So it expects the number of certify examples that the study chooses (`sweep.study.examples`)."""
+    plan, splits = data
+    paths = Paths(tmp_path / "mlruns")
+    setup = replace(plan.setup, scoring=replace(plan.setup.scoring, certify_examples=None))
+    counted = load_setup(setup, paths).description.tokens
+    folder = open_base(setup.model, paths).files.folder
+    load = workload_of(plan, splits, encoder_for(plan, folder)[0], counted=True)
+    assert load.evaluated[Split.CERTIFY].mean() == counted["certify"]
+    train = load.training.mean()
+    assert (train.all, train.predicted) == pytest.approx((counted["train"].all, counted["train"].predicted))
 
 
 def test_general_text_takes_its_share_of_the_rows(data: tuple[StudyPlan, Splits]) -> None:

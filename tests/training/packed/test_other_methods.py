@@ -81,6 +81,28 @@ def adapted_of(trial: TrainedTrial) -> AdaptedModel:
     return trial.adapted
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_method_turns_off_checkpointing_for_its_pack(
+    name: str, engine: Engine, load_tiny: Loader, encoded: list[Encoded], spec: Maker
+) -> None:
+    """The memory of the pack is predicted with it."""
+    specs = with_neighbours(name, spec)
+    plain = [adapted_of(each).losses(encoded) for each in all_trained(engine, specs, encoded)]
+    engine.auto_checkpointing = True
+    layers = load_tiny("none").model.get_decoder().layers  # type: ignore[operator]
+    passes: list[bool] = []
+    handle = layers[0].register_forward_pre_hook(
+        lambda layer, _: passes.append(torch.is_grad_enabled() and not layer.gradient_checkpointing)
+    )
+    own = [adapted_of(each).losses(encoded) for each in all_trained(engine, specs, encoded)]
+    handle.remove()
+    engine.auto_checkpointing = False
+    assert passes
+    assert not any(passes)
+    for one, other in zip(own, plain, strict=True):
+        assert [loss.nats for loss in one] == pytest.approx([loss.nats for loss in other], abs=LOSS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("quant", ["none", "nf4"])
 @pytest.mark.parametrize("name", OTHERS)

@@ -130,5 +130,5 @@ def test_a_forecast_that_does_not_fit_leaves_one_slot(
     monkeypatch.setattr(capacity, "release", lambda: left.append(1))
     engine, _ = open_engine("packed", load_tiny("none"), encoded[:2])
     training = composed_plan(["model=tiny"]).training
-    assert engine.capacity(CapacityRequest(4, arm(), training, 0, 1), 1, encoded, []).slots == 1
+    assert engine.capacity(CapacityRequest(4, (arm(),), training, 0, 1), 1, encoded, []).slots == 1
     assert left == [1, 1]  # without gradient checkpointing, and with it

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from sweep.config.devices import SLOTS
 from sweep.errors import ConfigurationError
+from sweep.methods import trains_packed
 from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
@@ -21,14 +23,16 @@ from sweep.training.machine import device_name
 from sweep.training.memory import free_bytes, release
 from sweep.training.packed.evaluation_sizes import ON_A_CPU, EvaluationSizes, evaluation_sizes
 from sweep.training.packed.layout import NONE_VIRTUAL, Virtual
+from sweep.training.packed.memory.estimate import estimated_training, widths_of
 from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
     PassShape,
     evaluation_passes,
+    shape_of,
     training_passes,
 )
-from sweep.training.packed.memory.probes import held_bytes, measure_memory_model
+from sweep.training.packed.memory.probes import held_bytes, measure_memory_model, model_sizes
 from sweep.training.packed.memory.timing import fastest, measured_timings
 from sweep.training.packed.pack import Pack
 
@@ -104,8 +108,12 @@ def slot_capacity(
     if not _is_predicted(base.device, request, budget, aimed):
         return SlotCapacity(aimed, aimed, checkpointing=request.training.uses_checkpointing(auto=False))
     limit = budget if budget is not None else memory_limit(base.device, request.workers)
+    packed = [arm for arm in request.largest if trains_packed(arm)]
+    if not packed:
+        return SlotCapacity(1, 1, limit=limit, checkpointing=request.training.uses_checkpointing(auto=False))
     try:
-        prediction, checkpointing = _forecast_that_fits(base, pack, request, limit, train, evaluated)
+        arm = largest_arm(base, pack, packed, request.training, train)
+        prediction, checkpointing = _forecast_that_fits(base, pack, arm, request, limit, train, evaluated)
     except ConfigurationError:
         # a target module does not exist; the parent checks all targets of the plan and reports them together
         return SlotCapacity(1, aimed, limit=limit)
@@ -117,7 +125,7 @@ def slot_capacity(
     timings: Mapping[int, float] = {}
     if request.slots is None and base.device.type != "cpu" and fitting > 1:
         pack.auto_checkpointing = checkpointing
-        timings = _timings(base, pack, request, train, fitting)
+        timings = _timings(base, pack, arm, request, train, fitting)
         slots = fastest(timings, fitting)
     if slots < fitting:
         aimed = slots  # more would fit, and be no faster
@@ -130,6 +138,28 @@ def slot_capacity(
         checkpointing=checkpointing,
         timings=timings,
     )
+
+
+def largest_arm(base: LoadedBase, pack: Pack, arms: Sequence[Arm], training: Training, train: Sequence[Encoded]) -> Arm:
+    """The arm whose training takes the most memory, as estimated from the model's configuration for the longest examples.
+
+    Raises:
+        ConfigurationError: a target module does not exist.
+    """
+    model: Any = base.model
+    sizes = model_sizes(base)
+    widths = widths_of(model.config.get_text_config(), sizes)
+    longest = sorted(train, key=len)[-training.batch_size :]
+    checkpointing = training.uses_checkpointing(auto=False)
+
+    def peak(arm: Arm) -> int:
+        adapter = pack.without_memory(arm)
+        costs = estimated_training(sizes, widths, arm, checkpointing=checkpointing)
+        trained = MemoryModel(sizes, 0, costs, costs)
+        shapes = [shape_of(longest, adapter.virtual)] if longest else []
+        return trained.training_peak(1, adapter.parameters() + adapter.constants(), shapes)
+
+    return max(arms, key=peak)
 
 
 def _is_predicted(device: torch.device, request: CapacityRequest, budget: int | None, aimed: int) -> bool:
@@ -148,6 +178,7 @@ def memory_limit(device: torch.device, workers: int) -> int:
 def _forecast_that_fits(
     base: LoadedBase,
     pack: Pack,
+    arm: Arm,
     request: CapacityRequest,
     limit: int,
     train: Sequence[Encoded],
@@ -159,7 +190,7 @@ def _forecast_that_fits(
         choices = [False, True]
     kept: tuple[Forecast | None, bool] = (None, choices[-1])
     for checkpointing in choices:
-        predicted = _forecast_or_none(base, pack, request, train, evaluated, checkpointing=checkpointing)
+        predicted = _forecast_or_none(base, pack, arm, request, train, evaluated, checkpointing=checkpointing)
         if predicted is None:
             continue
         if kept[0] is None or predicted.peak(1) < kept[0].peak(1):
@@ -172,6 +203,7 @@ def _forecast_that_fits(
 def _forecast_or_none(
     base: LoadedBase,
     pack: Pack,
+    arm: Arm,
     request: CapacityRequest,
     train: Sequence[Encoded],
     evaluated: Sequence[EvaluationExamples],
@@ -181,7 +213,7 @@ def _forecast_or_none(
     predicted: Forecast | None = None
     training = replace(request.training, gradient_checkpointing=checkpointing)
     try:
-        predicted = forecast(base, pack, request.largest, training, request.seed, train, evaluated)
+        predicted = forecast(base, pack, arm, training, request.seed, train, evaluated)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -191,13 +223,13 @@ def _forecast_or_none(
 
 
 def _timings(
-    base: LoadedBase, pack: Pack, request: CapacityRequest, train: Sequence[Encoded], most: int
+    base: LoadedBase, pack: Pack, arm: Arm, request: CapacityRequest, train: Sequence[Encoded], most: int
 ) -> Mapping[int, float]:
     """The seconds of a step by number of slots, known from an earlier worker on such a device or measured; empty if not wanted."""
     known = request.timings.get(device_name(base.device))
     if known or not request.measures:
         return known or {}
-    return measured_timings(pack, request.largest, request.training, request.seed, train, most, base.device)
+    return measured_timings(pack, arm, request.training, request.seed, train, most, base.device)
 
 
 def forecast(

@@ -14,8 +14,7 @@ from sweep.training.encoding import Encoded
 from sweep.training.memory import PeakMemory, release, resident_bytes
 from sweep.training.packed.adapter import SlotAdapter
 from sweep.training.packed.attention import SHORT
-from sweep.training.packed.evaluation_sizes import evaluation_sizes
-from sweep.training.packed.evaluator import packed_losses
+from sweep.training.packed.evaluator import run_one_pass
 from sweep.training.packed.layout import shared_prompt
 from sweep.training.packed.memory.estimate import sizes_of
 from sweep.training.packed.memory.model import (
@@ -23,7 +22,6 @@ from sweep.training.packed.memory.model import (
     ModelSizes,
     PassCosts,
     PassShape,
-    evaluation_passes,
     shape_of,
 )
 from sweep.training.packed.pack import Pack
@@ -167,11 +165,8 @@ class _Probe:
 
     def evaluation(self, batch: Sequence[Encoded]) -> Measurement:
         adapters = [self._adapter] * EVALUATED_TOGETHER
-        sizes = evaluation_sizes(self._base.device)
-        passes = evaluation_passes(batch, EVALUATED_TOGETHER, None, sizes, self._adapter.virtual)
-        shapes = [each.shape for each in passes]
-        largest = max(shapes, key=lambda shape: shape.tokens)
-        return largest, self._measure(lambda: packed_losses(self._base, self._pack, adapters, batch))
+        shape = shape_of(batch, self._adapter.virtual).times(EVALUATED_TOGETHER)
+        return shape, self._measure(lambda: run_one_pass(self._base, self._pack, adapters, batch))
 
     def _measure(self, run: Callable[[], object]) -> float:
         peak = PeakMemory(self._base.device)

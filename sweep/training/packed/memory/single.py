@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.errors import ConfigurationError
-from sweep.records import CapacityRequest, SlotCapacity
+from sweep.methods import virtual_tokens
+from sweep.records import Arm, CapacityRequest, SlotCapacity, Training
+from sweep.training.adapter_size import adapter_sizes
 from sweep.training.adapters import target_modules
 from sweep.training.base_model import LoadedBase
 from sweep.training.batches import longest_batch, training_examples
 from sweep.training.encoding import Encoded
 from sweep.training.packed.memory.capacity import RESERVE, memory_limit
 from sweep.training.packed.memory.estimate import estimated_training, widths_of
-from sweep.training.packed.memory.model import MemoryModel, PassCosts, PassShape, parameters_of
+from sweep.training.packed.memory.model import MemoryModel, PassShape, parameters_of
 from sweep.training.packed.memory.probes import held_bytes, model_sizes
 from sweep.training.packed.pack import linear_shapes
 
@@ -68,7 +70,7 @@ def single_capacity(
 
 
 def estimated_peak(base: LoadedBase, request: CapacityRequest, batch: PaddedBatch, *, checkpointing: bool) -> int:
-    """Estimated peak memory of training, in bytes.
+    """Estimated peak memory of training the arm that takes the most, in bytes.
 
     Keys and values are repeated for the heads that share them, each layer makes its own bias, the logits exist at once, and each adapted
     module keeps a copy of its input.
@@ -77,9 +79,23 @@ def estimated_peak(base: LoadedBase, request: CapacityRequest, batch: PaddedBatc
     sizes = model_sizes(base)
     widths = widths_of(model.config.get_text_config(), sizes)
     repeated = replace(sizes, key_width=sizes.query_width, logits_at_once=1 << 62)
-    costs: PassCosts = estimated_training(repeated, widths, request.largest, checkpointing=checkpointing, shared=False)
-    shapes = linear_shapes(base)
-    parameters = parameters_of(request.largest, target_modules(request.largest, tuple(shapes)), shapes)
-    biases = (costs.layers - 1) * sizes.number_bytes * batch.rows * batch.columns**2
-    model_of_one = MemoryModel(repeated, held_bytes(base.device) + biases, costs, costs)
-    return model_of_one.training_peak(1, parameters, [batch.shape])
+
+    def peak(arm: Arm) -> int:
+        costs = estimated_training(repeated, widths, arm, checkpointing=checkpointing, shared=False)
+        own = replace(batch, columns=batch.columns + virtual_tokens(arm))
+        biases = (costs.layers - 1) * sizes.number_bytes * own.rows * own.columns**2
+        model_of_one = MemoryModel(repeated, held_bytes(base.device) + biases, costs, costs)
+        return model_of_one.training_peak(1, _parameters(base, arm, request.training), [own.shape])
+
+    return max(map(peak, request.largest))
+
+
+def _parameters(base: LoadedBase, arm: Arm, training: Training) -> int:
+    """Trainable parameters of the arm on this base."""
+    if arm.rank:
+        shapes = linear_shapes(base)
+        return parameters_of(arm, target_modules(arm, tuple(shapes)), shapes)
+    (size,) = adapter_sizes(base, [arm], training)
+    if size.problem is not None:
+        raise ConfigurationError(size.problem)
+    return size.parameters

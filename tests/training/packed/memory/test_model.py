@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.records import CapacityRequest, Quantization, TrialSpec
+from sweep.records import Arm, CapacityRequest, Quantization, TrialSpec
 from sweep.store.paths import Paths
 from sweep.training.base_model import LoadedBase, load_base
 from sweep.training.encoding import Encoded
@@ -21,7 +21,14 @@ from sweep.training.losses_and_answers import AnswerRule, Label
 from sweep.training.memory import PeakMemory
 from sweep.training.packed.engine import PackedEngine, SlotAdaptedModel
 from sweep.training.packed.layout import Virtual, lay_out
-from sweep.training.packed.memory.capacity import DEFAULT_SLOTS, RESERVE, Forecast, forecast, slot_capacity
+from sweep.training.packed.memory.capacity import (
+    DEFAULT_SLOTS,
+    RESERVE,
+    Forecast,
+    forecast,
+    largest_arm,
+    slot_capacity,
+)
 from sweep.training.packed.memory.model import (
     EvaluationPass,
     MemoryModel,
@@ -232,7 +239,7 @@ class TestCapacity:
     def capacity_request(self, spec: Callable[..., TrialSpec]) -> CapacityRequest:
         asked = spec(8)
         assert asked.arm is not None
-        return CapacityRequest(8, asked.arm, asked.training, asked.seed, workers=1)
+        return CapacityRequest(8, (asked.arm,), asked.training, asked.seed, workers=1)
 
     def test_a_configured_number_without_a_budget_is_used(
         self, engine: PackedEngine, capacity_request: CapacityRequest, encoded: list[Encoded]
@@ -261,13 +268,40 @@ class TestCapacity:
             capacity_request, training=replace(capacity_request.training, batch_size=len(long_ones))
         )
         base = load_tiny("none")
-        asked = forecast(base, engine.pack, capacity_request.largest, capacity_request.training, 0, long_ones, [])
+        asked = forecast(base, engine.pack, capacity_request.largest[0], capacity_request.training, 0, long_ones, [])
         budget = round(asked.peak(4) / (1 - RESERVE) * 1.02)
         capacity = slot_capacity(base, engine.pack, capacity_request, budget, long_ones, [])
         assert 1 < capacity.slots < capacity.aimed == 8
         assert capacity.predicted is not None
         assert capacity.predicted <= (1 - RESERVE) * budget
         assert slot_capacity(base, engine.pack, capacity_request, 1, long_ones[:4], []).slots == 1
+
+
+def own(method: str, **parameters: int | str) -> Arm:
+    targets = ("k_proj", "v_proj", "down_proj") if method == "ia3" else ()
+    return replace(arm(0, targets=targets), method=method, own=tuple(parameters.items()))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        # 128 ranks of modules against 112, but 3 times as many parameters
+        (arm(64), arm(16, targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"))),
+        (arm(8), arm(16)),
+        (arm(1, targets=("q_proj",)), own("ia3")),
+        (arm(16), own("prompt_tuning", tokens=200, init="vocabulary")),
+        (own("prompt_tuning", tokens=8, init="vocabulary"), own("prompt_tuning", tokens=64, init="vocabulary")),
+        (own("prefix_tuning", tokens=4), arm(64)),
+        (replace(arm(8, targets=("q_proj",)), layers=(0,)), arm(8, targets=("q_proj",))),
+        (arm(8, targets=("q_proj",)), replace(arm(4, targets=("q_proj",)), rank_pattern=(("q_proj", 64),))),
+    ],
+)
+def test_packs_are_planned_for_the_arm_that_takes_most_memory(
+    engine: PackedEngine, spec: Callable[..., TrialSpec], encoded: list[Encoded], less: Arm, more: Arm, order: int
+) -> None:
+    candidates = [less, more][::order]
+    assert largest_arm(engine._base, engine.pack, candidates, spec().training, encoded) == more
 
 
 def test_each_pass_of_a_trial_counts_once(encoded: list[Encoded], spec: Callable[..., TrialSpec]) -> None:

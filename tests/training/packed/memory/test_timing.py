@@ -152,7 +152,7 @@ class TestCapacityOnAMadeUpGpu:
         monkeypatch.setattr(capacity, "memory_limit", lambda device, workers: 1 << 50)
 
         def choose(slots: int | None = None, **how: object) -> SlotCapacity:
-            request = CapacityRequest(slots, asked.arm, asked.training, 0, 1)  # type: ignore[arg-type]
+            request = CapacityRequest(slots, (asked.arm,), asked.training, 0, 1)  # type: ignore[arg-type]
             gpu = replace(base, device=torch.device("cuda", 0))
             return capacity.slot_capacity(gpu, Pack(base), replace(request, **how), None, encoded, [])  # type: ignore[arg-type]
 
