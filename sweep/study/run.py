@@ -140,6 +140,7 @@ def _run(
         for note in loading_notes(plan, loaded):
             display.note(note)
         study.set_available(loaded.examples)
+        study.set_seen_before(splits.left_out)
         if loaded.capacity is not None:
             plan = replace(plan, slots=loaded.capacity.slots)
             study.set_slot_timings(loaded.device, loaded.capacity.timings)
