@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tasks.printable import printable
+
+_GREETING = 5
+"""Most words of a greeting: many chats begin with the same one."""
+
+
+def opening_of(messages: Sequence[str]) -> str:
+    """What identifies a chat: the user's messages up to the first one that is longer than a greeting, joined."""
+    long = next((place for place, text in enumerate(messages) if len(text.split()) > _GREETING), len(messages))
+    return "\n\n".join(messages[: long + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,7 @@ class Example:
         kind: name of a group ("negation", "dosage") for which results are also reported separately.
         history: the earlier messages of a chat, each its role (system, user or assistant) and its text. A system message there
             replaces that of the task.
-        group: examples of one group stay on one side when a split is divided; None for a group of its own.
+        group: examples of one group stay on one side when a split is divided; None for that of its `opening`.
     """
 
     prompt: str
@@ -33,6 +43,11 @@ class Example:
     def asked(self) -> str:
         """All that the model is given, as one text: the prompt, after the earlier messages of a chat."""
         return json.dumps([*self.history, self.prompt]) if self.history else self.prompt
+
+    @property
+    def opening(self) -> str:
+        """What identifies the chat that a row is of, as far as it is given; a prompt without earlier messages is its own."""
+        return opening_of([*(text for role, text in self.history if role == "user"), self.prompt])
 
     def as_row(self) -> dict[str, object]:
         """The fields by name, as a row of a file has them."""
@@ -55,13 +70,23 @@ class RawSplits:
     notes: tuple[str, ...] = ()
 
 
+class LeftOut(NamedTuple):
+    """How many rows of a split are left out of judging, and how many it had."""
+
+    rows: int
+    of: int
+
+
 @dataclass(frozen=True, slots=True)
 class Splits:
     """The splits of a study: the search uses `tune`, the verdict `certify`, and the final evaluation `test`.
 
+    Nothing that is asked in `certify` is asked in `train` or `tune`, and nothing in `test` is in `train`.
+
     Attributes:
         data_hash: SHA-256 of the rows of all splits in order, in hex.
         train_hash: SHA-256 of the rows of `train` in order, in hex; part of an adapter's identity.
+        left_out: rows of `certify` and `test` that were left out for that, by split, if there were any.
         replay: general text that is mixed into training, a passage each; both hashes cover it.
     """
 
@@ -72,6 +97,7 @@ class Splits:
     warnings: tuple[str, ...]
     data_hash: str
     train_hash: str
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     replay: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

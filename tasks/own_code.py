@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
+import os
 import sys
+import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
 from tasks.example import DataProblems
 
+_OWN = Path(__file__).parent
 _PREFIX = "goldilocks_own_"
 """Names of the user's modules begin with it, so that none replaces an installed module."""
 
@@ -80,6 +85,88 @@ def importable(name: str) -> ModuleType:
     with explained(name, "cannot be imported"):
         return importlib.import_module(name)
     raise AssertionError
+
+
+def files_behind(file: Path, folders: Iterable[Path] = ()) -> list[Path]:
+    """The files that code in a file depends on, itself first: those of its package, and local modules that it imports, transitively.
+
+    Of a package, all Python files and checks count. A module is local if it is beside the file or its package, in the working
+    directory, or elsewhere on `sys.path` outside of installed packages. What is imported by a computed name is not seen.
+
+    Args:
+        folders: whose Python files count, too.
+    """
+    file = file.absolute()
+    package = _package_of(file)
+    roots = [(package or file).parent, Path.cwd(), *map(Path, sys.path)]
+    roots = [root.absolute() for root in dict.fromkeys(roots) if not _is_installed(root)]
+    found: set[Path] = set()
+    left = [
+        file,
+        *(_python_files(package) if package else ()),
+        *(each for one in folders for each in _python_files(one)),
+    ]
+    while left:
+        each = left.pop().absolute()
+        if each in found:
+            continue
+        found.add(each)
+        if each.suffix == ".py":
+            left += [local for name in _imports(each, each.stat().st_mtime_ns) for local in _local_module(name, roots)]
+    return [file, *sorted(found - {file})]
+
+
+def _package_of(file: Path) -> Path | None:
+    """The outermost package that a file is in; of our own, the folder of the task."""
+    package = None
+    for folder in file.parents:
+        if folder == _OWN or not (folder / "__init__.py").is_file():
+            break
+        package = folder
+    return package
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    """The Python files and checks below a folder, without hidden folders and environments."""
+    for path, names, files in os.walk(folder):
+        names[:] = [name for name in names if name[0] != "." and not Path(path, name, "pyvenv.cfg").is_file()]
+        yield from (Path(path, name) for name in files if name.endswith(".py") or name == "checks.jsonl")
+
+
+def _is_installed(folder: Path) -> bool:
+    return str(folder) in sysconfig.get_paths().values() or bool({"site-packages", "dist-packages"} & set(folder.parts))
+
+
+@lru_cache(maxsize=4096)
+def _imports(file: Path, changed: int) -> tuple[str, ...]:
+    """The names of the modules that a file imports, `a.b` for `from a import b`; within its package all files count anyway."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return ()
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [f"{node.module}.{each.name}" for each in node.names]
+    return tuple(names)
+
+
+def _local_module(name: str, roots: Sequence[Path]) -> Iterable[Path]:
+    """The files of a local module, or of its package; none if it is not local, or our own."""
+    first, *_ = parts = name.split(".")
+    if first in ("sweep", "tasks"):
+        return ()
+    for root in roots:
+        path = root
+        for part in parts:
+            path = path / part
+            if path.with_suffix(".py").is_file():
+                return [path.with_suffix(".py")]
+            if (path / "__init__.py").is_file():
+                return _python_files(path)
+    return ()
 
 
 def _place(error: BaseException, where: str) -> str:

@@ -15,15 +15,15 @@ from typing import cast
 
 from tasks import registry
 from tasks.example import DataProblems, Example, Splits
+from tasks.execution.program import Program
 from tasks.metrics import score_all, score_example
-from tasks.own_code import explained, importable
+from tasks.own_code import explained, files_behind, importable
 from tasks.printable import printable
 from tasks.suggest import did_you_mean
 from tasks.task import Score
 
 MISSING_CODE = "missing"
 _TRIED = 3
-_SCORES_DEPEND_ON = ("*.py", "checks.jsonl")
 
 
 def is_own(metric: str) -> bool:
@@ -102,15 +102,15 @@ def function_of(metric: str) -> Score:
 
 
 def code_hash(metric: str) -> str:
-    """A hash of the file that a metric of one's own is in: after an edit, answers are scored again. 16 hex digits.
+    """A hash of the code that a metric of one's own depends on: after an edit, answers are scored again. 16 hex digits.
 
-    For a metric in the `__init__.py` of a folder, the hash is of all Python files in it, and of its checks for code.
+    The code is that of `files_behind` its function, with the folders of each `Program` in the function's module.
     """
     try:
-        file = Path(str(inspect.getsourcefile(inspect.unwrap(function_of(metric)))))
-        files = [file]
-        if file.name == "__init__.py":
-            files += sorted(each for shape in _SCORES_DEPEND_ON for each in file.parent.rglob(shape) if each != file)
+        function = inspect.unwrap(function_of(metric))
+        programs = [each for each in getattr(function, "__globals__", {}).values() if isinstance(each, Program)]
+        folders = [folder for program in programs for folder in program.folders]
+        files = files_behind(Path(str(inspect.getsourcefile(function))), folders)
         return hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()[:16]
     except (DataProblems, TypeError, OSError):  # as for a record whose function is gone
         return MISSING_CODE

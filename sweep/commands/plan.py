@@ -161,8 +161,8 @@ def _recorded(plan: StudyPlan, data_hash: str, paths: Paths) -> tuple[StudyPlan,
             records = studies_of(storage, plan.name)
         except ConfigurationError:  # no study of this name
             return plan, None
-        plan = with_stored_compute(plan, data_hash, storage)
-        own = identity_to_continue(plan, data_hash, storage)
+        plan = with_stored_compute(plan, data_hash, storage, paths)
+        own = identity_to_continue(plan, data_hash, storage, paths)
         plan = with_stored_ladder(plan, own, storage)
     return plan, next((record for record in records if record.identity == own), None)
 

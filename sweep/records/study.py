@@ -111,6 +111,8 @@ class StudyRecord:
         method_importances: after a search over methods the same for each method that was tried, within its own trials; empty for one
             with too few trials.
         available: examples of each split that are not too long, evaluated or not; empty in older records.
+        seen_before: by split, how many rows are left out of judging because train or tune ask the same (`tasks.Splits.left_out`), and of
+            how many; only those splits that have some.
     """
 
     name: str
@@ -132,6 +134,7 @@ class StudyRecord:
     parallel: int = 1
     importances: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, int] = field(default_factory=dict)
+    seen_before: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     method_importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def complete(self) -> list[CompletedTrial]:

@@ -93,6 +93,7 @@ def record_of(study: optuna.Study, log: TrialLog, importances: Importances) -> S
         importances=importances.all,
         parallel=attributes.get("parallel", 1),
         available=attributes.get("available", {}),
+        seen_before={split: (rows, of) for split, (rows, of) in attributes.get("seen_before", {}).items()},
         method_importances=importances.by_method,
     )
 

@@ -200,6 +200,10 @@ class SearchStudy:
         """Stores the number of examples of each split, see `StudyRecord.available`."""
         self._study.set_user_attr("available", dict(examples))
 
+    def set_seen_before(self, rows: Mapping[str, tuple[int, int]]) -> None:
+        """Stores how many rows are left out of judging, see `StudyRecord.seen_before`."""
+        self._study.set_user_attr("seen_before", dict(rows))
+
     def set_parallel(self, trials: int) -> None:
         """Stores how many trials run at the same time, see `StudyRecord.parallel`."""
         self._study.set_user_attr("parallel", trials)

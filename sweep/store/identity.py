@@ -118,15 +118,19 @@ def is_current(result: TrialResult, setup: WorkerSetup) -> bool:
     return asked == spec.identity
 
 
-def study_identity(plan: StudyPlan, data_hash: str) -> str:
+def study_identity(plan: StudyPlan, data_hash: str, base_hash: str | None = None) -> str:
     """The study's identity, 10 hex digits: what all its trials share, and the space they are chosen from.
 
     The number of trials and the way they are chosen do not count, so more trials or another sampler continue a study. The task
     metric and how answers are made do not count either: they change no loss, and a continued study evaluates what is missing.
+
+    Args:
+        base_hash: hash of the files in `model.path`, which stand for the folder: it may be moved; None if they are not known.
     """
-    model = to_json(plan.setup.model)
+    model = plan.setup.model
     question = {
-        "model": {key: model[key] for key in ("id", "path", "revision")},
+        # the key is from when the path itself was hashed; models without one keep their identities
+        "model": {"id": model.id, "path": base_hash if model.path else None, "revision": model.revision},
         "data": data_hash,
         "quant": _quantization(plan.setup.quant),
         "scoring": {

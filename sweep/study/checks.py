@@ -13,11 +13,9 @@ from sweep.methods import RANK_PATTERN, methods
 from sweep.records import LoadReport, SlotCapacity, Split, StudyPlan, TrialRecord
 from sweep.records.task_data import LEFT
 from sweep.study.arm_costs import arm_cost_problems
+from tasks.splits import LEAST_ON_CERTIFY
 
 _SHOWN = 8
-
-LEAST_ON_CERTIFY = 5
-"""A verdict needs at least this many examples to estimate how losses vary between examples."""
 
 
 def least_examples(plan: StudyPlan) -> dict[str, int]:

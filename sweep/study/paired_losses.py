@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from sweep.records import ExampleOutcome
 from sweep.verdict.promotion import PairedLosses
 from tasks import Example
+from tasks.splits import side_of
 
 Outcomes = Mapping[str, ExampleOutcome]
 """By `Example.key`."""
@@ -20,7 +21,7 @@ def paired(first: Outcomes, second: Outcomes, examples: Sequence[Example]) -> Pa
         [first[each.key].nats for each in both],
         [second[each.key].nats for each in both],
         [first[each.key].tokens for each in both],
-        [each.group for each in both],
+        [side_of(each) for each in both],
     )
 
 

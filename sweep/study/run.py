@@ -16,6 +16,7 @@ from sweep.records import AUTO_COMPUTE, Arm, StudyPlan, StudyRecord
 from sweep.search.certification import StoredCertification, is_older_than_cuts
 from sweep.search.storage import StudyDatabase, opened_storage
 from sweep.search.study import SearchStudy
+from sweep.store.fingerprints import given_base_hash
 from sweep.store.identity import study_identity
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
@@ -97,8 +98,8 @@ def run_study(
         study_lock(paths, plan.name),
         opened_storage(plan.storage_url, paths, say=display.note, check=while_waiting) as storage,
     ):
-        plan = _with_compute_kept(plan, splits.data_hash, storage, display)
-        identity = identity_to_continue(plan, splits.data_hash, storage)
+        plan = _with_compute_kept(plan, splits.data_hash, storage, paths, display)
+        identity = identity_to_continue(plan, splits.data_hash, storage, paths)
         _note_if_new(plan, identity, storage, display)
         plan = _with_ladder_kept(plan, identity, storage, display)
         study = SearchStudy(plan, storage, identity, splits.data_hash)
@@ -140,6 +141,7 @@ def _run(
         for note in loading_notes(plan, loaded):
             display.note(note)
         study.set_available(loaded.examples)
+        study.set_seen_before(splits.left_out)
         if loaded.capacity is not None:
             plan = replace(plan, slots=loaded.capacity.slots)
             study.set_slot_timings(loaded.device, loaded.capacity.timings)
@@ -211,28 +213,31 @@ def _is_done(plan: StudyPlan, study: SearchStudy) -> bool:
     return isinstance(next_step(plan, record), Finish) and is_evaluated_on_test(plan, record)
 
 
-def identity_to_continue(plan: StudyPlan, data_hash: str, storage: StudyDatabase) -> str:
+def identity_to_continue(plan: StudyPlan, data_hash: str, storage: StudyDatabase, paths: Paths) -> str:
     """The identity of the stored study that the plan continues, or of a new one.
 
-    Earlier versions hashed the task metric and other keys that change no training into a study's identity. Such a study is
-    recognized by its recorded configuration.
+    Earlier versions hashed the task metric, the model's path and other keys that change no training into a study's identity. Such a
+    study is recognized by its recorded configuration, and by the base that its trials were trained on.
     """
-    own = study_identity(plan, data_hash)
+    base_hash = given_base_hash(plan.setup.model, paths)
+    own = study_identity(plan, data_hash, base_hash)
     known = _studies_named(storage, plan.name)
     if own in known:
         return own
     for identity, attributes in sorted(known.items(), key=lambda item: -item[1].get("opened", 0.0)):
         if attributes.get("data_hash") != data_hash:
             continue
+        recorded = (attributes.get("base", {}).get("provenance") or {}).get("base_hash")
         try:
-            if study_identity(plan_of_record(str(attributes.get("config"))), data_hash) == own:
-                return identity
+            stored = study_identity(plan_of_record(str(attributes.get("config"))), data_hash, recorded)
         except ConfigurationError:  # this version cannot read it
             continue
+        if stored == study_identity(plan, data_hash, base_hash or recorded):
+            return identity
     return own
 
 
-def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase) -> StudyPlan:
+def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase, paths: Paths) -> StudyPlan:
     """The plan with the `quant.compute` that its stored study began with, for another machine or a version before the key existed.
 
     The plan itself if it is new or says which type it wants.
@@ -245,14 +250,14 @@ def with_stored_compute(plan: StudyPlan, data_hash: str, storage: StudyDatabase)
     )
     is_auto = quant == resolved and "quant.compute" not in plan.given
     known = _studies_named(storage, plan.name)
-    if not is_auto or identity_to_continue(plan, data_hash, storage) in known:
+    if not is_auto or identity_to_continue(plan, data_hash, storage, paths) in known:
         return plan
     for identity, attributes in sorted(known.items(), key=lambda item: -item[1].get("opened", 0.0)):
         try:
             kept = with_compute(plan, plan_of_record(str(attributes.get("config"))).setup.quant)
         except ConfigurationError:  # this version cannot read it
             continue
-        if identity_to_continue(kept, data_hash, storage) == identity:
+        if identity_to_continue(kept, data_hash, storage, paths) == identity:
             return kept
     return plan
 
@@ -293,8 +298,10 @@ def _note_if_new(plan: StudyPlan, identity: str, storage: StudyDatabase, display
         )
 
 
-def _with_compute_kept(plan: StudyPlan, data_hash: str, storage: StudyDatabase, display: Display) -> StudyPlan:
-    kept, here = with_stored_compute(plan, data_hash, storage), plan.setup.quant.compute
+def _with_compute_kept(
+    plan: StudyPlan, data_hash: str, storage: StudyDatabase, paths: Paths, display: Display
+) -> StudyPlan:
+    kept, here = with_stored_compute(plan, data_hash, storage, paths), plan.setup.quant.compute
     if kept != plan and kept.setup.quant.compute != AUTO_COMPUTE:
         display.note(
             f"this study computes products with the base in {kept.setup.quant.compute}, and goes on so; this machine would choose "

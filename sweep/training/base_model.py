@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from sweep.errors import ConfigurationError, GoldilocksError
 from sweep.records import BaseModel, Quantization
+from sweep.store.fingerprints import fingerprint
 from sweep.store.paths import ORIGIN, Paths
 from sweep.training.adapters import has_virtual_tokens
 from sweep.training.batches import Collator, RightPaddedCollator
@@ -27,7 +28,7 @@ from sweep.training.frozen_weights import DequantizedCopies, speed_up
 from sweep.training.machine import pick_device
 from sweep.training.memory import release, resident_bytes
 from sweep.training.quantization import compute_dtype, model_dtype, quantization_config, storage_bytes
-from sweep.training.sources import ModelFiles, find_model, fingerprint
+from sweep.training.sources import ModelFiles, find_model
 
 
 @dataclass(frozen=True)

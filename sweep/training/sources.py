@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
-import re
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel
+from sweep.store.fingerprints import stamp_of
 from sweep.store.locks import held
 from sweep.store.paths import Paths, checked_name
-from sweep.store.whole_folder import MANIFEST, commit, damage, scratch_for, set_aside, size_problem
+from sweep.store.whole_folder import commit, damage, scratch_for, set_aside, size_problem
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja")
 
@@ -33,11 +31,6 @@ _TOKENIZER_FILES = (
     "merges.txt",
     "*.jinja",
 )
-
-_FINGERPRINTED = ("*.safetensors", "*.json", "*.jinja", "*.model")
-"""Files of weights, configuration and tokenizer, as transformers saves them."""
-
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 _CHECKED = ".checked"
 """File in a made model's folder: names, sizes and mtimes of its files when they last passed the check."""
@@ -109,49 +102,6 @@ def tokenizer_from_hub(model: BaseModel) -> ModelFiles | None:
     except (HfHubHTTPError, HFValidationError, OSError):
         return None
     return ModelFiles(Path(folder), "hub")
-
-
-def fingerprint(folder: Path, cache: Path) -> str:
-    """sha256 of the folder's weights, config and tokenizer, in hex; the identity of the base.
-
-    Args:
-        cache: JSON file that caches the hash by path, file sizes and mtimes.
-    """
-    files = _fingerprinted(folder)
-    stamp = _stamp(files)
-    known = _cached(cache)
-    entry = known.get(str(folder))
-    if isinstance(entry, dict) and entry.get("stamp") == stamp and _SHA256.fullmatch(str(entry.get("sha256"))):
-        return str(entry["sha256"])
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    known[str(folder)] = {"stamp": stamp, "sha256": digest.hexdigest()}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    fresh = cache.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(known, indent=1))
-    fresh.replace(cache)
-    return digest.hexdigest()
-
-
-def _fingerprinted(folder: Path) -> list[Path]:
-    files = {file for pattern in _FINGERPRINTED for file in folder.glob(pattern)}
-    return sorted(file for file in files if file.name != MANIFEST)
-
-
-def _stamp(files: Sequence[Path]) -> list[list[object]]:
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-
-
-def _cached(cache: Path) -> dict[str, Any]:
-    """Content of the cache; empty if it is damaged, because hashes can be computed again."""
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -258,7 +208,7 @@ def damage_of_model(folder: Path) -> str | None:
         if (problem := size_problem(file)) is not None:
             return problem
     checked = folder / _CHECKED
-    stamp = json.dumps(_stamp(_fingerprinted(folder)))
+    stamp = json.dumps(stamp_of(folder))
     with suppress(OSError, ValueError):
         if checked.read_text(encoding="utf-8") == stamp:
             return None

@@ -30,8 +30,8 @@ class Finding:
 
     Attributes:
         kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `forgets_too_much`, `still_improving`, `data_too_small`,
-            `full_not_tried`, `overfitting`, `metric_disagrees`, `metric_behind`, `wide_margin`, `not_every_rank`, `margin_changed`; of
-            a cut ladder also `cut_is_better` and `confirmation`, of a ladder of arms `far_from_full` and `cost_order`.
+            `full_not_tried`, `overfitting`, `metric_disagrees`, `metric_behind`, `wide_margin`, `seen_before`, `not_every_rank`,
+            `margin_changed`; of a cut ladder also `cut_is_better` and `confirmation`, of a ladder of arms `far_from_full` and `cost_order`.
         text: one to three sentences, with the figures.
         next: the experiment that follows from it; None if none does.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sweep.records import Declaration, rung_words
 from sweep.verdict import words
@@ -15,6 +15,7 @@ from sweep.verdict.ladder import LeftOut
 from sweep.verdict.record import State, Verdict
 from sweep.verdict.task_metric import NotGained
 from sweep.verdict.terms import RANKS, terms_of
+from tasks.splits import left_out_in_words
 
 MOST_PAIRS = 3
 """Maximum number of pairs of methods whose costs are listed."""
@@ -207,6 +208,11 @@ def not_every_rank(compared: Sequence[int], left_out: Sequence[LeftOut]) -> str:
     terms = terms_of([*compared, *(one.rank for one in left_out)])
     about = f"The verdict covers only {named(compared)}." if compared else f"No {terms.one} could be compared."
     return " ".join([about, *map(words.left, left_out)])
+
+
+def seen_before(left_out: Mapping[str, tuple[int, int]]) -> str:
+    """Rows that would be judged are asked in train, too."""
+    return " ".join(f"{capitalized(left_out_in_words(split, *counts))}." for split, counts in left_out.items())
 
 
 def cost_order(disorder: Sequence[OutOfOrder]) -> str:

@@ -76,6 +76,8 @@ def findings(
                 "wide_margin", finding_words.wide_margin(record.metric, certification.declared, margin_in_metric, USUAL)
             )
         )
+    if record.seen_before:
+        listed.append(Finding("seen_before", finding_words.seen_before(record.seen_before)))
     if disorder:
         listed.append(Finding("cost_order", finding_words.cost_order(disorder)))
     if data.left_out:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.example import Example
+from tasks.example import Example, opening_of
 from tasks.formats.row_format import RowFormat, Values, text_of
 from tasks.readings import Flaw
 
@@ -28,8 +28,6 @@ _ROLES = {
     "ai": "assistant",
     "model": "assistant",
 }
-_SHORT = 5
-"""Most words of a greeting: many chats begin with the same one."""
 _LEAVE_OUT = "; leave the chat out"
 _LIST = re.compile(r"\s*\[\s*[{\]]")
 """A list of objects, or an empty one, as JSON in a cell of a table."""
@@ -121,7 +119,8 @@ def _joined(parts: Sequence[object], where: str) -> str:
 def examples_of_turns(turns: Sequence[Turn], kind: str | None, first: int = 0) -> list[Example]:
     """An example for each trained turn of the assistant from index `first` on that follows a user's.
 
-    A system message after the first turns is given with the one at the beginning: templates have one place for it.
+    A system message after the first turns is given with the one at the beginning: templates have one place for it. The group of
+    several is the chat's opening; a single example has none, because its own opening is the same.
     """
     several = sum(turn.role == "assistant" for turn in turns) > 1
     return [
@@ -130,7 +129,7 @@ def examples_of_turns(turns: Sequence[Turn], kind: str | None, first: int = 0) -
             completion=turn.text,
             kind=kind,
             history=_history(turns[: place - 1]),
-            group=_opening(turns) if several else None,
+            group=opening_of([turn.text for turn in turns if turn.role == "user"]) if several else None,
         )
         for place, turn in enumerate(turns)
         if turn.role == "assistant" and turn.trained and place >= max(first, 1) and turns[place - 1].role == "user"
@@ -141,17 +140,6 @@ def _history(turns: Sequence[Turn]) -> tuple[tuple[str, str], ...]:
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
     said = [(turn.role, turn.text) for turn in turns if turn.role != "system"]
     return ((("system", system),) if system else ()) + tuple(said)
-
-
-def _opening(turns: Sequence[Turn]) -> str | None:
-    """What identifies a chat: the user's messages up to the first one that is longer than a greeting, joined."""
-    said: list[str] = []
-    for turn in turns:
-        if turn.role == "user":
-            said.append(turn.text)
-            if len(turn.text.split()) > _SHORT:
-                break
-    return "\n\n".join(said) or None
 
 
 def _from_list(role: str, values: Values) -> Sequence[Example] | Flaw:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -101,6 +102,31 @@ def test_a_study_ends_with_a_verdict_and_a_rerun_trains_nothing(sweep: Sweep) ->
     later = verdict(sweep)
     assert {**later, "created": None} == {**written, "created": None}
     check_verdict_in_mlflow(sweep)
+
+
+@pytest.mark.slow
+def test_prompts_of_train_are_not_judged(sweep: Sweep) -> None:
+    rows = {
+        split: (sweep.data / f"{split}.jsonl").read_text().splitlines() for split in ("train", "validation", "test")
+    }
+    (sweep.data / "train.jsonl").write_text("\n".join([*rows["train"], *rows["validation"][:-20], *rows["test"][:2]]))
+    done = sweep.run_here(*SMALL, "certify.ladder=[2,4]", "certify.seeds=2", "evaluate.certify_examples=1000")
+    assert done.returncode == 0, done.stdout
+    (found,) = (each for each in verdict(sweep)["findings"] if each["kind"] == "seen_before")
+    counts = re.match(
+        r"Certify: (\d+) of (\d+) rows are left out of judging, .*; that leaves (\d+). Test: 2 of", found["text"]
+    )
+    assert counts is not None, found["text"]
+    gone, of, left = map(int, counts.groups())
+    assert (gone + left, gone > 0) == (of, True)
+    results = [json.loads(file.read_text()) for file in sweep.trial_results()]
+    assert {each["measures"]["examples"] for each in results if each["spec"]["stage"] == "certify"} == {left}
+    printed = " ".join(done.stdout.split())
+    assert printed.count(f"{gone} of {of} rows are left out of judging") == 2, (
+        "before the training, and as a note of the verdict"
+    )
+    page = (sweep.folder / "mlruns/reports/faults/index.html").read_text()
+    assert f"{gone} of {of} rows are left out of judging" in page
 
 
 @pytest.mark.slow

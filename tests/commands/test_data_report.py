@@ -20,6 +20,7 @@ from sweep.commands.data_report.command import data, profile_of
 from sweep.errors import ConfigurationError, DataError
 from sweep.reports.data_report.profile import PARTS, DataProfile
 from sweep.store.paths import Paths
+from sweep.training.splits import load_splits
 from tasks import registry
 
 LABELS = ("delivery", "refund", "hours")
@@ -185,7 +186,6 @@ class TestReport:
 
 class TestProfile:
     def test_the_parts_are_those_of_a_study(self, no_model: None, folder: Path) -> None:
-        from sweep.training.splits import load_splits
 
         plan = composed_plan(["task=data", f"task.path={table(folder / 'a.csv', rows())}", "task.tune_fraction=0.3"])
         splits = load_splits(plan.setup.task, Paths.here())
@@ -211,8 +211,16 @@ class TestProfile:
         again = [{**pairs[place], "prompt": pairs[place]["prompt"].upper() + "!"} for place in (3, 4)]
         lines(folder / "validation.jsonl", [*pairs[40:50], pairs[2], *again])
         lines(folder / "test.jsonl", [*pairs[50:], pairs[0]])
-        found = profile("task=jsonl", f"task.path={folder}")
+        found = profile("task=jsonl", f"task.path={folder}", "task.tune_fraction=0.1")
+        splits = load_splits(
+            composed_plan(["task=jsonl", f"task.path={folder}", "task.tune_fraction=0.1"]).setup.task, Paths.here()
+        )
         assert found.total == 42 + 13 + 11
+        assert (
+            found.left_out
+            == {split: counts.rows for split, counts in splits.left_out.items()}
+            == {"certify": 1, "test": 1}
+        )
         (train,) = (each for each in found.within if each.part == "train")
         assert (train.count, train.first[0].here, train.first[0].there) == (1, "train.jsonl:41", "train.jsonl:1")
         assert found.contradictory == 1
@@ -221,6 +229,19 @@ class TestProfile:
         assert also["tune"] + also["certify"] == 1
         nearly = [each for each in found.near if each.other == "train" and each.count]
         assert {pair.here for each in nearly for pair in each.first} >= {"validation.jsonl:12", "validation.jsonl:13"}
+
+
+def test_too_few_rows_left_to_judge_are_a_problem(no_model: None, folder: Path) -> None:
+    pairs = [{"prompt": f"prompt {number}", "completion": "ten"} for number in range(30)]
+    lines(folder / "train.jsonl", pairs[:18])
+    lines(folder / "validation.jsonl", pairs[:20])
+    lines(folder / "test.jsonl", pairs[20:])
+    words = ("task=jsonl", f"task.path={folder}")
+    (problem,) = profile(*words).problems
+    assert "that leaves 1, and at least 5 are needed: 4 missing. Add validation rows" in problem
+    with pytest.raises(DataError) as caught:
+        load_splits(composed_plan(words).setup.task, Paths.here())
+    assert caught.value.problems == (problem,)
 
 
 @pytest.mark.slow

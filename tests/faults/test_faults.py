@@ -18,6 +18,7 @@ from benchmarks.faults.server import Server
 from sweep.config.units import show_bytes
 from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
+from sweep.training.made_models import make_tiny_model
 from tests.faults.conftest import PATIENCE_SECONDS, Sweep, finish, recorder_of, wait_until, workers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")
@@ -333,6 +334,22 @@ class TestASecondCall:
         assert len(sweep.runs()) == runs
         assert table_of(first) == table_of(second)
         assert "undecided" in table_of(second)
+
+    @pytest.mark.slow
+    def test_a_moved_model_continues_and_another_in_its_place_does_not(self, sweep: Sweep) -> None:
+        make_tiny_model(sweep.folder / "here")
+        words = ("search.trials=1", "train.steps=4", "model.source=auto")
+        assert sweep.run_here(*words, "model.path=here").returncode == 0
+        times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}
+        (sweep.folder / "here").rename(sweep.folder / "there")
+        moved = sweep.run_here(*words, "model.path=there")
+        assert moved.returncode == 0, moved.stdout
+        assert "this is a new study" not in " ".join(moved.stdout.split())
+        assert {file: file.stat().st_mtime_ns for file in sweep.trial_results()} == times, "nothing is trained"
+        (sweep.folder / "there" / "added.json").write_text("{}")
+        other = sweep.run_here(*words, "model.path=there")
+        assert "this is a new study" in " ".join(other.stdout.split())
+        assert set(times) < set(sweep.trial_results())
 
     @pytest.mark.slow
     def test_counts_are_totals_and_a_changed_space_is_a_new_study(self, sweep: Sweep) -> None:

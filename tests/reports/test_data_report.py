@@ -73,6 +73,9 @@ class TestTables:
         found = {line.name: line.values for line in lines(profile(), 90)}
         assert found["examples"] == ("4,000", "100", "120", "200")
         assert found["repeated: prompt and answer"] == ("2", "-", "-", "-")
+        assert "left out of judging" not in found
+        (some,) = (line for line in lines(profile(left_out={"certify": 70}), 90) if line.name == "left out of judging")
+        assert (some.values, some.weak) == (("-", "-", "70", "0"), True)
         assert found["same prompt as in train"] == ("-", "0", "-", "0")
         assert found["near-duplicates of train"] == ("-", "-", "-", "at least 3")
         assert "near-duplicates of tune" not in found
@@ -150,6 +153,10 @@ class TestAdvice:
             if each.about == "certify examples"
         )
         assert "expect 2 times that of a hundred" in few.text
+        seen = advice(profile(left_out={"certify": 95}), plan())
+        assert "expect 2 times that of a hundred" in next(
+            each.text for each in seen if each.about == "certify examples"
+        )
         assert "Add validation rows" in few.text
 
     def test_near_duplicates_of_train(self) -> None:

@@ -382,10 +382,19 @@ def test_another_method_makes_another_study_and_certification() -> None:
     assert len({certification_identity(plan.arm) for plan in plans}) == len(plans)
 
 
-@pytest.mark.parametrize("name", ["id", "path", "revision"])
+@pytest.mark.parametrize("name", ["id", "revision"])
 def test_another_model_makes_another_study(name: str) -> None:
     setup = replace(PLAN.setup, model=changed(PLAN.setup.model, name))
     assert study(replace(PLAN, setup=setup)) != study()
+
+
+def test_a_model_in_a_folder_is_what_the_folder_holds() -> None:
+    here, there = (
+        replace(PLAN, setup=replace(PLAN.setup, model=replace(PLAN.setup.model, path=path))) for path in ("/a", "/b")
+    )
+    assert study_identity(here, "data", "weights") == study_identity(there, "data", "weights")
+    assert study_identity(here, "data", "weights") != study_identity(here, "data", "others")
+    assert study_identity(PLAN, "data", "weights") == study_identity(PLAN, "data")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from sweep.commands.app import composed_plan
 from sweep.records import StudyPlan
 from sweep.search.storage import StudyDatabase
 from sweep.store.identity import study_identity
+from sweep.store.paths import Paths
 from sweep.study.run import identity_to_continue, with_stored_compute
 from tests.config.conftest import hosts
 
@@ -63,9 +64,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 def continued(database: Database, *words: str) -> tuple[str, str]:
     """The type in which the command's study goes on, and its identity."""
     storage = cast(StudyDatabase, database)
-    plan = with_stored_compute(composed_plan([*WORDS, *words]), "data", storage)
+    plan = with_stored_compute(composed_plan([*WORDS, *words]), "data", storage, Paths.here())
     assert yaml.safe_load(plan.config)["quant"]["compute"] == plan.setup.quant.compute
-    return plan.setup.quant.compute, identity_to_continue(plan, "data", storage)
+    return plan.setup.quant.compute, identity_to_continue(plan, "data", storage, Paths.here())
 
 
 def test_on_a_machine_with_another_type(machine: Machine) -> None:

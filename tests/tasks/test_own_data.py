@@ -282,5 +282,5 @@ class TestChats:
 
 def test_the_side_of_a_prompt_alone_is_as_before() -> None:
     rows = tuple(Example(f"prompt {number}", "a") for number in range(50))
-    splits = divide(RawSplits(rows, rows, rows))
+    splits = divide(RawSplits((), rows, rows))
     assert [row.prompt for row in splits.tune] == [row.prompt for row in rows if place(row.prompt, salt="tune") < 0.5]

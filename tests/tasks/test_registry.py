@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +273,45 @@ class TestOwnMetric:
         file.write_text(METRIC.replace("[:1]", "[:2]"))
         assert scoring.code_hash("my_scores:first_letter") != before
         assert scoring.code_hash("my_scores:gone") == scoring.MISSING_CODE
+
+    def test_an_edit_of_what_a_metric_imports_is_noticed(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        write("import helper_of_scores\nimport json\n" + METRIC, "../my_scores.py")
+        write("def f():\n    from deeper.words import WET\n    from deeper import rain\n", "../helper_of_scores.py")
+        write("", "../deeper/__init__.py")
+        write("WET = 1\n", "../deeper/words.py")
+        write("DRY = 1\n", "../beside.py")
+        write("home = /usr\n", "../deeper/venv/pyvenv.cfg")
+        seen = [scoring.code_hash("my_scores:first_letter")]
+        for name in ("helper_of_scores.py", "deeper/words.py", "beside.py", "deeper/venv/lib.py"):
+            write("WET = 2  # edited\n", f"../{name}")
+            seen.append(scoring.code_hash("my_scores:first_letter"))
+            if name == "helper_of_scores.py":
+                write("from deeper import words\n", f"../{name}")
+                seen.append(scoring.code_hash("my_scores:first_letter"))
+        assert scoring.MISSING_CODE not in seen
+        assert [a != b for a, b in itertools.pairwise(seen)] == [True, True, True, False, False]
+
+    def test_an_edit_in_the_package_of_a_metric_is_noticed(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        write("", "../mine/__init__.py")
+        write("from mine.words import WET\n" + METRIC, "../mine/scores.py")
+        write("WET = 1\n", "../mine/words.py")
+        before = scoring.code_hash("mine.scores:first_letter")
+        write("WET = 2\n", "../mine/words.py")
+        assert before != scoring.code_hash("mine.scores:first_letter") != scoring.MISSING_CODE
+
+    def test_an_edit_in_the_folders_of_a_program_is_noticed(self, write: Write) -> None:
+        program = "from pathlib import Path\nfrom tasks.execution import Program\nPROGRAM = Program(folders=(Path('framework'),))\n"
+        write(program + METRIC, "../my_scores.py")
+        write("A = 1\n", "../framework/app.py")
+        before = scoring.code_hash("my_scores:first_letter")
+        write("A = 2\n", "../framework/app.py")
+        assert before != scoring.code_hash("my_scores:first_letter") != scoring.MISSING_CODE
 
     def test_an_edit_beside_the_file_of_a_folder_is_noticed(self, write: Write) -> None:
         write(

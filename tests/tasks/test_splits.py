@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import DataProblems, Example, RawSplits
-from tasks.splits import divide, loose_repeats, place
+from tasks.example import LeftOut
+from tasks.formats import ROWS
+from tasks.readings import Flaw
+from tasks.splits import divide, loose_repeats, place, side_of
+from tasks.understanding import Columns, examples_of_row, understood
 
 VALIDATION = tuple(Example(f"Question {number}?", f"answer {number}") for number in range(40))
 RAW = RawSplits((Example("Train?", "yes"),), VALIDATION, (Example("Test?", "no", "n", "short"),), ("heard before",))
@@ -45,6 +49,148 @@ def test_rows_with_one_prompt_stay_together() -> None:
     doubled = VALIDATION + tuple(dataclasses.replace(example, completion="other") for example in VALIDATION)
     splits = divide(dataclasses.replace(RAW, validation=doubled))
     assert {row.prompt for row in splits.tune}.isdisjoint(row.prompt for row in splits.certify)
+
+
+Chat = tuple[str, list[tuple[str, str]]]
+"""A system message or none, and pairs of what is said and answered."""
+
+
+def rows_of(chat: Chat) -> list[dict[str, object]]:
+    """The chat as a row of every format that can hold it."""
+    system, pairs = chat
+    beside = {"system": system} if system else {}
+    said = [({"role": "user", "content": user}, {"role": "assistant", "content": answer}) for user, answer in pairs]
+    messages = [{"role": "system", "content": system}] if system else []
+    messages += [message for pair in said for message in pair]
+    turns = [{"from": each["role"], "value": each["content"]} for each in messages]
+    *earlier, (prompt, answer) = pairs
+    rows: list[dict[str, object]] = [
+        {"messages": messages},
+        {"conversations": turns},
+        {"prompt": messages[:-1], "completion": messages[-1:]},
+        {
+            "instruction": prompt,
+            "output": answer,
+            **beside,
+            **({"history": [list(pair) for pair in earlier]} if earlier else {}),
+        },
+    ]
+    if not earlier:
+        rows.append({"prompt": prompt, "completion": answer, **({"system_prompt": system} if system else {})})
+        rows += [] if system else [{"text": prompt, "label": answer}]
+    return rows
+
+
+def examples_of_chats(chats: list[tuple[Chat, int]]) -> list[Example]:
+    """The examples of each chat in one of its formats."""
+    made: list[Example] = []
+    for chat, number in chats:
+        row = rows_of(chat)[number % len(rows_of(chat))]
+        examples = examples_of_row(row, understood("rows", [row], list(row), Columns()), Columns())
+        assert not isinstance(examples, Flaw), examples
+        made += examples
+    return made
+
+
+def test_chats_are_made_in_every_format_of_rows() -> None:
+    every = [row for chat in (("", [("a", "b")]), ("s", [("a", "b")])) for row in rows_of(chat)]
+    assert {understood("", [row], list(row), Columns()).format.title for row in every} == {each.title for each in ROWS}
+
+
+long = st.sampled_from([f"Tell me about order number {number}" for number in range(12)])
+short = st.sampled_from(["hi", "hello", "order 1", "order 2", "yes"])
+answered = st.tuples(long | short, st.sampled_from(["well", "no"]))
+chats = st.tuples(
+    st.tuples(st.sampled_from(["", "Be brief."]), st.lists(answered, min_size=1, max_size=3)), st.integers(0, 9)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(chats, min_size=20, max_size=60), st.lists(chats, max_size=20), st.sets(st.integers(0, 20)), st.data())
+def test_nothing_that_is_judged_was_seen_before(
+    validation: list[tuple[Chat, int]], train: list[tuple[Chat, int]], grouped: set[int], data: st.DataObject
+) -> None:
+    rows = [
+        dataclasses.replace(row, group=data.draw(st.sampled_from("ab"))) if number in grouped else row
+        for number, row in enumerate(examples_of_chats(validation))
+    ]
+    trained = examples_of_chats(train)
+    try:
+        splits = divide(RawSplits(tuple(trained), tuple(rows), tuple(rows)))
+    except DataProblems:
+        return
+    asked = {name: {row.asked for row in getattr(splits, name)} for name in ("train", "tune", "certify", "test")}
+    assert asked["certify"].isdisjoint(asked["train"] | asked["tune"])
+    assert asked["test"].isdisjoint(asked["train"])
+    for name, had in (("certify", len(rows) - len(splits.tune)), ("test", len(rows))):
+        left, of = splits.left_out.get(name, LeftOut(0, had))
+        assert (len(getattr(splits, name)) + left, of) == (had, had)
+    by_opening = [row for row in rows if row.group is None]
+    assert all(row in splits.tune for row in by_opening if place(side_of(row), salt="tune") < 0.5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(st.just("") | st.just("s"), st.lists(st.tuples(long, short), min_size=1, max_size=3)),
+            st.integers(0, 9),
+        )
+    )
+)
+def test_what_is_asked_alone_or_in_a_longer_chat_has_one_side(made: list[tuple[Chat, int]]) -> None:
+    sides: dict[str, str] = {}
+    for row in examples_of_chats(made):
+        assert sides.setdefault(row.asked, side_of(row)) == side_of(row)
+
+
+def test_chats_with_and_without_a_second_turn_are_on_one_side() -> None:
+    chats = [[(f"Where is my order number {number}?", "On its way.")] for number in range(300)]
+    made = [(("", [*chat, *more]), 0) for chat in chats for more in ([], [("And when?", "Today.")])]
+    splits = divide(RawSplits((Example("a", "b"),), tuple(examples_of_chats(made)), (Example("c", "d"),)))
+    assert {row.asked for row in splits.tune}.isdisjoint(row.asked for row in splits.certify)
+    assert splits.left_out == {}
+    assert len(splits.tune) + len(splits.certify) == 900
+
+
+class TestLeftOut:
+    def test_rows_whose_prompt_is_in_train_are_not_judged(self) -> None:
+        whole = divide(RAW)
+        train = tuple(dataclasses.replace(row, completion="other") for row in VALIDATION[:10])
+        tests = (*RAW.test, *train[:3])
+        splits = divide(dataclasses.replace(RAW, train=train, test=tests))
+        assert splits.tune == whole.tune
+        assert splits.certify == tuple(row for row in whole.certify if row not in VALIDATION[:10])
+        assert splits.test == RAW.test
+        gone = len(whole.certify) - len(splits.certify)
+        assert splits.left_out == {"certify": (gone, len(whole.certify)), "test": (3, 4)}
+        assert (
+            f"certify: {gone} of {len(whole.certify)} rows are left out of judging, because their prompt is in train or tune, too; "
+            f"that leaves {len(splits.certify)}"
+        ) in splits.warnings
+        # the same rows train, search and judge
+        assert splits.data_hash == divide(dataclasses.replace(RAW, train=train)).data_hash
+
+    def test_a_prompt_with_other_earlier_messages_is_another(self) -> None:
+        train = tuple(dataclasses.replace(row, history=(("user", "hi"), ("assistant", "hi"))) for row in VALIDATION)
+        assert divide(dataclasses.replace(RAW, train=train)).left_out == {}
+
+    def test_groups_do_not_bring_a_prompt_to_both_sides(self) -> None:
+        twice = tuple(dataclasses.replace(row, group=f"{group} {row.prompt}") for row in VALIDATION for group in "ab")
+        splits = divide(dataclasses.replace(RAW, validation=twice))
+        assert {row.asked for row in splits.tune}.isdisjoint(row.asked for row in splits.certify)
+        assert splits.left_out["certify"].rows + len(splits.certify) + len(splits.tune) == len(twice)
+
+    def test_too_few_that_are_left_are_a_problem(self) -> None:
+        whole = divide(RAW)
+        kept = whole.certify[:3]
+        train = tuple(row for row in VALIDATION if row not in kept)
+        with pytest.raises(DataProblems) as caught:
+            divide(dataclasses.replace(RAW, train=train, test=VALIDATION[:2]))
+        on_certify, on_test = caught.value.problems
+        assert "that leaves 3, and at least 5 are needed: 2 missing. Add validation rows" in on_certify
+        assert "test: 2 of 2 rows are left out" in on_test
+        assert "that leaves 0, and at least 1 is needed: 1 missing. Add test rows" in on_test
 
 
 def test_a_larger_fraction_only_adds_to_tune() -> None:

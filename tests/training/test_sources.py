@@ -14,10 +14,11 @@ import pytest
 
 from sweep.errors import ConfigurationError, EnvironmentLacks
 from sweep.records import BaseModel
+from sweep.store.fingerprints import fingerprint
 from sweep.store.paths import Paths
 from sweep.training import sources
 from sweep.training.made_models import make_tiny_model
-from sweep.training.sources import find_model, fingerprint, tokenizer_from_hub
+from sweep.training.sources import find_model, tokenizer_from_hub
 
 HUB_MODEL = BaseModel(name="some", id="some-org/some-model")
 

@@ -235,6 +235,20 @@ def test_margin_changed_after_results_is_ignored(later: Declaration) -> None:
     assert found.has_finding("margin_changed")
 
 
+def test_rows_that_training_has_seen_are_a_finding() -> None:
+    record = certified_record()
+    assert not concluded(record).has_finding("seen_before")
+    found = concluded(replace(record, seen_before={"certify": (95, 100), "test": (3, 4)}))
+    (text,) = (finding.text for finding in found.findings if finding.kind == "seen_before")
+    assert text.startswith(
+        "Certify: 95 of 100 rows are left out of judging, because their prompt is in train or tune, too;"
+    )
+    assert text.endswith(
+        "Test: 3 of 4 rows are left out of judging, because their prompt is in train, too; that leaves 1."
+    )
+    assert text in found.notes()
+
+
 def test_more_seeds_or_a_longer_ladder_change_no_declaration() -> None:
     later = Declaration((2, 4, 8, 16, 32), 8, 0.01, "gain", 0.05)
     assert concluded(certified_record(declared=later)).status == "certified"

@@ -106,6 +106,7 @@ def profile_of(plan: StudyPlan, paths: Paths, *, fetch: bool = False) -> DataPro
             within=found.seen.within(found.place),
             contradictory=found.seen.contradictory(),
             across=found.seen.across(found.place),
+            left_out=found.seen.left_out(),
             near=near,
             compared=found.seen.compared,
             balances=tuple(found.tallies.balances()),

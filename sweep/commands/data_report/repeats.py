@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sweep.reports.data_report.profile import PARTS, Pair, Repeats
 from tasks.minhash import BYTES_PER_TEXT, NearDuplicateSearch
+from tasks.splits import SEEN_BEFORE
 
 SHOWN = 3
 """Pairs that are shown of each kind."""
@@ -69,6 +70,14 @@ class SeenRows:
             for first, second in combinations(range(len(PARTS)), 2)
             if len(self._places(first)) and len(self._places(second))
         )
+
+    def left_out(self) -> dict[str, int]:
+        """How many rows of each part are left out of judging, if any are: `tasks.splits.SEEN_BEFORE`."""
+        asked, counts = _of(self._asked), {}
+        for part, earlier in SEEN_BEFORE.items():
+            seen = np.concatenate([asked[self._places(PARTS.index(name))] for name in earlier])
+            counts[part] = int(np.isin(asked[self._places(PARTS.index(part))], seen).sum())
+        return {part: count for part, count in counts.items() if count}
 
     def contradictory(self) -> int:
         """Prompts that have several answers."""

@@ -14,6 +14,7 @@ from tasks.checks import FEWEST_ROWS
 from tasks.minhash import NearDuplicateSearch
 from tasks.readings import Flaw
 from tasks.row_stream import RowStream, Unreadable
+from tasks.splits import too_few_unseen
 
 PROBLEMS_SHOWN = 20
 """Problems that are shown by file and line; the others are counted."""
@@ -77,6 +78,9 @@ class Survey:
                 f"validation: the {empty} split would be empty: rows are divided by a hash of their prompt; add validation rows "
                 "with different prompts, or move task.tune_fraction towards 0.5"
             )
+        for part, rows in self.seen.left_out().items():
+            for problem in too_few_unseen(part, rows, self.counts[PARTS.index(part)]):
+                self._report(problem)
 
     def _report(self, problem: str) -> None:
         if len(self.problems) < PROBLEMS_SHOWN:

@@ -130,7 +130,7 @@ def _steps(profile: DataProfile, plan: StudyPlan) -> Iterator[Advice]:
 
 
 def _certify(profile: DataProfile, plan: StudyPlan) -> Iterator[Advice]:
-    there = profile.counts["certify"]
+    there = profile.counts["certify"] - profile.left_out.get("certify", 0)
     asked = plan.setup.scoring.certify_examples
     used = there if asked is None else min(asked, there)
     low, high = EXAMPLE_ERROR

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,7 @@ class DataProfile:
         more_problems: how many more there are.
         within: rows repeated within their part; prompts with several answers are counted in `contradictory`.
         across: rows whose prompt is in an earlier part, too.
+        left_out: of `counts`, rows that are not judged because train or tune ask the same; only those parts that have some.
         near: rows with a near-duplicate in an earlier part, without those in `across`.
         compared: rows that were compared for near-duplicates.
         model: the model of the study.
@@ -168,6 +169,7 @@ class DataProfile:
     model: str
     has_tokenizer: bool
     context: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:

@@ -13,6 +13,7 @@ from sweep.verdict.kinds import LEAST_EXAMPLES
 from tasks import sensitive
 from tasks.metrics import alike
 from tasks.printable import printable
+from tasks.splits import SEEN_BEFORE
 
 MOST_BINS = 12
 MOST_VALUES = 8
@@ -47,6 +48,9 @@ def lines(profile: DataProfile, max_length: int) -> Iterator[Line]:
     yield Line("examples", tuple(f"{profile.counts[part]:,}" for part in PARTS))
     yield _line("repeated: prompt and answer", [repeats_of(profile.within, part, part) for part in PARTS])
     yield from _across("same prompt as in", profile.across, always=True)
+    if profile.left_out:
+        judging = [f"{profile.left_out.get(part, 0):,}" if part in SEEN_BEFORE else "-" for part in PARTS]
+        yield Line("left out of judging", tuple(judging), weak=True)
     yield from _across("near-duplicates of", profile.near, always=True)
     if profile.lengths is not None and profile.lengths.unit == "tokens":
         yield _too_long(profile, profile.lengths, max_length)
