@@ -63,7 +63,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     handed_out = chosen or best_rank(certification, (left.rank for left in data.left_out))
     kinds = kinds_on_certify(metric, certification, handed_out)
     weak = weakness(joined_with_test(kinds, metric, certification, handed_out), certification, handed_out)
-    not_gained = metric_not_gained(metric, data, certification, handed_out)
+    not_gained = metric_not_gained(metric, certification, handed_out)
     margins = (statistics.margin_in_loss, statistics.margin_in_metric)
     confirmed = confirmation(certification, rank, margins[0]) if rank is not None else None
     notes = findings(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from sweep.records import StudyRecord
+from sweep.records import StudyRecord, TrialRecord
 from sweep.verdict.conclude import conclude
 from tests.conftest import certified_record
 
@@ -127,12 +128,58 @@ def test_metric_not_gained_comes_first_if_only_the_loss_gains() -> None:
 
 
 @pytest.mark.parametrize(("gain", "shown"), [(0.0005, False), (0.2, True)])
-def test_metric_not_gained_is_a_paired_test_over_examples(gain: float, shown: bool) -> None:
+def test_metric_not_gained_unless_the_gain_is_beyond_noise(gain: float, shown: bool) -> None:
     scores = {0: 0.5, **dict.fromkeys((2, 4, 8, 16, 32), 0.5 + gain)}
-    found = texts(certified_record(scores=scores))
+    found = texts(with_seeds_apart(certified_record(scores=scores), 0.02))
     assert ("metric_not_gained" not in found) == shown
     if not shown:
         assert "accuracy is not shown to rise: 0.500 with rank 8, 0.500 without" in found["metric_not_gained"]
+
+
+def with_seeds_apart(record: StudyRecord, by: float) -> StudyRecord:
+    """The study whose seeds differ in the task metric on certify, evenly around its mean: the first is lowest."""
+    certification = record.certification
+    assert certification is not None
+    shifts = np.linspace(-by / 2, by / 2, record.declaration.seeds)
+
+    def shifted(trial: TrialRecord) -> TrialRecord:
+        scores = tuple(score + shifts[trial.seed] for score in trial.scores)
+        assert trial.measures is not None
+        measures = replace(trial.measures, metrics={record.metric: float(np.mean(scores))})
+        return replace(trial, scores=scores, result=replace(trial.result, measures=measures))
+
+    return replace(record, certification=replace(certification, trials=tuple(map(shifted, certification.trials))))
+
+
+@pytest.mark.parametrize(("seeds", "by"), [(2, 0.08), (3, 0.12), (5, 0.2)])
+def test_few_seeds_that_differ_much_do_not_show_a_gain_in_the_metric(seeds: int, by: float) -> None:
+    """Gains of 1.8 to 2.5 standard errors between seeds: beyond the normal quantile of 1.64, not beyond Student's."""
+    scores = {0: 0.5, **dict.fromkeys((2, 4, 8, 16, 32), 0.5 + {2: 0.1, 3: 0.085, 5: 0.073}[seeds])}
+    assert "metric_not_gained" in texts(with_seeds_apart(certified_record(scores=scores, seeds=seeds), by))
+    assert "metric_not_gained" not in texts(with_seeds_apart(certified_record(scores=scores, seeds=seeds), by / 40))
+
+
+def test_metric_behind_takes_more_than_two_seeds_that_differ() -> None:
+    losses = dict.fromkeys((2, 4), 0.30)
+    record = certified_record(losses, base_loss=6.4, scores={0: 0.0, 2: 0.80, 4: 0.86}, margin=0.02, seeds=2)
+
+    def differing(by: float) -> StudyRecord:
+        """The seeds of rank 4 differ by this much, those of rank 2 do not."""
+        apart = with_seeds_apart(record, by)
+        assert apart.certification is not None
+        assert record.certification is not None
+        trials = [t for t in record.certification.trials if t.rank == 2]
+        trials += [t for t in apart.certification.trials if t.rank == 4]
+        return replace(record, certification=replace(apart.certification, trials=tuple(trials)))
+
+    assert "metric_behind" not in texts(differing(0.05))  # 2.4 standard errors
+    assert "metric_behind" in texts(differing(0.001))
+
+
+def test_base_as_good_if_two_seeds_cannot_show_otherwise() -> None:
+    noisy = {"seeds": 2, "base_loss": 0.40, "margin_of": "loss", "margin": 0.1}
+    assert "base_as_good" in texts(certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.05, **noisy))
+    assert "base_as_good" not in texts(certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=1e-4, **noisy))
 
 
 def test_metric_not_gained_uses_means_if_the_metric_is_not_a_mean_of_scores() -> None:
