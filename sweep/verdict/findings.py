@@ -18,7 +18,7 @@ from sweep.verdict.ladder import LadderData
 from sweep.verdict.limit_findings import limit_findings
 from sweep.verdict.limits import DIFFERENCE, lower_bound
 from sweep.verdict.record import LadderBy, MarginOf, RankVerdict, State, Verdict
-from sweep.verdict.task_metric import NotGained
+from sweep.verdict.task_metric import Lookup, NotGained
 
 WIDE = 0.05
 """A margin worth more points of the task metric than this is reported as wide."""
@@ -38,6 +38,7 @@ def findings(
     metric_verdict: Verdict | None,
     margin_in_metric: float | None,
     not_gained: NotGained | None,
+    lookup: Lookup | None,
     weak: Weakness | None,
     confirmed: Confirmation | None,
     disorder: Sequence[OutOfOrder] = (),
@@ -47,13 +48,18 @@ def findings(
     Args:
         margin_in_metric: the margin in points of the metric, None if unknown.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        lookup: the nearest training examples' answers, if the adapter is not shown to be better than they are.
         weak: the kinds of examples on which the adapter is of little use.
         confirmed: the certified rank trained from the start, if it was.
         disorder: arms whose measured costs are not in the order of the ladder.
     """
     listed: list[Finding | None] = [base_as_good(record, data, certification)]
     if listed == [None] and not_gained is not None:
-        listed.append(Finding("metric_not_gained", finding_words.metric_not_gained(record.metric, not_gained)))
+        figures = {"score": not_gained.score, "base": not_gained.base, "examples": not_gained.examples}
+        text = finding_words.metric_not_gained(record.metric, not_gained)
+        listed.append(Finding("metric_not_gained", text, figures=figures))
+    if lookup is not None:
+        listed.append(_beside_lookup(record.metric, lookup))
     if weak is not None:
         listed.append(Finding("weak_kinds", finding_words.weak_kinds(weak)))
     if verdict is not None and any(rung.state is State.FORGETS for rung in verdict.ladder):
@@ -114,6 +120,19 @@ def base_as_good(record: StudyRecord, data: LadderData, certification: Certifica
     its = float(np.average(base, weights=weights))
     text = finding_words.base_as_good(its, means[place], data.ranks[place], what)
     return Finding("base_as_good", text, experiments.longer(record, certification))
+
+
+def _beside_lookup(metric: str, lookup: Lookup) -> Finding:
+    figures = {
+        "score": lookup.score,
+        "nearest": lookup.nearest,
+        "difference": lookup.score - lookup.nearest,
+        "low": lookup.low,
+        "high": lookup.high,
+        "examples": lookup.examples,
+    }
+    kind = "nearest_example_better" if lookup.is_worse else "nearest_example_as_good"
+    return Finding(kind, finding_words.beside_lookup(metric, lookup), figures=figures)
 
 
 def still_improving(verdict: Verdict, record: StudyRecord) -> Finding | None:

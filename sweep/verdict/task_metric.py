@@ -11,14 +11,15 @@ model learning the format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median
 
 import numpy as np
 
-from sweep.records import Certification, EvaluatedTrial, StudyRecord, TrialRecord
+from sweep.records import Certification, EvaluatedTrial, Split, StudyRecord, TrialRecord
 from sweep.verdict.bounds import least_gains
 from sweep.verdict.ladder import parts_of
 from sweep.verdict.record import MarginOf
@@ -113,6 +114,65 @@ class NotGained:
     score: float
     base: float
     examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The adapter that is handed out beside the answers of the nearest training examples, which need no model.
+
+    Attributes:
+        split: test, on which nothing was chosen; certify until test was evaluated.
+        score, nearest: the task metric of both, over the same examples.
+        low, high: confidence bounds of `score - nearest`, each at the level of the study, paired over examples; minus and plus infinity if
+            the noise of examples is unknown.
+    """
+
+    split: Split
+    examples: int
+    score: float
+    nearest: float
+    low: float
+    high: float
+    alpha: float
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the adapter is shown to be worse."""
+        return self.high < 0
+
+
+def not_above_lookup(metric: str, certification: Certification, rank: int) -> Lookup | None:
+    """The comparison with the nearest training examples' answers, if the adapter is not shown to be better; None if it is, or is unknown.
+
+    It is about that one adapter, so its seed is no noise. Where bounds are unknown (records of earlier versions), only a score that is not
+    above theirs is reported.
+    """
+    adapter = min(certification.complete(rank), key=lambda trial: trial.loss)
+    tested = certification.on_test()
+    pairs = ((tested.get(rank), tested.get(0)), (adapter, certification.base))
+    for own, base in pairs:
+        if own is None or base is None or own.seed != adapter.seed:
+            continue
+        score, nearest = own.metric(metric), base.nearest(metric)
+        if score is None or nearest is None:
+            continue
+        low, high = _bounds(parts_of(own, metric), base.measures.nearest_shares, certification.declared.alpha)
+        lookup = Lookup(own.spec.split, own.measures.examples, score, nearest, low, high, certification.declared.alpha)
+        shown = low > 0 if math.isfinite(low) else score > nearest
+        return None if shown else lookup
+    return None
+
+
+def _bounds(own: Sequence[float], other: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Of the mean difference of two models' parts of the metric on the same examples; infinite if they are not of the same."""
+    if len(own) < 2 or len(own) != len(other):
+        return -math.inf, math.inf
+    first, second = np.array(own), np.array(other)
+    low, high = (
+        float(least_gains(-better[None, None], -worse, np.ones(len(own)), alpha)[0])
+        for better, worse in ((first, second), (second, first))
+    )
+    return low, -high
 
 
 def metric_not_gained(metric: str, certification: Certification, rank: int) -> NotGained | None:

@@ -171,9 +171,9 @@ def _macro_f1(predicted: Sequence[str], truths: Sequence[str]) -> float:
 def macro_f1_shares(predicted: Sequence[str], truths: Sequence[str]) -> list[float]:
     """What each example adds to `macro_f1`: numbers whose mean is the metric, and whose spread gives its standard error.
 
-    These are the metric plus each example's influence on it (infinitesimal jackknife, Efron 1982, ch. 6): F1 of a class is 2 hits / (guessed
-    + present), whose derivative by an example is (2 hit - F1 (guessed + present)) / all guessed and present. Pairs of two models' shares
-    can be subtracted like scores. The classes of the sample count as fixed.
+    These are the metric plus each example's influence on it (infinitesimal jackknife, Efron 1982, ch. 6). The F1 of a class is
+    2 hits / (guessed + present); one more example changes it by (2 hit - F1 (guessed + present)) / all guessed and present. The shares
+    of two models can be subtracted like scores. The classes of the sample count as fixed.
     """
     answers, names = [normalise(text) for text in predicted], [normalise(text) for text in truths]
     hits = Counter(name for text, name in zip(answers, names, strict=True) if text == name)

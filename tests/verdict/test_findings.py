@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from sweep.records import StudyRecord, TrialRecord
+from sweep.reports.page.answer import answer_of
 from sweep.verdict.conclude import conclude
+from sweep.verdict.verdict_json import verdict_json, verdict_schema
 from tests.conftest import certified_record
 
 
@@ -202,3 +207,87 @@ def test_metric_not_gained_uses_means_if_the_metric_is_not_a_mean_of_scores() ->
 )
 def test_metric_not_gained_is_left_out_if_redundant_or_unknown(record: StudyRecord) -> None:
     assert "metric_not_gained" not in texts(record)
+
+
+def with_lookup(adapter: float, looked_up: float, examples: int, metric: str = "accuracy") -> StudyRecord:
+    """A study whose adapter of rank 8 and whose nearest training examples are right on these shares of the test examples, independently."""
+    draw = np.random.default_rng(3)
+
+    def right(share: float) -> tuple[float, ...]:
+        return tuple(float(one) for one in draw.permutation(np.arange(examples) < round(share * examples)))
+
+    record = certified_record(final=(8, 32), metric=metric)
+    certification = record.certification
+    assert certification is not None
+    own, nearest = right(adapter), right(looked_up)
+
+    def dressed(trial: TrialRecord) -> TrialRecord:
+        assert trial.measures is not None
+        about = {"metrics": {metric: float(np.mean(own))}, "shares": own, "examples": examples}
+        if trial.spec.arm is None:
+            about = {"nearest": {metric: float(np.mean(nearest))}, "nearest_shares": nearest, "examples": examples}
+        return replace(trial, result=replace(trial.result, measures=replace(trial.measures, **about)))
+
+    return replace(record, certification=replace(certification, final=tuple(map(dressed, certification.final))))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "looked_up", "examples", "kind", "sentence"),
+    [
+        (0.54, 0.71, 100, "nearest_example_better", "The nearest training example answers better than this adapter: "),
+        (0.54, 0.71, 24, "nearest_example_as_good", "This adapter is not shown to answer better than the nearest training example: "),
+        (0.55, 0.54, 100, "nearest_example_as_good", "This adapter is not shown to answer better than the nearest training example: "),
+        (0.90, 0.50, 100, None, ""),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_a_lookup_beats_is_said_to_be_so_first(
+    adapter: float, looked_up: float, examples: int, kind: str | None, sentence: str
+) -> None:
+    conclusion = conclude(with_lookup(adapter, looked_up, examples))
+    assert conclusion is not None
+    assert (conclusion.status, conclusion.rank) == ("certified", 8)  # ranks are compared with each other all the same
+    found = [finding for finding in conclusion.findings if finding.kind.startswith("nearest_example")]
+    assert [finding.kind for finding in found] == ([kind] if kind else [])
+    if kind is None:
+        return
+    figures = found[0].figures
+    assert figures is not None
+    assert figures["examples"] == examples
+    assert figures["low"] < figures["difference"] < figures["high"]
+    assert (figures["high"] < 0) == (kind == "nearest_example_better")
+    claim, keeps, second, *_ = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
+    assert (claim, keeps[:8]) == ("Rank 8 is enough.", "It keeps")
+    assert second.startswith(sentence)
+    assert second in found[0].text
+    assert f"{examples} test examples" in second
+
+
+def test_a_lookup_that_was_not_recorded_per_example_is_only_compared_by_its_score() -> None:
+    record = with_lookup(0.54, 0.71, 100)
+    certification = record.certification
+    assert certification is not None
+
+    def bare(trial: TrialRecord) -> TrialRecord:
+        assert trial.measures is not None
+        measures = replace(trial.measures, shares=(), nearest_shares=())
+        return replace(trial, result=replace(trial.result, measures=measures))
+
+    older = replace(record, certification=replace(certification, final=tuple(map(bare, certification.final))))
+    conclusion = conclude(older)
+    assert conclusion is not None
+    (finding,) = (each for each in conclusion.findings if each.kind == "nearest_example_as_good")
+    assert "noise of examples is unknown" in finding.text
+
+
+def test_a_lookup_that_wins_is_in_verdict_json_and_on_the_first_screen() -> None:
+    record = with_lookup(0.54, 0.71, 100)
+    conclusion = conclude(record)
+    contents = json.loads(json.dumps(verdict_json(record, conclusion, "2026-01-01T00:00:00Z")))
+    Draft202012Validator(verdict_schema()).validate(contents)
+    (finding,) = contents["findings"]
+    assert finding["kind"] == "nearest_example_better"
+    assert finding["figures"]["difference"] == pytest.approx(-0.17)
+    answer = answer_of(record, conclusion)
+    assert answer.warnings == (finding["text"],)
+    assert finding["text"] not in answer.findings
+    assert answer.headline[0] == "Rank 8 is enough."
