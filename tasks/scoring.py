@@ -16,7 +16,7 @@ from typing import cast
 from tasks import registry
 from tasks.example import DataProblems, Example, Splits
 from tasks.execution.program import Program
-from tasks.metrics import score_all, score_example
+from tasks.metrics import macro_f1_shares, score_all, score_example
 from tasks.own_code import explained, files_behind, importable
 from tasks.printable import printable
 from tasks.suggest import did_you_mean
@@ -54,6 +54,17 @@ def score_answers(metric: str, answers: Sequence[str], examples: Sequence[Exampl
     score = function_of(metric)  # once: finding it reads files
     scores = [_scored(metric, score, answer, row) for answer, row in zip(answers, examples, strict=True)]
     return math.fsum(scores) / len(scores)
+
+
+def shares(metric: str, answers: Sequence[str], examples: Sequence[Example]) -> list[float]:
+    """What each example adds to the metric over a split, which is their mean: its score, or what `tasks.metrics.macro_f1_shares` says.
+
+    Raises:
+        DataProblems: as `score_answer`.
+    """
+    if metric == "macro_f1":
+        return macro_f1_shares(answers, [row.completion if row.label is None else row.label for row in examples])
+    return [score_answer(metric, answer, row) for answer, row in zip(answers, examples, strict=True)]
 
 
 def scores_by_kind(metric: str, answers: Sequence[str], examples: Sequence[Example]) -> dict[str | None, float]:

@@ -147,6 +147,7 @@ def test_calibration_figures_are_those_of_the_last_run() -> None:
     texts = document.blocks(json.loads(document.RESULTS.read_text()))
     texts |= document.cut_blocks(json.loads(document.CUT.read_text()))
     texts |= document.forgetting_blocks(json.loads(document.FORGETTING.read_text()))
+    texts |= document.gains_blocks(json.loads(document.GAINS.read_text()))
     page = document.PAGE.read_text()
     assert page.count("<!-- calibration: ") == len(texts)
     assert document.written(page, texts) == page, "python -m benchmarks.verdict_calibration.document"

@@ -2,7 +2,8 @@
 
     python -m benchmarks.verdict_calibration.document
 
-Figures of cut ladders are from cut.json, those of limits of forgetting from forgetting.json.
+Figures of cut ladders are from cut.json, those of limits of forgetting from forgetting.json, those of gains
+over the base or a lookup from gains.json.
 
 A block begins with `<!-- calibration: NAME -->` and ends with `<!-- end -->`; the text between is replaced.
 """
@@ -18,10 +19,12 @@ from typing import Any
 from benchmarks.verdict_calibration import tables
 from benchmarks.verdict_calibration.cut import power_table
 from benchmarks.verdict_calibration.forgetting import prose_table
+from benchmarks.verdict_calibration.gains import STRESS, gains_table
 
 RESULTS = Path(__file__).parent / "results" / "results.json"
 CUT = RESULTS.with_name("cut.json")
 FORGETTING = RESULTS.with_name("forgetting.json")
+GAINS = RESULTS.with_name("gains.json")
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 SHOWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.3, 3.0)
 
@@ -106,6 +109,23 @@ def forgetting_blocks(results: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def gains_blocks(results: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each block on gains over the base or a lookup by name."""
+    rows = results["calibration"]
+    worst = max((row for row in rows if row["world"] not in STRESS), key=lambda row: float(row["shown"]))
+    return {
+        "gains_run": (
+            f"{results['studies']:,} simulated studies in each of {len(rows)} settings, judged by the shipped code "
+            f"({results['seconds']} s on one core)."
+        ),
+        "gains": gains_table(rows),
+        "gains_worst": (
+            f"But for lognormal losses, the largest of these rates is {tables.percent(worst['shown'])} ({worst['world']}, "
+            f"{worst['examples']} examples, {worst['seeds']} seed{'s' if worst['seeds'] > 1 else ''})."
+        ),
+    }
+
+
 def _most(rows: Sequence[Row], rate: str) -> str:
     return tables.percent(max(row[rate] for row in rows))
 
@@ -151,6 +171,7 @@ def main() -> None:
     """Rewrites the page."""
     texts = blocks(json.loads(RESULTS.read_text())) | cut_blocks(json.loads(CUT.read_text()))
     texts |= forgetting_blocks(json.loads(FORGETTING.read_text()))
+    texts |= gains_blocks(json.loads(GAINS.read_text()))
     PAGE.write_text(written(PAGE.read_text(), texts))
 
 

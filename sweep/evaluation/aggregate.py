@@ -10,7 +10,7 @@ from typing import Protocol
 from sweep.errors import TrialDiverged
 from sweep.records import ExampleOutcome
 from tasks import Example
-from tasks.scoring import score_answer, scores_by_kind
+from tasks.scoring import score_answer, scores_by_kind, shares
 
 
 class CompletionNats(Protocol):
@@ -65,3 +65,9 @@ def metrics_of(metric: str, examples: Sequence[Example], answers: Sequence[str |
         return {}
     scores = scores_by_kind(metric, given, examples)
     return {metric if kind is None else f"{metric}/{kind}": score for kind, score in scores.items()}
+
+
+def shares_of(metric: str, examples: Sequence[Example], answers: Sequence[str | None]) -> tuple[float, ...]:
+    """What each example adds to the task metric, which is their mean (`tasks.scoring.shares`); empty unless all were answered."""
+    given = [answer for answer in answers if answer is not None]
+    return () if len(given) < len(examples) else tuple(shares(metric, given, examples))

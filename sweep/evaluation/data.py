@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import DataError
-from sweep.evaluation.aggregate import metrics_of
 from sweep.records import EvaluationSettings, Split, examples_of
 from sweep.records.task_data import DROP
 from sweep.records.trial import MAY_STOP_BY, STOPPING_EXAMPLES, questions_of
 from sweep.training.encoding import Encoded, Encoder, mean_tokens
 from sweep.training.engine import EvaluationExamples
 from sweep.training.losses_and_answers import AnswerRule, Label
-from tasks import Splits, general
+from tasks import Example, Splits, general
 from tasks.metrics import LABEL_METRICS
 from tasks.nearest import nearest_answers
 
@@ -97,12 +96,9 @@ class EvaluationData:
         asked = self._questions[: questions_of(self._settings, split)]
         return [item for item in asked if len(item) <= self._longest]
 
-    def nearest(self, metric: str, examples: Sequence[Encoded]) -> dict[str, float]:
-        """The task metric, in all and by kind, of the nearest training examples' answers: what can be had without a model."""
-        if not self._train:
-            return {}
-        asked = [item.example for item in examples]
-        return metrics_of(metric, asked, nearest_answers(self._train, asked))
+    def nearest(self, asked: Sequence[Example]) -> list[str]:
+        """The answers of the nearest training examples: what can be had without a model. Empty without training examples."""
+        return nearest_answers(self._train, asked) if self._train else []
 
     def answer_rule(self, examples: Sequence[Encoded]) -> AnswerRule | None:
         """How these examples are answered; None where no answers are asked for."""

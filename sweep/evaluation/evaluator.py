@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sweep.errors import ConfigurationError, TrialFailed
-from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, with_score
+from sweep.evaluation.aggregate import bits_per_byte, mean_loss, metrics_of, shares_of, with_score
 from sweep.evaluation.data import EvaluationData
 from sweep.evaluation.forgetting import Forgetting, forgetting_of
 from sweep.records import ExampleOutcome, Split, TrialSpec
@@ -50,6 +50,7 @@ class Evaluation:
         loss: nats per completion token, over all tokens of all examples.
         metrics: the task metric under its name, and under `name/kind` for each kind of example; empty without answers.
         nearest: of the bare base, the same for the answers of the nearest training examples, see `tasks.nearest`; else empty.
+        shares, nearest_shares: what each example adds to `metrics` and `nearest`, see `tasks.scoring.shares`; on certify and test.
         bits_per_byte: bits per byte of the expected completions; None if they are empty.
         forgetting: the rise of the loss on general prose; None where it is not measured.
         general_right: for each general question, in their order, whether it was answered right.
@@ -68,6 +69,8 @@ class Evaluation:
     peak_bytes: int
     peak_of: str
     nearest: Mapping[str, float] = field(default_factory=dict)
+    shares: tuple[float, ...] = ()
+    nearest_shares: tuple[float, ...] = ()
 
 
 class Evaluator:
@@ -146,9 +149,13 @@ class Evaluator:
         said, _ = self._outcomes(group, asked, self._data.question_rule, with_progress=False)
         general_seconds = (time.perf_counter() - clock) / len(group)
         of_base = rule is not None and any(request.spec.arm is None for request in group)
-        nearest = self._data.nearest(self._metric, examples) if of_base else {}
+        questions = [item.example for item in examples]
+        looked_up = self._data.nearest(questions) if of_base else []
+        is_compared = spec.split is not Split.TUNE  # nothing is claimed of tune
         results: list[Evaluation | Exception] = []
         for request, own, on_prose, told, spent in zip(group, outcomes, prose, said, seconds, strict=True):
+            answers = [one.answer for one in own]
+            nearest = looked_up if request.spec.arm is None else []
             peak_bytes, peak_of = request.training_peak or (peak.peak() - self._base.copies.bytes, "evaluation")
             try:
                 results.append(
@@ -159,10 +166,10 @@ class Evaluator:
                         ),
                         loss=mean_loss(own),
                         bits_per_byte=bits_per_byte([item.example.completion for item in examples], own),
-                        metrics=metrics_of(
-                            self._metric, [item.example for item in examples], [one.answer for one in own]
-                        ),
-                        nearest=nearest if request.spec.arm is None else {},
+                        metrics=metrics_of(self._metric, questions, answers),
+                        shares=shares_of(self._metric, questions, answers) if is_compared else (),
+                        nearest=metrics_of(self._metric, questions, nearest),
+                        nearest_shares=shares_of(self._metric, questions, nearest) if is_compared else (),
                         forgetting=forgetting_of(self.base_prose(), on_prose),
                         general_right=tuple(
                             one.answer == item.example.completion for item, one in zip(asked, told, strict=True)

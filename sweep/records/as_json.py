@@ -65,7 +65,11 @@ def _unused(record: Training | TaskData | Measures | TrainedAdapter) -> set[str]
     if isinstance(record, Training):
         unused = {name for name in ("replay", "decay_to_base", "early_stopping") if not getattr(record, name)}
         return unused if record.early_stopping else {*unused, "patience"}
-    return {name for name in ("looks", "kept_step", "nearest") if not getattr(record, name, None)}
+    return {
+        name
+        for name in ("looks", "kept_step", "nearest", "shares", "nearest_shares")
+        if not getattr(record, name, None)
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -139,7 +143,8 @@ def trial_result_from_json(data: Mapping[str, Any]) -> TrialResult:
 
 def _measures(data: Mapping[str, Any]) -> Measures:
     rises = tuple((nats, tokens) for nats, tokens in data.get("prose_rises", ()))
-    return Measures(**{**data, "general_right": tuple(data.get("general_right", ())), "prose_rises": rises})
+    listed = {name: tuple(data.get(name, ())) for name in ("general_right", "shares", "nearest_shares")}
+    return Measures(**{**data, **listed, "prose_rises": rises})
 
 
 def trained_adapter_from_json(data: Mapping[str, Any]) -> TrainedAdapter:

@@ -170,6 +170,9 @@ class Measures:
         metrics: the task metric by name, and by `name/kind` if examples have kinds; empty if no answers were written.
         nearest: of the bare base, the same for the answers of the nearest training examples (`tasks.nearest`), which need no model; empty
             for adapters, and in older records.
+        shares: on certify and test, what each example adds to the task metric, which is their mean (`tasks.scoring.shares`); empty where
+            no answers were written, and in older records.
+        nearest_shares: likewise of the nearest training examples' answers.
         bits_per_byte: the same losses in bits per byte of the expected completions, which compares models with different tokenizers;
             None in older records.
         peak_bytes: CPU: resident peak of the worker; GPU: most memory allocated. See `peak_of`.
@@ -225,6 +228,8 @@ class Measures:
     prose_rises: Sequence[tuple[float, int]] = ()
     general_of_kind: bool = False
     nearest: Mapping[str, float] = field(default_factory=dict)
+    shares: Sequence[float] = ()
+    nearest_shares: Sequence[float] = ()
 
     @property
     def general_accuracy(self) -> float | None:

@@ -135,6 +135,8 @@ def measures_of(trial: RunningTrial, evaluation: Evaluation, base: LoadedBase) -
         bits_per_byte=evaluation.bits_per_byte,
         metrics=evaluation.metrics,
         nearest=evaluation.nearest,
+        shares=evaluation.shares,
+        nearest_shares=evaluation.nearest_shares,
         examples=len(evaluation.outcomes),
         tokens=sum(one.tokens for one in evaluation.outcomes),
         peak_bytes=evaluation.peak_bytes,

@@ -75,6 +75,7 @@ def _tags(record: StudyRecord, conclusion: Conclusion, trial: CompletedTrial, or
         names.STUDY: record.name,
         names.VERDICT: conclusion.status,
         names.VERDICT_RANK: str(conclusion.rank),
+        names.VERDICT_FINDINGS: ", ".join(each.kind for each in conclusion.findings),
         names.VERDICT_MARGIN_OF: str(declared.margin_of),
         names.VERDICT_LADDER_BY: declared.ladder_by,
         "sweep.verdict.margin": f"{declared.margin:g}",

@@ -275,6 +275,9 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
         names.VERDICT: conclusion.status if conclusion else "undecided",
         names.VERDICT_RANK: str(conclusion.rank) if conclusion and conclusion.rank is not None else "none",
         names.VERDICT_BRACKET: "..".join(map(str, conclusion.bracket)) if conclusion and conclusion.bracket else "none",
+        names.VERDICT_FINDINGS: ", ".join(each.kind for each in conclusion.findings) or "none"
+        if conclusion
+        else "none",
         names.VERDICT_MARGIN_OF: str(declared.margin_of),
         names.VERDICT_LADDER_BY: declared.ladder_by,
         names.VERDICT_HEADLINE: headline,

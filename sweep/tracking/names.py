@@ -41,6 +41,7 @@ VERDICT = "sweep.verdict"
 VERDICT_RANK = "sweep.verdict.rank"
 VERDICT_BRACKET = "sweep.verdict.bracket"
 VERDICT_HEADLINE = "sweep.verdict.headline"
+VERDICT_FINDINGS = "sweep.verdict.findings"
 VERDICT_MARGIN_OF = "sweep.verdict.margin_of"
 VERDICT_LADDER_BY = "sweep.verdict.ladder_by"
 

@@ -245,6 +245,40 @@ def estimates(of: Moments, coefficients: Array, constant: float) -> Estimates:
     return Estimates(value, paired, unpaired, components, examples, skew, of.seeds, of.example_df)
 
 
+def lower_bounds(
+    losses: Array, base: Array, weights: Array, coefficients: Array, constant: float, level: float
+) -> Array:
+    """Lower confidence bounds of contrasts, (studies, contrasts); minus infinity with one seed or one example.
+
+    Args:
+        losses, base, weights: as for `moments`.
+        coefficients, constant: as for `estimates`.
+        level: one-sided error probability.
+    """
+    studies, _, seeds, examples = losses.shape
+    if seeds < 2 or examples < 2:
+        return np.full((studies, coefficients.shape[-2]), -np.inf)
+    contrast = estimates(moments(losses, base, weights), coefficients, constant)
+    bounds: Array = contrast.value - contrast.half_width(Side.LOWER, level)
+    return bounds
+
+
+def least_gains(
+    table: Array, base: Array, weights: Array, level: float, *, share: float = 0.0, points: float = 0.0
+) -> Array:
+    """Lower confidence bounds of base - (1 + share) * table - points, (studies,); minus infinity with one example.
+
+    One seed says nothing of the noise between seeds: what is bounded then is the gain of that one adapter on other examples.
+
+    Args:
+        table: (studies, seeds, examples), losses or costs of a rank.
+        base: (studies, examples) or (examples,), of the base, or of whatever else the rank is compared with.
+    """
+    seeds = table if table.shape[1] > 1 else np.repeat(table, 2, axis=1)  # the same adapter twice: no noise of seeds
+    bounds: Array = lower_bounds(seeds[:, None], base, weights, np.array([[-1.0 - share, 1.0]]), -points, level)[:, 0]
+    return bounds
+
+
 def _quadratic(coefficients: Array, covariance: Array) -> Array:
     """c'Vc of each row c of the coefficients."""
     form: Array = ((coefficients @ covariance) * coefficients).sum(axis=-1)

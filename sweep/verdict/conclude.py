@@ -21,8 +21,8 @@ from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
 from sweep.verdict.limited import limited, prose_rises
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
-from sweep.verdict.settle import seconds_per_rank, settle
-from sweep.verdict.task_metric import loss_of_points, metric_not_gained, points_of_loss
+from sweep.verdict.settle import most_seconds, seconds_per_rank, settle
+from sweep.verdict.task_metric import loss_of_points, metric_not_gained, not_above_lookup, points_of_loss
 from sweep.verdict.terms import Terms, terms_of
 
 
@@ -35,6 +35,11 @@ class _Statistics:
     metric_note: str | None = None
     margin_in_loss: float | None = None
     margin_in_metric: float | None = None
+    wider: float | None = None
+
+
+_WIDER = (1.25, 1.5, 2.0, 3.0, 4.0)
+"""Multiples of the margin that are tried."""
 
 
 def conclude(record: StudyRecord) -> Conclusion | None:
@@ -63,11 +68,12 @@ def conclude(record: StudyRecord) -> Conclusion | None:
     handed_out = chosen or best_rank(certification, (left.rank for left in data.left_out))
     kinds = kinds_on_certify(metric, certification, handed_out)
     weak = weakness(joined_with_test(kinds, metric, certification, handed_out), certification, handed_out)
-    not_gained = metric_not_gained(metric, data, certification, handed_out)
+    not_gained = metric_not_gained(metric, certification, handed_out)
+    lookup = not_above_lookup(metric, certification, handed_out)
     margins = (statistics.margin_in_loss, statistics.margin_in_metric)
     confirmed = confirmation(certification, rank, margins[0]) if rank is not None else None
     notes = findings(
-        record, certification, data, verdict, metric_verdict, margins[1], not_gained, weak, confirmed, disorder
+        record, certification, data, verdict, metric_verdict, margins[1], not_gained, lookup, weak, confirmed, disorder
     )
     worth = cost_words(rows, rank, cost) if certification.declared.arms else None
     reasons = [
@@ -75,6 +81,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         *([words.pending(data.pending)] if data.pending else []),
         *guarded,
         *(verdict.reasons if verdict is not None else ()),
+        *([words.wider_margin(statistics.wider)] if statistics.wider is not None else []),
         *([words.stopped(certification.stopped, terms)] if certification.stopped else []),
     ]
     reasons = list(dict.fromkeys(reasons))  # why seeds are futile is a reason of the verdict, and why the stage stopped
@@ -91,7 +98,7 @@ def conclude(record: StudyRecord) -> Conclusion | None:
         left_out=data.left_out,
         reasons=tuple(reasons),
         findings=notes,
-        headline=headline(status, verdict, metric, margins, notes, not_gained, weak, terms, worth),
+        headline=headline(status, verdict, metric, margins, notes, not_gained, lookup, weak, terms, worth),
         kinds=kinds,
         weak_kinds=weak.kinds if weak is not None else (),
         settle=settle(record, certification, data, verdict, at_edge, notes),
@@ -128,6 +135,8 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     declared = certification.declared
     available = record.available.get(Split.CERTIFY.value)
     seconds = seconds_per_rank(record, certification)
+    ranks = len(data.ranks) if declared.cut_from is None else 1  # `seconds` are of one rank, or of the whole cut ladder
+    most_cost = most_seconds(record, certification) / ranks
     # whoever raises the limit that was declared first asks for those seeds, however likely they are to decide anything
     most = record.declaration.seeds
     most_seeds = most if most <= declared.seeds else None
@@ -148,6 +157,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
             available=available,
             ladder_by=declared.ladder_by,
             most_seeds=most_seeds,
+            most_cost=most_cost,
         )
 
     def with_limit(verdict: Verdict) -> Verdict:
@@ -157,37 +167,54 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
         return limited(verdict, rises, looks, declared.max_forgetting, most_seeds)
 
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
+        costs = data.costs
+        of_metric = with_limit(on_metric(costs, declared.margin, seconds, most_seeds))
         return _Statistics(
-            verdict=with_limit(on_metric(data.costs, declared.margin, seconds, most_seeds)),
+            verdict=of_metric,
             margin_in_loss=loss_of_points(record, declared.margin),
             margin_in_metric=declared.margin,
+            wider=_wider(of_metric, lambda margin: on_metric(costs, margin, None, None)),
         )
-    verdict = judge_looks(
-        data.losses,
-        data.ranks,
-        looks,
-        margin=declared.margin,
-        margin_of=declared.margin_of,
-        alpha=declared.alpha,
-        base=data.base,
-        weights=data.tokens,
-        extended=certification.extended,
-        cost=seconds,
-        available=available,
-        ladder_by=declared.ladder_by,
-        most_seeds=most_seeds,
-    )
+
+    def on_losses(margin: float, cost: Callable[[Need], float] | None, most_seeds: int | None) -> Verdict:
+        return judge_looks(
+            data.losses,
+            data.ranks,
+            looks,
+            margin=margin,
+            margin_of=declared.margin_of,
+            alpha=declared.alpha,
+            base=data.base,
+            weights=data.tokens,
+            extended=certification.extended,
+            cost=cost,
+            available=available,
+            ladder_by=declared.ladder_by,
+            most_seeds=most_seeds,
+            most_cost=most_cost,
+        )
+
+    verdict = on_losses(declared.margin, seconds, most_seeds)
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None
     if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter
         metric_verdict = on_metric(data.costs, margin_in_metric, None, None)
     return _Statistics(
-        verdict=with_limit(verdict),
+        verdict=(joined := with_limit(verdict)),
         metric_verdict=metric_verdict,
         metric_note=_no_metric_test(data, record.metric, terms_of(declared.ladder), margin_in_metric),
         margin_in_loss=verdict.margin_in_loss,
         margin_in_metric=margin_in_metric,
+        wider=_wider(joined, lambda margin: on_losses(margin, None, None)),
     )
+
+
+def _wider(verdict: Verdict, judged: Callable[[float], Verdict]) -> float | None:
+    """Of a margin that cannot be decided at a sensible price, or with these data: a wider one that is decided by what was measured."""
+    if verdict.closed or verdict.needed is not None or not (verdict.seeds_needed or verdict.examples_needed):
+        return None
+    margins = [float(f"{times * verdict.margin:.2g}") for times in _WIDER if times * verdict.margin < 1]
+    return next((margin for margin in margins if judged(margin).closed), None)
 
 
 def _no_metric_test(data: LadderData, metric: str, terms: Terms, margin: float | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,7 +13,7 @@ from sweep.verdict.kinds import KindScore, kind_scores
 from sweep.verdict.ladder import LeftOut, RankResult, explored_ranks
 from sweep.verdict.record import LadderBy, Verdict
 
-_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,23 @@ class Finding:
     """Something that a person should know beside the verdict.
 
     Attributes:
-        kind: one of `base_as_good`, `metric_not_gained`, `weak_kinds`, `forgets_too_much`, `still_improving`, `data_too_small`,
-            `full_not_tried`, `overfitting`, `metric_disagrees`, `metric_behind`, `wide_margin`, `seen_before`, `not_every_rank`,
-            `margin_changed`; of a cut ladder also `cut_is_better` and `confirmation`, of a ladder of arms `far_from_full` and `cost_order`.
+        kind: one of `base_as_good`, `metric_not_gained`, `nearest_example_better`, `nearest_example_as_good`, `weak_kinds`,
+            `forgets_too_much`, `still_improving`, `data_too_small`, `full_not_tried`, `overfitting`, `metric_disagrees`, `metric_behind`,
+            `wide_margin`, `seen_before`, `not_every_rank`, `margin_changed`; of a cut ladder also `cut_is_better` and `confirmation`, of a
+            ladder of arms `far_from_full` and `cost_order`.
         text: one to three sentences, with the figures.
         next: the experiment that follows from it; None if none does.
+        figures: what it rests on, by name; None where the text has it all.
     """
 
     kind: str
     text: str
     next: Experiment | None = None
+    figures: Mapping[str, float] | None = None
+
+
+BEFORE_ANY_RANK = ("metric_not_gained", "nearest_example_better", "nearest_example_as_good")
+"""Kinds of findings that matter more than which rank is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class Conclusion:
 
     def notes(self) -> tuple[str, ...]:
         """The findings' sentences that the headline does not have already."""
-        texts = (_SENTENCES.split(finding.text) for finding in self.findings)
+        texts = (SENTENCES.split(finding.text) for finding in self.findings)
         left = (" ".join(sentence for sentence in text if sentence not in self.headline) for text in texts)
         return tuple(text for text in left if text)
 

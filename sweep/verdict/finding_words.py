@@ -13,7 +13,7 @@ from sweep.verdict.figures import are, capitalized, figure, gain_or_loss, keep, 
 from sweep.verdict.kinds import KindScore, Weakness
 from sweep.verdict.ladder import LeftOut
 from sweep.verdict.record import State, Verdict
-from sweep.verdict.task_metric import NotGained
+from sweep.verdict.task_metric import Lookup, NotGained
 from sweep.verdict.terms import RANKS, terms_of
 from tasks.splits import left_out_in_words
 
@@ -128,6 +128,30 @@ def metric_not_gained(metric: str, not_gained: NotGained) -> str:
         f"or on more data, or compare {many} by the metric itself in a study of another name: certify.margin_of=metric "
         "certify.margin=0.02."
     )
+
+
+def beside_lookup(metric: str, lookup: Lookup) -> str:
+    """The adapter is not shown to be better than the nearest training examples' answers."""
+    return (
+        f"{beside_lookup_in(metric, lookup)} That lookup needs no model: train for longer (train.steps) or on more data before you use "
+        "this adapter."
+    )
+
+
+def beside_lookup_in(metric: str, lookup: Lookup) -> str:
+    """The same in one sentence."""
+    nearest, own = f"{lookup.nearest:.3f}", f"{lookup.score:.3f}"
+    of = f"{lookup.examples} {lookup.split.value} examples"
+    difference = f"difference {lookup.score - lookup.nearest:+.3f}"
+    if not math.isfinite(lookup.low):
+        how_sure = f"{difference}, whose noise of examples is unknown; {of}"
+    else:
+        how_sure = (
+            f"{difference}, {percent(1 - 2 * lookup.alpha)} interval {lookup.low:+.3f} to {lookup.high:+.3f}, {of}"
+        )
+    if lookup.is_worse:
+        return f"The nearest training example answers better than this adapter: {metric} {nearest} against {own} ({how_sure})."
+    return f"This adapter is not shown to answer better than the nearest training example: {metric} {own} against {nearest} ({how_sure})."
 
 
 def weak_kinds(weak: Weakness) -> str:

@@ -9,14 +9,16 @@ import numpy as np
 
 from sweep.records import Certification, Declaration, Rung, StudyRecord
 from sweep.verdict import experiments, finding_words, words
+from sweep.verdict.bounds import least_gains
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.confirmation import Confirmation
 from sweep.verdict.cost import OutOfOrder
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.limit_findings import limit_findings
+from sweep.verdict.limits import DIFFERENCE, lower_bound
 from sweep.verdict.record import LadderBy, MarginOf, RankVerdict, State, Verdict
-from sweep.verdict.task_metric import NotGained, least_gain
+from sweep.verdict.task_metric import Lookup, NotGained
 
 WIDE = 0.05
 """A margin worth more points of the task metric than this is reported as wide."""
@@ -36,6 +38,7 @@ def findings(
     metric_verdict: Verdict | None,
     margin_in_metric: float | None,
     not_gained: NotGained | None,
+    lookup: Lookup | None,
     weak: Weakness | None,
     confirmed: Confirmation | None,
     disorder: Sequence[OutOfOrder] = (),
@@ -45,13 +48,18 @@ def findings(
     Args:
         margin_in_metric: the margin in points of the metric, None if unknown.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        lookup: the nearest training examples' answers, if the adapter is not shown to be better than they are.
         weak: the kinds of examples on which the adapter is of little use.
         confirmed: the certified rank trained from the start, if it was.
         disorder: arms whose measured costs are not in the order of the ladder.
     """
     listed: list[Finding | None] = [base_as_good(record, data, certification)]
     if listed == [None] and not_gained is not None:
-        listed.append(Finding("metric_not_gained", finding_words.metric_not_gained(record.metric, not_gained)))
+        figures = {"score": not_gained.score, "base": not_gained.base, "examples": not_gained.examples}
+        text = finding_words.metric_not_gained(record.metric, not_gained)
+        listed.append(Finding("metric_not_gained", text, figures=figures))
+    if lookup is not None:
+        listed.append(_beside_lookup(record.metric, lookup))
     if weak is not None:
         listed.append(Finding("weak_kinds", finding_words.weak_kinds(weak)))
     if verdict is not None and any(rung.state is State.FORGETS for rung in verdict.ladder):
@@ -105,13 +113,28 @@ def base_as_good(record: StudyRecord, data: LadderData, certification: Certifica
     weights = np.ones_like(data.tokens) if by_metric else data.tokens
     means = [round(float(np.average(table.mean(axis=0), weights=weights)), 12) for table in tables]
     place = int(np.argmin(means))
-    allowed = {MarginOf.GAIN: 0.0, MarginOf.LOSS: declared.margin * means[place], MarginOf.METRIC: declared.margin}
-    if least_gain(base, tables[place], weights, declared.alpha) > allowed[MarginOf(declared.margin_of)]:
+    share = declared.margin if declared.margin_of == MarginOf.LOSS else 0.0
+    points = declared.margin if by_metric else 0.0
+    level = declared.alpha / len(tables)  # the best is the best of several
+    if least_gains(tables[place][None], base, weights, level, share=share, points=points)[0] > 0:
         return None
     what = f"1 - {record.metric}" if by_metric else "loss"
     its = float(np.average(base, weights=weights))
     text = finding_words.base_as_good(its, means[place], data.ranks[place], what)
     return Finding("base_as_good", text, experiments.longer(record, certification))
+
+
+def _beside_lookup(metric: str, lookup: Lookup) -> Finding:
+    figures = {
+        "score": lookup.score,
+        "nearest": lookup.nearest,
+        "difference": lookup.score - lookup.nearest,
+        "low": lookup.low,
+        "high": lookup.high,
+        "examples": lookup.examples,
+    }
+    kind = "nearest_example_better" if lookup.is_worse else "nearest_example_as_good"
+    return Finding(kind, finding_words.beside_lookup(metric, lookup), figures=figures)
 
 
 def still_improving(verdict: Verdict, record: StudyRecord) -> Finding | None:
@@ -185,15 +208,16 @@ def _metric_behind(metric: str, data: LadderData, rank: int, declared: Declarati
     """Whether the chosen rank is measurably worse on the task metric than the rank that is best on it."""
     if data.costs is None:
         return None
-    shape = tuple(np.min([table.shape for table in data.costs], axis=0))
-    tables = [table[: shape[0]] for table in data.costs]
+    seeds = min(len(table) for table in data.costs)
+    tables = [table[:seeds] for table in data.costs]
     means = [float(table.mean()) for table in tables]
     own, best = data.ranks.index(rank), int(np.argmin(means))
-    if shape[0] < 2 or means[own] - means[best] < LEAST:
+    if means[own] - means[best] < LEAST:
         return None
     # the best is the best of several, which the level is divided by
     level = declared.alpha / (len(tables) - 1)
-    if least_gain(np.zeros(shape[1]), tables[best] - tables[own], np.ones(shape[1]), level) <= 0:
+    ones = np.ones_like(data.tokens)
+    if not lower_bound(tables[own], tables[best], 0 * ones, ones, DIFFERENCE, level) > 0:
         return None
     text = finding_words.metric_behind(metric, (rank, 1 - means[own]), (data.ranks[best], 1 - means[best]))
     return Finding("metric_behind", text)

@@ -11,10 +11,10 @@ from sweep.records import rung_words
 from sweep.verdict import words
 from sweep.verdict.conclusion import Finding
 from sweep.verdict.figures import are, capitalized, confidence, gain_or_loss, named, nats, percent, points
-from sweep.verdict.finding_words import not_gained_in
+from sweep.verdict.finding_words import beside_lookup_in, not_gained_in
 from sweep.verdict.kinds import Weakness
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
-from sweep.verdict.task_metric import NotGained
+from sweep.verdict.task_metric import Lookup, NotGained
 from sweep.verdict.terms import RANKS, Terms, terms_of
 
 _MANY = 4
@@ -28,6 +28,7 @@ def headline(
     margins: tuple[float | None, float | None],
     findings: Sequence[Finding],
     not_gained: NotGained | None,
+    lookup: Lookup | None,
     weak: Weakness | None,
     terms: Terms,
     cost: str | None = None,
@@ -38,6 +39,7 @@ def headline(
         margins: the margin in nats per token and in points of the metric, None where unknown.
         findings: of these, `base_as_good` and `metric_not_gained` come before any rank.
         not_gained: the task metric, if fine-tuning is not shown to have raised it.
+        lookup: the nearest training examples' answers, if the adapter is not shown to be better; they follow the first statement.
         weak: the kinds of examples on which the adapter is of little use.
         terms: what the ladder's steps are called.
         cost: of a ladder of arms, what the chosen one costs beside the most expensive one, to follow a comma.
@@ -49,8 +51,10 @@ def headline(
     by_loss_alone = "metric_not_gained" in kinds
     if by_loss_alone and not_gained is not None:
         sentences.append(not_gained_in(metric, not_gained))
+    beside = [beside_lookup_in(metric, lookup)] if lookup is not None else []
     if verdict is None:
-        return " ".join(sentences) or words.nothing_certified(terms)
+        sentences = sentences or [words.nothing_certified(terms)]
+        return " ".join([*sentences[:1], *beside, *sentences[1:]])
     if verdict.exhausted and verdict.max_forgetting is not None:
         sentences += [words.too_forgetful(verdict.max_forgetting, terms), *_which_forget(verdict)]
     elif status == "undecided" or verdict.rank is None:
@@ -62,6 +66,7 @@ def headline(
         little_use = [f"It is of little use on {len(weak.kinds)} of {weak.of} kinds of examples."] if weak else []
         forgets = _forgets_less(verdict)
         sentences += [_answer(verdict, rank, provisionally, metric, cost), *forgets, *little_use, *_below(verdict)]
+    sentences = [*sentences[:1], *beside, *sentences[1:]]
     return " ".join([*sentences, *_margin_in_other_units(verdict, metric, *margins)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -72,6 +73,7 @@ def judge_looks(
     available: int | None = None,
     ladder_by: str = "train",
     most_seeds: int | None = None,
+    most_cost: float = math.inf,
 ) -> Verdict:
     """The verdict after several looks, each with more seeds. Arguments and errors are those of `judge`, but for:
 
@@ -87,6 +89,7 @@ def judge_looks(
         cost: of a number of seeds and examples, to find the cheapest way to settle what is open; without it, only seeds are added.
         available: number of examples in the data, None if unknown.
         most_seeds: the limit of seeds, for `Verdict.futile`.
+        most_cost: what settling it may cost beyond the present seeds and examples; a step that costs more is not proposed.
 
     Each look repeats `judge` on the seeds it has, at the level that `spending.levels` gives. What was certified or inferior at a
     look stays so.
@@ -115,7 +118,7 @@ def judge_looks(
             return levels(left(spendable, there), (there, seeds) if seeds > there else (there,))[-1]
         return levels(spendable, (*plan[:taken], *(look for look in plan[taken:] if look < seeds), seeds))[-1]
 
-    return _verdict(table, after, allowed[max(taken, 1) - 1], later, missing, cost, available, most_seeds)
+    return _verdict(table, after, allowed[max(taken, 1) - 1], later, missing, cost, available, most_seeds, most_cost)
 
 
 def _by_examples(
@@ -148,6 +151,7 @@ def _verdict(
     cost: Callable[[Need], float] | None = None,
     available: int | None = None,
     most_seeds: int | None = None,
+    most_cost: float = math.inf,
 ) -> Verdict:
     """The verdict after the looks taken.
 
@@ -155,21 +159,29 @@ def _verdict(
         level: of the last look.
         later: the level of a further look, given its seeds and examples.
         missing: sentences on looks that were not taken.
-        cost, available, most_seeds: see `judge_looks`.
+        cost, available, most_seeds, most_cost: see `judge_looks`.
     """
     smallest = int(np.argmax(~after.inferior))
     certified = np.flatnonzero(after.certified)
     ahead, needed, reasons = Outlook((), max(table.seeds), table.examples), None, missing
     futile: str | None = None
+    too_dear: Need | None = None
     better = tuple(rank for rank, is_better in zip(table.ranks, after.better, strict=True) if is_better)
     if not after.closed:
         if after.last is not None and after.margin_in_loss >= 0:
             counts = [table.examples] if cost is None else example_counts(table.examples, available)
             ahead = outlook(after.last, after.certified[None], later, table.examples, counts)
             needed = ahead.cheapest(cost or (lambda need: need.seeds), available)
+            there = Need(ahead.seeds, ahead.examples)
+            too_dear = needed if needed and cost and cost(needed) - cost(there) > most_cost else None
+            needed = None if too_dear else needed
             if most_seeds is not None:
                 futile = why_futile(table, after, later, Need(most_seeds, max(available or 0, table.examples)))
-        reasons = (*why_open(table, after, level, ahead, needed, available), *([futile] if futile else []), *missing)
+        reasons = (
+            *why_open(table, after, level, ahead, needed, available, too_dear),
+            *([futile] if futile else []),
+            *missing,
+        )
     return Verdict(
         status=State.CERTIFIED if certified.size else State.UNDECIDED,
         rank=table.ranks[certified[0]] if certified.size else None,

@@ -139,6 +139,11 @@ def _is_mean_of_scores(trial: EvaluatedTrial, metric: str) -> bool:
     return value is not None and bool(trial.scores) and abs(sum(trial.scores) / len(trial.scores) - value) < _SAME
 
 
+def parts_of(trial: EvaluatedTrial, metric: str) -> tuple[float, ...]:
+    """What each example adds to the task metric, which is their mean; empty if that is not recorded."""
+    return tuple(trial.measures.shares) or (trial.scores if _is_mean_of_scores(trial, metric) else ())
+
+
 @dataclass(frozen=True, slots=True)
 class RankResult:
     """All that is known of one rank; table, picture, page and verdict.json are made from it.

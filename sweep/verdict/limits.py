@@ -7,7 +7,6 @@ at most that share of the studies in which it does not hold. docs/limits.md has 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from sweep.methods import FULL, LORA_FAMILY
 from sweep.records import Declaration, Rung
-from sweep.verdict.bounds import Array, Side, estimates, moments
+from sweep.verdict.bounds import Array, lower_bounds
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.margin import Margin
 from sweep.verdict.memorized import smallest_share
@@ -106,12 +105,9 @@ def lower_bound(worse: Array, better: Array, base: Array, weights: Array, margin
         base: (examples,).
     """
     seeds = min(len(worse), len(better))
-    if seeds < 2 or len(weights) < 2:
-        return -math.inf
-    of = moments(np.stack([worse[:seeds], better[:seeds]])[None], base, weights)
     coefficients, constant = margin.contrasts(np.array([[0.0, 1.0], [0.0, 1.0]]))  # each against the better one
-    contrast = estimates(of, coefficients[:1], constant)
-    return float(contrast.value[0, 0] - contrast.half_width(Side.LOWER, level)[0, 0])
+    pair = np.stack([worse[:seeds], better[:seeds]])[None]
+    return float(lower_bounds(pair, base, weights, coefficients[:1], constant, level)[0, 0])
 
 
 def far_from_full(data: LadderData, declared: Declaration, level: float) -> FarFromFull | None:
@@ -127,7 +123,7 @@ def far_from_full(data: LadderData, declared: Declaration, level: float) -> FarF
     best = min(arms, key=costs.mean)
     kept, most = _kept_of_full(data, best, full, level)
     gap = costs.mean(best) - costs.mean(full)
-    least = lower_bound(costs.tables[best], costs.tables[full], costs.base, costs.weights, _DIFFERENCE, level)
+    least = lower_bound(costs.tables[best], costs.tables[full], costs.base, costs.weights, DIFFERENCE, level)
     return FarFromFull(_rung(data.ranks[best]), _rung(data.ranks[full]), gap, least, kept, most)
 
 
@@ -154,13 +150,13 @@ def rank_ceiling(data: LadderData, declared: Declaration, level: float) -> RankC
     if holds_full and far is None:
         return None
     below = min(smaller, key=costs.mean)
-    least = lower_bound(costs.tables[below], costs.tables[top], costs.base, costs.weights, _DIFFERENCE, level)
+    least = lower_bound(costs.tables[below], costs.tables[top], costs.base, costs.weights, DIFFERENCE, level)
     return RankCeiling(
         _rung(data.ranks[top]), _rung(data.ranks[below]), costs.mean(below) - costs.mean(top), least, far
     )
 
 
-_DIFFERENCE = Margin(0.0, MarginOf.LOSS)
+DIFFERENCE = Margin(0.0, MarginOf.LOSS)
 
 
 def _method(rank: int) -> str | None:

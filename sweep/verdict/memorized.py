@@ -15,7 +15,7 @@ import numpy as np
 
 from sweep.methods import FULL, LORA_FAMILY
 from sweep.records import Certification, CompletedTrial, Rung, StudyRecord
-from sweep.verdict.bounds import Array, Estimates, Side, estimates, moments
+from sweep.verdict.bounds import Array, lower_bounds
 from sweep.verdict.ladder import LadderData
 
 MEMORIZED = 0.5
@@ -100,18 +100,16 @@ def keeps_less(
         first, last: (seeds,), losses on training examples of the base and in the last pass.
     """
     gained = share * (first - last)[:, None]
-    of = moments((table + gained)[None, None], base, weights)
-    return _surely_positive(estimates(of, np.array([[1.0, -1.0]]), 0.0), level)
+    return bool(lower_bounds((table + gained)[None, None], base, weights, np.array([[1.0, -1.0]]), 0.0, level) > 0)
 
 
 def small_gain(data: LadderData, level: float) -> tuple[float, float] | None:
     """The base's loss and that of the best rank, if its gain is shown to be below `SMALL_GAIN` of the base's loss."""
-    if data.base is None or not data.losses or min(len(table) for table in data.losses) < 2 or len(data.tokens) < 2:
+    if data.base is None or not data.losses:
         return None
     means = data.mean_losses()
-    of = moments(data.losses[means.index(min(means))][None, None], data.base, data.tokens)
-    contrast = estimates(of, np.array([[1.0, SMALL_GAIN - 1]]), 0.0)
-    if not _surely_positive(contrast, level):
+    table, kept = data.losses[means.index(min(means))], np.array([[1.0, SMALL_GAIN - 1]])
+    if not lower_bounds(table[None, None], data.base, data.tokens, kept, 0.0, level) > 0:
         return None
     return float(np.average(data.base, weights=data.tokens)), min(means)
 
@@ -125,10 +123,6 @@ def smallest_share(holds: Callable[[float], bool], high: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def _surely_positive(contrast: Estimates, level: float) -> bool:
-    return bool(contrast.value[0, 0] > contrast.half_width(Side.LOWER, level)[0, 0])
 
 
 def _smallest_trained(data: LadderData) -> int | None:

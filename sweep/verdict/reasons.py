@@ -20,7 +20,13 @@ ENDLESS = 1e9  # seeds
 
 
 def why_open(
-    table: LossTable, after: LookState, level: float, ahead: Outlook, needed: Need | None, available: int | None
+    table: LossTable,
+    after: LookState,
+    level: float,
+    ahead: Outlook,
+    needed: Need | None,
+    available: int | None,
+    too_dear: Need | None = None,
 ) -> tuple[str, ...]:
     """Sentences, the most basic obstacle first.
 
@@ -30,6 +36,7 @@ def why_open(
         ahead: what would probably close the bracket.
         needed: the cheapest of it, None if that takes more than the data has.
         available: number of examples in the data, None if unknown.
+        too_dear: the cheapest of it, if that costs more than is sensible; `needed` is None then.
     """
     if len(table.ranks) < 2:
         only = capitalized(rung_words(table.ranks[0]))
@@ -55,6 +62,8 @@ def why_open(
     blocking = _blocking(table, after)
     if needed is None and not ahead.enough:
         blocking += _left_by_examples(table, after.last, after.certified, level)
+    if too_dear is not None:
+        return (*sentences, *blocking, _not_worth(table, ahead, too_dear, available))
     return (*sentences, *blocking, _outlook(table, ahead, needed, available))
 
 
@@ -137,6 +146,16 @@ def _outlook(table: LossTable, ahead: Outlook, needed: Need | None, available: i
     return (
         f"Too close to the margin to call: not even {MOST} seeds{_each(table)} or {MOST_TIMES * table.examples} certify examples would "
         "probably decide it."
+    )
+
+
+def _not_worth(table: LossTable, ahead: Outlook, needed: Need, available: int | None) -> str:
+    """That nobody should do what would settle it, and what can be done instead."""
+    terms = terms_of(table.ranks)
+    known = f" (the data has {available})" if available is not None else ""
+    return (
+        f"This margin cannot be decided with these data at a sensible price: it would take {_more(needed, ahead, table)}. What can help: "
+        f"more certify examples{known}, a wider margin, or a shorter ladder without the {terms.one} that is close to the margin."
     )
 
 

@@ -15,6 +15,10 @@ from sweep.verdict.guards import Edge
 from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import Need, Verdict, active_ranks
 
+MOST_TIMES_THE_STUDY = 4
+"""A step that takes longer than this many times the study so far is not proposed. The number of seeds follows from how far the
+estimate lies from the margin; where so many are needed, that distance is small beside its own error, so the number is hardly known."""
+
 
 def settle(
     record: StudyRecord,
@@ -153,6 +157,11 @@ def _seconds_per_example(record: StudyRecord, certification: Certification) -> f
     measured = [trial.measures for trial in certification.trials if trial.measures is not None]
     took = [measures.eval_seconds / measures.examples for measures in measured if measures.examples]
     return median(took) / record.parallel if took else 0.0
+
+
+def most_seconds(record: StudyRecord, certification: Certification) -> float:
+    """The most that a step may take to be proposed."""
+    return MOST_TIMES_THE_STUDY * _seconds_of_all(record, certification)
 
 
 def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:

@@ -12,17 +12,16 @@ model learning the format.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median
 
 import numpy as np
-from scipy.special import ndtri
 
-from sweep.records import Certification, EvaluatedTrial, StudyRecord, TrialRecord
-from sweep.verdict.bounds import Array
-from sweep.verdict.ladder import LadderData
+from sweep.records import Certification, EvaluatedTrial, Split, StudyRecord, TrialRecord
+from sweep.verdict.bounds import least_gains
+from sweep.verdict.ladder import parts_of
 from sweep.verdict.record import MarginOf
 
 _NEAR_BEST = 0.25
@@ -117,11 +116,71 @@ class NotGained:
     examples: int
 
 
-def metric_not_gained(metric: str, data: LadderData, certification: Certification, rank: int) -> NotGained | None:
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The adapter that is handed out beside the answers of the nearest training examples, which need no model.
+
+    Attributes:
+        split: test, on which nothing was chosen; certify until test was evaluated.
+        score, nearest: the task metric of both, over the same examples.
+        low, high: confidence bounds of `score - nearest`, each at the level of the study, paired over examples; minus and plus infinity if
+            the noise of examples is unknown.
+    """
+
+    split: Split
+    examples: int
+    score: float
+    nearest: float
+    low: float
+    high: float
+    alpha: float
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the adapter is shown to be worse."""
+        return self.high < 0
+
+
+def not_above_lookup(metric: str, certification: Certification, rank: int) -> Lookup | None:
+    """The comparison with the nearest training examples' answers, if the adapter is not shown to be better; None if it is, or is unknown.
+
+    It is about that one adapter, so its seed is no noise. Where bounds are unknown (records of earlier versions), only a score that is not
+    above theirs is reported.
+    """
+    adapter = min(certification.complete(rank), key=lambda trial: trial.loss)
+    tested = certification.on_test()
+    pairs = ((tested.get(rank), tested.get(0)), (adapter, certification.base))
+    for own, base in pairs:
+        if own is None or base is None or own.seed != adapter.seed:
+            continue
+        score, nearest = own.metric(metric), base.nearest(metric)
+        if score is None or nearest is None:
+            continue
+        low, high = _bounds(parts_of(own, metric), base.measures.nearest_shares, certification.declared.alpha)
+        lookup = Lookup(own.spec.split, own.measures.examples, score, nearest, low, high, certification.declared.alpha)
+        shown = low > 0 if math.isfinite(low) else score > nearest
+        return None if shown else lookup
+    return None
+
+
+def _bounds(own: Sequence[float], other: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Of the mean difference of two models' parts of the metric on the same examples; infinite if they are not of the same."""
+    if len(own) < 2 or len(own) != len(other):
+        return -math.inf, math.inf
+    first, second = np.array(own), np.array(other)
+    low, high = (
+        float(least_gains(-better[None, None], -worse, np.ones(len(own)), alpha)[0])
+        for better, worse in ((first, second), (second, first))
+    )
+    return low, -high
+
+
+def metric_not_gained(metric: str, certification: Certification, rank: int) -> NotGained | None:
     """The rank's task metric and the base's, if it is not shown to be higher; None if it is, or is unknown.
 
-    The test is paired over examples if each has a score; otherwise it uses the seeds' means and their spread. With
-    a margin of the metric this is part of the verdict itself (`findings.base_as_good`), so nothing is added.
+    The test is paired over examples: by their scores, or their shares of a metric that is no mean of scores (`Measures.shares`). Records of
+    earlier versions lack the shares, so the noise of examples is unknown: then only a metric that does not rise is reported. With a margin
+    of the metric this is part of the verdict itself (`findings.base_as_good`), so nothing is added.
     """
     before = certification.base
     trials = certification.complete(rank)
@@ -131,28 +190,12 @@ def metric_not_gained(metric: str, data: LadderData, certification: Certificatio
     scores = [value for trial in trials if (value := trial.metric(metric)) is not None]
     if of_base is None or len(scores) < len(trials):
         return None
-    if data.costs is not None and data.base_costs is not None and rank in data.ranks:
-        base, table = data.base_costs, data.costs[data.ranks.index(rank)]
+    parts = [parts_of(trial, metric) for trial in (before, *trials)]
+    if all(parts):
+        base, *tables = (1 - np.array(part[: min(map(len, parts))]) for part in parts)
+        shown = least_gains(np.array([tables]), base, np.ones_like(base), certification.declared.alpha)[0] > 0
     else:
-        base, table = np.array([1 - of_base]), 1 - np.array(scores)[:, None]
-    if least_gain(base, table, np.ones(len(base)), certification.declared.alpha) > 0:
+        shown = fmean(scores) > of_base
+    if shown:
         return None
     return NotGained(rank, fmean(scores), of_base, before.measures.examples)
-
-
-def least_gain(base: Array, table: Array, weights: Array, alpha: float) -> float:
-    """A lower confidence bound of how much better the table's mean is than the base's; the gain itself with one seed.
-
-    Seeds and examples both count; what they share is counted twice, so the bound is a little too low.
-
-    Args:
-        base: (examples,), losses or costs.
-        table: (seeds, examples), likewise.
-    """
-    share = weights / weights.sum()
-    by_example, by_seed = base - table.mean(axis=0), table @ share
-    gain = float(by_example @ share)
-    variance = float((((by_example - gain) * share) ** 2).sum())
-    if len(by_seed) > 1:
-        variance += float(by_seed.var(ddof=1)) / len(by_seed)
-    return gain + float(ndtri(alpha)) * math.sqrt(variance)

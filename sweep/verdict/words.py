@@ -190,6 +190,14 @@ def stopped(reason: str, terms: Terms) -> str:
     return f"Stopped early: {reason}."
 
 
+def wider_margin(margin: float) -> str:
+    """A margin that needs nothing more to be decided."""
+    return (
+        f"With certify.margin={margin:g}, what was measured decides it: take that only if a rank that much worse would do, in a study of "
+        "another name (trained adapters are used again)."
+    )
+
+
 def left(one: LeftOut) -> str:
     """Why a rank could not be compared."""
     what = "does not fit into memory" if one.status == "infeasible" else "could not be compared"

@@ -39,6 +39,7 @@ __all__ = [
     "chrf",
     "exact_match",
     "json_f1",
+    "macro_f1_shares",
     "normalise",
     "rouge_l",
     "score_all",
@@ -165,6 +166,34 @@ def _macro_f1(predicted: Sequence[str], truths: Sequence[str]) -> float:
     hits = Counter(truth for text, truth in zip(predicted, truths, strict=True) if text == truth)
     guessed, present = Counter(predicted), Counter(truths)
     return math.fsum(f1(hits[name], guessed[name], present[name]) for name in present) / len(present)
+
+
+def macro_f1_shares(predicted: Sequence[str], truths: Sequence[str]) -> list[float]:
+    """What each example adds to `macro_f1`: numbers whose mean is the metric, and whose spread gives its standard error.
+
+    These are the metric plus each example's influence on it (infinitesimal jackknife, Efron 1982, ch. 6). The F1 of a class is
+    2 hits / (guessed + present); one more example changes it by (2 hit - F1 (guessed + present)) / all guessed and present. The shares
+    of two models can be subtracted like scores. The classes of the sample count as fixed.
+    """
+    answers, names = [normalise(text) for text in predicted], [normalise(text) for text in truths]
+    hits = Counter(name for text, name in zip(answers, names, strict=True) if text == name)
+    guessed, present = Counter(answers), Counter(names)
+    scores = {name: f1(hits[name], guessed[name], present[name]) for name in present}
+    metric, scale = math.fsum(scores.values()) / len(scores), len(names) / len(scores)
+
+    def influence(name: str, hit: int, counted: int) -> float:
+        return (2 * hit - scores[name] * counted) / (guessed[name] + present[name])
+
+    return [
+        metric
+        + scale
+        * (
+            influence(name, 1, 2)
+            if text == name
+            else influence(name, 0, 1) + (influence(text, 0, 1) if text in scores else 0.0)
+        )
+        for text, name in zip(answers, names, strict=True)
+    ]
 
 
 def _truth(expected: str, label: str | None) -> str:

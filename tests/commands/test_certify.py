@@ -65,6 +65,7 @@ def check_verdict_in_mlflow(made: Sweep) -> None:
     written, tags, metrics = verdict(made), latest.data.tags, latest.data.metrics
     assert tags["sweep.verdict"] == written["status"]
     assert tags["sweep.verdict.rank"] == str(written["rank"] or "none").lower()
+    assert tags["sweep.verdict.findings"] == (", ".join(each["kind"] for each in written["findings"]) or "none")
     assert metrics.get("verdict/rank") == written["rank"]
     assert metrics["verdict/margin"] == written["margin"]
     assert tags["mlflow.note.content"] == "\n".join(
@@ -92,6 +93,13 @@ def test_a_study_ends_with_a_verdict_and_a_rerun_trains_nothing(sweep: Sweep) ->
     written = verdict(sweep)
     assert [rung["rank"] for rung in written["ladder"]] == [2, 4]
     assert set(written["test"]) == {"base", "goldilocks", "largest"}
+    # the tiny model answers nothing right, so a lookup is at least as good, and that is said before all else
+    (lookup,) = (each for each in written["findings"] if each["kind"].startswith("nearest_example"))
+    assert lookup["figures"]["examples"] == 6
+    assert lookup["figures"]["score"] <= lookup["figures"]["nearest"]
+    assert lookup["text"].partition(" (")[0] in written["headline"]
+    assert f"{lookup['figures']['examples']} test examples" in " ".join(first.stdout.split())
+    check_verdict_in_mlflow(sweep)
     assert (sweep.folder / "mlruns/reports/faults/adapter/adapter_model.safetensors").exists()
 
     times = {file: file.stat().st_mtime_ns for file in sweep.trial_results()}

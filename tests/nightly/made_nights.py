@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ def _verdict() -> dict[str, Any]:
     record = certified_record(
         {2: 0.262, 4: 0.204, 8: 0.176}, base_loss=3.21, seeds=4, scores={0: 0.02, 8: 0.871}, final=(8, 8)
     )
+    # a search that took hours, beside which what would settle the verdict is in proportion
+    searched = tuple(replace(trial, result=replace(trial.result, seconds=900.0)) for trial in record.trials)
+    record = replace(record, trials=searched)
     return verdict_json(record, conclude(record), "2026-03-01T05:00:00+00:00")
 
 

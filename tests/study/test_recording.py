@@ -32,6 +32,7 @@ def test_verdict_and_search_have_separate_metrics() -> None:
     assert not [name for name in recorded.metrics if name.startswith("best/")]
     assert recorded.tags["sweep.verdict"] == conclusion.status
     assert recorded.tags["sweep.verdict.rank"] == "8"
+    assert recorded.tags["sweep.verdict.findings"] == "none"
     assert recorded.tags["sweep.verdict.headline"] == conclusion.headline
     assert recorded.tags["mlflow.note.content"].startswith(conclusion.headline)
     assert valid_tags(recorded.tags) == recorded.tags

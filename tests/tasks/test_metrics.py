@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.metrics import METRICS, normalise, score_all, score_example
+from tasks.metrics import METRICS, macro_f1_shares, normalise, score_all, score_example
 
 # Time limits an example would fail tests on a busy machine.
 STEADY = settings(deadline=None)
@@ -140,3 +140,15 @@ def test_an_unknown_metric_is_named_with_the_nearest() -> None:
 def test_nothing_to_score_is_an_error(predicted: list[str], expected: list[str]) -> None:
     with pytest.raises(ValueError, match="to score"):
         score_all("accuracy", predicted, expected, [None] * len(expected))
+
+
+def test_shares_of_macro_f1_have_it_as_their_mean_and_its_influences_as_spread() -> None:
+    truths, answers = list("aaaabbbcc"), list("aabbbbcca")
+    shares = macro_f1_shares(answers, truths)
+    whole = score_all("macro_f1", answers, truths)
+    assert sum(shares) / len(shares) == pytest.approx(whole)
+    # against one example that counts a little more, in many copies of the rest
+    for place in (0, 2, 8):
+        more = [*answers * 400, answers[place]], [*truths * 400, truths[place]]
+        influence = (score_all("macro_f1", *more) - whole) * len(more[0])
+        assert shares[place] - whole == pytest.approx(influence, abs=2e-3)

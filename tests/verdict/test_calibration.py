@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
-from sweep.verdict.bounds import Mask, moments
+from sweep.verdict.bounds import Mask, least_gains, moments
 from sweep.verdict.looks import steps
 from sweep.verdict.margin import Margin
 from sweep.verdict.record import MarginOf
@@ -108,3 +109,21 @@ def test_variance_of_a_mean_is_estimated_without_bias() -> None:
     of = moments(losses, np.zeros(examples), weights)
     estimated = of.seed_covariance[:, 0, 0].mean() / seeds + of.example_covariance[:, 0, 0].mean()
     assert estimated == pytest.approx(of.mean[:, 0].var(), rel=0.12)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("kind", ["losses", "answers"])
+def test_an_adapter_that_gains_nothing_is_seldom_shown_to_gain(kind: str, seeds: int) -> None:
+    """Of one seed, that one adapter: its seed is no noise then."""
+    random, examples = np.random.default_rng(seeds), 60
+    shared = random.standard_normal((STUDIES, 1, examples))
+    shift = 0.05 * random.standard_normal((STUDIES, seeds, 1)) * (seeds > 1)
+    own = random.standard_normal((STUDIES, seeds, examples))
+    table = shift + 0.3 * shared + 0.1 * own
+    base = 0.3 * shared[:, 0] + 0.1 * random.standard_normal((STUDIES, examples))
+    if kind == "answers":
+        table = (ndtr((shared + own) / np.sqrt(2)) < 0.5 + shift).astype(np.float64)
+        base = (shared[:, 0] + random.standard_normal((STUDIES, examples)) < 0).astype(np.float64)
+    allowed = ALPHA + 2.5 * np.sqrt(ALPHA * (1 - ALPHA) / STUDIES)
+    assert (least_gains(table, base, np.ones(examples), ALPHA) > 0).mean() <= allowed
+    assert (least_gains(table, base, np.ones(examples), 4 * ALPHA) > 0).mean() > allowed  # the check above can fail

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
-from sweep.records import StudyRecord
+from sweep.records import StudyRecord, TrialRecord
+from sweep.reports.page.answer import answer_of
 from sweep.verdict.conclude import conclude
+from sweep.verdict.verdict_json import verdict_json, verdict_schema
 from tests.conftest import certified_record
 
 
@@ -127,12 +133,58 @@ def test_metric_not_gained_comes_first_if_only_the_loss_gains() -> None:
 
 
 @pytest.mark.parametrize(("gain", "shown"), [(0.0005, False), (0.2, True)])
-def test_metric_not_gained_is_a_paired_test_over_examples(gain: float, shown: bool) -> None:
+def test_metric_not_gained_unless_the_gain_is_beyond_noise(gain: float, shown: bool) -> None:
     scores = {0: 0.5, **dict.fromkeys((2, 4, 8, 16, 32), 0.5 + gain)}
-    found = texts(certified_record(scores=scores))
+    found = texts(with_seeds_apart(certified_record(scores=scores), 0.02))
     assert ("metric_not_gained" not in found) == shown
     if not shown:
         assert "accuracy is not shown to rise: 0.500 with rank 8, 0.500 without" in found["metric_not_gained"]
+
+
+def with_seeds_apart(record: StudyRecord, by: float) -> StudyRecord:
+    """The study whose seeds differ in the task metric on certify, evenly around its mean: the first is lowest."""
+    certification = record.certification
+    assert certification is not None
+    shifts = np.linspace(-by / 2, by / 2, record.declaration.seeds)
+
+    def shifted(trial: TrialRecord) -> TrialRecord:
+        scores = tuple(score + shifts[trial.seed] for score in trial.scores)
+        assert trial.measures is not None
+        measures = replace(trial.measures, metrics={record.metric: float(np.mean(scores))})
+        return replace(trial, scores=scores, result=replace(trial.result, measures=measures))
+
+    return replace(record, certification=replace(certification, trials=tuple(map(shifted, certification.trials))))
+
+
+@pytest.mark.parametrize(("seeds", "by"), [(2, 0.08), (3, 0.12), (5, 0.2)])
+def test_few_seeds_that_differ_much_do_not_show_a_gain_in_the_metric(seeds: int, by: float) -> None:
+    """Gains of 1.8 to 2.5 standard errors between seeds: beyond the normal quantile of 1.64, not beyond Student's."""
+    scores = {0: 0.5, **dict.fromkeys((2, 4, 8, 16, 32), 0.5 + {2: 0.1, 3: 0.085, 5: 0.073}[seeds])}
+    assert "metric_not_gained" in texts(with_seeds_apart(certified_record(scores=scores, seeds=seeds), by))
+    assert "metric_not_gained" not in texts(with_seeds_apart(certified_record(scores=scores, seeds=seeds), by / 40))
+
+
+def test_metric_behind_takes_more_than_two_seeds_that_differ() -> None:
+    losses = dict.fromkeys((2, 4), 0.30)
+    record = certified_record(losses, base_loss=6.4, scores={0: 0.0, 2: 0.80, 4: 0.86}, margin=0.02, seeds=2)
+
+    def differing(by: float) -> StudyRecord:
+        """The seeds of rank 4 differ by this much, those of rank 2 do not."""
+        apart = with_seeds_apart(record, by)
+        assert apart.certification is not None
+        assert record.certification is not None
+        trials = [t for t in record.certification.trials if t.rank == 2]
+        trials += [t for t in apart.certification.trials if t.rank == 4]
+        return replace(record, certification=replace(apart.certification, trials=tuple(trials)))
+
+    assert "metric_behind" not in texts(differing(0.05))  # 2.4 standard errors
+    assert "metric_behind" in texts(differing(0.001))
+
+
+def test_base_as_good_if_two_seeds_cannot_show_otherwise() -> None:
+    noisy = {"seeds": 2, "base_loss": 0.40, "margin_of": "loss", "margin": 0.1}
+    assert "base_as_good" in texts(certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=0.05, **noisy))
+    assert "base_as_good" not in texts(certified_record(dict.fromkeys((2, 4, 8), 0.3), seed_noise=1e-4, **noisy))
 
 
 def test_metric_not_gained_uses_means_if_the_metric_is_not_a_mean_of_scores() -> None:
@@ -155,3 +207,87 @@ def test_metric_not_gained_uses_means_if_the_metric_is_not_a_mean_of_scores() ->
 )
 def test_metric_not_gained_is_left_out_if_redundant_or_unknown(record: StudyRecord) -> None:
     assert "metric_not_gained" not in texts(record)
+
+
+def with_lookup(adapter: float, looked_up: float, examples: int, metric: str = "accuracy") -> StudyRecord:
+    """A study whose adapter of rank 8 and whose nearest training examples are right on these shares of the test examples, independently."""
+    draw = np.random.default_rng(3)
+
+    def right(share: float) -> tuple[float, ...]:
+        return tuple(float(one) for one in draw.permutation(np.arange(examples) < round(share * examples)))
+
+    record = certified_record(final=(8, 32), metric=metric)
+    certification = record.certification
+    assert certification is not None
+    own, nearest = right(adapter), right(looked_up)
+
+    def dressed(trial: TrialRecord) -> TrialRecord:
+        assert trial.measures is not None
+        about = {"metrics": {metric: float(np.mean(own))}, "shares": own, "examples": examples}
+        if trial.spec.arm is None:
+            about = {"nearest": {metric: float(np.mean(nearest))}, "nearest_shares": nearest, "examples": examples}
+        return replace(trial, result=replace(trial.result, measures=replace(trial.measures, **about)))
+
+    return replace(record, certification=replace(certification, final=tuple(map(dressed, certification.final))))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "looked_up", "examples", "kind", "sentence"),
+    [
+        (0.54, 0.71, 100, "nearest_example_better", "The nearest training example answers better than this adapter: "),
+        (0.54, 0.71, 24, "nearest_example_as_good", "This adapter is not shown to answer better than the nearest training example: "),
+        (0.55, 0.54, 100, "nearest_example_as_good", "This adapter is not shown to answer better than the nearest training example: "),
+        (0.90, 0.50, 100, None, ""),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_a_lookup_beats_is_said_to_be_so_first(
+    adapter: float, looked_up: float, examples: int, kind: str | None, sentence: str
+) -> None:
+    conclusion = conclude(with_lookup(adapter, looked_up, examples))
+    assert conclusion is not None
+    assert (conclusion.status, conclusion.rank) == ("certified", 8)  # ranks are compared with each other all the same
+    found = [finding for finding in conclusion.findings if finding.kind.startswith("nearest_example")]
+    assert [finding.kind for finding in found] == ([kind] if kind else [])
+    if kind is None:
+        return
+    figures = found[0].figures
+    assert figures is not None
+    assert figures["examples"] == examples
+    assert figures["low"] < figures["difference"] < figures["high"]
+    assert (figures["high"] < 0) == (kind == "nearest_example_better")
+    claim, keeps, second, *_ = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
+    assert (claim, keeps[:8]) == ("Rank 8 is enough.", "It keeps")
+    assert second.startswith(sentence)
+    assert second in found[0].text
+    assert f"{examples} test examples" in second
+
+
+def test_a_lookup_that_was_not_recorded_per_example_is_only_compared_by_its_score() -> None:
+    record = with_lookup(0.54, 0.71, 100)
+    certification = record.certification
+    assert certification is not None
+
+    def bare(trial: TrialRecord) -> TrialRecord:
+        assert trial.measures is not None
+        measures = replace(trial.measures, shares=(), nearest_shares=())
+        return replace(trial, result=replace(trial.result, measures=measures))
+
+    older = replace(record, certification=replace(certification, final=tuple(map(bare, certification.final))))
+    conclusion = conclude(older)
+    assert conclusion is not None
+    (finding,) = (each for each in conclusion.findings if each.kind == "nearest_example_as_good")
+    assert "noise of examples is unknown" in finding.text
+
+
+def test_a_lookup_that_wins_is_in_verdict_json_and_on_the_first_screen() -> None:
+    record = with_lookup(0.54, 0.71, 100)
+    conclusion = conclude(record)
+    contents = json.loads(json.dumps(verdict_json(record, conclusion, "2026-01-01T00:00:00Z")))
+    Draft202012Validator(verdict_schema()).validate(contents)
+    (finding,) = contents["findings"]
+    assert finding["kind"] == "nearest_example_better"
+    assert finding["figures"]["difference"] == pytest.approx(-0.17)
+    answer = answer_of(record, conclusion)
+    assert answer.warnings == (finding["text"],)
+    assert finding["text"] not in answer.findings
+    assert answer.headline[0] == "Rank 8 is enough."

@@ -59,7 +59,8 @@ def test_the_smallest_rank_that_keeps_enough_may_forget_too_much() -> None:
 def test_a_rank_that_forgets_too_much_does_not_stay_open() -> None:
     rises = {1: 0.01, 2: 0.5, 4: 0.02, 8: 0.02, 16: 0.02, 32: 0.02}
     plain, conclusion = concluded(cut_record()), concluded(forgetful(cut_record(), rises))
-    assert (plain.bracket, plain.settle is None) == ((2, 4), False)
+    assert plain.verdict is not None
+    assert (plain.bracket, plain.verdict.closed) == ((2, 4), False)
     assert (conclusion.status, conclusion.bracket, conclusion.reasons) == ("certified", (4, 4), ())
     assert conclusion.settle is None
     assert "Rank 2 forgets too much" in conclusion.headline

@@ -95,3 +95,28 @@ def test_no_command_if_the_base_is_as_good() -> None:
 def test_values_are_replaced_and_not_repeated(typed: str) -> None:
     record = replace(certified_record(), command=f"python -m sweep {typed} task.path='a b'")
     assert with_values(record.command, {"certify.seeds": "8"}) == "python -m sweep 'task.path=a b' certify.seeds=8"
+
+
+LADDER = {2: 0.6, 4: 0.5, 8: 0.331, 16: 0.3}
+
+
+def test_a_step_that_costs_many_times_the_study_is_not_proposed() -> None:
+    """Rank 8 sits close to the margin of 0.037: hundreds of seeds would decide it, and nobody trains those."""
+    close = certified_record(LADDER, seed_noise=0.02)
+    conclusion = conclude(close)
+    assert conclusion is not None
+    assert conclusion.verdict is not None
+    assert conclusion.verdict.seeds_needed == 236
+    assert conclusion.verdict.needed is None
+    text = " ".join(conclusion.reasons)
+    assert "cannot be decided with these data at a sensible price" in text
+    assert "would probably decide it" not in text + conclusion.headline
+    for way in ("more certify examples", "shorter ladder", "certify.margin="):
+        assert way in text
+    found = settled(close)
+    assert found is None or found[1] < 4 * 23.0 * (4 + 12 + 12)
+    wider = float(text.partition("certify.margin=")[2].partition(",")[0])
+    decided = conclude(certified_record(LADDER, seed_noise=0.02, margin=wider))
+    assert decided is not None
+    assert decided.verdict is not None
+    assert decided.verdict.closed

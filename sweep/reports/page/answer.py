@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from sweep.methods import arm_words
 from sweep.records import StudyRecord
 from sweep.reports.steps import Step
 from sweep.verdict import words
-from sweep.verdict.conclusion import Conclusion
+from sweep.verdict.conclusion import BEFORE_ANY_RANK, SENTENCES, Conclusion
 from sweep.verdict.terms import terms_of
 from sweep.verdict.verdict_json import reasons_unjudged
 
@@ -26,7 +25,7 @@ class Answer:
         reasons: why the status is not `certified`, or what is still open.
         findings: what else a person should know.
         steps: what to do next.
-        warning: a finding that matters more than the rank; shown first, and not part of headline and findings.
+        warnings: findings that matter more than the rank; shown first, and not part of headline and findings.
     """
 
     status: str
@@ -34,7 +33,7 @@ class Answer:
     reasons: Sequence[str] = ()
     findings: Sequence[str] = ()
     steps: Sequence[Step] = ()
-    warning: str | None = None
+    warnings: Sequence[str] = ()
 
 
 def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequence[Step] = ()) -> Answer:
@@ -48,15 +47,15 @@ def answer_of(record: StudyRecord, conclusion: Conclusion | None, steps: Sequenc
             (),
             tuple(steps),
         )
-    warning = next((finding for finding in conclusion.findings if finding.kind == "metric_not_gained"), None)
-    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", conclusion.headline)
+    warnings = tuple(finding.text for finding in conclusion.findings if finding.kind in BEFORE_ANY_RANK)
+    sentences = SENTENCES.split(conclusion.headline)
     return Answer(
         status=conclusion.status,
-        headline=sentences[1:] if warning else sentences,
-        warning=warning.text if warning else None,
+        headline=[sentence for sentence in sentences if not any(sentence in text for text in warnings)],
+        warnings=warnings,
         reasons=conclusion.reasons,
         findings=(
-            *(finding.text for finding in conclusion.findings if finding is not warning),
+            *(finding.text for finding in conclusion.findings if finding.kind not in BEFORE_ANY_RANK),
             *((conclusion.metric_note,) if conclusion.metric_note else ()),
         ),
         steps=tuple(steps),
