@@ -91,6 +91,10 @@ class Certification:
         return self.declared.rung_of(trial.arm)
 
 
+USUAL_EXAMPLE_WORK = 1 / 400
+"""Where no tokens were counted: a hundred examples then cost a quarter of a training."""
+
+
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
     """All that is known of a study, as every report is made from it.
@@ -113,6 +117,7 @@ class StudyRecord:
         available: examples of each split that are not too long, evaluated or not; empty in older records.
         seen_before: by split, how many rows are left out of judging because train or tune ask the same (`tasks.Splits.left_out`), and of
             how many; only those splits that have some.
+        example_work: of evaluating a certify example with one adapter, in units of the work of a training (counted tokens).
     """
 
     name: str
@@ -135,6 +140,7 @@ class StudyRecord:
     importances: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, int] = field(default_factory=dict)
     seen_before: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    example_work: float = USUAL_EXAMPLE_WORK
     method_importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def complete(self) -> list[CompletedTrial]:

@@ -15,6 +15,7 @@ from sweep.console.command_line import pasteable
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError
 from sweep.records import StudyRecord, declaration_from_json
+from sweep.records.study import USUAL_EXAMPLE_WORK
 from sweep.search.certification import read_certification
 from sweep.search.conditional import METHOD, own_values
 from sweep.search.stored_trials import TrialLog, record_from_json, rescored_results
@@ -94,6 +95,7 @@ def record_of(study: optuna.Study, log: TrialLog, importances: Importances) -> S
         parallel=attributes.get("parallel", 1),
         available=attributes.get("available", {}),
         seen_before={split: (rows, of) for split, (rows, of) in attributes.get("seen_before", {}).items()},
+        example_work=attributes.get("example_work", USUAL_EXAMPLE_WORK),
         method_importances=importances.by_method,
     )
 

@@ -204,6 +204,10 @@ class SearchStudy:
         """Stores how many rows are left out of judging, see `StudyRecord.seen_before`."""
         self._study.set_user_attr("seen_before", dict(rows))
 
+    def set_example_work(self, work: float) -> None:
+        """Stores what a certify example costs, see `StudyRecord.example_work`."""
+        self._study.set_user_attr("example_work", work)
+
     def set_parallel(self, trials: int) -> None:
         """Stores how many trials run at the same time, see `StudyRecord.parallel`."""
         self._study.set_user_attr("parallel", trials)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sweep.methods import method_of, virtual_tokens
 from sweep.records import LoadReport, MeanTokens, Split, StudyPlan, StudyRecord
 from sweep.records.evaluation import FEWEST_CHOSEN
+from sweep.records.study import USUAL_EXAMPLE_WORK
 from sweep.verdict import Verdict
 
 SHARE = 0.25
@@ -40,19 +41,27 @@ def first_examples(plan: StudyPlan, tokens: Mapping[str, MeanTokens], available:
         tokens: see `LoadReport.tokens`.
         available: number of examples in the data.
     """
+    work = example_work(plan, tokens)
+    adapters = len(plan.declaration.ladder) - 1 if plan.declaration.cut_from is not None else 1
+    affordable = int(SHARE / (adapters * work)) if adapters * work > 0 else FEWEST_CHOSEN
+    return min(max(affordable, FEWEST_CHOSEN), available)
+
+
+def example_work(plan: StudyPlan, tokens: Mapping[str, MeanTokens]) -> float:
+    """The work of evaluating a certify example with one adapter, in units of the work of a training.
+
+    Args:
+        tokens: see `LoadReport.tokens`.
+    """
     if "train" not in tokens or "certify" not in tokens:
-        return min(FEWEST_CHOSEN, available)
+        return USUAL_EXAMPLE_WORK
     training, certify, virtual = plan.training, tokens["certify"], virtual_tokens(plan.arm)
     own, replayed = (tokens.get(part, tokens["train"]).all for part in ("train", "replay"))
     row = (1 - training.replay) * own + training.replay * replayed + virtual
     each = TRAINED_FULL if method_of(plan.arm).trains_base else TRAINED
-    rows = training.steps * training.batch_size * training.gradient_accumulation
-    trained = each * rows * row
+    trained = each * training.steps * training.batch_size * training.gradient_accumulation * row
     answered = ANSWERED * certify.predicted if plan.setup.scoring.answers != "none" else 0.0
-    adapters = len(plan.declaration.ladder) - 1 if plan.declaration.cut_from is not None else 1
-    evaluated = adapters * FORWARD * (certify.all + virtual + answered)
-    affordable = int(SHARE * trained / evaluated) if evaluated > 0 else FEWEST_CHOSEN
-    return min(max(affordable, FEWEST_CHOSEN), available)
+    return FORWARD * (certify.all + virtual + answered) / trained if trained > 0 else USUAL_EXAMPLE_WORK
 
 
 def more_examples(plan: StudyPlan, record: StudyRecord, verdict: Verdict) -> int | None:

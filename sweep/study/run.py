@@ -25,7 +25,7 @@ from sweep.study.arm_costs import ladder_note, with_arm_costs
 from sweep.study.certify import certify
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
-from sweep.study.examples import with_certify_examples, with_examples_kept
+from sweep.study.examples import example_work, with_certify_examples, with_examples_kept
 from sweep.study.explore import explore
 from sweep.study.final import evaluate_on_test, is_evaluated_on_test, missing_adapter, restore_adapter
 from sweep.study.next_step import Finish, next_step
@@ -142,6 +142,7 @@ def _run(
             display.note(note)
         study.set_available(loaded.examples)
         study.set_seen_before(splits.left_out)
+        study.set_example_work(example_work(plan, loaded.tokens))
         if loaded.capacity is not None:
             plan = replace(plan, slots=loaded.capacity.slots)
             study.set_slot_timings(loaded.device, loaded.capacity.timings)

@@ -21,7 +21,7 @@ from sweep.verdict.kinds import joined_with_test, kinds_on_certify, weakness
 from sweep.verdict.ladder import LadderData, certified_ranks, ladder_data
 from sweep.verdict.limited import limited, prose_rises
 from sweep.verdict.record import LadderBy, MarginOf, Need, State, Verdict
-from sweep.verdict.settle import most_seconds, seconds_per_rank, settle
+from sweep.verdict.settle import most_work, settle, work_per_rank
 from sweep.verdict.task_metric import loss_of_points, metric_not_gained, not_above_lookup, points_of_loss
 from sweep.verdict.terms import Terms, terms_of
 
@@ -134,9 +134,9 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
     """The verdict on the losses and, if possible, the same test on the task metric; with a margin of the metric, that test alone."""
     declared = certification.declared
     available = record.available.get(Split.CERTIFY.value)
-    seconds = seconds_per_rank(record, certification)
-    ranks = len(data.ranks) if declared.cut_from is None else 1  # `seconds` are of one rank, or of the whole cut ladder
-    most_cost = most_seconds(record, certification) / ranks
+    work = work_per_rank(record, certification)
+    ranks = len(data.ranks) if declared.cut_from is None else 1  # `work` is of one rank, or of the whole cut ladder
+    most_cost = most_work(record, certification) / ranks
     # whoever raises the limit that was declared first asks for those seeds, however likely they are to decide anything
     most = record.declaration.seeds
     most_seeds = most if most <= declared.seeds else None
@@ -168,7 +168,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
 
     if declared.margin_of == MarginOf.METRIC and data.costs is not None:
         costs = data.costs
-        of_metric = with_limit(on_metric(costs, declared.margin, seconds, most_seeds))
+        of_metric = with_limit(on_metric(costs, declared.margin, work, most_seeds))
         return _Statistics(
             verdict=of_metric,
             margin_in_loss=loss_of_points(record, declared.margin),
@@ -194,7 +194,7 @@ def _statistics(record: StudyRecord, certification: Certification, data: LadderD
             most_cost=most_cost,
         )
 
-    verdict = on_losses(declared.margin, seconds, most_seeds)
+    verdict = on_losses(declared.margin, work, most_seeds)
     margin_in_metric = points_of_loss(record, verdict.margin_in_loss)
     metric_verdict = None
     if data.costs is not None and margin_in_metric is not None:  # beside the verdict: how to settle it does not matter

@@ -16,7 +16,7 @@ from sweep.verdict.ladder import LadderData
 from sweep.verdict.record import Need, Verdict, active_ranks
 
 MOST_TIMES_THE_STUDY = 4
-"""A step that takes longer than this many times the study so far is not proposed. The number of seeds follows from how far the
+"""A step that takes more work than this many times the study so far is not proposed. The number of seeds follows from how far the
 estimate lies from the margin; where so many are needed, that distance is small beside its own error, so the number is hardly known."""
 
 
@@ -70,6 +70,12 @@ def settle(
         seconds = more * sum(_seconds_of_rank(record, certification, rank) for rank in active_ranks(verdict))
         return with_values(record.command, {"certify.seeds": str(verdict.most_seeds + more)}), seconds
     return None
+
+
+def work_per_rank(record: StudyRecord, certification: Certification) -> Callable[[Need], float]:
+    """As `seconds_per_rank`, in trainings: what is proposed, and what a study does next, must not depend on how busy a machine was."""
+    ranks = 1 if certification.declared.cut_from is None else len(certification.complete_ranks())
+    return lambda need: need.seeds * (1 + ranks * need.examples * record.example_work)
 
 
 def seconds_per_rank(record: StudyRecord, certification: Certification) -> Callable[[Need], float]:
@@ -159,9 +165,9 @@ def _seconds_per_example(record: StudyRecord, certification: Certification) -> f
     return median(took) / record.parallel if took else 0.0
 
 
-def most_seconds(record: StudyRecord, certification: Certification) -> float:
-    """The most that a step may take to be proposed."""
-    return MOST_TIMES_THE_STUDY * _seconds_of_all(record, certification)
+def most_work(record: StudyRecord, certification: Certification) -> float:
+    """The most that a step may take to be proposed, in trainings."""
+    return MOST_TIMES_THE_STUDY * (len(record.trials) + len(certification.trained()))
 
 
 def _seconds_of_all(record: StudyRecord, certification: Certification) -> float:

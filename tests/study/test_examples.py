@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.commands.app import composed_plan
-from sweep.records import LoadReport, MeanTokens, StudyPlan, StudyRecord
+from sweep.records import LoadReport, MeanTokens, StudyPlan, StudyRecord, TrialRecord
 from sweep.study.examples import first_examples, with_certify_examples, with_examples_kept
 from sweep.study.next_step import AddExamples, Finish, TrainLadder, next_step
 from sweep.verdict import Verdict
@@ -74,6 +74,26 @@ def test_how_fast_a_machine_is_does_not_matter(train_seconds: float, eval_second
     loaded = LoadReport("made", "base", 0, 0, (), 512, 0, 0.0, "cpu", "data", {}, {"certify": 5000}, tokens=TOKENS)
     chosen = with_certify_examples(plan, explored(train_seconds, eval_seconds), loaded)
     assert chosen.setup.scoring.certify_examples == 200
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+@settings(max_examples=15, deadline=None)
+def test_nor_does_it_matter_for_what_settles_an_open_verdict(train_seconds: float, eval_seconds: float) -> None:
+    record = certified_record({2: 0.9, 4: 0.33, 8: 0.3}, ladder_by="cut", example_noise=0.1, examples=40)
+    record = replace(record, available={"certify": 5000})
+    certification = record.certification
+    assert certification is not None
+
+    def timed(trial: TrialRecord) -> TrialRecord:
+        measures = trial.result.measures
+        assert measures is not None
+        spent = replace(measures, train_seconds=train_seconds, eval_seconds=eval_seconds)
+        return replace(trial, result=replace(trial.result, seconds=train_seconds + eval_seconds, measures=spent))
+
+    slow = replace(record, certification=replace(certification, trials=tuple(map(timed, certification.trials))))
+    needs = [found.verdict.needed for each in (record, slow) if (found := conclude(each)) and found.verdict]
+    assert needs[0] is not None
+    assert needs[0] == needs[1]
 
 
 def test_the_number_chosen_is_kept() -> None:
