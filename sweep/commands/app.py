@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from sweep.config.groups import ROOT_CONFIG, own_folder, package_folder
 from sweep.config.hydra_setup import masked_files, set_up_hydra
 from sweep.config.load import DataCheck, OptionCheck, plan_from
 from sweep.config.overrides import in_hydras_words, override_problems
-from sweep.console.masking import hide
+from sweep.console.masking import hide, mask
 from sweep.errors import ConfigurationError
 from sweep.records import StudyPlan
 
@@ -84,8 +85,8 @@ def _run_with_hydra(
 
     def composed(config: DictConfig) -> float | None:
         try:
+            _hide_addresses(config)
             plan = plan_from(config, overrides=words, searches=searches)
-            hide(plan.tracking_uri, plan.storage_url)
             if plan.dry_run:
                 show_plan(plan)
                 return None
@@ -101,7 +102,7 @@ def _run_with_hydra(
         with masked_files():
             application()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError(_first_lines(error)) from error
+        raise ConfigurationError(mask(_first_lines(error))) from error
     except _Ended as ended:
         failed = ended.error
     if failed is not None:  # out here: its own cause is the only one
@@ -160,16 +161,23 @@ def _checked(
         composed = _compose(usable)
     # whatever YAML and Hydra stumble over in a person's own files
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
-        raise ConfigurationError([*problems, _composing_problem(error)]) from error
+        raise ConfigurationError([*problems, mask(_composing_problem(error))]) from error
+    _hide_addresses(composed)
     hydra_keys = composed.hydra
     with open_dict(composed):
         del composed["hydra"]
     earlier = [*problems, *_tracking_problems(composed)]
     plan = plan_from(composed, earlier, data_check, option_check, usable, searches=searches)
-    hide(plan.tracking_uri, plan.storage_url)
     acts = hydra_keys.callbacks or hydra_keys.job.env_set or hydra_keys.job.env_copy or hydra_keys.job.chdir
     needs_hydra = any(word.lstrip("+~").startswith("hydra") for word in usable) or bool(acts)
     return _Checked(plan, needs_hydra or hydra_keys.output_subdir is not None)
+
+
+def _hide_addresses(composed: DictConfig) -> None:
+    """Makes the secrets of the addresses known, before a problem can quote one."""
+    for key in ("tracking.uri", "storage.url"):
+        with suppress(OmegaConfBaseException):  # reported with the other problems
+            hide(str(OmegaConf.select(composed, key) or ""))
 
 
 def _tracking_problems(composed: DictConfig) -> tuple[str, ...]:

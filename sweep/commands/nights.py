@@ -58,7 +58,7 @@ def nights(words: Sequence[str]) -> int:
 
     out = console()
     print_nights(rows_of(chosen), out)
-    out.print(f"  {shown(write_page(recorded, paths))}     all nights, for a browser", markup=False, soft_wrap=True)
+    out.print(f"  {shown(write_page(recorded, paths))}     all nights, for a browser", soft_wrap=True)
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sweep.console.command import key_values, run
 from sweep.console.command_line import program
 from sweep.errors import ConfigurationError
+from tasks.printable import printable
 
 if TYPE_CHECKING:
     from sweep.commands.chosen_adapters import ChosenAdapter
@@ -74,7 +75,8 @@ def predict(words: Sequence[str]) -> int:
         print(line, file=sys.stderr)  # beside the answers, which a script may read
     for answers in zip(*answered, strict=True):
         for chosen, answer in zip(adapters, answers, strict=True):
-            print(f"{chosen.study}: {answer}" if len(adapters) > 1 else answer)
+            shown = printable(answer) if sys.stdout.isatty() else answer  # a script gets every byte
+            print(f"{chosen.study}: {shown}" if len(adapters) > 1 else shown)
     return 0
 
 

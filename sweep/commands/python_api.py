@@ -16,18 +16,17 @@ from functools import partial
 from importlib.util import find_spec
 
 from hydra.core.global_hydra import GlobalHydra
-from rich.console import Console
 
 from sweep.commands.app import composed_plan
 from sweep.commands.data import load_data
 from sweep.commands.study import write_reports
 from sweep.commands.study_object import Study, Trial
 from sweep.console.command_line import called_as, command_line
-from sweep.console.masking import mask, mask_output
+from sweep.console.masking import mask_output, without_secrets
 from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, GoldilocksError, Problems
 from sweep.records import StudyPlan
-from sweep.reports.closing import WIDTH
+from sweep.reports.closing import WIDTH, PlainConsole
 from sweep.reports.progress import LiveDisplay
 from sweep.search.options import option_problems
 from sweep.search.reading import study_of
@@ -137,9 +136,9 @@ def _display(progress: bool) -> Iterator[Display]:
     if not progress:
         yield Silent()
         return
-    out = Console(highlight=False, emoji=False)
+    out = PlainConsole()
     if out.is_jupyter or not out.is_terminal:
-        out = Console(highlight=False, emoji=False, force_jupyter=False, force_terminal=False, width=WIDTH)
+        out = PlainConsole(force_jupyter=False, force_terminal=False, width=WIDTH)
     with LiveDisplay(out) as display:
         yield display
 
@@ -185,5 +184,5 @@ def _restore_environment(before: dict[str, str]) -> None:
 def _masked(error: GoldilocksError) -> GoldilocksError:
     """The error without passwords; a new object, which does not carry the traceback of the old one."""
     if isinstance(error, Problems):
-        return type(error)([mask(problem) for problem in error.problems])
-    return type(error)(mask(str(error)))
+        return type(error)([without_secrets(problem) for problem in error.problems])
+    return type(error)(without_secrets(str(error)))

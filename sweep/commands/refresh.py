@@ -70,16 +70,14 @@ def _refresh(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) 
         with study_lock(paths, plan.name), StopRequest().listening() as stop, LiveDisplay(out) as display:
             done = refresh(plan, splits, paths, display, stop)
     except BudgetSpent as spent:
-        out.print(f"Not finished: {spent}. What is finished is kept, and the champion stays in use.", markup=False)
+        out.print(f"Not finished: {spent}. What is finished is kept, and the champion stays in use.")
         return
     if done.point is None:
         out.print("The data have not changed: nothing to do.")
     elif done.entry is None:
-        out.print(f"The champion is good on the changed data ({done.point.change}): nothing was trained.", markup=False)
+        out.print(f"The champion is good on the changed data ({done.point.change}): nothing was trained.")
     else:
-        out.print(
-            f"The data have changed ({done.point.change}). {done.entry.event.value}: {done.entry.reason}.", markup=False
-        )
+        out.print(f"The data have changed ({done.point.change}). {done.entry.event.value}: {done.entry.reason}.")
 
 
 def _record(plan: StudyPlan, splits: Splits, paths: Paths) -> None:
@@ -117,7 +115,6 @@ def _show(plan: StudyPlan, splits: Splits, history: Champions, paths: Paths) -> 
         out.print(
             f"Run the study again, `{pasteable(f'python -m sweep {shlex.join(_words())}')}`, and take its verdict into use, "
             f"`{pasteable(f'python -m sweep.champion study={plan.name} adopt=true')}`: {reason}.",
-            markup=False,
             soft_wrap=True,
         )
 

@@ -35,9 +35,9 @@ def trial(plan: StudyPlan) -> float:
         display.planned(1, 0)
         record = train_single(plan, paths, display, stop)
     adapter = TrialStore(paths).adapter_folder(record.spec)
-    out.print(f"adapter: {shown(adapter)} ({show_bytes(record.measures.adapter_bytes)})", markup=False, soft_wrap=True)
+    out.print(f"adapter: {shown(adapter)} ({show_bytes(record.measures.adapter_bytes)})", soft_wrap=True)
     if limits := plan.setup.task.limits:
-        out.print(f"limits: {limits}", markup=False, soft_wrap=True)
+        out.print(f"limits: {limits}", soft_wrap=True)
     stop.check()  # asked in the last moment: a multirun must not go on with the next job
     return record.loss
 

@@ -12,6 +12,7 @@ from sweep.console.masking import mask, mask_output
 from sweep.console.output import lost_output, survive_lost_output
 from sweep.console.system_errors import explained
 from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
+from tasks.printable import printable
 
 ERROR_FILE = "GOLDILOCKS_ERROR_FILE"
 """The environment variable that names a file for the error with which a command ends, in words."""
@@ -62,9 +63,9 @@ def explain(error: GoldilocksError) -> None:
     if isinstance(error, Problems):
         print(f"{error.heading}:", file=sys.stderr)
         for problem in error.problems:
-            print(f"  - {problem}", file=sys.stderr)
+            print(f"  - {printable(problem)}", file=sys.stderr)
     else:
-        print(str(error), file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
 
 
 def key_values(words: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:

@@ -1,15 +1,19 @@
-"""Masks passwords and tokens in everything that is printed or recorded.
+"""Masks passwords and tokens in what is printed or recorded.
 
-Accounts and queries in addresses are masked by their form. Known secrets (from the command line, the environment and the
-configuration) are masked as plain text too, in whatever message a library puts them.
+Two rules. `mask` is for addresses of ours and texts of libraries (errors, logs, tracebacks): it masks what looks like an account or a
+query, and every known secret (from the command line, the environment and the configuration). What else a command prints may be
+a row of data or an answer of a model, which looks like anything: there only known secrets are masked that no text holds by chance.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO, cast
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -23,7 +27,13 @@ _OF_A_PAGE = re.compile(r"(?:viewStateShareKey|compareRunsMode|workflowType)=[\w
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|(API|ACCESS|SECRET|PRIVATE)_?KEY)$", re.IGNORECASE)
 
 _SHORTEST = 4
-"""Shorter secrets would be masked inside other words."""
+"""Shorter secrets are not masked alone."""
+_SHORTEST_BY_CHANCE, _SHORTEST_WORD = 8, 12
+"""Shorter secrets, and shorter ones of letters alone, may be ordinary words (`test`, `postgres`): they stay in data and answers."""
+_SWITCHES = ("true", "false", "none", "null")
+"""Values of variables such as `X_TOKEN` that are no secrets."""
+_TEXT_KEYS = ("prompt", "task.system_prompt")
+"""Keys of the command line whose values are text, in which nothing is an address."""
 _SHORTEST_NAME = 12
 """From this length on, an account without a password counts as a token, and a query's value as a secret."""
 
@@ -44,42 +54,81 @@ def _masked_query(query: str) -> str:
     return query if not _OF_A_PAGE.sub("", query.removeprefix("?")) else "?***"
 
 
+def without_secrets(text: str) -> str:
+    """The text, which may be data, with the known secrets masked that are no ordinary words."""
+    return _known.masked_where_certain(text)
+
+
 def hide(*texts: str | None) -> None:
-    """Adds the secrets in these addresses or words to those that `mask` replaces."""
+    """Adds the secrets in these addresses or words to the known ones."""
     for text in texts:
         _known.add(_secrets_in(text or ""))
+        if text and not re.search(r"\s", text):  # one word, such as `tracking.uri=postgres:/me:secret@host`
+            _known.add(_secrets_of_mistyped(text))
 
 
 def hide_values(variables: Mapping[str, str]) -> None:
-    """Adds what a file of variables holds: values whose names say so, and secrets in addresses."""
-    hide(*variables.values())
-    _known.add(value for name, value in variables.items() if _SECRET_NAME.search(name))
+    """Adds what variables hold: values whose names say so, and secrets in addresses."""
+    for name, value in variables.items():
+        _known.add(_secrets_in(value))
+        if _SECRET_NAME.search(name) and value.lower() not in _SWITCHES:
+            _known.add([value])
 
 
 def mask_output() -> None:
-    """Masks everything that this process prints from now on, tracebacks included.
+    """Masks the known secrets in everything that this process prints from now on, and tracebacks and log records as `mask` does.
 
-    Secrets of the command line and the environment are added to those that `mask` replaces.
+    Secrets of the command line and the environment become known.
     """
-    hide(*sys.argv[1:], *os.environ.values())
-    _known.add(value for name, value in os.environ.items() if _SECRET_NAME.search(name))
-    sys.stdout, sys.stderr = _masked(sys.stdout), _masked(sys.stderr)
+    _mask_streams(without_secrets)
+    sys.excepthook = lambda *error: sys.stderr.write(mask("".join(traceback.format_exception(*error))))
+    threading.excepthook = _print_thread_error
+    logging.setLogRecordFactory(_masked_record)
 
 
-def _masked(stream: TextIO) -> TextIO:
+def mask_log() -> None:
+    """As `mask_output`, for a process whose output is a log of libraries: all of it is masked as `mask` does."""
+    _mask_streams(mask)
+
+
+def _mask_streams(masked: Callable[[str], str]) -> None:
+    hide(*(word for word in sys.argv[1:] if word.lstrip("+").partition("=")[0] not in _TEXT_KEYS))
+    hide_values(os.environ)
+    sys.stdout, sys.stderr = _masked(sys.stdout, masked), _masked(sys.stderr, masked)
+
+
+def _print_thread_error(error: threading.ExceptHookArgs) -> None:
+    name = error.thread.name if error.thread else "?"
+    shown = "".join(traceback.format_exception(error.exc_type, error.exc_value, error.exc_traceback))
+    sys.stderr.write(mask(f"Exception in thread {name}:\n{shown}"))
+
+
+def _masked_record(*arguments: Any, **named: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*arguments, **named)
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError):  # logging reports a wrong format itself
+        return record
+    if (shown := mask(text)) != text:  # else the arguments stay: some formatters read them
+        record.msg, record.args = shown, ()
+    return record
+
+
+def _masked(stream: TextIO, masked: Callable[[str], str]) -> TextIO:
     # a process may have no standard streams
-    return stream if stream is None or isinstance(stream, MaskedStream) else cast(TextIO, MaskedStream(stream))
+    return stream if stream is None or isinstance(stream, MaskedStream) else cast(TextIO, MaskedStream(stream, masked))
 
 
 class MaskedStream:
     """A text stream that masks what is written to it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, masked: Callable[[str], str] = mask) -> None:
         self._stream = stream
+        self._mask = masked
 
     def write(self, text: str) -> int:
         """Writes the masked text; returns the length of the given text, as other streams do."""
-        self._stream.write(mask(text))
+        self._stream.write(self._mask(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -96,7 +145,8 @@ class _Known:
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._certain: re.Pattern[str] | None = None
+        self._words: re.Pattern[str] | None = None
 
     def add(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret), quote(secret))}
@@ -106,10 +156,28 @@ class _Known:
         self._secrets |= new
         longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
         # a display may have broken a long word
-        self._pattern = re.compile("|".join(r"\n?".join(map(re.escape, secret)) for secret in longest_first))
+        self._certain = _any_of(r"\n?".join(map(re.escape, each)) for each in longest_first if _is_certain(each))
+        # `test` is not masked within `latest`
+        self._words = _any_of(rf"(?<!\w){re.escape(each)}(?!\w)" for each in longest_first if not _is_certain(each))
 
     def masked(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub("***", text)
+        text = self.masked_where_certain(text)
+        return text if self._words is None else self._words.sub("***", text)
+
+    def masked_where_certain(self, text: str) -> str:
+        return text if self._certain is None else self._certain.sub("***", text)
+
+
+def _is_certain(secret: str) -> bool:
+    """Whether no text is expected to hold these characters by chance; accounts and queries are never ordinary words."""
+    if ":" in secret or "=" in secret:
+        return True
+    return len(secret) >= (_SHORTEST_WORD if secret.isalpha() else _SHORTEST_BY_CHANCE)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(patterns)
+    return re.compile(joined) if joined else None
 
 
 _known = _Known()
@@ -124,9 +192,21 @@ def _secrets_in(text: str) -> Iterator[str]:
         elif len(account) >= _SHORTEST_NAME:
             yield account
     for match in _QUERY.finditer(text):
-        query = match["query"]
-        yield query
-        for pair in re.split("[&;]", query):
-            name, _, value = pair.partition("=")
-            if _SECRET_NAME.search(name) or len(value) >= _SHORTEST_NAME:
-                yield value
+        yield from _secrets_of_query(match["query"])
+
+
+def _secrets_of_mistyped(word: str) -> Iterator[str]:
+    """As `_secrets_in`, for an address whose scheme was mistyped or left out."""
+    for match in _BARE_CREDENTIALS.finditer(word):
+        account = match[0].removesuffix("@")
+        yield from (account, account.rpartition("/")[2], account.rpartition(":")[2])
+    for match in _BARE_QUERY.finditer(word):
+        yield from _secrets_of_query(match[0].removeprefix("?"))
+
+
+def _secrets_of_query(query: str) -> Iterator[str]:
+    yield query
+    for pair in re.split("[&;]", query):
+        name, _, value = pair.partition("=")
+        if _SECRET_NAME.search(name) or len(value) >= _SHORTEST_NAME:
+            yield value

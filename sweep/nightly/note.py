@@ -16,6 +16,7 @@ from sweep.nightly.notify import Delivery
 from sweep.nightly.remedy import to_do
 from sweep.nightly.standing import Standing, changes, standing
 from sweep.nightly.streak import Streak, streak
+from sweep.reports.page.escape import in_markdown
 from sweep.reports.steps import open_runs
 from sweep.store.paths import Paths
 from sweep.verdict.figures import capitalized
@@ -122,15 +123,15 @@ def _section(heading: str, lines: Iterator[str]) -> list[str]:
 
 
 def _answer(now: Standing) -> Iterator[str]:
-    yield f"Status: {now.status}. {now.headline}".rstrip()
+    yield f"Status: {now.status}. {in_markdown(now.headline)}".rstrip()
     if now.reasons:
         yield ""
-        yield from (f"- {reason}" for reason in now.reasons)
+        yield from (f"- {in_markdown(reason)}" for reason in now.reasons)
 
 
 def _changed(night: Night) -> Iterator[str]:
     found = changes(night.before, night.verdict)
-    yield from (f"{change.text}." for change in found)
+    yield from (f"{in_markdown(change.text)}." for change in found)
     if not found and night.verdict is not None:
         yield "None."
 
@@ -163,7 +164,7 @@ def _champion(night: Night) -> Iterator[str]:
         yield f"It is {news.condition} on the changed data ({news.change})."
     if news.event:
         event = _EVENTS.get(news.event, capitalized(news.event))
-        yield f"{event}: {' '.join(mask(news.reason).split())}."
+        yield f"{event}: {in_markdown(' '.join(mask(news.reason).split()))}."
     elif news.condition and night.outcome is not Outcome.DONE:
         yield "Nothing has been decided yet."
     elif not news.condition and night.outcome is Outcome.DONE:
@@ -229,7 +230,7 @@ def _links(night: Night, paths: Paths, link: Link) -> Iterator[str]:
 
 def _reason(night: Night) -> str:
     """The reason in one paragraph."""
-    text = " ".join(mask(night.reason).split())
+    text = in_markdown(" ".join(mask(night.reason).split()))
     return text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON].rstrip()} ..."
 
 

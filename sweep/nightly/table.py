@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from sweep.config.units import show_seconds
 from sweep.nightly.night import Outcome
@@ -39,16 +39,16 @@ def print_nights(rows: Sequence[Row], out: Console) -> None:
         by = "" if night.schedule == night.study else f" (by {night.schedule})"
         table.add_row(
             f"{MARK if row.matters else ' '} {night.date}",
-            escape(f"{night.study}{by}"),
-            f"[{_STYLES[night.outcome]}]{night.outcome}[/]",
+            f"{night.study}{by}",
+            Text(night.outcome, style=_STYLES[night.outcome]),
             row.status,
-            escape(row.chosen),
+            row.chosen,
             row.score,
             row.loss,
             str(night.trained),
             row.minutes,
-            escape(row.margin_in_short),
-            escape(row.words),
+            row.margin_in_short,
+            row.words,
         )
     out.print(table)
     out.print()
@@ -56,5 +56,4 @@ def print_nights(rows: Sequence[Row], out: Console) -> None:
     out.print(
         f"{len(rows)} night{'' if len(rows) == 1 else 's'}: {show_seconds(seconds)}, {trials} trial{'' if trials == 1 else 's'}. "
         f"{MARK} marks a change of answer, adapter or data, and a night without a result. Score is on test, loss on certify.",
-        markup=False,
     )

@@ -54,14 +54,12 @@ def print_history(entries: Sequence[ChampionEntry], adapter: str, out: Console) 
         out.print("On old, on new: the challenger's loss minus the champion's, in nats per token ≤ its upper bound")
     out.print(
         f"In use: version {last.version}, rank {entries[last.version - 1].rank}, {adapter}",
-        markup=False,
         soft_wrap=True,
     )
     level = level_of(last.alpha, last.tests + 1, last.promotions)
     out.print(
         f"A challenger may be worse by less than {last.margin:.3g} nats per token on old examples, and must be better on new ones; "
         f"the next test has the level {level:.2g} (docs/champion.md).",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -97,7 +95,6 @@ def print_drift(points: Sequence[DriftPoint], picture: str, out: Console) -> Non
     out.print(table)
     out.print(
         f"Losses on tune, in nats per token, on examples that the champion was judged with and on those since: {picture}",
-        markup=False,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from sweep.config.targets import set_name
 from sweep.config.task_limits import limits_of
@@ -26,15 +28,29 @@ from sweep.verdict.figures import made_at
 from sweep.verdict.terms import terms_of
 from sweep.verdict.verdict_json import reasons_unjudged
 from sweep.verdict.words import nothing_certified
+from tasks.printable import printable
 
 WIDTH = 132
 """Columns where the output is not a terminal: a log, a file, a pipe."""
 
 
+class PlainConsole(Console):
+    """Shows text as it is, in tables and titles too: what data, models and configurations say is never markup, emoji codes or
+    something to highlight, and what a terminal would act on is written as an escape (`\\x1b`).
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `Console.render_str`, through which every string goes, those in tables included."""
+        return super().render_str(printable(text), **options)
+
+
 def console(*, error: bool = False) -> Console:
     """A console that is wide enough for the tables where the width is not known."""
-    terminal = Console(stderr=error, highlight=False, soft_wrap=False, emoji=False)
-    return terminal if terminal.is_terminal else Console(stderr=error, highlight=False, width=WIDTH, emoji=False)
+    terminal = PlainConsole(stderr=error)
+    return terminal if terminal.is_terminal else PlainConsole(stderr=error, width=WIDTH)
 
 
 def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, out: Console) -> None:
@@ -52,12 +68,12 @@ def print_outcome(record: StudyRecord, paths: Paths, tracking_uri: str | None, o
         return
     out.print()
     for line in lines:
-        out.print(line, markup=False)
+        out.print(line)
     if limits := limits_of(record):
-        out.print(f"Limits: {limits}", markup=False)
+        out.print(f"Limits: {limits}")
     out.print()
     for line in next_steps(record, paths, tracking_uri, conclusion):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _print_search(record: StudyRecord, out: Console) -> None:
@@ -67,7 +83,7 @@ def _print_search(record: StudyRecord, out: Console) -> None:
         f"{PARETO} on the Pareto front of loss against adapter size; loss is on tune, in nats per completion token; {_seeds(record)}"
     )
     for line in others(record):
-        out.print(line, style="yellow", markup=False)
+        out.print(line, style="yellow")
     if record.interrupted:
         out.print(f"{record.interrupted} interrupted trial(s) will run again")
 
@@ -77,7 +93,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
     out.print(ladder_table(record, conclusion))
     for line in (training_line(record, conclusion), legend(record, conclusion)):
         if line is not None:
-            out.print(line, markup=False)
+            out.print(line)
     tested = test_table(record, conclusion)
     if tested is not None:
         out.print()
@@ -87,7 +103,7 @@ def _print_ladder(record: StudyRecord, conclusion: Conclusion, out: Console) -> 
         out.print()
         out.print(kinds_table(record, kinds))
         if any(row.weak for row in kinds.rows):
-            out.print(f"{WEAK} of little use: see the note", markup=False)
+            out.print(f"{WEAK} of little use: see the note")
 
 
 def answer(record: StudyRecord, conclusion: Conclusion) -> Sequence[str]:

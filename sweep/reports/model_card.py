@@ -17,6 +17,7 @@ from sweep.records import Arm, CompletedTrial, EvaluatedTrial, Quantization, Stu
 from sweep.records.quants import transformers_settings
 from sweep.reports.forgetting_words import forgetting_words
 from sweep.reports.ladder_kind import is_cut, ladder_kind, share_words
+from sweep.reports.page.escape import in_markdown
 from sweep.verdict.conclusion import Conclusion, on_test
 
 _FOLDER = "PATH_OF_THIS_FOLDER"
@@ -45,14 +46,14 @@ def model_card(record: StudyRecord, conclusion: Conclusion | None, trial: Comple
     return "\n".join(
         [
             *_front_matter(record, card),
-            f"# {record.name}: {arm_words(trial.arm)}",
+            f"# {record.name}: {in_markdown(arm_words(trial.arm))}",
             "",
             f"{_kind(trial.arm)} {_base_name(card)}, {_made(record, conclusion, trial)}",
             "",
-            *([f"Limits: {limits}", ""] if (limits := limits_of(record)) else []),
-            f"**{_status(conclusion)}**{f' {conclusion.headline}' if conclusion else ''}",
+            *([f"Limits: {in_markdown(limits)}", ""] if (limits := limits_of(record)) else []),
+            f"**{_status(conclusion)}**{f' {in_markdown(conclusion.headline)}' if conclusion else ''}",
             "",
-            *(f"- {note}" for note in (conclusion.notes() if conclusion else ())),
+            *(f"- {in_markdown(note)}" for note in (conclusion.notes() if conclusion else ())),
             *([""] if conclusion and conclusion.findings else []),
             *_scores(record, conclusion, trial),
             *_forgetting(record, conclusion),

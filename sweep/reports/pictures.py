@@ -40,10 +40,10 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     names = sorted({group(trial) for trial in trials})
     for name in names:
         alike = [trial for trial in trials if group(trial) == name]
-        axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=name, s=40)
+        axes.scatter([_megabytes(trial) for trial in alike], [trial.loss for trial in alike], label=_text(name), s=40)
     for trial in trials:
         axes.annotate(
-            label_of(trial.arm),
+            _text(label_of(trial.arm)),
             (_megabytes(trial), trial.loss),
             textcoords="offset points",
             xytext=(6, 4),
@@ -55,7 +55,8 @@ def draw_pareto(record: StudyRecord, file: Path) -> None:
     axes.set_ylabel("loss on tune, nats per token")
     base = record.base
     axes.set_title(
-        f"{record.name}: {record.task} on {record.model}" + (f" (base model: loss {base.loss:.2f})" if base else "")
+        _text(f"{record.name}: {record.task} on {record.model}")
+        + (f" (base model: loss {base.loss:.2f})" if base else "")
     )
     axes.legend(title="method" if several else "target modules", fontsize=8)
     axes.grid(alpha=0.3)
@@ -131,7 +132,7 @@ def draw_ladder(record: StudyRecord, conclusion: Conclusion | None, file: Path) 
     _draw_margin(axes, scale)
     if scale.kind.is_cut:
         axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xticks(range(len(rows)), [_tick(row, scale) for row in rows])
+    axes.set_xticks(range(len(rows)), [_text(_tick(row, scale)) for row in rows])
     axes.set_xlim(-0.5, len(rows) - 0.5)
     trained = "LoRA rank" if scale.kind.terms is RANKS else "method, the cheapest first"
     axes.set_xlabel("rank of the adapter, and its size" if scale.kind.is_cut else trained)

@@ -87,18 +87,18 @@ class LiveDisplay:
         self._bars.stop()
 
     def note(self, text: str) -> None:
-        self._out.print(text, style="yellow", markup=False)
+        self._out.print(text, style="yellow")
 
     def waiting(self, text: str) -> None:
         self._waiting = self._bars.add_task(text, total=None, state="")
         if not self._out.is_terminal:
-            self._out.print(text, markup=False)
+            self._out.print(text)
 
     def study(self, plan: StudyPlan, record: StudyRecord) -> None:
         self._end_waiting()
         self._countdown = Countdown(plan, record)
         self._methods = bool(plan.methods)
-        self._out.print(plan_line(plan, record, self._expected), markup=False, soft_wrap=True)
+        self._out.print(plan_line(plan, record, self._expected), soft_wrap=True)
 
     def planned(self, trials: int, done: int, cuts: int = 0, cuts_done: int = 0) -> None:
         self._trained, self._cuts = _Count(trials, done, done), _Count(cuts, cuts_done, cuts_done)
@@ -125,7 +125,7 @@ class LiveDisplay:
         self._bars.update(self._tasks[spec.identity], total=progress.total, completed=progress.done, state=state)
         if not self._out.is_terminal and time.monotonic() - self._last_line > _EVERY_SECONDS:
             self._last_line = time.monotonic()
-            self._out.print(f"  {self._title(spec)}  {state}", markup=False)
+            self._out.print(f"  {self._title(spec)}  {state}")
 
     def ended(self, number: int, result: TrialResult) -> None:
         spec = result.spec
@@ -138,7 +138,7 @@ class LiveDisplay:
             self._base_seconds = took
         left = self._time_left(spec)
         line = f"{self._title(spec)}: {outcome(result)}"
-        self._out.print(f"{line}  ({left})" if left else line, markup=False)
+        self._out.print(f"{line}  ({left})" if left else line)
         self._last_line = time.monotonic()
 
     def _title(self, spec: TrialSpec) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sweep.config.task_limits import limits_of
 from sweep.records import Declaration, StudyRecord
+from sweep.reports.page.escape import in_markdown
 from sweep.tracking import CHAMPION, VERDICT, names, views
 from sweep.tracking.names import Point
 from sweep.verdict import MarginOf
@@ -31,11 +32,11 @@ def experiment_note(
         [
             # the answer first: MLflow shows two lines until the description is unfolded
             f"**Answer ({conclusion.status if conclusion else 'undecided'}).** "
-            f"{conclusion.headline if conclusion else 'None yet: nothing is certified.'}",
+            f"{in_markdown(conclusion.headline) if conclusion else 'None yet: nothing is certified.'}",
             "",
             f"**Question.** {_question(record, declared)}",
             "",
-            *[f"- {reason}" for reason in (conclusion.reasons if conclusion else ())],
+            *[f"- {in_markdown(reason)}" for reason in (conclusion.reasons if conclusion else ())],
             *([""] if conclusion and conclusion.reasons else []),
             "**How to read this page.** Each call of the study is a run; its trials are below it. These views are also under *Views*:",
             "",
@@ -53,7 +54,7 @@ def experiment_note(
             "`verdict.json`, `ladder.svg`, `changed_answers.json`; the same page is "
             f"`reports/{record.name}/index.html` in the study's folder.",
             *([f"**Adapter.** [{model}](#/models/{model}), {_aliases(follows_history)}."] if model else []),
-            *([f"**Limits.** {limits}"] if (limits := limits_of(record)) else []),
+            *([f"**Limits.** {in_markdown(limits)}"] if (limits := limits_of(record)) else []),
         ]
     )
 

@@ -16,6 +16,7 @@ from sweep.console.command_line import command_line
 from sweep.console.masking import mask
 from sweep.errors import EnvironmentLacks, Interrupted
 from sweep.records import Status, StudyPlan, StudyRecord, TrialRecord
+from sweep.reports.page.escape import in_markdown
 from sweep.search.study import SearchStudy
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
@@ -281,7 +282,7 @@ def _verdict(record: StudyRecord, conclusion: Conclusion | None) -> dict[str, st
         names.VERDICT_MARGIN_OF: str(declared.margin_of),
         names.VERDICT_LADDER_BY: declared.ladder_by,
         names.VERDICT_HEADLINE: headline,
-        names.NOTE: "\n".join(note),
+        names.NOTE: "\n".join(map(in_markdown, note)),
     }
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from sweep.errors import GoldilocksError, Interrupted
 from sweep.records import Status, StudyPlan, TrainedAdapter, trained_adapter_from_json
 from sweep.records.champion import ChampionEntry, ChampionEvent
+from sweep.reports.page.escape import in_markdown
 from sweep.search.reading import studies_of
 from sweep.search.storage import existing_storage
 from sweep.store.champions import Champions
@@ -127,4 +128,4 @@ def _summary(done: Refreshed) -> Summary:
     else:
         version, event, reason = done.entry.version, done.entry.event.value, done.entry.reason
     tags = {names.CHAMPION_VERSION: str(version), names.CHAMPION_EVENT: event, names.CHAMPION_REASON: reason}
-    return Summary(tags={**tags, names.NOTE: f"{event}: {reason}. In use: version {version}."})
+    return Summary(tags={**tags, names.NOTE: f"{event}: {in_markdown(reason)}. In use: version {version}."})

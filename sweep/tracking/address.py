@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sweep.console.masking import mask
 from sweep.errors import ConfigurationError
 
 MEMORY = "memory://"
@@ -72,7 +73,7 @@ def address_of(uri: str) -> Address:
     kind = scheme.lower().partition("+")[0]
     if not separator or kind == "file":
         raise ConfigurationError(
-            f"tracking.uri: '{uri}' is not the address of a store (MLflow no longer keeps runs in plain folders): {_SUGGESTION}"
+            f"tracking.uri: '{mask(uri)}' is not the address of a store (MLflow no longer keeps runs in plain folders): {_SUGGESTION}"
         )
     if kind == "sqlite":
         return _sqlite(uri, scheme, rest)
@@ -93,9 +94,9 @@ def address_of(uri: str) -> Address:
 def _sqlite(uri: str, scheme: str, rest: str) -> Address:
     name = rest.removeprefix("/")
     if not rest.startswith("/") or name in ("", ":memory:"):
-        raise ConfigurationError(f"tracking.uri: '{uri}' names no file: {_SUGGESTION}")
+        raise ConfigurationError(f"tracking.uri: '{mask(uri)}' names no file: {_SUGGESTION}")
     path = Path(name).expanduser().absolute()
     # SQLAlchemy 2.1 decodes such names and 2.0 does not, so `mlflow ui` could open another file
     if re.search(r"\?|%[0-9A-Fa-f]{2}", str(path)):
-        raise ConfigurationError(f"tracking.uri: the path of '{uri}' may not contain '?' or '%': {_SUGGESTION}")
+        raise ConfigurationError(f"tracking.uri: the path of '{mask(uri)}' may not contain '?' or '%': {_SUGGESTION}")
     return Address(f"{scheme}:///{path}", "sqlite", path)

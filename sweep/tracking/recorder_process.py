@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep import errors
-from sweep.console.masking import hide, mask_output
+from sweep.console.masking import hide, mask, mask_log
 from sweep.errors import EnvironmentLacks, GoldilocksError
 from sweep.records import Status, trial_result_from_json, trial_spec_from_json
 from sweep.store.sqlite_files import write_ahead
@@ -143,7 +143,7 @@ def record(connection: Connection, settings: RecorderSettings) -> None:
     if settings.log is not None:
         _print_to(settings.log)
     hide(settings.uri)
-    mask_output()
+    mask_log()
     _RecordingLoop(connection, settings).run()
 
 
@@ -252,7 +252,7 @@ class _RecordingLoop:
             return RemoteError.of(error)
         except Exception as error:  # whatever breaks here, the study goes on without this record
             traceback.print_exc()
-            return RemoteError(RecordRefused.__name__, f"{type(error).__name__}: {error}")
+            return RemoteError(RecordRefused.__name__, mask(f"{type(error).__name__}: {error}"))
 
     def _reply(self, number: int, result: Any) -> None:
         """A sweep that was killed gets no reply, but its last requests are still handled."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.console.masking import mask_output
+from sweep.console.masking import mask_log
 from sweep.errors import GoldilocksError
 from sweep.records import CapacityRequest, WorkerSetup
 from sweep.runner.requirements import Requirements
@@ -62,7 +62,7 @@ def main(
         requirements: what base and data must be.
     """
     _write_output_to(Path(log))
-    mask_output()
+    mask_log()
     _end_with_parent(parent)
     # Ctrl-C and a closed terminal signal every process of the terminal; the parent alone decides what they mean
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console, RenderableType
 
-from sweep.reports.closing import WIDTH
+from sweep.reports.closing import WIDTH, PlainConsole
 
 
 @pytest.fixture
 def out() -> Console:
     """A console whose `file` keeps what is printed."""
-    return Console(file=io.StringIO(), width=WIDTH, highlight=False)
+    return PlainConsole(file=io.StringIO(), width=WIDTH)
 
 
 @pytest.fixture

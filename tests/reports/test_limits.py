@@ -26,6 +26,7 @@ from sweep.verdict.conclude import conclude
 from tests.conftest import arm, certified_record, result, study_record
 
 LIMITS = "Made-up notes: no <medical> advice."
+MARKDOWN = r"Made-up notes: no \<medical> advice."
 ESCAPED = "Limits: Made-up notes: no &lt;medical&gt; advice."
 
 
@@ -50,7 +51,7 @@ def test_limits_are_shown_wherever_the_task_is() -> None:
     assert ESCAPED in render(record, conclusion, answer_of(record, conclusion), Beside("today"))
     assert ESCAPED in render_comparison((record, conclusion), (plain, conclude(plain)), "today")
     card = Card(base="some/base", on_hub=True, chat_template=None, has_tokenizer=True)
-    assert f"Limits: {LIMITS}" in model_card(record, conclusion, trial, card)
+    assert f"Limits: {MARKDOWN}" in model_card(record, conclusion, trial, card)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_limits_are_shown_wherever_the_task_is() -> None:
 def test_the_terminal_the_notebook_and_mlflow_show_them(record: StudyRecord, tmp_path: Path) -> None:
     assert f"Limits: {LIMITS}\n" in printed(limited(record))
     assert f"<p>{ESCAPED}</p>" in Study(limited(record), Paths(tmp_path))._repr_html_()
-    assert summary(limited(record)).tags[names.NOTE].endswith(f"\nLimits: {LIMITS}")
+    assert summary(limited(record)).tags[names.NOTE].endswith(f"\nLimits: {MARKDOWN}")
 
 
 def test_nothing_is_said_of_a_task_without_limits(tmp_path: Path) -> None:

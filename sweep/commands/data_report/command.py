@@ -66,7 +66,7 @@ def data(words: Sequence[str]) -> int:
         from sweep.reports.data_report.page import write_page
 
         page = write_page(profile, recommended, steps, plan, paths)
-        out.print(f"\n  {shown(page)}     this report, for a browser", markup=False, soft_wrap=True)
+        out.print(f"\n  {shown(page)}     this report, for a browser", soft_wrap=True)
     return DataError.exit_code if profile.problems else 0
 
 

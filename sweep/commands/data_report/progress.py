@@ -19,7 +19,7 @@ class Watch:
         self._now = now
         self._began = now()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=32),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),

@@ -73,9 +73,7 @@ def show(findings: Sequence[Finding]) -> None:
     for name in ("state", "check", "result", "how to fix"):
         table.add_column(name, overflow="fold")
     for finding in findings:
-        table.add_row(
-            Text(finding.state, style=_STYLES[finding.state]), finding.name, Text(finding.message), Text(finding.fix)
-        )
+        table.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.name, finding.message, finding.fix)
     console().print(table)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
-from rich.console import Console
-from rich.text import Text
-
 from sweep.commands.planning.outlook import Outlook, outlook
 from sweep.commands.planning.speeds import busy_words
 from sweep.commands.planning.tables import (
@@ -23,7 +20,7 @@ from sweep.config.cores import available_cores
 from sweep.config.units import show_seconds
 from sweep.console.command_line import program
 from sweep.records import Split, StudyPlan, StudyRecord
-from sweep.reports.closing import console
+from sweep.reports.closing import PlainConsole, console
 from sweep.reports.forecast import stage_lines
 from sweep.store.paths import Paths
 from tasks import Splits
@@ -50,33 +47,33 @@ def show_outlook(
         last: the line at the end.
     """
     out = console()
-    out = out if out.is_terminal and out.width >= WIDTH else Console(highlight=False, width=WIDTH, emoji=False)
+    out = out if out.is_terminal and out.width >= WIDTH else PlainConsole(width=WIDTH)
     view = outlook(plan, splits, paths, record)
-    out.print(Text(title, style="bold"))
+    out.print(title, style="bold")
     for name, text in lines.items():
         for line in wrap(
             text, WIDTH, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12, break_on_hyphens=False
         ):
-            out.print(Text(line), soft_wrap=True)
+            out.print(line, soft_wrap=True)
     out.print()
     stages = dict(stage_words(plan, record))
     if stages:
         out.print(stages_table(stages, view.times))
     for line in time_lines(plan, record, view):
-        out.print(Text(line))
+        out.print(line)
     for table in (parameters_table(view), needs_table(plan, view), limits_table(view)):
         if table is not None:
             out.print()
             out.print(table)
     if not view.limits:
-        out.print(Text("This machine can do all of it."))
+        out.print("This machine can do all of it.")
     if view.decision is not None:
         out.print()
         out.print(decision_table(view.decision))
         for line in decision_lines(plan, view.decision):
-            out.print(Text(line))
+            out.print(line)
     out.print()
-    out.print(Text(last))
+    out.print(last)
 
 
 def stage_words(plan: StudyPlan, record: StudyRecord | None) -> Iterator[tuple[str, str]]:

@@ -44,16 +44,16 @@ def print_profile(
         for each in recommended:
             _indented([f"{each.about}: {each.text}"], out)
             if each.setting:
-                out.print(f"    {each.setting}", markup=False, style="green", soft_wrap=True)
+                out.print(f"    {each.setting}", style="green", soft_wrap=True)
     out.print()
-    out.print("Next:", markup=False)
+    out.print("Next:")
     for step in steps:
-        out.print(f"  {step.command}     {step.purpose}", markup=False, soft_wrap=True)
+        out.print(f"  {step.command}     {step.purpose}", soft_wrap=True)
 
 
 def _title(profile: DataProfile, out: Console) -> None:
     read = f", read with the tokenizer of {profile.model}" if profile.has_tokenizer else ""
-    out.print(f"Data of {profile.name}: {profile.total:,} examples{read}", style="bold", markup=False)
+    out.print(f"Data of {profile.name}: {profile.total:,} examples{read}", style="bold")
     _indented(profile.understood, out)
     if not profile.has_tokenizer:
         _indented([f"lengths are in words: {profile.model}, with its tokenizer, is not on this machine"], out)
@@ -62,13 +62,13 @@ def _title(profile: DataProfile, out: Console) -> None:
 def _problems(profile: DataProfile, out: Console) -> None:
     if profile.unusable:
         empty = f", of which {profile.empty:,} are empty or lack a value" if profile.empty else ""
-        out.print(f"{_rows(profile.unusable)} cannot be used{empty}:", style="bold red", markup=False)
+        out.print(f"{_rows(profile.unusable)} cannot be used{empty}:", style="bold red")
     elif profile.problems:
-        out.print("The data cannot be used as it is:", style="bold red", markup=False)
+        out.print("The data cannot be used as it is:", style="bold red")
     for problem in profile.problems:
-        out.print(f"  - {problem}", markup=False, soft_wrap=True)
+        out.print(f"  - {problem}", soft_wrap=True)
     if profile.more_problems:
-        out.print(f"  ... and {profile.more_problems:,} more", markup=False)
+        out.print(f"  ... and {profile.more_problems:,} more")
 
 
 def _parts(profile: DataProfile, max_length: int) -> Table:
@@ -101,7 +101,7 @@ def _lengths(profile: DataProfile, out: Console) -> None:
     for each in found:
         bar = "█" * round(_BAR * each.share / most) or ("▏" if each.count else "")
         label = f"{each.low + 1:>{width},} to {each.high:>{width},}"
-        out.print(f"  {label}  {bar:{_BAR}} {each.count:>7,}  {100 * each.share:5.1f} %", markup=False)
+        out.print(f"  {label}  {bar:{_BAR}} {each.count:>7,}  {100 * each.share:5.1f} %")
     _indented([tables.quantiles(lengths), tables.answers(lengths)], out)
 
 
@@ -113,7 +113,7 @@ def _balances(profile: DataProfile, out: Console) -> None:
         for part in PARTS:
             table.add_column(part, justify="right")
         for value, counts in tables.values(balance):
-            table.add_row(Text(value), *(f"{count:,}" for count in counts))
+            table.add_row(value, *(f"{count:,}" for count in counts))
         out.print(table)
         _indented(tables.balance_notes(balance), out)
 
@@ -128,10 +128,10 @@ def _examples(profile: DataProfile, out: Console) -> None:
     for number, example in enumerate(profile.rendered):
         if number:
             out.print()
-        out.print(f"  {example_title(example)}", markup=False, style="dim")
+        out.print(f"  {example_title(example)}", style="dim")
         for mark, text, style in ((GIVEN, example.prompt, None), (TRAINED, example.answer, "bold green")):
             for line in _cut(text.removesuffix("\n")).split("\n"):
-                out.print(Text(f"  {mark} {line}", style=style or ""), soft_wrap=True)
+                out.print(f"  {mark} {line}", style=style, soft_wrap=True)
 
 
 def example_title(example: Rendered) -> str:
@@ -149,13 +149,13 @@ def _cut(text: str) -> str:
 
 def _heading(text: str, out: Console) -> None:
     out.print()
-    out.print(text, style="bold", markup=False)
+    out.print(text, style="bold")
 
 
 def _indented(lines: Iterable[str], out: Console) -> None:
     for line in lines:
         for piece in Text(line).wrap(out, max(20, out.width - 4)):
-            out.print(f"  {piece.plain.rstrip()}", markup=False)
+            out.print(f"  {piece.plain.rstrip()}")
 
 
 def _rows(count: int) -> str:

@@ -88,7 +88,7 @@ def _chart(trials: Sequence[TrialRecord], rung_of: RungOf) -> Chart:
                 name=in_figure(rung_words(rank)),
                 legendgroup=str(rank),
                 showlegend=rank not in named,
-                hovertemplate=f"<b>{trial.name}</b><br>step %{{x:.0f}}: loss %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"<b>{in_figure(trial.name)}</b><br>step %{{x:.0f}}: loss %{{y:.3f}}<extra></extra>",
             )
         )
         named.add(rank)

@@ -9,6 +9,7 @@ from sweep.records import EvaluatedTrial, StudyRecord, rung_words
 from sweep.reports.ladder_kind import is_cut
 from sweep.reports.ladder_table import NEAREST
 from sweep.reports.page.chart import Chart, axis, chart, short
+from sweep.reports.page.escape import in_figure
 from sweep.verdict.conclusion import Conclusion, on_test
 from sweep.verdict.terms import terms_of
 
@@ -57,7 +58,7 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
     names = [bar.name for bar in shown]
     values = [short(bar.value) for bar in shown]
     bars = graph_objects.Bar(
-        y=names,
+        y=[in_figure(name) for name in names],
         x=values,
         orientation="h",
         marker={"color": [bar.colour for bar in shown]},
@@ -72,7 +73,7 @@ def finals_chart(scores: Sequence[TestScore], metric: str) -> Chart | None:
         "finals",
         "; ".join(f"{name}: {metric} {value:.3f}" for name, value in zip(names, values, strict=True)),
         [bars],
-        xaxis=axis(f"{metric} on test, one is best", range=[0, 1.08], fixedrange=True),
+        xaxis=axis(f"{in_figure(metric)} on test, one is best", range=[0, 1.08], fixedrange=True),
         yaxis={"automargin": True, "autorange": "reversed", "fixedrange": True, "ticklabelstandoff": 8},
         showlegend=False,
     )

@@ -76,7 +76,7 @@ def _chart(record: StudyRecord, trials: list[CompletedTrial], cost: Cost) -> Cha
                 x=[paid for *_, paid, _ in chosen],
                 y=[short(trial.loss) for trial, *_ in chosen],
                 mode="markers",
-                name=group[1],
+                name=in_figure(group[1]),
                 marker={
                     "size": [12 if on else 8 for *_, on in chosen],
                     "symbol": ["diamond" if on else "circle" for *_, on in chosen],
