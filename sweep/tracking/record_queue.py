@@ -32,6 +32,10 @@ _QUIET_SECONDS = 5.0
 """The wait at the end of a sweep before a message says so."""
 _MAX_RESTARTS = 5
 """After that many killed processes, something is wrong with this machine."""
+_PROCESS_ENDED = (
+    "the process that records in MLflow has ended: check that the disk is not full and that no limit on file sizes is set "
+    "(`ulimit -f`); its output is in mlruns/logs"
+)
 _SHOWN_REFUSALS = 3
 _REGISTRATIONS = ("register", "release")
 """What a later call has to ask for again if the store refuses it."""
@@ -147,7 +151,8 @@ class RecordQueue:
 
         Raises:
             EnvironmentLacks: the process was killed twice before the sweep had a run, or what the method raises.
-            StoreAway: the store is away, the process was killed too often, or the store has not answered within `seconds`; it may do what was asked later.
+            StoreAway: the process was killed too often, the store is away, or it has not answered within `seconds`; it
+                may do what was asked later.
         """
         end = None if seconds is None else time.monotonic() + seconds
         self._last_number += 1
@@ -157,7 +162,7 @@ class RecordQueue:
             self._restart()
         while number not in self._replies:
             if self._has_ended:
-                raise _process_ended(StoreAway)
+                raise StoreAway(_PROCESS_ENDED)
             if self._restarts > restarts:
                 restarts = self._restarts
                 self._process.send((number, (method, arguments, dict(once_more))))
@@ -181,7 +186,11 @@ class RecordQueue:
     def wait_for_all(self) -> bool:
         """Waits until the store has every record: half a minute if it is away, longer if it is slow. Returns whether it has."""
         last, left, said_as_away = time.monotonic(), len(self._pending), None
-        while self._pending and not self._has_ended and time.monotonic() - last < (_AWAY_SECONDS if self.absence.is_now else _SLOW_SECONDS):
+        while (
+            self._pending
+            and not self._has_ended
+            and time.monotonic() - last < (_AWAY_SECONDS if self.absence.is_now else _SLOW_SECONDS)
+        ):
             self.receive(0.25)
             if len(self._pending) < left:
                 last, left = time.monotonic(), len(self._pending)
@@ -245,10 +254,10 @@ class RecordQueue:
         self._restarts += 1
         known_sweeps = {**self._left.sweeps, **self._sweeps}
         if not known_sweeps and not self._journal and self._restarts > 1:  # it may be unable to start
-            raise _process_ended(EnvironmentLacks)
+            raise EnvironmentLacks(_PROCESS_ENDED)
         if self._restarts > _MAX_RESTARTS:
             self._has_ended = True
-            self.absence.begin(_process_ended(StoreAway))
+            self.absence.begin(StoreAway(_PROCESS_ENDED))
             return
         self._say("MLflow: the recorder process was killed; a new one replaces it")
         self._process.restart()
@@ -256,10 +265,3 @@ class RecordQueue:
             self._process.send((NO_REPLY, {"do": "resume_sweep", "run": run_id, "sweep": sweep}))
         for number, entry in self._pending.items():
             self._process.send((number, {**entry, "run": self.known_as(entry["run"]), "again": True}))
-
-
-def _process_ended(kind: type[EnvironmentLacks]) -> EnvironmentLacks:
-    return kind(
-        "the process that records in MLflow has ended: check that the disk is not full and that no limit on file sizes is set "
-        "(`ulimit -f`); its output is in mlruns/logs"
-    )
