@@ -121,9 +121,11 @@ def _lost(deliveries: Sequence[Delivery]) -> Iterator[str]:
 
 
 def _try(what_failed: str, act: Callable[[], object], trouble: list[str]) -> None:
-    """Adds to the trouble what the system or the disk refuses."""
+    """Adds to the trouble what fails, for whatever reason."""
     try:
         act()
     except (OSError, GoldilocksError) as error:
         lack = explained(error) if isinstance(error, OSError) else error
         trouble.append(f"{what_failed}: {lack or error}")
+    except Exception as error:
+        trouble.append(f"{what_failed}: {error!r}")

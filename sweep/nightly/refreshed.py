@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sweep.errors import GoldilocksError
 from sweep.nightly.champion_news import ChampionCounts, ChampionNews
 from sweep.records.champion import ChampionEntry
 from sweep.store.champions import Champions
@@ -45,5 +44,5 @@ def _read(paths: Paths, study: str) -> tuple[list[ChampionEntry], list[DriftPoin
     try:
         log = RefreshLog(paths.refresh_log(study))
         return Champions(paths, study).entries(), DriftLog(paths.drift(study)).points(), log.steps()
-    except (GoldilocksError, OSError, UnicodeDecodeError):
+    except Exception:  # however they are damaged
         return [], [], []

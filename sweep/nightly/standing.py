@@ -88,7 +88,7 @@ def standing(verdict: Mapping[str, Any] | None) -> Standing | None:
         status=str(verdict.get("status") or "undecided"),
         rank=rank,
         chosen="" if rank is None else str(verdict.get("arm") or f"rank {rank}"),
-        bracket=_bracket(_list(verdict.get("bracket")), {row.get("rank"): row.get("arm") for row in rows}),
+        bracket=_bracket(_list(verdict.get("bracket")), {str(row.get("rank")): row.get("arm") for row in rows}),
         margin=_margin(verdict, metric),
         loss=_number(handed_out.get("loss")) if headline else None,
         metric=metric,
@@ -146,8 +146,8 @@ def _figures(earlier: Standing, later: Standing) -> Iterator[Change]:
         yield Change(f"Seeds per rank {later.seeds}, before {earlier.seeds}", matters=False)
 
 
-def _bracket(ranks: Sequence[Any], arms: Mapping[Any, Any]) -> str:
-    names = dict.fromkeys(str(arms.get(rank) or rank) for rank in ranks)
+def _bracket(ranks: Sequence[Any], arms: Mapping[str, Any]) -> str:
+    names = dict.fromkeys(str(arms.get(str(rank)) or rank) for rank in ranks)
     return " to ".join(names) if len(names) > 1 else ""
 
 

@@ -105,6 +105,6 @@ def verdict_of(paths: Paths, study: str) -> Mapping[str, Any] | None:
     """The contents of a study's verdict.json; None if there is none that can be read."""
     try:
         contents = json.loads(paths.verdict(study).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return contents if isinstance(contents, dict) else None

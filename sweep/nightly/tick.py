@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sweep.errors import Interrupted
+from sweep.console.masking import mask
+from sweep.errors import Interrupted, NoTrialSucceeded
 from sweep.nightly import open_nights
 from sweep.nightly.child import end_left_over
 from sweep.nightly.due import LEAST_SECONDS, PlannedNight, due, next_start, recorded_dates
@@ -72,13 +73,11 @@ class Tick:
                 if only is not None or not self._wait_for_others():
                     break
                 continue
-            schedule = self.schedules[night.schedule]
-            prepare(night, schedule, self.machine)
-            if night.trials_before is None:  # not to be read now; whatever no other night has counted is this one's
-                night.trials_before = self._counted_elsewhere(night)
-            if not self._has_time(night, self.machine.clock.now()):  # a database that does not answer takes its time
-                continue
-            if take_turn(night, schedule, self._turn_end(night), self.machine, self._save):
+            try:
+                is_over = self._turn(night, self.schedules[night.schedule])
+            except Exception as error:  # other studies go on
+                is_over = self._fail(night, error)
+            if is_over:
                 self._record(night)
             self._save()
             if only is None and not self.machine.should_stop():
@@ -92,6 +91,21 @@ class Tick:
         self._save()
         self._tidy()
         return Interrupted.exit_code if self.machine.should_stop() else self.code
+
+    def _turn(self, night: OpenNight, schedule: Schedule) -> bool:
+        """One turn of a study, unless no time is left; returns whether its night is over."""
+        prepare(night, schedule, self.machine)
+        if night.trials_before is None:  # not to be read now; whatever no other night has counted is this one's
+            night.trials_before = self._counted_elsewhere(night)
+        if not self._has_time(night, self.machine.clock.now()):  # a database that does not answer takes its time
+            return False
+        return take_turn(night, schedule, self._turn_end(night), self.machine, self._save)
+
+    def _fail(self, night: OpenNight, error: Exception) -> bool:
+        """Ends the night of a study with an error that nobody expected."""
+        reason = mask(f"unexpected error: {error!r}; the study's records may be damaged")
+        night.close(Outcome.FAILED, reason, self.machine.clock.now(), NoTrialSucceeded.exit_code)
+        return True
 
     def _load(self) -> None:
         """Reads the schedules; one that is gone keeps its open night."""
@@ -117,7 +131,12 @@ class Tick:
             if not night.over:
                 schedule = self.schedules.get(night.schedule)
                 if schedule is not None:
-                    read_result(night, schedule, self.machine)
+                    try:
+                        read_result(night, schedule, self.machine)
+                    except Exception as error:
+                        self._fail(night, error)
+                        self._record(night)
+                        continue
                 if schedule is not None and self._has_time(night, now) and now >= night.start:
                     night.set(ended=now, reason="the tick was killed in this night; the next one continues")
                     self.say(
@@ -259,7 +278,10 @@ class Tick:
 
     def _tell(self, record: Night) -> None:
         schedule = self.schedules.get(record.schedule)
-        problem = self.after(record, schedule) if schedule is not None else None
+        try:
+            problem = self.after(record, schedule) if schedule is not None else None
+        except Exception as error:
+            problem = mask(f"the morning note failed: {error!r}")
         if problem:
             self.say(f"{record.schedule}: {problem}")
 

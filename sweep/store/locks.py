@@ -18,6 +18,8 @@ from sweep.store.paths import Paths
 
 _SILENT_SECONDS = 1.0
 _POLL_SECONDS = 0.1
+_LOOK_SECONDS = 1.0
+"""The longest that a process which only looks (`is_held`) may hold a lock; by far, on a machine that is busy."""
 
 
 def say_on_stderr(text: str) -> None:
@@ -120,9 +122,9 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
     file = paths.lock(study)
     file.parent.mkdir(parents=True, exist_ok=True)
     holder_file = file.with_suffix(".pid")
-    lock = FileLock(file, timeout=0)
+    lock = FileLock(file)
     try:
-        lock.acquire()
+        lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
         holder = holder_file.read_text().strip() if holder_file.exists() else "unknown"
         raise StudyBusy(
@@ -143,7 +145,10 @@ def running_studies(paths: Paths) -> list[str]:
 
 
 def is_held(file: Path) -> bool:
-    """Whether a process holds the lock of a file; False where files cannot be locked."""
+    """Whether a process holds the lock of a file; False where files cannot be locked.
+
+    Takes a free lock for a moment, which `study_lock` waits for: `/proc/locks` would not show the holders in other containers.
+    """
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0)

@@ -2,7 +2,8 @@
 
 A store that goes away does not stop the sweep: the process retries every few seconds, and the next sweep records what is left at the
 end. A run that is opened meanwhile has a provisional id (`port.provisional_id`), which becomes a tag of the run in the store: by it, a
-run whose creation was answered by nobody is found again instead of being made twice. A process that is killed is replaced.
+run whose creation was answered by nobody is found again instead of being made twice. A process that is killed is replaced; after too many,
+the store counts as away for the rest of the sweep.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _QUIET_SECONDS = 5.0
 """The wait at the end of a sweep before a message says so."""
 _MAX_RESTARTS = 5
 """After that many killed processes, something is wrong with this machine."""
+_PROCESS_ENDED = (
+    "the process that records in MLflow has ended: check that the disk is not full and that no limit on file sizes is set "
+    "(`ulimit -f`); its output is in mlruns/logs"
+)
 _SHOWN_REFUSALS = 3
 _REGISTRATIONS = ("register", "release")
 """What a later call has to ask for again if the store refuses it."""
@@ -66,6 +71,7 @@ class RecordQueue:
         self._is_behind = False
         self._refused = 0
         self._restarts = 0
+        self._has_ended = False  # the process was killed too often and is not replaced any more
         self._process = RecorderProcess(settings)
         # runs before multiprocessing terminates its daemons at exit: the process must finish first
         Finalize(self, self._process.stop, exitpriority=0)
@@ -144,16 +150,19 @@ class RecordQueue:
             once_more: further arguments by name for the second time, since the killed process may have done what was asked.
 
         Raises:
-            EnvironmentLacks: the process was killed too often, or what the method raises.
-            StoreAway: the store is away, or has not answered within `seconds`; it may do what was asked later.
+            EnvironmentLacks: the process was killed twice before the sweep had a run, or what the method raises.
+            StoreAway: the process was killed too often, the store is away, or it has not answered within `seconds`; it
+                may do what was asked later.
         """
         end = None if seconds is None else time.monotonic() + seconds
         self._last_number += 1
         number = self._last_number
         restarts = self._restarts
-        if not self._process.send((number, (method, arguments, {}))):
+        if not self._has_ended and not self._process.send((number, (method, arguments, {}))):
             self._restart()
         while number not in self._replies:
+            if self._has_ended:
+                raise StoreAway(_PROCESS_ENDED)
             if self._restarts > restarts:
                 restarts = self._restarts
                 self._process.send((number, (method, arguments, dict(once_more))))
@@ -177,7 +186,11 @@ class RecordQueue:
     def wait_for_all(self) -> bool:
         """Waits until the store has every record: half a minute if it is away, longer if it is slow. Returns whether it has."""
         last, left, said_as_away = time.monotonic(), len(self._pending), None
-        while self._pending and time.monotonic() - last < (_AWAY_SECONDS if self.absence.is_now else _SLOW_SECONDS):
+        while (
+            self._pending
+            and not self._has_ended
+            and time.monotonic() - last < (_AWAY_SECONDS if self.absence.is_now else _SLOW_SECONDS)
+        ):
             self.receive(0.25)
             if len(self._pending) < left:
                 last, left = time.monotonic(), len(self._pending)
@@ -190,7 +203,9 @@ class RecordQueue:
         return not self._pending
 
     def receive(self, seconds: float) -> None:
-        """Handles all messages of the process, waiting up to `seconds` for the first."""
+        """Handles all messages of the process, waiting up to `seconds` for the first; does nothing once it is not replaced any more."""
+        if self._has_ended:
+            return
         try:
             while (connection := self._process.connection).poll(seconds):
                 seconds = 0.0
@@ -208,7 +223,7 @@ class RecordQueue:
         self._last_number += 1
         sent = entry if sweep is None else {**entry, "sweep": sweep}
         self._pending[self._last_number] = sent
-        if not self._process.send((self._last_number, sent)):
+        if not self._has_ended and not self._process.send((self._last_number, sent)):
             self._restart()
         return self._last_number
 
@@ -231,24 +246,22 @@ class RecordQueue:
     def _restart(self) -> None:
         """Replaces a process that was killed, and sends it all that is not recorded yet, of earlier sweeps too.
 
+        After too many, journals alone are written: MLflow cannot stop a study.
+
         Raises:
-            EnvironmentLacks: it was killed too often.
+            EnvironmentLacks: it was killed twice before the sweep had a run.
         """
         self._restarts += 1
         known_sweeps = {**self._left.sweeps, **self._sweeps}
-        # one that is killed before it has done anything may be unable to start
-        if self._restarts > (_MAX_RESTARTS if known_sweeps or self._journal else 1):
-            raise _process_ended()
+        if not known_sweeps and not self._journal and self._restarts > 1:  # it may be unable to start
+            raise EnvironmentLacks(_PROCESS_ENDED)
+        if self._restarts > _MAX_RESTARTS:
+            self._has_ended = True
+            self.absence.begin(StoreAway(_PROCESS_ENDED))
+            return
         self._say("MLflow: the recorder process was killed; a new one replaces it")
         self._process.restart()
         for run_id, sweep in known_sweeps.items():
             self._process.send((NO_REPLY, {"do": "resume_sweep", "run": run_id, "sweep": sweep}))
         for number, entry in self._pending.items():
             self._process.send((number, {**entry, "run": self.known_as(entry["run"]), "again": True}))
-
-
-def _process_ended() -> EnvironmentLacks:
-    return EnvironmentLacks(
-        "the process that records in MLflow has ended: check that the disk is not full and that no limit on file sizes is set "
-        "(`ulimit -f`); its output is in mlruns/logs. Run the same command again to resume"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def death_of(code: int | None, oom_kills: int, log: Path, since: int) -> Death:
 
     Args:
         code: its exit code, minus the signal's number if a signal killed it.
-        oom_kills: processes that the kernel has killed for lack of memory since it was started.
+        oom_kills: processes of its control group that the kernel has killed for lack of memory since it was given its latest trial.
         log: the file to which it, and workers beside it, wrote their output.
         since: size of the log when it was started.
     """
@@ -79,15 +80,42 @@ def log_size(log: Path) -> int:
         return 0
 
 
-def oom_kills() -> int:
-    """Number of processes that the kernel has killed for lack of memory since boot; 0 where it does not say."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
+def oom_kills(root: Path = Path("/")) -> int:
+    """Number of processes in this process's control group that the kernel has killed for lack of memory; 0 where it does not say.
+
+    `/proc/vmstat` counts the kills of the whole host, in other containers as well. A group counts its own, whether its limit or the
+    machine's memory was reached: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+
+    Args:
+        root: the folder that has `proc` and `sys`.
+    """
+    for file in _kill_counters(root):
+        try:
+            for line in file.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+        except OSError:
+            continue
     return 0
+
+
+def _kill_counters(root: Path) -> Iterator[Path]:
+    """Files that may count the kills, the best one first."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mounted = root / "sys/fs/cgroup"
+    for line in groups:  # ID:CONTROLLERS:PATH, without controllers in version 2
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = mounted / "memory" if controllers else mounted
+        group = top / path.lstrip("/")
+        if not group.is_dir():  # a container that is given the host's path sees its own group as the top
+            group = top
+        names = ("memory.oom_control",) if controllers else ("memory.events.local", "memory.events")
+        yield from (group / name for name in names)
 
 
 def _tail(log: Path, since: int) -> str:

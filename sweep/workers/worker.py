@@ -140,6 +140,7 @@ class Worker:
     def run(self, spec: TrialSpec) -> None:
         """Gives the worker a trial."""
         self.trials[spec.identity] = GivenTrial(spec)
+        self._oom_kills_before = oom_kills()  # an earlier kill was of another process
         self.send(RunTrial(spec))
 
     def send(self, message: RunTrial | Decision) -> None:

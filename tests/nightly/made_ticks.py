@@ -89,6 +89,7 @@ class Nights:
         stop_at: when the tick is asked to stop.
         reading: seconds that it takes to read the progress of a study.
         unreadable: how often it cannot be read from now on.
+        broken: the schedules whose progress, or note, raises an error that nobody expects.
         turns: the schedules whose studies were started, in order.
     """
 
@@ -101,6 +102,7 @@ class Nights:
     stop_at: float = float("inf")
     reading: float = 0.0
     unreadable: int = 0
+    broken: set[str] = field(default_factory=set)
 
     def add(self, name: str, trials: int, seconds: float, end: str = "", **changes: object) -> Schedule:
         made = schedule(**{"name": name, "study": name, **changes})  # type: ignore[arg-type]
@@ -137,10 +139,14 @@ class Nights:
 
     def _after(self, night: Night, _: Schedule) -> None:
         self.told.append(night)
+        if night.schedule in self.broken:
+            raise KeyError("note")
 
     def _progress(self, made: Schedule) -> Progress:
         if self.reading:
             FileClock(self.paths.root.parent / "now").sleep(self.reading)
+        if made.name in self.broken:
+            raise ValueError("Expecting value: line 1 column 1")
         if self.unreadable:
             self.unreadable -= 1
             return Progress(None)

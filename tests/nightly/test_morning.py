@@ -257,6 +257,23 @@ def test_a_damaged_ledger_costs_no_note(tmp_path: Path) -> None:
     assert paths.night_note("pharma", "2026-03-01").is_file()
 
 
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        {"status": "certified", "rank": {}, "ladder": [{"rank": {}}], "bracket": [{}, []]},
+        {"status": [], "rank": [1], "trials": {"complete": "x"}, "reasons": 5},
+        {"status": "certified", "rank": 8, "trials": [], "findings": [5], "next_steps": 5, "test": {"base": 5}},
+        {"status": "certified", "rank": 8, "seeds_needed": "x", "margin": "x", "ladder": [{"rank": 8, "mean": "x"}]},
+    ],
+)
+def test_a_verdict_of_garbage_costs_no_note(verdict: dict[str, object], tmp_path: Path) -> None:
+    paths = made_paths(tmp_path)
+    night = made_night(1, verdict=verdict, before=made_verdict())
+    ledger = recorded(paths, night)
+    after(night, ledger, paths)
+    assert ledger.nights() == [night]
+
+
 def test_several_studies_of_a_night_keep_a_note_each(tmp_path: Path) -> None:
     paths = made_paths(tmp_path)
     first = made_night(1, schedule="all")

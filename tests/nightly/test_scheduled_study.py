@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,32 @@ def test_the_record_of_a_finished_study_says_so(tmp_path: Path, monkeypatch: pyt
     assert progress_of(changing, paths).finished
     paths.champion_entry("stored", 1).joinpath("entry.json").write_text("{")
     assert progress_of(changing, paths) == Progress(None)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE study_user_attributes SET value_json = '{'",
+        "UPDATE study_user_attributes SET value_json = '{}'",
+        "UPDATE study_user_attributes SET value_json = '[1]'",
+        "UPDATE trial_user_attributes SET value_json = '{'",
+        "UPDATE trial_user_attributes SET value_json = '{}'",
+        None,
+    ],
+)
+def test_progress_that_cannot_be_read_is_not_known(
+    damage: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(STORED / "study.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shutil.copytree(STORED / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    if damage is None:
+        Paths.here().optuna_database.write_bytes(b"garbage" * 1000)
+    else:
+        with closing(sqlite3.connect(Paths.here().optuna_database)) as database, database:
+            database.execute(damage)
+    assert progress_of(schedule(study="stored", words=tuple(COMMAND)), Paths.here()) == Progress(None)
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import pytest
 
 from sweep.config.gpus import Gpu
 from sweep.nightly.night import Outcome
-from sweep.nightly.open_nights import read
+from sweep.nightly.open_nights import read, write
 from sweep.nightly.room import Room
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import Progress, command_line, read_environment
 from tests.nightly.made import moment, schedule
-from tests.nightly.made_ticks import HOUR, Nights, nights
+from tests.nightly.made_ticks import HOUR, Nights, nights, open_night
 
 __all__ = ["nights"]  # the fixture
 
@@ -29,6 +29,25 @@ def test_a_study_goes_on_the_next_night_until_it_is_done(nights: Nights) -> None
     assert nights.nights("a")[1:] == [("2026-11-22", "done", 2)]
     assert [night.date for night in nights.told] == ["2026-11-21", "2026-11-22"]
     assert read(nights.paths) == []
+
+
+def test_a_study_that_raises_what_nobody_expects_stops_no_other(nights: Nights) -> None:
+    nights.add("a", trials=1, seconds=60, since=moment("2026-11-20 12:00"))
+    nights.add("b", trials=1, seconds=60, since=moment("2026-11-20 12:00"))
+    nights.broken = {"a"}
+    assert nights.tick("2026-11-21 02:00") == 4
+    (failed,) = nights.recorded("a")
+    assert (failed.outcome, "Expecting value" in failed.reason) == (Outcome.FAILED, True)
+    assert nights.nights("b") == [("2026-11-21", "done", 1)]
+    assert {night.schedule for night in nights.told} == {"a", "b"}
+    assert any("the morning note failed: KeyError" in line for line in nights.said)
+    # also where a killed tick left the night open
+    write(nights.paths, [open_night("a", moment("2026-11-21 01:00"))])
+    assert nights.tick("2026-11-22 02:00") == 4
+    assert read(nights.paths) == []
+    nights.broken = set()
+    assert nights.tick("2026-11-23 02:00") == 0
+    assert nights.recorded("a")[-1].outcome is Outcome.DONE
 
 
 def test_missed_nights_are_recorded_and_the_last_is_made_up_for(nights: Nights) -> None:

@@ -16,9 +16,10 @@ from unittest.mock import patch
 import pytest
 from filelock import FileLock
 
-from sweep.errors import EnvironmentLacks
+from sweep.errors import EnvironmentLacks, StudyBusy
 from sweep.store import locks
-from sweep.store.locks import Claims, held, is_gone, is_here, is_left, this_process
+from sweep.store.locks import Claims, held, is_gone, is_here, is_left, running_studies, study_lock, this_process
+from sweep.store.paths import Paths
 
 
 @dataclass
@@ -126,3 +127,28 @@ def test_work_of_an_ended_process_or_an_earlier_one_of_this_number_is_left() -> 
 def test_processes_elsewhere_count_as_alive(owner: str) -> None:
     assert not is_here(owner)
     assert not is_gone(owner)
+
+
+def test_a_sweep_that_meets_a_look_at_its_lock_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_LOOK_SECONDS", 60.0, raising=False)
+    paths = Paths.here(tmp_path)
+    paths.lock("made").parent.mkdir(parents=True)
+    look = FileLock(paths.lock("made"), thread_local=False)
+    look.acquire()
+    end_of_look = threading.Timer(0.2, look.release)
+    end_of_look.start()
+    with study_lock(paths, "made"):
+        assert running_studies(paths) == ["made"]
+    end_of_look.join()
+
+
+def test_one_sweep_of_a_study_runs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_LOOK_SECONDS", 0.1, raising=False)
+    paths = Paths.here(tmp_path)
+    with (
+        study_lock(paths, "made"),
+        pytest.raises(StudyBusy, match=rf"already running here \(process {os.getpid()}\)"),
+        study_lock(paths, "made"),
+    ):
+        pass
+    assert not running_studies(paths)

@@ -316,6 +316,34 @@ def test_a_recorder_that_is_killed_again_at_the_start_is_an_error(
         recorder.open_sweep(SWEEP)
 
 
+def test_a_recorder_that_always_dies_does_not_stop_the_sweep(
+    place: Place, complete: TrialResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = place.recorder()
+    parent = recorder.open_sweep(SWEEP)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder_process, "record", _dies)
+        patch.setattr(record_queue, "_MAX_RESTARTS", 2)
+        psutil.Process(recorder.process).kill()
+        for _ in range(2):
+            recorder.close_trial(recorder.open_trial(parent, complete.spec), complete, [])
+        assert recorder.link(parent) is None
+        assert not recorder.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert len([line for line in place.said if "the study goes on" in line]) == 1
+    assert "has not taken 5 record(s)" in place.said[-1]
+    assert place.states() == {"RUNNING": 1}
+
+    after = place.recorder()
+    after.resume_sweep(parent, SWEEP)
+    assert after.close_sweep(parent, Status.COMPLETE, Summary(), [])
+    assert place.states() == {"FINISHED": 3}
+    assert not place.journals()
+
+
+def _dies(connection: object, settings: object) -> None:
+    """A recorder process that cannot run on this machine."""
+
+
 def test_what_mlflow_prints_goes_to_the_log_without_secrets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
     log = place.folder / "study.log"

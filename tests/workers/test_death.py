@@ -53,5 +53,30 @@ def test_what_an_earlier_worker_said_does_not_count(tmp_path: Path) -> None:
     assert death_of(1, 0, log, len(OOM) + 1).out_of_memory
 
 
-def test_kills_of_the_kernel_are_counted() -> None:
-    assert oom_kills() >= 0
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        # version 2: the group's own events; those of the groups below it are of other processes
+        ("0::/job\n", {"job/memory.events.local": "oom 9\noom_kill 2\n", "job/memory.events": "oom_kill 5\n"}, 2),
+        ("0::/job\n", {"job/memory.events": "oom_kill 5\noom_group_kill 1\n"}, 5),
+        ("0::/job\n", {"memory.events": "oom_kill 5\n", "job/pids.max": "max\n"}, 0),
+        # in a container, the path is the host's or the root
+        ("0::/\n", {"memory.events": "oom_kill 5\n"}, 5),
+        ("4:memory:/docker/a\n0::/\n", {"memory/memory.oom_control": "under_oom 0\noom_kill 3\n"}, 3),
+        # version 1, also where controllers share a folder
+        ("4:cpu,memory:/job\n0::/\n", {"memory/job/memory.oom_control": "under_oom 0\noom_kill 3\n"}, 3),
+        ("", {}, 0),
+    ],
+)
+def test_kills_in_the_control_group_of_this_process_are_counted(
+    groups: str, files: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    made = {"proc/self/cgroup": groups, "proc/vmstat": "oom_kill 77\n"}  # the kills of the whole host
+    for name, text in (made | {f"sys/fs/cgroup/{name}": text for name, text in files.items()}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert oom_kills(tmp_path) == expected
+
+
+def test_a_system_without_control_groups_counts_no_kills(tmp_path: Path) -> None:
+    assert oom_kills(tmp_path) == 0

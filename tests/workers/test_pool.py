@@ -335,6 +335,14 @@ class TestPool:
         )
         assert len(launcher.started) == 1
 
+    def test_a_kill_for_memory_before_the_trial_began_was_of_another_process(
+        self, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pool, _ = open_pool("loads", "survives")
+        monkeypatch.setattr(worker, "oom_kills", lambda: 1)
+        pool.submit(does("is killed"))
+        assert results_of(pool)["a"].status is Status.COMPLETE
+
     def test_an_unsound_worker_is_replaced(self, open_pool: OpenPool) -> None:
         pool, launcher = open_pool()
         pool.submit(does("fails"))

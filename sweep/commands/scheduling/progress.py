@@ -30,25 +30,27 @@ def plan_of(schedule: Schedule) -> StudyPlan:
 def progress_of(schedule: Schedule, paths: Paths) -> Progress:
     """The progress of the schedule's study, over all data that it has had; with `refresh=true` that of its champion, too.
 
-    A study that has no record has no trials. What cannot be read is not known.
+    A study that has no record has no trials. What cannot be read is not known, however it is damaged: other studies of the night go on.
     """
+    try:
+        return _progress(schedule, paths)
+    except Exception:
+        return Progress(None)
+
+
+def _progress(schedule: Schedule, paths: Paths) -> Progress:
     try:
         records = _records(schedule, paths)
     except ConfigurationError:  # the study itself says what is wrong
         records = []
-    except GoldilocksError:
-        return Progress(None)
     trained = [trial for record in records for trial in _trained(record)]
     finished = is_finished(records[0]) if records else None
     if not schedule.refresh:
         return Progress(len(trained), finished)
     log = RefreshLog(paths.refresh_log(schedule.study))
-    try:
-        more = set(log.adapters) - {trial.spec.adapter for trial in trained}
-        if Champions(paths, schedule.study).current() is not None:
-            finished = not log.is_open
-    except (GoldilocksError, OSError, UnicodeDecodeError):
-        return Progress(None)
+    more = set(log.adapters) - {trial.spec.adapter for trial in trained}
+    if Champions(paths, schedule.study).current() is not None:
+        finished = not log.is_open
     return Progress(len(trained) + len(more), finished)
 
 

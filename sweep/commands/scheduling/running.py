@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from sweep.commands.scheduling.progress import plan_of, progress_of
-from sweep.errors import GoldilocksError
 from sweep.nightly.clock import Clock, SystemClock
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Night
@@ -70,12 +70,10 @@ def _after(night: Night, schedule: Schedule, ledger: Ledger, paths: Paths) -> st
 
     variables: dict[str, str] = {}
     tracking_uri = None
-    try:
+    with suppress(Exception):  # the night's own reason
         variables = read_environment(schedule.environment, paths.root.parent)
         with in_environment(variables):
             tracking_uri = plan_of(schedule).tracking_uri
-    except GoldilocksError:  # the night's own reason
-        pass
     with in_environment(variables):  # also for the processes that send the note, and keep it in MLflow
         problem = after(night, ledger, paths, schedule.notify, tracking_uri=tracking_uri)
     notes = (paths.night_note(night.schedule, night.date, each) for each in (night.study, None))
