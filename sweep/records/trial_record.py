@@ -69,6 +69,11 @@ class TrialRecord:
         return self.result.status is Status.COMPLETE and self.result.measures is not None
 
     @property
+    def has_diverged(self) -> bool:
+        """Whether it failed because a loss was not finite, as it would again: the same seed draws the same data and weights."""
+        return self.status is Status.FAILED and (self.reason or "").startswith("diverged")
+
+    @property
     def measures(self) -> Measures | None:
         """What was measured; None unless complete."""
         return self.result.measures
@@ -121,6 +126,11 @@ class EvaluatedTrial(TrialRecord):
     def __post_init__(self) -> None:
         if not self.is_complete:
             raise ValueError(f"trial {self.identity} is not complete: {self.status.value}")
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether it failed because a loss was not finite, as it would again: the same seed draws the same data and weights."""
+        return self.status is Status.FAILED and (self.reason or "").startswith("diverged")
 
     @property
     def measures(self) -> Measures:

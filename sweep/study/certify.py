@@ -6,6 +6,7 @@ Of a cut ladder only the largest rank is trained; its adapters are cut to the sm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import replace
 from functools import partial
 from statistics import median
 
@@ -91,6 +92,29 @@ def certify(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> N
             case Finish(reason):
                 stored.set_stopped(reason)
                 return
+
+
+def to_try_again(record: StudyRecord) -> list[TrialRecord]:
+    """The trials of the ladder and its confirmation that failed for another reason than their loss.
+
+    What did not fit into memory would not fit again, and a trial that tuned rates is replaced by one at another rate.
+    """
+    known = record.certification
+    trials = (*known.trials, *known.confirmed) if known is not None else ()
+    return [trial for trial in trials if trial.status is Status.FAILED and not trial.has_diverged]
+
+
+def try_failed_again(run: StudyRun, study: SearchStudy, stored: StoredCertification) -> None:
+    """Makes what failed in earlier runs unfinished, so that this run tries it once more; what fails again waits for the next run."""
+    failed = to_try_again(study.record())
+    for trial in failed:
+        stored.add_trial(replace(trial, result=replace(trial.result, status=Status.INTERRUPTED)), ())
+    if failed:
+        which = _first_few(f"{trial.name} ({trial.reason})" for trial in failed)
+        several = (
+            "trials that failed in an earlier run are" if len(failed) > 1 else "trial that failed in an earlier run is"
+        )
+        run.display.note(f"{len(failed)} {several} tried again: {which}")
 
 
 def _tune_rates(
@@ -206,8 +230,10 @@ def _is_cut(trial: TrialRecord) -> bool:
 def _count_facts(record: StudyRecord) -> int:
     """How much the certification contains. Every step of the stage adds to it, and none removes anything."""
     known = begun_certification(record)
-    lists = (known.rates, known.tuning, known.trials, known.looks, known.extended, known.confirmed)
-    return (known.base is not None) + sum(map(len, lists))
+    ended = [
+        trial for trial in (*known.tuning, *known.trials, *known.confirmed) if trial.status is not Status.INTERRUPTED
+    ]
+    return (known.base is not None) + sum(map(len, (known.rates, ended, known.looks, known.extended)))
 
 
 def _in_words(step: Step) -> str:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sweep.records import Arm, Status, StudyRecord, TrialRecord
+from sweep.records import Arm, StudyRecord, TrialRecord
 from sweep.study.rates import RatePoint
 
 LATE = 1 / 3
@@ -36,7 +36,7 @@ def points_of(
         assert trial.arm is not None
         yield RatePoint(rank_of(trial), trial.arm.learning_rate, _pooled(trial, own if usable else None))
     for trial in trials:
-        if trial.arm is not None and _diverged(trial):  # any other failure says nothing about the rate
+        if trial.arm is not None and trial.has_diverged:  # any other failure says nothing about the rate
             yield RatePoint(rank_of(trial), trial.arm.learning_rate, math.inf)
 
 
@@ -87,10 +87,6 @@ def _pooled(trial: TrialRecord, late: tuple[float, int] | None) -> float:
         return trial.loss
     loss, examples = late
     return (loss * examples + trial.loss * measures.examples) / (examples + measures.examples)
-
-
-def _diverged(trial: TrialRecord) -> bool:
-    return trial.status is Status.FAILED and (trial.result.reason or "").startswith("diverged")
 
 
 def _finite(trial: TrialRecord) -> bool:

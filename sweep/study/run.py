@@ -22,7 +22,7 @@ from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from sweep.store.trials import TrialStore
 from sweep.study.arm_costs import ladder_note, with_arm_costs
-from sweep.study.certify import certify
+from sweep.study.certify import certify, to_try_again, try_failed_again
 from sweep.study.checks import check_loaded, loading_notes
 from sweep.study.display import Display
 from sweep.study.examples import example_work, with_certify_examples, with_examples_kept
@@ -172,6 +172,7 @@ def _run_stages(run: StudyRun, study: SearchStudy) -> None:
     stored.begin(run.plan.declaration)
     _settle_examples(run, study, stored)
     rescore_certified(run, study, stored)
+    try_failed_again(run, study, stored)
     certify(run, study, stored)
     evaluate_on_test(run, study, stored)
 
@@ -209,7 +210,7 @@ def _is_done(plan: StudyPlan, study: SearchStudy) -> bool:
         return True
     if record.certification is None or not study.certification(recipe_to_certify(plan, record)).is_current:
         return False
-    if outdated_certified(plan, record.certification):
+    if outdated_certified(plan, record.certification) or to_try_again(record):
         return False
     return isinstance(next_step(plan, record), Finish) and is_evaluated_on_test(plan, record)
 

@@ -35,7 +35,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "arms": ("search.arms=[{r: 2, dropout: 0.05}, {r: 8, learning_rate: 2e-3}]",),
 }
 FAST = ("random", "pruned", "confirm")
-WRITES = 35
+WRITES = 37
 """Writes of the study `random`, without those that create the database."""
 
 
