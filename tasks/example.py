@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tasks.printable import printable
 
-_GREETING = 5
-"""Most words of a greeting: many chats begin with the same one."""
+_GREETINGS = """
+hi hello hey hiya howdy greetings good morning afternoon evening day there all everyone team hallo guten tag morgen abend moin servus
+bonjour bonsoir salut hola buenos buenas dias días tardes noches ciao buongiorno olá oi привет здравствуйте 你好 您好 こんにちは
+"""
+"""Words of greetings. Many chats begin with the same greeting, which says nothing about what they are about; any other first message
+identifies a chat, however short, so that it is on one side whether or not the chat goes on."""
 
 
 def opening_of(messages: Sequence[str]) -> str:
-    """What identifies a chat: the user's messages up to the first one that is longer than a greeting, joined."""
-    long = next((place for place, text in enumerate(messages) if len(text.split()) > _GREETING), len(messages))
-    return "\n\n".join(messages[: long + 1])
+    """What identifies a chat: the user's messages up to the first one that is more than a greeting, joined."""
+    more = next((place for place, text in enumerate(messages) if not _is_greeting(text)), len(messages))
+    return "\n\n".join(messages[: more + 1])
+
+
+def _is_greeting(text: str) -> bool:
+    return set(_GREETINGS.split()).issuperset(re.findall(r"\w+", text.casefold()))
 
 
 @dataclass(frozen=True, slots=True)
