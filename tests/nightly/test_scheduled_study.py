@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.processes import end_all, in_folder
+from sweep.commands.schedule import schedule as install_command
 from sweep.commands.scheduling.progress import progress_of
 from sweep.commands.scheduling.running import run_nights
 from sweep.nightly.clock import ShiftedClock
+from sweep.nightly.kinds.kind import registration
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import read
@@ -124,6 +126,30 @@ def test_a_study_is_run_at_night_and_has_its_note(installed: Callable[..., Paths
     last = Ledger(paths.nights_database).last("made")
     assert last is not None
     assert (last.date, last.outcome, last.trained) == ("2026-11-22", Outcome.DONE, 0)
+
+
+@pytest.mark.slow
+def test_a_night_in_a_container_begins_without_secrets_and_with_broken_data(
+    tmp_path: Path, made_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words that a CronJob registers with, in a folder without `mlruns`, then the tick; with repaired data once more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEBHOOK", raising=False)
+    words = Sweep(tmp_path, made_task).words("tracking.uri=memory://", "search.trials=1")[3:]
+    night = schedule(study="faults", words=tuple(words), kind="kubernetes", notify=("env:WEBHOOK",))
+    rows, paths = (made_task / "train.jsonl").read_text(), Paths.here()
+    (made_task / "train.jsonl").write_text("{\n")
+    for date, code, outcome in (("2026-11-21", 2, Outcome.FAILED), ("2026-11-22", 0, Outcome.DONE)):
+        assert install_command(registration(night)) == 0
+        assert run_nights(paths, clock=ShiftedClock(moment(f"{date} 02:00"))) == code
+        assert "env:WEBHOOK: the environment variable WEBHOOK is not set" in capsys.readouterr().out
+        last = Ledger(paths.nights_database).last("made")
+        assert last is not None
+        assert (last.date, last.outcome, "train.jsonl:1" in last.reason) == (date, outcome, bool(code))
+        note = paths.night_note("made", date).read_text()
+        assert "WEBHOOK is not set" in note
+        assert ("train.jsonl:1" in note) is bool(code)
+        (made_task / "train.jsonl").write_text(rows)
 
 
 @contextmanager
