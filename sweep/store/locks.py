@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -147,16 +148,16 @@ def running_studies(paths: Paths) -> list[str]:
 def is_held(file: Path) -> bool:
     """Whether a process holds the lock of a file; False where files cannot be locked.
 
-    Takes a free lock for a moment, which `study_lock` waits for: `/proc/locks` would not show the holders in other containers.
+    A look shares a free lock with other looks for a moment, which `study_lock` waits for: `/proc/locks` would not show the holders in
+    other containers.
     """
-    lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        with file.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except (OSError, NotImplementedError):
+    except OSError:
         return False
-    lock.release()
     return False
 
 
