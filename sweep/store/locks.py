@@ -127,7 +127,7 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
-        holder = holder_file.read_text().strip() if holder_file.exists() else "unknown"
+        holder = study_holder(paths, study)
         raise StudyBusy(
             f"a sweep of study '{study}' is already running here (process {holder}); wait for it, stop it with "
             f"`kill {holder}` (it keeps what is finished), or give this one another name: study.name=OTHER"
@@ -138,6 +138,14 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
     finally:
         holder_file.unlink(missing_ok=True)
         lock.release()
+
+
+def study_holder(paths: Paths, study: str) -> str:
+    """The number of the process that holds the study's lock, as it was noted; `unknown` without a note."""
+    try:
+        return paths.lock(study).with_suffix(".pid").read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def running_studies(paths: Paths) -> list[str]:

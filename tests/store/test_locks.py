@@ -18,7 +18,17 @@ from filelock import FileLock
 
 from sweep.errors import EnvironmentLacks, StudyBusy
 from sweep.store import locks
-from sweep.store.locks import Claims, held, is_gone, is_held, is_here, is_left, running_studies, study_lock, this_process
+from sweep.store.locks import (
+    Claims,
+    held,
+    is_gone,
+    is_held,
+    is_here,
+    is_left,
+    running_studies,
+    study_lock,
+    this_process,
+)
 from sweep.store.paths import Paths
 
 
