@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +150,62 @@ def test_a_night_in_a_container_begins_without_secrets_and_with_broken_data(
         assert "WEBHOOK is not set" in note
         assert ("train.jsonl:1" in note) is bool(code)
         (made_task / "train.jsonl").write_text(rows)
+
+
+_STUDY = """UPDATE study_user_attributes SET value_json = ?
+WHERE study_id = (SELECT study_id FROM studies WHERE study_name LIKE 'first@%')"""
+_TRIALS = """UPDATE trial_user_attributes SET value_json = ?
+WHERE trial_id IN (SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name LIKE 'first@%')"""
+
+
+def alter(paths: Paths, statement: str, value: str) -> None:
+    with closing(sqlite3.connect(paths.optuna_database)) as connection, connection:
+        assert connection.execute(statement, (value,)).rowcount
+
+
+def damage_results(paths: Paths) -> None:
+    """Of the trials with four steps, which are those of the first study."""
+    damaged = [file for file in paths.root.glob("trials/*/*/result.json") if '"steps": 4' in file.read_text()]
+    assert damaged
+    for file in damaged:
+        file.write_text("{}")
+
+
+DAMAGE: Mapping[str, Callable[[Paths], object]] = {
+    "record of study first@": lambda paths: alter(paths, _STUDY, "{"),
+    "TypeError": lambda paths: alter(paths, _STUDY, "[1]"),
+    "KeyError": lambda paths: alter(paths, _TRIALS, "{}"),
+    "": lambda paths: (  # what the next run makes again
+        damage_results(paths),
+        paths.verdict("first").write_text("[" * 5000),
+        paths.mlflow_database.write_bytes(b"garbage" * 1000),
+        paths.champion_entry("first", 1).mkdir(parents=True),
+    ),
+}
+"""What is done to the records of the first of two studies, by what its night then says is wrong; nothing where it goes on."""
+
+
+@pytest.mark.slow
+def test_a_study_whose_records_are_damaged_fails_alone(installed: Callable[..., Paths]) -> None:
+    """Night after night the first of two studies is damaged in another way and the damage repaired; the last night is whole."""
+    for name, *words in (("first", "train.steps=4", "tracking.uri=null"), ("second", "train.steps=3")):
+        paths = installed(f"study.name={name}", "search.trials=1", *words, name=name, study=name)
+    assert run_nights(paths, clock=ShiftedClock(moment(NIGHT))) == 0
+    kept = shutil.copy(paths.optuna_database, "kept.db")
+    for day, (said, damage) in enumerate([*DAMAGE.items(), ("", lambda _: None)], start=22):
+        date = f"2026-11-{day}"
+        damage(paths)
+        assert run_nights(paths, clock=ShiftedClock(moment(f"{date} 02:00"))) == (
+            (3 if "record" in said else 4) if said else 0
+        )
+        for name in ("first", "second"):
+            last = Ledger(paths.nights_database).last(name)
+            assert last is not None
+            fails = bool(said) and name == "first"
+            assert (last.date, last.outcome) == (date, Outcome.FAILED if fails else Outcome.DONE), last.reason
+            assert not fails or said in last.reason
+            assert last.reason[:50] in paths.night_note(name, date).read_text()
+        shutil.copy(kept, paths.optuna_database)
 
 
 @contextmanager
