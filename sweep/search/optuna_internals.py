@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.orm import scoped_session
 
+from sweep.console.command_line import pasteable
 from sweep.errors import EnvironmentLacks
 
 
@@ -47,7 +48,7 @@ class SeparateStudies(RDBStorage):
     """Optuna's storage, in which a study whose attributes are damaged keeps no other one from being read."""
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """All studies; a damaged one has no attributes."""
+        """All studies; a damaged one counts as opened before all others, and reading it says what is wrong."""
         try:
             return super().get_all_studies()
         except ValueError:  # Optuna reads the attributes of all of them
@@ -65,15 +66,16 @@ class SeparateStudies(RDBStorage):
             return super().get_study_user_attrs(study_id)
         except ValueError as error:
             raise EnvironmentLacks(
-                f"the record of study {self.get_study_name_from_id(study_id)} in the Optuna database is damaged ({error}); restore the "
-                "database from a copy, or go on under another study.name: finished trials are found in mlruns and are not trained again"
+                f"the record of study {self.get_study_name_from_id(study_id)} in the Optuna database is damaged ({error}); run "
+                f"`{pasteable('python -m sweep.doctor --repair')}`, which moves a damaged mlruns/optuna.db away, then the same command: "
+                "finished trials are found in mlruns and are not trained again"
             ) from error
 
     def _study(self, number: int, name: str) -> FrozenStudy:
         try:
             attributes = super().get_study_user_attrs(number), super().get_study_system_attrs(number)
         except ValueError:
-            attributes = {}, {}
+            attributes = {"opened": 0.0}, {}
         return FrozenStudy(name, None, *attributes, number, directions=self.get_study_directions(number))
 
 
