@@ -70,6 +70,12 @@ def targets(entries: Sequence[str], environ: Mapping[str, str]) -> tuple[list[Ta
     return found, wrong
 
 
+def lies_outside(entry: str) -> bool:
+    """Whether an environment variable or a file holds the address: the words alone do not say whether it can be used."""
+    entry = entry.strip()
+    return entry.startswith((_FROM_ENVIRONMENT, _FROM_FILE)) and not entry.startswith("file://")
+
+
 def is_installed() -> bool:
     """Whether Apprise is there, which the extra `notify` brings."""
     from importlib.util import find_spec
@@ -91,7 +97,7 @@ def _read(entry: str, environ: Mapping[str, str]) -> tuple[str, list[str], str |
         text = environ.get(name, "")
         problem = f"the environment variable {name} is not set" if not text.strip() else None
         return entry, _lines(text), problem
-    if entry.startswith(_FROM_FILE) and not entry.startswith("file://"):
+    if lies_outside(entry):
         return (entry, *_from_file(Path(entry.removeprefix(_FROM_FILE)).expanduser()))
     scheme = _SCHEME.match(entry)
     if scheme is None:

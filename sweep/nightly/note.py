@@ -43,12 +43,23 @@ _EVENTS = {
 
 
 def title(night: Night) -> str:
-    """The note's first line, without a mark of a heading."""
+    """The note's first line, without a mark of a heading; without the verdict if that cannot be read."""
+    try:
+        return _title(night)
+    except Exception:  # the note says what is wrong
+        return _heading(night)
+
+
+def _heading(night: Night) -> str:
+    return f"{night.study}, night of {night.date}: {night.outcome}"
+
+
+def _title(night: Night) -> str:
     now = standing(night.verdict)
     still = "" if night.outcome in (Outcome.DONE, Outcome.UNFINISHED) else "still "
     news = night.champion_news
     parts = [
-        f"{night.study}, night of {night.date}: {night.outcome}",
+        _heading(night),
         f"{news.event}, version {news.version} is in use" if news is not None and news.is_another_version else "",
         f"{still}{now.words}" if now is not None else "",
     ]
@@ -56,12 +67,23 @@ def title(night: Night) -> str:
 
 
 def note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> str:
-    """The note on a night.
+    """The note on a night; if the records that it is made from cannot be read, what is certain, and what is wrong.
 
     Args:
         earlier: the nights of the same schedule and study before this one, in order.
         link: how files are shown where the note will be read.
     """
+    try:
+        return _whole_note(night, earlier, paths, link)
+    except Exception as error:
+        lines = [
+            *([_reason(night)] if night.reason else []),
+            f"This note is not complete, because the study's records could not be read: {in_markdown(mask(repr(error)))}",
+        ]
+        return "\n".join([f"# {title(night)}", "", *_section("What failed", iter(lines))])
+
+
+def _whole_note(night: Night, earlier: Sequence[Night], paths: Paths, link: Link) -> str:
     now, row = standing(night.verdict), streak([*earlier, night])
     return "\n".join(
         [

@@ -12,8 +12,13 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
 from sqlalchemy.orm import scoped_session
+
+from sweep.console.command_line import pasteable
+from sweep.errors import EnvironmentLacks
 
 
 def id_of(thing: optuna.Study | optuna.Trial | FrozenTrial) -> int:
@@ -37,6 +42,41 @@ SAFE_TO_REPEAT = (
     *("set_study_user_attr", "set_study_system_attr", "set_trial_intermediate_value"),
 )
 """Methods of a storage that have the same effect if they are called twice; `_get_trials` is what a loaded study reads with."""
+
+
+class SeparateStudies(RDBStorage):
+    """Optuna's storage, in which a study whose attributes are damaged keeps no other one from being read."""
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """All studies; a damaged one counts as opened before all others, and reading it says what is wrong."""
+        try:
+            return super().get_all_studies()
+        except ValueError:  # Optuna reads the attributes of all of them
+            with self.engine.connect() as connection:
+                rows = connection.execute(text("SELECT study_id, study_name FROM studies ORDER BY study_id")).all()
+            return [self._study(number, name) for number, name in rows]
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """The attributes of a study.
+
+        Raises:
+            EnvironmentLacks: they are damaged.
+        """
+        try:
+            return super().get_study_user_attrs(study_id)
+        except ValueError as error:
+            raise EnvironmentLacks(
+                f"the record of study {self.get_study_name_from_id(study_id)} in the Optuna database is damaged ({error}); run "
+                f"`{pasteable('python -m sweep.doctor --repair')}`, which moves a damaged mlruns/optuna.db away, then the same command: "
+                "finished trials are found in mlruns and are not trained again"
+            ) from error
+
+    def _study(self, number: int, name: str) -> FrozenStudy:
+        try:
+            attributes = super().get_study_user_attrs(number), super().get_study_system_attrs(number)
+        except ValueError:
+            attributes = {"opened": 0.0}, {}
+        return FrozenStudy(name, None, *attributes, number, directions=self.get_study_directions(number))
 
 
 def in_transaction(storage: RDBStorage) -> bool:

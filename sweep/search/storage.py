@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -23,7 +22,7 @@ from sweep.console.command_line import pasteable
 from sweep.console.masking import mask
 from sweep.errors import ConfigurationError, EnvironmentLacks, GoldilocksError
 from sweep.search.long_texts import allow_long_texts
-from sweep.search.optuna_internals import SAFE_TO_REPEAT, in_transaction
+from sweep.search.optuna_internals import SAFE_TO_REPEAT, SeparateStudies, in_transaction
 from sweep.search.patience import Patience
 from sweep.store.database_drivers import missing_driver
 from sweep.store.locks import held, never_stop, say_on_stderr
@@ -153,7 +152,7 @@ def _patience(
     return Patience(mask(url), seconds, str(paths.root / "trials"), say, check)
 
 
-class StudyDatabase(RDBStorage):
+class StudyDatabase(SeparateStudies):
     """Optuna's storage, which waits for a server that is away, and has a method that closes its connections.
 
     It also closes them if it cannot be opened.
@@ -196,7 +195,7 @@ class StudyDatabase(RDBStorage):
 
 def _patient(name: str) -> Callable[..., Any]:
     """A method of Optuna's storage that is repeated while the server is away."""
-    method = getattr(RDBStorage, name)
+    method = getattr(SeparateStudies, name)
 
     @wraps(method)
     def repeated(self: StudyDatabase, *arguments: Any, **named: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -126,7 +127,7 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
-        holder = holder_file.read_text().strip() if holder_file.exists() else "unknown"
+        holder = study_holder(paths, study)
         raise StudyBusy(
             f"a sweep of study '{study}' is already running here (process {holder}); wait for it, stop it with "
             f"`kill {holder}` (it keeps what is finished), or give this one another name: study.name=OTHER"
@@ -139,6 +140,14 @@ def study_lock(paths: Paths, study: str) -> Iterator[None]:
         lock.release()
 
 
+def study_holder(paths: Paths, study: str) -> str:
+    """The number of the process that holds the study's lock, as it was noted; `unknown` without a note."""
+    try:
+        return paths.lock(study).with_suffix(".pid").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
 def running_studies(paths: Paths) -> list[str]:
     """The studies that a sweep is running here."""
     return [file.stem for file in sorted(paths.lock("x").parent.glob("*.lock")) if is_held(file)]
@@ -147,16 +156,16 @@ def running_studies(paths: Paths) -> list[str]:
 def is_held(file: Path) -> bool:
     """Whether a process holds the lock of a file; False where files cannot be locked.
 
-    Takes a free lock for a moment, which `study_lock` waits for: `/proc/locks` would not show the holders in other containers.
+    A look shares a free lock with other looks for a moment, which `study_lock` waits for: `/proc/locks` would not show the holders in
+    other containers.
     """
-    lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        with file.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except (OSError, NotImplementedError):
+    except OSError:
         return False
-    lock.release()
     return False
 
 

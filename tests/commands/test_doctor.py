@@ -12,7 +12,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
-import psutil
 import pytest
 
 from sweep.commands.app import composed_plan
@@ -22,6 +21,7 @@ from sweep.commands.doctor.findings import Finding, conclusion, exit_code, misco
 from sweep.commands.doctor.rehearsal import RehearsalResult, abnormal_end, parsed_result
 from sweep.config.gpus import Gpu, gpus_listed
 from sweep.records import BaseModel, StudyPlan, TaskData
+from sweep.store.locks import study_lock
 from sweep.store.paths import Paths
 from sweep.training.machine import available_memory
 
@@ -469,17 +469,15 @@ class TestRunningSweep:
         assert sources.running_sweep(Paths.here(tmp_path), "own").state == "ok"
 
     def test_alive(self, tmp_path: Path) -> None:
-        note = Paths.here(tmp_path).lock("own").with_suffix(".pid")
-        note.parent.mkdir(parents=True)
-        note.write_text(str(os.getpid()))
-        assert sources.running_sweep(Paths.here(tmp_path), "own").state == "warning"
+        with study_lock(Paths.here(tmp_path), "own"):
+            found = sources.running_sweep(Paths.here(tmp_path), "own")
+        assert (found.state, f"process {os.getpid()}" in found.message) == ("warning", True)
 
-    def test_number_given_to_another_process(self, tmp_path: Path) -> None:
+    def test_killed(self, tmp_path: Path) -> None:
         note = Paths.here(tmp_path).lock("own").with_suffix(".pid")
         note.parent.mkdir(parents=True)
+        note.with_suffix(".lock").touch()
         note.write_text(str(os.getpid()))
-        before = psutil.Process().create_time() - 3600
-        os.utime(note, (before, before))
         assert sources.running_sweep(Paths.here(tmp_path), "own").state == "ok"
 
 

@@ -26,9 +26,8 @@ def _verdict() -> dict[str, Any]:
     record = certified_record(
         {2: 0.262, 4: 0.204, 8: 0.176}, base_loss=3.21, seeds=4, scores={0: 0.02, 8: 0.871}, final=(8, 8)
     )
-    # a search that took hours, beside which what would settle the verdict is in proportion
-    searched = tuple(replace(trial, result=replace(trial.result, seconds=900.0)) for trial in record.trials)
-    record = replace(record, trials=searched)
+    # a long search, beside which what would settle the verdict is in proportion
+    record = replace(record, trials=record.trials * 200)
     return verdict_json(record, conclude(record), "2026-03-01T05:00:00+00:00")
 
 

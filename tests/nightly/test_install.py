@@ -125,8 +125,40 @@ def test_missing_times_are_asked_for(folder: Path) -> None:
 
 
 def test_data_that_cannot_be_read_is_reported(folder: Path) -> None:
-    found = problems(folder, "task=jsonl", "task.path=nowhere", "task.metric=accuracy", *HOURS)
+    found = problems(folder, "task=jsonl", "task.path=nowhere", "task.metric=accuracy", *HOURS[:3], "kind=github")
     assert any("nowhere" in problem for problem in found)
+
+
+@pytest.mark.parametrize("kind", [("none",), ("github",), ("kubernetes", "image=x")])
+@pytest.mark.parametrize("entry", ["env:NOT_THERE", "env:BROKEN", "file:not-there"])
+def test_a_receiver_that_only_the_night_knows_is_no_reason_to_refuse(
+    kind: tuple[str, ...], entry: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROKEN", "no address")
+    words = (*MADE, *HOURS[:3], f"notify={entry}")
+    assert wanted(folder, *words, f"kind={kind[0]}", *kind[1:]).notify == (entry,)
+    assert capsys.readouterr().err.startswith(f"warning: notify: {entry}: ")
+    assert problems(folder, *words, "kind=systemd")[0].startswith(f"notify: {entry}: ")
+    assert "slakc" in "".join(problems(folder, *words, "notify=slakc://x", f"kind={kind[0]}", *kind[1:]))
+
+
+def test_a_container_that_only_registers_does_not_need_what_sends_notes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert wanted(folder, *MADE, *HOURS, "notify=env:X").notify == ("env:X",)
+    assert "warning: notify: Apprise is not installed" in capsys.readouterr().err
+
+
+def test_a_schedule_that_is_only_registered_leaves_broken_data_to_its_nights(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "made/train.jsonl").write_text("{\n")
+    assert wanted(folder, *MADE, *HOURS).study == "pharma"
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "train.jsonl:1" in said
+    # what is wrong with the words is not the data's fault
+    assert problems(folder, *MADE, *HOURS, "search.sampler=tpee")
 
 
 def test_secrets_are_not_stored(folder: Path) -> None:

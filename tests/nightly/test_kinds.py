@@ -178,6 +178,15 @@ def test_kubernetes_accepts_the_cron_job(place: Place) -> None:
         )
 
 
+def test_the_receivers_variables_come_from_the_secret(place: Place, paths: Paths) -> None:
+    made = of_kind("kubernetes", notify=("env:SLACK_URL", "json://localhost"))
+    pod = yaml.safe_load(written(made, place))["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    secret = {"secretRef": {"name": "goldilocks-made", "optional": True}}
+    assert [each["envFrom"] for each in (*pod["initContainers"], *pod["containers"])] == [[secret], [secret]]
+    assert any("secret generic goldilocks-made" in line and "SLACK_URL" in line for line in install(made, paths, place))
+    assert "envFrom" not in written(of_kind("kubernetes"), place)
+
+
 def test_kubernetes_needs_an_image(place: Place) -> None:
     problems = problems_of(of_kind("kubernetes", options={"claim": "No Name", "gpus": "many"}), place)
     assert [problem.partition(":")[0] for problem in problems] == ["image", "claim=No Name", "gpus=many"]

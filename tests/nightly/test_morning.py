@@ -263,6 +263,7 @@ def test_a_damaged_ledger_costs_no_note(tmp_path: Path) -> None:
         {"status": "certified", "rank": {}, "ladder": [{"rank": {}}], "bracket": [{}, []]},
         {"status": [], "rank": [1], "trials": {"complete": "x"}, "reasons": 5},
         {"status": "certified", "rank": 8, "trials": [], "findings": [5], "next_steps": 5, "test": {"base": 5}},
+        {"status": "certified", "rank": 8, "margin": 10**400, "ladder": [{"rank": 8, "loss": 10**400}]},
         {"status": "certified", "rank": 8, "seeds_needed": "x", "margin": "x", "ladder": [{"rank": 8, "mean": "x"}]},
     ],
 )
@@ -270,8 +271,29 @@ def test_a_verdict_of_garbage_costs_no_note(verdict: dict[str, object], tmp_path
     paths = made_paths(tmp_path)
     night = made_night(1, verdict=verdict, before=made_verdict())
     ledger = recorded(paths, night)
-    after(night, ledger, paths)
+    assert after(night, ledger, paths) == ""
     assert ledger.nights() == [night]
+
+
+class Unreadable(dict[str, object]):
+    """A verdict that raises what nobody expects of it."""
+
+    def get(self, key: str, default: object = None) -> object:
+        raise LookupError(f"planted, at {key}")
+
+
+def test_a_note_that_cannot_be_written_in_full_says_what_is_certain(tmp_path: Path) -> None:
+    night = made_night(1, Outcome.FAILED, Unreadable(), exit_code=4, reason="no trial is complete")
+    paths = made_paths(tmp_path, "pharma")
+    ledger = recorded(paths, night)
+    with web_server() as (port, taken):
+        after(night, ledger, paths, [f"json://127.0.0.1:{port}/"])
+    ((_, message),) = taken
+    for text in (paths.night_note("pharma", "2026-03-01").read_text(), paths.morning_note("pharma").read_text()):
+        assert text.startswith("# pharma, night of 2026-03-01: failed\n")
+        for words in ("no trial is complete", "planted, at "):
+            assert words in text
+            assert words in str(message)
 
 
 def test_several_studies_of_a_night_keep_a_note_each(tmp_path: Path) -> None:

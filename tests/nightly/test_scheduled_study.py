@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.processes import end_all, in_folder
+from sweep.commands.schedule import schedule as install_command
 from sweep.commands.scheduling.progress import progress_of
 from sweep.commands.scheduling.running import run_nights
 from sweep.nightly.clock import ShiftedClock
+from sweep.nightly.kinds.kind import registration
 from sweep.nightly.ledger import Ledger
 from sweep.nightly.night import Outcome
 from sweep.nightly.open_nights import read
@@ -124,6 +126,86 @@ def test_a_study_is_run_at_night_and_has_its_note(installed: Callable[..., Paths
     last = Ledger(paths.nights_database).last("made")
     assert last is not None
     assert (last.date, last.outcome, last.trained) == ("2026-11-22", Outcome.DONE, 0)
+
+
+@pytest.mark.slow
+def test_a_night_in_a_container_begins_without_secrets_and_with_broken_data(
+    tmp_path: Path, made_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words that a CronJob registers with, in a folder without `mlruns`, then the tick; with repaired data once more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEBHOOK", raising=False)
+    words = Sweep(tmp_path, made_task).words("tracking.uri=memory://", "search.trials=1")[3:]
+    night = schedule(study="faults", words=tuple(words), kind="kubernetes", notify=("env:WEBHOOK",))
+    rows, paths = (made_task / "train.jsonl").read_text(), Paths.here()
+    (made_task / "train.jsonl").write_text("{\n")
+    for date, code, outcome in (("2026-11-21", 2, Outcome.FAILED), ("2026-11-22", 0, Outcome.DONE)):
+        assert install_command(registration(night)) == 0
+        assert run_nights(paths, clock=ShiftedClock(moment(f"{date} 02:00"))) == code
+        assert "env:WEBHOOK: the environment variable WEBHOOK is not set" in capsys.readouterr().out
+        last = Ledger(paths.nights_database).last("made")
+        assert last is not None
+        assert (last.date, last.outcome, "train.jsonl:1" in last.reason) == (date, outcome, bool(code))
+        note = paths.night_note("made", date).read_text()
+        assert "WEBHOOK is not set" in note
+        assert ("train.jsonl:1" in note) is bool(code)
+        (made_task / "train.jsonl").write_text(rows)
+
+
+_STUDY = """UPDATE study_user_attributes SET value_json = ?
+WHERE study_id = (SELECT study_id FROM studies WHERE study_name LIKE 'first@%')"""
+_TRIALS = """UPDATE trial_user_attributes SET value_json = ?
+WHERE trial_id IN (SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name LIKE 'first@%')"""
+
+
+def alter(paths: Paths, statement: str, value: str) -> None:
+    with closing(sqlite3.connect(paths.optuna_database)) as connection, connection:
+        assert connection.execute(statement, (value,)).rowcount
+
+
+def damage_results(paths: Paths) -> None:
+    """Of the trials with four steps, which are those of the first study."""
+    damaged = [file for file in paths.root.glob("trials/*/*/result.json") if '"steps": 4' in file.read_text()]
+    assert damaged
+    for file in damaged:
+        file.write_text("{}")
+
+
+DAMAGE: Mapping[str, Callable[[Paths], object]] = {
+    "record of study first@": lambda paths: alter(paths, _STUDY, "{"),
+    "TypeError": lambda paths: alter(paths, _STUDY, "[1]"),
+    "KeyError": lambda paths: alter(paths, _TRIALS, "{}"),
+    "": lambda paths: (  # what the next run makes again
+        damage_results(paths),
+        paths.verdict("first").write_text("[" * 5000),
+        paths.mlflow_database.write_bytes(b"garbage" * 1000),
+        paths.champion_entry("first", 1).mkdir(parents=True),
+    ),
+}
+"""What is done to the records of the first of two studies, by what its night then says is wrong; nothing where it goes on."""
+
+
+@pytest.mark.slow
+def test_a_study_whose_records_are_damaged_fails_alone(installed: Callable[..., Paths]) -> None:
+    """Night after night the first of two studies is damaged in another way and the damage repaired; the last night is whole."""
+    for name, *words in (("first", "train.steps=4", "tracking.uri=null"), ("second", "train.steps=3")):
+        paths = installed(f"study.name={name}", "search.trials=1", *words, name=name, study=name)
+    assert run_nights(paths, clock=ShiftedClock(moment(NIGHT))) == 0
+    kept = shutil.copy(paths.optuna_database, "kept.db")
+    for day, (said, damage) in enumerate([*DAMAGE.items(), ("", lambda _: None)], start=22):
+        date = f"2026-11-{day}"
+        damage(paths)
+        assert run_nights(paths, clock=ShiftedClock(moment(f"{date} 02:00"))) == (
+            (3 if "record" in said else 4) if said else 0
+        )
+        for name in ("first", "second"):
+            last = Ledger(paths.nights_database).last(name)
+            assert last is not None
+            fails = bool(said) and name == "first"
+            assert (last.date, last.outcome) == (date, Outcome.FAILED if fails else Outcome.DONE), last.reason
+            assert not fails or said in last.reason
+            assert last.reason[:50] in paths.night_note(name, date).read_text()
+        shutil.copy(kept, paths.optuna_database)
 
 
 @contextmanager

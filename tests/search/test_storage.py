@@ -14,6 +14,7 @@ from filelock import FileLock
 from sqlalchemy import event
 
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted
+from sweep.search.reading import studies_of, study_names
 from sweep.search.storage import existing_storage, open_storage, opened_storage
 from sweep.store.paths import Paths
 from tests.store.test_locks import ticking
@@ -145,3 +146,18 @@ class TestLock:
 
         with FileLock(tmp_path / "optuna.db.lock"), pytest.raises(Interrupted):
             open_storage(None, Paths(tmp_path), check=check)
+
+
+def test_a_damaged_study_keeps_no_other_from_being_read(empty_database: Path, tmp_path: Path) -> None:
+    paths = paths_with(empty_database, tmp_path)
+    with opened_storage(None, paths) as storage:
+        for name in ("damaged@1", "whole@1"):
+            optuna.create_study(storage=storage, study_name=name).set_user_attr("opened", 1.0)
+    with closing(sqlite3.connect(paths.optuna_database)) as database, database:
+        database.execute("UPDATE study_user_attributes SET value_json = '{' WHERE study_id = 1")
+    with existing_storage(None, paths) as storage:
+        assert optuna.get_all_study_names(storage) == ["damaged@1", "whole@1"]
+        assert study_names(storage) == ["damaged", "whole"]
+        assert optuna.load_study(study_name="whole@1", storage=storage).user_attrs == {"opened": 1.0}
+        with pytest.raises(EnvironmentLacks, match=r"the record of study damaged@1 in the Optuna database is damaged"):
+            studies_of(storage, "damaged")

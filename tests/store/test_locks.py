@@ -18,7 +18,17 @@ from filelock import FileLock
 
 from sweep.errors import EnvironmentLacks, StudyBusy
 from sweep.store import locks
-from sweep.store.locks import Claims, held, is_gone, is_here, is_left, running_studies, study_lock, this_process
+from sweep.store.locks import (
+    Claims,
+    held,
+    is_gone,
+    is_held,
+    is_here,
+    is_left,
+    running_studies,
+    study_lock,
+    this_process,
+)
 from sweep.store.paths import Paths
 
 
@@ -140,6 +150,53 @@ def test_a_sweep_that_meets_a_look_at_its_lock_begins(tmp_path: Path, monkeypatc
     with study_lock(paths, "made"):
         assert running_studies(paths) == ["made"]
     end_of_look.join()
+
+
+LOOKS = """
+import sys
+from pathlib import Path
+from sweep.store.locks import running_studies
+from sweep.store.paths import Paths
+
+print("looks", flush=True)
+seen = [running_studies(Paths.here(Path(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
+print(sum(map(bool, seen)))
+"""
+"""Looks which studies are running, and prints how often some were."""
+
+
+@contextmanager
+def looking(folder: Path, times: int) -> Iterator[subprocess.Popen[str]]:
+    """A process that does nothing else, and has begun to."""
+    words = [sys.executable, "-c", LOOKS, str(folder), str(times)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "looks\n"
+        yield process
+        process.kill()
+
+
+def test_looks_at_once_see_no_sweep_in_each_other(tmp_path: Path) -> None:
+    paths = Paths.here(tmp_path)
+    with study_lock(paths, "made"):
+        pass
+    with looking(tmp_path, 5000) as other:
+        assert not any(running_studies(paths) for _ in range(5000))
+        assert other.communicate()[0] == "0\n"
+
+
+def test_sweeps_begin_while_other_processes_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_LOOK_SECONDS", 60.0)  # these look without a pause
+    paths = Paths.here(tmp_path)
+    with looking(tmp_path, 10**9), looking(tmp_path, 10**9):
+        for _ in range(30):
+            with study_lock(paths, "made"):
+                assert running_studies(paths) == ["made"]
+
+
+def test_a_look_makes_no_file(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "made.lock")
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_sweep_of_a_study_runs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def _unreadable_by_optuna(paths: Paths) -> str | None:
             for name in study_names(storage):
                 studies_of(storage, name)
     except GoldilocksError as error:
-        return str(error)
+        return str(error).partition("; run ")[0]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"a study in it cannot be read: {type(error).__name__}: {error}"
     return None

@@ -8,11 +8,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from sweep.commands.doctor.findings import Finding, misconfigured
 from sweep.errors import ConfigurationError, DataError
 from sweep.records import BaseModel, TaskData
+from sweep.store.locks import is_held, study_holder
 from sweep.store.paths import Paths
 from sweep.training.sources import HUB_SECONDS
 from sweep.training.splits import load_splits
@@ -138,18 +137,10 @@ def data(task: TaskData, paths: Paths) -> Finding:
 
 
 def running_sweep(paths: Paths, study: str) -> Finding:
-    """Whether a sweep of this study is running. Reads the note of the lock's owner; taking the lock could stop a sweep."""
+    """Whether a sweep of this study is running."""
     name = "running sweep"
-    try:
-        owner = paths.lock(study).with_suffix(".pid")
-        process = psutil.Process(int(owner.read_text()))
-        # a process that began after the note was written has the same number by chance
-        alive = process.create_time() <= owner.stat().st_mtime + 1.0
-    except (OSError, ValueError, psutil.Error):
-        alive = False
-    if not alive:
+    if not is_held(paths.lock(study)):
         return Finding(name, "ok", f"none of {study}")
-    message = f"a sweep of {study} is running (process {process.pid})"
-    return Finding(
-        name, "warning", message, f"wait for it, stop it with `kill {process.pid}`, or write study.name=OTHER"
-    )
+    process = study_holder(paths, study)
+    message = f"a sweep of {study} is running (process {process})"
+    return Finding(name, "warning", message, f"wait for it, stop it with `kill {process}`, or write study.name=OTHER")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from sweep.nightly.kinds.kind import Place
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.schedules import load, names
 from sweep.nightly.studies import in_environment, read_environment
+from sweep.store.locks import say_on_stderr
 from sweep.store.paths import Paths, checked_name
 
 if TYPE_CHECKING:
@@ -30,10 +32,15 @@ _CLEAR_LACK = 0.6
 """The memory that a study needs is an estimate: only with less than this share of it a night is skipped, as in `doctor`."""
 _REMOTE = ("github", "kubernetes")
 """Kinds whose nights run elsewhere: what is free here says nothing about them."""
+_REGISTRATION = "none"
+"""Also what containers and runners install just before the tick: without it, a night that cannot run has no row and no note."""
 
 
 def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
     """The schedule that the words describe, checked together with its study, its data and its notifiers.
+
+    What a night itself records, and what this process need not know for it, is a warning on stderr: receivers outside the words of kinds
+    whose nights run elsewhere, and broken data of `kind=none`.
 
     Raises:
         ConfigurationError: with every problem, those of this machine among them.
@@ -55,8 +62,8 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
     notify = tuple(said.own.get("notify", ()))
     said.problems += _secret_problems(said)
     with in_environment(variables):
-        _check_notifiers(said, notify)
-        plan = _plan(said)
+        _check_notifiers(said, notify, said.warnings if kind in (*_REMOTE, _REGISTRATION) else None)
+        plan = _plan(said, said.warnings if kind == _REGISTRATION else None)
     name = said.one("name") or (plan.name if plan is not None else "")
     if name:
         try:
@@ -100,6 +107,8 @@ def schedule_from(words: Sequence[str], paths: Paths, place: Place) -> Schedule:
         raise ConfigurationError([*problems, *said.lacks])
     if said.lacks:
         raise EnvironmentLacks(said.lacks)
+    for warning in said.warnings:
+        say_on_stderr(f"warning: {warning}")
     return schedule
 
 
@@ -138,30 +147,41 @@ def _secret_problems(said: Words) -> Iterator[str]:
             )
 
 
-def _check_notifiers(said: Words, notify: Sequence[str]) -> None:
+def _check_notifiers(said: Words, notify: Sequence[str], warnings: list[str] | None) -> None:
+    """Adds what is wrong with the receivers; with what lies outside the words to `warnings`, if the process that sends may know better."""
     import os
 
-    from sweep.nightly.addresses import INSTALL, is_installed
+    from sweep.nightly.addresses import INSTALL, is_installed, lies_outside
     from sweep.nightly.notify import problems
 
     if notify and not is_installed():
-        said.lacks.append(f"notify: Apprise is not installed, which sends morning notes: {INSTALL}")
-    else:
-        said.problems += problems(notify, os.environ)
+        lacks = said.lacks if warnings is None else warnings
+        lacks.append(f"notify: Apprise is not installed, which sends morning notes: {INSTALL}")
+        return
+    for entry in notify:
+        found = said.problems if warnings is None or not lies_outside(entry) else warnings
+        found += problems([entry], os.environ)
 
 
-def _plan(said: Words) -> StudyPlan | None:
-    """The study, if it composes and its data can be read."""
+def _plan(said: Words, warnings: list[str] | None) -> StudyPlan | None:
+    """The study, if it composes and its data can be read; what is wrong with the data alone is added to `warnings`, if there are any."""
     from sweep.commands.app import composed_plan
     from sweep.search.options import option_problems
     from sweep.training.splits import problems_of as data_problems
 
     try:
         return composed_plan(said.study, data_problems, option_problems)
-    except (ConfigurationError, DataError) as error:
-        said.problems += with_own_keys(error.problems, said.study)
-    except EnvironmentLacks as error:
-        said.lacks += error.problems
+    except (ConfigurationError, DataError, EnvironmentLacks) as error:
+        wrong = error
+    if warnings is not None:
+        with suppress(ConfigurationError, EnvironmentLacks):
+            plan = composed_plan(said.study, option_check=option_problems)
+            warnings += wrong.problems
+            return plan
+    if isinstance(wrong, EnvironmentLacks):
+        said.lacks += wrong.problems
+    else:
+        said.problems += with_own_keys(wrong.problems, said.study)
     return None
 
 

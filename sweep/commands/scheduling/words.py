@@ -48,12 +48,14 @@ class Words:
         study: the overrides of the study.
         problems: what is wrong with the words.
         lacks: what this machine lacks for them.
+        warnings: what may be wrong and prevents nothing.
     """
 
     own: dict[str, list[str]] = field(default_factory=dict)
     study: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def one(self, key: str, default: str = "") -> str:
         """The value of a key that may be given once."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import ConfigurationError
+from sweep.nightly.addresses import environment_names
 from sweep.nightly.kinds.kind import FilesOnly, Place, mark, registration, shell
 from sweep.nightly.schedule import Schedule
 from sweep.nightly.studies import read_environment
@@ -95,8 +96,7 @@ def variables(schedule: Schedule, place: Place) -> list[str]:
         names = list(read_environment(schedule.environment, place.folder))
     except ConfigurationError:
         names = []
-    notify = [entry.removeprefix("env:") for entry in schedule.notify if entry.startswith("env:")]
-    return list(dict.fromkeys([*names, *notify]))
+    return list(dict.fromkeys([*names, *environment_names(schedule.notify)]))
 
 
 def _minutes(schedule: Schedule) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.nightly.addresses import environment_names
 from sweep.nightly.kinds.kind import FilesOnly, Place, cron_expression, folder_option, mark, registration
 from sweep.nightly.schedule import Schedule
 
@@ -51,8 +52,10 @@ class Kubernetes(FilesOnly):
         name = resource_name(schedule)
         yield f"apply it: kubectl apply -f {file.relative_to(place.folder) if file.is_relative_to(place.folder) else file}"
         yield f"it needs the PersistentVolumeClaim '{schedule.options.get('claim', 'goldilocks')}', for mlruns and data files"
-        if schedule.environment is not None:
-            yield f"its variables: kubectl create secret generic {name} --from-env-file={schedule.environment}"
+        if _has_variables(schedule):
+            receivers = ", ".join(environment_names(schedule.notify))
+            holds = f", which holds {receivers} as well" if receivers else ""
+            yield f"its variables: kubectl create secret generic {name} --from-env-file={schedule.environment or 'FILE'}{holds}"
 
 
 def cron_job(schedule: Schedule, place: Place) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def cron_job(schedule: Schedule, place: Place) -> dict[str, Any]:
         "image": options.get("image", ""),
         "workingDir": _WORK,
         "volumeMounts": [{"name": "work", "mountPath": _WORK}],
-        **({"envFrom": [{"secretRef": {"name": name, "optional": True}}]} if schedule.environment is not None else {}),
+        **({"envFrom": [{"secretRef": {"name": name, "optional": True}}]} if _has_variables(schedule) else {}),
     }
     gpus = int(options.get("gpus", "0"))
     requests = {"memory": str(schedule.memory)} if schedule.memory else {}
@@ -98,6 +101,10 @@ def cron_job(schedule: Schedule, place: Place) -> dict[str, Any]:
             },
         },
     }
+
+
+def _has_variables(schedule: Schedule) -> bool:
+    return schedule.environment is not None or any(environment_names(schedule.notify))
 
 
 def resource_name(schedule: Schedule) -> str:
