@@ -129,6 +129,11 @@ def test_data_that_cannot_be_read_is_reported(folder: Path) -> None:
     assert any("nowhere" in problem for problem in found)
 
 
+def test_text_and_paths_that_look_like_addresses_are_stored(folder: Path) -> None:
+    prompt = "task.system_prompt='write to a:b@c'"
+    assert wanted(folder, *MADE, *HOURS, prompt).words == (*MADE, prompt)
+
+
 def test_secrets_are_not_stored(folder: Path) -> None:
     secret = "hunter2hunter2"  # noqa: S105
     url = f"postgresql://me:{secret}@host/db"
