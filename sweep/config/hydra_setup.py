@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from sweep.config.keys import default_values
 from sweep.config.tasks import register_tasks
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted
 
 DEFAULTS = "all_keys"
 """The configuration with every key and its default, first in the defaults list of `conf/sweep.yaml`."""
@@ -53,7 +53,7 @@ def masked_files() -> Iterator[None]:
     """
 
     def masked(cfg: Any, *, resolve: bool = False, sort_keys: bool = False) -> str:
-        return mask(_to_yaml(cfg, resolve=resolve, sort_keys=sort_keys))
+        return mask_quoted(_to_yaml(cfg, resolve=resolve, sort_keys=sort_keys))
 
     OmegaConf.to_yaml = staticmethod(masked)  # type: ignore[method-assign]
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sweep.console.masking import mask, mask_output
+from sweep.console.masking import mask_output, mask_quoted
 from sweep.console.output import lost_output, survive_lost_output
 from sweep.console.system_errors import explained
 from sweep.errors import EnvironmentLacks, GoldilocksError, Interrupted, Problems
@@ -59,7 +59,7 @@ def explain(error: GoldilocksError) -> None:
     """Prints an error to standard error: heading, and one entry for each problem. Whoever started this process may want it in a file."""
     if file := os.environ.get(ERROR_FILE):
         with suppress(OSError):
-            Path(file).write_text(mask(str(error)), encoding="utf-8", errors="backslashreplace")
+            Path(file).write_text(mask_quoted(str(error)), encoding="utf-8", errors="backslashreplace")
     if isinstance(error, Problems):
         print(f"{error.heading}:", file=sys.stderr)
         for problem in error.problems:

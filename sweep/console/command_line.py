@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.console.masking import mask
+from sweep.console.masking import mask_word
 
 SCRIPT = "goldilocks"
 SUBCOMMANDS = (
@@ -75,7 +75,7 @@ def called_as(program: Sequence[str], words: Sequence[str]) -> Iterator[None]:
 def command_line() -> str:
     """This process's command as typed; passwords in URLs are masked."""
     program, words = (_typed.program, list(_typed.words)) if _typed else (_program_of_main(), _words_of_argv())
-    return shlex.join([*program, *(mask(word) for word in words)])
+    return shlex.join([*program, *map(mask_word, words)])
 
 
 def _program_of_main() -> tuple[str, ...]:

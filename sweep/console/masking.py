@@ -1,8 +1,9 @@
 """Masks passwords and tokens in what is printed or recorded.
 
-Two rules. `mask` is for addresses of ours and texts of libraries (errors, logs, tracebacks): it masks what looks like an account or a
+Three rules. `mask` is for addresses of ours and texts of libraries (errors, logs, tracebacks): it masks what looks like an account or a
 query, and every known secret (from the command line, the environment and the configuration). What else a command prints may be
 a row of data or an answer of a model, which looks like anything: there only known secrets are masked that no text holds by chance.
+`mask_quoted` is for records and messages, which may quote such text and outlive the process: passwords in whole addresses are masked too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ _QUERY = re.compile(r"(?P<address>[a-z][a-z0-9+.-]*://[^\s?]*)\?(?P<query>\S+?)(
 # addresses whose scheme was mistyped
 _BARE_CREDENTIALS = re.compile(r"(?<![^\s='\"(\[,/])[^\s='\"(\[,/:@]+:(?!//)\S*@(?=[\w\[])")
 _BARE_QUERY = re.compile(r"\?(?=[\w.%-]+=)\S+?(?=['\"]*(?:\s|$))")
+# what only an address with a password looks like
+_WHOLE_CREDENTIALS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^\s/?#@:]*:[^\s/?#@]*|[^\s/?#@:]{12,})@", re.IGNORECASE
+)
+_SECRET_PARAMETER = re.compile(
+    r"(?P<name>[?&][\w.-]*(?:PASSWORD|PASSWD|TOKEN|SECRET|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)=)[^\s&'\"]+",
+    re.IGNORECASE,
+)
 _OF_A_PAGE = re.compile(r"(?:viewStateShareKey|compareRunsMode|workflowType)=[\w-]+(?:&|$)")
 """Parts of the addresses of MLflow's pages that say what is shown, and are no secrets."""
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|(API|ACCESS|SECRET|PRIVATE)_?KEY)$", re.IGNORECASE)
@@ -32,7 +41,7 @@ _SHORTEST_BY_CHANCE, _SHORTEST_WORD = 8, 12
 """Shorter secrets, and shorter ones of letters alone, may be ordinary words (`test`, `postgres`): they stay in data and answers."""
 _SWITCHES = ("true", "false", "none", "null")
 """Values of variables such as `X_TOKEN` that are no secrets."""
-_TEXT_KEYS = ("prompt", "task.system_prompt")
+_TEXT_KEYS = ("prompt", "task.system_prompt", "task.limits")
 """Keys of the command line whose values are text, in which nothing is an address."""
 _SHORTEST_NAME = 12
 """From this length on, an account without a password counts as a token, and a query's value as a secret."""
@@ -57,6 +66,25 @@ def _masked_query(query: str) -> str:
 def without_secrets(text: str) -> str:
     """The text, which may be data, with the known secrets masked that are no ordinary words."""
     return _known.masked_where_certain(text)
+
+
+def mask_quoted(text: str) -> str:
+    """The text, which may quote data or words of the user, without known secrets and the passwords of whole addresses.
+
+    `Contact:info@pharma.de` and `?id=3` stay, so that what a record quotes is what was given.
+    """
+    text = _WHOLE_CREDENTIALS.sub(lambda match: f"{match['scheme']}***@", text)
+    return without_secrets(_SECRET_PARAMETER.sub(lambda match: f"{match['name']}***", text))
+
+
+def mask_word(word: str) -> str:
+    """A word of a command line, masked as `mask` does unless its value is text."""
+    return mask_quoted(word) if _is_text(word) else mask(word)
+
+
+def _is_text(word: str) -> bool:
+    key, _, value = word.lstrip("+").partition("=")
+    return key in _TEXT_KEYS or (key.endswith(".path") and "://" not in value)
 
 
 def hide(*texts: str | None) -> None:
@@ -92,7 +120,7 @@ def mask_log() -> None:
 
 
 def _mask_streams(masked: Callable[[str], str]) -> None:
-    hide(*(word for word in sys.argv[1:] if word.lstrip("+").partition("=")[0] not in _TEXT_KEYS))
+    hide(*(word for word in sys.argv[1:] if not _is_text(word)))
     hide_values(os.environ)
     sys.stdout, sys.stderr = _masked(sys.stdout, masked), _masked(sys.stderr, masked)
 

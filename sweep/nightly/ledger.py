@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted
 from sweep.errors import EnvironmentLacks
 from sweep.nightly.champion_news import ChampionNews
 from sweep.nightly.night import Night, Outcome
@@ -65,7 +65,12 @@ class Ledger:
             database.execute("BEGIN IMMEDIATE")
             row = (
                 *(night.schedule, night.date, night.study, night.started, night.ended, night.outcome.value),
-                *(night.exit_code, mask(night.reason), _kept(database, night.verdict), _kept(database, night.before)),
+                *(
+                    night.exit_code,
+                    mask_quoted(night.reason),
+                    _kept(database, night.verdict),
+                    _kept(database, night.before),
+                ),
                 *(night.trained, night.seconds, None if night.champion is None else json.dumps(asdict(night.champion))),
             )
             database.execute(f"INSERT OR REPLACE INTO nights VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sweep.config.units import show_seconds
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.notify import Delivery
 from sweep.nightly.remedy import to_do
@@ -186,7 +186,7 @@ def _champion(night: Night) -> Iterator[str]:
         yield f"It is {news.condition} on the changed data ({news.change})."
     if news.event:
         event = _EVENTS.get(news.event, capitalized(news.event))
-        yield f"{event}: {in_markdown(' '.join(mask(news.reason).split()))}."
+        yield f"{event}: {in_markdown(' '.join(mask_quoted(news.reason).split()))}."
     elif news.condition and night.outcome is not Outcome.DONE:
         yield "Nothing has been decided yet."
     elif not news.condition and night.outcome is Outcome.DONE:
@@ -252,7 +252,7 @@ def _links(night: Night, paths: Paths, link: Link) -> Iterator[str]:
 
 def _reason(night: Night) -> str:
     """The reason in one paragraph."""
-    text = in_markdown(" ".join(mask(night.reason).split()))
+    text = in_markdown(" ".join(mask_quoted(night.reason).split()))
     return text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON].rstrip()} ..."
 
 

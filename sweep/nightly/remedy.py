@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config.units import show_seconds
 from sweep.console.command_line import is_ours, pasteable
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted
 from sweep.nightly.night import Night, Outcome
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def to_do(night: Night, row: Streak | None, now: Standing | None) -> Iterator[st
     elif now is not None and now.settle is not None:
         command, seconds = _NIGHTS_BUDGET.sub("", now.settle[0]), now.settle[1]
         takes = f"about {show_seconds(seconds)}" if seconds > 0 else "nothing is trained"
-        yield f"To settle what is open ({takes}): `{pasteable(mask(command))}`"
+        yield f"To settle what is open ({takes}): `{pasteable(mask_quoted(command))}`"
     elif night.outcome is Outcome.DONE and night.verdict is not None:
         yield "Nothing."
 
@@ -44,7 +44,7 @@ def to_do(night: Night, row: Streak | None, now: Standing | None) -> Iterator[st
 def remedy(night: Night) -> str:
     """What to do about a night that failed or was skipped: what its reason says, else by its exit code (see `sweep.errors`)."""
     # of a study that was killed, the reason is the end of its log
-    said = _COMMAND.findall(mask(night.reason)) if night.exit_code is not None else ()
+    said = _COMMAND.findall(mask_quoted(night.reason)) if night.exit_code is not None else ()
     commands = dict.fromkeys(each for each in said if is_ours(each))
     if night.outcome is Outcome.SKIPPED:
         return f"Free what is missing; `{pasteable('python -m sweep.doctor')}` shows disk and memory."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.config.units import show_seconds
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.standing import Change, Standing, changes, standing
 from sweep.nightly.streak import streak
@@ -76,13 +76,13 @@ class Row:
         """Why the study is not done, in one paragraph; empty if it is, or if nothing is known. It is not said twice."""
         if self.repeats:
             return "for the same reason as the night before"
-        return "" if self.night.outcome is Outcome.DONE else " ".join(mask(self.night.reason).split())
+        return "" if self.night.outcome is Outcome.DONE else " ".join(mask_quoted(self.night.reason).split())
 
     @property
     def words(self) -> str:
         """Why the study is not done, what became of the champion, and what changed in answer or data; figures have columns of their own."""
         news = self.night.champion_news
-        champion = " ".join(mask(news.words).split()) if news is not None else ""
+        champion = " ".join(mask_quoted(news.words).split()) if news is not None else ""
         changed = (change.text for change in self.changes if change.matters)
         return "; ".join(filter(None, [self.reason, champion, *changed]))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.config.units import show_seconds
 from sweep.console.command import ERROR_FILE
-from sweep.console.masking import mask
+from sweep.console.masking import mask, mask_quoted
 from sweep.console.system_errors import explained
 from sweep.errors import ConfigurationError, EnvironmentLacks, Interrupted, NoTrialSucceeded
 from sweep.nightly.child import Ended, closing_seconds, run_until
@@ -136,9 +136,9 @@ def take_turn(night: OpenNight, schedule: Schedule, until: float, machine: Machi
     progress = read_result(night, schedule, machine)
     outcome, reason = _outcome(ended, progress, until - began, machine)
     night.declined = until - ended.ended if outcome is Outcome.UNFINISHED and not ended.exit_code else None
-    # the study itself says what is wrong
-    words = (said or last_words(log)) if outcome is Outcome.FAILED else ""
-    text = mask(": ".join(filter(None, (reason, words))))
+    # the study itself says what is wrong; the end of a log may be a library's
+    words = (said or mask(last_words(log))) if outcome is Outcome.FAILED else ""
+    text = mask_quoted(": ".join(filter(None, (reason, words))))
     if outcome is not Outcome.UNFINISHED or machine.should_stop() or (ended.exit_code and not ended.signals):
         code = 0 if outcome is not Outcome.FAILED else ended.exit_code if ended.exit_code in _KNOWN_CODES else _FAILED
         return close(outcome, text, code)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Task, TextColumn
 from rich.text import Text
 
 from sweep.config.targets import set_name
@@ -45,6 +46,14 @@ class PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """See `Console.render_str`, through which every string goes, those in tables included."""
         return super().render_str(printable(text), **options)
+
+
+class PlainColumn(TextColumn):
+    """A column of progress bars that shows text as `PlainConsole` does."""
+
+    def render(self, task: Task) -> Text:
+        """See `TextColumn.render`."""
+        return Text(printable(self.text_format.format(task=task)))
 
 
 def console(*, error: bool = False) -> Console:

@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID
 
 from sweep.config.units import show_seconds
 from sweep.methods import LORA_VARIANTS
 from sweep.records import Split, Stage, Status, StudyPlan, StudyRecord, TrialResult, TrialSpec
+from sweep.reports.closing import PlainColumn
 from sweep.reports.countdown import Countdown, Cuts
 from sweep.reports.forecast import plan_line
 from sweep.reports.ladder_kind import is_cut, share_words
@@ -60,9 +61,9 @@ class LiveDisplay:
         self._expected = expected
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
+            PlainColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}", markup=False),
+            PlainColumn("{task.fields[state]}"),
             console=out,
             transient=True,
             disable=not out.is_terminal,

@@ -42,12 +42,13 @@ def test_address_from_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_files_of_hydra_are_masked_while_a_command_runs(tmp_path: Path) -> None:
-    config = OmegaConf.create({"a": "http://me:Secret@host", "b": ["x=https://h/d?token=Secret: 1"]})
+    config = OmegaConf.create({"a": "http://me:Secret@host", "b": ["x=https://h/d?token=Secret: 1"], "c": "to a:b@c"})
     with masked_files():
         OmegaConf.save(config, tmp_path / "multirun.yaml")
     text = (tmp_path / "multirun.yaml").read_text()
     assert "Secret" not in text
     assert OmegaConf.load(tmp_path / "multirun.yaml").a == "http://***@host"
+    assert OmegaConf.load(tmp_path / "multirun.yaml").c == "to a:b@c"
     assert "Secret" in OmegaConf.to_yaml(config)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.console.masking import MaskedStream, hide, mask
+from sweep.console.masking import MaskedStream, hide, mask, mask_quoted, mask_word
 
 letters = string.ascii_letters + string.digits
 words = st.text(letters, min_size=6, max_size=12)
@@ -127,3 +127,35 @@ def test_the_address_of_a_view_in_mlflow_is_shown_and_a_secret_beside_it_is_not(
     )
     assert mask(f"{page}&token=hush") == page.partition("?")[0] + "?***"
     assert "hush" not in mask("http://host/?token=hush&viewStateShareKey=a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.csv:3: Contact:info@pharma.de",
+        "n:x@y/train.jsonl:1 and https://a.example/page?id=3&key=value@host",
+        "https://a.example:80/x, me:you@host",
+    ],
+)
+def test_what_a_record_quotes_stays(text: str) -> None:
+    assert mask_quoted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:Sekret@host/x is away", "https://***@host/x is away"),
+        ("https://SekretSekret@host/x", "https://***@host/x"),
+        ("h/d?sslmode=a&api_token=Sekret: 1", "h/d?sslmode=a&api_token=***"),
+    ],
+)
+def test_passwords_of_whole_addresses_are_in_no_record(text: str, shown: str) -> None:
+    assert mask_quoted(text).startswith(shown)
+    assert mask_quoted(mask_quoted(text)) == mask_quoted(text)
+
+
+def test_words_of_a_command_are_masked_unless_they_are_text_or_paths() -> None:
+    for word in ("task.system_prompt='write to a:b@c'", "+task.path=n:x@y?id=3"):
+        assert mask_word(word) == word
+    assert mask_word("trackin.uri=me:Sekret@host") == "trackin.uri=***@host"
+    assert mask_word("task.path=https://me:Sekret@host/x") == "task.path=https://***@host/x"

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from sweep.commands import champion, predict, refresh, study, train
+from sweep.commands import champion, predict, refresh, report, study, train
+from sweep.commands.data_report import command as data
 from sweep.commands.planning import command as plan
 from sweep.console.command_line import called_as
 from sweep.records import CapacityRequest
@@ -30,9 +31,11 @@ from tests.study.driven import Threads
 COMMANDS: dict[str, Callable[[], int]] = {
     "sweep": study.main,
     "sweep.champion": champion.main,
+    "sweep.data": data.main,
     "sweep.plan": plan.main,
     "sweep.predict": predict.main,
     "sweep.refresh": refresh.main,
+    "sweep.report": report.main,
     "sweep.train": train.main,
 }
 

@@ -161,6 +161,11 @@ def test_a_schedule_that_is_only_registered_leaves_broken_data_to_its_nights(
     assert problems(folder, *MADE, *HOURS, "search.sampler=tpee")
 
 
+def test_text_and_paths_that_look_like_addresses_are_stored(folder: Path) -> None:
+    prompt = "task.system_prompt='write to a:b@c'"
+    assert wanted(folder, *MADE, *HOURS, prompt).words == (*MADE, prompt)
+
+
 def test_secrets_are_not_stored(folder: Path) -> None:
     secret = "hunter2hunter2"  # noqa: S105
     url = f"postgresql://me:{secret}@host/db"

@@ -105,7 +105,7 @@ class TestTables:
         (balance,) = profile().balances
         assert list(balance_notes(balance)) == ["always answering 'yes' is right in 75 % of train", "not in train: new"]
         assert list(balance_notes(Balance("label", {"a\x1b[2J": (9, 1, 1, 1)}))) == [
-            r"every label is 'a\\x1b[2J': there is nothing to tell apart"
+            r"every label is 'a\x1b[2J': there is nothing to tell apart"
         ]
         assert (
             "different labels that only differ in case, white space or a final period: 'Yes', 'yes.'"

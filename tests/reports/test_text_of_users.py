@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.commands.data_report.progress import Watch
 from sweep.nightly.night import Outcome
 from sweep.nightly.note import named_on_this_machine, note
 from sweep.nightly.rows import rows_of
@@ -19,6 +20,7 @@ from sweep.reports.data_report.words import print_profile
 from sweep.reports.model_card import Card, model_card
 from sweep.reports.page.escape import in_markdown
 from sweep.reports.pictures import draw_ladder, draw_pareto
+from sweep.reports.progress import LiveDisplay
 from sweep.store.paths import Paths
 from sweep.study.mlflow_page import experiment_note
 from sweep.verdict.conclude import conclude
@@ -65,6 +67,17 @@ def test_the_report_on_data() -> None:
     assert text.count(SHOWN) >= 5
     assert "[price]" in text
     assert "\x1b" not in text
+
+
+def test_bars_in_a_terminal() -> None:
+    file = io.StringIO()
+    out = PlainConsole(file=file, width=400, force_terminal=True)
+    with LiveDisplay(out) as display:
+        display.waiting(NASTY)
+    with Watch(out, iter((0.0, 9.0)).__next__) as watch:
+        watch.step(NASTY)(0.5)
+    assert file.getvalue().count(SHOWN) >= 2
+    assert NASTY not in file.getvalue()
 
 
 @pytest.mark.parametrize("draw", [draw_pareto, lambda record, file: draw_ladder(record, conclude(record), file)])

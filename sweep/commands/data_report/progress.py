@@ -8,6 +8,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from sweep.reports.closing import PlainColumn
+
 _AFTER_SECONDS = 2.0
 _SMALLEST_STEP = 0.002
 
@@ -19,7 +21,7 @@ class Watch:
         self._now = now
         self._began = now()
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
+            PlainColumn("{task.description}"),
             BarColumn(bar_width=32),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sweep.commands.scheduling.words import KEYS, Words, sorted_words, with_own_keys
 from sweep.config.units import byte_count
-from sweep.console.masking import mask
+from sweep.console.masking import mask, mask_word
 from sweep.console.suggest import did_you_mean
 from sweep.errors import ConfigurationError, DataError, EnvironmentLacks
 from sweep.nightly.hours import Hours, hours_from, local_zone
@@ -140,9 +140,9 @@ def _secret_problems(said: Words) -> Iterator[str]:
         if mask(word) != word:
             yield f"{mask(word)}: holds a secret, which would be stored with the schedule; write it into a file that environment=FILE names"
     for word in said.study:
-        if mask(word) != word:
+        if mask_word(word) != word:
             yield (
-                f"{mask(word)}: holds a secret, which would be stored with the schedule; write it into a file that environment=FILE "
+                f"{mask_word(word)}: holds a secret, which would be stored with the schedule; write it into a file that environment=FILE "
                 f"names, as NAME=value, and here {word.partition('=')[0]}='${{oc.env:NAME}}'"
             )
 

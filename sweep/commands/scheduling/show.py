@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sweep.config.units import show_bytes, show_seconds
 from sweep.console.command_line import pasteable
-from sweep.console.masking import mask
+from sweep.console.masking import mask_quoted, mask_word
 from sweep.errors import ConfigurationError
 from sweep.nightly.due import next_start
 from sweep.nightly.kinds import kinds
@@ -55,7 +55,7 @@ def status(schedule: Schedule, paths: Paths, now: float) -> Iterator[str]:
     start = next_start(schedule, now)
     yield f"{schedule.name}: study {schedule.study}, {schedule.hours}, kind={schedule.kind}"
     module = "sweep.refresh" if schedule.refresh else "sweep"
-    yield f"  runs       {shlex.join(('python', '-m', module, *map(mask, schedule.words)))}"
+    yield f"  runs       {shlex.join(('python', '-m', module, *map(mask_word, schedule.words)))}"
     yield f"  next       {schedule.hours.show(start)}, in {show_seconds(start - now)}"
     sizes = (("of memory", schedule.memory), ("of disk", schedule.disk), ("on each GPU", schedule.gpu_memory))
     needs = [f"{show_bytes(size)} {what}" for what, size in sizes if size]
@@ -101,7 +101,7 @@ def log_of(name: str, paths: Paths, night: str | None) -> str:
             f"date={night}: there is no output of that night of {name} (kept: {', '.join(kept[-10:])})"
         )
     text = paths.night_log(name, night or kept[-1]).read_text(encoding="utf-8", errors="replace")
-    return mask(text)
+    return mask_quoted(text)
 
 
 def kinds_table() -> Iterator[str]:
@@ -121,7 +121,7 @@ def _in_a_line(night: Night, *, repeats: bool) -> str:
     took = f", {show_seconds(night.seconds)}, {trials}" if night.outcome.ran else ""
     news = night.champion_news.words if night.champion_news is not None else ""
     reason = "for the same reason as the night before" if repeats else night.reason
-    said = " ".join(mask("; ".join(filter(None, (reason, news)))).split())
+    said = " ".join(mask_quoted("; ".join(filter(None, (reason, news)))).split())
     return f"{night.date} {night.outcome.value}{took}{': ' if said else ''}{said}"
 
 

@@ -149,15 +149,15 @@ def balance_notes(balance: Balance) -> Iterator[str]:
     name, counts = next(iter(balance.counts.items()))
     if total and len(balance.counts) > 1:
         yield (
-            f"always answering {shortened(name)!r} is right in {100 * counts[0] / total:.3g} % of train"
+            f"always answering '{shortened(name)}' is right in {100 * counts[0] / total:.3g} % of train"
             if balance.what != "kind"
             else f"{shortened(name)} is {100 * counts[0] / total:.3g} % of train"
         )
     if balance.what != "kind":
         if len(balance.counts) == 1:
-            yield f"every {balance.what} is {shortened(name)!r}: there is nothing to tell apart"
+            yield f"every {balance.what} is '{shortened(name)}': there is nothing to tell apart"
         for ways in alike(balance.counts)[:_PAIRS]:
-            written = ", ".join(map(repr, map(shortened, ways)))
+            written = ", ".join(f"'{shortened(way)}'" for way in ways)
             yield f"different {balance.what}s that only differ in case, white space or a final period: {written}"
     lacking = balance.only_outside_train()
     if lacking:

@@ -18,7 +18,7 @@ _IN_SCRIPT_PATTERN = re.compile("[<>&]")
 
 def clean(text: str, most: int | None = None) -> str:
     """The text with characters that a page cannot hold made visible, and cut to `most` characters."""
-    shown = _UNWANTED.sub("\ufffd", text)
+    shown = _UNWANTED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     return shown if most is None or len(shown) <= most else f"{shown[:most].rstrip()} …"
 
 
