@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sweep.config.units import show_seconds
-from sweep.console.masking import mask_quoted
+from sweep.console.masking import mask, mask_quoted
 from sweep.nightly.night import Night, Outcome
 from sweep.nightly.notify import Delivery
 from sweep.nightly.remedy import to_do
