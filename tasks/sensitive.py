@@ -1,4 +1,4 @@
-"""Secrets and e-mail addresses in text, by their form. Where they are is reported, what they are never.
+"""Secrets and e-mail addresses in text, by their form. Where they are is reported; what secrets are, never.
 
 The forms are those that their issuers document. A form is looked for only in text that has the letters it begins with, which costs
 next to nothing. What has no form of its own, such as a password in a sentence, is not found.
@@ -37,9 +37,11 @@ def _pattern(name: str, form: str, *letters: str) -> Pattern:
     return Pattern(name, letters, re.compile(form), "_" if all("_" in each for each in letters) else "")
 
 
+_EMAIL = "e-mail addresses"
+
 PATTERNS = (
     # the sign comes first, because a search for it is fast
-    _pattern("e-mail addresses", r"@(?<=[\w.+%-]@)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "@"),
+    _pattern(_EMAIL, r"@(?<=[\w.+%-]@)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "@"),
     _pattern("private keys", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----", "PRIVATE KEY"),
     _pattern("AWS access keys", r"(?:AKIA|ASIA)(?<![A-Z0-9]....)[A-Z0-9]{16}\b", "AKIA", "ASIA"),
     _pattern(
@@ -56,9 +58,6 @@ PATTERNS = (
     _pattern("JSON web tokens", r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", "eyJ"),
     _pattern("passwords in addresses", r"://[^\s:/@]+:[^\s/@]+@[\w.-]", "://"),
 )
-
-_ADDRESS = re.compile(r"[\w.+%-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b")
-"""A whole e-mail address."""
 
 
 def rows_with(texts: Sequence[str]) -> dict[str, list[int]]:
@@ -79,10 +78,8 @@ def has_any(text: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """The text with what is sensitive replaced by `***`."""
-    if "@" in text:
-        text = _ADDRESS.sub("***", text)
+    """The text with keys, tokens and passwords replaced by `***`. E-mail addresses stay: data about contacts would not be recognized."""
     for pattern in PATTERNS:
-        if pattern.may_be_in(text):
+        if pattern.name != _EMAIL and pattern.may_be_in(text):
             text = pattern.form.sub("***", text)
     return text
