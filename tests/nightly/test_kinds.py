@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shlex
@@ -192,23 +191,6 @@ def test_kubernetes_needs_an_image(place: Place) -> None:
     assert [problem.partition(":")[0] for problem in problems] == ["image", "claim=No Name", "gpus=many"]
 
 
-@pytest.mark.parametrize("kind", ["prefect", "airflow"])
-def test_python_files_call_the_same_python_in_the_same_folder(
-    kind: str, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AIRFLOW_HOME", raising=False)
-    text = written(of_kind(kind), place)
-    (call,) = [
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "subprocess.run"
-    ]
-    assert ast.literal_eval(call.args[0]) == list(place.command("tick"))
-    assert {word.arg: word.value.value for word in call.keywords if word.arg == "cwd"} == {"cwd": str(place.folder)}  # type: ignore[attr-defined]
-    assert "30 2,3 * * *" in text
-    assert "Europe/Berlin" in text
-
-
 def test_crontab_lines_run_the_command(place: Place, paths: Paths, table: Path) -> None:
     from crontab import CronTab
 
@@ -243,11 +225,10 @@ def test_only_own_lines_of_the_crontab_are_touched(place: Place, paths: Paths, t
     assert names(paths) == []
 
 
-@pytest.mark.parametrize("kind", ["systemd", "github", "kubernetes", "prefect", "airflow"])
+@pytest.mark.parametrize("kind", ["systemd", "github", "kubernetes"])
 def test_files_are_replaced_and_removed_and_no_others(
-    kind: str, place: Place, paths: Paths, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, place: Place, paths: Paths, table: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("AIRFLOW_HOME", raising=False)
     made = of_kind(kind)
     own = list(kinds()[kind].files(made, place))
     bystander = own[0].parent / "of-somebody-else"

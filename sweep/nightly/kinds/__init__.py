@@ -11,15 +11,13 @@ from sweep.nightly.kinds.kind import Kind
 @cache
 def kinds() -> Mapping[str, Kind]:
     """Every kind by its name, the default one first."""
-    from sweep.nightly.kinds import airflow, cron, github, kubernetes, none, prefect, systemd
+    from sweep.nightly.kinds import cron, github, kubernetes, none, systemd
 
     every = (
         systemd.Systemd(),
         cron.Cron(),
         github.Github(),
         kubernetes.Kubernetes(),
-        prefect.Prefect(),
-        airflow.Airflow(),
         none.NoScheduler(),
     )
     return {kind.name: kind for kind in every}

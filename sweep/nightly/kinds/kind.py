@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -178,18 +177,6 @@ def registration(schedule: Schedule) -> tuple[str, ...]:
     }
     notify = [f"notify={entry}" for entry in schedule.notify]
     return ("install", *schedule.words, *(f"{key}={value}" for key, value in keys.items()), *notify)
-
-
-def python_script(schedule: Schedule, place: Place, template: str, **values: str) -> str:
-    """A Python file from a template, in which `<NAME>`, `<COMMAND>`, `<FOLDER>`, `<HOURS>` and the given names become these texts."""
-    texts = {
-        "NAME": repr(schedule.name),
-        "COMMAND": repr(list(place.command("tick"))),
-        "FOLDER": repr(str(place.folder)),
-        "HOURS": str(schedule.hours),
-        **values,
-    }
-    return f"{mark(schedule)}\n{re.sub('<([A-Z]+)>', lambda match: texts[match[1]], template)}"
 
 
 def shell(words: tuple[str, ...]) -> str:
