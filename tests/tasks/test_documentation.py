@@ -52,12 +52,12 @@ OPEN = Example("Is it open?", "Yes.")
 READ = {
     "chats.jsonl": (
         "chats",
-        Example("Is it open?", "Yes.", history=(("system", "Be brief."),), group="Is it open?\n\nUntil when?"),
+        Example("Is it open?", "Yes.", history=(("system", "Be brief."),), group="Is it open?"),
         Example(
             "Until when?",
             "Six.",
             history=(("system", "Be brief."), ("user", "Is it open?"), ("assistant", "Yes.")),
-            group="Is it open?\n\nUntil when?",
+            group="Is it open?",
         ),
     ),
     "conversations.json": ("chats", OPEN),
