@@ -17,7 +17,7 @@ from sweep.verdict.record import Need, Verdict, active_ranks
 
 MOST_TIMES_THE_STUDY = 4
 """A step that takes more work than this many times the study so far is not proposed. The number of seeds follows from how far the
-estimate lies from the margin; where so many are needed, that distance is small beside its own error, so the number is hardly known."""
+estimate lies from the margin; when it is that large, the distance is small compared with its error, and the number is uncertain."""
 
 
 def settle(
